@@ -1,0 +1,64 @@
+"""Days and instants: what a day of the product is, in UTC instants and in Dagster partitions.
+
+A day is the half-open interval from the first instant of its date in the product's zone to the first instant
+of the next date: 23 or 25 hours where the zone shifts, later than 00:00 where midnight does not exist, empty
+where the zone skipped the whole date. Everything comes from the date of the partition, never from a clock.
+"""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+_ONE_DAY = datetime.timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Day:
+    """One day of the product: its date and its half-open interval `[start, end)` in UTC, whole seconds."""
+
+    date: datetime.date
+    start: datetime.datetime
+    end: datetime.datetime
+
+    @property
+    def key(self) -> str:
+        """The partition's key, YYYY-MM-DD."""
+        return self.date.isoformat()
+
+    @property
+    def hours(self) -> float:
+        """The length of the day in hours: 24, but where the zone shifts."""
+        return (self.end - self.start).total_seconds() / 3600
+
+
+def day_of(date: datetime.date, zone: ZoneInfo) -> Day:
+    """The day of `date` in `zone`."""
+    return Day(date, first_instant(date, zone), first_instant(date + _ONE_DAY, zone))
+
+
+def day_of_key(key: str, zone: ZoneInfo) -> Day:
+    """The day of a partition key (YYYY-MM-DD) in `zone`; raises ValueError on anything else."""
+    return day_of(datetime.date.fromisoformat(key), zone)
+
+
+def first_instant(date: datetime.date, zone: ZoneInfo) -> datetime.datetime:
+    """The first instant, in UTC, at which clocks in `zone` show `date` or, where they skip it, a later date.
+
+    Midnight is read as the earlier of two where it happens twice. Where it does not exist, the instant found
+    by the offset before the shift lies at or after the shift itself: step back to the shift.
+    """
+    midnight = datetime.datetime.combine(date, datetime.time.min, tzinfo=zone)
+    instant = midnight.astimezone(datetime.UTC)
+    if instant.astimezone(zone).replace(tzinfo=None) == midnight.replace(tzinfo=None):
+        return instant
+    # Midnight is missing: bisect for the second at which the clocks jump over it.
+    low, high = instant - _ONE_DAY, instant
+    while high - low > datetime.timedelta(seconds=1):
+        middle = (low + (high - low) / 2).replace(microsecond=0)
+        if middle.astimezone(zone).date() >= date:
+            high = middle
+        else:
+            low = middle
+    return high

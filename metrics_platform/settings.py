@@ -1,0 +1,220 @@
+"""Every setting of the platform: name, type, default, one-line meaning.
+
+Settings come from the environment and from `.env` in the working directory (the environment wins).
+A setting that is unknown, missing or bad is refused in one error that names each with its value and the
+remedy, so that nothing runs on a typo. Settings whose values are secret are `SecretStr` and are never
+printed.
+"""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import os
+import re
+import zoneinfo
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from metrics_platform.connection import parse_url
+
+PREFIX = "METRICS_"
+# Read by other programs than this package, so not refused as unknown settings of ours.
+FOREIGN_NAMES: frozenset[str] = frozenset()
+
+ExtraDimension = Literal["age_group", "source", "country", "city", "exp_group"]
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class SettingsError(ValueError):
+    """A setting is unknown, missing or bad; the text names each with its value and the remedy."""
+
+
+class Settings(BaseSettings):
+    """The platform's settings; field `clickhouse_url` is read from `METRICS_CLICKHOUSE_URL`, and so on."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",  # `.env` also carries other programs' names; ours are checked in `load_settings`
+        frozen=True,
+        hide_input_in_errors=True,
+        env_ignore_empty=True,
+    )
+
+    clickhouse_url: SecretStr | None = Field(
+        None,
+        description="ClickHouse as http(s)://user:password@host:port/database; the database is where the "
+        "platform's tables live. Not set: the embedded server's, from METRICS_DATA_DIR.",
+    )
+    clickhouse_ca_file: Path | None = Field(
+        None, description="Certificate authority (PEM) to trust for https, where the system's is not enough."
+    )
+    clickhouse_timeout_seconds: int = Field(
+        600, ge=1, le=86_400, description="Longest time one query may take in ClickHouse."
+    )
+    clickhouse_max_memory_mb: int = Field(
+        4096,
+        ge=64,
+        description="Most memory (MiB) one query may take in ClickHouse; at half of it GROUP BY, ORDER BY and "
+        "joins go to disk.",
+    )
+    feed_table: str = Field("simulator.feed_actions", description="The feed's events, as database.table.")
+    messages_table: str = Field(
+        "simulator.message_actions", description="The messenger's events, as database.table."
+    )
+    receiver_column: str = Field(
+        "receiver_id", description="The receiver's column in the messages table; `reciever_id` in older dumps."
+    )
+    timezone: str = Field("UTC", description="The product's time zone (IANA name); days are days in this zone.")
+    start_date: datetime.date = Field(
+        datetime.date(2026, 1, 1), description="The first day (YYYY-MM-DD) there are events for."
+    )
+    etl_at: datetime.time = Field(
+        datetime.time(0, 5), description="Local time (HH:MM) of the nightly load, `daily_etl`."
+    )
+    recompute_days: int = Field(
+        2,
+        ge=1,
+        le=31,
+        description="How many complete days the nightly load computes: yesterday, and those before it again "
+        "for late events.",
+    )
+    extra_dimensions: Annotated[tuple[ExtraDimension, ...], NoDecode] = Field(
+        (),
+        description="Dimensions beside os, gender and age, comma-separated: age_group, source, country, city, "
+        "exp_group.",
+    )
+    owner: str = Field(
+        "team:metrics",
+        description="Who owns the assets in Dagster's UI: an e-mail address or team:name.",
+    )
+    data_dir: Path = Field(
+        Path(".metrics"), description="Where the embedded ClickHouse and Dagster keep their files."
+    )
+
+    @field_validator("clickhouse_url")
+    @classmethod
+    def _check_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_url(value.get_secret_value())
+        return value
+
+    @field_validator("feed_table", "messages_table")
+    @classmethod
+    def _check_table(cls, value: str) -> str:
+        parts = value.split(".")
+        if len(parts) != 2 or not all(_IDENTIFIER.fullmatch(part) for part in parts):
+            raise ValueError("write it as database.table, letters, digits and _ only")
+        return value
+
+    @field_validator("receiver_column")
+    @classmethod
+    def _check_column(cls, value: str) -> str:
+        if not _IDENTIFIER.fullmatch(value):
+            raise ValueError("write a column name, letters, digits and _ only")
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _check_timezone(cls, value: str) -> str:
+        try:
+            zoneinfo.ZoneInfo(value)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            near = difflib.get_close_matches(value, zoneinfo.available_timezones(), n=1, cutoff=0.6)
+            hint = f"; did you mean {near[0]}?" if near else ", such as Europe/Moscow"
+            raise ValueError(f"use an IANA time zone name{hint}") from None
+        return value
+
+    @field_validator("etl_at")
+    @classmethod
+    def _check_minute(cls, value: datetime.time) -> datetime.time:
+        if value.second or value.microsecond or value.tzinfo:
+            raise ValueError("write it as HH:MM, local time")
+        return value
+
+    @field_validator("extra_dimensions", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = tuple(part.strip() for part in value.split(",") if part.strip())
+        if len(set(value)) != len(value):
+            raise ValueError("name each dimension once")
+        return value
+
+    @field_validator("owner")
+    @classmethod
+    def _check_owner(cls, value: str) -> str:
+        if not re.fullmatch(r"team:[A-Za-z0-9_-]+|[^@\s:]+@[^@\s:]+\.[^@\s:]+", value):
+            raise ValueError("use an e-mail address, or team:name with letters, digits, _ and -")
+        return value
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """The dimensions of `dimension_metrics`: os, gender and age, then those switched on."""
+        return ("os", "gender", "age", *self.extra_dimensions)
+
+    @property
+    def zone(self) -> zoneinfo.ZoneInfo:
+        """The product's time zone."""
+        return zoneinfo.ZoneInfo(self.timezone)
+
+
+def load_settings(env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:
+    """Read the settings from the environment and `env_file`; `overrides` (field names) win over both.
+
+    Raises:
+        SettingsError: naming every setting that is unknown or bad, its value (unless secret) and the remedy.
+    """
+    given = _given_values(env_file)
+    problems = [_unknown(name) for name in sorted(given) if name not in _known_names()]
+    try:
+        settings = Settings(_env_file=env_file, **overrides)
+    except ValidationError as error:
+        problems += [_problem(detail, given, overrides) for detail in error.errors()]
+        settings = None
+    if problems or settings is None:
+        raise SettingsError("\n".join(["The settings are not usable:", *(f"  - {p}" for p in problems)]))
+    return settings
+
+
+@lru_cache(maxsize=1)
+def current_settings() -> Settings:
+    """The settings of this process, read once."""
+    return load_settings()
+
+
+def _known_names() -> set[str]:
+    return {PREFIX + field.upper() for field in Settings.model_fields} | FOREIGN_NAMES
+
+
+def _given_values(env_file: Path | None) -> dict[str, str]:
+    """The names with our prefix in the environment and in `env_file`, with their values."""
+    from dotenv import dotenv_values  # noqa: PLC0415  (a dependency of pydantic-settings)
+
+    values: Mapping[str, str | None] = {}
+    if env_file is not None and env_file.exists():
+        values = dotenv_values(env_file, encoding="utf-8")
+    merged = {**values, **os.environ}
+    return {name.upper(): value or "" for name, value in merged.items() if name.upper().startswith(PREFIX)}
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, sorted(_known_names()), n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"{name} is not a setting: {hint}Remove it or correct its name (the settings are in .env.example)."
+
+
+def _problem(detail: Any, given: Mapping[str, str], overrides: Mapping[str, Any]) -> str:
+    field = str(detail["loc"][0])
+    name = PREFIX + field.upper()
+    secret = Settings.model_fields[field].annotation == (SecretStr | None)
+    value = "(secret)" if secret else repr(overrides.get(field, given.get(name, "")))
+    text = str(detail["msg"]).removeprefix("Value error, ")
+    return f"{name} = {value}: {text}. It means: {Settings.model_fields[field].description}"
