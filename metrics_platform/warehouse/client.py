@@ -1,0 +1,270 @@
+"""The client of ClickHouse: clickhouse-connect with time-outs, TLS, tags, typed errors and careful retries.
+
+One HTTP client per thread and process (a client is one session and refuses concurrent queries). Only
+statements that may safely run twice are tried again, and only after answers that are transient. Every query
+carries the Dagster run, asset and partition as JSON in `log_comment`, so that `system.query_log` tells who
+asked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from metrics_platform.connection import Connection, parse_url
+from metrics_platform.warehouse.errors import WarehouseError, cause_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from clickhouse_connect.driver.client import Client
+
+    from metrics_platform.settings import Settings
+
+Parameters = Mapping[str, Any]
+Row = dict[str, Any]
+_Result = TypeVar("_Result")
+
+# Waits before the second, third and fourth try, in seconds, each with up to half of jitter: a restart of
+# ClickHouse takes seconds; longer absences are for Dagster's retries of the step.
+RETRY_WAITS = (0.5, 1.5, 4.0)
+_CONNECT_TIMEOUT = 10
+# The server must give up before the client does, so that no query goes on unseen behind a lost connection.
+_CLIENT_GRACE = 30
+
+
+class NoWarehouseError(RuntimeError):
+    """No ClickHouse is named by a setting, and no embedded server has been started."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Rows of a SELECT, with what it read: `read_rows` and `read_bytes` in the server, `seconds` of wall time."""
+
+    rows: list[Row]
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
+    read_rows: int = 0
+    read_bytes: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a statement without rows did: rows read and written, query id, `seconds` of wall time."""
+
+    read_rows: int
+    written_rows: int
+    query_id: str
+    seconds: float
+
+
+@dataclass
+class Warehouse:
+    """Speaks to one ClickHouse as one account.
+
+    Args:
+        connection: where, and as whom.
+        tags: written into `log_comment` of every query.
+        timeout_seconds: the longest one query may take in the server.
+        max_memory_mb: the most memory (MiB) one query may take; it spills to disk at half of it.
+        settings: further ClickHouse settings for every query, over the defaults.
+        on_retry: told of every retry in one line (for logs).
+    """
+
+    connection: Connection
+    tags: Mapping[str, str] = field(default_factory=dict)
+    timeout_seconds: int = 600
+    max_memory_mb: int = 4096
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    on_retry: Callable[[str], None] | None = None
+    retry_waits: Sequence[float] = RETRY_WAITS
+    _local: threading.local = field(default_factory=threading.local, repr=False, init=False)
+
+    @classmethod
+    def from_settings(cls, settings: Settings, **options: Any) -> Warehouse:
+        """The warehouse the settings name; see `connection_of` for the errors."""
+        return cls(
+            connection_of(settings),
+            timeout_seconds=settings.clickhouse_timeout_seconds,
+            max_memory_mb=settings.clickhouse_max_memory_mb,
+            **options,
+        )
+
+    @property
+    def database(self) -> str:
+        """The database in which the platform's own tables live."""
+        return self.connection.database
+
+    def query(self, sql: str, parameters: Parameters | None = None, *, doing: str = "Reading") -> Answer:
+        """Run a SELECT with server-side parameters; transient failures are tried again.
+
+        Raises:
+            WarehouseError: says what ClickHouse answered and what to do.
+        """
+
+        def run(client: Client) -> Answer:
+            started = time.perf_counter()
+            result = client.query(sql, parameters=dict(parameters or {}), query_tz="UTC")
+            summary = result.summary or {}
+            return Answer(
+                rows=[dict(zip(result.column_names, row, strict=True)) for row in result.result_rows],
+                columns=tuple(result.column_names),
+                types=tuple(column_type.name for column_type in result.column_types),
+                read_rows=int(summary.get("read_rows", 0)),
+                read_bytes=int(summary.get("read_bytes", 0)),
+                seconds=time.perf_counter() - started,
+            )
+
+        return self._run(run, doing, repeatable=True)
+
+    def value(self, sql: str, parameters: Parameters | None = None, *, doing: str = "Reading") -> Any:
+        """The single value of a SELECT of one row and one column."""
+        (row,) = self.query(sql, parameters, doing=doing).rows
+        (value,) = row.values()
+        return value
+
+    def execute(
+        self,
+        sql: str,
+        parameters: Parameters | None = None,
+        *,
+        doing: str = "Writing",
+        repeatable: bool = False,
+        settings: Mapping[str, Any] | None = None,
+    ) -> Done:
+        """Run a statement that returns no rows.
+
+        `repeatable` says that running it twice does no harm (CREATE … IF NOT EXISTS, REPLACE PARTITION): only then
+        it is tried again after a transient failure. An INSERT is not.
+
+        Raises:
+            WarehouseError: says what ClickHouse answered and what to do.
+        """
+
+        def run(client: Client) -> Done:
+            started = time.perf_counter()
+            summary = client.command(sql, parameters=dict(parameters or {}), settings=dict(settings or {}))
+            facts = getattr(summary, "summary", {})
+            return Done(
+                read_rows=int(facts.get("read_rows", 0)),
+                written_rows=int(facts.get("written_rows", 0)),
+                query_id=str(facts.get("query_id", "")),
+                seconds=time.perf_counter() - started,
+            )
+
+        return self._run(run, doing, repeatable=repeatable)
+
+    def run(self, work: Callable[[Client], _Result], *, doing: str, repeatable: bool = False) -> _Result:
+        """Run `work` with this thread's client, for what `query` and `execute` do not cover (bulk inserts)."""
+        return self._run(work, doing, repeatable=repeatable)
+
+    def close(self) -> None:
+        """Close this thread's client."""
+        client = getattr(self._local, "client", None)
+        if client is not None:
+            client.close()
+        self._local.__dict__.clear()
+
+    def _run(self, work: Callable[[Client], _Result], doing: str, *, repeatable: bool) -> _Result:
+        waits = iter(self.retry_waits if repeatable else ())
+        while True:
+            try:
+                return work(self._client())
+            except _driver_errors() as error:
+                cause = cause_of(error, self.connection.password)
+                if cause.code is None:
+                    self.close()  # the connection, and perhaps the server behind it, is another one now
+                wait = next(waits, None) if cause.transient else None
+            if wait is None:
+                # Raised outside the `except` block: a chained driver exception could carry what was masked here.
+                raise WarehouseError(f"{doing} ({self.connection.shown})", cause)
+            wait *= 1 + random.random() / 2  # noqa: S311  (jitter, not secrecy)
+            if self.on_retry:
+                self.on_retry(f"{doing}: {cause.name or cause.text}; trying again in {wait:.1f} s")
+            time.sleep(wait)
+
+    def _client(self) -> Client:
+        """This thread's client in this process: a fork must not share its parent's sockets."""
+        if getattr(self._local, "process", None) != os.getpid():
+            self._local.__dict__.clear()
+        if not hasattr(self._local, "client"):
+            self._local.client = self._new_client()
+            self._local.process = os.getpid()
+        return self._local.client  # type: ignore[no-any-return]
+
+    def _new_client(self) -> Client:
+        import clickhouse_connect  # noqa: PLC0415  (0.3 s that loading the code location does not need)
+
+        connection = self.connection
+        return clickhouse_connect.get_client(
+            host=connection.host,
+            port=connection.port,
+            username=connection.user,
+            password=connection.password,
+            database=connection.database,
+            interface="https" if connection.secure else "http",
+            ca_cert=str(connection.ca_file) if connection.ca_file else None,
+            connect_timeout=_CONNECT_TIMEOUT,
+            send_receive_timeout=self.timeout_seconds + _CLIENT_GRACE,
+            query_retries=0,  # this class decides what is tried again
+            autogenerate_session_id=False,
+            dedicated_pool=True,
+            client_name="metrics_platform",
+            settings=self._query_settings(),
+        )
+
+    def _query_settings(self) -> dict[str, Any]:
+        memory = self.max_memory_mb * 1024 * 1024
+        return {
+            "max_execution_time": self.timeout_seconds,
+            "max_memory_usage": memory,
+            "max_bytes_before_external_group_by": memory // 2,
+            "max_bytes_before_external_sort": memory // 2,
+            "cancel_http_readonly_queries_on_client_close": 1,
+            "log_comment": json.dumps({"application": "metrics_platform", **self.tags}, sort_keys=True),
+            **self.settings,
+        }
+
+
+def connection_of(settings: Settings) -> Connection:
+    """The connection the settings name: METRICS_CLICKHOUSE_URL, else the embedded server's.
+
+    Raises:
+        NoWarehouseError: no URL is set and the embedded server was never started in METRICS_DATA_DIR.
+    """
+    if settings.clickhouse_url is not None:
+        return parse_url(settings.clickhouse_url.get_secret_value(), settings.clickhouse_ca_file)
+    url_file = embedded_url_file(settings)
+    try:
+        return parse_url(url_file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        problem = (
+            f"METRICS_CLICKHOUSE_URL is not set and no embedded server has run here ({url_file} does not exist). "
+            "Start one with `metrics-platform clickhouse`, or set METRICS_CLICKHOUSE_URL to "
+            "http(s)://user:password@host:port/database."
+        )
+    except ValueError as error:
+        problem = (
+            f"the embedded server's address file {url_file} is damaged: {error}. `metrics-platform clickhouse` "
+            "writes it anew when it starts."
+        )
+    raise NoWarehouseError(f"No ClickHouse: {problem}")
+
+
+def embedded_url_file(settings: Settings) -> Path:
+    """The file in which the embedded server of METRICS_DATA_DIR leaves its URL."""
+    return settings.data_dir / "clickhouse" / "url"
+
+
+def _driver_errors() -> tuple[type[BaseException], ...]:
+    from clickhouse_connect.driver.exceptions import ClickHouseError  # noqa: PLC0415
+    from urllib3.exceptions import HTTPError  # noqa: PLC0415
+
+    return (ClickHouseError, HTTPError, OSError)

@@ -1,0 +1,206 @@
+"""The daily load: one day of one table, computed, checked and swapped in. Pure ClickHouse, no Dagster.
+
+Each table of `tables.py` is computed by its `.sql` file from the tables before it, reconciled by its checks
+while still in staging, and swapped in only when every check holds: readers never see a day that does not add
+up.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from dataclasses import dataclass, field
+
+from metrics_platform.calendar import Day, day_of
+from metrics_platform.settings import Settings
+from metrics_platform.warehouse import tables
+from metrics_platform.warehouse.client import Parameters, Row, Warehouse
+from metrics_platform.warehouse.partitions import Staged, Totals, publish, staged_partition
+from metrics_platform.warehouse.tables import DailyTable
+
+# Events may come in between the extract and the count it is compared with; a second and third look settle it.
+EXTRACT_TRIES = 3
+_EXTRACTS = (tables.FEED_USER_DAILY.name, tables.MESSAGE_USER_DAILY.name)
+
+
+class MissingSnapshotError(RuntimeError):
+    """The users' snapshot of the day before is not there, so this day's cannot continue it."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One quantity of a check: what it had to be and what it is. `late`: events that came in since the extract."""
+
+    check: str
+    quantity: str
+    expected: int
+    actual: int
+    late: int = 0
+
+    @property
+    def holds(self) -> bool:
+        """Whether the two are equal."""
+        return self.expected == self.actual
+
+    @property
+    def explained_by_late_events(self) -> bool:
+        """Whether they differ by just the events that came into the source after the extract was made."""
+        return not self.holds and self.late > 0 and self.expected - self.actual == self.late
+
+
+@dataclass(frozen=True)
+class DayResult:
+    """One computed day of one table.
+
+    Attributes:
+        totals: rows and sums of measures.
+        comparisons: every check's quantities.
+        published: whether readers see the day; False when a check does not hold.
+        read_rows: rows ClickHouse read to compute it.
+        seconds: wall time of computing, checking and swapping in.
+    """
+
+    table: DailyTable
+    day: Day
+    totals: Totals
+    comparisons: tuple[Comparison, ...]
+    published: bool
+    read_rows: int
+    seconds: float
+    preview: tuple[Row, ...] = field(default=())
+
+    @property
+    def violations(self) -> tuple[Comparison, ...]:
+        """What does not hold and is not explained by late events."""
+        return tuple(c for c in self.comparisons if not c.holds and not c.explained_by_late_events)
+
+
+def compute_day(
+    warehouse: Warehouse, table: DailyTable, date: datetime.date, settings: Settings, *, preview_rows: int = 0
+) -> DayResult:
+    """Compute one day of one table, check it, and swap it in if all checks hold.
+
+    Running it again gives the same rows, whatever happened before.
+
+    Raises:
+        WarehouseError: ClickHouse refused, failed or did not answer; nothing is half-written.
+        MissingSnapshotError: the users' snapshot of the day before has to be computed first.
+        PartitionMismatchError: what was written is not what is there.
+    """
+    started = time.perf_counter()
+    day = day_of(date, settings.zone)
+    if table.name == tables.USERS.name:
+        require_previous_snapshot(warehouse, day, settings)
+    for attempt in range(1, EXTRACT_TRIES + 1):
+        with staged_partition(warehouse, table, date, _selects(table, day, settings)) as staged:
+            comparisons = _compare(warehouse, staged, day, settings)
+            holds = all(c.holds or c.explained_by_late_events for c in comparisons)
+            if holds:
+                publish(warehouse, staged)
+            if holds or attempt == EXTRACT_TRIES or table.name not in _EXTRACTS:
+                return DayResult(
+                    table,
+                    day,
+                    staged.totals,
+                    comparisons,
+                    published=holds,
+                    read_rows=staged.read_rows,
+                    seconds=time.perf_counter() - started,
+                    preview=tuple(_preview(warehouse, staged, preview_rows)),
+                )
+    raise AssertionError("unreachable: the last attempt returns")
+
+
+def query_parameters(day: Day, settings: Settings) -> Parameters:
+    """The server-side parameters that the day's queries share: bounds in UTC, dates, names of sources."""
+    feed_database, feed_table = settings.feed_table.split(".")
+    messages_database, messages_table = settings.messages_table.split(".")
+    return {
+        "event_date": day.date,
+        "day_start": f"{day.start:%Y-%m-%d %H:%M:%S}",
+        "day_end": f"{day.end:%Y-%m-%d %H:%M:%S}",
+        "previous_date": day.date - datetime.timedelta(days=1),
+        "has_previous": day.date > settings.start_date,
+        "feed_database": feed_database,
+        "feed_table": feed_table,
+        "messages_database": messages_database,
+        "messages_table": messages_table,
+        "receiver_column": settings.receiver_column,
+        "dimension_count": len(settings.dimensions),
+    }
+
+
+def require_previous_snapshot(warehouse: Warehouse, day: Day, settings: Settings) -> None:
+    """Refuse to continue a snapshot that is not there.
+
+    An empty snapshot of the day before is right only if nobody had made an event by then: so if there are earlier
+    events in the source, or an earlier snapshot has users, a day in between was never computed.
+
+    Raises:
+        MissingSnapshotError: names the day to materialise first.
+    """
+    if day.date <= settings.start_date:
+        return
+    first = day_of(settings.start_date, settings.zone)
+    (row,) = warehouse.query(
+        tables.read_sql("queries/previous_snapshot.sql"),
+        {**query_parameters(day, settings), "history_start": f"{first.start:%Y-%m-%d %H:%M:%S}"},
+        doing=f"Looking for the users' snapshot before {day.date}",
+    ).rows
+    if row["has_snapshot"] or not (row["has_earlier_snapshot"] or row["has_earlier_events"]):
+        return
+    previous = day.date - datetime.timedelta(days=1)
+    last = row["latest_snapshot"] if row["has_earlier_snapshot"] else None
+    begin = last + datetime.timedelta(days=1) if last else settings.start_date
+    raise MissingSnapshotError(
+        f"users of {day.date} continues the snapshot of {previous}, which is not there. Materialise `users` (with the "
+        f"extracts above it) from {begin} to {previous} first, in one range; or set METRICS_START_DATE to the first "
+        "day there is to be."
+    )
+
+
+def _selects(table: DailyTable, day: Day, settings: Settings) -> list[tuple[str, Parameters]]:
+    parameters = query_parameters(day, settings)
+    if table.name == tables.DIMENSION_METRICS.name:
+        return [
+            (table.query, {**parameters, "slice_table": tables.slice_table(dimension).name})
+            for dimension in settings.dimensions
+        ]
+    if table.dimension:
+        parameters = {**parameters, "dimension": table.dimension, "dimension_column": table.dimension}
+    return [(table.query, parameters)]
+
+
+def _compare(warehouse: Warehouse, staged: Staged, day: Day, settings: Settings) -> tuple[Comparison, ...]:
+    answer = warehouse.query(
+        staged.table.check_query,
+        {**query_parameters(day, settings), "staging": staged.name},
+        doing=f"Checking {staged.table.name} of {day.date}",
+    )
+    return tuple(
+        Comparison(
+            row["check_name"], row["quantity"], int(row["expected"]), int(row["actual"]), int(row.get("late", 0))
+        )
+        for row in answer.rows
+    )
+
+
+def _preview(warehouse: Warehouse, staged: Staged, rows: int) -> list[Row]:
+    if not rows:
+        return []
+    return warehouse.query(
+        "SELECT * FROM {staging:Identifier} ORDER BY ALL LIMIT {rows:UInt32}",
+        {"staging": staged.name, "rows": rows},
+        doing=f"Previewing {staged.table.name}",
+    ).rows
+
+
+def runnable_query(table: DailyTable, day: Day, settings: Settings) -> str:
+    """The day's query as a person can run it in any ClickHouse client: its parameters as SET statements first."""
+    used = [
+        (sql, {name: value for name, value in parameters.items() if f"{{{name}:" in sql})
+        for sql, parameters in _selects(table, day, settings)[:1]
+    ]
+    (sql, parameters) = used[0]
+    lines = [f"SET param_{name} = '{int(value) if isinstance(value, bool) else value}';" for name, value in parameters.items()]
+    return "\n".join([*lines, sql.rstrip(), ";"])

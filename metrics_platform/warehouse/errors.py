@@ -1,0 +1,124 @@
+"""What ClickHouse's refusals mean: each error code that people meet, with its cause and its remedy.
+
+`WarehouseError` is the one exception that leaves this room. It says what was being done, what ClickHouse
+answered, what to do, and whether trying again can help.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+# Codes after which the same statement may well succeed: the server or its network was busy or going away.
+# A memory limit (241) counts only when the whole server was full: see `_is_transient`.
+TRANSIENT_CODES: dict[int, str] = {
+    202: "TOO_MANY_SIMULTANEOUS_QUERIES",
+    203: "NO_FREE_CONNECTION",
+    209: "SOCKET_TIMEOUT",
+    210: "NETWORK_ERROR",
+    236: "ABORTED",
+    242: "TABLE_IS_READ_ONLY",
+    252: "TOO_MANY_PARTS",
+    279: "ALL_CONNECTION_TRIES_FAILED",
+    285: "TOO_FEW_LIVE_REPLICAS",
+    319: "UNKNOWN_STATUS_OF_INSERT",
+    439: "CANNOT_SCHEDULE_TASK",
+    473: "DEADLOCK_AVOIDED",
+    745: "SERVER_OVERLOADED",
+    999: "KEEPER_EXCEPTION",
+}
+
+_MEMORY_LIMIT = 241
+_REMEDIES: dict[int, str] = {
+    60: "Check METRICS_FEED_TABLE, METRICS_MESSAGES_TABLE and the database in METRICS_CLICKHOUSE_URL; "
+    "`metrics-platform doctor` names what is missing, `metrics-platform create-tables` makes the platform's own.",
+    81: "Create the database, or correct it in METRICS_CLICKHOUSE_URL, METRICS_FEED_TABLE or "
+    "METRICS_MESSAGES_TABLE.",
+    47: "A column is missing or named otherwise (METRICS_RECEIVER_COLUMN is `receiver_id` or `reciever_id`); "
+    "`metrics-platform doctor` lists the columns that are expected.",
+    16: "A column is missing in the table; `metrics-platform doctor` lists what is expected.",
+    43: "A column has another type than expected; `metrics-platform doctor` lists the types.",
+    53: "A column has another type than expected; `metrics-platform doctor` lists the types.",
+    386: "A column has another type than expected; `metrics-platform doctor` lists the types.",
+    70: "A value does not fit the column's type; `metrics-platform doctor` lists the types.",
+    159: "Raise METRICS_CLICKHOUSE_TIMEOUT_SECONDS, or give ClickHouse more cores; was the query waiting behind "
+    "others? (system.processes)",
+    160: "Raise METRICS_CLICKHOUSE_TIMEOUT_SECONDS, or give ClickHouse more cores.",
+    164: "The account is read-only; the platform's account must be able to write into its own database.",
+    192: "Correct user and password in METRICS_CLICKHOUSE_URL.",
+    193: "Correct user and password in METRICS_CLICKHOUSE_URL.",
+    194: "Correct user and password in METRICS_CLICKHOUSE_URL.",
+    516: "Correct user and password in METRICS_CLICKHOUSE_URL (special characters percent-encoded).",
+    _MEMORY_LIMIT: "Raise METRICS_CLICKHOUSE_MAX_MEMORY_MB if the machine has more, or wait until other queries "
+    "are done; the platform's queries go to disk at half of that setting.",
+    243: "Free disk space on the ClickHouse server.",
+    373: "Two statements shared a session; report this as a bug.",
+    394: "The query was killed by somebody (KILL QUERY); run the partition again.",
+    497: "Grant the account what the message names (`GRANT … ON … TO …`); `metrics-platform doctor` lists all "
+    "rights that are needed.",
+}
+_NO_ANSWER_REMEDY = (
+    "Is ClickHouse running at that address (`curl http://host:port/ping`), and is METRICS_CLICKHOUSE_URL right? The "
+    "embedded server is started by `metrics-platform clickhouse`."
+)
+
+_NAME = re.compile(r"\(([A-Z][A-Z0-9_]{2,})\)")
+_NOISE = re.compile(r"\s*\(version [^()]*(?:\([^()]*\))?[^()]*\)|\s*\(for url [^)]*\)")
+_URL_PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):[^/\s@]*@")
+
+
+class Cause(NamedTuple):
+    """What ClickHouse answered: its numeric code (None: no answer), symbolic name and cleaned text."""
+
+    code: int | None
+    name: str
+    text: str
+    transient: bool
+    remedy: str
+
+
+class WarehouseError(RuntimeError):
+    """ClickHouse refused, failed or did not answer.
+
+    Attributes:
+        code: ClickHouse's numeric error code; None where no answer came.
+        transient: whether the same work may succeed when tried again later.
+    """
+
+    def __init__(self, doing: str, cause: Cause) -> None:
+        label = f"ClickHouse error {cause.code} {cause.name}" if cause.code else "No answer from ClickHouse"
+        super().__init__(f"{doing}: {label.strip()}: {cause.text}\nWhat to do: {cause.remedy}")
+        self.code = cause.code
+        self.transient = cause.transient
+        self.cause = cause
+
+
+def cause_of(error: BaseException, secret: str = "") -> Cause:
+    """Read the code, name, text and remedy out of an exception of clickhouse-connect or urllib3.
+
+    `secret` is masked wherever it occurs in the text.
+    """
+    raw = str(error)
+    code = getattr(error, "code", None)
+    if code is None and (match := re.search(r"\bCode:\s*(\d+)", raw)):
+        code = int(match.group(1))
+    names = _NAME.findall(raw)
+    text = _NOISE.sub("", raw)
+    text = re.sub(r"^.*?DB::Exception:\s*", "", text, count=1, flags=re.DOTALL) if code else text
+    text = _URL_PASSWORD.sub(r"\1:***@", text)
+    if secret:
+        text = text.replace(secret, "***")
+    text = " ".join(text.split())
+    if len(text) > 1000:
+        text = text[:1000] + " …"
+    remedy = _NO_ANSWER_REMEDY if code is None else _REMEDIES.get(code, "Read ClickHouse's words above.")
+    return Cause(code, names[-1] if names else "", text, _is_transient(code, raw), remedy)
+
+
+def _is_transient(code: int | None, text: str) -> bool:
+    if code is None:
+        return True
+    if code == _MEMORY_LIMIT:
+        # «(total) memory limit exceeded»: other queries filled the server. A query over its own limit will be again.
+        return "(total)" in text or "(for user)" in text
+    return code in TRANSIENT_CODES

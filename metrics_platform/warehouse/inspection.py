@@ -1,0 +1,217 @@
+"""What `doctor` asks ClickHouse: version, rights, sources, own tables, and whether the events' times make sense.
+
+Every question is asked by doing the thing (a table is created, filled, swapped and dropped), because only that
+tells whether the rights, quotas and settings of an account are enough.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from metrics_platform.settings import Settings
+from metrics_platform.warehouse import tables
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.errors import WarehouseError
+from metrics_platform.warehouse.partitions import STAGING_PREFIX
+from metrics_platform.warehouse.schema import SchemaMismatchError, create_database, missing_tables, outside_database
+
+MINIMUM_VERSION = (24, 8)
+
+_INTEGER = r"U?Int(8|16|32|64)"
+_TEXT = r"String|FixedString\(\d+\)|Enum(8|16)\(.*\)"
+# Column → (pattern its type must match once Nullable and LowCardinality are taken off, how to say it)
+_EXPECTED_TYPES: dict[str, tuple[str, str]] = {
+    "user_id": (r"UInt(8|16|32|64)", "UInt32 or another unsigned integer"),
+    "receiver_id": (r"UInt(8|16|32|64)", "UInt32 or another unsigned integer"),
+    "action": (_TEXT, "String with view and like"),
+    "time": (r"DateTime(64)?(\(.*\))?", "DateTime"),
+    "gender": (f"{_INTEGER}|{_TEXT}", "Int8 (1 male, 0 female) or String (male, female)"),
+    "age": (_INTEGER, "Int16 or another integer"),
+    "exp_group": (_INTEGER, "Int8 or another integer"),
+    "country": (_TEXT, "String"),
+    "city": (_TEXT, "String"),
+    "os": (_TEXT, "String"),
+    "source": (_TEXT, "String"),
+}
+_ATTRIBUTES = ("os", "gender", "age", "country", "city", "exp_group", "source")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: fine, worth a look (`note`), or a problem with its remedy."""
+
+    subject: str
+    status: Literal["ok", "note", "problem"]
+    detail: str
+    remedy: str = ""
+
+
+def inspect_warehouse(warehouse: Warehouse, settings: Settings) -> Iterator[Finding]:
+    """Look at everything the daily load needs of ClickHouse; stops where looking further makes no sense."""
+    server = _look("ClickHouse", lambda: _server(warehouse))
+    yield server
+    if server.status == "problem":
+        return
+    database = _look("Database", lambda: _database(warehouse))
+    yield database
+    if database.status != "problem":
+        yield _look("Rights", lambda: _rights(warehouse))
+        yield _look("Tables", lambda: _own_tables(warehouse, settings))
+    yield from _source(warehouse, settings, "METRICS_FEED_TABLE", settings.feed_table, "feed_actions")
+    yield from _source(warehouse, settings, "METRICS_MESSAGES_TABLE", settings.messages_table, "message_actions")
+
+
+def _look(subject: str, look: Callable[[], Finding]) -> Finding:
+    """Turn ClickHouse's refusals into findings."""
+    try:
+        return look()
+    except WarehouseError as error:
+        text, _, remedy = str(error).partition("\nWhat to do: ")
+        return Finding(subject, "problem", text, remedy)
+
+
+def _server(warehouse: Warehouse) -> Finding:
+    version = str(outside_database(warehouse).value("SELECT version()", doing="Connecting"))
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    shown = f"{version} at {warehouse.connection.shown}"
+    if numbers < MINIMUM_VERSION:
+        return Finding("ClickHouse", "problem", shown, "Use ClickHouse 24.8 or newer.")
+    return Finding("ClickHouse", "ok", shown)
+
+
+def _database(warehouse: Warehouse) -> Finding:
+    create_database(warehouse, warehouse.database)
+    return Finding("Database", "ok", f"{warehouse.database} is there")
+
+
+def _rights(warehouse: Warehouse) -> Finding:
+    """Do once what the partition writer does, in tables of our own."""
+    name = f"{STAGING_PREFIX}doctor__{uuid.uuid4().hex[:12]}"
+    staging = f"{name}__staging"
+    doing = "Trying what the daily load does"
+    try:
+        warehouse.execute(
+            f"CREATE TABLE `{name}` (event_date Date, n UInt8) ENGINE = MergeTree PARTITION BY event_date ORDER BY n",
+            doing=doing,
+        )
+        warehouse.execute(f"CREATE TABLE `{staging}` AS `{name}`", doing=doing)
+        warehouse.execute(f"INSERT INTO `{staging}` SELECT '2026-01-01', 1", doing=doing)
+        warehouse.execute(f"ALTER TABLE `{name}` REPLACE PARTITION '2026-01-01' FROM `{staging}`", doing=doing)
+        warehouse.execute(f"ALTER TABLE `{name}` DROP PARTITION '2026-01-01'", doing=doing)
+    finally:
+        for table in (staging, name):
+            warehouse.execute(f"DROP TABLE IF EXISTS `{table}`", doing=doing)
+    return Finding("Rights", "ok", f"tables in {warehouse.database} can be created, filled, swapped and dropped")
+
+
+def _own_tables(warehouse: Warehouse, settings: Settings) -> Finding:
+    wanted = tables.daily_tables(settings.dimensions)
+    try:
+        missing = missing_tables(warehouse, wanted)
+    except SchemaMismatchError as error:
+        text, _, remedy = str(error).partition("\nWhat to do: ")
+        return Finding("Tables", "problem", text, remedy)
+    if missing:
+        return Finding("Tables", "note", f"not there yet, made on first use: {', '.join(missing)}")
+    return Finding("Tables", "ok", f"all {len(wanted)} are there, with the columns this version writes")
+
+
+def _source(
+    warehouse: Warehouse, settings: Settings, setting: str, table: str, file: str
+) -> Iterator[Finding]:
+    subject = f"Source {table}"
+    columns = _look(subject, lambda: _source_columns(warehouse, settings, setting, table, file))
+    yield columns
+    if columns.status != "problem":
+        yield _look(subject, lambda: _source_times(warehouse, settings, table))
+
+
+def _source_columns(
+    warehouse: Warehouse, settings: Settings, setting: str, table: str, file: str
+) -> Finding:
+    """Are the columns the queries read there, with types they understand, and may they be read?"""
+    database, name = table.split(".")
+    subject = f"Source {table}"
+    needed = {
+        "feed_actions": ("user_id", "action", "time", *_ATTRIBUTES),
+        "message_actions": ("user_id", "receiver_id", "time", *_ATTRIBUTES),
+    }[file]
+    rows = warehouse.query(
+        "SELECT name, type FROM system.columns WHERE database = {database:String} AND table = {name:String}",
+        {"database": database, "name": name},
+        doing=f"Reading the columns of {table}",
+    ).rows
+    found = {row["name"]: row["type"] for row in rows}
+    if not found:
+        return Finding(
+            subject,
+            "problem",
+            "it does not exist, or the account may not see it",
+            f"Set {setting} to the table's name; GRANT SELECT ON {table} TO the account; or make the table by "
+            "`metrics-platform load`.",
+        )
+    problems = []
+    for column in needed:
+        actual = settings.receiver_column if column == "receiver_id" else column
+        pattern, wanted = _EXPECTED_TYPES[column]
+        if actual not in found:
+            near = [name for name in found if name in ("receiver_id", "reciever_id")]
+            hint = f" (there is {near[0]}: set METRICS_RECEIVER_COLUMN)" if column == "receiver_id" and near else ""
+            problems.append(f"column {actual} is missing{hint}; expected {wanted}")
+        elif not re.fullmatch(pattern, _bare_type(found[actual])):
+            problems.append(f"column {actual} has type {found[actual]}; expected {wanted}")
+    if problems:
+        return Finding(
+            subject,
+            "problem",
+            "; ".join(problems),
+            f"Mend the table (ALTER TABLE {table} ADD COLUMN …), or name a view that has these columns in {setting}.",
+        )
+    return Finding(subject, "ok", f"has the {len(needed)} columns that are read")
+
+
+def _source_times(warehouse: Warehouse, settings: Settings, table: str) -> Finding:
+    """Do the events' times make sense in the settings' zone and from the start date on?"""
+    database, name = table.split(".")
+    subject = f"Source {table}"
+    (row,) = warehouse.query(
+        "SELECT count() AS events, toDateTime(min(time), 'UTC') AS first, toDateTime(max(time), 'UTC') AS last, "
+        "toDateTime(now(), 'UTC') AS now FROM {database:Identifier}.{name:Identifier}",
+        {"database": database, "name": name},
+        doing=f"Reading {table}",
+    ).rows
+    if not row["events"]:
+        return Finding(subject, "note", "it is empty", "Load events (`metrics-platform load`), or wait for the product's.")
+    first, last, now = (row[key].replace(tzinfo=datetime.UTC) for key in ("first", "last", "now"))
+    local = f"{first.astimezone(settings.zone):%Y-%m-%d %H:%M} – {last.astimezone(settings.zone):%Y-%m-%d %H:%M}"
+    detail = f"{row['events']:,} events, {local} {settings.timezone}"
+    if last > now + datetime.timedelta(minutes=10):
+        return Finding(
+            subject,
+            "note",
+            f"{detail}: the last lies in the future",
+            "Are local times stored as if they were UTC? Compare with the product, and correct the times or "
+            "METRICS_TIMEZONE.",
+        )
+    first_day = first.astimezone(settings.zone).date()
+    if first_day < settings.start_date:
+        return Finding(
+            subject,
+            "note",
+            f"{detail}: the first lie before METRICS_START_DATE = {settings.start_date}",
+            f"Set METRICS_START_DATE={first_day} if users' attributes and first days are to count from there.",
+        )
+    return Finding(subject, "ok", detail)
+
+
+def _bare_type(kind: str) -> str:
+    """A type without Nullable(…) and LowCardinality(…) around it."""
+    while match := re.fullmatch(r"(?:Nullable|LowCardinality)\((.*)\)", kind):
+        kind = match.group(1)
+    return kind
+

@@ -1,0 +1,159 @@
+"""The partition writer: staging → verify → swap, so that a reader never sees half a day or a day twice.
+
+A day is computed into a staging table of its own, checked there, and swapped in by one `REPLACE PARTITION`
+(or `DROP PARTITION` for a day without rows). Whatever dies on the way, the table keeps what it had; running
+the day again gives the same rows. Staging tables have unique names, so that two runs of one day never mix;
+what a killed run left is dropped by the next write to the same table, once nobody has used it for a while.
+"""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from metrics_platform.warehouse.client import Parameters, Warehouse
+from metrics_platform.warehouse.errors import WarehouseError
+from metrics_platform.warehouse.tables import DailyTable
+
+STAGING_PREFIX = "staging__"
+# A live writer's longest pause between two statements is its retries' waits; dropping a paused writer's table
+# only fails that writer, it never harms data.
+IDLE_SECONDS = 60
+
+_LEFTOVERS = """
+SELECT tables.name AS name
+FROM system.tables AS tables
+LEFT JOIN
+(
+    SELECT table, max(modification_time) AS written_at
+    FROM system.parts WHERE database = currentDatabase() AND active GROUP BY table
+) AS parts ON parts.table = tables.name
+WHERE tables.database = currentDatabase()
+  AND startsWith(tables.name, {prefix:String})
+  AND greatest(tables.metadata_modification_time, parts.written_at) <= now() - toIntervalSecond({idle_seconds:UInt32})
+  AND NOT arrayExists(
+      running -> position(running, tables.name) > 0,
+      (SELECT groupArray(query) FROM system.processes WHERE query_id != queryID()))
+"""
+
+
+class PartitionMismatchError(RuntimeError):
+    """The partition that was swapped in does not hold what was staged."""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What a day's rows add up to: their number and the sum of each measure."""
+
+    rows: int
+    sums: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A day's rows in a staging table, verified to be what was written there, not yet seen by readers."""
+
+    table: DailyTable
+    date: datetime.date
+    name: str
+    totals: Totals
+    read_rows: int
+
+
+@contextmanager
+def staged_partition(
+    warehouse: Warehouse, table: DailyTable, date: datetime.date, selects: Sequence[tuple[str, Parameters]]
+) -> Iterator[Staged]:
+    """Fill a staging table of `table` with the rows of `selects`; drop it on leaving, whatever happened.
+
+    Raises:
+        WarehouseError: a statement failed; the table itself is untouched.
+        PartitionMismatchError: the staging table does not hold the rows that were written.
+    """
+    drop_leftovers(warehouse, table)
+    name = f"{STAGING_PREFIX}{table.name}__{date:%Y%m%d}__{uuid.uuid4().hex[:12]}"
+    doing = f"Computing {table.name} of {date}"
+    # Both names are ours, letters and digits; `AS` takes no parameter.
+    warehouse.execute(f"CREATE TABLE `{name}` AS `{table.name}`", doing=doing)
+    try:
+        read = written = 0
+        for select, parameters in selects:
+            done = warehouse.execute(f"INSERT INTO `{name}`\n{select}", parameters, doing=doing)
+            read += done.read_rows
+            written += done.written_rows
+        totals = _totals(warehouse, table, name, date)
+        others = warehouse.value(
+            "SELECT count() FROM {staging:Identifier} WHERE event_date != {event_date:Date}",
+            {"staging": name, "event_date": date},
+        )
+        if others or totals.rows != written:
+            raise PartitionMismatchError(
+                f"{table.name} of {date}: {written} rows were written to staging, {totals.rows} of the day and "
+                f"{others} of other days are there. Nothing was swapped in; run the partition again."
+            )
+        yield Staged(table, date, name, totals, read)
+    finally:
+        _drop(warehouse, name)
+
+
+def publish(warehouse: Warehouse, staged: Staged) -> None:
+    """Swap a staged day in, atomically, and verify that readers now see exactly its rows.
+
+    Raises:
+        WarehouseError: the swap failed; readers see the old rows or the new ones, never a part of either.
+        PartitionMismatchError: the rows that readers see are not the staged ones.
+    """
+    doing = f"Swapping in {staged.table.name} of {staged.date}"
+    if staged.totals.rows:
+        swap = f"REPLACE PARTITION '{staged.date}' FROM `{staged.name}`"
+    else:  # REPLACE from an empty partition is an error of ClickHouse's
+        swap = f"DROP PARTITION '{staged.date}'"
+    warehouse.execute(f"ALTER TABLE `{staged.table.name}` {swap}", doing=doing, repeatable=True)
+    seen = _totals(warehouse, staged.table, staged.table.name, staged.date)
+    if seen != staged.totals:
+        raise PartitionMismatchError(
+            f"{staged.table.name} of {staged.date}: staged {staged.totals}, but readers see {seen}. Did something "
+            "else write this partition at the same time? Run the partition again."
+        )
+
+
+def drop_leftovers(warehouse: Warehouse, table: DailyTable, idle_seconds: int = IDLE_SECONDS) -> list[str]:
+    """Drop staging tables of `table` that killed runs left behind; returns their names.
+
+    A staging table is a leftover when no running query names it and neither it nor its rows changed for
+    `idle_seconds`.
+    """
+    found = warehouse.query(
+        _LEFTOVERS,
+        {"prefix": f"{STAGING_PREFIX}{table.name}__", "idle_seconds": idle_seconds},
+        doing=f"Looking for what killed runs left of {table.name}",
+    )
+    names = [row["name"] for row in found.rows]
+    for name in names:
+        _drop(warehouse, name)
+    return names
+
+
+def _totals(warehouse: Warehouse, table: DailyTable, name: str, date: datetime.date) -> Totals:
+    sums = ", ".join(f"toInt64(sum({measure}))" for measure in table.measures)
+    (row,) = warehouse.query(
+        f"SELECT count(){', ' + sums if sums else ''} FROM {{table:Identifier}} WHERE event_date = {{event_date:Date}}",
+        {"table": name, "event_date": date},
+        doing=f"Verifying {table.name} of {date}",
+    ).rows
+    rows, *values = row.values()
+    return Totals(int(rows), dict(zip(table.measures, map(int, values), strict=True)))
+
+
+def _drop(warehouse: Warehouse, name: str) -> None:
+    """Drop a staging table; where ClickHouse is away it stays for `drop_leftovers`."""
+    try:
+        warehouse.execute(
+            "DROP TABLE IF EXISTS {staging:Identifier} SYNC", {"staging": name}, doing="Dropping a staging table", repeatable=False
+        )
+    except WarehouseError as error:
+        if not error.transient:
+            raise

@@ -1,0 +1,102 @@
+"""Making the platform's tables: one idempotent command, also run on first use.
+
+Only what is missing is created, so an account that may not create tables works as soon as somebody who may has
+run `metrics-platform create-tables` once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.tables import DailyTable, columns_of, read_sql
+
+
+class SchemaMismatchError(RuntimeError):
+    """A table of the platform's name has other columns than this version writes."""
+
+
+def create_tables(warehouse: Warehouse, daily_tables: Iterable[DailyTable]) -> list[str]:
+    """Create the database and those of `daily_tables` that are missing; returns the names created.
+
+    Raises:
+        WarehouseError: no right to create, or no ClickHouse.
+        SchemaMismatchError: a table is there with other columns.
+    """
+    create_database(warehouse, warehouse.database)
+    wanted = {table.name: table for table in daily_tables}
+    created = missing_tables(warehouse, wanted.values())
+    for name in created:
+        warehouse.execute(
+            read_sql(f"schema/{wanted[name].file}.sql"),
+            {"table": name},
+            doing=f"Creating table {warehouse.database}.{name}",
+            repeatable=True,
+        )
+    return created
+
+
+def missing_tables(warehouse: Warehouse, daily_tables: Iterable[DailyTable]) -> list[str]:
+    """The names of those tables that are not there yet.
+
+    Raises:
+        SchemaMismatchError: a table is there with other columns.
+    """
+    wanted = {table.name: table for table in daily_tables}
+    existing = _columns(warehouse, list(wanted))
+    for name, found in existing.items():
+        expected = [(column.name, column.type) for column in columns_of(wanted[name].file)]
+        if found != expected:
+            raise SchemaMismatchError(_mismatch(warehouse.database, name, found, expected))
+    return [name for name in wanted if name not in existing]
+
+
+def create_database(warehouse: Warehouse, name: str) -> None:
+    """Create a database if it is missing; asks first, since many accounts may use but not create one."""
+    outside = outside_database(warehouse)
+    try:
+        there = outside.value(
+            "SELECT count() FROM system.databases WHERE name = {name:String}", {"name": name}, doing="Connecting"
+        )
+        if not there:
+            outside.execute(
+                "CREATE DATABASE IF NOT EXISTS {name:Identifier}",
+                {"name": name},
+                doing=f"Creating database {name}",
+                repeatable=True,
+            )
+    finally:
+        outside.close()
+
+
+def outside_database(warehouse: Warehouse) -> Warehouse:
+    """The same account in `system`: logging in to a database that does not exist yet fails."""
+    return replace(warehouse, connection=replace(warehouse.connection, database="system"))
+
+
+def _columns(warehouse: Warehouse, names: list[str]) -> dict[str, list[tuple[str, str]]]:
+    """Table → (column, type) in order, of those tables that exist."""
+    rows = warehouse.query(
+        "SELECT table, name, type FROM system.columns "
+        "WHERE database = currentDatabase() AND table IN {names:Array(String)} ORDER BY table, position",
+        {"names": names},
+        doing="Reading the tables' columns",
+    ).rows
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in rows:
+        found.setdefault(row["table"], []).append((row["name"], row["type"]))
+    return found
+
+
+def _mismatch(database: str, name: str, found: list[tuple[str, str]], expected: list[tuple[str, str]]) -> str:
+    lines = [f"Table {database}.{name} has other columns than this version writes:"]
+    lines += [f"  - {column} {kind} is expected, not there" for column, kind in expected if (column, kind) not in found]
+    lines += [f"  - {column} {kind} is there, not expected" for column, kind in found if (column, kind) not in expected]
+    if len(lines) == 1:
+        lines.append("  - the same columns, in another order")
+    lines.append(
+        f"What to do: RENAME TABLE {database}.{name} TO {database}.{name}_old, run `metrics-platform create-tables`, and "
+        "backfill its asset in Dagster."
+    )
+    return "\n".join(lines)

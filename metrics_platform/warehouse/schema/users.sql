@@ -1,0 +1,19 @@
+-- The users' snapshot: everybody who made an event (in the feed, or as a sender) up to the end of the day.
+CREATE TABLE IF NOT EXISTS {table:Identifier}
+(
+    event_date      Date                             COMMENT 'the day at whose end the snapshot is taken',
+    user_id         UInt64                           COMMENT 'a user who made an event up to the end of the day',
+    os              LowCardinality(Nullable(String)) COMMENT 'latest known operating system; NULL: never known',
+    gender          LowCardinality(Nullable(String)) COMMENT 'latest known gender, male or female; NULL: never known',
+    age             Nullable(Int32)                  COMMENT 'latest known age in years; NULL: never known',
+    country         LowCardinality(Nullable(String)) COMMENT 'latest known country; NULL: never known',
+    city            LowCardinality(Nullable(String)) COMMENT 'latest known city; NULL: never known',
+    exp_group       Nullable(Int32)                  COMMENT 'latest known experiment group; NULL: never known',
+    source          LowCardinality(Nullable(String)) COMMENT 'acquisition source of the user''s very first event; NULL: not known',
+    first_day       Date                             COMMENT 'the day of the user''s first event',
+    last_active_day Date                             COMMENT 'the latest day with an event of the user'
+)
+ENGINE = MergeTree
+PARTITION BY event_date
+ORDER BY user_id
+COMMENT 'One row per day and user who made an event up to the end of that day';

@@ -1,0 +1,147 @@
+"""The platform's tables: where their SQL lies, and what of it Python needs to know.
+
+One `.sql` file per table under `schema/` is the only place that names columns, types and comments; one under
+`queries/` fills it, one under `queries/checks/` reconciles it. This module reads them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+_COLUMN = re.compile(r"^\s{4}(?P<name>\w+)\s+(?P<type>\S.*?)\s+COMMENT '(?P<comment>(?:[^']|'')*)',?$")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as its schema file declares it."""
+
+    name: str
+    type: str
+    comment: str
+
+
+@dataclass(frozen=True)
+class DailyTable:
+    """A table partitioned by `event_date` that one asset fills.
+
+    Attributes:
+        name: the table's and the asset's name.
+        file: the name of its files under `schema/`, `queries/` and `queries/checks/`.
+        measures: columns whose sums are verified when a partition is swapped in.
+        checks: name → what is promised, of every check in `queries/checks/<file>.sql`.
+        dimension: the dimension of a slice table; empty for others.
+    """
+
+    name: str
+    file: str
+    measures: tuple[str, ...]
+    checks: dict[str, str]
+    dimension: str = ""
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns, in order."""
+        return columns_of(self.file)
+
+    @property
+    def query(self) -> str:
+        """The SELECT that computes one day."""
+        return read_sql(f"queries/{self.file}.sql")
+
+    @property
+    def check_query(self) -> str:
+        """The SELECT that reconciles one staged day: rows of (check_name, quantity, expected, actual[, late])."""
+        return read_sql(f"queries/checks/{self.file}.sql")
+
+
+_MEASURES = ("views", "likes", "messages_received", "messages_sent", "users_received", "users_sent")
+_ONE_ROW = "Every user stands in the day once."
+
+FEED_USER_DAILY = DailyTable(
+    "feed_user_daily",
+    "feed_user_daily",
+    measures=("views", "likes"),
+    checks={
+        "reconciles_with_source": "Views, likes and distinct users equal a count taken straight from the source.",
+        "one_row_per_user": _ONE_ROW,
+    },
+)
+MESSAGE_USER_DAILY = DailyTable(
+    "message_user_daily",
+    "message_user_daily",
+    measures=("messages_sent", "users_sent", "messages_received", "users_received"),
+    checks={
+        "reconciles_with_source": "Messages, senders, receivers and pairs equal a count taken straight from the source.",
+        "one_row_per_user": _ONE_ROW,
+        "sent_equals_received": "As many messages were received as were sent.",
+    },
+)
+USERS = DailyTable(
+    "users",
+    "users",
+    measures=(),
+    checks={
+        "continues_previous_day": "The snapshot is the one of the day before plus today's new users, nobody lost.",
+        "one_row_per_user": _ONE_ROW,
+    },
+)
+USER_DAILY = DailyTable(
+    "user_daily",
+    "user_daily",
+    measures=_MEASURES,
+    checks={
+        "reconciles_with_extracts": "Every measure and the users of each service equal the two extracts.",
+        "one_row_per_user": "Everybody who is in either extract stands in the day once.",
+    },
+)
+DIMENSION_METRICS = DailyTable(
+    "dimension_metrics",
+    "dimension_metrics",
+    measures=_MEASURES,
+    checks={
+        "dimensions_agree": "Each measure has the same sum over every dimension.",
+        "reconciles_with_source": "Each sum equals a count taken straight from the source.",
+        "sent_equals_received": "As many messages were received as were sent.",
+        "keys_are_unique": "(event_date, dimension, dimension_value) is unique.",
+        "values_are_valid": "No empty value, nothing negative, no other day's row, no dimension missing.",
+    },
+)
+
+
+@cache
+def slice_table(dimension: str) -> DailyTable:
+    """The slice table of one dimension, such as `os_slice`."""
+    return DailyTable(
+        f"{dimension}_slice",
+        "slice",
+        measures=_MEASURES,
+        checks={
+            "reconciles_with_users": "The slices add up to the merged table, for every measure.",
+            "values_are_valid": "Every value stands there once, none is empty, nothing is negative.",
+        },
+        dimension=dimension,
+    )
+
+
+def daily_tables(dimensions: tuple[str, ...]) -> tuple[DailyTable, ...]:
+    """All tables of the daily load, in the order in which a day is computed."""
+    slices = tuple(slice_table(dimension) for dimension in dimensions)
+    return (FEED_USER_DAILY, MESSAGE_USER_DAILY, USERS, USER_DAILY, *slices, DIMENSION_METRICS)
+
+
+@cache
+def read_sql(name: str) -> str:
+    """The text of a `.sql` file of this package, such as `queries/users.sql`."""
+    return (files("metrics_platform.warehouse") / name).read_text(encoding="utf-8")
+
+
+@cache
+def columns_of(file: str) -> tuple[Column, ...]:
+    """The columns that `schema/<file>.sql` declares: one per line, with type and comment."""
+    found = (_COLUMN.match(line) for line in read_sql(f"schema/{file}.sql").splitlines())
+    return tuple(
+        Column(match["name"], match["type"], match["comment"].replace("''", "'")) for match in found if match
+    )
