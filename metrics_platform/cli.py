@@ -1,0 +1,148 @@
+"""The commands: `metrics-platform …`. Thin: each reads its options, calls a room and prints what it says.
+
+Rooms are imported inside the commands, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+_FILE = click.Path(path_type=Path)
+
+
+class _Commands(click.Group):
+    """Turns the errors that are meant for people into one message and exit code 1, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if type(error).__name__ not in _FOR_PEOPLE:
+                raise
+            message = str(error)
+        raise click.ClickException(message)
+
+
+# By name, so that no room is imported for the sake of its exceptions.
+_FOR_PEOPLE = {
+    "SettingsError",
+    "NoWarehouseError",
+    "WarehouseError",
+    "SchemaMismatchError",
+    "PartitionMismatchError",
+    "LoadError",
+    "ExampleError",
+    "EmbeddedServerError",
+}
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="metrics_platform")
+def main() -> None:
+    """The metrics desk of a product with a news feed and a messenger: Dagster over ClickHouse."""
+
+
+@main.command()
+@click.option("--path", type=_FILE, help="Where its data lie.  [default: METRICS_DATA_DIR/clickhouse]")
+@click.option("--port", type=int, default=8123, show_default=True, help="Port of its HTTP interface, on 127.0.0.1.")
+@click.option(
+    "--outlive-parent", is_flag=True, help="Go on when the program that started it has ended (for nohup and the like)."
+)
+def clickhouse(path: Path | None, port: int, outlive_parent: bool) -> None:
+    """Run the embedded ClickHouse in the foreground; prints READY and its address.
+
+    Its users' URLs are in the files `url` (the platform) and `readonly_url` (BI tools) in its directory. Ctrl-C stops
+    it.
+    """
+    from metrics_platform.local.clickhouse import serve  # noqa: PLC0415
+    from metrics_platform.settings import load_settings  # noqa: PLC0415
+
+    directory = path or load_settings().data_dir / "clickhouse"
+    sys.exit(serve(directory, port, outlive_parent=outlive_parent))
+
+
+@main.command("create-tables")
+def create_tables() -> None:
+    """Make the platform's tables where they are missing; running it again changes nothing."""
+    from metrics_platform.settings import load_settings  # noqa: PLC0415
+    from metrics_platform.warehouse import schema  # noqa: PLC0415
+    from metrics_platform.warehouse.client import Warehouse  # noqa: PLC0415
+    from metrics_platform.warehouse.tables import daily_tables  # noqa: PLC0415
+
+    settings = load_settings()
+    warehouse = Warehouse.from_settings(settings)
+    created = schema.create_tables(warehouse, daily_tables(settings.dimensions))
+    click.echo(f"Created in {warehouse.database}: {', '.join(created)}" if created else "All tables are there.")
+
+
+@main.command()
+@click.option("--feed", type=_FILE, help="Feed events: CSV, CSV.gz or Parquet.")
+@click.option("--messages", type=_FILE, help="Messenger events: CSV, CSV.gz or Parquet.")
+@click.option("--strict", is_flag=True, help="Stop at the first bad row; nothing is loaded then.")
+@click.option(
+    "--rejects", type=_FILE, default=Path("."), show_default=True, help="Directory for the file of bad rows."
+)
+@click.option(
+    "--time-zone", default="UTC", show_default=True, help="Zone of times that carry no offset of their own."
+)
+def load(feed: Path | None, messages: Path | None, strict: bool, rejects: Path, time_zone: str) -> None:
+    """Load event files into the source tables, creating them where they are missing.
+
+    All or nothing: bad rows are set aside and named, but after a failure nothing is half-loaded.
+    """
+    from metrics_platform.loading import load as load_files  # noqa: PLC0415
+    from metrics_platform.settings import load_settings  # noqa: PLC0415
+    from metrics_platform.warehouse.client import Warehouse  # noqa: PLC0415
+
+    if feed is None and messages is None:
+        raise click.UsageError("Name at least one file: --feed FILE, --messages FILE, or both.")
+    settings = load_settings()
+    result = load_files(
+        settings,
+        Warehouse.from_settings(settings),
+        feed=feed,
+        messages=messages,
+        strict=strict,
+        rejects_directory=rejects,
+        time_zone=time_zone,
+    )
+    click.echo(str(result))
+
+
+@main.command()
+def doctor() -> None:
+    """Look at the settings and at ClickHouse: each problem with its remedy. Exit code 0: all well; 1: not."""
+    from metrics_platform.doctor import examine  # noqa: PLC0415
+
+    marks = {"ok": click.style("✓", fg="green"), "note": click.style("!", fg="yellow"), "problem": click.style("✗", fg="red")}
+    problems = 0
+    for finding in examine():
+        problems += finding.status == "problem"
+        click.echo(f"{marks[finding.status]} {click.style(finding.subject, bold=True)}: {finding.detail}")
+        if finding.remedy:
+            click.echo(f"    → {finding.remedy}")
+    click.echo(f"{problems} problem(s)." if problems else "All well.")
+    sys.exit(1 if problems else 0)
+
+
+@main.command()
+@click.option("--days", type=click.IntRange(1, 190), default=30, show_default=True, help="How many days to compute.")
+@click.option("--ui", is_flag=True, help="Then open Dagster's UI on it, until Ctrl-C.")
+@click.option("--port", type=int, default=3000, show_default=True, help="Port of Dagster's UI.")
+@click.option(
+    "--directory", type=_FILE, default=Path(".metrics/example"), show_default=True, help="Where the example lives."
+)
+def example(days: int, ui: bool, port: int, directory: Path) -> None:
+    """The day's load on real data: starts a ClickHouse, loads 59,835 real messages and feed events, runs
+    `daily_etl` through Dagster and prints what Redash would read."""
+    from metrics_platform.local.example import run_example  # noqa: PLC0415
+
+    sys.exit(run_example(directory, days=days, ui=ui, port=port))
+
+
+if __name__ == "__main__":
+    main()

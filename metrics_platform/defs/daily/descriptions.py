@@ -1,0 +1,50 @@
+"""What each asset of the daily load is and what its numbers mean, in the words of Dagster's UI."""
+
+from __future__ import annotations
+
+SOURCE_DESCRIPTIONS = {
+    "feed_actions": (
+        "**The feed's events**: one row per view or like, written by the product. There is no event id; identical "
+        "rows are legitimate and are counted. Attributes (os, gender, age …) are the acting user's."
+    ),
+    "message_actions": (
+        "**The messenger's events**: one row per message sent, written by the product. Attributes are **the "
+        "sender's**; a row tells nothing about the receiver but the id."
+    ),
+}
+
+DESCRIPTIONS = {
+    "feed_user_daily": (
+        "**The feed's extract**: one row per user with at least one feed action on the day, with `views` and `likes` "
+        "and what the user's rows said of the user (latest known os, gender, age, …).\n\n"
+        "From `feed_actions`, filtered by the day's instants in the product's time zone."
+    ),
+    "message_user_daily": (
+        "**The messenger's extract**: one row per user who sent or received on the day. `messages_sent` to "
+        "`users_sent` distinct receivers; `messages_received` from `users_received` distinct senders. Who only "
+        "received has no attributes here.\n\nFrom `message_actions`, computed in parallel with the feed's extract."
+    ),
+    "users": (
+        "**The users' snapshot** at the end of the day: everybody who ever made an event (in the feed, or as a "
+        "sender), with the latest *known* os, gender, age, country, city and experiment group, the `source` of the "
+        "very first event, the first day and the last active day.\n\n"
+        "Day D is the snapshot of D−1 plus D's own events, so days are computed in order. It gives receivers their "
+        "own attributes without reading history, and new users, WAU, MAU and retention for nothing."
+    ),
+    "user_daily": (
+        "**The merged table**: one row per user and day over both services. Feed-only, messenger-only and "
+        "receive-only users are all in it; a measure that does not apply is 0; `used_feed` and `used_messenger` say "
+        "who used what. Attributes come from the day's snapshot: a receiver has its own, never the sender's."
+    ),
+    "dimension_metrics": (
+        "**What Redash and Superset read**: one row per day, dimension and value with exactly nine columns. "
+        "Each measure adds up to the same sum over os, over gender and over age, and to the source.\n\n"
+        "`users_sent` and `users_received` are per user the distinct counterparts, summed over the slice. "
+        "`unknown` holds the users of whom the dimension was never known."
+    ),
+}
+
+SLICE_DESCRIPTION = (
+    "**The day sliced by {dimension}**: the sums of the merged table per value of `{dimension}`; users of whom it was "
+    "never known are the slice `unknown`, so that no user is dropped."
+)

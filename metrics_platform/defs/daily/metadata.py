@@ -1,0 +1,101 @@
+"""What a materialisation and a check of the daily load show in Dagster's UI."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import dagster as dg
+
+from metrics_platform.settings import Settings
+from metrics_platform.warehouse.client import Row
+from metrics_platform.warehouse.daily import DayResult, runnable_query
+from metrics_platform.warehouse.tables import Column, DailyTable
+
+
+def column_schema(columns: Iterable[Column], renamed: Mapping[str, str] | None = None) -> dg.TableSchema:
+    """The columns with their ClickHouse types and meanings; `renamed` maps names of the file to the actual ones."""
+    names = renamed or {}
+    return dg.TableSchema(
+        [
+            dg.TableColumn(names.get(column.name, column.name), type=column.type, description=column.comment)
+            for column in columns
+        ]
+    )
+
+
+def day_metadata(result: DayResult, database: str, settings: Settings) -> dict[str, Any]:
+    """One computed day: rows, sums, what was read, how long it took, the query to run by hand, first rows."""
+    day = result.day
+    metadata: dict[str, Any] = {
+        "dagster/row_count": result.totals.rows,
+        "dagster/table_name": f"{database}.{result.table.name}",
+        "day": f"{day.start:%Y-%m-%d %H:%M} – {day.end:%Y-%m-%d %H:%M} UTC ({day.hours:g} h in {settings.timezone})",
+        **{_sum_label(result.table, measure): total for measure, total in result.totals.sums.items()},
+        "rows read": result.read_rows,
+        "duration (s)": round(result.seconds, 3),
+        "query": dg.MetadataValue.md(f"```sql\n{runnable_query(result.table, day, settings)}\n```"),
+    }
+    if result.preview:
+        metadata["preview"] = _preview(result.preview)
+    return metadata
+
+
+def check_results(table: DailyTable, results: list[DayResult]) -> list[dg.AssetCheckResult]:
+    """One result per check over all days of the run: what was compared, and what does not hold."""
+    return [_check_result(name, promise, results) for name, promise in table.checks.items()]
+
+
+def _check_result(name: str, promise: str, results: list[DayResult]) -> dg.AssetCheckResult:
+    compared = [
+        (result.day.key, comparison)
+        for result in results
+        for comparison in result.comparisons
+        if comparison.check == name
+    ]
+    violated = [(day, c) for day, c in compared if not c.holds and not c.explained_by_late_events]
+    late = [(day, c) for day, c in compared if c.explained_by_late_events]
+    shown = violated or late or compared
+    if violated:
+        day, first = violated[0]
+        description = f"{day}: {first.quantity} is {first.actual:,}, expected {first.expected:,}. Not swapped in."
+    elif late:
+        description = (
+            f"{late[0][0]}: the source has grown by {late[0][1].late:,} ({late[0][1].quantity}) since the extract; the "
+            "next recomputation of the day takes it in."
+        )
+    else:
+        days = f"{len(results)} days" if len(results) > 1 else results[0].day.key
+        description = f"{promise} Holds for {days}."
+    records = [
+        dg.TableRecord({"day": day, "quantity": c.quantity, "expected": c.expected, "actual": c.actual})
+        for day, c in shown[:50]
+    ]
+    return dg.AssetCheckResult(
+        check_name=name,
+        passed=not violated and not late,
+        # Late events are no fault of the load: they are said, and hold nothing up.
+        severity=dg.AssetCheckSeverity.ERROR if violated else dg.AssetCheckSeverity.WARN,
+        description=description,
+        metadata={"compared": dg.MetadataValue.table(records), "comparisons": len(compared)},
+    )
+
+
+def _sum_label(table: DailyTable, measure: str) -> str:
+    """The final table holds every measure once per dimension: its sum is no number of the product's."""
+    return f"sum of {measure}" + (" (all dimensions)" if table.file == "dimension_metrics" else "")
+
+
+def _preview(rows: tuple[Row, ...]) -> dg.TableMetadataValue:
+    return dg.MetadataValue.table(
+        [dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in rows]
+    )
+
+
+def _cell(value: Any) -> str | int | float | bool | None:
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    if isinstance(value, datetime.datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    return str(value)

@@ -1,0 +1,33 @@
+"""`metrics-platform doctor`: settings and ClickHouse, each problem with its remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from metrics_platform.settings import Settings, SettingsError, load_settings
+from metrics_platform.warehouse.client import NoWarehouseError, Warehouse
+from metrics_platform.warehouse.inspection import Finding, inspect_warehouse
+
+
+def examine(env_file: Path | None = Path(".env")) -> Iterator[Finding]:
+    """Look at the settings, then at what they name; yields findings as they are made."""
+    try:
+        settings = load_settings(env_file)
+    except SettingsError as error:
+        for line in str(error).splitlines()[1:]:
+            problem, _, remedy = line.strip().removeprefix("- ").partition(": ")
+            yield Finding("Settings", "problem", problem, remedy)
+        return
+    yield Finding("Settings", "ok", _summary(settings))
+    try:
+        warehouse = Warehouse.from_settings(settings)
+    except NoWarehouseError as error:
+        yield Finding("ClickHouse", "problem", *str(error).split(". ", 1))
+        return
+    yield from inspect_warehouse(warehouse, settings)
+
+
+def _summary(settings: Settings) -> str:
+    dimensions = ", ".join(settings.dimensions)
+    return f"days of {settings.timezone} from {settings.start_date}, sliced by {dimensions}"
