@@ -9,6 +9,7 @@ asked.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import threading
@@ -202,6 +203,8 @@ class Warehouse:
     def _new_client(self) -> Client:
         import clickhouse_connect  # noqa: PLC0415  (0.3 s that loading the code location does not need)
 
+        # The driver logs every failed request as an error; what became of it is said by `WarehouseError`.
+        logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
         connection = self.connection
         return clickhouse_connect.get_client(
             host=connection.host,

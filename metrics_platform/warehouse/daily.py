@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import datetime
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from metrics_platform.calendar import Day, day_of
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse import tables
 from metrics_platform.warehouse.client import Parameters, Row, Warehouse
-from metrics_platform.warehouse.partitions import Staged, Totals, publish, staged_partition
+from metrics_platform.warehouse.partitions import Staged, Totals, drop_leftovers, publish, staged_partition
+from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.tables import DailyTable
 
 # Events may come in between the extract and the count it is compared with; a second and third look settle it.
@@ -73,6 +75,28 @@ class DayResult:
     def violations(self) -> tuple[Comparison, ...]:
         """What does not hold and is not explained by late events."""
         return tuple(c for c in self.comparisons if not c.holds and not c.explained_by_late_events)
+
+
+def compute_days(
+    warehouse: Warehouse,
+    table: DailyTable,
+    dates: Iterable[datetime.date],
+    settings: Settings,
+    *,
+    preview_rows: int = 0,
+) -> Iterator[DayResult]:
+    """Compute days of one table in their order, each swapped in before the next begins; yields each as it is done.
+
+    Creates missing tables and drops what killed runs left, first. Ends after the first day whose checks do not hold.
+    Errors: see `compute_day` and `create_tables`.
+    """
+    create_tables(warehouse, tables.daily_tables(settings.dimensions))
+    drop_leftovers(warehouse, table)
+    for date in sorted(dates):
+        result = compute_day(warehouse, table, date, settings, preview_rows=preview_rows)
+        yield result
+        if not result.published:
+            return
 
 
 def compute_day(
@@ -197,10 +221,7 @@ def _preview(warehouse: Warehouse, staged: Staged, rows: int) -> list[Row]:
 
 def runnable_query(table: DailyTable, day: Day, settings: Settings) -> str:
     """The day's query as a person can run it in any ClickHouse client: its parameters as SET statements first."""
-    used = [
-        (sql, {name: value for name, value in parameters.items() if f"{{{name}:" in sql})
-        for sql, parameters in _selects(table, day, settings)[:1]
-    ]
-    (sql, parameters) = used[0]
-    lines = [f"SET param_{name} = '{int(value) if isinstance(value, bool) else value}';" for name, value in parameters.items()]
-    return "\n".join([*lines, sql.rstrip(), ";"])
+    sql, parameters = _selects(table, day, settings)[0]
+    values = {name: int(value) if isinstance(value, bool) else value for name, value in parameters.items()}
+    lines = [f"SET param_{name} = '{value}';" for name, value in values.items() if f"{{{name}:" in sql]
+    return "\n".join([*lines, sql.rstrip() + ";"])

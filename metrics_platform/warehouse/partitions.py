@@ -3,7 +3,7 @@
 A day is computed into a staging table of its own, checked there, and swapped in by one `REPLACE PARTITION`
 (or `DROP PARTITION` for a day without rows). Whatever dies on the way, the table keeps what it had; running
 the day again gives the same rows. Staging tables have unique names, so that two runs of one day never mix;
-what a killed run left is dropped by the next write to the same table, once nobody has used it for a while.
+what a killed run left is dropped by the next run that writes the table, once nobody has used it for a while.
 """
 
 from __future__ import annotations
@@ -73,7 +73,6 @@ def staged_partition(
         WarehouseError: a statement failed; the table itself is untouched.
         PartitionMismatchError: the staging table does not hold the rows that were written.
     """
-    drop_leftovers(warehouse, table)
     name = f"{STAGING_PREFIX}{table.name}__{date:%Y%m%d}__{uuid.uuid4().hex[:12]}"
     doing = f"Computing {table.name} of {date}"
     # Both names are ours, letters and digits; `AS` takes no parameter.

@@ -17,16 +17,16 @@ from metrics_platform.defs.resources import ClickHouseResource
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse import tables
 from metrics_platform.warehouse.client import NoWarehouseError, Warehouse
-from metrics_platform.warehouse.daily import DayResult, MissingSnapshotError, compute_day
+from metrics_platform.warehouse.daily import DayResult, MissingSnapshotError, compute_days
 from metrics_platform.warehouse.errors import WarehouseError
-from metrics_platform.warehouse.schema import SchemaMismatchError, create_tables
+from metrics_platform.warehouse.schema import SchemaMismatchError
 from metrics_platform.warehouse.tables import DailyTable
 
 GROUP = "daily"
 PREVIEW_ROWS = 10
 
 # ClickHouse restarting takes seconds, a failover minutes: 10 s, 20 s, 40 s, each ± jitter. What cannot be
-# mended by waiting is not retried (see `_refuse`).
+# mended by waiting is not retried (see `compute`).
 RETRY_POLICY = dg.RetryPolicy(
     max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
 )
@@ -118,9 +118,7 @@ def _daily_asset(
     )
     def compute(context: dg.AssetExecutionContext, clickhouse: ClickHouseResource) -> Iterator[Any]:
         try:
-            warehouse = clickhouse.warehouse(context)
-            create_tables(warehouse, tables.daily_tables(settings.dimensions))
-            results = _compute_days(context, warehouse, table, settings)
+            results = _compute_days(context, clickhouse.warehouse(context), table, settings)
         except _NOT_MENDED_BY_WAITING as error:
             refusal = str(error)
         except WarehouseError as error:
@@ -139,21 +137,18 @@ def _daily_asset(
 def _compute_days(
     context: dg.AssetExecutionContext, warehouse: Warehouse, table: DailyTable, settings: Settings
 ) -> list[DayResult]:
-    """Compute the run's days in order; stops after the first whose checks do not hold."""
+    """Compute the run's days, saying each in the log and attaching its metadata to its partition."""
+    dates = [datetime.date.fromisoformat(key) for key in context.partition_keys]
     results: list[DayResult] = []
-    keys = sorted(context.partition_keys)
-    for position, key in enumerate(keys, start=1):
-        result = compute_day(
-            warehouse, table, datetime.date.fromisoformat(key), settings, preview_rows=PREVIEW_ROWS
-        )
+    for result in compute_days(warehouse, table, dates, settings, preview_rows=PREVIEW_ROWS):
         results.append(result)
         context.log.info(
-            f"{table.name} of {key} ({position} of {len(keys)}): {result.totals.rows:,} rows, "
+            f"{table.name} of {result.day.key} ({len(results)} of {len(dates)}): {result.totals.rows:,} rows, "
             f"{result.read_rows:,} read, {result.seconds:.2f} s"
         )
-        context.add_asset_metadata(day_metadata(result, warehouse.database, settings), partition_key=key)
-        if not result.published:
-            break
+        context.add_asset_metadata(
+            day_metadata(result, warehouse.database, settings), partition_key=result.day.key
+        )
     return results
 
 

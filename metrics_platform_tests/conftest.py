@@ -1,0 +1,66 @@
+"""What all tests share: one embedded ClickHouse for the session, fresh databases and settings for each test."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+
+from metrics_platform.connection import parse_url
+from metrics_platform.local.clickhouse import EmbeddedServer, running_server
+from metrics_platform.settings import Settings, load_settings
+from metrics_platform.warehouse.client import Warehouse
+
+hypothesis_settings.register_profile(
+    "default", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+hypothesis_settings.load_profile("default")
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests see none of the settings that the person running them has set."""
+    for name in list(os.environ):
+        if name.startswith("METRICS_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """The embedded ClickHouse, one for all tests that do not hurt it."""
+    with running_server(tmp_path_factory.mktemp("clickhouse") / "data") as server:
+        yield server
+
+
+@pytest.fixture
+def make_settings(clickhouse_server: EmbeddedServer) -> Callable[..., Settings]:
+    """Makes settings on databases of the test's own: `make_settings(timezone=…)`."""
+    return settings_factory(clickhouse_server.url)
+
+
+def settings_factory(url: str) -> Callable[..., Settings]:
+    """A function that makes settings whose platform and source databases are new on the server at `url`."""
+
+    def make(**overrides: Any) -> Settings:
+        number = next(_numbers)
+        base = url.rsplit("/", 1)[0]
+        names = {
+            "clickhouse_url": f"{base}/metrics_{number}",
+            "feed_table": f"source_{number}.feed_actions",
+            "messages_table": f"source_{number}.message_actions",
+        }
+        return load_settings(None, **{**names, **overrides})
+
+    return make
+
+
+@pytest.fixture
+def admin(clickhouse_server: EmbeddedServer) -> Warehouse:
+    """The platform's account of the shared server, outside of any test's database."""
+    return Warehouse(parse_url(clickhouse_server.url))

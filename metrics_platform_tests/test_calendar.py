@@ -1,0 +1,60 @@
+"""Days as intervals of instants, where zones do what zones do."""
+
+from __future__ import annotations
+
+import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metrics_platform.calendar import day_of, day_of_key, first_instant
+
+ZONES = (
+    "UTC", "Europe/Moscow", "America/New_York", "America/Sao_Paulo", "America/Havana", "America/St_Johns",
+    "Asia/Kathmandu", "Asia/Beirut", "Pacific/Apia", "Australia/Lord_Howe", "Africa/Cairo",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("zone", "date", "start_utc", "hours"),
+    [
+        ("UTC", "2026-11-21", "2026-11-21T00:00", 24),
+        ("Europe/Moscow", "2026-11-21", "2026-11-20T21:00", 24),
+        ("America/New_York", "2026-03-08", "2026-03-08T05:00", 23),
+        ("America/New_York", "2026-11-01", "2026-11-01T04:00", 25),
+        ("America/Sao_Paulo", "2018-11-04", "2018-11-04T03:00", 23),  # begins at 01:00: midnight is missing
+        ("America/Sao_Paulo", "2018-02-17", "2018-02-17T02:00", 25),
+        ("Australia/Lord_Howe", "2026-10-04", "2026-10-03T13:30", 23.5),
+        ("Pacific/Apia", "2011-12-30", "2011-12-30T10:00", 0),  # the zone skipped the whole date
+    ],
+)
+def test_a_day_is_the_interval_between_first_instants(zone: str, date: str, start_utc: str, hours: float) -> None:
+    day = day_of_key(date, ZoneInfo(zone))
+    assert day.start == datetime.datetime.fromisoformat(start_utc).replace(tzinfo=datetime.UTC)
+    assert day.hours == hours
+
+
+@given(
+    zone=st.sampled_from(ZONES), date=st.dates(datetime.date(1990, 1, 1), datetime.date(2036, 12, 31))
+)
+def test_days_tile_time_and_begin_when_clocks_first_show_their_date(zone: str, date: datetime.date) -> None:
+    info = ZoneInfo(zone)
+    day, after = day_of(date, info), day_of(date + datetime.timedelta(days=1), info)
+    assert day.end == after.start
+    if day.start < day.end:
+        assert day.start.astimezone(info).date() == date
+        just_before = day.start - datetime.timedelta(seconds=1)
+        assert just_before.astimezone(info).date() < date
+
+
+def test_a_midnight_that_happens_twice_is_the_earlier_one() -> None:
+    start = first_instant(datetime.date(2026, 11, 1), ZoneInfo("America/Havana"))
+    assert start == datetime.datetime(2026, 11, 1, 4, tzinfo=datetime.UTC)
+
+
+@pytest.mark.parametrize("key", ["2026-13-01", "yesterday", "2026-01-01T00:00", ""])
+def test_a_key_that_is_no_date_is_refused(key: str) -> None:
+    with pytest.raises(ValueError, match=r"(?i)iso|month"):
+        day_of_key(key, ZoneInfo("UTC"))

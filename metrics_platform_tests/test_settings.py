@@ -1,0 +1,145 @@
+"""Settings: what is unknown, missing or bad is refused with the name, the value and the remedy."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from pathlib import Path
+
+import pytest
+
+from metrics_platform.settings import PREFIX, Settings, SettingsError, load_settings
+from metrics_platform.warehouse.client import NoWarehouseError, connection_of
+
+SECRET = "pa55-w0rd"  # noqa: S105  (searched for in what must not contain it)
+ROOT = Path(__file__).parents[1]
+
+
+def test_without_any_setting_the_defaults_hold() -> None:
+    settings = load_settings(None)
+    assert settings.feed_table == "simulator.feed_actions"
+    assert settings.receiver_column == "receiver_id"
+    assert settings.timezone == "UTC"
+    assert settings.start_date == datetime.date(2026, 1, 1)
+    assert settings.recompute_days == 2
+    assert settings.etl_at == datetime.time(0, 5)
+    assert settings.dimensions == ("os", "gender", "age")
+
+
+def test_the_environment_wins_over_the_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text("METRICS_TIMEZONE=Europe/Moscow\nMETRICS_RECOMPUTE_DAYS=3\nTELEGRAM_BOT_TOKEN=x\n")
+    monkeypatch.setenv("METRICS_TIMEZONE", "Asia/Tokyo")
+    settings = load_settings(env_file)
+    assert (settings.timezone, settings.recompute_days) == ("Asia/Tokyo", 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "remedy"),
+    [
+        ("METRICS_TIMEZONE", "Europe/Moscw", "did you mean Europe/Moscow"),
+        ("METRICS_START_DATE", "01.02.2026", "The first day"),
+        ("METRICS_ETL_AT", "25:00", "Local time"),
+        ("METRICS_ETL_AT", "00:05:30", "HH:MM"),
+        ("METRICS_RECOMPUTE_DAYS", "0", "greater than or equal to 1"),
+        ("METRICS_RECOMPUTE_DAYS", "two", "integer"),
+        ("METRICS_FEED_TABLE", "feed_actions", "database.table"),
+        ("METRICS_FEED_TABLE", "simulator.feed; DROP TABLE x", "database.table"),
+        ("METRICS_RECEIVER_COLUMN", "receiver id", "column name"),
+        ("METRICS_EXTRA_DIMENSIONS", "source,planet", "age_group"),
+        ("METRICS_EXTRA_DIMENSIONS", "source,source", "each dimension once"),
+        ("METRICS_OWNER", "the metrics team", "team:name"),
+        ("METRICS_CLICKHOUSE_MAX_MEMORY_MB", "1", "64"),
+    ],
+)
+def test_a_bad_value_is_refused_with_name_value_and_remedy(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, remedy: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as refusal:
+        load_settings(None)
+    text = str(refusal.value)
+    assert name in text
+    assert repr(value) in text
+    assert remedy in text
+
+
+@pytest.mark.parametrize("where", ["environment", "env_file"])
+def test_an_unknown_name_is_refused_with_the_nearest_known_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    env_file = tmp_path / ".env"
+    if where == "environment":
+        monkeypatch.setenv("METRICS_TIMZONE", "UTC")
+    else:
+        env_file.write_text("METRICS_TIMZONE=UTC\n")
+    with pytest.raises(SettingsError, match=r"METRICS_TIMZONE.*did you mean METRICS_TIMEZONE"):
+        load_settings(env_file)
+
+
+def test_all_problems_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRICS_TIMEZONE", "Nowhere")
+    monkeypatch.setenv("METRICS_RECOMPUTE_DAYS", "99")
+    monkeypatch.setenv("METRICS_COLOUR", "red")
+    with pytest.raises(SettingsError) as refusal:
+        load_settings(None)
+    for name in ("METRICS_TIMEZONE", "METRICS_RECOMPUTE_DAYS", "METRICS_COLOUR"):
+        assert name in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        (f"clickhouse://user:{SECRET}@host:9000/metrics", "over HTTP"),
+        (f"http://user:{SECRET}@host:8123", "no database"),
+        (f"http://user:{SECRET}@host:8123/a-b", "bad database"),
+        (f"http://user:{SECRET}@host:99999/metrics", "cannot be read"),
+        (f"http://user:{SECRET}@host:8123/metrics?secure=1", "after the database"),
+        (f"http://user:{SECRET}@/metrics", "no host"),
+        (f"user:{SECRET}@host/metrics", "HTTP"),
+    ],
+)
+def test_a_bad_url_is_refused_without_repeating_its_password(
+    monkeypatch: pytest.MonkeyPatch, url: str, problem: str
+) -> None:
+    monkeypatch.setenv("METRICS_CLICKHOUSE_URL", url)
+    with pytest.raises(SettingsError) as refusal:
+        load_settings(None)
+    assert "METRICS_CLICKHOUSE_URL" in str(refusal.value)
+    assert problem in str(refusal.value)
+    chain: BaseException | None = refusal.value
+    while chain is not None:
+        assert SECRET not in str(chain) + repr(chain)
+        chain = chain.__cause__ or chain.__context__
+
+
+def test_the_password_is_in_no_representation() -> None:
+    settings = load_settings(None, clickhouse_url=f"https://user:{SECRET}@host/metrics")
+    connection = connection_of(settings)
+    assert connection.password == SECRET
+    assert (connection.port, connection.secure, connection.database) == (8443, True, "metrics")
+    for shown in (repr(settings), str(settings), repr(connection), connection.shown, settings.model_dump_json()):
+        assert SECRET not in shown
+
+
+def test_percent_encoded_characters_in_the_password_are_decoded() -> None:
+    settings = load_settings(None, clickhouse_url="http://user:p%40ss%2Fw%3Aord@[::1]:8123/metrics")
+    connection = connection_of(settings)
+    assert (connection.password, connection.host) == ("p@ss/w:ord", "::1")
+
+
+def test_without_url_and_embedded_server_the_remedy_names_both(tmp_path: Path) -> None:
+    with pytest.raises(NoWarehouseError) as refusal:
+        connection_of(load_settings(None, data_dir=tmp_path))
+    assert "metrics-platform clickhouse" in str(refusal.value)
+    assert "METRICS_CLICKHOUSE_URL" in str(refusal.value)
+
+
+def test_every_setting_is_in_the_example_file_with_its_default() -> None:
+    text = (ROOT / ".env.example").read_text(encoding="utf-8")
+    shown = dict(re.findall(r"^#?(METRICS_\w+)=(.*)$", text, flags=re.MULTILINE))
+    assert set(shown) == {PREFIX + name.upper() for name in Settings.model_fields}
+    defaults = load_settings(None)
+    for name in set(Settings.model_fields) - {"clickhouse_url", "clickhouse_ca_file"}:
+        given = {name: shown[PREFIX + name.upper()]}
+        assert getattr(load_settings(None, **given), name) == getattr(defaults, name), name

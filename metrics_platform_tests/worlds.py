@@ -1,0 +1,85 @@
+"""Putting generated or real events into source tables, computing days, and reading the results as frames."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from metrics_platform.settings import Settings
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.daily import DayResult, compute_days
+from metrics_platform.warehouse.schema import create_database
+from metrics_platform.warehouse.tables import Column, columns_of, daily_tables
+
+
+@dataclass
+class SourceTables:
+    """The two event tables of one test."""
+
+    settings: Settings
+    warehouse: Warehouse
+
+    @classmethod
+    def create(
+        cls, settings: Settings, *, gender_as_text: bool = False, nullable: bool = False
+    ) -> SourceTables:
+        """Create both tables, empty, in the database the settings name."""
+        warehouse = Warehouse.from_settings(settings)
+        create_database(warehouse, warehouse.database)
+        for table, file in ((settings.feed_table, "feed_actions"), (settings.messages_table, "message_actions")):
+            database, name = table.split(".")
+            create_database(warehouse, database)
+            columns = ", ".join(
+                f"{_actual_name(column.name, settings)} {_source_type(column, gender_as_text, nullable)}"
+                for column in columns_of(file)
+            )
+            warehouse.execute(f"CREATE TABLE {table} ({columns}) ENGINE = MergeTree ORDER BY time", doing="Test")
+        return cls(settings, warehouse)
+
+    def insert_feed(self, events: pd.DataFrame) -> None:
+        """Add feed events (columns of DOMAIN.md)."""
+        self._insert(self.settings.feed_table, "feed_actions", events)
+
+    def insert_messages(self, events: pd.DataFrame) -> None:
+        """Add messages (columns of DOMAIN.md, `receiver_id` under either spelling)."""
+        self._insert(self.settings.messages_table, "message_actions", events)
+
+    def _insert(self, table: str, file: str, events: pd.DataFrame) -> None:
+        if events.empty:
+            return
+        names = [_actual_name(column.name, self.settings) for column in columns_of(file)]
+        frame = events.rename(columns={name: _actual_name(name, self.settings) for name in events.columns})[names]
+        self.warehouse.run(lambda client: client.insert_df(table, frame), doing="Inserting test events")
+
+
+def _actual_name(column: str, settings: Settings) -> str:
+    return settings.receiver_column if column in ("receiver_id", "reciever_id") else column
+
+
+def _source_type(column: Column, gender_as_text: bool, nullable: bool) -> str:
+    kind = "LowCardinality(String)" if column.name == "gender" and gender_as_text else column.type
+    if not nullable or column.name in ("user_id", "post_id", "receiver_id", "action", "time"):
+        return kind
+    return "LowCardinality(Nullable(String))" if "String" in kind else f"Nullable({kind})"
+
+
+def compute_all(
+    warehouse: Warehouse, settings: Settings, dates: Iterable[datetime.date]
+) -> list[DayResult]:
+    """Compute every table for `dates`, table by table as a range run does."""
+    days = list(dates)
+    return [
+        result
+        for table in daily_tables(settings.dimensions)
+        for result in compute_days(warehouse, table, days, settings)
+    ]
+
+
+def read_table(warehouse: Warehouse, table: str, date: datetime.date | None = None) -> pd.DataFrame:
+    """The rows of a daily table, of one day or all, `event_date` included."""
+    where = "WHERE event_date = {date:Date}" if date else ""
+    answer = warehouse.query(f"SELECT * FROM `{table}` {where} ORDER BY ALL", {"date": date} if date else None)
+    return pd.DataFrame(answer.rows, columns=list(answer.columns), dtype=object)
