@@ -83,12 +83,8 @@ def create_tables() -> None:
 @click.option("--feed", type=_FILE, help="Feed events: CSV, CSV.gz or Parquet.")
 @click.option("--messages", type=_FILE, help="Messenger events: CSV, CSV.gz or Parquet.")
 @click.option("--strict", is_flag=True, help="Stop at the first bad row; nothing is loaded then.")
-@click.option(
-    "--rejects", type=_FILE, default=Path("."), show_default=True, help="Directory for the file of bad rows."
-)
-@click.option(
-    "--time-zone", default="UTC", show_default=True, help="Zone of times that carry no offset of their own."
-)
+@click.option("--rejects", type=_FILE, default=Path(), show_default=True, help="Directory for the file of bad rows.")
+@click.option("--time-zone", default="UTC", show_default=True, help="Zone of times that carry no offset of their own.")
 def load(feed: Path | None, messages: Path | None, strict: bool, rejects: Path, time_zone: str) -> None:
     """Load event files into the source tables, creating them where they are missing.
 
@@ -118,7 +114,11 @@ def doctor() -> None:
     """Look at the settings and at ClickHouse: each problem with its remedy. Exit code 0: all well; 1: not."""
     from metrics_platform.doctor import examine  # noqa: PLC0415
 
-    marks = {"ok": click.style("✓", fg="green"), "note": click.style("!", fg="yellow"), "problem": click.style("✗", fg="red")}
+    marks = {
+        "ok": click.style("✓", fg="green"),
+        "note": click.style("!", fg="yellow"),
+        "problem": click.style("✗", fg="red"),
+    }
     problems = 0
     for finding in examine():
         problems += finding.status == "problem"

@@ -66,9 +66,7 @@ class Settings(BaseSettings):
         "joins go to disk.",
     )
     feed_table: str = Field("simulator.feed_actions", description="The feed's events, as database.table.")
-    messages_table: str = Field(
-        "simulator.message_actions", description="The messenger's events, as database.table."
-    )
+    messages_table: str = Field("simulator.message_actions", description="The messenger's events, as database.table.")
     receiver_column: str = Field(
         "receiver_id", description="The receiver's column in the messages table; `reciever_id` in older dumps."
     )
@@ -95,9 +93,7 @@ class Settings(BaseSettings):
         "team:metrics",
         description="Who owns the assets in Dagster's UI: an e-mail address or team:name.",
     )
-    data_dir: Path = Field(
-        Path(".metrics"), description="Where the embedded ClickHouse and Dagster keep their files."
-    )
+    data_dir: Path = Field(Path(".metrics"), description="Where the embedded ClickHouse and Dagster keep their files.")
 
     @field_validator("clickhouse_url")
     @classmethod
@@ -175,7 +171,7 @@ def load_settings(env_file: Path | None = Path(".env"), **overrides: Any) -> Set
     given = _given_values(env_file)
     problems = [_unknown(name) for name in sorted(given) if name not in _known_names()]
     try:
-        settings = Settings(_env_file=env_file, **overrides)
+        settings = Settings(_env_file=env_file, **overrides)  # type: ignore[call-arg]  # pydantic-settings' own
     except ValidationError as error:
         problems += [_problem(detail, given, overrides) for detail in error.errors()]
         settings = None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck
+from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 
 from metrics_platform.connection import parse_url
@@ -16,10 +16,15 @@ from metrics_platform.local.clickhouse import EmbeddedServer, running_server
 from metrics_platform.settings import Settings, load_settings
 from metrics_platform.warehouse.client import Warehouse
 
+# A generated world takes seconds in a real ClickHouse. By default a handful of new ones is tried, and a failing one
+# is shown as it is; HYPOTHESIS_PROFILE=thorough tries many and shrinks what fails.
+_CHECKS = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+_QUICK = (Phase.explicit, Phase.reuse, Phase.generate)
 hypothesis_settings.register_profile(
-    "default", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    "default", deadline=None, suppress_health_check=_CHECKS, max_examples=8, phases=_QUICK
 )
-hypothesis_settings.load_profile("default")
+hypothesis_settings.register_profile("thorough", deadline=None, suppress_health_check=_CHECKS, max_examples=150)
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 _numbers = itertools.count(1)
 
 

@@ -6,7 +6,7 @@ import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metrics_platform.calendar import day_of, day_of_key, first_instant
@@ -36,9 +36,8 @@ def test_a_day_is_the_interval_between_first_instants(zone: str, date: str, star
     assert day.hours == hours
 
 
-@given(
-    zone=st.sampled_from(ZONES), date=st.dates(datetime.date(1990, 1, 1), datetime.date(2036, 12, 31))
-)
+@given(zone=st.sampled_from(ZONES), date=st.dates(datetime.date(1990, 1, 1), datetime.date(2036, 12, 31)))
+@settings(max_examples=300)
 def test_days_tile_time_and_begin_when_clocks_first_show_their_date(zone: str, date: datetime.date) -> None:
     info = ZoneInfo(zone)
     day, after = day_of(date, info), day_of(date + datetime.timedelta(days=1), info)

@@ -11,7 +11,7 @@ import pytest
 from metrics_platform.settings import PREFIX, Settings, SettingsError, load_settings
 from metrics_platform.warehouse.client import NoWarehouseError, connection_of
 
-SECRET = "pa55-w0rd"  # noqa: S105  (searched for in what must not contain it)
+SECRET = "pa55-w0rd"
 ROOT = Path(__file__).parents[1]
 
 

@@ -23,15 +23,12 @@ class SourceTables:
     warehouse: Warehouse
 
     @classmethod
-    def create(
-        cls, settings: Settings, *, gender_as_text: bool = False, nullable: bool = False
-    ) -> SourceTables:
+    def create(cls, settings: Settings, *, gender_as_text: bool = False, nullable: bool = False) -> SourceTables:
         """Create both tables, empty, in the database the settings name."""
         warehouse = Warehouse.from_settings(settings)
         create_database(warehouse, warehouse.database)
         for table, file in ((settings.feed_table, "feed_actions"), (settings.messages_table, "message_actions")):
-            database, name = table.split(".")
-            create_database(warehouse, database)
+            create_database(warehouse, table.split(".")[0])
             columns = ", ".join(
                 f"{_actual_name(column.name, settings)} {_source_type(column, gender_as_text, nullable)}"
                 for column in columns_of(file)
@@ -66,9 +63,7 @@ def _source_type(column: Column, gender_as_text: bool, nullable: bool) -> str:
     return "LowCardinality(Nullable(String))" if "String" in kind else f"Nullable({kind})"
 
 
-def compute_all(
-    warehouse: Warehouse, settings: Settings, dates: Iterable[datetime.date]
-) -> list[DayResult]:
+def compute_all(warehouse: Warehouse, settings: Settings, dates: Iterable[datetime.date]) -> list[DayResult]:
     """Compute every table for `dates`, table by table as a range run does."""
     days = list(dates)
     return [
@@ -82,4 +77,5 @@ def read_table(warehouse: Warehouse, table: str, date: datetime.date | None = No
     """The rows of a daily table, of one day or all, `event_date` included."""
     where = "WHERE event_date = {date:Date}" if date else ""
     answer = warehouse.query(f"SELECT * FROM `{table}` {where} ORDER BY ALL", {"date": date} if date else None)
-    return pd.DataFrame(answer.rows, columns=list(answer.columns), dtype=object)
+    file = "slice" if table.endswith("_slice") else table
+    return pd.DataFrame(answer.rows, columns=[column.name for column in columns_of(file)], dtype=object)

@@ -121,9 +121,7 @@ def _own_tables(warehouse: Warehouse, settings: Settings) -> Finding:
     return Finding("Tables", "ok", f"all {len(wanted)} are there, with the columns this version writes")
 
 
-def _source(
-    warehouse: Warehouse, settings: Settings, setting: str, table: str, file: str
-) -> Iterator[Finding]:
+def _source(warehouse: Warehouse, settings: Settings, setting: str, table: str, file: str) -> Iterator[Finding]:
     subject = f"Source {table}"
     columns = _look(subject, lambda: _source_columns(warehouse, settings, setting, table, file))
     yield columns
@@ -131,9 +129,7 @@ def _source(
         yield _look(subject, lambda: _source_times(warehouse, settings, table))
 
 
-def _source_columns(
-    warehouse: Warehouse, settings: Settings, setting: str, table: str, file: str
-) -> Finding:
+def _source_columns(warehouse: Warehouse, settings: Settings, setting: str, table: str, file: str) -> Finding:
     """Are the columns the queries read there, with types they understand, and may they be read?"""
     database, name = table.split(".")
     subject = f"Source {table}"
@@ -186,7 +182,9 @@ def _source_times(warehouse: Warehouse, settings: Settings, table: str) -> Findi
         doing=f"Reading {table}",
     ).rows
     if not row["events"]:
-        return Finding(subject, "note", "it is empty", "Load events (`metrics-platform load`), or wait for the product's.")
+        return Finding(
+            subject, "note", "it is empty", "Load events (`metrics-platform load`), or wait for the product's."
+        )
     first, last, now = (row[key].replace(tzinfo=datetime.UTC) for key in ("first", "last", "now"))
     local = f"{first.astimezone(settings.zone):%Y-%m-%d %H:%M} – {last.astimezone(settings.zone):%Y-%m-%d %H:%M}"
     detail = f"{row['events']:,} events, {local} {settings.timezone}"
@@ -214,4 +212,3 @@ def _bare_type(kind: str) -> str:
     while match := re.fullmatch(r"(?:Nullable|LowCardinality)\((.*)\)", kind):
         kind = match.group(1)
     return kind
-

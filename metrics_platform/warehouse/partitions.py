@@ -137,9 +137,10 @@ def drop_leftovers(warehouse: Warehouse, table: DailyTable, idle_seconds: int = 
 
 
 def _totals(warehouse: Warehouse, table: DailyTable, name: str, date: datetime.date) -> Totals:
-    sums = ", ".join(f"toInt64(sum({measure}))" for measure in table.measures)
+    quantities = ", ".join(["count()", *(f"toInt64(sum({measure}))" for measure in table.measures)])
     (row,) = warehouse.query(
-        f"SELECT count(){', ' + sums if sums else ''} FROM {{table:Identifier}} WHERE event_date = {{event_date:Date}}",
+        # The measures are names of our own columns (`tables.py`), not values.
+        f"SELECT {quantities} FROM {{table:Identifier}} WHERE event_date = {{event_date:Date}}",  # noqa: S608
         {"table": name, "event_date": date},
         doing=f"Verifying {table.name} of {date}",
     ).rows
@@ -151,7 +152,10 @@ def _drop(warehouse: Warehouse, name: str) -> None:
     """Drop a staging table; where ClickHouse is away it stays for `drop_leftovers`."""
     try:
         warehouse.execute(
-            "DROP TABLE IF EXISTS {staging:Identifier} SYNC", {"staging": name}, doing="Dropping a staging table", repeatable=False
+            "DROP TABLE IF EXISTS {staging:Identifier} SYNC",
+            {"staging": name},
+            doing="Dropping a staging table",
+            repeatable=False,
         )
     except WarehouseError as error:
         if not error.transient:

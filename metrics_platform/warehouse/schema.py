@@ -91,12 +91,12 @@ def _columns(warehouse: Warehouse, names: list[str]) -> dict[str, list[tuple[str
 
 def _mismatch(database: str, name: str, found: list[tuple[str, str]], expected: list[tuple[str, str]]) -> str:
     lines = [f"Table {database}.{name} has other columns than this version writes:"]
-    lines += [f"  - {column} {kind} is expected, not there" for column, kind in expected if (column, kind) not in found]
-    lines += [f"  - {column} {kind} is there, not expected" for column, kind in found if (column, kind) not in expected]
+    lines += [f"  - {' '.join(column)} is expected, not there" for column in expected if column not in found]
+    lines += [f"  - {' '.join(column)} is there, not expected" for column in found if column not in expected]
     if len(lines) == 1:
         lines.append("  - the same columns, in another order")
     lines.append(
-        f"What to do: RENAME TABLE {database}.{name} TO {database}.{name}_old, run `metrics-platform create-tables`, and "
-        "backfill its asset in Dagster."
+        f"What to do: RENAME TABLE {database}.{name} TO {database}.{name}_old, run `metrics-platform create-tables`, "
+        "and backfill its asset in Dagster."
     )
     return "\n".join(lines)

@@ -74,7 +74,7 @@ MESSAGE_USER_DAILY = DailyTable(
     "message_user_daily",
     measures=("messages_sent", "users_sent", "messages_received", "users_received"),
     checks={
-        "reconciles_with_source": "Messages, senders, receivers and pairs equal a count taken straight from the source.",
+        "reconciles_with_source": "Messages, senders, receivers and pairs equal a count straight from the source.",
         "one_row_per_user": _ONE_ROW,
         "sent_equals_received": "As many messages were received as were sent.",
     },
@@ -142,6 +142,4 @@ def read_sql(name: str) -> str:
 def columns_of(file: str) -> tuple[Column, ...]:
     """The columns that `schema/<file>.sql` declares: one per line, with type and comment."""
     found = (_COLUMN.match(line) for line in read_sql(f"schema/{file}.sql").splitlines())
-    return tuple(
-        Column(match["name"], match["type"], match["comment"].replace("''", "'")) for match in found if match
-    )
+    return tuple(Column(match["name"], match["type"], match["comment"].replace("''", "'")) for match in found if match)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 
 from metrics_platform.local.example_data import ExampleFiles, write_example
 from metrics_platform.settings import Settings
@@ -22,10 +21,7 @@ REAL_DAYS = 35
 
 
 @given(world=worlds())
-@hypothesis_settings(max_examples=20)
-def test_every_cell_equals_the_oracle_in_generated_worlds(
-    make_settings: Callable[..., Settings], world: World
-) -> None:
+def test_every_cell_equals_the_oracle_in_generated_worlds(make_settings: Callable[..., Settings], world: World) -> None:
     settings = make_settings(
         timezone=world.zone,
         start_date=world.days[0],

@@ -27,9 +27,7 @@ PREVIEW_ROWS = 10
 
 # ClickHouse restarting takes seconds, a failover minutes: 10 s, 20 s, 40 s, each ± jitter. What cannot be
 # mended by waiting is not retried (see `compute`).
-RETRY_POLICY = dg.RetryPolicy(
-    max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
-)
+RETRY_POLICY = dg.RetryPolicy(max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 _NOT_MENDED_BY_WAITING = (NoWarehouseError, MissingSnapshotError, SchemaMismatchError)
 
 
@@ -75,8 +73,7 @@ def daily_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 def _upstream(settings: Settings, partitions: dg.DailyPartitionsDefinition) -> dict[str, list[Any]]:
     """What each table is computed from; `users` also from its own day before."""
     feed, messages, users, merged = (
-        table.name
-        for table in (tables.FEED_USER_DAILY, tables.MESSAGE_USER_DAILY, tables.USERS, tables.USER_DAILY)
+        table.name for table in (tables.FEED_USER_DAILY, tables.MESSAGE_USER_DAILY, tables.USERS, tables.USER_DAILY)
     )
     slices = [tables.slice_table(dimension).name for dimension in settings.dimensions]
     day_before = dg.TimeWindowPartitionMapping(
@@ -146,9 +143,7 @@ def _compute_days(
             f"{table.name} of {result.day.key} ({len(results)} of {len(dates)}): {result.totals.rows:,} rows, "
             f"{result.read_rows:,} read, {result.seconds:.2f} s"
         )
-        context.add_asset_metadata(
-            day_metadata(result, warehouse.database, settings), partition_key=result.day.key
-        )
+        context.add_asset_metadata(day_metadata(result, warehouse.database, settings), partition_key=result.day.key)
     return results
 
 
@@ -161,9 +156,7 @@ def _report(context: dg.AssetExecutionContext, table: DailyTable, results: list[
         return
     yield from checks
     (bad,) = failed
-    facts = "; ".join(
-        f"{c.check}: {c.quantity} is {c.actual:,}, expected {c.expected:,}" for c in bad.violations
-    )
+    facts = "; ".join(f"{c.check}: {c.quantity} is {c.actual:,}, expected {c.expected:,}" for c in bad.violations)
     raise dg.Failure(
         f"{table.name} of {bad.day.key} does not add up, so it was not swapped in: readers still see the day as it "
         f"was. {facts}. What to do: materialise the assets above {table.name} for {bad.day.key} again, then this one; "

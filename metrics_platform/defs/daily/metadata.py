@@ -88,9 +88,7 @@ def _sum_label(table: DailyTable, measure: str) -> str:
 
 
 def _preview(rows: tuple[Row, ...]) -> dg.TableMetadataValue:
-    return dg.MetadataValue.table(
-        [dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in rows]
-    )
+    return dg.MetadataValue.table([dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in rows])
 
 
 def _cell(value: Any) -> str | int | float | bool | None:

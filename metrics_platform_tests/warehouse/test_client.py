@@ -1,0 +1,194 @@
+"""The client: typed errors with a remedy, retries only where they are safe and can help, tags, no secrets."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from metrics_platform.connection import Connection, parse_url
+from metrics_platform.local.clickhouse import EmbeddedServer
+from metrics_platform.settings import Settings
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.errors import TRANSIENT_CODES, WarehouseError, cause_of
+from metrics_platform_tests.http_stub import misbehaving_proxy
+
+NO_WAITS = (0.0, 0.0, 0.0)
+
+
+def _warehouse(url: str) -> Warehouse:
+    return Warehouse(parse_url(url), retry_waits=NO_WAITS)
+
+
+@pytest.mark.parametrize("code", sorted(TRANSIENT_CODES))
+def test_a_select_is_tried_again_after_a_transient_answer(clickhouse_server: EmbeddedServer, code: int) -> None:
+    with misbehaving_proxy(clickhouse_server.url) as (url, faults):
+        warehouse = _warehouse(url)
+        warehouse.value("SELECT 1")
+        faults.when, faults.left, faults.code = (lambda sql: "41 + 1" in sql), 2, code
+        assert warehouse.value("SELECT 41 + 1") == 42
+        assert faults.left == 0
+
+
+def test_a_select_is_tried_again_when_the_connection_is_lost(clickhouse_server: EmbeddedServer) -> None:
+    with misbehaving_proxy(clickhouse_server.url) as (url, faults):
+        said: list[str] = []
+        warehouse = replace(_warehouse(url), on_retry=said.append)
+        warehouse.value("SELECT 1")
+        # The driver itself asks a second time on a connection that was closed; the third try is ours.
+        faults.when, faults.left = (lambda sql: "41 + 1" in sql), 3
+        assert warehouse.value("SELECT 41 + 1", doing="Counting") == 42
+        assert faults.left == 0
+        assert said
+        assert all("Counting" in line and "trying again" in line for line in said)
+
+
+@pytest.mark.parametrize(("code", "name"), [(60, "missing table"), (497, "no rights"), (159, "timeout"), (62, "syntax")])
+def test_what_waiting_cannot_mend_is_not_tried_again(clickhouse_server: EmbeddedServer, code: int, name: str) -> None:
+    with misbehaving_proxy(clickhouse_server.url) as (url, faults):
+        warehouse = _warehouse(url)
+        warehouse.value("SELECT 1")
+        faults.when, faults.left, faults.code = (lambda sql: "41 + 1" in sql), 5, code
+        with pytest.raises(WarehouseError) as failure:
+            warehouse.value("SELECT 41 + 1")
+        assert faults.left == 4, name
+        assert (failure.value.code, failure.value.transient) == (code, False)
+
+
+def test_an_insert_is_never_sent_twice(clickhouse_server: EmbeddedServer, admin: Warehouse) -> None:
+    admin.execute("CREATE TABLE once (n UInt8) ENGINE = MergeTree ORDER BY n")
+    try:
+        with misbehaving_proxy(clickhouse_server.url) as (url, faults):
+            warehouse = _warehouse(url)
+            warehouse.value("SELECT 1")
+            # The answer is lost after the server has done the work: the client cannot know.
+            faults.when, faults.left, faults.after = (lambda sql: "INSERT" in sql), 1, True
+            with pytest.raises(WarehouseError) as failure:
+                warehouse.execute("INSERT INTO once SELECT 1")
+            assert failure.value.transient
+        assert admin.value("SELECT count() FROM once") == 1
+    finally:
+        admin.execute("DROP TABLE once")
+
+
+def test_a_statement_said_to_be_repeatable_survives_a_lost_answer(
+    clickhouse_server: EmbeddedServer, admin: Warehouse
+) -> None:
+    with misbehaving_proxy(clickhouse_server.url) as (url, faults):
+        warehouse = _warehouse(url)
+        warehouse.value("SELECT 1")
+        faults.when, faults.left, faults.after = (lambda sql: "CREATE" in sql), 1, True
+        warehouse.execute("CREATE TABLE IF NOT EXISTS made (n UInt8) ENGINE = MergeTree ORDER BY n", repeatable=True)
+    admin.execute("DROP TABLE made")
+
+
+def test_a_full_server_is_transient_and_a_query_over_its_own_limit_is_not(admin: Warehouse) -> None:
+    total = "Code: 241. DB::Exception: (total) memory limit exceeded: would use 12 GiB. (MEMORY_LIMIT_EXCEEDED)"
+    assert cause_of(RuntimeError(total)).transient
+    with pytest.raises(WarehouseError) as failure:
+        replace(admin, max_memory_mb=64).query(
+            "SELECT sum(length(s)) FROM (SELECT groupArray(toString(number)) AS s FROM numbers(50000000))"
+        )
+    assert (failure.value.code, failure.value.transient) == (241, False)
+    assert "METRICS_CLICKHOUSE_MAX_MEMORY_MB" in str(failure.value)
+
+
+def test_a_query_over_its_time_names_the_setting(admin: Warehouse) -> None:
+    with pytest.raises(WarehouseError) as failure:
+        replace(admin, timeout_seconds=1).query("SELECT count() FROM system.numbers")
+    assert failure.value.code in (159, 160)
+    assert "METRICS_CLICKHOUSE_TIMEOUT_SECONDS" in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("sql", "code", "remedy"),
+    [
+        ("SELECT 1 FROM nowhere.nothing", 81, "METRICS_FEED_TABLE"),
+        ("SELECT 1 FROM nothing", 60, "metrics-platform doctor"),
+        ("SELECT nothing FROM system.one", 47, "metrics-platform doctor"),
+        ("SELECT plus('a', 1)", 43, "metrics-platform doctor"),
+    ],
+)
+def test_an_error_says_what_was_being_done_what_happened_and_what_to_do(
+    admin: Warehouse, sql: str, code: int, remedy: str
+) -> None:
+    with pytest.raises(WarehouseError) as failure:
+        admin.query(sql, doing="Looking for nothing")
+    text = str(failure.value)
+    assert text.startswith("Looking for nothing")
+    assert failure.value.code == code
+    assert remedy in text
+    assert "(version" not in text
+
+
+def test_clickhouse_away_says_where_it_was_looked_for() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, not listening: refused
+        url = f"http://platform:pa55-w0rd@127.0.0.1:{taken.getsockname()[1]}/metrics"
+        with pytest.raises(WarehouseError) as failure:
+            _warehouse(url).value("SELECT 1")
+    assert failure.value.code is None
+    assert failure.value.transient
+    assert "metrics-platform clickhouse" in str(failure.value)
+
+
+def test_the_password_is_in_no_error_chain_and_no_log(
+    clickhouse_server: EmbeddedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    good = parse_url(clickhouse_server.url)
+    secret = "wr0ng-pa55"
+    cases: list[Connection] = [
+        replace(good, password=secret),
+        replace(good, password=secret, port=1),
+        replace(good, password=secret, host="no-such-host.invalid"),
+        replace(good, password=secret, secure=True),
+    ]
+    for connection in cases:
+        with pytest.raises(WarehouseError) as failure:
+            Warehouse(connection, retry_waits=()).value("SELECT 1")
+        shown = "".join(traceback.format_exception(failure.value)) + repr(failure.value)
+        assert secret not in shown
+        assert failure.value.__cause__ is None
+        assert failure.value.__context__ is None
+    assert secret not in caplog.text
+
+
+def test_a_wrong_password_is_a_problem_of_the_setting(clickhouse_server: EmbeddedServer) -> None:
+    connection = replace(parse_url(clickhouse_server.url), password="wrong")
+    with pytest.raises(WarehouseError, match="METRICS_CLICKHOUSE_URL") as failure:
+        Warehouse(connection).value("SELECT 1")
+    assert failure.value.code == 516
+    assert not failure.value.transient
+
+
+def test_queries_are_tagged_with_what_asked_them(make_settings: Callable[..., Settings], admin: Warehouse) -> None:
+    tags = {"run_id": "run-4711", "asset": "users", "partition": "2026-01-01"}
+    tagged = replace(admin, tags=tags)
+    tagged.value("SELECT 'tagged query'")
+    admin.execute("SYSTEM FLUSH LOGS query_log")
+    comment = admin.value(
+        "SELECT any(log_comment) FROM system.query_log WHERE query LIKE 'SELECT \\'tagged query\\'%' AND type = 2"
+    )
+    assert json.loads(comment) == {"application": "metrics_platform", **tags}
+
+
+def test_threads_query_at_the_same_time_each_with_its_own_client(admin: Warehouse) -> None:
+    answers: list[int] = []
+
+    def ask(number: int) -> None:
+        answers.append(admin.value("SELECT {n:UInt8} + sleep(0.2)", {"n": number}))
+        admin.close()
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answers) == list(range(8))

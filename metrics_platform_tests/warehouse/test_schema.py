@@ -1,0 +1,80 @@
+"""Making the tables: idempotent, only what is missing, and nothing of another shape is written to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from metrics_platform.connection import parse_url
+from metrics_platform.local.clickhouse import EmbeddedServer
+from metrics_platform.settings import Settings
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.errors import WarehouseError
+from metrics_platform.warehouse.schema import SchemaMismatchError, create_tables
+from metrics_platform.warehouse.tables import columns_of, daily_tables, read_sql
+
+TABLES = daily_tables(("os", "gender", "age"))
+NINE_COLUMNS = [
+    "event_date", "dimension", "dimension_value", "views", "likes",
+    "messages_received", "messages_sent", "users_received", "users_sent",
+]  # fmt: skip
+
+
+@pytest.fixture
+def warehouse(make_settings: Callable[..., Settings]) -> Warehouse:
+    return Warehouse.from_settings(make_settings())
+
+
+def test_tables_are_created_once_and_then_left_alone(warehouse: Warehouse) -> None:
+    assert create_tables(warehouse, TABLES) == [table.name for table in TABLES]
+    warehouse.execute("INSERT INTO os_slice SELECT '2026-01-01', 'os', 'iOS', 1, 2, 3, 4, 5, 6")
+    assert create_tables(warehouse, TABLES) == []
+    assert warehouse.value("SELECT count() FROM os_slice") == 1
+
+
+def test_the_declared_columns_are_those_clickhouse_has(warehouse: Warehouse) -> None:
+    create_tables(warehouse, TABLES)
+    for table in TABLES:
+        rows = warehouse.query(f"DESCRIBE TABLE `{table.name}`").rows
+        actual = [(row["name"], row["type"], row["comment"]) for row in rows]
+        assert actual == [(column.name, column.type, column.comment) for column in columns_of(table.file)]
+        assert all(comment for _, _, comment in actual)
+
+
+def test_the_final_table_has_exactly_its_nine_columns_in_order() -> None:
+    assert [column.name for column in columns_of("dimension_metrics")] == NINE_COLUMNS
+    types = {column.name: column.type for column in columns_of("dimension_metrics")}
+    assert types.pop("event_date") == "Date"
+    assert (types.pop("dimension"), types.pop("dimension_value")) == ("String", "String")
+    assert set(types.values()) == {"Int64"}  # signed: a difference of two days never wraps around
+
+
+def test_a_table_of_another_shape_is_refused_with_the_difference(warehouse: Warehouse) -> None:
+    create_tables(warehouse, TABLES)
+    warehouse.execute("ALTER TABLE os_slice DROP COLUMN likes, ADD COLUMN hates Int64")
+    with pytest.raises(SchemaMismatchError) as refusal:
+        create_tables(warehouse, TABLES)
+    text = str(refusal.value)
+    assert "likes Int64 is expected" in text
+    assert "hates Int64 is there" in text
+    assert "RENAME TABLE" in text
+
+
+def test_an_account_without_the_right_to_create_is_told_so(
+    clickhouse_server: EmbeddedServer, warehouse: Warehouse
+) -> None:
+    reader = replace(parse_url(clickhouse_server.readonly_url), database=warehouse.database)
+    with pytest.raises(WarehouseError) as failure:
+        create_tables(Warehouse(reader), TABLES)
+    assert failure.value.code in (164, 497)
+    assert "What to do" in str(failure.value)
+    create_tables(warehouse, TABLES)
+    assert create_tables(Warehouse(reader), TABLES) == []  # nothing to create: no right is needed
+
+
+def test_every_sql_file_of_a_table_is_there_and_opens_with_what_it_is_for() -> None:
+    for table in TABLES:
+        for name in (f"schema/{table.file}.sql", f"queries/{table.file}.sql", f"queries/checks/{table.file}.sql"):
+            assert read_sql(name).startswith("-- "), name
