@@ -115,7 +115,7 @@ def _daily_asset(
     )
     def compute(context: dg.AssetExecutionContext, clickhouse: ClickHouseResource) -> Iterator[Any]:
         try:
-            results = _compute_days(context, clickhouse.warehouse(context), table, settings)
+            results = _compute_days(context, clickhouse.warehouse(context, settings), table, settings)
         except _NOT_MENDED_BY_WAITING as error:
             refusal = str(error)
         except WarehouseError as error:

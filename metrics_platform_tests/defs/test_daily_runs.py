@@ -1,0 +1,262 @@
+"""The day through Dagster: partitions in any order, twice, as a range; what fails, fails clearly and blocks."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from metrics_platform.local.clickhouse import EmbeddedServer
+from metrics_platform.settings import Settings
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform_tests.defs.running import Desk, assert_same_tables, check_outcomes, failure_texts
+from metrics_platform_tests.worlds import SourceTables
+
+START = datetime.date(2026, 3, 6)
+DAYS = [START + datetime.timedelta(days=offset) for offset in range(4)]  # New York's 23-hour day among them
+MakeSettings = Callable[..., Settings]
+
+# Everybody does something different every day; the third day is empty.
+FEED = """
+INSERT INTO {table} SELECT
+    number % 40, number % 9, if(number % 5 = 0, 'like', 'view'),
+    toDateTime('2026-03-06 05:00:00', 'UTC') + number * 97, number % 3 - 1, if(number % 7 = 0, 0, 20 + number % 3),
+    'Russia', 'Moscow', ['iOS', 'Android', ''][1 + (number + intDiv(number, 900)) % 3],
+    ['ads', 'organic'][1 + number % 2], number % 5
+FROM numbers(3500) WHERE toDate(time, 'America/New_York') != '2026-03-08'
+"""
+MESSAGES = """
+INSERT INTO {table} SELECT
+    number % 30, number % 53, toDateTime('2026-03-06 05:00:00', 'UTC') + number * 331, number % 2, 30,
+    'Russia', 'Kazan', ['Android', 'iOS'][1 + intDiv(number, 300) % 2], 'organic', 0
+FROM numbers(1000) WHERE toDate(time, 'America/New_York') != '2026-03-08'
+"""
+
+
+def _with_time(sql: str, expression: str) -> str:
+    return sql.replace("toDate(time,", f"toDate({expression},")
+
+
+def fill_sources(settings: Settings) -> Warehouse:
+    """Source tables with some thousand events of four days, the third of them empty."""
+    warehouse = SourceTables.create(settings).warehouse
+    step = "toDateTime('2026-03-06 05:00:00', 'UTC') + number * {}"
+    warehouse.execute(_with_time(FEED, step.format(97)).replace("{table}", settings.feed_table))
+    warehouse.execute(_with_time(MESSAGES, step.format(331)).replace("{table}", settings.messages_table))
+    return warehouse
+
+
+def add_views(settings: Settings, time: str, number: int, user_id: int = 1) -> None:
+    """Late events: `number` views of one user at one UTC time."""
+    Warehouse.from_settings(settings).execute(
+        f"INSERT INTO {settings.feed_table} SELECT {{user_id:UInt32}}, 1, 'view', {{time:DateTime('UTC')}}, 1, 21, "
+        "'Russia', 'Omsk', 'iOS', 'ads', 1 FROM numbers({number:UInt32})",
+        {"user_id": user_id, "time": time, "number": number},
+    )
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+@pytest.fixture
+def desk(make_settings: MakeSettings, instance: dg.DagsterInstance) -> Desk:
+    settings = make_settings(timezone="America/New_York", start_date=START)
+    fill_sources(settings)
+    return Desk(settings, instance)
+
+
+def test_single_runs_a_range_twice_and_old_days_again_give_identical_tables(
+    desk: Desk, make_settings: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    for day in DAYS:
+        assert desk.run(day).success
+    tables = desk.tables()
+    assert set(tables["dimension_metrics"]["event_date"]) == {DAYS[0], DAYS[1], DAYS[3]}  # the third is empty
+
+    same_sources = {"feed_table": desk.settings.feed_table, "messages_table": desk.settings.messages_table}
+    ranged = Desk(make_settings(timezone="America/New_York", start_date=START, **same_sources), instance)
+    assert ranged.run(DAYS[0], DAYS[-1]).success
+    assert_same_tables(ranged.tables(), tables)
+
+    for again in (DAYS[3], DAYS[1], DAYS[2], DAYS[0]):
+        assert desk.run(again).success
+    assert desk.run(DAYS[1], DAYS[2]).success
+    assert_same_tables(desk.tables(), tables)
+
+
+def test_events_of_tomorrow_do_not_change_today(desk: Desk) -> None:
+    assert desk.run(DAYS[0], DAYS[1]).success
+    before = desk.tables()
+    add_views(desk.settings, "2026-03-09 10:00:00", 1, user_id=777)
+    assert desk.run(DAYS[0], DAYS[1]).success
+    assert_same_tables(desk.tables(), before)
+
+
+def test_late_events_are_caught_by_the_nightly_recomputation(desk: Desk) -> None:
+    assert desk.run(DAYS[0], DAYS[1]).success
+    before = desk.tables()["dimension_metrics"]
+    add_views(desk.settings, "2026-03-07 12:00:00", 5)
+    assert desk.run(DAYS[1], DAYS[2]).success  # what the night of the 9th asks for
+    after = desk.tables()["dimension_metrics"]
+
+    def views(frame: Any) -> int:
+        return int(frame[(frame["event_date"] == DAYS[1]) & (frame["dimension"] == "os")]["views"].sum())
+
+    assert views(after) == views(before) + 5
+
+
+def test_a_materialisation_shows_what_a_person_needs(desk: Desk) -> None:
+    result = desk.run(DAYS[0], DAYS[1])
+    for name in ("feed_user_daily", "users", "dimension_metrics"):
+        events = [e.step_materialization_data.materialization for e in result.get_asset_materialization_events()]
+        mine = {event.partition: event.metadata for event in events if event.asset_key == dg.AssetKey(name)}
+        assert set(mine) == {day.isoformat() for day in DAYS[:2]}
+        for day, metadata in mine.items():
+            assert isinstance(metadata["dagster/row_count"].value, int)
+            assert metadata["rows read"].value > 0
+            assert metadata["duration (s)"].value > 0
+            assert f"SET param_event_date = '{day}'" in str(metadata["query"].value)
+            assert (
+                metadata["preview"].value.records
+                if hasattr(metadata["preview"], "value")
+                else metadata["preview"].records
+            )
+    assert all(outcome.passed for outcome in check_outcomes(result).values())
+
+
+def test_the_query_shown_runs_as_it_is(desk: Desk) -> None:
+    result = desk.run(DAYS[0])
+    warehouse = Warehouse.from_settings(desk.settings)
+    for event in result.get_asset_materialization_events():
+        materialization = event.step_materialization_data.materialization
+        text = str(materialization.metadata["query"].value).removeprefix("```sql\n").removesuffix("\n```")
+        *settings, query = text.split(";\n") if text.startswith("SET") else [text]
+        parameters = dict(line.removeprefix("SET param_").split(" = ", 1) for line in settings)
+        values = {name: value.strip("'") for name, value in parameters.items()}
+        rows = warehouse.query(query.rstrip().removesuffix(";"), values).rows
+        name = materialization.asset_key.to_user_string()
+        if name != "dimension_metrics":  # shown for the first dimension
+            assert len(rows) == materialization.metadata["dagster/row_count"].value, name
+
+
+def test_a_day_that_does_not_add_up_is_not_swapped_in_and_blocks_what_is_downstream(desk: Desk) -> None:
+    assert desk.run(DAYS[0]).success
+    before = desk.tables()
+    warehouse = Warehouse.from_settings(desk.settings)
+    warehouse.execute("ALTER TABLE user_daily DELETE WHERE views > 0 SETTINGS mutations_sync = 2")
+    result = desk.run(DAYS[0], assets=["os_slice", "gender_slice", "age_slice", "dimension_metrics"])
+    assert not result.success
+    outcome = check_outcomes(result)["dimension_metrics: reconciles_with_source"]
+    assert (outcome.passed, outcome.severity, outcome.blocking) == (False, dg.AssetCheckSeverity.ERROR, True)
+    text = failure_texts(result)["dimension_metrics"]
+    assert "does not add up" in text and "views is" in text and "What to do" in text
+    assert_same_tables({"d": desk.tables()["dimension_metrics"]}, {"d": before["dimension_metrics"]})
+
+
+def test_an_extract_that_loses_rows_stops_the_day(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    from metrics_platform.warehouse import tables
+
+    real = tables.read_sql
+
+    def lossy(name: str) -> str:
+        return (
+            real(name).replace("AND time < {day_end", "AND user_id != 3 AND time < {day_end")
+            if name == ("queries/feed_user_daily.sql")
+            else real(name)
+        )
+
+    monkeypatch.setattr(tables, "read_sql", lossy)
+    result = desk.run(DAYS[0])
+    assert not result.success
+    assert "users is 39, expected 40" in failure_texts(result)["feed_user_daily"]
+    assert "users" not in {event.step_key for event in result.all_events if event.is_step_start}
+    assert desk.tables()["feed_user_daily"].empty
+
+
+def test_events_that_come_in_after_the_extract_are_said_and_block_nothing(desk: Desk) -> None:
+    assert desk.run(DAYS[0]).success
+    add_views(desk.settings, "2026-03-06 12:00:00", 5)
+    result = desk.run(DAYS[0], assets=["dimension_metrics"])
+    assert result.success
+    outcome = check_outcomes(result)["dimension_metrics: reconciles_with_source"]
+    assert (outcome.passed, outcome.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "grown by 5" in str(outcome.description)
+
+
+def test_a_snapshot_is_never_continued_over_a_gap(desk: Desk) -> None:
+    assert desk.run(DAYS[0]).success
+    result = desk.run(DAYS[3])
+    assert not result.success
+    text = failure_texts(result)["users"]
+    assert "from 2026-03-07 to 2026-03-08" in text
+    assert desk.tables()["user_daily"]["event_date"].unique().tolist() == [DAYS[0]]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "step", "expected"),
+    [
+        ({"feed_table": "nowhere.feed_actions"}, "feed_user_daily", "METRICS_FEED_TABLE"),
+        ({"messages_table": "system.one"}, "message_user_daily", "doctor"),
+        ({"receiver_column": "reciever_id"}, "message_user_daily", "METRICS_RECEIVER_COLUMN"),
+        ({"clickhouse_max_memory_mb": 64, "clickhouse_timeout_seconds": 1}, "", ""),
+    ],
+    ids=["missing table", "missing columns", "other spelling of the receiver", "small limits are enough here"],
+)
+def test_what_is_wrong_with_the_source_is_said_with_the_remedy_and_not_retried(
+    desk: Desk, overrides: dict[str, Any], step: str, expected: str
+) -> None:
+    result = Desk(desk.settings.model_copy(update=overrides), desk.instance).run(DAYS[0])
+    assert result.success == (not step)
+    assert not [event for event in result.all_events if event.is_step_up_for_retry]
+    if step:
+        text = failure_texts(result)[step]
+        assert expected in text and "What to do" in text
+        assert "Traceback" not in text
+
+
+def test_an_account_that_may_not_write_is_told_what_to_grant(desk: Desk, clickhouse_server: EmbeddedServer) -> None:
+    database = Warehouse.from_settings(desk.settings).database
+    url = f"{clickhouse_server.readonly_url.rsplit('/', 1)[0]}/{database}"
+    from pydantic import SecretStr
+
+    reader = Desk(desk.settings.model_copy(update={"clickhouse_url": SecretStr(url)}), desk.instance)
+    result = reader.run(DAYS[0])
+    assert not result.success
+    assert all("GRANT" in text or "read-only" in text for text in failure_texts(result).values())
+    assert not [event for event in result.all_events if event.is_step_up_for_retry]
+
+
+def test_a_source_column_of_a_wrong_type_is_a_clear_failure(desk: Desk) -> None:
+    warehouse = Warehouse.from_settings(desk.settings)
+    for change in ("DROP COLUMN age", "ADD COLUMN age Array(UInt8)"):
+        warehouse.execute(f"ALTER TABLE {desk.settings.feed_table} {change}")
+    result = desk.run(DAYS[0])
+    assert not result.success
+    assert "doctor" in failure_texts(result)["feed_user_daily"]
+    assert desk.tables()["feed_user_daily"].empty
+
+
+def test_a_query_over_its_memory_is_a_clear_failure_and_leaves_the_day_as_it_was(desk: Desk) -> None:
+    assert desk.run(DAYS[0]).success
+    before = desk.tables()
+    starved = Warehouse.from_settings(desk.settings)
+    assert starved.value("SELECT 1") == 1
+    from metrics_platform.warehouse.errors import WarehouseError
+    from metrics_platform.warehouse.partitions import staged_partition
+    from metrics_platform.warehouse.tables import USER_DAILY
+
+    heavy = "SELECT * FROM user_daily WHERE NOT ignore((SELECT groupArray(toString(number)) FROM numbers(30000000)))"
+    with (
+        pytest.raises(WarehouseError, match="METRICS_CLICKHOUSE_MAX_MEMORY_MB") as failure,
+        staged_partition(replace(starved, max_memory_mb=64), USER_DAILY, DAYS[0], [(heavy, {})]),
+    ):
+        pytest.fail("it must not come this far")
+    assert failure.value.code == 241
+    assert_same_tables(desk.tables(), before)

@@ -1,0 +1,154 @@
+"""What Dagster loads: the inventory, so that a change of it is seen, and that loading it is cheap and quiet."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from metrics_platform.defs import build_definitions
+from metrics_platform.defs.daily.schedule import days_to_compute
+from metrics_platform.settings import Settings, load_settings
+
+DAILY = {
+    "feed_user_daily", "message_user_daily", "users", "user_daily",
+    "os_slice", "gender_slice", "age_slice", "dimension_metrics",
+}  # fmt: skip
+UPSTREAM = {
+    "feed_user_daily": {"feed_actions"},
+    "message_user_daily": {"message_actions"},
+    "users": {"feed_user_daily", "message_user_daily", "users"},
+    "user_daily": {"feed_user_daily", "message_user_daily", "users"},
+    "os_slice": {"user_daily"},
+    "gender_slice": {"user_daily"},
+    "age_slice": {"user_daily"},
+    "dimension_metrics": {"os_slice", "gender_slice", "age_slice"},
+}
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return load_settings(None, timezone="Europe/Moscow", start_date="2026-01-01", clickhouse_url="http://u:p@h:1/d")
+
+
+def test_the_asset_graph_is_the_one_of_the_design(settings: Settings) -> None:
+    graph = build_definitions(settings).resolve_asset_graph()
+    names = {key.to_user_string(): graph.get(key) for key in graph.get_all_asset_keys()}
+    assert set(names) == DAILY | {"feed_actions", "message_actions"}
+    for name, upstream in UPSTREAM.items():
+        assert {key.to_user_string() for key in names[name].parent_keys} == upstream, name
+
+
+def test_every_asset_says_what_it_is(settings: Settings) -> None:
+    graph = build_definitions(settings).resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.description and len(node.description) > 60, key
+        assert node.owners == ["team:metrics"], key
+        assert "clickhouse" in node.kinds, key
+        assert node.group_name == ("daily" if key.to_user_string() in DAILY else "sources")
+        columns = node.metadata["dagster/column_schema"].columns
+        assert columns and all(column.type and column.description for column in columns), key
+
+
+def test_every_daily_asset_has_blocking_checks_and_recomputes_a_range_in_one_run(settings: Settings) -> None:
+    graph = build_definitions(settings).resolve_asset_graph()
+    for name in DAILY:
+        node = graph.get(dg.AssetKey(name))
+        specs = [graph.get_check_spec(key) for key in node.check_keys]
+        assert specs and all(spec.blocking and spec.description for spec in specs), name
+        assert node.backfill_policy == dg.BackfillPolicy.single_run()
+        partitions = node.partitions_def
+        assert isinstance(partitions, dg.DailyPartitionsDefinition)
+        assert partitions.timezone == "Europe/Moscow"
+        assert partitions.get_first_partition_key() == "2026-01-01"
+
+
+def test_jobs_and_schedules_with_their_cron_and_zone(settings: Settings) -> None:
+    definitions = build_definitions(settings)
+    assert [job.name for job in definitions.jobs or []] == ["daily_etl"]
+    schedules = {
+        schedule.name: (schedule.cron_schedule, schedule.execution_timezone)
+        for schedule in definitions.schedules or []
+        if isinstance(schedule, dg.ScheduleDefinition)
+    }
+    assert schedules == {"daily_etl_schedule": ("5 0 * * *", "Europe/Moscow")}
+    job = definitions.resolve_job_def("daily_etl")
+    assert {key.to_user_string() for key in job.asset_layer.executable_asset_keys} == DAILY
+
+
+def test_a_dimension_switched_on_is_one_more_slice() -> None:
+    graph = build_definitions(load_settings(None, extra_dimensions="source,age_group")).resolve_asset_graph()
+    parents = graph.get(dg.AssetKey("dimension_metrics")).parent_keys
+    expected = {"os_slice", "gender_slice", "age_slice", "source_slice", "age_group_slice"}
+    assert {key.to_user_string() for key in parents} == expected
+
+
+def test_no_secret_is_in_what_dagster_stores_of_the_resource() -> None:
+    settings = load_settings(None, clickhouse_url="http://u:pa55-w0rd@h:1/d")
+    resource = (build_definitions(settings).resources or {})["clickhouse"]
+    assert "pa55-w0rd" not in repr(resource)
+    assert set(type(resource).model_fields) == {"timeout_seconds", "max_memory_mb"}
+
+
+def test_the_nightly_run_is_one_request_for_the_last_complete_days(settings: Settings, tmp_path: Path) -> None:
+    definitions = build_definitions(settings)
+    schedule = definitions.resolve_schedule_def("daily_etl_schedule")
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        context = dg.build_schedule_context(
+            instance,
+            scheduled_execution_time=datetime(2026, 3, 9, 21, 5, tzinfo=UTC),  # 10 March 00:05 in Moscow
+        )
+        (request,) = schedule.evaluate_tick(context).run_requests or []
+    assert request.run_key == "2026-03-08…2026-03-09"
+    assert request.tags["dagster/asset_partition_range_start"] == "2026-03-08"
+    assert request.tags["dagster/asset_partition_range_end"] == "2026-03-09"
+
+
+@pytest.mark.parametrize(
+    ("today", "recompute", "materialized", "expected"),
+    [
+        ("2026-03-10", 1, [], ("2026-03-09", "2026-03-09")),
+        ("2026-03-10", 2, ["2026-03-08"], ("2026-03-08", "2026-03-09")),
+        ("2026-03-10", 2, ["2026-03-01"], ("2026-03-02", "2026-03-09")),  # nights were missed
+        ("2026-03-10", 2, ["2026-01-05"], ("2026-02-07", "2026-03-09")),  # too many: at most 31 days
+        ("2026-03-10", 2, ["2026-03-09"], ("2026-03-08", "2026-03-09")),  # the same night again
+        ("2026-01-02", 3, [], ("2026-01-01", "2026-01-01")),  # nothing before the start date
+        ("2026-01-01", 2, [], None),  # no complete day yet
+    ],
+)
+def test_the_days_of_a_night(
+    today: str, recompute: int, materialized: list[str], expected: tuple[str, str] | None
+) -> None:
+    days = days_to_compute(date.fromisoformat(today), date(2026, 1, 1), recompute, materialized)
+    assert days == (expected and tuple(map(date.fromisoformat, expected)))
+
+
+def test_the_code_location_loads_in_a_fresh_interpreter_without_heavy_imports_and_warnings() -> None:
+    code = (
+        "import sys, metrics_platform.definitions as d;"
+        "heavy = [m for m in ('pandas','numpy','matplotlib','seaborn','clickhouse_connect','pyarrow','chdb') "
+        "if m in sys.modules];"
+        "assert not heavy, heavy; print(len(d.defs.resolve_asset_graph().get_all_asset_keys()))"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("METRICS_")}
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False, timeout=60
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "10"
+    assert result.stderr == ""
+
+
+def test_a_bad_setting_is_refused_by_name_when_the_code_location_loads() -> None:
+    environment = {**os.environ, "METRICS_TIMEZONE": "Europe/Moscw"}
+    command = [sys.executable, "-c", "import metrics_platform.definitions"]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=60)
+    assert result.returncode != 0
+    assert "METRICS_TIMEZONE = 'Europe/Moscw'" in result.stderr
+    assert "did you mean Europe/Moscow" in result.stderr
