@@ -10,7 +10,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.tables import DailyTable, columns_of, read_sql
+
+_UNKNOWN_DATABASE = 81
 
 
 class SchemaMismatchError(RuntimeError):
@@ -24,9 +27,14 @@ def create_tables(warehouse: Warehouse, daily_tables: Iterable[DailyTable]) -> l
         WarehouseError: no right to create, or no ClickHouse.
         SchemaMismatchError: a table is there with other columns.
     """
-    create_database(warehouse, warehouse.database)
     wanted = {table.name: table for table in daily_tables}
-    created = missing_tables(warehouse, wanted.values())
+    try:
+        created = missing_tables(warehouse, wanted.values())
+    except WarehouseError as error:
+        if error.code != _UNKNOWN_DATABASE:
+            raise
+        create_database(warehouse, warehouse.database)
+        created = list(wanted)
     for name in created:
         warehouse.execute(
             read_sql(f"schema/{wanted[name].file}.sql"),
