@@ -1,0 +1,1 @@
+"""What runs on one machine without anything installed beyond PyPI: the embedded ClickHouse and the demo."""
