@@ -1,0 +1,179 @@
+"""The doctor: each problem with its remedy, nothing left behind, exit code 0 or 1."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from metrics_platform.cli import main
+from metrics_platform.connection import parse_url
+from metrics_platform.doctor import examine
+from metrics_platform.local.clickhouse import EmbeddedServer
+from metrics_platform.settings import Settings
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.inspection import Finding, inspect_warehouse
+from metrics_platform.warehouse.schema import create_tables
+from metrics_platform.warehouse.tables import daily_tables
+from metrics_platform_tests.worlds import SourceTables
+
+MakeSettings = Callable[..., Settings]
+NOW = datetime.datetime.now(datetime.UTC).replace(microsecond=0, tzinfo=None)
+
+
+def _event(time: datetime.datetime) -> pd.DataFrame:
+    attributes = {"gender": 1, "age": 30, "country": "R", "city": "M", "os": "iOS", "source": "ads", "exp_group": 0}
+    return pd.DataFrame([{"user_id": 1, "post_id": 1, "receiver_id": 2, "action": "view", "time": time, **attributes}])
+
+
+def _findings(settings: Settings) -> dict[str, list[Finding]]:
+    grouped: dict[str, list[Finding]] = {}
+    for finding in inspect_warehouse(Warehouse.from_settings(settings), settings):
+        grouped.setdefault(finding.subject, []).append(finding)
+    return grouped
+
+
+def _problems(settings: Settings) -> list[Finding]:
+    return [finding for group in _findings(settings).values() for finding in group if finding.status == "problem"]
+
+
+def test_all_is_well_where_all_is_well_and_nothing_is_left_behind(make_settings: MakeSettings) -> None:
+    settings = make_settings(start_date=datetime.date(2026, 1, 1))
+    sources = SourceTables.create(settings)
+    sources.insert_feed(_event(datetime.datetime(2026, 1, 1, 12)))
+    sources.insert_messages(_event(datetime.datetime(2026, 1, 1, 12)))
+    create_tables(sources.warehouse, daily_tables(settings.dimensions))
+    tables = (
+        "SELECT groupArray(name) FROM (SELECT name FROM system.tables WHERE database = currentDatabase() ORDER BY 1)"
+    )
+    before = sources.warehouse.value(tables)
+    assert [f for group in _findings(settings).values() for f in group if f.status != "ok"] == []
+    assert sources.warehouse.value(tables) == before
+
+
+def test_tables_that_are_not_there_yet_are_a_note(make_settings: MakeSettings) -> None:
+    settings = make_settings()
+    SourceTables.create(settings)
+    (finding,) = _findings(settings)["Tables"]
+    assert finding.status == "note"
+    assert "dimension_metrics" in finding.detail
+
+
+def test_a_missing_source_is_named_with_its_setting_and_the_grant(make_settings: MakeSettings) -> None:
+    settings = make_settings(feed_table="nowhere.feed_actions")
+    problem = next(p for p in _problems(settings) if "nowhere" in p.subject)
+    assert "METRICS_FEED_TABLE" in problem.remedy
+    assert "GRANT SELECT ON nowhere.feed_actions" in problem.remedy
+
+
+def test_missing_columns_and_wrong_types_are_all_named(make_settings: MakeSettings) -> None:
+    settings = make_settings()
+    warehouse = SourceTables.create(settings).warehouse
+    for change in ("DROP COLUMN city", "DROP COLUMN age", "ADD COLUMN age Float64"):
+        warehouse.execute(f"ALTER TABLE {settings.feed_table} {change}")
+    (problem,) = _problems(settings)
+    assert "column city is missing" in problem.detail
+    assert "column age has type Float64; expected Int16" in problem.detail
+
+
+@pytest.mark.parametrize(("gender_as_text", "nullable"), [(True, False), (False, True), (True, True)])
+def test_text_gender_and_nullable_columns_are_fine(
+    make_settings: MakeSettings, gender_as_text: bool, nullable: bool
+) -> None:
+    settings = make_settings()
+    SourceTables.create(settings, gender_as_text=gender_as_text, nullable=nullable)
+    assert _problems(settings) == []
+
+
+def test_the_other_spelling_of_the_receiver_column_is_suggested(make_settings: MakeSettings) -> None:
+    settings = make_settings(receiver_column="reciever_id")
+    SourceTables.create(settings)
+    (problem,) = _problems(settings.model_copy(update={"receiver_column": "receiver_id"}))
+    assert "there is reciever_id: set METRICS_RECEIVER_COLUMN" in problem.detail
+
+
+def test_events_from_the_future_make_it_ask_for_the_time_zone(make_settings: MakeSettings) -> None:
+    settings = make_settings()
+    sources = SourceTables.create(settings)
+    sources.insert_feed(_event(NOW + datetime.timedelta(hours=3)))
+    finding = _findings(settings)[f"Source {settings.feed_table}"][1]
+    assert finding.status == "note"
+    assert "METRICS_TIMEZONE" in finding.remedy
+
+
+def test_events_before_the_start_date_are_a_note_with_the_date_to_set(make_settings: MakeSettings) -> None:
+    settings = make_settings(start_date=datetime.date(2026, 2, 1))
+    sources = SourceTables.create(settings)
+    sources.insert_feed(_event(datetime.datetime(2026, 1, 15, 12)))
+    finding = _findings(settings)[f"Source {settings.feed_table}"][1]
+    assert (finding.status, "METRICS_START_DATE=2026-01-15" in finding.remedy) == ("note", True)
+
+
+def test_an_account_that_may_not_write_is_a_problem_of_rights(
+    make_settings: MakeSettings, clickhouse_server: EmbeddedServer
+) -> None:
+    settings = make_settings()
+    database = SourceTables.create(settings).warehouse.database
+    reader = Warehouse(replace(parse_url(clickhouse_server.readonly_url), database=database))
+    (problem,) = [f for f in inspect_warehouse(reader, settings) if f.status == "problem"]
+    assert problem.subject == "Rights"
+    assert "GRANT" in problem.remedy or "read-only" in problem.remedy
+
+
+def test_a_table_of_another_shape_is_a_problem(make_settings: MakeSettings) -> None:
+    settings = make_settings()
+    warehouse = SourceTables.create(settings).warehouse
+    warehouse.execute("CREATE TABLE users (name String) ENGINE = MergeTree ORDER BY name")
+    (problem,) = _problems(settings)
+    assert problem.subject == "Tables"
+    assert "user_id UInt64 is expected" in problem.detail
+    assert "RENAME TABLE" in problem.remedy
+
+
+def test_bad_settings_end_it_at_once_each_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRICS_TIMEZONE", "Nowhere")
+    monkeypatch.setenv("METRICS_COLOUR", "red")
+    findings = list(examine(None))
+    assert [finding.status for finding in findings] == ["problem", "problem"]
+    assert all(finding.remedy for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://platform:wrong@127.0.0.1:{port}/metrics", "METRICS_CLICKHOUSE_URL"),
+        ("http://platform:x@127.0.0.1:1/metrics", "Is ClickHouse running"),
+        ("", "metrics-platform clickhouse"),
+    ],
+    ids=["wrong password", "nobody there", "no url"],
+)
+def test_the_command_says_what_to_do_and_exits_with_1(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, clickhouse_server: EmbeddedServer, url: str, expected: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if url:
+        monkeypatch.setenv("METRICS_CLICKHOUSE_URL", url.format(port=clickhouse_server.port))
+    result = CliRunner().invoke(main, ["doctor"])
+    assert result.exit_code == 1
+    assert expected in result.output
+    assert "Traceback" not in result.output
+    assert "wrong" not in result.output
+
+
+def test_the_command_exits_with_0_when_all_is_well(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make_settings: MakeSettings
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = make_settings()
+    SourceTables.create(settings)
+    assert settings.clickhouse_url is not None
+    monkeypatch.setenv("METRICS_CLICKHOUSE_URL", settings.clickhouse_url.get_secret_value())
+    monkeypatch.setenv("METRICS_FEED_TABLE", settings.feed_table)
+    monkeypatch.setenv("METRICS_MESSAGES_TABLE", settings.messages_table)
+    result = CliRunner().invoke(main, ["doctor"])
+    assert (result.exit_code, "All well." in result.output) == (0, True), result.output
