@@ -83,15 +83,11 @@ def staged_partition(
             done = warehouse.execute(f"INSERT INTO `{name}`\n{select}", parameters, doing=doing)
             read += done.read_rows
             written += done.written_rows
-        totals = _totals(warehouse, table, name, date)
-        others = warehouse.value(
-            "SELECT count() FROM {staging:Identifier} WHERE event_date != {event_date:Date}",
-            {"staging": name, "event_date": date},
-        )
+        totals, others = _totals(warehouse, table, name, date)
         if others or totals.rows != written:
             raise PartitionMismatchError(
-                f"{table.name} of {date}: {written} rows were written to staging, {totals.rows} of the day and "
-                f"{others} of other days are there. Nothing was swapped in; run the partition again."
+                f"{table.name} of {date}: {written} rows were written to staging, {totals.rows} are there, {others} of "
+                "them of other days. Nothing was swapped in; run the partition again."
             )
         yield Staged(table, date, name, totals, read)
     finally:
@@ -111,7 +107,7 @@ def publish(warehouse: Warehouse, staged: Staged) -> None:
     else:  # REPLACE from an empty partition is an error of ClickHouse's
         swap = f"DROP PARTITION '{staged.date}'"
     warehouse.execute(f"ALTER TABLE `{staged.table.name}` {swap}", doing=doing, repeatable=True)
-    seen = _totals(warehouse, staged.table, staged.table.name, staged.date)
+    seen, _ = _totals(warehouse, staged.table, staged.table.name, staged.date, only_the_day=True)
     if seen != staged.totals:
         raise PartitionMismatchError(
             f"{staged.table.name} of {staged.date}: staged {staged.totals}, but readers see {seen}. Did something "
@@ -136,16 +132,21 @@ def drop_leftovers(warehouse: Warehouse, table: DailyTable, idle_seconds: int = 
     return names
 
 
-def _totals(warehouse: Warehouse, table: DailyTable, name: str, date: datetime.date) -> Totals:
-    quantities = ", ".join(["count()", *(f"toInt64(sum({measure}))" for measure in table.measures)])
+def _totals(
+    warehouse: Warehouse, table: DailyTable, name: str, date: datetime.date, *, only_the_day: bool = False
+) -> tuple[Totals, int]:
+    """What the rows in table `name` add up to, and how many of them are not of `date`."""
+    sums = [f"toInt64(sum({measure}))" for measure in table.measures]
+    quantities = ", ".join(["count()", "countIf(event_date != {event_date:Date})", *sums])
+    where = "WHERE event_date = {event_date:Date}" if only_the_day else ""
     (row,) = warehouse.query(
         # The measures are names of our own columns (`tables.py`), not values.
-        f"SELECT {quantities} FROM {{table:Identifier}} WHERE event_date = {{event_date:Date}}",  # noqa: S608
+        f"SELECT {quantities} FROM {{table:Identifier}} {where}",  # noqa: S608
         {"table": name, "event_date": date},
         doing=f"Verifying {table.name} of {date}",
     ).rows
-    rows, *values = row.values()
-    return Totals(int(rows), dict(zip(table.measures, map(int, values), strict=True)))
+    rows, others, *values = row.values()
+    return Totals(int(rows), dict(zip(table.measures, map(int, values), strict=True))), int(others)
 
 
 def _drop(warehouse: Warehouse, name: str) -> None:

@@ -1,0 +1,227 @@
+"""`metrics-platform example`: the day's load on real data, from an empty folder to the numbers Redash would read.
+
+Starts an embedded ClickHouse of its own, loads the example's event files with `load`, runs `daily_etl` through
+Dagster for a range of days in one run, and prints the result. With `ui` it then serves Dagster's own UI on the
+same data until Ctrl-C. Nothing outside its directory is touched; running it again starts afresh.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from metrics_platform.local.clickhouse import running_server
+from metrics_platform.local.example_data import ExampleFiles, write_example
+from metrics_platform.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from metrics_platform.warehouse.client import Warehouse
+
+# What marks a directory as ours to clear: a stranger's folder given by mistake must survive.
+_MARKER = "metrics-platform-example"
+_SHOWN_ROWS = """
+SELECT dimension, dimension_value, views, likes, messages_received, messages_sent, users_received, users_sent
+FROM dimension_metrics
+WHERE event_date = {event_date:Date} AND dimension IN ('os', 'gender')
+ORDER BY dimension DESC, views DESC
+"""
+_SHOWN_DAYS = """
+SELECT
+    event_date, sum(views) AS views, sum(likes) AS likes, sum(messages_sent) AS messages_sent,
+    sumIf(messages_received, dimension_value = 'Android') AS received_on_android,
+    sumIf(messages_received, dimension_value = 'iOS') AS received_on_ios,
+    sumIf(messages_received, dimension_value = 'unknown') AS received_unknown
+FROM dimension_metrics
+WHERE dimension = 'os'
+GROUP BY event_date ORDER BY event_date DESC LIMIT 7
+"""
+
+
+class ExampleError(RuntimeError):
+    """The example cannot run here; the text says what to do."""
+
+
+def run_example(directory: Path, *, days: int, ui: bool, port: int) -> int:
+    """Run the example in `directory` for its first `days` days; returns the exit code.
+
+    Raises:
+        ExampleError: the directory holds something else, or a load through Dagster failed.
+    """
+    console = Console()
+    directory = directory.absolute()
+    _clear(directory)
+    with console.status("Writing the example's event files …"):
+        example = write_example(directory / "events")
+    console.print(
+        f"[bold]1.[/] {example.messages_rows:,} real messages (CollegeMsg) and {example.feed_rows:,} made feed events, "
+        f"{example.first_day} – {example.last_day}, in {_shown(directory / 'events')}"
+    )
+    with running_server(directory / "clickhouse") as server:
+        console.print(f"[bold]2.[/] An embedded ClickHouse answers on port {server.port}")
+        with _environment(directory, example):
+            settings = load_settings(env_file=None)
+            _load(settings, example)
+            first, last = (
+                example.first_day,
+                min(example.first_day + datetime.timedelta(days=days - 1), example.last_day),
+            )
+            with console.status(f"Running daily_etl through Dagster, {first} – {last} in one run …"):
+                seconds = _materialize(directory, first, last)
+            count = (last - first).days + 1
+            console.print(f"[bold]3.[/] daily_etl materialised {count} days × 8 tables in one run, in {seconds:.0f} s")
+            _show(console, settings, last)
+            if ui:
+                return _serve_ui(console, port)
+    console.print(
+        "Look at it in Dagster's UI: [bold]metrics-platform example --ui[/] · your own data: see «Your own ClickHouse» "
+        "in the README."
+    )
+    return 0
+
+
+def _clear(directory: Path) -> None:
+    if directory.exists() and any(directory.iterdir()) and not (directory / _MARKER).exists():
+        raise ExampleError(f"{directory} is not empty and was not made by this command. Name another with --directory.")
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    (directory / _MARKER).touch()
+
+
+@contextmanager
+def _environment(directory: Path, example: ExampleFiles) -> Iterator[None]:
+    """The settings of the example, for this process and for Dagster's: nothing of the person's own settings."""
+    before = dict(os.environ)
+    for name in [name for name in os.environ if name.startswith("METRICS_")]:
+        del os.environ[name]
+    dagster_home = directory / "dagster"
+    dagster_home.mkdir(exist_ok=True)
+    (dagster_home / "dagster.yaml").write_text(
+        "telemetry:\n  enabled: false\nnux:\n  enabled: false\n", encoding="utf-8"
+    )
+    os.environ.update(
+        METRICS_DATA_DIR=str(directory),
+        METRICS_START_DATE=example.first_day.isoformat(),
+        METRICS_TIMEZONE=example.zone,
+        DAGSTER_HOME=str(dagster_home),
+    )
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _load(settings: Settings, example: ExampleFiles) -> None:
+    from metrics_platform.loading import load  # noqa: PLC0415
+
+    load(
+        settings,
+        _warehouse(settings),
+        feed=example.feed,
+        messages=example.messages,
+        strict=True,
+        rejects_directory=example.feed.parent,
+    )
+
+
+def _materialize(directory: Path, first: datetime.date, last: datetime.date) -> float:
+    """Run `daily_etl` for the range in this process; returns seconds."""
+    import time  # noqa: PLC0415
+
+    import dagster as dg  # noqa: PLC0415
+
+    from metrics_platform.definitions import defs  # noqa: PLC0415
+
+    logging.getLogger("dagster").setLevel(logging.ERROR)
+    started = time.perf_counter()
+    with dg.DagsterInstance.get() as instance:
+        result = defs.resolve_job_def("daily_etl").execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
+            tags={
+                "dagster/asset_partition_range_start": first.isoformat(),
+                "dagster/asset_partition_range_end": last.isoformat(),
+            },
+        )
+    if not result.success:
+        causes = [
+            str(getattr(event.step_failure_data.error, "message", ""))
+            for event in result.all_events
+            if event.is_step_failure
+        ]
+        raise ExampleError("daily_etl failed: " + "; ".join(causes))
+    return time.perf_counter() - started
+
+
+def _show(console: Console, settings: Settings, day: datetime.date) -> None:
+    warehouse = _warehouse(settings)
+    console.print()
+    _print_rows(
+        console, f"dimension_metrics of {day} (os and gender; age has a row per year)", warehouse, _SHOWN_ROWS, day
+    )
+    _print_rows(console, "The last seven days, from the same table", warehouse, _SHOWN_DAYS, day)
+
+
+def _print_rows(console: Console, title: str, warehouse: Warehouse, sql: str, day: datetime.date) -> None:
+    answer = warehouse.query(sql, {"event_date": day} if "{event_date" in sql else None)
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE, pad_edge=False)
+    for column in answer.columns:
+        # Headers break at their words, so that the table fits a terminal of 80 columns.
+        table.add_column(column.replace("_", "\n"), justify="left" if column.startswith("dimension") else "right")
+    for row in answer.rows:
+        table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()))
+    console.print(table)
+    console.print()
+
+
+def _serve_ui(console: Console, port: int) -> int:
+    console.print(
+        f"Dagster's UI: [bold]http://localhost:{port}[/] – open Assets → View lineage, or a partition of "
+        "dimension_metrics. Ctrl-C ends it."
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "dagster",
+        "dev",
+        "-m",
+        "metrics_platform.definitions",
+        "-p",
+        str(port),
+        "-h",
+        "127.0.0.1",
+    ]
+    process = subprocess.Popen(command)  # noqa: S603  (our own command)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=30)
+        return 0
+
+
+def _warehouse(settings: Settings) -> Warehouse:
+    from metrics_platform.warehouse.client import Warehouse  # noqa: PLC0415
+
+    return Warehouse.from_settings(settings)
+
+
+def _shown(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
