@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from metrics_platform.connection import parse_url
@@ -73,6 +73,9 @@ class Settings(BaseSettings):
     timezone: str = Field("UTC", description="The product's time zone (IANA name); days are days in this zone.")
     start_date: datetime.date = Field(
         datetime.date(2026, 1, 1), description="The first day (YYYY-MM-DD) there are events for."
+    )
+    end_date: datetime.date | None = Field(
+        None, description="The last day (YYYY-MM-DD) of a product whose events have ended. Not set: yesterday."
     )
     etl_at: datetime.time = Field(
         datetime.time(0, 5), description="Local time (HH:MM) of the nightly load, `daily_etl`."
@@ -151,6 +154,12 @@ class Settings(BaseSettings):
             raise ValueError("use an e-mail address, or team:name with letters, digits, _ and -")
         return value
 
+    @model_validator(mode="after")
+    def _check_dates(self) -> Settings:
+        if self.end_date is not None and self.end_date < self.start_date:
+            raise ValueError(f"METRICS_END_DATE = {self.end_date} lies before METRICS_START_DATE = {self.start_date}")
+        return self
+
     @property
     def dimensions(self) -> tuple[str, ...]:
         """The dimensions of `dimension_metrics`: os, gender and age, then those switched on."""
@@ -208,9 +217,11 @@ def _unknown(name: str) -> str:
 
 
 def _problem(detail: Any, given: Mapping[str, str], overrides: Mapping[str, Any]) -> str:
+    text = str(detail["msg"]).removeprefix("Value error, ")
+    if not detail["loc"]:  # about several settings at once: the text names them
+        return f"{text}. Correct one of them."
     field = str(detail["loc"][0])
     name = PREFIX + field.upper()
     secret = Settings.model_fields[field].annotation == (SecretStr | None)
     value = "(secret)" if secret else repr(overrides.get(field, given.get(name, "")))
-    text = str(detail["msg"]).removeprefix("Value error, ")
     return f"{name} = {value}: {text}. It means: {Settings.model_fields[field].description}"

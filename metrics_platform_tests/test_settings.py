@@ -77,6 +77,13 @@ def test_an_unknown_name_is_refused_with_the_nearest_known_one(
         load_settings(env_file)
 
 
+def test_an_end_before_the_start_is_refused_with_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRICS_START_DATE", "2026-02-01")
+    monkeypatch.setenv("METRICS_END_DATE", "2026-01-01")
+    with pytest.raises(SettingsError, match=r"METRICS_END_DATE = 2026-01-01 .* METRICS_START_DATE = 2026-02-01"):
+        load_settings(None)
+
+
 def test_all_problems_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METRICS_TIMEZONE", "Nowhere")
     monkeypatch.setenv("METRICS_RECOMPUTE_DAYS", "99")
@@ -140,6 +147,6 @@ def test_every_setting_is_in_the_example_file_with_its_default() -> None:
     shown = dict(re.findall(r"^#?(METRICS_\w+)=(.*)$", text, flags=re.MULTILINE))
     assert set(shown) == {PREFIX + name.upper() for name in Settings.model_fields}
     defaults = load_settings(None)
-    for name in set(Settings.model_fields) - {"clickhouse_url", "clickhouse_ca_file"}:
+    for name in set(Settings.model_fields) - {"clickhouse_url", "clickhouse_ca_file", "end_date"}:
         given = {name: shown[PREFIX + name.upper()]}
         assert getattr(load_settings(None, **given), name) == getattr(defaults, name), name

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 # What marks a directory as ours to clear: a stranger's folder given by mistake must survive.
 _MARKER = "metrics-platform-example"
+# Dagster's webserver, daemon and code server stop one after the other.
+_STOP_SECONDS = 45
 _SHOWN_ROWS = """
 SELECT dimension, dimension_value, views, likes, messages_received, messages_sent, users_received, users_sent
 FROM dimension_metrics
@@ -114,6 +116,7 @@ def _environment(directory: Path, example: ExampleFiles) -> Iterator[None]:
     os.environ.update(
         METRICS_DATA_DIR=str(directory),
         METRICS_START_DATE=example.first_day.isoformat(),
+        METRICS_END_DATE=example.last_day.isoformat(),
         METRICS_TIMEZONE=example.zone,
         DAGSTER_HOME=str(dagster_home),
     )
@@ -206,12 +209,17 @@ def _serve_ui(console: Console, port: int) -> int:
         "127.0.0.1",
     ]
     process = subprocess.Popen(command)  # noqa: S603  (our own command)
+    # Whichever way this process is asked to end, Dagster's processes end with it.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return process.wait()
     except KeyboardInterrupt:
-        process.send_signal(signal.SIGINT)
-        process.wait(timeout=30)
         return 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=_STOP_SECONDS)
 
 
 def _warehouse(settings: Settings) -> Warehouse:

@@ -213,7 +213,7 @@ def _preview(warehouse: Warehouse, staged: Staged, rows: int) -> list[Row]:
     if not rows:
         return []
     return warehouse.query(
-        "SELECT * FROM {staging:Identifier} ORDER BY ALL LIMIT {rows:UInt32}",
+        "SELECT * EXCEPT (event_date) FROM {staging:Identifier} ORDER BY ALL LIMIT {rows:UInt32}",
         {"staging": staged.name, "rows": rows},
         doing=f"Previewing {staged.table.name}",
     ).rows

@@ -32,9 +32,12 @@ _NOT_MENDED_BY_WAITING = (NoWarehouseError, MissingSnapshotError, SchemaMismatch
 
 
 def day_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
-    """One partition per day of the product's zone, from METRICS_START_DATE to yesterday."""
+    """One partition per day of the product's zone, from METRICS_START_DATE to METRICS_END_DATE or yesterday."""
+    midnight = datetime.time.min
+    after_end = settings.end_date and settings.end_date + datetime.timedelta(days=1)
     return dg.DailyPartitionsDefinition(
-        start_date=datetime.datetime.combine(settings.start_date, datetime.time.min),
+        start_date=datetime.datetime.combine(settings.start_date, midnight),
+        end_date=datetime.datetime.combine(after_end, midnight) if after_end else None,
         timezone=settings.timezone,
     )
 

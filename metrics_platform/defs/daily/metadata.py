@@ -13,6 +13,9 @@ from metrics_platform.warehouse.client import Row
 from metrics_platform.warehouse.daily import DayResult, runnable_query
 from metrics_platform.warehouse.tables import Column, DailyTable
 
+# Rows of a check's table of comparisons: a range has six a day, and a person reads the latest ones.
+MAX_SHOWN = 24
+
 
 def column_schema(columns: Iterable[Column], renamed: Mapping[str, str] | None = None) -> dg.TableSchema:
     """The columns with their ClickHouse types and meanings; `renamed` maps names of the file to the actual ones."""
@@ -31,14 +34,15 @@ def day_metadata(result: DayResult, database: str, settings: Settings) -> dict[s
     metadata: dict[str, Any] = {
         "dagster/row_count": result.totals.rows,
         "dagster/table_name": f"{database}.{result.table.name}",
-        "day": f"{day.start:%Y-%m-%d %H:%M} – {day.end:%Y-%m-%d %H:%M} UTC ({day.hours:g} h in {settings.timezone})",
-        **{_sum_label(result.table, measure): total for measure, total in result.totals.sums.items()},
+        # Numbers by name, so that Dagster plots them over the partitions.
+        **_sums(result, settings),
         "rows read": result.read_rows,
         "duration (s)": round(result.seconds, 3),
-        "query": dg.MetadataValue.md(f"```sql\n{runnable_query(result.table, day, settings)}\n```"),
+        "day": f"{day.start:%Y-%m-%d %H:%M} – {day.end:%Y-%m-%d %H:%M} UTC ({day.hours:g} h in {settings.timezone})",
     }
     if result.preview:
         metadata["preview"] = _preview(result.preview)
+    metadata["query"] = dg.MetadataValue.md(f"```sql\n{runnable_query(result.table, day, settings)}\n```")
     return metadata
 
 
@@ -50,13 +54,13 @@ def check_results(table: DailyTable, results: list[DayResult]) -> list[dg.AssetC
 def _check_result(name: str, promise: str, results: list[DayResult]) -> dg.AssetCheckResult:
     compared = [
         (result.day.key, comparison)
-        for result in results
+        for result in reversed(results)  # the latest day first
         for comparison in result.comparisons
         if comparison.check == name
     ]
     violated = [(day, c) for day, c in compared if not c.holds and not c.explained_by_late_events]
     late = [(day, c) for day, c in compared if c.explained_by_late_events]
-    shown = violated or late or compared
+    shown = (violated or late or compared)[:MAX_SHOWN]
     if violated:
         day, first = violated[0]
         description = f"{day}: {first.quantity} is {first.actual:,}, expected {first.expected:,}. Not swapped in."
@@ -70,7 +74,7 @@ def _check_result(name: str, promise: str, results: list[DayResult]) -> dg.Asset
         description = f"{promise} Holds for {days}."
     records = [
         dg.TableRecord({"day": day, "quantity": c.quantity, "expected": c.expected, "actual": c.actual})
-        for day, c in shown[:50]
+        for day, c in shown
     ]
     return dg.AssetCheckResult(
         check_name=name,
@@ -78,13 +82,14 @@ def _check_result(name: str, promise: str, results: list[DayResult]) -> dg.Asset
         # Late events are no fault of the load: they are said, and hold nothing up.
         severity=dg.AssetCheckSeverity.ERROR if violated else dg.AssetCheckSeverity.WARN,
         description=description,
-        metadata={"compared": dg.MetadataValue.table(records), "comparisons": len(compared)},
+        metadata={"compared": dg.MetadataValue.table(records), "comparisons in all": len(compared)},
     )
 
 
-def _sum_label(table: DailyTable, measure: str) -> str:
-    """The final table holds every measure once per dimension: its sum is no number of the product's."""
-    return f"sum of {measure}" + (" (all dimensions)" if table.file == "dimension_metrics" else "")
+def _sums(result: DayResult, settings: Settings) -> dict[str, int]:
+    """The day's sums; the final table holds each once per dimension, which its checks have shown to agree."""
+    copies = len(settings.dimensions) if result.table.file == "dimension_metrics" else 1
+    return {measure: total // copies for measure, total in result.totals.sums.items()}
 
 
 def _preview(rows: tuple[Row, ...]) -> dg.TableMetadataValue:

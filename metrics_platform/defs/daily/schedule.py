@@ -46,6 +46,8 @@ def daily_etl_schedule(job: Any, settings: Settings) -> dg.ScheduleDefinition:
         local = context.scheduled_execution_time.astimezone(settings.zone)
         done = context.instance.get_materialized_partitions(dg.AssetKey(tables.USERS.name))
         days = days_to_compute(local.date(), settings.start_date, settings.recompute_days, done)
+        if settings.end_date and local.date() - datetime.timedelta(days=1) > settings.end_date:
+            return dg.SkipReason(f"The events have ended: METRICS_END_DATE is {settings.end_date}.")
         if not days:
             return dg.SkipReason(
                 f"No complete day yet: METRICS_START_DATE is {settings.start_date}, today is {local.date()}."
