@@ -1,0 +1,120 @@
+"""The commands as a person runs them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from metrics_platform.cli import main
+from metrics_platform.settings import Settings
+from metrics_platform.warehouse.client import Warehouse
+
+FEED = """user_id,post_id,action,time,gender,age,country,city,os,source,exp_group
+1,10,view,2026-01-01 10:00:00,1,30,Russia,Moscow,iOS,ads,0
+1,10,like,2026-01-01 10:00:05,1,30,Russia,Moscow,iOS,ads,0
+2,11,stare,2026-01-01 10:00:05,1,30,Russia,Moscow,iOS,ads,0
+"""
+MESSAGES = "user_id,reciever_id,time\n1,2,2026-01-01 11:00:00\n2,2,2026-01-01 12:00:00\n"
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make_settings: Callable[..., Settings]) -> Settings:
+    """Settings of the test's own in the environment, an empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    settings = make_settings()
+    assert settings.clickhouse_url is not None
+    monkeypatch.setenv("METRICS_CLICKHOUSE_URL", settings.clickhouse_url.get_secret_value())
+    monkeypatch.setenv("METRICS_FEED_TABLE", settings.feed_table)
+    monkeypatch.setenv("METRICS_MESSAGES_TABLE", settings.messages_table)
+    return settings
+
+
+def test_load_fills_the_sources_and_sets_bad_rows_aside(environment: Settings, tmp_path: Path) -> None:
+    (tmp_path / "feed.csv").write_text(FEED)
+    (tmp_path / "messages.csv").write_text(MESSAGES)
+    result = CliRunner().invoke(main, ["load", "--feed", "feed.csv", "--messages", "messages.csv"])
+    assert result.exit_code == 0, result.output
+    assert "2 rows" in result.output and "1 rejected" in result.output
+    (rejects,) = tmp_path.glob("*reject*")
+    assert "stare" in rejects.read_text()
+    warehouse = Warehouse.from_settings(environment)
+    assert warehouse.value(f"SELECT count() FROM {environment.feed_table}") == 2
+    assert warehouse.value(f"SELECT count() FROM {environment.messages_table}") == 2
+
+
+def test_load_without_a_file_says_which_options_there_are() -> None:
+    result = CliRunner().invoke(main, ["load"])
+    assert result.exit_code == 2
+    assert "--feed FILE" in result.output
+
+
+def test_create_tables_is_idempotent_and_says_what_it_did(environment: Settings) -> None:
+    first = CliRunner().invoke(main, ["create-tables"])
+    second = CliRunner().invoke(main, ["create-tables"])
+    assert "dimension_metrics" in first.output
+    assert second.output == "All tables are there.\n"
+    assert (first.exit_code, second.exit_code) == (0, 0)
+
+
+@pytest.mark.parametrize("command", ["load", "create-tables", "doctor", "clickhouse", "example"])
+def test_every_command_explains_itself_at_once(command: str) -> None:
+    result = CliRunner().invoke(main, [command, "--help"])
+    assert result.exit_code == 0
+    assert len(result.output) > 150
+
+
+def test_a_bad_setting_is_one_message_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRICS_TIMEZONE", "Nowhere")
+    result = CliRunner().invoke(main, ["create-tables"])
+    assert result.exit_code == 1
+    assert "METRICS_TIMEZONE = 'Nowhere'" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_the_embedded_server_is_found_by_its_data_directory(tmp_path: Path) -> None:
+    environment = {**os.environ, "METRICS_DATA_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "metrics_platform.cli"]
+    server = subprocess.Popen(
+        [*command, "clickhouse", "--port", "0"], env=environment, stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    try:
+        assert server.stdout is not None
+        assert server.stdout.readline().startswith("READY http://127.0.0.1:")
+        made = subprocess.run(
+            [*command, "create-tables"], env=environment, capture_output=True, text=True, check=False, cwd=tmp_path
+        )
+        assert "Created in metrics: feed_user_daily" in made.stdout, made.stderr
+    finally:
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(timeout=20) == 0
+
+
+def test_the_example_shows_the_load_on_real_data(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "metrics_platform.cli", "example", "--days", "2", "--directory", str(tmp_path / "ex")],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        timeout=180,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "59,835 real messages" in result.stdout
+    assert "2 days × 8 tables" in result.stdout
+    assert "2004-04-16" in result.stdout
+    assert "unknown" in result.stdout
+
+
+def test_the_example_does_not_clear_a_strangers_folder(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    result = CliRunner().invoke(main, ["example", "--directory", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "not made by this command" in result.output
+    assert (tmp_path / "thesis.txt").exists()
