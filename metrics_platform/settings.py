@@ -62,8 +62,8 @@ class Settings(BaseSettings):
     clickhouse_max_memory_mb: int = Field(
         4096,
         ge=64,
-        description="Most memory (MiB) one query may take in ClickHouse; at half of it GROUP BY, ORDER BY and "
-        "joins go to disk.",
+        description="Most memory (MiB) one query may take in ClickHouse; at a quarter of it GROUP BY and "
+        "ORDER BY go to disk.",
     )
     feed_table: str = Field("simulator.feed_actions", description="The feed's events, as database.table.")
     messages_table: str = Field("simulator.message_actions", description="The messenger's events, as database.table.")

@@ -18,7 +18,7 @@ class ClickHouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     timeout_seconds: int = Field(description="Longest time one query may take in ClickHouse.")
     max_memory_mb: int = Field(
-        description="Most memory (MiB) one query may take in ClickHouse; at half of it it goes to disk."
+        description="Most memory (MiB) one query may take in ClickHouse; at a quarter of it it goes to disk."
     )
 
     @classmethod

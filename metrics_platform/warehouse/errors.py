@@ -49,7 +49,7 @@ _REMEDIES: dict[int, str] = {
     194: "Correct user and password in METRICS_CLICKHOUSE_URL.",
     516: "Correct user and password in METRICS_CLICKHOUSE_URL (special characters percent-encoded).",
     _MEMORY_LIMIT: "Raise METRICS_CLICKHOUSE_MAX_MEMORY_MB if the machine has more, or wait until other queries "
-    "are done; the platform's queries go to disk at half of that setting.",
+    "are done; the platform's queries go to disk at a quarter of that setting.",
     243: "Free disk space on the ClickHouse server.",
     373: "Two statements shared a session; report this as a bug.",
     394: "The query was killed by somebody (KILL QUERY); run the partition again.",

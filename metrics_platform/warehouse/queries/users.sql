@@ -1,7 +1,12 @@
 -- The users' snapshot of a day: the snapshot of the day before, plus the day's own events from both extracts.
 --
 -- Days are disjoint in time, so whatever the day knows is later than anything in the snapshot before.
-WITH extracts AS
+WITH
+    -- A value behind the time it was seen at: see feed_user_daily.sql.
+    (seen_at, value) -> concat(toString(seen_at), value) AS stamp,
+    stamped -> substring(stamped, 20)                    AS value_of,
+    number -> leftPad(toString(number), 10, '0')         AS padded,
+extracts AS
 (
     SELECT
         user_id, 1 AS service_order,
@@ -23,13 +28,13 @@ day AS
 (
     SELECT
         user_id,
-        argMaxIf(os, (os_seen_at, os), os IS NOT NULL)                             AS day_os,
-        argMaxIf(gender, (gender_seen_at, gender), gender IS NOT NULL)             AS day_gender,
-        argMaxIf(age, (age_seen_at, age), age IS NOT NULL)                         AS day_age,
-        argMaxIf(country, (country_seen_at, country), country IS NOT NULL)         AS day_country,
-        argMaxIf(city, (city_seen_at, city), city IS NOT NULL)                     AS day_city,
-        argMaxIf(exp_group, (exp_group_seen_at, exp_group), exp_group IS NOT NULL) AS day_exp_group,
-        argMin(ifNull(source, ''), (first_seen_at, service_order))                 AS day_source
+        value_of(max(stamp(os_seen_at, os)))                                                             AS day_os,
+        value_of(max(stamp(gender_seen_at, gender)))                                                     AS day_gender,
+        toInt32(value_of(max(stamp(age_seen_at, padded(age)))))                                          AS day_age,
+        value_of(max(stamp(country_seen_at, country)))                                                   AS day_country,
+        value_of(max(stamp(city_seen_at, city)))                                                         AS day_city,
+        toInt32(value_of(max(stamp(exp_group_seen_at, padded(exp_group)))))                              AS day_exp_group,
+        substring(min(concat(toString(first_seen_at), toString(service_order), ifNull(source, ''))), 21) AS day_source
     FROM extracts
     GROUP BY user_id
 )

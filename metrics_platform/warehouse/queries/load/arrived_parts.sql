@@ -2,4 +2,10 @@
 -- for some minutes.
 SELECT partition_id, hash_of_all_files AS hash, min_block_number AS block
 FROM system.parts
-WHERE database = {database:String} AND table = {target:String} AND hash_of_all_files IN {hashes:Array(String)}
+WHERE database = {database:String} AND table = {target:String}
+  AND hash_of_all_files IN
+  (
+      SELECT hash_of_all_files
+      FROM system.parts
+      WHERE database = {database:String} AND table = {staging:String} AND active AND rows > 0
+  )
