@@ -10,14 +10,14 @@ import datetime
 import re
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse import tables
-from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.client import Warehouse, connection_of
 from metrics_platform.warehouse.errors import WarehouseError
-from metrics_platform.warehouse.partitions import STAGING_PREFIX
+from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_leftovers
 from metrics_platform.warehouse.schema import SchemaMismatchError, create_database, missing_tables, outside_database
 
 MINIMUM_VERSION = (24, 8)
@@ -60,10 +60,23 @@ def inspect_warehouse(warehouse: Warehouse, settings: Settings) -> Iterator[Find
     database = _look("Database", lambda: _database(warehouse))
     yield database
     if database.status != "problem":
-        yield _look("Rights", lambda: _rights(warehouse))
+        rights = _look("Rights", lambda: _rights(warehouse))
+        if rights.status == "problem":
+            rights = replace(rights, remedy=f"{rights.remedy} All it needs: {'; '.join(needed_rights(settings))}.")
+        yield rights
         yield _look("Tables", lambda: _own_tables(warehouse, settings))
     yield from _source(warehouse, settings, "METRICS_FEED_TABLE", settings.feed_table, "feed_actions")
     yield from _source(warehouse, settings, "METRICS_MESSAGES_TABLE", settings.messages_table, "message_actions")
+
+
+def needed_rights(settings: Settings) -> list[str]:
+    """The GRANT statements that give the account of METRICS_CLICKHOUSE_URL all it needs, and no more."""
+    account = connection_of(settings)
+    sources = [f"GRANT SELECT ON {table} TO {account.user}" for table in (settings.feed_table, settings.messages_table)]
+    own = "SELECT, INSERT, ALTER DELETE, CREATE TABLE, DROP TABLE"
+    # To tell what a killed run left behind from what another run is writing.
+    system = [f"GRANT SELECT ON system.{table} TO {account.user}" for table in ("parts", "processes")]
+    return [*sources, f"GRANT {own} ON {account.database}.* TO {account.user}", *system]
 
 
 def _look(subject: str, look: Callable[[], Finding]) -> Finding:
@@ -103,6 +116,7 @@ def _rights(warehouse: Warehouse) -> Finding:
         warehouse.execute(f"INSERT INTO `{staging}` SELECT '2026-01-01', 1", doing=doing)
         warehouse.execute(f"ALTER TABLE `{name}` REPLACE PARTITION '2026-01-01' FROM `{staging}`", doing=doing)
         warehouse.execute(f"ALTER TABLE `{name}` DROP PARTITION '2026-01-01'", doing=doing)
+        drop_leftovers(warehouse, tables.USERS)
     finally:
         for table in (staging, name):
             warehouse.execute(f"DROP TABLE IF EXISTS `{table}`", doing=doing)

@@ -1,0 +1,37 @@
+"""A server whose `platform` account has only the rights it is given: what a careful administrator sets up.
+
+python -m metrics_platform_tests.restricted_server DIRECTORY "GRANT …" "GRANT …"
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from metrics_platform.local import clickhouse_config
+from metrics_platform.local.clickhouse import serve
+
+ENGINE = "GRANT TABLE ENGINE ON MergeTree"
+
+
+@contextmanager
+def restricted_server(directory: Path, *grants: str) -> Iterator[str]:
+    """Run a server on `directory` in which `platform` has just `grants`; yields the account's URL."""
+    command = [sys.executable, "-m", "metrics_platform_tests.restricted_server", str(directory), *grants, ENGINE]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1])
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("READY")
+        yield (directory / "url").read_text(encoding="utf-8").strip()
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+if __name__ == "__main__":
+    clickhouse_config._PLATFORM_GRANTS = tuple(sys.argv[2:])
+    sys.exit(serve(Path(sys.argv[1]), 0, parent_pid=os.getppid()))

@@ -1,0 +1,73 @@
+"""The rights the platform needs: with just those that are documented all works; with fewer, the missing one is named."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+import pytest
+
+from metrics_platform.local.clickhouse import running_server
+from metrics_platform.settings import Settings, load_settings
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.errors import WarehouseError
+from metrics_platform.warehouse.inspection import inspect_warehouse, needed_rights
+from metrics_platform.warehouse.tables import read_sql
+from metrics_platform_tests.restricted_server import restricted_server
+from metrics_platform_tests.worlds import compute_all
+
+DAY = datetime.date(2026, 1, 1)
+
+
+def _settings(url: str) -> Settings:
+    return load_settings(None, clickhouse_url=url, start_date=DAY)
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A server's directory with source tables that an administrator made."""
+    made = tmp_path_factory.mktemp("rights") / "data"
+    with running_server(made) as server:
+        warehouse = Warehouse.from_settings(_settings(server.url))
+        for table in ("feed_actions", "message_actions"):
+            warehouse.execute(read_sql(f"schema/{table}.sql"), {"database": "simulator", "table": table})
+        warehouse.execute(
+            "INSERT INTO simulator.feed_actions (user_id, action, time, os) VALUES (1, 'view', '2026-01-01 10:00:00', 'iOS')"
+        )
+    return made
+
+
+def test_the_documented_rights_are_enough_for_doctor_and_load(directory: Path) -> None:
+    grants = [grant.removesuffix(" TO metrics") for grant in needed_rights(_settings("http://metrics:x@h:1/metrics"))]
+    with restricted_server(directory, *grants) as url:
+        settings = _settings(url)
+        warehouse = Warehouse.from_settings(settings)
+        assert [f for f in inspect_warehouse(warehouse, settings) if f.status == "problem"] == []
+        compute_all(warehouse, settings, [DAY])
+        compute_all(warehouse, settings, [DAY])
+        assert warehouse.value("SELECT sum(views) FROM dimension_metrics WHERE dimension = 'os'") == 1
+
+
+def test_a_source_that_may_not_be_read_is_named_with_the_grant_and_nothing_is_written(directory: Path) -> None:
+    own = [
+        g.removesuffix(" TO metrics")
+        for g in needed_rights(_settings("http://metrics:x@h:1/metrics"))
+        if "simulator" not in g
+    ]
+    with restricted_server(directory, *own) as url:
+        settings = _settings(url)
+        warehouse = Warehouse.from_settings(settings)
+        problems = [f for f in inspect_warehouse(warehouse, settings) if f.status == "problem"]
+        assert {problem.subject for problem in problems} == {
+            "Source simulator.feed_actions",
+            "Source simulator.message_actions",
+        }
+        assert "GRANT SELECT ON simulator.feed_actions" in problems[0].remedy
+        before = warehouse.value("SELECT count() FROM feed_user_daily")
+        with pytest.raises(WarehouseError, match=r"Computing feed_user_daily of 2026-01-01") as failure:
+            compute_all(warehouse, settings, [DAY])
+        assert failure.value.code == 497
+        assert not failure.value.transient
+        assert "GRANT" in str(failure.value)
+        assert warehouse.value("SELECT count() FROM feed_user_daily") == before
+        assert warehouse.value("SELECT count() FROM system.tables WHERE startsWith(name, 'staging__')") == 0
