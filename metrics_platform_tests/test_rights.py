@@ -1,4 +1,4 @@
-"""The rights the platform needs: with just those that are documented all works; with fewer, the missing one is named."""
+"""The rights the platform needs: with just those it names all works; with fewer, the missing one is named."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for table in ("feed_actions", "message_actions"):
             warehouse.execute(read_sql(f"schema/{table}.sql"), {"database": "simulator", "table": table})
         warehouse.execute(
-            "INSERT INTO simulator.feed_actions (user_id, action, time, os) VALUES (1, 'view', '2026-01-01 10:00:00', 'iOS')"
+            "INSERT INTO simulator.feed_actions (user_id, action, time, os) "
+            "VALUES (1, 'view', '2026-01-01 10:00:00', 'iOS')"
         )
     return made
 

@@ -49,7 +49,9 @@ def test_a_select_is_tried_again_when_the_connection_is_lost(clickhouse_server: 
         assert all("Counting" in line and "trying again" in line for line in said)
 
 
-@pytest.mark.parametrize(("code", "name"), [(60, "missing table"), (497, "no rights"), (159, "timeout"), (62, "syntax")])
+@pytest.mark.parametrize(
+    ("code", "name"), [(60, "missing table"), (497, "no rights"), (159, "timeout"), (62, "syntax")]
+)
 def test_what_waiting_cannot_mend_is_not_tried_again(clickhouse_server: EmbeddedServer, code: int, name: str) -> None:
     with misbehaving_proxy(clickhouse_server.url) as (url, faults):
         warehouse = _warehouse(url)

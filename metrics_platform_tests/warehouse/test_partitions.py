@@ -44,7 +44,7 @@ def _write(warehouse: Warehouse, date: datetime.date, rows: int, views: int = 1)
 
 
 def _seen(warehouse: Warehouse) -> dict[datetime.date, tuple[int, int]]:
-    rows = warehouse.query("SELECT event_date, count() AS rows, sum(views) AS views FROM os_slice GROUP BY event_date").rows
+    rows = warehouse.query("SELECT event_date, count() AS rows, sum(views) AS views FROM os_slice GROUP BY ALL").rows
     return {row["event_date"]: (row["rows"], row["views"]) for row in rows}
 
 
@@ -104,7 +104,9 @@ def test_rows_that_came_into_staging_unseen_are_noticed(warehouse: Warehouse) ->
             publish(warehouse, staged)
 
 
-@pytest.mark.parametrize("when", ["CREATE TABLE `staging", "INSERT INTO `staging", "REPLACE PARTITION", "SELECT count()"])
+@pytest.mark.parametrize(
+    "when", ["CREATE TABLE `staging", "INSERT INTO `staging", "REPLACE PARTITION", "SELECT count()"]
+)
 @pytest.mark.parametrize("after", [False, True], ids=["before the work", "after the work"])
 def test_an_answer_lost_in_any_statement_never_doubles_or_halves_the_day(
     warehouse: Warehouse, when: str, after: bool
@@ -126,7 +128,7 @@ def test_an_answer_lost_in_any_statement_never_doubles_or_halves_the_day(
 
 
 def test_two_writers_of_one_day_never_mix_their_rows(warehouse: Warehouse) -> None:
-    problems: list[BaseException] = []
+    problems: list[WarehouseError] = []
 
     def write(rows: int) -> None:
         mine = replace(warehouse)
@@ -135,7 +137,7 @@ def test_two_writers_of_one_day_never_mix_their_rows(warehouse: Warehouse) -> No
                 _write(mine, DAY, rows=rows)
             except PartitionMismatchError:
                 continue  # the other writer's rows are there: noticed, and said
-            except BaseException as problem:
+            except WarehouseError as problem:
                 problems.append(problem)
 
     threads = [threading.Thread(target=write, args=(rows,)) for rows in (7, 1000)]
