@@ -1,0 +1,183 @@
+"""What the embedded ClickHouse is told before it starts: `config.xml` (port, logs, memory) and `users.xml`
+(who may do what). Pure text from values, so that the whole security of the server is read on one page. There
+are four users: `platform` and `readonly` have passwords that stay, `launcher` has one that lives as long as
+the process, and `default` is the engine's own session, which has no password and therefore no way in."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+# A query log left alone grows for ever; a week is enough to ask what was slow yesterday.
+QUERY_LOG_DAYS = 7
+
+# The engine is clickhouse-local: it has neither a server's checks on local files nor <remote_url_allow_hosts>, so
+# what is not granted below is the barrier. One thing no grant covers is INSERT … FROM INFILE, which opens any file:
+# the address of `platform` is to be kept like the files themselves (0600); `readonly` may not insert.
+_CONFIG = """\
+<clickhouse>
+  <listen_host>127.0.0.1</listen_host>
+  <http_port>{port}</http_port>
+  <users_config>users.xml</users_config>
+  <!-- Otherwise `default` would show the files of the working directory as tables. -->
+  <default_database></default_database>
+  <database>default</database>
+  <!-- Empty: no Access-Control-* headers, so no web page reads an answer. -->
+  <http_options_response></http_options_response>
+  <log-level>warning</log-level>
+  <logger><log>{log}</log><size>10M</size><count>2</count></logger>
+  <max_server_memory_usage_to_ram_ratio>0.5</max_server_memory_usage_to_ram_ratio>
+  <!-- The default, every 50 ms, is half of the idle server's CPU. -->
+  <memory_worker_period_ms>500</memory_worker_period_ms>
+  <!-- With the engine's two threads 0.8 leaves one for merges and a warning in the log every few seconds. -->
+  <background_schedule_pool_max_parallel_tasks_per_type_ratio>1</background_schedule_pool_max_parallel_tasks_per_type_ratio>
+  <query_log>
+    <database>system</database>
+    <table>query_log</table>
+    <partition_by>event_date</partition_by>
+    <ttl>event_date + INTERVAL {query_log_days} DAY DELETE</ttl>
+  </query_log>
+</clickhouse>
+"""
+
+_USERS = """\
+<clickhouse>
+  <profiles>
+    <default>
+      <implicit_select>0</implicit_select>
+      <storage_file_read_method>pread</storage_file_read_method>
+      <!-- Samples only go to trace_log, which is off. -->
+      <query_profiler_real_time_period_ns>0</query_profiler_real_time_period_ns>
+      <query_profiler_cpu_time_period_ns>0</query_profiler_cpu_time_period_ns>
+      <!-- python() would end the process: its threads are not Python's. -->
+      <allow_python_table_function>0</allow_python_table_function>
+      <constraints>{constraints}</constraints>
+    </default>
+    <readonly><profile>default</profile><readonly>2</readonly></readonly>
+    <!-- The engine's own session is the one session: nobody else becomes `default` over HTTP. -->
+    <engine><profile>default</profile><max_sessions_for_user>1</max_sessions_for_user></engine>
+  </profiles>
+  <quotas><default/></quotas>
+  <users>
+    <default>
+      <password></password>
+      <networks><ip>127.0.0.1</ip></networks>
+      <profile>engine</profile>
+      <quota>default</quota>
+      <grants>
+        <query>GRANT SYSTEM LISTEN ON *.*</query>
+        <query>GRANT SELECT ON system.numbers</query>
+      </grants>
+    </default>
+{users}
+  </users>
+</clickhouse>
+"""
+
+_USER = """\
+    <{name}>
+      <password_sha256_hex>{password_hash}</password_sha256_hex>
+      <networks><ip>127.0.0.1</ip></networks>
+      <profile>{profile}</profile>
+      <quota>default</quota>
+      <grants>{grants}</grants>
+      <!-- The query that keeps the engine up must survive a `KILL QUERY WHERE 1`. -->
+      <databases><system><processes><filter>{visible_processes}</filter></processes></system></databases>
+    </{name}>
+"""
+
+# Settings that name a file, a disk or a host: in clickhouse-local they read and write whatever the person can.
+_FROZEN_SETTINGS = (
+    "allow_experimental_ai_functions",
+    "format_avro_schema_registry_url",
+    "format_schema",
+    "format_schema_source",
+    "format_template_resultset",
+    "format_template_row",
+    "input_format_record_errors_file_path",
+    "merge_tree_disk",
+    "merge_tree_storage_policy",
+    "output_format_schema",
+)
+
+# Engines that keep their data in this server; a whitelist, because new engines tend to reach outwards.
+_TABLE_ENGINES = (
+    "AggregatingMergeTree",
+    "Buffer",
+    "CoalescingMergeTree",
+    "CollapsingMergeTree",
+    "Dictionary",
+    "GenerateRandom",
+    "Join",
+    "MaterializedView",
+    "Memory",
+    "Merge",
+    "MergeTree",
+    "Null",
+    "ReplacingMergeTree",
+    "SummingMergeTree",
+    "VersionedCollapsingMergeTree",
+    "View",
+)
+
+# No CREATE DICTIONARY: in clickhouse-local its source may be a command, a file or any host.
+_PLATFORM_GRANTS = (
+    "GRANT SELECT, INSERT, ALTER TABLE, ALTER VIEW, CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP DATABASE, "
+    "DROP TABLE, DROP VIEW, DROP DICTIONARY, UNDROP TABLE, TRUNCATE, OPTIMIZE, CHECK, SHOW, dictGet ON *.*",
+    "GRANT CREATE ARBITRARY TEMPORARY TABLE, CREATE TEMPORARY VIEW, KILL QUERY, SYSTEM FLUSH, SYSTEM MERGES, "
+    "SYSTEM TTL MERGES, SYSTEM MOVES, SYSTEM VIEWS, SYSTEM DROP CACHE, SYSTEM RELOAD DICTIONARY ON *.*",
+    *(f"GRANT TABLE ENGINE ON {engine}" for engine in _TABLE_ENGINES),
+)
+_READONLY_GRANTS = ("GRANT SELECT, SHOW, dictGet ON *.*",)
+_LAUNCHER_GRANTS = (
+    "GRANT SELECT ON system.disks",
+    "GRANT SELECT ON system.processes",
+    "GRANT SYSTEM FLUSH LOGS ON *.*",
+)
+
+# The scalar function file() asks for no grant in clickhouse-local. A function of the same name defined in SQL
+# is found first, and neither `platform` nor `readonly` may drop it.
+FILE_FUNCTION = "CREATE FUNCTION file AS path -> CAST(throwIf(true, 'file() is switched off here'), 'String')\n"
+
+
+def new_password() -> str:
+    """A random password of 32 characters that needs no escaping in a URL, XML or a shell."""
+    return secrets.token_urlsafe(24)
+
+
+@dataclass(frozen=True)
+class Passwords:
+    """The passwords of the three users that can log in; none of them shows in a repr."""
+
+    platform: str = field(default_factory=new_password, repr=False)
+    readonly: str = field(default_factory=new_password, repr=False)
+    launcher: str = field(default_factory=new_password, repr=False)
+
+
+def config_xml(port: int, log: Path) -> str:
+    """The server's `config.xml`: listens on 127.0.0.1:`port` only, logs warnings into `log`."""
+    return _CONFIG.format(port=port, log=escape(str(log)), query_log_days=QUERY_LOG_DAYS)
+
+
+def users_xml(passwords: Passwords) -> str:
+    """The server's `users.xml`, which holds the passwords only as SHA-256."""
+    users = (
+        _user("platform", passwords.platform, "default", _PLATFORM_GRANTS),
+        _user("readonly", passwords.readonly, "readonly", _READONLY_GRANTS),
+        _user("launcher", passwords.launcher, "default", _LAUNCHER_GRANTS),
+    )
+    constraints = "".join(f"<{name}><readonly/></{name}>" for name in _FROZEN_SETTINGS)
+    return _USERS.format(constraints=constraints, users="".join(users))
+
+
+def _user(name: str, password: str, profile: str, grants: tuple[str, ...]) -> str:
+    return _USER.format(
+        name=name,
+        password_hash=hashlib.sha256(password.encode()).hexdigest(),
+        profile=profile,
+        grants="".join(f"<query>{grant}</query>" for grant in grants),
+        visible_processes="user NOT IN ('', 'launcher')",
+    )

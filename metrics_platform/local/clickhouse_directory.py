@@ -1,0 +1,204 @@
+"""The embedded server's directory: whose it is, who holds it, and what lies where. Everything that can be wrong
+with a directory is found here, before the engine touches it, and said in words a person can act on:
+
+    engine.json            makes the directory ours and names the engine that wrote it
+    lock                   held (flock) while a server runs; names its pid and port
+    url, readonly_url      how other processes find the server and log in (0600)
+    data/ run/ logs/       the engine's tables, its configuration, what it says (0700)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from metrics_platform.local.clickhouse_config import (
+    FILE_FUNCTION,
+    Passwords,
+    config_xml,
+    new_password,
+    users_xml,
+)
+
+# There from the first start: the engine's own two, the platform's tables, and the sources.
+DATABASES = ("system", "default", "metrics", "simulator")
+_PASSWORD = re.compile(r"[A-Za-z0-9_-]{20,100}")
+
+
+class EmbeddedServerError(RuntimeError):
+    """The embedded ClickHouse cannot run, or did not start; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class ServerDirectory:
+    """The directory of one embedded server; `root` is absolute."""
+
+    root: Path
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "logs" / "clickhouse.log"
+
+    @property
+    def output(self) -> Path:
+        """What the engine prints: the reason when it does not start."""
+        return self.root / "logs" / "output.log"
+
+    @property
+    def url(self) -> Path:
+        return self.root / "url"
+
+    @property
+    def readonly_url(self) -> Path:
+        return self.root / "readonly_url"
+
+    @contextmanager
+    def held(self, port: int, engine_version: str) -> Iterator[None]:
+        """Create the directory if need be and hold it for this process, which serves it on `port`.
+
+        Raises:
+            EmbeddedServerError: it cannot be written, is not ours, was written by a newer engine than
+                `engine_version`, or another server holds it.
+        """
+        with self._explained():
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._check_ours()
+            descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            with self._explained():
+                self._lock(descriptor, port)
+                self._check_written_by(engine_version)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _check_ours(self) -> None:
+        # A lock and no more: another server is making itself at home this very moment, and the lock will tell.
+        strange = [entry.name for entry in self.root.iterdir() if not entry.name.startswith(("lock", ".engine.json"))]
+        if strange and not self._engine.exists():
+            raise EmbeddedServerError(
+                f"{self.root} is not empty and was not made by this command (it has no {self._engine.name}).\n"
+                "Name an empty or a new directory with --path."
+            )
+
+    def _lock(self, descriptor: int, port: int) -> None:
+        import fcntl  # noqa: PLC0415  (not on Windows, where a clear message comes before this)
+
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _read_json(self.root / "lock")
+            pid, its_port = holder.get("pid", "(unknown)"), holder.get("port", "(unknown)")
+            raise EmbeddedServerError(
+                f"a server already runs on {self.root}: pid {pid}, port {its_port}.\n"
+                f"Use it (its address is in {self.url}), or stop it first: kill {pid}"
+            ) from None
+        os.truncate(descriptor, 0)
+        os.write(descriptor, json.dumps({"pid": os.getpid(), "port": port}).encode())
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise EmbeddedServerError(
+                f"the directory {self.root} cannot be used: {error.strerror or error} ({error.filename}).\n"
+                "Make it writable, or name another with --path."
+            ) from error
+
+    def _check_written_by(self, engine_version: str) -> None:
+        wrote = str(_read_json(self._engine).get("chdb-core", "0.0"))
+        if _release(wrote) > _release(engine_version):
+            raise EmbeddedServerError(
+                f"the data in {self.root} were written by chdb-core {wrote}, newer than the installed "
+                f"{engine_version}.\nInstall chdb-core {wrote} again, or name another directory with --path."
+            )
+        write_private(self._engine, json.dumps({"chdb-core": engine_version}) + "\n")
+
+    @property
+    def _engine(self) -> Path:
+        return self.root / "engine.json"
+
+    def passwords(self) -> Passwords:
+        """The passwords of the last start, so that a BI tool's connection lives on; new ones where there are none."""
+        return Passwords(
+            platform=_password_in(self.url) or new_password(),
+            readonly=_password_in(self.readonly_url) or new_password(),
+        )
+
+    def prepare_engine(self, port: int, passwords: Passwords) -> None:
+        """Write what the engine reads at its start: its configuration and the databases that are always there."""
+        with self._explained():
+            self._write_engine_files(port, passwords)
+
+    def _write_engine_files(self, port: int, passwords: Passwords) -> None:
+        for part in (self.data, self.run, self.log.parent, self.data / "metadata", self.data / "user_defined"):
+            part.mkdir(mode=0o700, exist_ok=True)
+        write_private(self.run / "config.xml", config_xml(port, self.log))
+        write_private(self.run / "users.xml", users_xml(passwords))
+        write_private(self.data / "user_defined" / "function_file.sql", FILE_FUNCTION)
+        for database in DATABASES:
+            file = self.data / "metadata" / f"{database}.sql"
+            if not file.exists():
+                write_private(file, f"ATTACH DATABASE _ UUID '{uuid.uuid4()}' ENGINE = Atomic\n")
+
+    def write_urls(self, port: int, passwords: Passwords) -> None:
+        """Tell other processes where the server is and how to log in."""
+        address = f"127.0.0.1:{port}/metrics\n"
+        with self._explained():
+            write_private(self.url, f"http://platform:{passwords.platform}@{address}")
+            write_private(self.readonly_url, f"http://readonly:{passwords.readonly}@{address}")
+
+    def last_words(self, lines: int = 5) -> str:
+        """The last lines the engine printed (not its log, which has the text of queries); empty if none."""
+        with contextlib.suppress(OSError):
+            printed = self.output.read_text(encoding="utf-8", errors="replace").splitlines()
+            said = [line for line in printed if line.strip() and not line.startswith("Logging ")]
+            return "\n".join(said[:lines])
+        return ""
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write `text` so that a reader sees the old file or the new one, never half of it; mode 0600."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    temporary.replace(path)
+
+
+def _password_in(url_file: Path) -> str | None:
+    """The password in a URL file, or None when the file is not there or not what this module writes."""
+    with contextlib.suppress(OSError, ValueError):
+        password = urlsplit(url_file.read_text(encoding="utf-8").strip()).password or ""
+        return password if _PASSWORD.fullmatch(password) else None
+    return None
+
+
+def _read_json(path: Path) -> dict[str, object]:
+    with contextlib.suppress(OSError, ValueError):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return content if isinstance(content, dict) else {}
+    return {}
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """(26, 9) of "26.9.0": releases of one month read each other's data."""
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:2])
