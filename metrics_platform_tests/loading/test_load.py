@@ -1,0 +1,203 @@
+"""Whole loads into a real ClickHouse: what comes in, where to, and what is said of it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from metrics_platform.loading import LoadError, load
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.errors import WarehouseError
+from metrics_platform_tests.loading.conftest import Loading
+from metrics_platform_tests.loading.event_files import (
+    FEED_LINE,
+    MESSAGES_HEADER,
+    feed_row,
+    users_in,
+    write_csv,
+    write_feed,
+    write_lines,
+    write_messages,
+)
+
+NOON = datetime.datetime(2026, 1, 5, 12)
+EVENT = {
+    "user_id": 1, "post_id": 2, "action": "view", "time": datetime.datetime(2026, 1, 5, 10), "gender": 1, "age": 25,
+    "country": "Russia", "city": "Moscow", "os": "iOS", "source": "ads", "exp_group": 3,
+}  # fmt: skip
+
+
+def test_both_files_are_loaded_into_tables_that_are_made_for_them(loading: Loading, tmp_path: Path) -> None:
+    result = loading(feed=write_feed(tmp_path / "feed.csv", 3), messages=write_messages(tmp_path / "messages.csv", 2))
+    feed, messages = result.files
+    assert (feed.source, feed.rows, feed.rejected, feed.rejects_file) == ("feed", 9, 0, None)
+    assert (feed.first_day, feed.last_day) == (datetime.date(2026, 1, 1), datetime.date(2026, 1, 3))
+    assert (messages.source, messages.rows, messages.table) == ("messages", 4, loading.settings.messages_table)
+    assert (result.rows, result.rejected) == (13, 0)
+    assert "9 rows" in str(result)
+    assert users_in(loading.warehouse, loading.settings.feed_table) == list(range(9))
+    assert users_in(loading.warehouse, loading.settings.messages_table) == list(range(4))
+    assert loading.staging_tables == []
+
+
+def test_a_row_arrives_as_it_is_written(loading: Loading, tmp_path: Path) -> None:
+    loading.feed(write_lines(tmp_path / "feed.csv", FEED_LINE))
+    assert loading.feed_rows == [EVENT]
+
+
+def test_the_receiver_is_found_under_either_spelling_and_written_under_the_settings(
+    loading_as: Callable[..., Loading], tmp_path: Path
+) -> None:
+    loading = loading_as(receiver_column="reciever_id")
+    for name in ("receiver_id", "reciever_id"):
+        header = MESSAGES_HEADER.replace("receiver_id", name)
+        loading.messages(write_lines(tmp_path / f"{name}.csv", "1,2,2026-01-05 12:00:00,,,,,,,", header=header))
+    assert [row["reciever_id"] for row in loading.message_rows] == [2, 2]
+
+
+def test_times_without_an_offset_are_in_the_zone_that_is_named(loading: Loading, tmp_path: Path) -> None:
+    lines = [f"{user},view,{time}" for user, time in enumerate(("2026-01-05 15:00:00", "2026-01-05T12:00:00.7Z"))]
+    file = write_lines(tmp_path / "feed.csv", *lines, "2,view,1767614400", header="user_id,action,time")
+    loading.feed(file, time_zone="Europe/Moscow")
+    assert {row["time"] for row in loading.feed_rows} == {NOON}
+
+
+def test_days_are_those_of_the_products_zone(loading_as: Callable[..., Loading], tmp_path: Path) -> None:
+    loading = loading_as(timezone="Asia/Tokyo", start_date=datetime.date(2026, 1, 1))
+    loaded = loading.feed(write_csv(tmp_path / "feed.csv", [feed_row(time="2026-01-05 20:00:00")]))
+    assert (loaded.first_day, loaded.last_day) == (datetime.date(2026, 1, 6), datetime.date(2026, 1, 6))
+
+
+def test_events_before_the_start_date_are_loaded_with_a_hint(loading: Loading, tmp_path: Path) -> None:
+    loading.feed(write_csv(tmp_path / "feed.csv", [feed_row(time="2024-02-29 20:00:00")]))
+    assert "METRICS_START_DATE=2024-02-29" in loading.said[-1]
+
+
+def test_the_same_file_twice_counts_twice_and_says_so(loading: Loading, tmp_path: Path) -> None:
+    file = write_feed(tmp_path / "feed.csv", 1)
+    loading.feed(file)
+    assert not any("before" in line for line in loading.said)
+    copy = tmp_path / "copy.csv"
+    copy.write_bytes(file.read_bytes())
+    loading.feed(copy)
+    assert any("byte for byte the same" in line for line in loading.said)
+    assert users_in(loading.warehouse, loading.settings.feed_table) == [0, 0, 1, 1, 2, 2]
+
+
+def test_columns_that_are_no_part_of_an_event_are_named_once(loading: Loading, tmp_path: Path) -> None:
+    loading.feed(write_csv(tmp_path / "feed.csv", [feed_row(session="x", score=1)]))
+    assert [line for line in loading.said if "session, score" in line]
+    assert loading.feed_rows == [EVENT]
+
+
+def test_a_header_without_rows_loads_nothing_and_says_so(loading: Loading, tmp_path: Path) -> None:
+    loaded = loading.feed(write_lines(tmp_path / "feed.csv"))
+    assert (loaded.rows, loaded.first_day) == (0, None)
+    assert any("no rows" in line for line in loading.said)
+    assert loading.staging_tables == []
+
+
+def test_one_empty_file_does_not_keep_the_other_out(loading: Loading, tmp_path: Path) -> None:
+    empty = write_lines(tmp_path / "messages.csv", header=MESSAGES_HEADER)
+    assert loading(feed=write_feed(tmp_path / "feed.csv", 1), messages=empty).rows == 3
+    assert loading.staging_tables == []
+
+
+def test_a_table_of_another_layout_is_respected(loading: Loading, tmp_path: Path) -> None:
+    loading.create(
+        "user_id UInt64, action Enum8('view' = 1, 'like' = 2), time DateTime64(3, 'Europe/Moscow'), gender String, "
+        "age Nullable(UInt8), country LowCardinality(Nullable(String)), os FixedString(8), exp_group Nullable(Int32), "
+        "city String DEFAULT 'somewhere', next UInt64 MATERIALIZED user_id + 1, event_id UInt32 DEFAULT 7",
+        "MergeTree PARTITION BY toYYYYMM(time) ORDER BY tuple() TTL toDateTime(time) + INTERVAL 100 YEAR",
+    )
+    header = "user_id,post_id,action,time,gender,age,country,os,exp_group"
+    lines = (f"{2**64 - 1},5,view,2026-01-05 12:00:00.123,1,,,iOS,400", "1,5,like,2026-02-05 12:00:00,0,255,Russia,,")
+    loaded = loading.feed(
+        write_lines(tmp_path / "feed.csv", *lines, "1,5,like,2026-02-05 12:00:00,0,256,,,", header=header)
+    )
+    assert (loaded.rows, loaded.rejected) == (2, 1)
+    assert any("post_id" in line and "not loaded" in line for line in loading.said)
+    female, male = loading.feed_rows
+    assert (female["gender"], female["age"], female["country"], female["exp_group"]) == ("female", 255, "Russia", None)
+    assert (male["user_id"], male["gender"], male["age"], male["country"]) == (2**64 - 1, "male", None, None)
+    assert (male["exp_group"], male["city"], male["event_id"]) == (400, "somewhere", 7)
+    assert male["time"].microsecond == 123_000
+
+
+def test_rows_that_a_replacing_table_will_fold_arrive_all(loading: Loading, tmp_path: Path) -> None:
+    table = loading.create("user_id UInt32, action String, time DateTime", "ReplacingMergeTree ORDER BY action")
+    assert loading.feed(write_feed(tmp_path / "feed.csv", 2)).rows == 6
+    assert users_in(loading.warehouse, table) == list(range(6))
+
+
+def test_a_value_the_tables_type_cannot_hold_loads_nothing(loading: Loading, tmp_path: Path) -> None:
+    table = loading.create("user_id UInt32, action String, time DateTime, os Enum8('iOS' = 1, 'Android' = 2)")
+    with pytest.raises(WarehouseError, match="Symbian"):
+        loading.feed(write_csv(tmp_path / "feed.csv", [feed_row(), feed_row(os="Symbian")]))
+    assert users_in(loading.warehouse, table) == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "engine", "expected"),
+    [
+        ("user_id UInt32, action String, time DateTime", "Memory", "engine Memory"),
+        ("user_id UInt32, time DateTime", "MergeTree ORDER BY user_id", "no column action"),
+        ("user_id UInt32, action String, time String", "MergeTree ORDER BY user_id", "must be DateTime"),
+    ],
+)
+def test_a_table_that_cannot_take_events_is_refused(
+    loading: Loading, tmp_path: Path, columns: str, engine: str, expected: str
+) -> None:
+    loading.create(columns, engine)
+    with pytest.raises(LoadError, match=expected):
+        loading.feed(write_feed(tmp_path / "feed.csv", 1))
+
+
+def test_a_view_is_refused(loading: Loading, tmp_path: Path) -> None:
+    table = loading.create("user_id UInt32, action String, time DateTime", table=f"{loading.settings.feed_table}_raw")
+    loading.warehouse.execute(f"CREATE VIEW {loading.settings.feed_table} AS SELECT * FROM {table}")
+    with pytest.raises(LoadError, match="is a view"):
+        loading.feed(write_feed(tmp_path / "feed.csv", 1))
+
+
+def test_the_other_spelling_in_the_table_names_the_setting(loading: Loading, tmp_path: Path) -> None:
+    loading.create("user_id UInt32, reciever_id UInt32, time DateTime", table=loading.settings.messages_table)
+    with pytest.raises(LoadError, match="METRICS_RECEIVER_COLUMN=reciever_id"):
+        loading.messages(write_messages(tmp_path / "messages.csv", 1))
+
+
+def test_views_that_will_not_see_the_rows_are_named(loading: Loading, tmp_path: Path) -> None:
+    table = loading.create("user_id UInt32, action String, time DateTime")
+    loading.warehouse.execute(
+        f"CREATE MATERIALIZED VIEW {table}_view ENGINE = MergeTree ORDER BY user_id AS SELECT user_id FROM {table}"
+    )
+    loading.feed(write_feed(tmp_path / "feed.csv", 1))
+    assert any(f"{table}_view" in line for line in loading.said)
+
+
+def test_without_the_right_to_write_nothing_happens(
+    loading: Loading, clickhouse_server: object, tmp_path: Path
+) -> None:
+    loading.create("user_id UInt32, action String, time DateTime")
+    readonly = clickhouse_server.readonly_url.rsplit("/", 1)[0]  # type: ignore[attr-defined]
+    settings = loading.settings.model_copy(
+        update={"clickhouse_url": type(loading.settings.clickhouse_url)(f"{readonly}/{loading.warehouse.database}")}
+    )
+    reader = Loading(settings, Warehouse.from_settings(settings), tmp_path)
+    with pytest.raises(WarehouseError) as caught:
+        reader.feed(write_feed(tmp_path / "feed.csv", 1))
+    assert caught.value.code in {164, 497}
+    assert loading.feed_rows == []
+
+
+def test_lines_go_to_standard_error_and_no_bar_where_that_is_no_terminal(
+    loading: Loading, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write_csv(tmp_path / "feed.csv", [feed_row(extra="[red]x", number=1)])
+    load(loading.settings, loading.warehouse, feed=file, messages=None)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert [line.split(" ")[0] for line in shown.err.splitlines()] == ["Table", f"{file}:"]
