@@ -1,0 +1,23 @@
+"""What the tests of faults share: a prepared server directory, and per module a server of its own to hurt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from metrics_platform_tests.faults.world import Prepared, World, prepare
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """Sources and old tables, made once."""
+    return prepare(tmp_path_factory.mktemp("prepared") / "clickhouse")
+
+
+@pytest.fixture(scope="module")
+def world(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A server that may be killed, with the prepared tables."""
+    made = World(prepared, tmp_path_factory.mktemp("world") / "clickhouse")
+    yield made
+    made.close()
