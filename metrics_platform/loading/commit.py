@@ -92,18 +92,24 @@ def complete_interrupted(warehouse: Warehouse, say: Say) -> list[Entry]:
     """Complete every load whose process died amid its commit, oldest first; waits for those still at it.
 
     Raises:
-        LoadError: another process has been committing for minutes.
+        WarehouseError: ClickHouse is away.
+        LoadError: another process has been committing for minutes, or ClickHouse refuses to complete a load.
     """
     completed: list[Entry] = []
     for load_id, entries in history.open_loads(warehouse).items():
-        files = " and ".join(entry.file for entry in entries)
         if not _wait_for_its_end(warehouse, load_id, say):
             continue
-        if complete(warehouse, entries):
-            say(f"An interrupted load of {files} ({entries[0].since}) was completed.")
-            completed += entries
-        else:
-            say(f"An interrupted load of {files} ({entries[0].since}) was given up: nothing of it was loaded.")
+        load = f"The interrupted load of {' and '.join(entry.file for entry in entries)} ({entries[0].since})"
+        try:
+            is_complete = complete(warehouse, entries)
+        except WarehouseError as error:
+            if error.transient:
+                raise
+            if not _give_up_if_untouched(warehouse, entries):
+                raise LoadError(f"{load} cannot be completed. {error}\n{_way_out(entries)}") from error
+            is_complete = False
+        say(f"{load} was {'completed' if is_complete else 'given up: ClickHouse cannot complete it'}.")
+        completed += entries if is_complete else []
     return completed
 
 
@@ -215,6 +221,22 @@ def _give_up(warehouse: Warehouse, entries: Sequence[Entry]) -> None:
     _drop_all(warehouse, entries)
 
 
+def _give_up_if_untouched(warehouse: Warehouse, entries: Sequence[Entry]) -> bool:
+    """Give a load up as long as nothing of it has been moved; false where something has."""
+    untouched = all(_untouched(warehouse, entry) for entry in entries)
+    if untouched:
+        _give_up(warehouse, entries)
+    return untouched
+
+
+def _way_out(entries: Sequence[Entry]) -> str:
+    tables = ", ".join(f"{entry.database}.{entry.staging}" for entry in entries)
+    return (
+        f"What is not in yet stands in {tables}. Remove what hinders it and load again, or drop one of these tables: then "
+        "the rest is given up."
+    )
+
+
 def _drop_all(warehouse: Warehouse, entries: Sequence[Entry]) -> None:
     for entry in entries:
         staging.drop(warehouse, entry.database, entry.staging)
@@ -223,8 +245,7 @@ def _drop_all(warehouse: Warehouse, entries: Sequence[Entry]) -> None:
 def _interrupted(warehouse: Warehouse, entries: Sequence[Entry], error: WarehouseError) -> LoadError:
     """What to tell after a failed commit; gives it up where nothing has been moved yet."""
     try:
-        if not error.transient and all(_untouched(warehouse, entry) for entry in entries):
-            _give_up(warehouse, entries)
+        if not error.transient and _give_up_if_untouched(warehouse, entries):
             return LoadError(f"Nothing was loaded. {error}")
     except WarehouseError:
         pass  # the first error is the one to tell of

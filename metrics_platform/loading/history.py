@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.errors import WarehouseError
+from metrics_platform.warehouse.schema import create_database
 from metrics_platform.warehouse.tables import read_sql
 
 TABLE = "load_history"
+_UNKNOWN_DATABASE = 81
 COMMITTING, COMMITTED, GIVEN_UP = 1, 2, 3
 
 
@@ -56,12 +59,21 @@ class Entry:
 
 
 def create(warehouse: Warehouse) -> None:
-    """Create the table where it is missing; asks first, since an account may not be allowed to create."""
-    there = warehouse.value(
-        "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = {table:String}",
-        {"table": TABLE},
-        doing="Looking for load_history",
-    )
+    """Create the table, and the platform's database, where they are missing.
+
+    Asks first, since an account may not be allowed to create what somebody else has created.
+    """
+    try:
+        there = warehouse.value(
+            "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = {table:String}",
+            {"table": TABLE},
+            doing="Looking for load_history",
+        )
+    except WarehouseError as error:
+        if error.code != _UNKNOWN_DATABASE:
+            raise
+        create_database(warehouse, warehouse.database)
+        there = False
     if not there:
         sql = read_sql("queries/load/create_load_history.sql")
         warehouse.execute(sql, {"table": TABLE}, doing="Creating table load_history", repeatable=True)

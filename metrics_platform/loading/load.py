@@ -27,7 +27,6 @@ from metrics_platform.loading.targets import Target, prepare_target
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
-from metrics_platform.warehouse.schema import create_database
 
 
 @dataclass
@@ -80,7 +79,6 @@ def load(
     display = Display(progress=progress, say=say)
     _check_zone(time_zone)
     jobs = _look_at_files(settings, feed, messages, rejects_directory)
-    create_database(warehouse, warehouse.database)
     history.create(warehouse)
     completed = commit.complete_interrupted(warehouse, display.say)
     staging.drop_idle(warehouse, {name.split(".")[0] for name in (settings.feed_table, settings.messages_table)})
@@ -180,7 +178,8 @@ def _say_before(warehouse: Warehouse, display: Display, job: _Job, target: Targe
     if earlier:
         display.say(
             f"{job.file} was loaded into {target.name} before ({earlier['file']}, "
-            f"{earlier['changed_at']:%Y-%m-%d %H:%M:%S} UTC, byte for byte the same): its events will be there twice."
+            f"{earlier['changed_at']:%Y-%m-%d %H:%M:%S} UTC, byte for byte the same): unless they were "
+            "removed since, its events will be there twice."
         )
 
 

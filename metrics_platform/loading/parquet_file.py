@@ -18,6 +18,8 @@ from metrics_platform.loading.files import Advance
 from metrics_platform.loading.problems import LoadError
 
 _BATCH_ROWS = 100_000
+# Columns are read in pieces: else a whole row group, often a million rows, is held at once.
+_BUFFER_BYTES = 1 << 20
 
 
 class ParquetReader:
@@ -70,7 +72,7 @@ class ParquetReader:
 
 def _opened(file: Path) -> Any:
     try:
-        return pq.ParquetFile(file, pre_buffer=False, memory_map=False)
+        return pq.ParquetFile(file, pre_buffer=False, memory_map=False, buffer_size=_BUFFER_BYTES)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(file, error) from None
 

@@ -56,8 +56,7 @@ class IntegerRule:
     def read(self, raw: Any) -> Outcome:
         try:
             values = raw.cast(self.type)
-            # pyarrow reads 0x1F as a number too.
-            plain = not pa.types.is_string(raw.type) or not pc.any(pc.match_substring(raw, "x")).as_py()
+            plain = not (pa.types.is_string(raw.type) and _has_hexadecimal(raw))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             plain = False
         if plain:
@@ -165,6 +164,11 @@ def as_text(raw: Any) -> Outcome:
         return Outcome(raw.cast(pa.string()), np.zeros(len(raw), bool))
     except pa.ArrowInvalid:
         return _decode_each(raw.cast(pa.binary()))
+
+
+def _has_hexadecimal(text: Any) -> bool:
+    """pyarrow reads 0x1F as a number too."""
+    return any(pc.any(pc.match_substring(text, letter)).as_py() for letter in "xX")
 
 
 def map_distinct(text: Any, parse: Callable[[str], Any], type_: Any) -> Outcome:

@@ -31,8 +31,8 @@ def serve(path: Path, port: int, *, outlive_parent: bool = False, parent_pid: in
     """Serve the directory `path` on 127.0.0.1:`port` (0: a free port) in this process.
 
     Prints `READY http://127.0.0.1:<port>` on standard output when it answers, everything else on standard error.
-    It stops on SIGTERM, SIGINT or SIGHUP, and when the process that started it is gone: `parent_pid`, or else this
-    process's parent, unless that was init already. With `outlive_parent` it then goes on.
+    It stops on SIGTERM, SIGINT or SIGHUP, and when the process that started it is gone: `parent_pid`, or else the
+    parent at this moment (a server that is an orphan by now stays). With `outlive_parent` it then goes on.
 
     Returns:
         2 when it cannot run, after a message that says why. Once the engine is started this function does not
@@ -49,7 +49,7 @@ def serve(path: Path, port: int, *, outlive_parent: bool = False, parent_pid: in
                 _say(f"chdb-core {version} is not the tested version, {TESTED_VERSION}")
             passwords = directory.passwords()
             directory.prepare_engine(port, passwords)
-            run(directory, port, passwords, None if outlive_parent else _watched_parent(parent_pid))
+            run(directory, port, passwords, None if outlive_parent else parent_pid or os.getppid())
     except EmbeddedServerError as error:
         _say(str(error))
         return 2
@@ -188,12 +188,6 @@ def _check_port(port: int) -> None:
             f"port {port} on 127.0.0.1 is taken by another program; "
             f"lsof -nP -iTCP:{port} -sTCP:LISTEN shows which.\nStop that one, or choose another port with --port."
         )
-
-
-def _watched_parent(given: int | None) -> int | None:
-    """The process this one must not outlive; None when that was init from the start (nohup, a container)."""
-    parent = given or os.getppid()
-    return parent if parent > 1 else None
 
 
 def _say(text: str) -> None:

@@ -27,13 +27,12 @@ _CONFIG = """\
   <database>default</database>
   <!-- Empty: no Access-Control-* headers, so no web page reads an answer. -->
   <http_options_response></http_options_response>
-  <log-level>warning</log-level>
+  <!-- Its warnings are about the size of its own thread pools, every few seconds. -->
+  <log-level>error</log-level>
   <logger><log>{log}</log><size>10M</size><count>2</count></logger>
   <max_server_memory_usage_to_ram_ratio>0.5</max_server_memory_usage_to_ram_ratio>
   <!-- The default, every 50 ms, is half of the idle server's CPU. -->
   <memory_worker_period_ms>500</memory_worker_period_ms>
-  <!-- With the engine's two threads 0.8 leaves one for merges and a warning in the log every few seconds. -->
-  <background_schedule_pool_max_parallel_tasks_per_type_ratio>1</background_schedule_pool_max_parallel_tasks_per_type_ratio>
   <query_log>
     <database>system</database>
     <table>query_log</table>
@@ -158,7 +157,7 @@ class Passwords:
 
 
 def config_xml(port: int, log: Path) -> str:
-    """The server's `config.xml`: listens on 127.0.0.1:`port` only, logs warnings into `log`."""
+    """The server's `config.xml`: listens on 127.0.0.1:`port` only, logs errors into `log`."""
     return _CONFIG.format(port=port, log=escape(str(log)), query_log_days=QUERY_LOG_DAYS)
 
 

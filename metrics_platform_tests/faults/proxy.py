@@ -131,6 +131,7 @@ class Proxy:
 
     def fault_of(self, statement: Statement | None) -> Fault | None:
         """The fault that falls on this statement, if one does; counts occurrences."""
+        struck = None
         with self._lock:
             for fault in self.faults:
                 moment = fault.moment
@@ -142,8 +143,8 @@ class Proxy:
                 ):
                     fault.to_come -= 1
                     if not fault.to_come:
-                        return fault
-        return None
+                        struck = fault
+        return struck
 
 
 def recognised(sql: str, parameters: dict[str, str]) -> Statement | None:

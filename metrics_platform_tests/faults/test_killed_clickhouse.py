@@ -123,7 +123,7 @@ def test_clickhouse_killed_while_it_swaps_shows_the_old_day_the_new_one_or_both_
                     impatient.execute(swap)
                     acknowledged = True
                 except WarehouseError as error:
-                    assert error.transient, error  # noqa: PT017  (that it is raised is not the point)
+                    assert error.transient, error
                 killer.join()
                 world.server.start()
                 after = _shown(case)
@@ -140,8 +140,8 @@ def test_clickhouse_killed_while_it_swaps_shows_the_old_day_the_new_one_or_both_
 def _selects(extra_views: int) -> list[tuple[str, Parameters]]:
     """What a run writes, in as many INSERTs, with some more views in each row."""
     select = (
-        "SELECT event_date, dimension, dimension_value, views + {extra:Int64}, likes, messages_received, messages_sent, "
-        "users_received, users_sent FROM dimension_metrics "
+        "SELECT event_date, dimension, dimension_value, views + {extra:Int64}, likes, messages_received, "
+        "messages_sent, users_received, users_sent FROM dimension_metrics "
         "WHERE event_date = {day:Date} AND dimension = {dimension:String}"
     )
     return [(select, {"extra": extra_views, "day": DAY, "dimension": name}) for name in ("os", "gender", "age")]

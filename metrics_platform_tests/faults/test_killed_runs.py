@@ -16,7 +16,6 @@ from metrics_platform_tests.faults.reader import Reader
 from metrics_platform_tests.faults.run_day import KILLED, Plan, RunProcess, run_to_its_end
 from metrics_platform_tests.faults.world import DAY, DAYS, TABLES, Case, World
 
-
 SIGNALS = (signal.SIGTERM, signal.SIGINT) if EXHAUSTIVE else (signal.SIGTERM,)
 
 

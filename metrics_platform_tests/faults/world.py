@@ -182,6 +182,10 @@ class Case:
     def daily_tables(self) -> tuple[DailyTable, ...]:
         return daily_tables(self.settings.dimensions)
 
+    def own_client(self) -> Warehouse:
+        """Another client, for another thread."""
+        return Warehouse.from_settings(self.settings)
+
     def through(self, proxy: Proxy) -> Settings:
         """The settings of a run behind the proxy."""
         return self.settings.model_copy(update={"clickhouse_url": SecretStr(proxy.url)})
@@ -264,12 +268,18 @@ class World:
             assert all(known[key].prints[name][first] != self.old.prints[name][first] for name in assets or TABLES)
         return known[key]
 
+    def undisturbed_on(self, case: Case, assets: tuple[str, ...] = ()) -> dict[str, dict[datetime.date, Any]]:
+        """The fingerprints of an undisturbed run on the sources of `case` as they are now."""
+        with self.case(source=case.settings.feed_table.split(".")[0]) as another:
+            assert run_to_its_end(Plan(another.settings, DAY, assets=assets)).success
+            return another.prints()
+
     @contextmanager
-    def case(self, *, own_source: bool = False) -> Iterator[Case]:
+    def case(self, *, own_source: bool = False, source: str = "source") -> Iterator[Case]:
         """Fresh databases with the `old` tables; `own_source`: and a copy of the sources that the test may change."""
         self.server.start()
         name = f"case_{next(self._numbers)}"
-        source = f"source_of_{name}" if own_source else "source"
+        source = f"source_of_{name}" if own_source else source
         admin = Warehouse(parse_url(self.server.url))
         clones = {f"{name}.{table}": f"old.{table}" for table in TABLES}
         if own_source:

@@ -12,6 +12,7 @@ import pytest
 from metrics_platform.loading import LoadedFile, LoadResult, load
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.schema import create_database
 from metrics_platform_tests.loading.event_files import Row, rows_in, staging_tables
 
 
@@ -61,6 +62,7 @@ class Loading:
     def create(self, columns: str, engine: str = "MergeTree ORDER BY user_id", table: str | None = None) -> str:
         """Create a source table (the feed's) of a layout of its own; returns its name."""
         name = table or self.settings.feed_table
+        create_database(self.warehouse, self.warehouse.database)
         self.warehouse.execute(f"CREATE DATABASE IF NOT EXISTS {name.split('.')[0]}")
         self.warehouse.execute(f"CREATE TABLE {name} ({columns}) ENGINE = {engine}")
         return name
@@ -78,9 +80,6 @@ def loading_as(make_settings: Callable[..., Settings], tmp_path: Path) -> Callab
 
 
 def loading_with(settings: Settings, directory: Path) -> Loading:
-    """Loads with these settings; the platform's database is made, so that a test may look into it."""
-    warehouse = Warehouse.from_settings(settings)
-    outside = replace(warehouse, connection=replace(warehouse.connection, database="system"))
-    outside.execute(f"CREATE DATABASE IF NOT EXISTS {warehouse.database}")
-    outside.close()
-    return Loading(settings, replace(warehouse, retry_waits=(0.05, 0.1)), directory / "rejects")
+    """Loads with these settings."""
+    warehouse = replace(Warehouse.from_settings(settings), retry_waits=(0.05, 0.1))
+    return Loading(settings, warehouse, directory / "rejects")

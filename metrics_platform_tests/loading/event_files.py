@@ -77,7 +77,8 @@ def users_in(warehouse: Warehouse, table: str) -> list[int]:
 def staging_tables(warehouse: Warehouse, *tables: str) -> list[str]:
     """The staging tables of loads in the databases of these tables."""
     rows = warehouse.query(
-        "SELECT name FROM system.tables WHERE startsWith(name, 'staging__load__') AND database IN {databases:Array(String)}",
+        "SELECT name FROM system.tables "
+        "WHERE startsWith(name, 'staging__load__') AND database IN {databases:Array(String)}",
         {"databases": [table.split(".")[0] for table in tables]},
     ).rows
     return [row["name"] for row in rows]

@@ -19,6 +19,12 @@ _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload([__name__, "pandas", "clickhouse_connect", "pyarrow.parquet"])
 
 
+def in_new_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function answers in a process of its own."""
+    with _context.Pool(1) as pool:
+        return pool.apply(function, arguments)
+
+
 def load_and_die(url: str, tables: dict[str, str], files: dict[str, Path], statement: int) -> int | None:
     """Load in a process that kills itself just before its n-th statement; returns its exit code (0: it got through)."""
     process = _context.Process(target=_run, args=(url, tables, files, statement))

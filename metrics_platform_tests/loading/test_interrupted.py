@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -25,6 +26,7 @@ from metrics_platform_tests.loading.killing import at_statement, load_and_die, s
 
 FEED_USERS = list(range(2 * 3))
 MESSAGE_USERS = list(range(1 * 2))
+_commits_at: list[int] = []
 
 
 @pytest.fixture
@@ -64,11 +66,15 @@ def _clear(loading: Loading) -> None:
 
 
 def _commit_begins(loading: Loading, files: dict[str, Path]) -> int:
-    """The number of the statement that makes a load a committed one; the tables are empty afterwards."""
-    loading(**files)  # the tables are made, so that each load has the same statements
-    statements = statements_of(lambda: loading(**files))
+    """The number of the statement that makes a load of `files` a committed one; the tables are empty afterwards.
+
+    It is the same in each test, once the tables are there: that is counted once.
+    """
+    loading(**files)
+    if not _commits_at:
+        _commits_at.append(statements_of(lambda: loading(**files)).index("Committing the load") + 1)
     _clear(loading)
-    return statements.index("Committing the load") + 1
+    return _commits_at[0]
 
 
 def test_a_load_killed_anywhere_before_its_commit_leaves_nothing(loading: Loading, files: dict[str, Path]) -> None:
@@ -117,6 +123,36 @@ def test_another_file_completes_an_interrupted_load_before_its_own(loading: Load
     assert (loaded.rows, loaded.earlier) == (3, False)
     assert any("first.csv" in line and "was completed" in line for line in loading.said)
     assert users_in(loading.warehouse, loading.settings.feed_table) == [0, 0, 1, 1, 2, 2, 3, 4, 5]
+
+
+def test_an_interrupted_load_whose_table_is_gone_is_given_up(loading: Loading, files: dict[str, Path]) -> None:
+    loading(**files)
+    _clear(loading)
+    with _failing_moves(after=0), pytest.raises(LoadError, match="amid its commit"):
+        loading(**files)
+    loading.warehouse.execute(f"DROP TABLE {loading.settings.feed_table}")
+    assert loading(**files).rows == len(FEED_USERS) + len(MESSAGE_USERS)
+    assert any("was given up" in line for line in loading.said)
+    assert _loaded_users(loading) == (FEED_USERS, MESSAGE_USERS)
+    assert (_steps(loading), loading.staging_tables) == ({history.GIVEN_UP, history.COMMITTED}, [])
+
+
+def test_an_interrupted_load_that_cannot_be_completed_says_how_to_go_on(
+    loading: Loading, files: dict[str, Path]
+) -> None:
+    loading(**files)
+    _clear(loading)
+    with _failing_moves(after=1), pytest.raises(LoadError, match="amid its commit"):
+        loading(**files)
+    loading.warehouse.execute(f"ALTER TABLE {loading.settings.feed_table} ADD COLUMN note String")
+    with pytest.raises(LoadError, match="cannot be completed") as caught:
+        loading(**files)
+    for staged in loading.staging_tables:
+        assert staged in str(caught.value)
+    loading.warehouse.execute(f"DROP TABLE {loading.settings.feed_table.split('.')[0]}.{loading.staging_tables[0]}")
+    loading(**files)
+    assert any("was given up" in line for line in loading.said)
+    assert (_steps(loading), loading.staging_tables) == ({history.GIVEN_UP, history.COMMITTED}, [])
 
 
 def test_a_commit_that_is_refused_outright_loads_nothing(loading: Loading, files: dict[str, Path]) -> None:
@@ -269,6 +305,22 @@ def test_clickhouse_that_is_back_at_once_is_not_noticed(
             assert loading_there(**files).rows == len(FEED_USERS) + len(MESSAGE_USERS)
         assert _loaded_users(loading_there) == (FEED_USERS, MESSAGE_USERS)
         _clear(loading_there)
+
+
+def test_an_insert_whose_answer_was_lost_is_sent_again_without_doubling(
+    server: FragileServer, loading_there: Loading, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Warehouse.run
+
+    def run_twice(self: Warehouse, work: Any, *, doing: str, repeatable: bool = False) -> Any:
+        original(self, work, doing=doing, repeatable=repeatable)
+        if doing.startswith("Loading into"):
+            server.kill_and_start()
+        return original(self, work, doing=doing, repeatable=repeatable)
+
+    monkeypatch.setattr(Warehouse, "run", run_twice)
+    loading_there(**files)
+    assert _loaded_users(loading_there) == (FEED_USERS, MESSAGE_USERS)
 
 
 @pytest.mark.parametrize("merged_away", [False, True])

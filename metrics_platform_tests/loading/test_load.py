@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import datetime
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from metrics_platform.loading import LoadError, load
+from metrics_platform.loading.progress import Display
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform_tests.loading.conftest import Loading
 from metrics_platform_tests.loading.event_files import (
     FEED_LINE,
+    MESSAGE_LINE,
     MESSAGES_HEADER,
     feed_row,
     users_in,
@@ -85,6 +88,67 @@ def test_the_same_file_twice_counts_twice_and_says_so(loading: Loading, tmp_path
     loading.feed(copy)
     assert any("byte for byte the same" in line for line in loading.said)
     assert users_in(loading.warehouse, loading.settings.feed_table) == [0, 0, 1, 1, 2, 2]
+
+
+def test_bad_rows_are_named_and_written_to_a_rejects_file(loading: Loading, tmp_path: Path) -> None:
+    lines = [FEED_LINE, "x,1", FEED_LINE.replace("25", "old"), FEED_LINE, *[FEED_LINE.replace("view", "share")] * 3]
+    file = write_lines(tmp_path / "feed.csv", *lines)
+    loaded = loading.feed(file)
+    assert (loaded.rows, loaded.rejected, loaded.rejects_file) == (2, 5, loading.rejects / "feed.csv.rejected.csv")
+    assert loading.feed_rows == [EVENT, EVENT]
+    (said,) = (line for line in loading.said if "5 of 7 rows were rejected" in line)
+    assert f"{file}, line 4: age is 'old'; expected a whole number" in said
+    assert said.endswith("… and 2 more")
+    assert loaded.rejects_file is not None
+    with loaded.rejects_file.open(newline="") as stream:
+        rejected = list(csv.DictReader(stream))
+    assert [row["line"] for row in rejected] == ["3", "4", "6", "7", "8"]
+    assert {row["file"] for row in rejected} == {str(file)}
+    assert rejected[0] == {"file": str(file), "line": "3", "reason": "it has 2 fields, the header has 11", "row": "x,1"}
+    assert rejected[1]["row"] == lines[2]
+
+
+def test_strict_stops_at_the_first_bad_row_and_loads_nothing(loading: Loading, tmp_path: Path) -> None:
+    bad = write_lines(tmp_path / "messages.csv", "1,2,yesterday,,,,,,,", header=MESSAGES_HEADER)
+    with pytest.raises(LoadError, match=r"messages.csv, line 2: time is 'yesterday'; expected .*\nNothing was loaded"):
+        loading(feed=write_feed(tmp_path / "feed.csv", 2), messages=bad, strict=True)
+    assert (loading.feed_rows, loading.message_rows, loading.staging_tables) == ([], [], [])
+    assert not loading.rejects.exists()
+
+
+def test_a_file_without_one_good_row_loads_nothing_of_the_other_either(loading: Loading, tmp_path: Path) -> None:
+    bad = write_lines(tmp_path / "messages.csv", "1,2,yesterday,,,,,,,", header=MESSAGES_HEADER)
+    with pytest.raises(
+        LoadError, match=r"1 of 1 rows were rejected.*\n.*line 2: time is 'yesterday'.*\nNothing was loaded"
+    ):
+        loading(feed=write_feed(tmp_path / "feed.csv", 2), messages=bad)
+    assert (loading.feed_rows, loading.message_rows, loading.staging_tables) == ([], [], [])
+    assert (loading.rejects / "messages.csv.rejected.csv").exists()
+
+
+def test_files_of_the_same_name_have_rejects_files_of_their_own(loading: Loading, tmp_path: Path) -> None:
+    for name in ("feed", "messages"):
+        (tmp_path / name).mkdir()
+    feed = write_lines(tmp_path / "feed" / "events.csv", FEED_LINE, "x")
+    messages = write_lines(tmp_path / "messages" / "events.csv", "y", MESSAGE_LINE, header=MESSAGES_HEADER)
+    rejects = [file.rejects_file for file in loading(feed=feed, messages=messages).files]
+    assert [file and file.name for file in rejects] == [
+        "events.csv.feed.rejected.csv",
+        "events.csv.messages.rejected.csv",
+    ]
+
+
+def test_a_rejects_directory_that_is_none_is_refused_before_anything(loading: Loading, tmp_path: Path) -> None:
+    loading.rejects = write_feed(tmp_path / "feed.csv", 1)
+    with pytest.raises(LoadError, match=r"rejects directory .* cannot be written to"):
+        loading(feed=loading.rejects)
+
+
+def test_nothing_to_load_and_no_zone_are_refused(loading: Loading, tmp_path: Path) -> None:
+    with pytest.raises(LoadError, match="nothing to load"):
+        loading()
+    with pytest.raises(LoadError, match="'Mars/Olympus' is no time zone"):
+        loading(feed=write_feed(tmp_path / "feed.csv", 1), time_zone="Mars/Olympus")
 
 
 def test_columns_that_are_no_part_of_an_event_are_named_once(loading: Loading, tmp_path: Path) -> None:
@@ -201,3 +265,16 @@ def test_lines_go_to_standard_error_and_no_bar_where_that_is_no_terminal(
     shown = capsys.readouterr()
     assert shown.out == ""
     assert [line.split(" ")[0] for line in shown.err.splitlines()] == ["Table", f"{file}:"]
+
+
+def test_a_terminal_shows_a_bar_of_the_bytes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    with Display().bar("Loading [x].csv", 2_000_000) as advance:
+        advance(1_000_000)
+    assert "Loading [x].csv" in (shown := capsys.readouterr().err)
+    assert "1.0/2.0 MB" in shown
+    with Display(progress=False).bar("Loading", 2) as advance:
+        advance(1)
+    assert capsys.readouterr().err == ""

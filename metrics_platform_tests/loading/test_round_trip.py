@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metrics_platform.warehouse.client import Warehouse
 from metrics_platform_tests.loading.conftest import Loading
 from metrics_platform_tests.loading.event_files import FEED_HEADER, Row, write_csv
 
@@ -58,6 +59,7 @@ _FORMATS = st.sampled_from(["csv", "csv.gz", "parquet"])
 )
 def test_events_come_back_as_they_were_written(
     loading: Loading,
+    admin: Warehouse,
     tmp_path: Path,
     *,
     events: list[tuple[Row, int]],
@@ -73,7 +75,7 @@ def test_events_come_back_as_they_were_written(
         write_csv(file, rows, columns, **style)
     if file_format == "csv.gz":
         file.write_bytes(gzip.compress(file.read_bytes()))
-    loading.warehouse.execute(f"DROP TABLE IF EXISTS {loading.settings.feed_table}")
+    admin.execute(f"DROP TABLE IF EXISTS {loading.settings.feed_table}")
     loaded = loading.feed(file)
     assert (loaded.rows, loaded.rejected) == (len(rows), 0)
     assert Counter(map(_as_key, loading.feed_rows)) == Counter(map(_as_key, rows))

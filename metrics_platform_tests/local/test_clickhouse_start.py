@@ -1,0 +1,212 @@
+"""The embedded ClickHouse as a process: how it starts, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from metrics_platform.local.clickhouse import EmbeddedServerError, running_server, serve
+from metrics_platform.local.clickhouse_directory import ServerDirectory
+from metrics_platform_tests.local import COMMAND, PREFIX, rows, started, url_of, wait_until
+
+
+def refused(path: Path, port: int = 0) -> str:
+    """What the command says when it ends by itself with exit code 2, within seconds."""
+    before = time.monotonic()
+    ended = subprocess.run(
+        [*COMMAND, f"--path={path}", f"--port={port}"], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert time.monotonic() - before < 10
+    assert ended.stderr.startswith(PREFIX)
+    assert len(ended.stderr.splitlines()) <= 2
+    return ended.stderr
+
+
+def test_one_line_says_that_it_is_ready_and_the_address_is_written_before(tmp_path: Path) -> None:
+    with started(tmp_path / "data") as process:
+        assert rows(url_of(tmp_path / "data"), "SELECT 1") == ["1"]
+        process.terminate()
+        output, messages = process.communicate(timeout=10)
+    assert (process.returncode, output) == (0, "")
+    assert messages.splitlines()[-1] == f"{PREFIX}stopped: SIGTERM"
+    assert all(line.startswith(PREFIX) for line in messages.splitlines())
+
+
+def test_passwords_tables_and_the_query_log_live_on_in_the_same_directory(tmp_path: Path) -> None:
+    path = tmp_path / "a place & its «name»"
+    with running_server(path) as first:
+        rows(first.url, "CREATE TABLE metrics.kept (id UInt64) ENGINE = MergeTree ORDER BY id")
+        rows(first.url, "INSERT INTO metrics.kept VALUES (7)")
+        rows(first.url, "DROP DATABASE default")
+    with running_server(path, port=first.port) as second:
+        assert (second.url, second.readonly_url) == (first.url, first.readonly_url)
+        assert rows(second.readonly_url, "SELECT id FROM metrics.kept") == ["7"]
+        logged = "SELECT count() > 0 FROM system.query_log WHERE query LIKE 'INSERT INTO metrics.kept%'"
+        assert rows(second.url, logged) == ["1"]
+        assert "default" in rows(second.url, "SHOW DATABASES")
+
+
+def test_damaged_address_files_get_new_passwords(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data") as first:
+        pass
+    (tmp_path / "data" / "url").write_text("http://platform:short")
+    with running_server(tmp_path / "data") as second:
+        assert rows(second.url, "SELECT currentUser()") == ["platform"]
+        assert first.url.split("@")[0] != second.url.split("@")[0]
+        assert ":short@" not in second.url
+
+
+def test_a_relative_path_is_taken_from_where_the_person_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with running_server(Path("here")) as server:
+        assert server.path == tmp_path / "here"
+        assert rows(server.url, "SELECT path FROM system.disks") == [f"{tmp_path}/here/data/"]
+
+
+def test_a_second_server_on_the_directory_names_the_first(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data") as server:
+        said = refused(tmp_path / "data")
+        assert f"pid {server.pid}, port {server.port}" in said
+        with pytest.raises(EmbeddedServerError, match=f"pid {server.pid}"), running_server(tmp_path / "data"):
+            pass
+        assert rows(server.url, "SELECT 1") == ["1"]
+
+
+def test_two_first_starts_at_once_leave_one_server(tmp_path: Path) -> None:
+    command = [*COMMAND, f"--path={tmp_path / 'data'}", "--port=0"]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    wait_until(lambda: any(process.poll() is not None for process in both))
+    loser, winner = sorted(both, key=lambda process: process.poll() is None)
+    assert winner.poll() is None
+    winner.terminate()
+    assert "a server already runs on" in loser.communicate()[1]
+    assert (loser.returncode, winner.wait(timeout=20)) == (2, 0)
+    winner.communicate()
+
+
+def test_the_first_files_of_another_server_are_not_taken_for_a_stranger_s(tmp_path: Path) -> None:
+    for name in ("lock", ".engine.json.4711"):
+        (tmp_path / name).touch()
+    with ServerDirectory(tmp_path).held(8123, "26.9.0"):
+        assert (tmp_path / "engine.json").exists()
+
+
+@pytest.mark.parametrize("reuse", [0, 1])
+def test_a_busy_port_is_named(tmp_path: Path, reuse: int) -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert f"port {port} on 127.0.0.1 is taken" in refused(tmp_path / "data", port)
+
+
+def test_the_port_of_another_server_is_busy_and_that_server_is_not_taken_for_ours(tmp_path: Path) -> None:
+    with running_server(tmp_path / "one") as server:
+        assert f"port {server.port} on 127.0.0.1 is taken" in refused(tmp_path / "two", server.port)
+
+
+@pytest.fixture
+def serve_in_vain(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[Path, int], str]:
+    """What `serve` says before it returns 2 in this process, which the engine must not take over."""
+
+    def say(path: Path, port: int) -> str:
+        assert serve(path, port) == 2
+        output = capsys.readouterr()
+        assert output.out == ""
+        assert output.err.startswith(PREFIX)
+        return output.err
+
+    monkeypatch.setattr("metrics_platform.local.clickhouse.run", lambda *_: pytest.fail("the engine was started"))
+    return say
+
+
+def test_a_port_out_of_range(tmp_path: Path, serve_in_vain: Callable[[Path, int], str]) -> None:
+    for port in (-1, 65536):
+        assert f"{port} is no port" in serve_in_vain(tmp_path / "data", port)
+
+
+def test_a_directory_of_something_else_is_left_alone(tmp_path: Path, serve_in_vain: Callable[[Path, int], str]) -> None:
+    (tmp_path / "config.xml").write_text("<clickhouse/>")
+    assert "was not made by this command" in serve_in_vain(tmp_path, 0)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["config.xml"]
+
+
+def test_a_directory_that_cannot_be_written(tmp_path: Path, serve_in_vain: Callable[[Path, int], str]) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for path in (file, file / "below", Path("/proc/metrics-platform")):
+        said = serve_in_vain(path, 0)
+        assert str(path) in said
+        assert "--path" in said
+
+
+def test_data_of_a_newer_engine_are_left_alone(tmp_path: Path, serve_in_vain: Callable[[Path, int], str]) -> None:
+    written = json.dumps({"chdb-core": "99.1.0"})
+    (tmp_path / "engine.json").write_text(written)
+    assert "written by chdb-core 99.1.0" in serve_in_vain(tmp_path, 0)
+    assert (tmp_path / "engine.json").read_text() == written
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_engine_that_does_not_start_gives_its_own_reason(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data"):
+        pass
+    (tmp_path / "data" / "data" / "metadata" / "default.sql").write_text("garbage")
+    reason = r"(?s)did not start.*SYNTAX_ERROR.*clickhouse\.log"
+    with pytest.raises(EmbeddedServerError, match=reason), running_server(tmp_path / "data"):
+        pass
+
+
+def no_package(name: str) -> str:
+    raise importlib.metadata.PackageNotFoundError(name)
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [(no_package, "not for Windows or Alpine"), (lambda name: "26.5.0", "chdb-core 26.5.0 is too old")],
+)
+def test_a_machine_without_the_wheel_hears_of_the_alternative(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    serve_in_vain: Callable[[Path, int], str],
+    version: Callable[[str], str],
+    said: str,
+) -> None:
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    message = serve_in_vain(tmp_path / "data", 0)
+    assert said in message
+    assert "METRICS_CLICKHOUSE_URL" in message
+    with pytest.raises(EmbeddedServerError, match="METRICS_CLICKHOUSE_URL"), running_server(tmp_path / "data"):
+        pass
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_library_that_does_not_load_is_said(tmp_path: Path) -> None:
+    script = (
+        "import importlib.util, pathlib, sys\n"
+        "from metrics_platform.local.clickhouse import serve\n"
+        "importlib.util.find_spec = lambda name: None\n"
+        f"sys.exit(serve(pathlib.Path({str(tmp_path / 'data')!r}), 0))"
+    )
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    assert (process.returncode, process.stdout) == (2, "")
+    assert "does not load here" in process.stderr
+    assert "METRICS_CLICKHOUSE_URL" in process.stderr
+
+
+def test_a_server_that_is_not_ready_in_time_is_stopped(tmp_path: Path) -> None:
+    in_vain = running_server(tmp_path / "data", timeout_seconds=0.001)
+    with pytest.raises(EmbeddedServerError, match=r"did not answer within 0\.001 s"), in_vain:
+        pass
+    with running_server(tmp_path / "data"):
+        pass

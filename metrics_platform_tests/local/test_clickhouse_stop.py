@@ -1,0 +1,216 @@
+"""The embedded ClickHouse as a process: how it ends, and what survives that."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from metrics_platform.local.clickhouse import EmbeddedServer, running_server
+from metrics_platform_tests.local import COMMAND, ask, ended, rows, started, url_of, wait_until
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_in_a_terminal() -> Iterator[None]:
+    """Children inherit what is ignored, and a test run in the background ignores SIGINT or SIGHUP."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGHUP)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def wait_for_end(server: EmbeddedServer) -> None:
+    wait_until(lambda: not server.running)
+
+
+def wait_for_growth(entries: list[int], by: int) -> None:
+    goal = len(entries) + by
+    wait_until(lambda: len(entries) >= goal)
+
+
+def test_an_idle_server_stops_at_once_and_forgets_nothing(tmp_path: Path) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        with running_server(tmp_path / "data") as server:
+            rows(server.url, f"SELECT 'before {number.name}'")
+            before = time.monotonic()
+            os.kill(server.pid, number)
+            wait_for_end(server)
+            assert time.monotonic() - before < 3  # 0.03 s on an idle machine
+            assert server.stop() == 0
+            assert f"stopped: {number.name}" in server.messages
+    with running_server(tmp_path / "data") as server:
+        kept = "SELECT count() FROM system.query_log WHERE startsWith(query, 'SELECT \\'before SIG') AND type = 2"
+        assert rows(server.url, kept) == ["3"]
+
+
+class Background:
+    """A query on a thread of its own, running when this returns; `answer` is None when the connection broke."""
+
+    def __init__(self, url: str, query: str) -> None:
+        self.answer: str | None = None
+        self._thread = threading.Thread(target=self._ask, args=(url, query))
+        self._thread.start()
+        wait_until(lambda: rows(url, "SELECT count() FROM system.processes") == ["2"])
+
+    def _ask(self, url: str, query: str) -> None:
+        with contextlib.suppress(requests.RequestException):
+            self.answer = ask(url, query).text
+
+    def wait(self) -> str | None:
+        self._thread.join(timeout=30)
+        return self.answer
+
+
+def test_a_running_query_ends_before_the_server(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data") as server:
+        query = Background(server.url, "SELECT sum(sleepEachRow(0.5)) FROM numbers(3) SETTINGS max_block_size = 1")
+        assert server.stop() == 0
+        assert query.wait() == "0"
+        assert "waiting up to 5 s" in server.messages
+
+
+def test_a_query_without_end_does_not_hold_it_up(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data") as server:
+        query = Background(server.url, "SELECT sum(sleepEachRow(1)) FROM numbers(60) SETTINGS max_block_size = 1")
+        before = time.monotonic()
+        assert server.stop() == 0
+        assert 4 < time.monotonic() - before < 10
+        assert query.wait() is None
+
+
+def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data") as server:
+        query = Background(server.url, "SELECT sum(sleepEachRow(1)) FROM numbers(60) SETTINGS max_block_size = 1")
+        os.kill(server.pid, signal.SIGINT)
+        wait_until(lambda: "waiting" in server.messages)
+        before = time.monotonic()
+        os.kill(server.pid, signal.SIGINT)
+        wait_for_end(server)
+        assert time.monotonic() - before < 3
+        assert server.stop() == 128 + signal.SIGINT
+        query.wait()
+
+
+def test_the_death_of_the_engine_ends_the_process_with_the_reason(tmp_path: Path) -> None:
+    script = (
+        "import argparse, pathlib\n"
+        "from metrics_platform.local import clickhouse, clickhouse_engine\n"
+        "clickhouse_engine.KEEP_LISTENING = 'SYSTEM START LISTEN HTTP; SELECT sleep(1) FORMAT Null; SELECT wrong'\n"
+        "clickhouse.main()"
+    )
+    with started(tmp_path / "data", command=[sys.executable, "-c", script]) as process:
+        output, messages = process.communicate(timeout=20)
+    assert (process.returncode, output) == (1, "")
+    assert "the engine stopped" in messages
+    assert "UNKNOWN_IDENTIFIER" in messages
+    assert str(tmp_path / "data" / "logs" / "clickhouse.log") in messages
+
+
+PARENT_WITH_POPEN = f"""
+import subprocess, sys, time
+child = subprocess.Popen({COMMAND!r} + sys.argv[1:], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+child.stdout.readline()
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+PARENT_WITH_RUNNING_SERVER = """
+import pathlib, sys, time
+from metrics_platform.local.clickhouse import running_server
+with running_server(pathlib.Path(sys.argv[1].removeprefix('--path='))) as server:
+    print(server.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+def child_of_a_killed_parent(script: str, path: Path, *options: str) -> int:
+    """The pid of a ready server whose parent has just been killed with SIGKILL."""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script, f"--path={path}", "--port=0", *options], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        assert not ended(pid)
+    finally:
+        parent.kill()
+        parent.communicate()
+    return pid
+
+
+@pytest.mark.parametrize("script", [PARENT_WITH_POPEN, PARENT_WITH_RUNNING_SERVER])
+def test_no_orphan_stays_when_the_parent_is_killed(tmp_path: Path, script: str) -> None:
+    pid = child_of_a_killed_parent(script, tmp_path / "data")
+    wait_until(lambda: ended(pid), seconds=5)
+    with running_server(tmp_path / "data") as server:
+        assert rows(server.url, "SELECT 1") == ["1"]
+
+
+def test_a_server_that_may_outlive_its_parent_does(tmp_path: Path) -> None:
+    pid = child_of_a_killed_parent(PARENT_WITH_POPEN, tmp_path / "data", "--outlive-parent")
+    time.sleep(1.5)
+    assert rows(url_of(tmp_path / "data"), "SELECT 1") == ["1"]
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: ended(pid))
+
+
+def test_a_server_without_parent_from_the_start_stays(tmp_path: Path) -> None:
+    arguments = f"--path={tmp_path / 'data'} --port=0"
+    # Started at once the shell might still be there: the wait makes it an orphan before it looks.
+    shell = f"(sleep 0.3; exec {' '.join(COMMAND)} {arguments}) </dev/null >/dev/null 2>&1 & echo $!"
+    pid = int(subprocess.run(["sh", "-c", shell], stdout=subprocess.PIPE, text=True, check=True).stdout)
+    wait_until((tmp_path / "data" / "url").exists)
+    time.sleep(1.5)
+    assert rows(url_of(tmp_path / "data"), "SELECT 1") == ["1"]
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: ended(pid))
+
+
+def test_a_hangup_that_is_ignored_from_the_start_stays_ignored(tmp_path: Path) -> None:
+    nohup = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *COMMAND]
+    with started(tmp_path / "data", command=nohup) as process:
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        assert rows(url_of(tmp_path / "data"), "SELECT 1") == ["1"]
+        process.terminate()
+        assert process.wait(timeout=10) == 0
+
+
+def test_no_acknowledged_insert_is_lost_to_kill_9(tmp_path: Path) -> None:
+    acknowledged: list[int] = []
+    chance = random.Random(20260101)
+
+    def insert_until_it_breaks(url: str) -> None:
+        for batch in range(len(acknowledged), 100_000):
+            try:
+                answer = ask(url, f"INSERT INTO metrics.batches SELECT {batch}, number FROM numbers(100)")
+            except requests.RequestException:
+                return
+            assert answer.status == 200, answer.text
+            acknowledged.append(batch)
+
+    for _ in range(3):
+        with running_server(tmp_path / "data") as server:
+            rows(
+                server.url,
+                "CREATE TABLE IF NOT EXISTS metrics.batches (batch UInt64, id UInt64) ENGINE = MergeTree ORDER BY id",
+            )
+            writer = threading.Thread(target=insert_until_it_breaks, args=(server.url,))
+            writer.start()
+            wait_for_growth(acknowledged, by=5)
+            time.sleep(chance.uniform(0.1, 0.5))
+            assert server.kill() == -signal.SIGKILL
+            writer.join()
+    with running_server(tmp_path / "data") as server:
+        complete = "SELECT batch FROM metrics.batches GROUP BY batch HAVING uniqExact(id) = 100"
+        assert set(acknowledged) <= {int(batch) for batch in rows(server.url, complete)}
