@@ -232,8 +232,8 @@ def _give_up_if_untouched(warehouse: Warehouse, entries: Sequence[Entry]) -> boo
 def _way_out(entries: Sequence[Entry]) -> str:
     tables = ", ".join(f"{entry.database}.{entry.staging}" for entry in entries)
     return (
-        f"What is not in yet stands in {tables}. Remove what hinders it and load again, or drop one of these tables: then "
-        "the rest is given up."
+        f"What is not in yet stands in {tables}. Remove what hinders it and load again, or drop one of these tables: "
+        "then the rest is given up."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -21,3 +22,9 @@ def world(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Itera
     made = World(prepared, tmp_path_factory.mktemp("world") / "clickhouse")
     yield made
     made.close()
+
+
+@pytest.fixture(autouse=True)
+def _without_the_drivers_warnings(caplog: pytest.LogCaptureFixture) -> None:
+    """Where ClickHouse is killed, the driver warns at every look of the reader."""
+    caplog.set_level(logging.ERROR, logger="urllib3")

@@ -27,15 +27,15 @@ MOMENTS: dict[str, tuple[Phase, Kind]] = {
     "before dropping staging": (Phase.BEFORE, Kind.DROP),
     "staging dropped": (Phase.AFTER, Kind.DROP),
 }
-# The moment that says most about each step, in the order of the steps of a run in one process.
+# The moment that says most about each step, in the order in which a run in one process takes the steps.
 TELLING = {
     "feed_user_daily": "staging half filled",
     "message_user_daily": "staging created",
     "users": "checked and not swapped",
     "user_daily": "just swapped",
-    "os_slice": "while swapping",
-    "gender_slice": "before dropping staging",
     "age_slice": "staging filled",
+    "gender_slice": "before dropping staging",
+    "os_slice": "while swapping",
     "dimension_metrics": "staging half filled",
 }
 # Each moment by itself; by default none, since one test walks through TELLING.

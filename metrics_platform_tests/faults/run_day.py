@@ -134,7 +134,18 @@ def _run(plan: Plan, answer: Connection) -> None:
         with dg.DagsterInstance.ephemeral() as instance:
             result = Desk(plan.settings, instance).run(plan.first, plan.last, assets=plan.assets or None)
             retried = tuple(str(event.step_key) for event in result.all_events if event.is_step_up_for_retry)
-            answer.send({"success": result.success, "failures": failure_texts(result), "retried": retried})
+            answer.send({"success": result.success, "failures": _failures(result), "retried": retried})
     except BaseException:
         answer.send({"crash": traceback.format_exc()})
         raise
+
+
+def _failures(result: dg.ExecuteInProcessResult) -> dict[str, str]:
+    """Step → what Dagster shows, with the causes: of retries that are used up the last error is only a cause."""
+    texts = failure_texts(result)
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            while error and (error := error.cause):
+                texts[str(event.step_key)] += f"\n{error.message}"
+    return texts

@@ -16,7 +16,8 @@ from metrics_platform_tests.loading.event_files import FEED_HEADER, FEED_LINE
 from metrics_platform_tests.loading.killing import in_new_process
 
 _STATUS = Path("/proc/self/status")
-_ROWS = (100_000, 600_000)
+# Held whole, a million rows more would take 250 MiB and more; allocators differ by some tens between runs.
+_ROWS = (100_000, 1_200_000)
 
 
 def _peaks(url: str, table: str, files: list[Path]) -> list[int]:
@@ -39,7 +40,7 @@ def test_a_larger_file_takes_no_more_memory(loading: Loading, tmp_path: Path, fo
     assert url is not None
     files = [_write(tmp_path / f"{rows}.{form}", rows) for rows in _ROWS]
     first, second = in_new_process(_peaks, url.get_secret_value(), loading.settings.feed_table, files)
-    assert second < first + 40
+    assert second < first + 120
     assert second < 400
 
 
