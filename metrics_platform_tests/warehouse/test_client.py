@@ -87,6 +87,8 @@ def test_a_statement_said_to_be_repeatable_survives_a_lost_answer(
         warehouse.value("SELECT 1")
         faults.when, faults.left, faults.after = (lambda sql: "CREATE" in sql), 1, True
         warehouse.execute("CREATE TABLE IF NOT EXISTS made (n UInt8) ENGINE = MergeTree ORDER BY n", repeatable=True)
+        assert faults.left == 0
+    assert admin.value("EXISTS TABLE made") == 1
     admin.execute("DROP TABLE made")
 
 
