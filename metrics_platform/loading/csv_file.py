@@ -196,7 +196,10 @@ def _split(header: str, known: frozenset[str]) -> tuple[str, list[str]]:
     """The delimiter under which most known names appear in the header, and the names."""
 
     def names(delimiter: str) -> list[str]:
-        return [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
+        try:
+            return [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
+        except csv.Error:  # a name of more than 128 KiB: it will not be one of ours
+            return [header]
 
     delimiter = max(_DELIMITERS, key=lambda one: sum(name.lower() in known for name in names(one)))
     return delimiter, names(delimiter)

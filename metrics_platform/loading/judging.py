@@ -74,10 +74,10 @@ class Plan:
         for read in self.reads:
             rule = read.rule
             if isinstance(rule, GenderRule) and rule.other_rows:
-                words = ", ".join(shown(word, 20) for word in sorted(rule.others)[:3])
+                words = ", ".join(shown(word, 20) for word in rule.others)
                 yield (
-                    f"{self.file}: in {rule.other_rows} rows the gender is neither male nor female ({words}"
-                    f"{', …' if len(rule.others) > 3 else ''}); taken as not known."
+                    f"{self.file}: in {rule.other_rows} rows the gender is neither male nor female (such as {words}); "
+                    "taken as not known."
                 )
             if isinstance(rule, TimeRule) and rule.ambiguous:
                 yield (

@@ -11,8 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from metrics_platform.loading import commit, history, staging
+from metrics_platform.loading import history, staging
+from metrics_platform.loading.arrivals import target_partitions
 from metrics_platform.loading.batches import Reader
+from metrics_platform.loading.commit import commit
 from metrics_platform.loading.events import Source, SourceName, feed_source, messages_source
 from metrics_platform.loading.files import fingerprint
 from metrics_platform.loading.history import Entry
@@ -20,6 +22,7 @@ from metrics_platform.loading.judging import Plan, plan_for
 from metrics_platform.loading.problems import BadRow, LoadError
 from metrics_platform.loading.progress import Display
 from metrics_platform.loading.readers import reader_for
+from metrics_platform.loading.recovery import complete_interrupted
 from metrics_platform.loading.rejects import Rejects, check_directory
 from metrics_platform.loading.result import LoadedFile, LoadResult
 from metrics_platform.loading.staging import Staging, Verified
@@ -80,7 +83,7 @@ def load(
     _check_zone(time_zone)
     jobs = _look_at_files(settings, feed, messages, rejects_directory)
     history.create(warehouse)
-    completed = commit.complete_interrupted(warehouse, display.say)
+    completed = complete_interrupted(warehouse, display.say)
     staging.drop_idle(warehouse, {name.split(".")[0] for name in (settings.feed_table, settings.messages_table)})
     targets = {job.source.name: prepare_target(settings, warehouse, job.source) for job in jobs}
     for job in jobs:
@@ -158,7 +161,7 @@ def _load_all(
                 staging_table.drop()
         raise
     if entries:
-        commit.commit(warehouse, entries, display.say)
+        commit(warehouse, entries, display.say)
     for one in staged:
         if not one.staging.rows:
             one.staging.drop()
@@ -229,7 +232,7 @@ def _named(job: _Job, bad: BadRow) -> str:
 def _entry(warehouse: Warehouse, staged: _Staged) -> Entry:
     """What is recorded of a file when its commit begins."""
     target, name = staged.staging.target, staged.staging.name
-    partitions = commit.partitions_before(warehouse, target.database, name, target.table)
+    partitions = target_partitions(warehouse, target.database, name, target.table)
     return Entry(
         load_id=staged.staging.load_id,
         source=staged.job.source.name,

@@ -43,4 +43,5 @@ def shown(value: Any, longest: int = _LONGEST_SHOWN) -> str:
 def listed(names: list[str], longest: int = 20) -> str:
     """Names for people: separated by commas, cut where they are many or long."""
     cut = [name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}…" for name in names[:longest]]
+    cut = [name if name.isprintable() else repr(name) for name in cut]
     return ", ".join(cut) + (f" and {len(names) - longest} more" if len(names) > longest else "")

@@ -154,6 +154,13 @@ def idle(warehouse: Warehouse, database: str) -> set[str]:
     return {row["name"] for row in rows}
 
 
+def existing(warehouse: Warehouse, names: list[str]) -> set[tuple[str, str]]:
+    """Those of these staging tables that are there, with their databases; the names are unique anywhere."""
+    sql = "SELECT database, name FROM system.tables WHERE name IN {names:Array(String)}"
+    rows = warehouse.query(sql, {"names": names}, doing="Looking for staging tables").rows
+    return {(row["database"], row["name"]) for row in rows}
+
+
 def drop_idle(warehouse: Warehouse, databases: Iterable[str]) -> None:
     """Drop what killed loads left behind before their commit; to be called when no commit is interrupted."""
     for database in databases:

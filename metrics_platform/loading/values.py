@@ -97,19 +97,25 @@ class GenderRule:
     """1 or male, 0 or female; everything else is not known, and words that are not understood are counted.
 
     Into a String column it is written as a word, and a word that is not understood as it stands.
+
+    Attributes:
+        other_rows: in how many rows it was not understood; `others` are up to three of those words.
     """
 
     type: Any
     unknown: int | str | None
     expected: str = "1, 0, male, female or nothing"
-    others: set[str] = field(default_factory=set)
     other_rows: int = 0
+    others: list[str] = field(default_factory=list)
+    _not_understood: set[str] = field(default_factory=set)
 
     def read(self, raw: Any) -> Outcome:
         text, wrong = as_text(raw)
+        self._not_understood.clear()
         mapped = map_distinct(text, self._parse, self.type)
-        if self.others:
-            self.other_rows += pc.sum(pc.is_in(text, pa.array(sorted(self.others)))).as_py() or 0
+        if self._not_understood:
+            self.other_rows += pc.sum(pc.is_in(text, pa.array(sorted(self._not_understood)))).as_py() or 0
+            self.others = sorted({*self.others, *self._not_understood})[:3]
         if self.unknown is not None:
             mapped = Outcome(mapped.values.fill_null(self.unknown), mapped.wrong)
         return Outcome(mapped.values, wrong | mapped.wrong)
@@ -123,7 +129,7 @@ class GenderRule:
             return None
         if pa.types.is_string(self.type):
             return text
-        self.others.add(text)
+        self._not_understood.add(text)
         return None
 
 

@@ -42,6 +42,8 @@ def _parquet(file: Path) -> bytes:
         ("feed.csv", b"x" * (2 << 20), "longer than 1 MiB"),
         ("feed.csv", _TEXT + b"x" * (2 << 20), "longer than 1 MiB"),
         ("feed.csv", FEED_LINE.encode() * 3, "missing among its columns"),
+        ("feed.csv", b"x" * 200_000 + b"\n", "missing among its columns"),
+        ("feed.csv", b"\x1b[31m\0\n", r"found:    '\\x1b\[31m\\x00'"),
         ("feed.csv", _TEXT.replace(b"post_id", b"User_Id"), "user_id, User_Id both mean user_id"),
     ],
 )

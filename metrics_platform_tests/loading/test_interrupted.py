@@ -16,7 +16,7 @@ from unittest import mock
 
 import pytest
 
-from metrics_platform.loading import LoadError, commit, csv_file, history, load, staging
+from metrics_platform.loading import LoadError, arrivals, commit, csv_file, history, load, staging
 from metrics_platform.local.clickhouse import EmbeddedServer, running_server
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import Cause, WarehouseError
@@ -28,6 +28,7 @@ from metrics_platform_tests.loading.killing import at_statement, load_and_die, s
 FEED_USERS = list(range(2 * 3))
 MESSAGE_USERS = list(range(1 * 2))
 _commits_at: list[int] = []
+_AWAY = Cause(None, "", "connection refused", True, "")
 
 
 @pytest.fixture
@@ -191,7 +192,7 @@ def test_an_interrupt_amid_the_commit_waits_until_it_is_done(loading: Loading, f
         loading(**files)
     assert _loaded_users(loading) == (FEED_USERS, MESSAGE_USERS)
     assert loading.staging_tables == []
-    assert any("finished first" in line for line in loading.said)
+    assert any("waited for the commit" in line for line in loading.said)
 
 
 def test_an_interrupt_before_the_commit_loads_nothing(loading: Loading, files: dict[str, Path]) -> None:
@@ -324,6 +325,38 @@ def test_an_insert_whose_answer_was_lost_is_sent_again_without_doubling(
     assert _loaded_users(loading_there) == (FEED_USERS, MESSAGE_USERS)
 
 
+@pytest.mark.parametrize("merged_away", [False, True])
+def test_parts_that_a_killed_clickhouse_left_in_both_tables_are_not_doubled(
+    server: FragileServer, loading_there: Loading, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, merged_away: bool
+) -> None:
+    """What is found after a kill amid a move, made by hand: half of the parts are in both tables."""
+    columns, parts = "user_id UInt32, action String, time DateTime", 6
+    no_merges = "SETTINGS max_bytes_to_merge_at_max_space_in_pool = 1"
+    table = loading_there.create(columns, f"MergeTree PARTITION BY toDate(time) ORDER BY time {no_merges}")
+    file = _one_part_a_row(tmp_path / "feed.csv", parts, monkeypatch)
+
+    def half_a_move(warehouse: Warehouse, entry: history.Entry, partition_id: str) -> None:
+        warehouse.execute(
+            f"ALTER TABLE {table} ATTACH PARTITION ID '{partition_id}' FROM {entry.database}.{entry.staging}"
+        )
+        names = (
+            "SELECT name FROM system.parts WHERE active AND concat(database, '.', table) = {table:String} ORDER BY name"
+        )
+        for row in warehouse.query(names, {"table": table}).rows[::2]:
+            warehouse.execute(f"ALTER TABLE {table} DROP PART '{row['name']}'")
+        server.kill()
+        raise WarehouseError("Moving", _AWAY)
+
+    with mock.patch.object(commit, "_move", half_a_move), pytest.raises(LoadError, match="amid its commit"):
+        loading_there.feed(file)
+    server.start()
+    assert len(users_in(loading_there.warehouse, table)) == parts // 2
+    if merged_away:
+        _forget_parts(loading_there, table, monkeypatch)
+    assert loading_there.feed(file).earlier
+    assert users_in(loading_there.warehouse, table) == list(range(parts))
+
+
 @pytest.mark.skipif(
     os.environ.get("EXHAUSTIVE_FAULTS") != "1",
     reason="a race with ClickHouse that a busy machine loses: EXHAUSTIVE_FAULTS=1",
@@ -347,11 +380,15 @@ def test_clickhouse_killed_amid_one_move_doubles_nothing(
     server.start()
     assert users_in(loading_there.warehouse, table)
     if merged_away:
-        loading_there.warehouse.execute(f"OPTIMIZE TABLE {table} FINAL")
-        # As if the parts that were merged were gone already: their hashes tell no more.
-        monkeypatch.setattr(commit, "Counter", lambda _: defaultdict(int))
+        _forget_parts(loading_there, table, monkeypatch)
     assert loading_there.feed(file).earlier
     assert users_in(loading_there.warehouse, table) == list(range(parts))
+
+
+def _forget_parts(loading: Loading, table: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Merge the table, and have it as if the parts that were merged were gone already: their hashes tell no more."""
+    loading.warehouse.execute(f"OPTIMIZE TABLE {table} FINAL")
+    monkeypatch.setattr(arrivals, "Counter", lambda _: defaultdict(int))
 
 
 def _one_part_a_row(file: Path, rows: int, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -382,7 +419,7 @@ def _failing_moves(after: int) -> AbstractContextManager[object]:
     def move(warehouse: Warehouse, entry: history.Entry, partition_id: str) -> None:
         nonlocal moved
         if moved >= after:
-            raise WarehouseError("Moving", Cause(None, "", "connection refused", True, ""))
+            raise WarehouseError("Moving", _AWAY)
         moved += 1
         original(warehouse, entry, partition_id)
 
