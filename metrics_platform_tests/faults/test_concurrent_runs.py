@@ -20,19 +20,14 @@ PAUSES = [
 ]
 # Between the check and the swap nothing notices that a newer day has come in. A slice that is too old does not agree
 # with the other two, so that the final table's checks stop it.
-UNNOTICED = [(table, "checked and not swapped") for table in ("feed_user_daily", "message_user_daily", "users")] + [
-    ("dimension_metrics", "checked and not swapped")
+UNNOTICED = [
+    (table, "checked and not swapped")
+    for table in ("feed_user_daily", "message_user_daily", "users", "dimension_metrics")
 ]
 
 
-def cases(pauses: list[tuple[str, str]], unnoticed: list[tuple[str, str]]) -> list[object]:
-    """The pauses as parameters with names; those of which it is known that nobody notices are to fail."""
-    reason = "a run that swaps in late puts an older day over a newer one, and both runs are green"
-    known = pytest.mark.xfail(strict=True, reason=reason)
-    return [
-        pytest.param(table, name, id=f"{table}: {name}", marks=[known] if (table, name) in unnoticed else [])
-        for table, name in pauses
-    ]
+def ids(pauses: list[tuple[str, str]]) -> list[str]:
+    return [f"{table}: {name}" for table, name in pauses]
 
 
 def hold_until(done: threading.Event) -> Callable[[], None]:
@@ -70,7 +65,8 @@ def test_two_runs_of_one_day_at_once_give_the_undisturbed_tables(world: World) -
     reader.assert_saw_only(world.old, new)
 
 
-@pytest.mark.parametrize(("table", "name"), cases(PAUSES if EXHAUSTIVE else [], []))
+@pytest.mark.skipif(not EXHAUSTIVE, reason="32 pauses: EXHAUSTIVE_FAULTS=1")
+@pytest.mark.parametrize(("table", "name"), PAUSES, ids=ids(PAUSES))
 def test_a_run_overtaken_by_a_second_run_of_the_day_ends_and_the_tables_are_the_undisturbed_ones(
     world: World, table: str, name: str
 ) -> None:
@@ -91,9 +87,10 @@ def test_a_run_overtaken_by_a_second_run_of_the_day_ends_and_the_tables_are_the_
     reader.assert_saw_only(world.old, new)
 
 
-@pytest.mark.parametrize(
-    ("table", "name"), cases(PAUSES if EXHAUSTIVE else [("users", "checked and not swapped")], UNNOTICED)
-)
+LATE_SWAPS = PAUSES if EXHAUSTIVE else [("users", "checked and not swapped")]
+
+
+@pytest.mark.parametrize(("table", "name"), LATE_SWAPS, ids=ids(LATE_SWAPS))
 def test_a_run_overtaken_by_one_that_has_seen_more_events_leaves_the_newer_day(
     world: World, table: str, name: str
 ) -> None:
@@ -111,4 +108,8 @@ def test_a_run_overtaken_by_one_that_has_seen_more_events_leaves_the_newer_day(
             proxy.assert_all_struck()
         assert second.success
         mend(case, first, second)
-        assert case.prints() == newer
+        overwritten = case.prints() != newer
+    known = (table, name) in UNNOTICED
+    assert overwritten == known
+    if known:
+        pytest.xfail("a run that swaps in late puts an older day over a newer one, and both runs are green")

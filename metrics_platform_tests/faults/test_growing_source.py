@@ -13,12 +13,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from metrics_platform.warehouse.daily import EXTRACT_TRIES
 from metrics_platform_tests.faults.moments import EXHAUSTIVE
 from metrics_platform_tests.faults.proxy import Kind, Moment, Phase, Proxy
 from metrics_platform_tests.faults.run_day import Plan, RunProcess, run_to_its_end
 from metrics_platform_tests.faults.world import DAY, LATE_USER, TABLES, Case, World, add_late_events
 
+LOOKS = 3
 EXTRACTS = ("feed_user_daily", "message_user_daily")
 WRITER_USER = LATE_USER + 100  # users of the events that come in during the run
 BATCH_EVENTS, BATCH_USERS = 30, 5
@@ -41,7 +41,7 @@ def grow_before_check(proxy: Proxy, case: Case, table: str, times: int) -> None:
         proxy.at(Moment(table, Phase.AFTER, Kind.INSERT, occurrence=look), strike)
 
 
-@pytest.mark.parametrize("times", range(1, EXTRACT_TRIES) if EXHAUSTIVE else [EXTRACT_TRIES - 1])
+@pytest.mark.parametrize("times", range(1, LOOKS) if EXHAUSTIVE else [LOOKS - 1])
 @pytest.mark.parametrize("table", EXTRACTS)
 def test_an_extract_looks_again_when_events_come_in_and_the_run_publishes_all_of_them(
     world: World, table: str, times: int
@@ -64,7 +64,7 @@ def test_a_source_that_never_pauses_fails_the_run_clearly_and_readers_keep_the_o
 ) -> None:
     with world.case(own_source=True) as case:
         with case.proxy() as proxy:
-            grow_before_check(proxy, case, table, EXTRACT_TRIES)
+            grow_before_check(proxy, case, table, LOOKS)
             outcome = run_to_its_end(Plan(case.through(proxy), DAY, assets=EXTRACTS))
             proxy.assert_all_struck()
         assert (outcome.success, outcome.retried) == (False, ())

@@ -152,7 +152,6 @@ def test_a_step_told_to_stop_drops_its_half_filled_staging_and_the_tables_end_un
     reader.assert_saw_only(world.old, new)
 
 
-@pytest.mark.xfail(strict=True, reason="dropping the staging table waits for the INSERT, which nobody cancels")
 @pytest.mark.skipif(not EXHAUSTIVE, reason="waits for a query of 10 s: EXHAUSTIVE_FAULTS=1")
 def test_a_step_told_to_stop_does_not_wait_for_its_query(world: World) -> None:
     with world.case() as case, case.proxy() as proxy:
@@ -163,11 +162,12 @@ def test_a_step_told_to_stop_does_not_wait_for_its_query(world: World) -> None:
             run.wait()
         proxy.assert_all_struck()
         interrupted = next(statement.staging for statement in proxy.done if statement.kind is Kind.CREATE)
-        filled = [statement.staging for statement in proxy.done if statement.kind is Kind.INSERT]
-        assert interrupted not in filled
+        waited = interrupted in [statement.staging for statement in proxy.done if statement.kind is Kind.INSERT]
+    assert waited  # to be turned round, and the next line removed, once the query is cancelled
+    pytest.xfail("dropping the staging table waits for the INSERT, which nobody cancels")
 
 
-@pytest.mark.skipif(not EXHAUSTIVE, reason="four runs with a process per step: EXHAUSTIVE_FAULTS=1")
+@pytest.mark.skipif(not EXHAUSTIVE, reason="twelve runs with a process per step: EXHAUSTIVE_FAULTS=1")
 @pytest.mark.parametrize("victim", ["run", "step", "all"])
 @pytest.mark.parametrize("table", ["feed_user_daily", "user_daily", "gender_slice", "dimension_metrics"])
 def test_a_run_with_a_process_per_step_leaves_whole_days_whichever_of_its_processes_is_killed(
@@ -177,18 +177,22 @@ def test_a_run_with_a_process_per_step_leaves_whole_days_whichever_of_its_proces
     with world.case() as case, Reader(case.warehouse) as reader:
         with case.proxy(reader.look_now) as proxy, dagster_job(case.through(proxy), tmp_path) as run:
             proxy.at(moment(table, "staging half filled"), lambda: kill_processes(run, victim))
-            assert run.wait(timeout=300) != 0
+            exit_code = run.wait(timeout=300)
             proxy.assert_all_struck()
             orphans_gone(run)
-        for other, days in case.prints().items():
-            assert days in (world.old.prints[other], new.prints[other]), other
-        assert run_to_its_end(Plan(case.settings, DAY)).success
+        if victim == "step":  # Dagster sees its process die, and starts the step again
+            assert exit_code == 0
+        else:
+            assert exit_code == KILLED
+            for other, days in case.prints().items():
+                assert days in (world.old.prints[other], new.prints[other]), other
+            assert run_to_its_end(Plan(case.settings, DAY)).success
         case.assert_as(new)
         case.assert_clean_after_dropping_leftovers()
     reader.assert_saw_only(world.old, new)
 
 
-@pytest.mark.skipif(not EXHAUSTIVE, reason="a run with a process per step: EXHAUSTIVE_FAULTS=1")
+@pytest.mark.skipif(not EXHAUSTIVE, reason="two runs with a process per step: EXHAUSTIVE_FAULTS=1")
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 def test_a_run_with_a_process_per_step_told_to_stop_ends_without_staging(
     world: World, tmp_path: Path, number: signal.Signals
