@@ -1,0 +1,166 @@
+"""How numbers, changes, dates and durations are written, in each language: one way, for messages and charts.
+
+The rules of the languages are CLDR's, through Babel; what is the house's own is small: the minus is U+2212, what is
+missing is «n/a», a change of nothing carries no sign. Nothing here knows what a value means.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+import zoneinfo
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Literal, TypeGuard, get_args
+
+Language = Literal["en", "ru"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+
+_MINUS = "\u2212"
+_NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
+_NOT_AVAILABLE: Mapping[Language, str] = {"en": "n/a", "ru": "н/д"}
+_POINTS: Mapping[Language, str] = {"en": "pp", "ru": f"{_NO_BREAK_SPACE}п.п."}
+_DURATION_UNITS: Mapping[Language, tuple[tuple[int, str], ...]] = {
+    "en": ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s")),
+    "ru": ((86_400, "д"), (3600, "ч"), (60, "мин"), (1, "с")),
+}
+
+
+class Formats:
+    """Numbers, changes, dates and durations in one language.
+
+    Values are plain numbers (shares as 0…1, changes as the share of the base). None, NaN and infinities are written
+    as «n/a». Times are written as their own `tzinfo` shows them: convert them to the product's zone before.
+    """
+
+    def __init__(self, language: Language) -> None:
+        self.language = language
+        self.not_available = _NOT_AVAILABLE[language]
+
+    def number(self, value: float | None, digits: int | None = None) -> str:
+        """22,104 or 1.86: grouped; `digits` decimals, by default none for whole numbers and from 100 on, else two."""
+        if not _finite(value):
+            return self.not_available
+        if digits is None:
+            digits = 0 if value == int(value) or abs(value) >= 100 else 2
+        return self._decimal(value, digits)
+
+    def compact(self, value: float | None) -> str:
+        """12.4K, 1.2M, «12,4 тыс.»: at most three figures, for axes and labels."""
+        from babel.numbers import format_compact_decimal  # noqa: PLC0415  (a tenth of a second, on use only)
+
+        if not _finite(value):
+            return self.not_available
+        if abs(value) < 1000:
+            return self.number(value, None if value == int(value) or abs(value) < 10 else 1)
+        thousands = abs(value) / 1000 ** int(math.log10(abs(value)) // 3)
+        digits = 1 if thousands < 100 else 0
+        return _signed(format_compact_decimal(value, locale=self.language, fraction_digits=digits))
+
+    def percent(self, share: float | None, digits: int = 1) -> str:
+        """20.2% of the share 0.2016."""
+        return f"{self._decimal(share * 100, digits)}%" if _finite(share) else self.not_available
+
+    def change(self, share: float | None) -> str:
+        """+3%, −41%, 0%, ×12: a change as the share of its base; a tenth below 1 %, a factor from +1,000 % on."""
+        if not _finite(share):
+            return self.not_available
+        if share >= 10:
+            return f"×{self._decimal(share + 1, 0)}"
+        percent = share * 100
+        digits = 1 if 0 < abs(percent) < 0.95 else 0
+        return self._with_sign(percent, digits, "%")
+
+    def points(self, difference: float | None, digits: int = 1, *, narrow: bool = False) -> str:
+        """+0.1pp: the difference of two shares, in percentage points; `narrow` for tables."""
+        if not _finite(difference):
+            return self.not_available
+        unit = _POINTS[self.language]
+        return self._with_sign(difference * 100, digits, re.sub(r"[\W_]", "", unit) if narrow else unit)
+
+    def rough(self, value: float | None) -> str:
+        """7,600 of 7,572: two figures, for what is an estimate anyway; below 100 as it is."""
+        if not _finite(value) or abs(value) < 100:
+            return self.number(value)
+        return self.number(round(value, 1 - int(math.log10(abs(value)))))
+
+    def interval(self, lower: str, upper: str) -> str:
+        """7,600–8,900 of two written values; one of them alone where they are the same."""
+        return lower if lower == upper else f"{lower}–{upper}"
+
+    def duration(self, span: datetime.timedelta) -> str:
+        """«1 h 15 min»: the two largest units; seconds only below ten minutes."""
+        left = max(0, round(span.total_seconds()))
+        if left >= 600:
+            left = round(left / 60) * 60
+        written: list[str] = []
+        for size, unit in _DURATION_UNITS[self.language]:
+            count, left = divmod(left, size)
+            if count:
+                written.append(f"{count}{_NO_BREAK_SPACE}{unit}")
+            elif written:
+                break
+            if len(written) == 2:
+                break
+        return " ".join(written) or f"0{_NO_BREAK_SPACE}{_DURATION_UNITS[self.language][-1][1]}"
+
+    def day(self, date: datetime.date) -> str:
+        """«Sat 21 Nov 2026», «сб 21 нояб. 2026»."""
+        return self._date(date, "EEE d MMM y")
+
+    def day_short(self, date: datetime.date) -> str:
+        """«21 Nov», «21 нояб.»."""
+        return self._date(date, "d MMM")
+
+    def time(self, moment: datetime.datetime) -> str:
+        """«10:45»."""
+        return f"{moment:%H:%M}"
+
+    def moment(self, moment: datetime.datetime) -> str:
+        """«21 Nov 10:45»."""
+        return f"{self.day_short(moment.date())} {self.time(moment)}"
+
+    def times(self, start: datetime.datetime, end: datetime.datetime) -> str:
+        """«10:45–11:00»; where they are of different days, «20 Nov 23:45–21 Nov 00:15» but «23:45–24:00»."""
+        if start.date() == end.date():
+            return f"{self.time(start)}–{self.time(end)}"
+        if end.time() == datetime.time.min and end.date() - start.date() == datetime.timedelta(days=1):
+            return f"{self.time(start)}–24:00"
+        return f"{self.moment(start)}–{self.moment(end)}"
+
+    def zone(self, zone: zoneinfo.ZoneInfo) -> str:
+        """The zone's own name, such as Europe/Moscow."""
+        return zone.key
+
+    def _with_sign(self, value: float, digits: int, unit: str) -> str:
+        rounded = round(value, digits)
+        sign = "+" if rounded > 0 else ""
+        return f"{sign}{self._decimal(rounded, digits if rounded else 0)}{unit}"
+
+    def _decimal(self, value: float, digits: int) -> str:
+        from babel.numbers import format_decimal  # noqa: PLC0415
+
+        pattern = "#,##0" + ("." + "0" * digits if digits else "")
+        return _signed(format_decimal(round(value, digits) + 0.0, pattern, locale=self.language))
+
+    def _date(self, date: datetime.date, pattern: str) -> str:
+        from babel.dates import format_date  # noqa: PLC0415
+
+        return format_date(date, pattern, locale=self.language)
+
+
+@lru_cache
+def formats_for(language: Language) -> Formats:
+    """The formats of a language."""
+    return Formats(language)
+
+
+def _finite(value: float | None) -> TypeGuard[float]:
+    return value is not None and math.isfinite(value)
+
+
+def _signed(text: str) -> str:
+    """Babel's hyphen as the minus sign; a negative zero without one."""
+    text = text.replace("-", _MINUS)
+    return text.lstrip(_MINUS) if not any(figure in text for figure in "123456789") else text
