@@ -1,0 +1,181 @@
+"""The HTTP side of the local Bot API server: it can be closed and opened on one port, and hang up on anybody.
+
+Only the bytes are here: reading requests as real servers do (kept-alive connections, chunked bodies) and writing
+answers in one piece. What to answer is a function of the request that the server is given.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+_MOST_BODY = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request, whole."""
+
+    http_method: str
+    path: str
+    query: str
+    media_type: str
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One HTTP answer. `hang_up` closes the connection instead of it; `hang` waits for the end of the server."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    hang_up: bool = False
+    hang: bool = False
+
+
+class LoopbackServer:
+    """Listens on a free port of 127.0.0.1 and answers each request by `answer`, each connection in a thread."""
+
+    def __init__(self, answer: Callable[[Request], Answer]) -> None:
+        self.answer = answer
+        self.failures: list[BaseException] = []
+        self.stopping = threading.Event()
+        self._connections: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self._server: _Server | None = None
+        self.port = 0
+        self.open()
+
+    def open(self) -> None:
+        """Listens (again, on the same port)."""
+        if self._server is None:
+            self._server = _Server(("127.0.0.1", self.port), self)
+            self.port = self._server.server_address[1]
+            # A short poll: closing waits for it.
+            threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def close(self) -> None:
+        """Refuses new connections and hangs up on those there are."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+        with self._lock:
+            for connection in self._connections:
+                _cut(connection)
+
+    def stop(self) -> None:
+        """Closes for good and lets go of what hangs."""
+        self.stopping.set()
+        self.close()
+
+    def connected(self, connection: socket.socket) -> None:
+        """Remembers a connection, to hang up on it when the server goes down."""
+        with self._lock:
+            self._connections.add(connection)
+
+    def disconnected(self, connection: socket.socket) -> None:
+        """Forgets a connection."""
+        with self._lock:
+            self._connections.discard(connection)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    # A call that hangs must not hold up the end of a test.
+    block_on_close = False
+    request_queue_size = 64
+
+    def __init__(self, address: tuple[str, int], owner: LoopbackServer) -> None:
+        self.owner = owner
+        super().__init__(address, _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        # Known before its thread begins, so that closing misses none.
+        self.owner.connected(request)
+        super().process_request(request, client_address)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        error = sys.exc_info()[1]
+        # Clients that time out are what the tests are about; anything else is a mistake of this server.
+        if error is not None and not isinstance(error, ConnectionError):
+            self.owner.failures.append(error)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server_version = "nginx/1.18.0"
+    sys_version = ""
+    wbufsize = 1 << 16
+    server: _Server
+
+    def finish(self) -> None:
+        self.server.owner.disconnected(self.connection)
+        try:
+            super().finish()
+        except ConnectionError:
+            self.close_connection = True  # the client did not wait for the answer
+
+    def do_POST(self) -> None:
+        url = urlsplit(self.path)
+        body = self._body()
+        request = Request(self.command, url.path, url.query, self.headers.get("Content-Type", ""), body)
+        answer = self.server.owner.answer(request)
+        if answer.hang:
+            self.server.owner.stopping.wait()
+        if answer.hang or answer.hang_up:
+            self.close_connection = True
+            _cut(self.connection)
+            return
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(answer.body)))
+        self.end_headers()
+        self.wfile.write(answer.body)
+        self.wfile.flush()
+
+    do_GET = do_POST  # noqa: N815  (the name http.server looks for)
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing: the record has every call."""
+
+    def _body(self) -> bytes:
+        if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
+            chunks = []
+            while size := int(self._line().split(b";")[0], 16):
+                chunks.append(self._exactly(size))
+                self._line()
+            self._line()
+            return b"".join(chunks)
+        size = int(self.headers.get("Content-Length") or 0)
+        assert size <= _MOST_BODY, f"a body of {size} bytes: no client here has a reason for it"
+        return self._exactly(size)
+
+    # A client that was killed while it spoke has said nothing.
+    def _exactly(self, size: int) -> bytes:
+        content = self.rfile.read(size)
+        if len(content) < size:
+            raise ConnectionAbortedError("the client went away in the middle of its request")
+        return content
+
+    def _line(self) -> bytes:
+        line = self.rfile.readline()
+        if not line:
+            raise ConnectionAbortedError("the client went away in the middle of its request")
+        return line
+
+
+def _cut(connection: socket.socket) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # the other side was faster

@@ -1,0 +1,314 @@
+"""Two clients which others wrote, pointed at the local server: what they send and read shows that it is a Bot API.
+
+python-telegram-bot and aiogram build every type of an answer from its JSON and know each refusal as an exception of
+its own, so an answer of a wrong shape or a refusal in wrong words does not get past both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import aiogram
+import aiogram.client.session.aiohttp as aiogram_session
+import pytest
+import telegram
+from aiogram import exceptions as aiogram_errors
+from aiogram import types as aiogram_types
+from aiogram.client.telegram import TelegramAPIServer
+from telegram import error as telegram_errors
+from telegram.request import HTTPXRequest
+
+from metrics_platform_tests.telegram.asking import picture
+from metrics_platform_tests.telegram.bot_api import BotApi
+from metrics_platform_tests.telegram.faults import Fault
+from metrics_platform_tests.telegram.state import Standing
+
+T = TypeVar("T")
+WRONG_TOKEN = "123456789:" + "B" * 35
+HTML = "🔴 <b>CRITICAL</b> · <code>feed.views</code> −41%"
+TEXT = "🔴 CRITICAL · feed.views −41%"
+
+
+def with_telegram(
+    api: BotApi, work: Callable[[telegram.Bot], Awaitable[T]], token: str | None = None, patience: float = 5
+) -> T:
+    """What `work` returns with a python-telegram-bot that waits so many seconds for an answer."""
+
+    async def run() -> T:
+        request = HTTPXRequest(read_timeout=patience)
+        bot = telegram.Bot(token or api.token, base_url=f"{api.base}/bot", request=request, get_updates_request=request)
+        try:
+            return await work(bot)
+        finally:
+            await request.shutdown()
+
+    return asyncio.run(run())
+
+
+def with_aiogram(
+    api: BotApi, work: Callable[[aiogram.Bot], Awaitable[T]], token: str | None = None, patience: float = 5
+) -> T:
+    """What `work` returns with an aiogram that waits so many seconds for an answer."""
+
+    async def run() -> T:
+        session = aiogram_session.AiohttpSession(api=TelegramAPIServer.from_base(api.base), timeout=patience)
+        async with aiogram.Bot(token or api.token, session=session) as bot:
+            return await work(bot)
+
+    return asyncio.run(run())
+
+
+def test_python_telegram_bot_reads_who_and_where_it_is(api: BotApi) -> None:
+    async def work(bot: telegram.Bot) -> None:
+        async with bot:
+            assert bot.username == "metrics_desk_bot" and bot.id == api.bot_id
+            forum = await bot.get_chat(api.forum)
+            assert (forum.type, forum.title, forum.is_forum) == ("supergroup", "Metrics, the forum", True)
+            assert (await bot.get_chat(api.channel_name)).id == api.channel
+            assert (await bot.get_chat(api.private)).first_name == "Anna"
+            assert isinstance(await bot.get_chat_member(api.group, bot.id), telegram.ChatMemberMember)
+            admin = await bot.get_chat_member(api.channel, bot.id)
+            assert isinstance(admin, telegram.ChatMemberAdministrator) and admin.can_post_messages
+            api.chat(api.group).standing = Standing.NO_PHOTOS
+            restricted = await bot.get_chat_member(api.group, bot.id)
+            assert isinstance(restricted, telegram.ChatMemberRestricted) and not restricted.can_send_photos
+
+    with_telegram(api, work)
+    assert {call.method for call in api.calls} == {"getMe", "getChat", "getChatMember"}
+
+
+def test_aiogram_reads_who_and_where_it_is(api: BotApi) -> None:
+    async def work(bot: aiogram.Bot) -> None:
+        assert (await bot.me()).username == "metrics_desk_bot"
+        forum = await bot.get_chat(api.forum)
+        assert (forum.type, forum.title, forum.is_forum) == ("supergroup", "Metrics, the forum", True)
+        assert (await bot.get_chat(api.channel_name)).id == api.channel
+        assert isinstance(await bot.get_chat_member(api.group, bot.id), aiogram_types.ChatMemberMember)
+        admin = await bot.get_chat_member(api.channel, bot.id)
+        assert isinstance(admin, aiogram_types.ChatMemberAdministrator) and admin.can_post_messages
+        api.chat(api.group).standing = Standing.NO_MESSAGES
+        restricted = await bot.get_chat_member(api.group, bot.id)
+        assert isinstance(restricted, aiogram_types.ChatMemberRestricted) and not restricted.can_send_messages
+
+    with_aiogram(api, work)
+
+
+def test_python_telegram_bot_sends_replies_and_edits(api: BotApi) -> None:
+    keyboard = telegram.InlineKeyboardMarkup([[telegram.InlineKeyboardButton("Run", url="https://example.org/run")]])
+
+    async def work(bot: telegram.Bot) -> None:
+        sent = await bot.send_message(
+            api.forum,
+            HTML,
+            parse_mode="HTML",
+            message_thread_id=api.topic,
+            disable_notification=True,
+            link_preview_options=telegram.LinkPreviewOptions(is_disabled=True),
+            reply_markup=keyboard,
+        )
+        assert sent.text == TEXT and sent.text_html == HTML
+        assert sent.message_thread_id == api.topic and sent.is_topic_message
+        assert sent.reply_markup == keyboard and sent.from_user and sent.from_user.is_bot
+        reply = await bot.send_message(
+            api.forum,
+            "✅ RESOLVED",
+            reply_parameters=telegram.ReplyParameters(sent.message_id, allow_sending_without_reply=True),
+        )
+        assert reply.reply_to_message and reply.reply_to_message.message_id == sent.message_id
+        edited = await bot.edit_message_text("<s>closed</s>", api.forum, sent.message_id, parse_mode="HTML")
+        assert isinstance(edited, telegram.Message) and edited.text_html == "<s>closed</s>" and edited.edit_date
+
+    with_telegram(api, work)
+    check_sent_replied_and_edited(api)
+
+
+def test_aiogram_sends_replies_and_edits(api: BotApi) -> None:
+    button = aiogram_types.InlineKeyboardButton(text="Run", url="https://example.org/run")
+    keyboard = aiogram_types.InlineKeyboardMarkup(inline_keyboard=[[button]])
+
+    async def work(bot: aiogram.Bot) -> None:
+        sent = await bot.send_message(
+            api.forum,
+            HTML,
+            parse_mode="HTML",
+            message_thread_id=api.topic,
+            disable_notification=True,
+            link_preview_options=aiogram_types.LinkPreviewOptions(is_disabled=True),
+            reply_markup=keyboard,
+        )
+        assert sent.text == TEXT and sent.html_text == HTML
+        assert sent.message_thread_id == api.topic and sent.is_topic_message
+        assert sent.reply_markup and sent.reply_markup.model_dump() == keyboard.model_dump()
+        parameters = aiogram_types.ReplyParameters(message_id=sent.message_id, allow_sending_without_reply=True)
+        reply = await bot.send_message(api.forum, "✅ RESOLVED", reply_parameters=parameters)
+        assert reply.reply_to_message and reply.reply_to_message.message_id == sent.message_id
+        edited = await bot.edit_message_text(
+            "<s>closed</s>", chat_id=api.forum, message_id=sent.message_id, parse_mode="HTML"
+        )
+        assert isinstance(edited, aiogram_types.Message) and edited.html_text == "<s>closed</s>"
+
+    with_aiogram(api, work)
+    check_sent_replied_and_edited(api)
+
+
+def check_sent_replied_and_edited(api: BotApi) -> None:
+    """What a person sees after either client's sending, replying and editing."""
+    first, second = api.messages(api.forum)
+    assert (first.text, first.silent, first.link_preview_off, first.buttons) == ("closed", True, False, [])
+    (before,) = first.edits
+    assert (before.text, before.source, before.link_preview_off) == (TEXT, HTML, True)
+    assert before.buttons[0][0].url == "https://example.org/run"
+    assert (second.reply_to, second.thread_id, second.silent) == (first.message_id, api.topic, False)
+
+
+def test_python_telegram_bot_sends_files(api: BotApi) -> None:
+    chart, other = picture(640, 480), picture(300, 200, "red")
+
+    async def work(bot: telegram.Bot) -> None:
+        photo = await bot.send_photo(api.channel_name, chart, caption=HTML, parse_mode="HTML", filename="chart.png")
+        assert photo.caption == TEXT and photo.caption_html == HTML
+        assert (photo.photo[-1].width, photo.photo[-1].height) == (640, 480)
+        assert photo.sender_chat and photo.sender_chat.id == api.channel
+        media = [
+            telegram.InputMediaPhoto(chart, caption="<b>1</b>", parse_mode="HTML"),
+            telegram.InputMediaPhoto(other),
+        ]
+        album = await bot.send_media_group(api.group, media, disable_notification=True)
+        assert len({message.media_group_id for message in album}) == 1 and album[0].caption_html == "<b>1</b>"
+        table = await bot.send_document(api.group, b"a;b\n", filename="отчёт.csv", caption="the data")
+        assert table.document and (table.document.file_name, table.document.file_size) == ("отчёт.csv", 4)
+        await bot.edit_message_caption(api.group, table.message_id, caption="the new data")
+        await bot.edit_message_media(telegram.InputMediaPhoto(other), api.group, album[0].message_id)
+        assert await bot.delete_message(api.group, album[1].message_id)
+
+    with_telegram(api, work)
+    check_files(api, chart, other)
+
+
+def test_aiogram_sends_files(api: BotApi) -> None:
+    chart, other = picture(640, 480), picture(300, 200, "red")
+
+    def file(content: bytes, name: str = "chart.png") -> aiogram_types.BufferedInputFile:
+        return aiogram_types.BufferedInputFile(content, name)
+
+    async def work(bot: aiogram.Bot) -> None:
+        photo = await bot.send_photo(api.channel_name, file(chart), caption=HTML, parse_mode="HTML")
+        assert photo.caption == TEXT and photo.html_text == HTML and photo.photo
+        assert (photo.photo[-1].width, photo.photo[-1].height) == (640, 480)
+        media: list[Any] = [
+            aiogram_types.InputMediaPhoto(media=file(chart), caption="<b>1</b>", parse_mode="HTML"),
+            aiogram_types.InputMediaPhoto(media=file(other)),
+        ]
+        album = await bot.send_media_group(api.group, media, disable_notification=True)
+        assert len({message.media_group_id for message in album}) == 1 and album[0].html_text == "<b>1</b>"
+        table = await bot.send_document(api.group, file(b"a;b\n", "отчёт.csv"), caption="the data")
+        assert table.document and (table.document.file_name, table.document.file_size) == ("отчёт.csv", 4)
+        await bot.edit_message_caption(chat_id=api.group, message_id=table.message_id, caption="the new data")
+        new = aiogram_types.InputMediaPhoto(media=file(other))
+        await bot.edit_message_media(new, chat_id=api.group, message_id=album[0].message_id)
+        assert await bot.delete_message(api.group, album[1].message_id)
+
+    with_aiogram(api, work)
+    check_files(api, chart, other)
+
+
+def check_files(api: BotApi, chart: bytes, other: bytes) -> None:
+    """What a person sees after either client's photo, album and document."""
+    (photo,) = api.messages(api.channel)
+    assert (photo.kind, photo.text, photo.photo) == ("photo", TEXT, chart)
+    first, document = api.messages(api.group)
+    assert (first.kind, first.photo, first.silent) == ("album", other, True)
+    assert [(old.text, old.photo) for old in first.edits] == [("1", chart)]
+    assert (document.kind, document.document, document.text) == ("document", b"a;b\n", "the new data")
+
+
+def _kicked(api: BotApi) -> None:
+    api.chat(api.group).standing = Standing.KICKED
+
+
+def _missing(api: BotApi) -> None:
+    api.remove_chat(api.group)
+
+
+def _fault(fault: Fault) -> Callable[[BotApi], None]:
+    return lambda api: api.faults.add(fault, times=2)
+
+
+_REFUSALS: list[tuple[Callable[[BotApi], None], type[Exception], type[Exception], str]] = [
+    (_kicked, telegram_errors.Forbidden, aiogram_errors.TelegramForbiddenError, "bot was kicked from the group chat"),
+    (_missing, telegram_errors.BadRequest, aiogram_errors.TelegramBadRequest, "chat not found"),
+    (
+        _fault(Fault.server_error(500)),
+        telegram_errors.NetworkError,
+        aiogram_errors.TelegramServerError,
+        "Internal Server Error",
+    ),
+    (
+        _fault(Fault.dropped(processed=False)),
+        telegram_errors.NetworkError,
+        aiogram_errors.TelegramNetworkError,
+        "disconnected",
+    ),
+]
+
+
+@pytest.mark.parametrize(("prepare", "of_telegram", "of_aiogram", "words"), _REFUSALS)
+def test_both_clients_know_a_refusal_by_its_exception(
+    api: BotApi,
+    prepare: Callable[[BotApi], None],
+    of_telegram: type[Exception],
+    of_aiogram: type[Exception],
+    words: str,
+) -> None:
+    prepare(api)
+    with pytest.raises(of_telegram, match=f"(?i){words}"):
+        with_telegram(api, lambda bot: bot.send_message(api.group, "x"))
+    with pytest.raises(of_aiogram, match=f"(?i){words}"):
+        with_aiogram(api, lambda bot: bot.send_message(api.group, "x"))
+
+
+def test_both_clients_give_up_on_a_server_that_hangs_although_the_message_is_there(api: BotApi) -> None:
+    api.faults.add(Fault.hanging(processed=True), times=2)
+    with pytest.raises(telegram_errors.TimedOut):
+        with_telegram(api, lambda bot: bot.send_message(api.group, "1"), patience=0.2)
+    with pytest.raises(aiogram_errors.TelegramNetworkError):
+        with_aiogram(api, lambda bot: bot.send_message(api.group, "2"), patience=0.2)
+    assert [message.text for message in api.messages(api.group)] == ["1", "2"]
+
+
+def test_both_clients_read_how_long_to_wait(api: BotApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PTB_TIMEDELTA", "true")  # python-telegram-bot is about to answer so anyway
+    api.faults.add(Fault.too_many_requests(17), times=2)
+    with pytest.raises(telegram_errors.RetryAfter) as of_telegram:
+        with_telegram(api, lambda bot: bot.send_message(api.group, "x"))
+    with pytest.raises(aiogram_errors.TelegramRetryAfter) as of_aiogram:
+        with_aiogram(api, lambda bot: bot.send_message(api.group, "x"))
+    assert of_aiogram.value.retry_after == 17
+    assert of_telegram.value.retry_after == timedelta(seconds=17)
+
+
+def test_both_clients_read_where_a_group_went(api: BotApi) -> None:
+    new = api.upgrade_group(api.group)
+    with pytest.raises(telegram_errors.ChatMigrated) as of_telegram:
+        with_telegram(api, lambda bot: bot.send_message(api.group, "x"))
+    with pytest.raises(aiogram_errors.TelegramMigrateToChat) as of_aiogram:
+        with_aiogram(api, lambda bot: bot.send_message(api.group, "x"))
+    assert of_telegram.value.new_chat_id == of_aiogram.value.migrate_to_chat_id == new
+
+
+def test_both_clients_are_refused_with_a_wrong_token(api: BotApi) -> None:
+    with pytest.raises(telegram_errors.InvalidToken):
+        with_telegram(api, lambda bot: bot.get_me(), WRONG_TOKEN)
+    with pytest.raises(aiogram_errors.TelegramUnauthorizedError):
+        with_aiogram(api, lambda bot: bot.get_me(), WRONG_TOKEN)
+
+
+def test_both_clients_pass_on_what_telegram_says_of_markup(api: BotApi) -> None:
+    words = 'an\'t parse entities: unsupported start tag "br" at byte offset 1'
+    with pytest.raises(telegram_errors.BadRequest, match=f"(?i){words}"):
+        with_telegram(api, lambda bot: bot.send_message(api.group, "x<br>", parse_mode="HTML"))
+    with pytest.raises(aiogram_errors.TelegramBadRequest, match=f"(?i){words}"):
+        with_aiogram(api, lambda bot: bot.send_message(api.group, "x<br>", parse_mode="HTML"))
