@@ -19,13 +19,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
+from metrics_platform.channel_settings import ChannelSettings
 from metrics_platform.connection import parse_url
 
 PREFIX = "METRICS_"
-# Read by other programs than this package, so not refused as unknown settings of ours.
-FOREIGN_NAMES: frozenset[str] = frozenset()
+# The channels' own names have these prefixes. Other programs use them, too: a name that is no setting is refused only
+# where it is nearly one of ours.
+CHANNEL_PREFIXES = ("TELEGRAM_", "SLACK_", "SMTP_", "EMAIL_")
 
 ExtraDimension = Literal["age_group", "source", "country", "city", "exp_group"]
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -35,7 +37,7 @@ class SettingsError(ValueError):
     """A setting is unknown, missing or bad; the text names each with its value and the remedy."""
 
 
-class Settings(BaseSettings):
+class Settings(ChannelSettings):
     """The platform's settings; field `clickhouse_url` is read from `METRICS_CLICKHOUSE_URL`, and so on."""
 
     model_config = SettingsConfigDict(
@@ -46,6 +48,7 @@ class Settings(BaseSettings):
         frozen=True,
         hide_input_in_errors=True,
         env_ignore_empty=True,
+        populate_by_name=True,  # overrides are given by field names, also where the environment's name is an alias
     )
 
     clickhouse_url: SecretStr | None = Field(
@@ -166,6 +169,11 @@ class Settings(BaseSettings):
         return ("os", "gender", "age", *self.extra_dimensions)
 
     @property
+    def outbox(self) -> Path:
+        """Where messages go in a dry run."""
+        return self.data_dir / "outbox"
+
+    @property
     def zone(self) -> zoneinfo.ZoneInfo:
         """The product's time zone."""
         return zoneinfo.ZoneInfo(self.timezone)
@@ -178,7 +186,7 @@ def load_settings(env_file: Path | None = Path(".env"), **overrides: Any) -> Set
         SettingsError: naming every setting that is unknown or bad, its value (unless secret) and the remedy.
     """
     given = _given_values(env_file)
-    problems = [_unknown(name) for name in sorted(given) if name not in _known_names()]
+    problems = [text for name in sorted(given) if (text := _unknown(name))]
     try:
         settings = Settings(_env_file=env_file, **overrides)  # type: ignore[call-arg]  # pydantic-settings' own
     except ValidationError as error:
@@ -195,23 +203,36 @@ def current_settings() -> Settings:
     return load_settings()
 
 
+def setting_name(field: str) -> str:
+    """The name a field of `Settings` has in the environment."""
+    alias = Settings.model_fields[field].validation_alias
+    return str(alias) if alias else PREFIX + field.upper()
+
+
 def _known_names() -> set[str]:
-    return {PREFIX + field.upper() for field in Settings.model_fields} | FOREIGN_NAMES
+    return {setting_name(field) for field in Settings.model_fields}
 
 
 def _given_values(env_file: Path | None) -> dict[str, str]:
-    """The names with our prefix in the environment and in `env_file`, with their values."""
+    """The names with our prefixes in the environment and in `env_file`, with their values."""
     from dotenv import dotenv_values  # noqa: PLC0415  (a dependency of pydantic-settings)
 
     values: Mapping[str, str | None] = {}
     if env_file is not None and env_file.exists():
         values = dotenv_values(env_file, encoding="utf-8")
     merged = {**values, **os.environ}
-    return {name.upper(): value or "" for name, value in merged.items() if name.upper().startswith(PREFIX)}
+    prefixes = (PREFIX, *CHANNEL_PREFIXES)
+    return {name.upper(): value or "" for name, value in merged.items() if name.upper().startswith(prefixes)}
 
 
-def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name, sorted(_known_names()), n=1, cutoff=0.5)
+def _unknown(name: str) -> str | None:
+    """What to say of a name that is no setting; None where it is one, or may be another program's."""
+    if name in _known_names():
+        return None
+    foreign = name.startswith(CHANNEL_PREFIXES)
+    near = difflib.get_close_matches(name, sorted(_known_names()), n=1, cutoff=0.8 if foreign else 0.5)
+    if foreign and not near:
+        return None
     hint = f"did you mean {near[0]}? " if near else ""
     return f"{name} is not a setting: {hint}Remove it or correct its name (the settings are in .env.example)."
 
@@ -220,8 +241,9 @@ def _problem(detail: Any, given: Mapping[str, str], overrides: Mapping[str, Any]
     text = str(detail["msg"]).removeprefix("Value error, ")
     if not detail["loc"]:  # about several settings at once: the text names them
         return f"{text}. Correct one of them."
-    field = str(detail["loc"][0])
-    name = PREFIX + field.upper()
+    named = {setting_name(field): field for field in Settings.model_fields}
+    field = named.get(str(detail["loc"][0]), str(detail["loc"][0]))
+    name = setting_name(field)
     secret = Settings.model_fields[field].annotation == (SecretStr | None)
     value = "(secret)" if secret else repr(overrides.get(field, given.get(name, "")))
     return f"{name} = {value}: {text}. It means: {Settings.model_fields[field].description}"

@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 
 from metrics_platform.connection import parse_url
 from metrics_platform.local.clickhouse import EmbeddedServer, running_server
-from metrics_platform.settings import Settings, load_settings
+from metrics_platform.settings import CHANNEL_PREFIXES, PREFIX, Settings, load_settings
 from metrics_platform.warehouse.client import Warehouse
 
 # A generated world takes seconds in a real ClickHouse. By default a handful of new ones is tried, and a failing one
@@ -32,7 +32,7 @@ _numbers = itertools.count(1)
 def _no_settings_of_the_person(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests see none of the settings that the person running them has set."""
     for name in list(os.environ):
-        if name.startswith("METRICS_"):
+        if name.startswith((PREFIX, *CHANNEL_PREFIXES)):
             monkeypatch.delenv(name)
 
 

@@ -1,0 +1,302 @@
+"""The settings of the channels messages leave by: Telegram, Slack, e-mail, and which message goes where.
+
+They carry the channels' own names (`TELEGRAM_BOT_TOKEN`, not `METRICS_…`). What is secret – tokens, the webhook's URL,
+URLs that may hold a password – is a `SecretStr`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from dataclasses import dataclass, field
+from email.utils import parseaddr
+from typing import Annotated, Any, Literal, get_args
+from urllib.parse import unquote, urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode
+
+from metrics_platform.formats import Language
+
+Severity = Literal["critical", "failed", "warning", "resolved", "info"]
+Kind = Literal[
+    "daily_report",
+    "anomaly_opened",
+    "anomaly_updated",
+    "anomaly_still_open",
+    "anomaly_resolved",
+    "failed_run",
+    "failed_check",
+    "stale_data",
+    "fresh_data",
+    "odd_volume",
+    "success",
+    "report_not_delivered",
+    "test_message",
+    "digest",
+]
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+KINDS: tuple[Kind, ...] = get_args(Kind)
+_TOKEN = re.compile(r"\d{5,20}:[A-Za-z0-9_-]{20,100}")
+_CHAT = re.compile(r"-?\d{1,20}|@[A-Za-z][A-Za-z0-9_]{3,31}")
+_ROUTE = re.compile(r"(?P<what>\w+)\s*=\s*(?P<chat>-?\d{1,20}|@[A-Za-z][A-Za-z0-9_]{3,31})(?:/(?P<thread>\d{1,12}))?")
+_SMTP_FORM = "smtp://user:password@host:587 (STARTTLS) or smtps://user:password@host:465"
+
+
+@dataclass(frozen=True)
+class ChatTarget:
+    """A chat of Telegram's, and the topic in it; topics 0 and 1 («General») are no topic to the Bot API."""
+
+    chat: str
+    thread: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.thread in (0, 1):
+            object.__setattr__(self, "thread", None)
+
+
+@dataclass(frozen=True)
+class MailServer:
+    """A parsed SMTP URL."""
+
+    host: str
+    port: int
+    tls: bool  # from the first byte; else STARTTLS where the server offers it, and always before a login
+    user: str | None
+    password: str | None = field(repr=False)
+
+
+class ChannelSettings(BaseSettings):
+    """What messages say and where they go."""
+
+    language: Language = Field("en", description="Language of messages: en or ru.")
+    environment: str = Field(
+        "production",
+        min_length=1,
+        max_length=40,
+        description="Name of this installation, in every message's last line.",
+    )
+    dashboard_url: str | None = Field(None, description="The dashboard in Redash or Superset that messages link to.")
+    dagster_url: str | None = Field(
+        "http://localhost:3000", description="Where people open Dagster's UI, for the links to runs."
+    )
+    dry_run: bool = Field(
+        False, description="Send nothing: messages go to the outbox folder in METRICS_DATA_DIR, as without any channel."
+    )
+    fallback_after_minutes: int = Field(
+        15,
+        ge=1,
+        le=1440,
+        description="How long a message waits for Telegram before Slack or e-mail, if set, gets it too. A chat that is "
+        "set up wrongly is not waited for.",
+    )
+    message_max_age_hours: int = Field(
+        24, ge=1, le=168, description="A message that could not be delivered for this long is given up."
+    )
+    copy_to_slack: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Kinds or severities, comma-separated, that Slack gets as well: critical, daily_report, …"
+    )
+    copy_to_email: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Kinds or severities, comma-separated, that e-mail gets as well."
+    )
+
+    telegram_bot_token: SecretStr | None = Field(
+        None, validation_alias="TELEGRAM_BOT_TOKEN", description="The bot's token, from @BotFather. Not set: dry run."
+    )
+    telegram_chat_id: str | None = Field(
+        None,
+        validation_alias="TELEGRAM_CHAT_ID",
+        description="The chat: a number (groups begin with -, supergroups and channels with -100) or @name.",
+    )
+    telegram_thread_id: int | None = Field(
+        None, ge=0, validation_alias="TELEGRAM_THREAD_ID", description="The topic of a forum group."
+    )
+    telegram_routes: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        validation_alias="TELEGRAM_ROUTES",
+        description="Other chats by kind or severity, comma-separated: daily_report=-1001234567890/7, failed=@oncall. "
+        "A kind goes before a severity.",
+    )
+    telegram_api_base: str = Field(
+        "https://api.telegram.org",
+        validation_alias="TELEGRAM_API_BASE",
+        description="A Bot API server or relay of your own.",
+    )
+    telegram_proxy: SecretStr | None = Field(
+        None,
+        validation_alias="TELEGRAM_PROXY",
+        description="Proxy to Telegram: http://user:password@host:port. Not set: the environment's HTTPS_PROXY.",
+    )
+    slack_webhook_url: SecretStr | None = Field(
+        None, validation_alias="SLACK_WEBHOOK_URL", description="Slack's incoming webhook: the URL is the secret."
+    )
+    smtp_url: SecretStr | None = Field(None, validation_alias="SMTP_URL", description=f"The mail server: {_SMTP_FORM}.")
+    email_from: str | None = Field(None, validation_alias="EMAIL_FROM", description="The sender's address.")
+    email_to: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), validation_alias="EMAIL_TO", description="The receivers' addresses, comma-separated."
+    )
+
+    @field_validator("dashboard_url", "dagster_url", "telegram_api_base")
+    @classmethod
+    def _check_web_address(cls, value: str | None) -> str | None:
+        if value is not None:
+            parts = urlsplit(value)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError("write a web address, https://host/path")
+            if parts.password:
+                raise ValueError("it holds a password, which would be told to everybody in the chat; leave it out")
+        return value.rstrip("/") if value else value
+
+    @field_validator("telegram_bot_token")
+    @classmethod
+    def _check_token(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _TOKEN.fullmatch(value.get_secret_value()):
+            raise ValueError("it does not look like a bot's token (123456789:AAE…, 35 characters after the colon)")
+        return value
+
+    @field_validator("telegram_chat_id")
+    @classmethod
+    def _check_chat(cls, value: str | None) -> str | None:
+        if value is not None and not _CHAT.fullmatch(value):
+            raise ValueError("write a chat's number, such as -1001234567890, or @name of a public channel or group")
+        return value
+
+    @field_validator("telegram_proxy")
+    @classmethod
+    def _check_proxy(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parts = urlsplit(value.get_secret_value())
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError("write it as http://user:password@host:port")
+        return value
+
+    @field_validator("slack_webhook_url")
+    @classmethod
+    def _check_webhook(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parts = urlsplit(value.get_secret_value())
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.path in ("", "/"):
+                raise ValueError("write the whole URL that Slack gave, https://hooks.slack.com/services/T…/B…/…")
+        return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _check_smtp(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_smtp_url(value.get_secret_value())
+        return value
+
+    @field_validator("copy_to_slack", "copy_to_email", "telegram_routes", "email_to", mode="before")
+    @classmethod
+    def _split_list(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("copy_to_slack", "copy_to_email")
+    @classmethod
+    def _check_copies(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            _check_kind_or_severity(each)
+        return value
+
+    @field_validator("telegram_routes")
+    @classmethod
+    def _check_routes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            match = _ROUTE.fullmatch(each)
+            if match is None:
+                raise ValueError(f"{each!r} is no route: write kind=chat or kind=chat/topic, such as failed=-1001234/7")
+            _check_kind_or_severity(match["what"])
+        return value
+
+    @field_validator("email_to", "email_from")
+    @classmethod
+    def _check_addresses(cls, value: tuple[str, ...] | str | None) -> tuple[str, ...] | str | None:
+        for each in (value,) if isinstance(value, str) else value or ():
+            if not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", parseaddr(each)[1]) or "\n" in each:
+                raise ValueError(f"{each!r} is no e-mail address")
+        return value
+
+    @model_validator(mode="after")
+    def _check_whole_channels(self) -> ChannelSettings:
+        if self.telegram_bot_token and not self.telegram_chat_id:
+            raise ValueError(
+                "TELEGRAM_BOT_TOKEN is set but TELEGRAM_CHAT_ID is not: write the bot something, or add it to a group, "
+                "and name that chat"
+            )
+        given = {"SMTP_URL": self.smtp_url, "EMAIL_FROM": self.email_from, "EMAIL_TO": self.email_to}
+        missing = [name for name, value in given.items() if not value]
+        if missing and len(missing) < len(given):
+            raise ValueError(
+                f"{' and '.join(name for name in given if given[name])} is set, {', '.join(missing)} is not"
+            )
+        for name, copies, channel in (
+            ("METRICS_COPY_TO_SLACK", self.copy_to_slack, self.slack_webhook_url),
+            ("METRICS_COPY_TO_EMAIL", self.copy_to_email, self.smtp_url),
+        ):
+            if copies and not channel:
+                raise ValueError(f"{name} = {','.join(copies)} but that channel is not set up")
+        return self
+
+    @property
+    def fallback_after(self) -> datetime.timedelta:
+        """How long a message waits for its first channel before the fallback gets it too."""
+        return datetime.timedelta(minutes=self.fallback_after_minutes)
+
+    @property
+    def message_max_age(self) -> datetime.timedelta:
+        """How long delivery of a message is tried."""
+        return datetime.timedelta(hours=self.message_max_age_hours)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every value that no text may hold: for masking."""
+        values = [self.telegram_bot_token, self.telegram_proxy, self.slack_webhook_url, self.smtp_url]
+        found = [value.get_secret_value() for value in values if value is not None]
+        passwords = [unquote(urlsplit(value).password or "") for value in found if "://" in value]
+        return tuple(each for each in (*found, *passwords) if each)
+
+    def telegram_target(self, kind: str, severity: str) -> ChatTarget | None:
+        """The chat for a message: the route of its kind, else of its severity, else TELEGRAM_CHAT_ID."""
+        routes = {match["what"]: match for match in map(_ROUTE.fullmatch, self.telegram_routes) if match}
+        for name in (kind, severity):
+            if name in routes:
+                thread = routes[name]["thread"]
+                return ChatTarget(routes[name]["chat"], int(thread) if thread else None)
+        if self.telegram_chat_id is None:
+            return None
+        return ChatTarget(self.telegram_chat_id, self.telegram_thread_id)
+
+    @property
+    def telegram_targets(self) -> tuple[ChatTarget, ...]:
+        """Every chat that messages may go to."""
+        names = [match["what"] for match in map(_ROUTE.fullmatch, self.telegram_routes) if match]
+        found = [self.telegram_target("", ""), *(self.telegram_target(name, name) for name in names)]
+        return tuple(dict.fromkeys(target for target in found if target is not None))
+
+
+def parse_smtp_url(url: str) -> MailServer:
+    """Parse smtp(s)://user:password@host:port; user and password percent-encoded.
+
+    Raises:
+        ValueError: says what is wrong and the form to write; never repeats the URL, which may hold a password.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port
+    except ValueError:
+        raise ValueError(f"it cannot be read as a URL; write it as {_SMTP_FORM}") from None
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+        raise ValueError(f"write it as {_SMTP_FORM}")
+    tls = parts.scheme == "smtps"
+    return MailServer(
+        host=parts.hostname,
+        port=port or (465 if tls else 587),
+        tls=tls,
+        user=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password else None,
+    )
+
+
+def _check_kind_or_severity(name: str) -> None:
+    if name not in KINDS and name not in SEVERITIES:
+        raise ValueError(f"{name!r} is neither a severity ({', '.join(SEVERITIES)}) nor a kind ({', '.join(KINDS)})")
