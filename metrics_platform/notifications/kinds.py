@@ -1,0 +1,363 @@
+"""What can be told: one model per kind of notification, with the facts and no wording.
+
+A notification is what is stored before anything is sent: it survives in Dagster's event log as JSON and is turned into
+words, pictures and markup when it leaves. Whatever happened once has one `key`, however often it is asked for. Numbers
+are plain (shares as 0…1), instants carry their offset, None is «not known».
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
+
+from metrics_platform.channel_settings import Severity
+
+Unit = Literal["count", "share", "ratio"]
+# A partition key of Dagster and part of file names: no slashes, no spaces.
+Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9:._+=-]{0,150}$")]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Values = tuple[Number | None, ...]
+
+
+class Facts(BaseModel):
+    """Base of all facts: frozen, nothing unknown, no NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Event(Facts):
+    """Base of all notifications."""
+
+    # Reports are sent at most once, everything else at least once, where Telegram's answer is lost.
+    at_most_once: ClassVar[bool] = False
+    # May be told as one line of a digest when many come at once.
+    digestible: ClassVar[bool] = True
+
+    key: Key = Field(description="Unique: the same event asked for twice is one message.")
+    occurred_at: AwareDatetime = Field(description="When it happened; a message that leaves much later says so.")
+    severity: Severity = "info"
+    thread: Key | None = Field(default=None, description="The notification this one answers: a reply to its message.")
+    run_id: str | None = Field(default=None, description="The Dagster run it is about, for its link.")
+
+
+# --- the report ------------------------------------------------------------------------------------------------------
+
+
+class ReportRow(Facts):
+    """One metric of the report: its value and what it was a day and a week before (None: missing or undefined)."""
+
+    metric: str
+    unit: Unit
+    value: Number | None
+    day_before: Number | None = None
+    week_before: Number | None = None
+
+
+class ReportSeries(Facts):
+    """A metric's last days, oldest first: seven, and the seven before them."""
+
+    metric: str
+    unit: Unit
+    values: Values
+    values_before: Values
+
+
+class ReportPart(Facts):
+    """A part of the report: its table, and its picture's panels."""
+
+    name: str = Field(description="`feed`, `application` or `messenger`: its title is a phrase.")
+    rows: tuple[ReportRow, ...]
+    days: tuple[datetime.date, ...] = ()
+    series: tuple[ReportSeries, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> ReportPart:
+        for series in self.series:
+            if not len(series.values) == len(series.values_before) == len(self.days):
+                raise ValueError(f"{series.metric}: values and values_before must have one value per day of days")
+        return self
+
+
+class DailyReport(Event):
+    """The report of one day."""
+
+    at_most_once: ClassVar[bool] = True
+    digestible: ClassVar[bool] = False
+
+    kind: Literal["daily_report"] = "daily_report"
+    date: datetime.date
+    period_start: AwareDatetime
+    period_end: AwareDatetime
+    parts: tuple[ReportPart, ...]
+    problem: Literal["missing", "incomplete", "failed_checks"] | None = Field(
+        default=None, description="What is wrong with the data it stands on: said in the first line."
+    )
+    fresh_at: AwareDatetime | None = Field(default=None, description="When the day's load was last computed.")
+    checks_passed: int | None = None
+    checks_total: int | None = None
+    critical: int = Field(default=0, ge=0, description="Open incidents by severity, and metrics that are as expected.")
+    warning: int = Field(default=0, ge=0)
+    normal: int = Field(default=0, ge=0)
+    incidents: tuple[Anomaly, ...] = ()
+
+
+# --- anomalies -------------------------------------------------------------------------------------------------------
+
+
+class Contribution(Facts):
+    """How a slice moved: its own change, and its share of the total's change."""
+
+    dimension: str
+    value: str
+    change: Number | None
+    share_of_change: Number | None = None
+
+
+class History(Facts):
+    """What an anomaly's chart shows: per slot, oldest first, the value, the expected band and earlier days."""
+
+    times: tuple[AwareDatetime, ...]
+    values: Values
+    lower: Values = ()
+    upper: Values = ()
+    day_before: Values = ()
+    week_before: Values = ()
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> History:
+        for name in ("values", "lower", "upper", "day_before", "week_before"):
+            found = len(getattr(self, name))
+            if found != len(self.times) and (found or name == "values"):
+                raise ValueError(f"{name} has {found} values for {len(self.times)} times")
+        return self
+
+
+class Anomaly(Facts):
+    """A metric (of a slice, if named) that left its band in one slot."""
+
+    incident: str = Field(description="The incident's short id, such as A7K2Q.")
+    metric: str
+    unit: Unit
+    dimension: str | None = None
+    dimension_value: str | None = None
+    severity: Literal["critical", "warning"] = "critical"
+    slot_start: AwareDatetime
+    slot_end: AwareDatetime
+    value: Number | None = Field(description="None: no data at all.")
+    expected: Number | None
+    lower: Number | None = None
+    upper: Number | None = None
+    day_before: Number | None = None
+    detector: str = ""
+    score: Number | None = Field(default=None, description="The deviation in the detector's own unit.")
+    contributions: tuple[Contribution, ...] = ()
+    history: History | None = None
+
+    @property
+    def change(self) -> float | None:
+        """The deviation as a share of what was expected."""
+        if self.value is None or not self.expected:
+            return None
+        return self.value / self.expected - 1
+
+
+class _Anomalies(Event):
+    """Base of the notifications about open anomalies: as severe as the worst of them."""
+
+    anomalies: tuple[Anomaly, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _take_severity(self) -> _Anomalies:
+        severities = {anomaly.severity for anomaly in self.anomalies}
+        object.__setattr__(self, "severity", "critical" if "critical" in severities else "warning")
+        return self
+
+
+class _OpenAnomalies(_Anomalies):
+    moved_with: tuple[str, ...] = Field(default=(), description="Metrics whose incidents were folded into this one.")
+    complete: bool = Field(default=True, description="Whether all of the slot's data were there when it was judged.")
+    fresh_at: AwareDatetime | None = None
+
+
+class AnomalyOpened(_OpenAnomalies):
+    """One metric or several left their bands in one slot."""
+
+    kind: Literal["anomaly_opened"] = "anomaly_opened"
+
+
+class AnomalyUpdated(_OpenAnomalies):
+    """What is known now of an open incident: an edit of its message (`thread`), no message of its own."""
+
+    digestible: ClassVar[bool] = False
+
+    kind: Literal["anomaly_updated"] = "anomaly_updated"
+
+
+class AnomalyStillOpen(_Anomalies):
+    """A reminder, some hours after the opening."""
+
+    kind: Literal["anomaly_still_open"] = "anomaly_still_open"
+    opened_at: AwareDatetime
+
+
+class ResolvedAnomaly(Facts):
+    """An incident that is over: the metric has been back in its band."""
+
+    incident: str
+    metric: str
+    unit: Unit
+    dimension: str | None = None
+    dimension_value: str | None = None
+    opened_at: AwareDatetime
+    resolved_at: AwareDatetime
+    value: Number | None = None
+    worst_change: Number | None = Field(default=None, description="The largest deviation, a share of the expected.")
+    worst_at: AwareDatetime | None = None
+    history: History | None = None
+
+
+class AnomalyResolved(Event):
+    """The all-clear: a silent reply to the opening and an edit of its first line, when nothing of it is open."""
+
+    kind: Literal["anomaly_resolved"] = "anomaly_resolved"
+    severity: Severity = "resolved"
+    resolved: tuple[ResolvedAnomaly, ...] = Field(min_length=1)
+    still_open: tuple[str, ...] = Field(default=(), description="Metrics of the same message that are not back yet.")
+
+
+# --- the platform itself ---------------------------------------------------------------------------------------------
+
+
+class FailedRun(Event):
+    """A run failed for good: its retries are in the same message."""
+
+    kind: Literal["failed_run"] = "failed_run"
+    severity: Severity = "failed"
+    job: str
+    steps: tuple[str, ...] = ()
+    partition: str | None = None
+    attempt: int | None = None
+    attempts: int | None = None
+    cause: str = Field(description="The unwrapped cause, not only «Steps failed».")
+    killed: bool = Field(default=False, description="The run's process ended without a word of its own.")
+    impact: tuple[str, ...] = Field(default=(), description="Assets that are stale now.")
+    repeats: int = Field(default=0, ge=0, description="How often the same cause came again since it was told.")
+
+
+class FailedCheck(Event):
+    """An asset check with severity ERROR failed."""
+
+    kind: Literal["failed_check"] = "failed_check"
+    severity: Severity = "critical"
+    asset: str
+    check: str
+    partition: str | None = None
+    description: str = ""
+    blocking: bool = False
+    numbers: tuple[tuple[str, str], ...] = Field(default=(), description="What the check found, as name and value.")
+
+
+class StaleData(Event):
+    """A source has had no new events for longer than its limit."""
+
+    kind: Literal["stale_data"] = "stale_data"
+    severity: Severity = "warning"
+    table: str
+    last_event_at: AwareDatetime | None = Field(description="None: there is no event at all.")
+    limit: datetime.timedelta
+    still: bool = Field(default=False, description="A reminder of what was told before.")
+
+
+class FreshData(Event):
+    """A source that was stale has new events again."""
+
+    kind: Literal["fresh_data"] = "fresh_data"
+    severity: Severity = "resolved"
+    table: str
+    stale_since: AwareDatetime
+    last_event_at: AwareDatetime
+
+
+class OddVolume(Event):
+    """A complete day or slot has far more or fewer rows than the same weekday's baseline."""
+
+    kind: Literal["odd_volume"] = "odd_volume"
+    severity: Severity = "warning"
+    table: str
+    period_start: AwareDatetime
+    period_end: AwareDatetime
+    rows: int = Field(ge=0)
+    expected: Number
+    lower: Number
+    upper: Number
+
+
+class Success(Event):
+    """The nightly load is done (opt-in)."""
+
+    kind: Literal["success"] = "success"
+    severity: Severity = "resolved"
+    job: str
+    partition: str | None = None
+    took: datetime.timedelta
+    warnings: int = Field(default=0, ge=0)
+
+
+class ReportNotDelivered(Event):
+    """The morning report has not arrived some time after it was due."""
+
+    kind: Literal["report_not_delivered"] = "report_not_delivered"
+    severity: Severity = "failed"
+    date: datetime.date
+    due_at: AwareDatetime
+    reason: str = ""
+
+
+class TestMessage(Event):
+    """Sent on request, to see that messages arrive."""
+
+    __test__: ClassVar[bool] = False  # not a test class, whatever pytest thinks of its name
+    digestible: ClassVar[bool] = False
+
+    kind: Literal["test_message"] = "test_message"
+
+
+class Digest(Event):
+    """Many notifications at once, a line each. Made by the delivery itself when a burst comes."""
+
+    digestible: ClassVar[bool] = False
+
+    kind: Literal["digest"] = "digest"
+    notifications: tuple[Key, ...] = Field(min_length=1)
+
+
+Notification = Annotated[
+    DailyReport
+    | AnomalyOpened
+    | AnomalyUpdated
+    | AnomalyStillOpen
+    | AnomalyResolved
+    | FailedRun
+    | FailedCheck
+    | StaleData
+    | FreshData
+    | OddVolume
+    | Success
+    | ReportNotDelivered
+    | TestMessage
+    | Digest,
+    Field(discriminator="kind"),
+]
+_ADAPTER: TypeAdapter[Any] = TypeAdapter(Notification)
+
+
+def read_notification(stored: Any) -> Event:
+    """The notification that was stored as `notification.model_dump(mode="json")`.
+
+    Raises:
+        pydantic.ValidationError: naming each field that is missing, unknown or bad.
+    """
+    notification: Event = _ADAPTER.validate_python(stored, strict=False)
+    return notification

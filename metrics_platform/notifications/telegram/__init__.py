@@ -1,0 +1,1 @@
+"""Telegram: messages as its HTML, its calls, its answers."""

@@ -1,0 +1,87 @@
+"""What Telegram's refusals mean: what passes, what a person has to mend, what is wrong with the message."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metrics_platform.notifications.errors import DeliveryError
+from metrics_platform.notifications.transport import Answer
+
+_REPEATABLE = (500, 502, 503)
+# What Telegram says where a person has to do something, and what that is.
+_REMEDIES: tuple[tuple[str, str], ...] = (
+    ("chat not found", "TELEGRAM_CHAT_ID names no chat that the bot can see: add the bot to the group or channel, or "
+     "write it something first; groups begin with -, supergroups and channels with -100."),
+    ("bot was kicked", "The bot was removed from the chat: add it again."),
+    ("bot was blocked", "The person has blocked the bot: unblock it, or choose another chat in TELEGRAM_CHAT_ID."),
+    ("user is deactivated", "The account is deleted: choose another chat in TELEGRAM_CHAT_ID."),
+    ("bot is not a member", "Add the bot to the chat (to a channel: as an administrator)."),
+    ("need administrator rights", "Make the bot an administrator of the channel, with the right to post."),
+    ("not enough rights", "Give the bot the right to send messages and photos in this chat."),
+    ("have no rights to send", "Give the bot the right to send messages in this chat."),
+    ("chat_write_forbidden", "Give the bot the right to send messages in this chat."),
+    ("group chat was deactivated", "The group is gone: choose another chat in TELEGRAM_CHAT_ID."),
+    ("peer_id_invalid", "TELEGRAM_CHAT_ID names no chat that the bot can see."),
+    ("bots can't send messages to bots", "TELEGRAM_CHAT_ID names a bot: choose a person, a group or a channel."),
+)  # fmt: skip
+
+
+class MigratedError(DeliveryError):
+    """The group has become a supergroup with another id."""
+
+    def __init__(self, chat: str) -> None:
+        super().__init__("misconfigured", f"The group is a supergroup now: set TELEGRAM_CHAT_ID={chat}.", code=400)
+        self.chat = chat
+
+
+def refusal(method: str, answer: Answer) -> DeliveryError:
+    """The error that an answer other than success stands for; `answer` is masked already."""
+    body: dict[str, Any] = answer.json if isinstance(answer.json, dict) else {}
+    parameters: dict[str, Any] = body.get("parameters") or {}
+    said = str(body.get("description") or "")
+    if answer.status == 429:
+        wait = _seconds(parameters.get("retry_after"), answer.headers.get("Retry-After"))
+        text = f"Telegram asks to wait {wait:.0f} s before the next message (429)."
+        return DeliveryError("unreachable", text, code=429, retry_after=wait)
+    if answer.status in _REPEATABLE:
+        text = f"Telegram is not well: {method} was answered with {answer.status}."
+        return DeliveryError("unreachable", text, code=answer.status)
+    if not said:
+        return _not_the_bot_api(method, answer)
+    if "migrate_to_chat_id" in parameters:
+        return MigratedError(str(parameters["migrate_to_chat_id"]))
+    remedy = _remedy(answer.status, said)
+    if remedy is not None:
+        return DeliveryError("misconfigured", f"Telegram refuses: {answer.status} {said}. {remedy}", code=answer.status)
+    return DeliveryError("refused", f"Telegram refused {method} ({answer.status}): {said}", code=answer.status)
+
+
+def _remedy(status: int, said: str) -> str | None:
+    """What a person has to do about a refusal; None where it is about this one message."""
+    if status in (401, 404):
+        return "TELEGRAM_BOT_TOKEN is wrong or was revoked; @BotFather shows the right one (/mybots → API Token)."
+    remedy = next((remedy for phrase, remedy in _REMEDIES if phrase in said.lower()), None)
+    if remedy is None and status == 403:
+        return "Let the bot write to the chat, or choose another one in TELEGRAM_CHAT_ID."
+    return remedy
+
+
+def _not_the_bot_api(method: str, answer: Answer) -> DeliveryError:
+    """Something else answered: a wrong address, a proxy's page, a gateway that gave up."""
+    what = f"{method} was answered with {answer.status} and something that is not the Bot API's"
+    if 300 <= answer.status < 500:
+        text = f"{what}: {answer.text.strip()[:200]!r}. Correct TELEGRAM_API_BASE or TELEGRAM_PROXY."
+        return DeliveryError("misconfigured", text, code=answer.status)
+    # Whether the call was done before the answer was spoilt, nobody knows.
+    text = f"{what}: {answer.text.strip()[:200]!r}. If it stays so, look at TELEGRAM_API_BASE and TELEGRAM_PROXY."
+    return DeliveryError("unknown", text, code=answer.status)
+
+
+def _seconds(*candidates: Any) -> float:
+    """The first candidate that is a number of seconds; a second where none is."""
+    for candidate in candidates:
+        try:
+            return max(0.0, float(candidate))
+        except (TypeError, ValueError):
+            continue
+    return 1.0

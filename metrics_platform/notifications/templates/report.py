@@ -1,0 +1,121 @@
+"""The daily report: its table per part, what is open, what the data stand on, and a picture per part."""
+
+from __future__ import annotations
+
+import datetime
+from functools import partial
+
+from metrics_platform.charts.model import Chart, Line, Panel
+from metrics_platform.notifications.kinds import DailyReport, ReportPart, ReportRow
+from metrics_platform.notifications.message import Block, Message, Paragraph, Table, bold, line
+from metrics_platform.notifications.message import Line as TextLine
+from metrics_platform.notifications.templates.anomalies import explained, subject_of
+from metrics_platform.notifications.templates.writer import Writer
+
+_PROBLEM_PHRASES = {
+    "missing": "report-missing",
+    "incomplete": "report-incomplete",
+    "failed_checks": "report-failed-checks",
+}
+_INCIDENTS_SHOWN = 5
+
+
+def daily_report(report: DailyReport, writer: Writer) -> Message:
+    """The report's message; what is wrong with its data is said in the first line."""
+    say, date = writer.say, writer.formats.day(report.date)
+    emoji = "📊" if report.problem is None else "⚠️"
+    headline = line(f"{emoji} ", bold(say(_PROBLEM_PHRASES.get(report.problem or "", "report-title"), date=date)))
+    blocks: list[Block] = []
+    if report.problem:
+        remedy = say(f"{_PROBLEM_PHRASES[report.problem]}-next", date=report.date.isoformat())
+        blocks.append(Paragraph((line(remedy),)))
+    if counts := _counts(report, writer):
+        blocks.append(Paragraph((line(counts),)))
+    named = len(report.parts) > 1
+    for part in report.parts:
+        if named:
+            blocks.append(Paragraph((line(bold(say(f"report-part-{part.name}"))),)))
+        if part.rows:
+            blocks.append(_table(part.rows, writer))
+    blocks.append(Paragraph((*_open(report, writer), *_basis(report, writer))))
+    return writer.message(
+        report,
+        headline,
+        blocks,
+        silent=True,
+        charts=tuple(partial(_chart, part, report.date, writer) for part in report.parts if part.series),
+    )
+
+
+def _counts(report: DailyReport, writer: Writer) -> str:
+    counted = [("🔴", "critical", report.critical), ("🟠", "warning", report.warning), ("✅", "normal", report.normal)]
+    return " · ".join(f"{mark} {writer.say(f'report-{name}', count=count)}" for mark, name, count in counted if count)
+
+
+def _table(rows: tuple[ReportRow, ...], writer: Writer) -> Table:
+    return Table(
+        header=tuple(writer.say(f"report-column-{name}") for name in ("metric", "value", "day", "week")),
+        rows=tuple(
+            (
+                writer.metric_short(row.metric),
+                writer.value(row.value, row.unit),
+                writer.change(row.value, row.day_before, row.unit),
+                writer.change(row.value, row.week_before, row.unit),
+            )
+            for row in rows
+        ),
+    )
+
+
+def _open(report: DailyReport, writer: Writer) -> list[TextLine]:
+    marks = {"critical": "🔴", "warning": "🟠"}
+    shown = report.incidents[:_INCIDENTS_SHOWN]
+    lines = [
+        line(f"{marks[anomaly.severity]} ", bold(subject_of(anomaly, writer)), *explained(anomaly, writer))
+        for anomaly in shown
+    ]
+    if rest := len(report.incidents) - len(shown):
+        lines.append(line(writer.say("failed-run-more", count=rest)))
+    return lines
+
+
+def _basis(report: DailyReport, writer: Writer) -> list[TextLine]:
+    say = writer.say
+    facts = []
+    if report.fresh_at:
+        facts.append(say("report-fresh", moment=writer.moment(report.fresh_at)))
+    if report.checks_passed is not None and report.checks_total is not None:
+        facts.append(say("report-checks", passed=report.checks_passed, total=report.checks_total))
+    lines = []
+    if facts:
+        lines.append(line(f"{'✅' if report.problem is None else '⚠️'} ", " · ".join(facts)))
+    period = say(
+        "report-period",
+        day=writer.formats.day_short(report.date),
+        times=writer.times(report.period_start, report.period_end),
+        zone=writer.zone.key,
+    )
+    return [*lines, line(period)]
+
+
+def _chart(part: ReportPart, date: datetime.date, writer: Writer) -> Chart:
+    say = writer.say
+    title = say("report-chart-title", part=say(f"report-part-{part.name}"), date=writer.formats.day(date))
+    return Chart(
+        name=f"report-{part.name}-{date}",
+        title=title,
+        timezone=writer.zone.key,
+        language=writer.language,
+        panels=tuple(
+            Panel(
+                title=writer.metric(series.metric),
+                times=part.days,
+                unit=series.unit,
+                lines=(
+                    Line(label=say("report-chart-actual"), values=series.values, style="actual"),
+                    Line(label=say("report-chart-before"), values=series.values_before, style="previous"),
+                ),
+            )
+            for series in part.series
+        ),
+    )

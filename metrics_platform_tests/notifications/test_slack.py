@@ -1,0 +1,199 @@
+"""Slack by its webhook: what each answer becomes, against a real HTTP server, and where the URL is not."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from metrics_platform.channel_settings import ChannelSettings
+from metrics_platform.notifications.journal import Sent
+from metrics_platform.notifications.message import Paragraph, Preformatted, bold, line
+from metrics_platform.notifications.slack import SlackChannel
+from metrics_platform_tests.notifications.slack_webhook import (
+    OK,
+    SECRET,
+    Slack,
+    channel_to,
+    check_payload,
+    delivered,
+    message,
+    running,
+    texts_of,
+)
+from metrics_platform_tests.notifications.waiting import Clock, everything_in, failure
+
+
+@pytest.fixture
+def slack() -> Iterator[Slack]:
+    with running() as webhook:
+        yield webhook
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def channel(slack: Slack, clock: Clock) -> SlackChannel:
+    return channel_to(slack.url, clock)
+
+
+def test_a_message_too_long_for_one_post_is_several_steps_and_all_of_it_arrives(
+    channel: SlackChannel, slack: Slack
+) -> None:
+    numbers = [f"line {number} of the error" for number in range(1500)]
+    began: list[int] = []
+    sent = delivered(channel, message(Preformatted("\n".join(numbers))), sending=began.append)
+    assert len(slack.payloads) == len(sent) == sent[0].steps > 1
+    assert began == [each.step for each in sent] == list(range(len(sent)))
+    told = "\n".join(text for payload in slack.payloads for text in texts_of(payload)).replace("```", "")
+    assert [each for each in told.split("\n") if each] == numbers
+    for payload in slack.payloads:
+        check_payload(payload)
+    assert slack.payloads[1]["text"] == f"❌ FAILED · job daily_etl (2/{len(sent)})"
+
+
+def test_steps_that_are_done_are_not_done_again(channel: SlackChannel, slack: Slack) -> None:
+    told = message(Preformatted("x" * 30_000))
+    everything = delivered(channel, told)
+    slack.payloads.clear()
+    rest = delivered(channel, told, done={0: everything[0]})
+    assert [each.step for each in rest] == list(range(1, len(everything)))
+    assert len(slack.payloads) == len(everything) - 1
+
+
+# --- what is answered ------------------------------------------------------------------------------------------------
+
+TOLD = message(Paragraph((line("text"),)))
+
+
+def test_what_slack_refuses_as_blocks_goes_as_plain_text(channel: SlackChannel, slack: Slack) -> None:
+    warned: list[str] = []
+    channel.warn = warned.append
+    slack.answers = [(400, "invalid_blocks", {}), OK]
+    (sent,) = delivered(channel, message(Paragraph((line("a <b> ", bold("bold")),))))
+    plain = slack.payloads[1]
+    assert "blocks" not in plain
+    assert plain["mrkdwn"] is False
+    assert plain["text"] == "❌ FAILED · job daily_etl\n\na &lt;b&gt; bold\n\nproduction · team:metrics"
+    assert "invalid_blocks" in sent.notes[0]
+    assert warned == list(sent.notes)
+
+
+def test_what_slack_refuses_as_plain_text_too_is_refused(channel: SlackChannel, slack: Slack) -> None:
+    slack.answers = [(400, "invalid_payload", {}), (400, "msg_too_long", {})]
+    error = failure(lambda: delivered(channel, TOLD))
+    assert (error.reason, error.code, len(slack.payloads)) == ("refused", 400, 2)
+
+
+def test_a_429_is_waited_for_and_tried_again(channel: SlackChannel, slack: Slack, clock: Clock) -> None:
+    slack.answers = [(429, "rate_limited", {"Retry-After": "7"})]
+    assert len(delivered(channel, TOLD)) == 1
+    assert clock.waits == [7.0]
+
+
+def test_a_429_over_the_budget_is_given_up_at_once_with_its_wait(
+    channel: SlackChannel, slack: Slack, clock: Clock
+) -> None:
+    slack.answers = [(429, "rate_limited", {"Retry-After": "300"})]
+    error = failure(lambda: delivered(channel, TOLD))
+    assert (error.reason, error.retry_after, clock.waits, len(slack.payloads)) == ("unreachable", 300.0, [], 1)
+
+
+def test_5xx_is_tried_again_and_then_unreachable(channel: SlackChannel, slack: Slack, clock: Clock) -> None:
+    slack.answers = [(500, "rollup_error", {}), (503, "<html>", {})]
+    assert len(delivered(channel, TOLD)) == 1
+    slack.answers = [(502, "<html>bad</html>", {})] * 9
+    error = failure(lambda: delivered(channel, TOLD))
+    assert (error.reason, error.code) == ("unreachable", 502)
+    assert clock.waits == [1.0, 2.0, 1.0, 2.0, 4.0]
+
+
+def test_no_connection_is_unreachable(clock: Clock) -> None:
+    error = failure(lambda: delivered(channel_to(f"http://127.0.0.1:9/services/{SECRET}", clock), TOLD))
+    assert error.reason == "unreachable"
+    assert len(clock.waits) == 3
+
+
+@pytest.mark.parametrize("fault", ["drop", "hang", (504, "", {})])
+def test_a_lost_answer_is_repeated_only_where_twice_is_better_than_never(
+    channel: SlackChannel, slack: Slack, fault: Any
+) -> None:
+    slack.answers = [fault]
+    error = failure(lambda: delivered(channel, TOLD, repeat_unknown=False))
+    assert (error.reason, len(slack.payloads)) == ("unknown", 1)
+    slack.answers = [fault]
+    assert len(delivered(channel, TOLD, repeat_unknown=True)) == 1
+    assert len(slack.payloads) == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "word", "remedy"),
+    [
+        (403, "invalid_token", "new webhook"),
+        (403, "action_prohibited", "administrator"),
+        (403, "posting_to_general_channel_denied", "general"),
+        (404, "no_service", "new webhook"),
+        (404, "channel_not_found", "new webhook"),
+        (404, "no_team", "workspace"),
+        (404, "", "SLACK_WEBHOOK_URL"),
+        (400, "user_not_found", "person"),
+        (410, "channel_is_archived", "archive"),
+        (302, "", "SLACK_WEBHOOK_URL"),
+        (200, "<html>a proxy's page</html>", "SLACK_WEBHOOK_URL"),
+    ],
+)
+def test_what_a_person_has_to_mend_is_said_once_with_what_to_do(
+    channel: SlackChannel, slack: Slack, status: int, word: str, remedy: str
+) -> None:
+    slack.answers = [(status, word, {"Location": "http://127.0.0.1:9/"})]
+    error = failure(lambda: delivered(channel, TOLD))
+    assert (error.reason, error.code, len(slack.payloads)) == ("misconfigured", status, 1)
+    assert remedy in str(error)
+
+
+@pytest.mark.parametrize("fault", [(404, SECRET, {}), (400, SECRET, {}), (500, SECRET, {}), "drop", "hang", "refused"])
+def test_the_webhook_is_in_no_error_log_or_repr(
+    slack: Slack, clock: Clock, fault: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    channel = channel_to(f"http://127.0.0.1:9/services/{SECRET}" if fault == "refused" else slack.url, clock)
+    slack.answers = [fault] * 9
+    error = failure(lambda: delivered(channel, TOLD))
+    told = [repr(channel), str(channel), caplog.text, *(str(record.__dict__) for record in caplog.records)]
+    told += everything_in(error)
+    for part in (SECRET, *SECRET.split("/")):
+        assert not any(part in each for each in told)
+    assert isinstance(fault, str) or "POST" in caplog.text  # urllib3 has logged its requests
+
+
+# --- the check -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("word", ["no_text", "invalid_payload", "missing_text_or_fallback_or_attachments"])
+def test_the_check_finds_a_webhook_alive_without_posting(channel: SlackChannel, slack: Slack, word: str) -> None:
+    slack.answers = [(400, word, {})]
+    channel.check()
+    assert slack.payloads == [{}]
+
+
+@pytest.mark.parametrize(
+    ("status", "word"), [(403, "invalid_token"), (404, "no_service"), (410, "channel_is_archived")]
+)
+def test_the_check_finds_a_dead_webhook(channel: SlackChannel, slack: Slack, status: int, word: str) -> None:
+    slack.answers = [(status, word, {})]
+    assert failure(channel.check).reason == "misconfigured"
+
+
+def test_what_a_webhook_brought_cannot_be_edited(channel: SlackChannel, slack: Slack) -> None:
+    assert channel.edit(TOLD, Sent(channel="slack", step=0, steps=1)) is False
+    assert slack.payloads == []
+
+
+def test_the_channel_is_made_from_settings(slack: Slack) -> None:
+    channel = SlackChannel.for_settings(ChannelSettings(SLACK_WEBHOOK_URL=slack.url))
+    assert (len(delivered(channel, TOLD)), channel.with_telegram) == (1, False)
