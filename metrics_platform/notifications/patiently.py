@@ -15,8 +15,14 @@ from metrics_platform.notifications.transport import Patience
 Result = TypeVar("Result")
 
 
-def patiently(patience: Patience, once: Callable[[], Result], *, repeat_unknown: bool) -> Result:
-    """The result of `once`, tried again within the patience's budget where its error passes.
+def patiently(
+    patience: Patience,
+    once: Callable[[], Result],
+    *,
+    repeat_unknown: bool,
+    before_again: Callable[[], None] = lambda: None,
+) -> Result:
+    """The result of `once`, tried again, after `before_again`, within the patience's budget where its error passes.
 
     Raises:
         DeliveryError: the last one; with the service's `retry_after` where that wait is over the budget.
@@ -28,8 +34,11 @@ def patiently(patience: Patience, once: Callable[[], Result], *, repeat_unknown:
             return once()
         except DeliveryError as caught:
             error = caught
-        wait = error.retry_after if error.retry_after is not None else next(waits, None)
+        # A service that says «again at once» is not asked a thousand times within the budget.
+        asked = None if error.retry_after is None else max(error.retry_after, patience.first_wait)
+        wait = next(waits, None) if asked is None else asked
         repeatable = error.reason == "unreachable" or (error.reason == "unknown" and repeat_unknown)
         if not repeatable or wait is None or patience.clock() + wait > deadline:
             raise error
         patience.sleep(wait)
+        before_again()

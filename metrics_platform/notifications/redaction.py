@@ -6,57 +6,102 @@ every error text that is told to people, goes through `mask` first.
 
 from __future__ import annotations
 
+import base64
+import html
+import json
 import logging
 import re
 from collections.abc import Iterable
-from urllib.parse import quote, quote_plus
+from functools import lru_cache
+from urllib.parse import unquote
 
 MASK = "***"
-# A bot's token wherever it stands; Slack's webhook path; user:password@ in any URL; password=…, token: … and the like.
+# A known secret that is shorter stands in every other word: it is masked where it is a URL's password, and only there.
+SHORTEST = 4
+# A bot's token wherever it stands, also behind the «bot» of its URL; Slack's webhook path; user:password@ in any URL;
+# password=…, token: … and the like. Each begins with a fixed text, so that no text takes long.
 _PATTERNS = (
-    (re.compile(r"\b\d{5,}:[A-Za-z0-9_-]{20,}"), MASK),
+    (re.compile(r"(?<!\d)\d{5,}(?::|%(?:25)*3A)[A-Za-z0-9_-]{20,}", re.IGNORECASE), MASK),
     (re.compile(r"(hooks\.slack[\w.-]*/)[^\s\"'<>)]+", re.IGNORECASE), rf"\1{MASK}"),
-    (re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@\"'<>]*):[^\s/@\"'<>]+@", re.IGNORECASE), rf"\1:{MASK}@"),
+    # the password may hold an @, and ends at the last one of the address
+    (re.compile(r"(://[^\s/:@\"'<>]*):[^\s/\"'<>]+@"), rf"\1:{MASK}@"),
     (
         re.compile(
-            r"(\b[\w-]*(?:password|passwd|pwd|secret|api[_-]?key|authorization)[\"']?\s*[:=]\s*)"
+            r"((?:password|passwd|pwd|secret|api[_-]?key|clickhouse-key|authorization)[\"']?\s*[:=]\s*)"
             r"(\"[^\"]*\"|'[^']*'|(?:bearer |basic )?[^\s,;&\"']+)",
             re.IGNORECASE,
         ),
         rf"\1{MASK}",
     ),
     # «token» is also a word of parsers («unexpected token: FROM»): what is short stays
-    (re.compile(r"(\b[\w-]*token[\"']?\s*[:=]\s*[\"']?)[\w.~+/=-]{12,}", re.IGNORECASE), rf"\1{MASK}"),
+    (re.compile(r"(token[\"']?\s*[:=]\s*[\"']?)[\w.~+/=-]{12,}", re.IGNORECASE), rf"\1{MASK}"),
 )
+_ADDRESS = re.compile(r"(?:[a-z][a-z0-9+.-]*://)?(?P<user>[^/:@]*):(?!//)(?P<password>.*)@", re.IGNORECASE | re.DOTALL)
 
 
 def mask(text: str, secrets: Iterable[str] = ()) -> str:
-    """`text` with every secret, known (also percent-encoded) or of a known form, replaced by ***."""
-    for secret in sorted({form for each in secrets if each for form in _forms(each)}, key=len, reverse=True):
-        text = text.replace(secret, MASK)
+    """`text` with every secret, known (also percent-encoded or escaped) or of a known form, replaced by ***."""
+    for secret in sorted({each for each in secrets if len(each) >= SHORTEST}, key=len, reverse=True):
+        text = _known(secret).sub(MASK, text)
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return text
 
 
-def _forms(secret: str) -> set[str]:
-    return {secret, quote(secret), quote(secret, safe=""), quote_plus(secret)}
+def secrets_of_url(url: str) -> tuple[str, ...]:
+    """What of a URL that may hold a password is secret: itself, the password, and what HTTP makes of both."""
+    match = _ADDRESS.match(url)
+    if match is None:
+        return (url,)
+    user, password = unquote(match["user"]), unquote(match["password"])
+    header = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return tuple(dict.fromkeys((url, match["password"], password, header)))
+
+
+@lru_cache(maxsize=64)
+def _known(secret: str) -> re.Pattern[str]:
+    """A known secret in any spelling; libraries differ in which characters they encode, so each may be either way."""
+    return re.compile("".join(_spellings(character) for character in secret))
+
+
+def _spellings(character: str) -> str:
+    """A pattern of a character as it is, percent-encoded (also twice), or escaped for HTML, JSON or `repr`."""
+    quoted = "".join(f"%(?:25)*{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
+    spellings = [rf"\\*{re.escape(character)}", f"(?i:{quoted})"]
+    if character == " ":
+        spellings.append(r"\+")
+    if character in "&<>\"'":
+        spellings += [re.escape(html.escape(character)), f"&#0*{ord(character)};", "&apos;"]
+    if not " " <= character <= "~":
+        as_bytes = "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogatepass"))
+        for escaped in (json.dumps(character)[1:-1], ascii(character)[1:-1], as_bytes):
+            anew = re.escape(escaped).replace(r"\\", r"\\+")  # what was escaped may have been once more
+            spellings.append(f"(?i:{anew})")
+    return f"(?:{'|'.join(spellings)})"
 
 
 class _MaskingFilter(logging.Filter):
     """Masks secrets in the records of a logger, whatever handlers and levels there are."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.secrets: set[str] = set()
+
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
-        masked = mask(text)
+        masked = mask(text, self.secrets)
         if masked != text:
             record.msg, record.args = masked, ()
         return True
 
 
-def mask_http_logs() -> None:
-    """Keep secrets out of what urllib3 logs at DEBUG (each request's URL), for all handlers. Safe to call again."""
-    for name in ("urllib3.connectionpool", "urllib3.connection", "urllib3.util.retry", "urllib3.poolmanager"):
-        logger = logging.getLogger(name)
-        if not any(isinstance(each, _MaskingFilter) for each in logger.filters):
-            logger.addFilter(_MaskingFilter())
+_FILTER = _MaskingFilter()
+# A filter sees what is logged by its own logger alone, not by those below it: every one that urllib3 has is named.
+_HTTP_LOGGERS = ("", ".connection", ".connectionpool", ".poolmanager", ".response", ".util.retry", ".http2.connection")
+
+
+def mask_http_logs(secrets: Iterable[str] = ()) -> None:
+    """Keep secrets, and from now on these, out of what urllib3 logs at DEBUG (each request's URL), for all handlers."""
+    _FILTER.secrets.update(secrets)
+    for name in _HTTP_LOGGERS:
+        logging.getLogger(f"urllib3{name}").addFilter(_FILTER)  # the same filter is not added twice

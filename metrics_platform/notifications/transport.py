@@ -7,22 +7,22 @@ context leads back to them.
 
 from __future__ import annotations
 
+import io
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from metrics_platform.notifications.errors import DeliveryError
-from metrics_platform.notifications.redaction import mask, mask_http_logs
+from metrics_platform.notifications.redaction import mask, mask_http_logs, secrets_of_url
 
 if TYPE_CHECKING:
     import requests
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 30.0
-# What TLS says when it never came to an encrypted connection: the request cannot have left.
-_HANDSHAKE_ERRORS = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "UNSUPPORTED_PROTOCOL", "HANDSHAKE_FAILURE")
 
 
 @dataclass(frozen=True)
@@ -63,15 +63,12 @@ class Transport:
         proxy: str | None = None,
         timeouts: tuple[float, float] = (CONNECT_TIMEOUT, READ_TIMEOUT),
     ) -> None:
-        import requests  # noqa: PLC0415  (a tenth of a second, on use only)
-
-        mask_http_logs()
         self._service = service
-        self._secrets = secrets
+        self._secrets = (*secrets, *(secrets_of_url(proxy) if proxy else ()))
         self._timeouts = timeouts
-        self._session: requests.Session = requests.Session()
-        if proxy:
-            self._session.proxies = {"http": proxy, "https": proxy}
+        self._proxies = {"http": proxy, "https": proxy} if proxy else {}
+        self._session = _session()
+        mask_http_logs(self._secrets)
 
     def post(
         self,
@@ -84,22 +81,32 @@ class Transport:
         """POST once.
 
         Raises:
-            DeliveryError: `unreachable` where the request cannot have left, `unknown` where its answer was lost.
+            DeliveryError: `unreachable` where the request cannot have arrived, `unknown` where its answer was lost,
+                `misconfigured` where there is no address to send it to.
         """
-        error, response = None, None
+        error, response, handover = None, None, _Handover()
         try:
             response = self._session.post(
-                url, data=data, json=json, files=files, timeout=self._timeouts, allow_redirects=False
+                url,
+                data=data,
+                json=json,
+                files=files,
+                auth=handover,
+                timeout=self._timeouts,
+                allow_redirects=False,
+                # Given with each request, they go before HTTPS_PROXY and NO_PROXY; the session's own would not.
+                proxies=dict(self._proxies),
             )
-        except (OSError, ValueError) as caught:  # all of requests' and urllib3's are one or the other
-            error = self._explained(caught, url)
+        except Exception as caught:  # noqa: BLE001  (whatever it is, it may quote the address)
+            error = self._explained(caught, url, arrived=handover.complete)
         if response is None:
             raise error or DeliveryError("unknown", f"{self._service} gave no answer.")
         try:
-            body = response.json()
-        except ValueError:
+            body = self._masked_json(response.json())
+        except (ValueError, RecursionError):
             body = None
-        return Answer(response.status_code, response.headers, self.masked(response.text)[:2000], body)
+        text = self.masked(response.content.decode("utf-8", "replace"))
+        return Answer(response.status_code, response.headers, text[:2000], body)
 
     def close(self) -> None:
         """Close the connections."""
@@ -109,24 +116,80 @@ class Transport:
         """`text` without this service's secrets."""
         return mask(text, self._secrets)
 
-    def _explained(self, caught: Exception, url: str) -> DeliveryError:
+    def _masked_json(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.masked(value)
+        if isinstance(value, list):
+            return [self._masked_json(each) for each in value]
+        if isinstance(value, dict):
+            return {name: self._masked_json(each) for name, each in value.items()}
+        return value
+
+    def _explained(self, caught: Exception, url: str, *, arrived: bool) -> DeliveryError:
+        """The error for people; `arrived`: the whole request may have."""
         import requests  # noqa: PLC0415
-        from urllib3.exceptions import NewConnectionError, ProxyError  # noqa: PLC0415
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
         chain = list(_chain(caught))
-        text = " ".join(str(each) for each in chain)
         cause = self.masked(str(chain[-1]))[:300]
-        host = urlsplit(url).hostname
+        where = f"{self._service} ({_host(url)})"
+        of_network = isinstance(caught, OSError | HTTPError | HTTPException) and not isinstance(caught, ValueError)
+        if not of_network and not arrived:
+            # Its text is not told: it quotes the address, and where the address is broken nobody knows what of it is
+            # the password.
+            kind = type(caught).__name__
+            text = f"No request could be made to {where} ({kind}): correct its address, or that of the proxy before it."
+            return DeliveryError("misconfigured", text)
+        if not arrived and any("407" in str(each) for each in chain if isinstance(each, OSError)):
+            return DeliveryError("misconfigured", f"The proxy before {where} wants another user or password: {cause}")
+        if not arrived:
+            return DeliveryError("unreachable", f"{where} cannot be reached: {cause}")
         if isinstance(caught, requests.ReadTimeout):
-            return DeliveryError("unknown", f"{self._service} ({host}) took the request and did not answer in time.")
-        never_left = (
-            isinstance(caught, requests.ConnectTimeout | requests.exceptions.InvalidURL)
-            or any(isinstance(each, NewConnectionError | ProxyError) for each in chain)
-            or any(name in text for name in _HANDSHAKE_ERRORS)
-        )
-        if never_left:
-            return DeliveryError("unreachable", f"{self._service} ({host}) cannot be reached: {cause}")
-        return DeliveryError("unknown", f"The connection to {self._service} ({host}) broke before its answer: {cause}")
+            return DeliveryError("unknown", f"{where} took the request and did not answer in time.")
+        return DeliveryError("unknown", f"The connection to {where} broke before its answer: {cause}")
+
+
+def _session() -> requests.Session:
+    import requests  # noqa: PLC0415  (a tenth of a second, on use only)
+
+    class Session(requests.Session):
+        """Knows no redirects: requests would read the next address even where it is told not to follow it."""
+
+        def get_redirect_target(self, resp: Any) -> None:
+            return None
+
+    return Session()
+
+
+class _Handover(io.BytesIO):
+    """A request's body that knows whether the connection has taken all of it: before that, nothing can be done.
+
+    So a TLS handshake that hangs or is cut, as it is where a messenger is blocked, is told from a lost answer. An
+    `auth` of requests may finish the request: this one takes the place of its body. (With an `auth`, requests does
+    not look for a password in ~/.netrc either.)
+    """
+
+    complete = False
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        body = request.body or b""
+        self.write(body.encode() if isinstance(body, str) else body)
+        self.seek(0)
+        request.body = self  # type: ignore[assignment]  # requests takes files, its types do not say so
+        return request
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """The next bytes; after the last ones the request is complete."""
+        piece = super().read(size)
+        self.complete = self.tell() == len(self.getbuffer())
+        return piece
+
+
+def _host(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from metrics_platform.notifications.errors import DeliveryError
+from metrics_platform.notifications.errors import DeliveryError, Reason
 from metrics_platform.notifications.transport import Answer
 
 _REPEATABLE = (500, 502, 503)
@@ -26,18 +27,28 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
 )  # fmt: skip
 
 
-class MigratedError(DeliveryError):
+class RefusalError(DeliveryError):
+    """Telegram itself refused the call; `said` are its words, in small letters."""
+
+    def __init__(self, reason: Reason, text: str, *, code: int, said: str) -> None:
+        super().__init__(reason, text, code=code)
+        self.said = said.lower()
+
+
+class MigratedError(RefusalError):
     """The group has become a supergroup with another id."""
 
-    def __init__(self, chat: str) -> None:
-        super().__init__("misconfigured", f"The group is a supergroup now: set TELEGRAM_CHAT_ID={chat}.", code=400)
+    def __init__(self, chat: str, said: str) -> None:
+        text = f"The group is a supergroup now: set TELEGRAM_CHAT_ID={chat}."
+        super().__init__("misconfigured", text, code=400, said=said)
         self.chat = chat
 
 
 def refusal(method: str, answer: Answer) -> DeliveryError:
     """The error that an answer other than success stands for; `answer` is masked already."""
     body: dict[str, Any] = answer.json if isinstance(answer.json, dict) else {}
-    parameters: dict[str, Any] = body.get("parameters") or {}
+    given = body.get("parameters")
+    parameters: dict[str, Any] = given if isinstance(given, dict) else {}
     said = str(body.get("description") or "")
     if answer.status == 429:
         wait = _seconds(parameters.get("retry_after"), answer.headers.get("Retry-After"))
@@ -46,14 +57,18 @@ def refusal(method: str, answer: Answer) -> DeliveryError:
     if answer.status in _REPEATABLE:
         text = f"Telegram is not well: {method} was answered with {answer.status}."
         return DeliveryError("unreachable", text, code=answer.status)
-    if not said:
+    if answer.status == 413:  # from the Bot API, or from a relay that takes less than Telegram does
+        said = said or "request entity too large"
+    if not said or answer.status > 500:
         return _not_the_bot_api(method, answer)
     if "migrate_to_chat_id" in parameters:
-        return MigratedError(str(parameters["migrate_to_chat_id"]))
+        return MigratedError(str(parameters["migrate_to_chat_id"]), said)
     remedy = _remedy(answer.status, said)
     if remedy is not None:
-        return DeliveryError("misconfigured", f"Telegram refuses: {answer.status} {said}. {remedy}", code=answer.status)
-    return DeliveryError("refused", f"Telegram refused {method} ({answer.status}): {said}", code=answer.status)
+        text = f"Telegram refuses: {answer.status} {said}. {remedy}"
+        return RefusalError("misconfigured", text, code=answer.status, said=said)
+    text = f"Telegram refused {method} ({answer.status}): {said}"
+    return RefusalError("refused", text, code=answer.status, said=said)
 
 
 def _remedy(status: int, said: str) -> str | None:
@@ -78,10 +93,12 @@ def _not_the_bot_api(method: str, answer: Answer) -> DeliveryError:
 
 
 def _seconds(*candidates: Any) -> float:
-    """The first candidate that is a number of seconds; a second where none is."""
+    """The first candidate that is a number of seconds, at least one; a second where none is."""
     for candidate in candidates:
         try:
-            return max(0.0, float(candidate))
+            seconds = float(candidate)
         except (TypeError, ValueError):
             continue
+        if math.isfinite(seconds):
+            return max(1.0, seconds)
     return 1.0

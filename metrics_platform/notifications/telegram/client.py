@@ -1,7 +1,6 @@
-"""The Bot API: one method per call, patient with what passes, clear about what does not.
+"""The Bot API: one method per call, at Telegram's pace, patient with what passes, clear about what does not.
 
-Whether a call may be repeated is decided here: what never left, 5xx and 429 may; what lost its answer only where the
-caller says that twice is better than never.
+The token is part of every URL, so nothing here or below tells a URL: not an error, not a log, not a `repr`.
 """
 
 from __future__ import annotations
@@ -11,12 +10,13 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from metrics_platform.notifications.errors import DeliveryError
+from metrics_platform.notifications.patiently import patiently
 from metrics_platform.notifications.telegram.answers import refusal
 from metrics_platform.notifications.transport import Patience, Transport
 
-# Telegram allows a message a second to a chat, and twenty a minute to a group.
-SECONDS_BETWEEN, GROUP_MESSAGES, GROUP_SECONDS = 1.05, 20, 60.0
+# Telegram allows a message a second to a chat, and twenty a minute to a group. It counts when they arrive, we when they
+# leave: the little that is on top is for those that travel longer than others.
+SECONDS_BETWEEN, GROUP_MESSAGES, GROUP_SECONDS = 1.05, 20, 61.0
 
 
 class Pacer:
@@ -33,16 +33,17 @@ class Pacer:
         for chat, moments in (recent or {}).items():
             self._sent[chat].extend(sorted(moments))
 
-    def wait(self, chat: str) -> None:
-        """Wait until a message to `chat` is allowed, and count it."""
+    def wait(self, chat: str, messages: int = 1) -> None:
+        """Wait until so many messages at once (an album's photos) are allowed in `chat`, and count them."""
         sent, now = self._sent[chat], self._clock()
         due = sent[-1] + SECONDS_BETWEEN if sent else now
         is_group = chat.startswith(("-", "@"))
-        if is_group and len(sent) == GROUP_MESSAGES:
-            due = max(due, sent[0] + GROUP_SECONDS)
+        before = len(sent) + messages - GROUP_MESSAGES  # so many must be older than a minute
+        if is_group and before > 0:
+            due = max(due, sent[before - 1] + GROUP_SECONDS)
         if 0 < due - now <= GROUP_SECONDS:  # a clock that was set back is not waited for
             self._sleep(due - now)
-        sent.append(self._clock())
+        sent.extend([self._clock()] * messages)
 
 
 class TelegramClient:
@@ -60,8 +61,7 @@ class TelegramClient:
     ) -> None:
         self._prefix = f"{api_base.rstrip('/')}/bot{token}/"
         options = {"timeouts": timeouts} if timeouts else {}
-        secrets = (token, *((proxy,) if proxy else ()))
-        self._transport = Transport("Telegram", secrets=secrets, proxy=proxy, **options)
+        self._transport = Transport("Telegram", secrets=(token,), proxy=proxy, **options)
         self._patience = patience or Patience()
         self._pacer = pacer or Pacer()
 
@@ -84,7 +84,7 @@ class TelegramClient:
         *,
         repeat_unknown: bool = True,
     ) -> Any:
-        """The method's result.
+        """The method's result; parameters that are None are left out.
 
         Within the patience's budget, what passes is waited for: no connection, 5xx, 429 with its wait. With
         `repeat_unknown` a call whose answer was lost is repeated, too, and may so be done twice.
@@ -92,27 +92,25 @@ class TelegramClient:
         Raises:
             DeliveryError: with the reason that decides what happens next.
         """
-        deadline = self._patience.clock() + self._patience.budget
-        waits = self._patience.waits()
-        while True:
-            try:
-                return self._once(method, parameters, files)
-            except DeliveryError as caught:
-                error = caught
-            wait = error.retry_after if error.retry_after is not None else next(waits, None)
-            repeatable = error.reason == "unreachable" or (error.reason == "unknown" and repeat_unknown)
-            if not repeatable or wait is None or self._patience.clock() + wait > deadline:
-                raise error
-            self._patience.sleep(wait)
+        chat = parameters.get("chat_id")
+        messages = len(files or ()) if method == "sendMediaGroup" else 1
+
+        def keep_pace() -> None:
+            if chat is not None and not method.startswith("get"):
+                self._pacer.wait(str(chat), messages)
+
+        keep_pace()  # before the patience's budget begins: waiting for one's turn is no failure
+        return patiently(
+            self._patience,
+            lambda: self._once(method, parameters, files),
+            repeat_unknown=repeat_unknown,
+            before_again=keep_pace,
+        )
 
     def _once(
         self, method: str, parameters: Mapping[str, Any], files: Mapping[str, tuple[str, bytes, str]] | None
     ) -> Any:
-        chat = parameters.get("chat_id")
-        if chat is not None and not method.startswith("get"):
-            self._pacer.wait(str(chat))
-        given = {name: value for name, value in parameters.items() if value is not None}
-        answer = self._transport.post(self._prefix + method, data=given, files=files)
+        answer = self._transport.post(self._prefix + method, data=parameters, files=files)
         if answer.status == 200 and isinstance(answer.json, dict) and answer.json.get("ok") is True:
             return answer.json.get("result")
         raise refusal(method, answer)

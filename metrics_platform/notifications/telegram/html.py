@@ -7,6 +7,7 @@ as text.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -27,14 +28,21 @@ TEXT_UNITS = 4096
 CAPTION_UNITS = 1024
 # Telegram leaves the 101st entity of a message unformatted, without a word.
 ENTITIES = 100
-# A line longer than this is broken, so that every line fits any part.
-_LINE_UNITS = 900
+# A line longer than this, or with more entities, is broken, so that every line fits any part.
+_LINE_UNITS, _LINE_ENTITIES = 900, 60
 _TAGS = {"bold": "b", "italic": "i", "code": "code"}
 _WRAPPERS = {
     "": ("", ""),
     "pre": ("<pre>", "</pre>"),
     "details": ("<blockquote expandable>", "</blockquote>"),
 }
+# What Telegram makes an entity of by itself: @name, #tag, $USD, /command, an address with a dot or a scheme.
+_FOUND = re.compile(r"[@#$/]\w|\w\.\w|\w://")
+# Telegram refuses a message for a button with any other address, and drops such a link.
+_PORT = r"(?::(?P<port>[1-9]\d{0,4}))?"
+_ADDRESS = re.compile(
+    rf"https?://(?:[\w.~-]+(?::[\w.~-]*)?@)?[\w.~-]+{_PORT}(?:[/?#][^\x00-\x20\x7f-\x9f]*)?", re.IGNORECASE
+)
 
 
 def units(text: str) -> int:
@@ -45,6 +53,12 @@ def units(text: str) -> int:
 def escape(text: str) -> str:
     """`text` with the four characters that mean something in Telegram's HTML written as entities."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+
+
+def takes_link(url: str) -> bool:
+    """Whether Telegram takes `url` for a link or a button: it wants a host with a dot, and no spaces in the address."""
+    match = _ADDRESS.fullmatch(url)
+    return match is not None and int(match["port"] or 1) < 2**16 and is_public(url)
 
 
 @dataclass(frozen=True)
@@ -90,15 +104,20 @@ def _rows(message: Message) -> Iterator[Row]:
         yield from _block_rows(block)
     if message.footer:
         yield Row("", "")
-        yield from _line_rows(tuple(replace(span, style="italic") for span in message.footer))
+        yield from _line_rows(tuple(_quiet(span) for span in message.footer))
     for link in message.links:
-        if not is_public(link.url):  # a button with it would cost the whole message
+        if not takes_link(link.url):  # a button with it would cost the whole message
             yield from _line_rows((Span(f"{link.label}: "), Span(link.url, "code")))
+
+
+def _quiet(span: Span) -> Span:
+    """A span of the last line: italic, where it is not an identifier."""
+    return span if span.style == "code" else replace(span, style="italic")
 
 
 def _label(block: Block) -> bool:
     """Whether a block is the one-line heading of the next one."""
-    return isinstance(block, Paragraph) and len(block.lines) == 1 and block.lines[0][0].style == "bold"
+    return isinstance(block, Paragraph) and [line[:1] and line[0].style for line in block.lines] == ["bold"]
 
 
 def _block_rows(block: Block) -> Iterator[Row]:
@@ -111,19 +130,20 @@ def _block_rows(block: Block) -> Iterator[Row]:
     else:
         lines = table_lines(block) if isinstance(block, Table) else block.text.split("\n")
         for text in lines:
-            for piece in _broken(text):
+            for piece in _broken(text, opaque=True):
                 yield Row(escape(piece), piece, wrapper="pre")
 
 
 def _line_rows(spans: Line, wrapper: str = "") -> Iterator[Row]:
-    """The rows of a line: one, or several where it is too long for one."""
+    """The rows of a line: one, or several where it is too much for one."""
     html, plain, entities = "", "", 0
     for span in _with_shown_urls(spans):
-        for number, piece in enumerate(_broken(span.text)):
-            if number or (plain and units(plain) + units(piece) > _LINE_UNITS):
+        for number, piece in enumerate(_broken(span.text, opaque=_is_opaque(span))):
+            rendered, count = _span(span, piece)
+            too_much = units(plain) + units(piece) > _LINE_UNITS or entities + count > _LINE_ENTITIES
+            if number or (plain and too_much):
                 yield Row(html, plain, entities, wrapper)
                 html, plain, entities = "", "", 0
-            rendered, count = _span(span, piece)
             html, plain, entities = html + rendered, plain + piece, entities + count
     yield Row(html, plain, entities, wrapper)
 
@@ -131,35 +151,48 @@ def _line_rows(spans: Line, wrapper: str = "") -> Iterator[Row]:
 def _with_shown_urls(spans: Line) -> Iterator[Span]:
     """The spans, a link that Telegram would drop with its URL in the text."""
     for span in spans:
-        if span.url and not is_public(span.url):
+        if span.url and not takes_link(span.url):
             yield replace(span, url=None)
             yield Span(f" ({span.url})")
         else:
             yield span
 
 
+def _is_opaque(span: Span) -> bool:
+    """Whether Telegram looks for no links of its own in a span."""
+    return span.style == "code" or span.url is not None
+
+
 def _span(span: Span, text: str) -> tuple[str, int]:
+    """The HTML of a span's text and how many entities it has at most, with those that Telegram finds by itself."""
     html, entities = escape(text), 0
+    if not _is_opaque(span):
+        entities += len(_FOUND.findall(text))
     if tag := _TAGS.get(span.style):
-        html, entities = f"<{tag}>{html}</{tag}>", 1
+        html, entities = f"<{tag}>{html}</{tag}>", entities + 1
     if span.url:
         html, entities = f'<a href="{escape(span.url)}">{html}</a>', entities + 1
     return html, entities
 
 
-def _broken(text: str) -> list[str]:
-    """`text` in pieces of at most `_LINE_UNITS`, broken at spaces where there are any."""
-    pieces = []
-    while units(text) > _LINE_UNITS:
-        cut = _LINE_UNITS // 2  # characters: never more units than the limit
-        space = text.rfind(" ", cut // 2, cut)
+def _broken(text: str, *, opaque: bool) -> list[str]:
+    """`text` in pieces that each fit a line, broken at spaces where there are any; Telegram finds nothing in opaque."""
+    pieces, waiting = [], [text]
+    while waiting:
+        piece = waiting.pop()
+        if units(piece) <= _LINE_UNITS and (opaque or len(_FOUND.findall(piece)) <= _LINE_ENTITIES):
+            pieces.append(piece)
+            continue
+        cut = min(_LINE_UNITS, len(piece)) // 2  # characters, of two units at most
+        space = piece.rfind(" ", cut // 2, cut)
         cut = space + 1 if space > 0 else cut
-        pieces.append(text[:cut])
-        text = text[cut:]
-    return [*pieces, text]
+        waiting += [piece[cut:], piece[:cut]]
+    return pieces
 
 
 def _packed(rows: list[Row], limit: int) -> Iterator[list[Row]]:
+    """The rows in groups that each make a part."""
+    limit += 1  # the last row of a part has no line end
     taken: list[Row] = []
     length = entities = 0
     for row in rows:

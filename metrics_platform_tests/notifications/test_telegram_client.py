@@ -1,0 +1,350 @@
+"""The Bot API's calls: the pace they keep, what they wait for, and what they say where waiting does not help."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from metrics_platform.notifications.telegram.answers import refusal
+from metrics_platform.notifications.telegram.client import Pacer, TelegramClient
+from metrics_platform.notifications.transport import Answer
+from metrics_platform_tests.notifications.telegram_chat import NOWHERE, SHORT_TIMEOUTS, TIMEOUTS, client_to, deaf_server
+from metrics_platform_tests.notifications.waiting import Clock, failure
+from metrics_platform_tests.telegram import BotApi, Fault, Standing, bot_api_server
+from metrics_platform_tests.telegram.asking import picture
+from metrics_platform_tests.telegram.bot_api import TOKEN
+
+
+@pytest.fixture
+def api() -> Iterator[BotApi]:
+    with bot_api_server() as server:
+        yield server
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def client(api: BotApi, clock: Clock) -> TelegramClient:
+    return client_to(api, clock)
+
+
+def send(client: TelegramClient, chat: int | str, *, repeat_unknown: bool = True, text: str = "x") -> Any:
+    return client.call("sendMessage", {"chat_id": chat, "text": text}, repeat_unknown=repeat_unknown)
+
+
+def send_album(client: TelegramClient, chat: int, photos: int) -> Any:
+    names = [f"picture{number}" for number in range(photos)]
+    media = [{"type": "photo", "media": f"attach://{name}"} for name in names]
+    files = {name: (f"{name}.png", picture(), "image/png") for name in names}
+    return client.call("sendMediaGroup", {"chat_id": chat, "media": json.dumps(media)}, files)
+
+
+def test_a_call_is_one_post_and_gives_the_result(client: TelegramClient, api: BotApi) -> None:
+    assert client.call("getMe", {})["username"] == "metrics_desk_bot"
+    assert send(client, api.group)["message_id"] == 1
+    assert [(call.method, call.http_method) for call in api.calls] == [("getMe", "POST"), ("sendMessage", "POST")]
+    assert api.calls[1].media_type == "application/x-www-form-urlencoded"
+
+
+def test_what_is_none_is_not_sent(client: TelegramClient, api: BotApi) -> None:
+    client.call("sendMessage", {"chat_id": api.group, "text": "x", "reply_markup": None})
+    assert api.calls[0].parameters == {"chat_id": str(api.group), "text": "x"}
+
+
+# --- what passes -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["body", "header", "both"])
+def test_a_429_is_waited_for_as_long_as_telegram_asks(
+    client: TelegramClient, api: BotApi, clock: Clock, where: Any
+) -> None:
+    api.faults.add(Fault.too_many_requests(7, where=where))
+    send(client, api.group)
+    assert (clock.waits, len(api.messages(api.group))) == ([7.0], 1)
+
+
+def test_a_429_is_waited_for_before_reports_too(client: TelegramClient, api: BotApi, clock: Clock) -> None:
+    api.faults.add(Fault.too_many_requests(7), times=3)
+    send(client, api.group, repeat_unknown=False)
+    assert (clock.waits, len(api.messages(api.group))) == ([7.0] * 3, 1)
+
+
+@pytest.mark.parametrize("where", ["body", "header"])
+def test_a_429_over_the_budget_is_given_up_at_once_with_its_wait(
+    client: TelegramClient, api: BotApi, clock: Clock, where: Any
+) -> None:
+    api.faults.add(Fault.too_many_requests(300, where=where))
+    error = failure(lambda: send(client, api.group))
+    assert (error.reason, error.code, error.retry_after) == ("unreachable", 429, 300.0)
+    assert (clock.waits, len(api.calls)) == ([], 1)
+    assert "300 s" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("in_body", "in_header", "wait"),
+    [
+        (7, "9", 7.0),
+        (None, "9", 9.0),
+        ("soon", "9", 9.0),
+        (0, None, 1.0),
+        (-3, None, 1.0),
+        ("inf", "nan", 1.0),
+        (None, "Wed, 25 Nov 2026 07:28:00 GMT", 1.0),
+        (None, None, 1.0),
+    ],
+)
+def test_the_wait_is_the_bodys_else_the_headers_else_a_second(in_body: Any, in_header: Any, wait: float) -> None:
+    body = {"ok": False, "error_code": 429, "parameters": {"retry_after": in_body}}
+    headers = {"Retry-After": in_header} if in_header else {}
+    assert refusal("sendMessage", Answer(429, headers, "", body)).retry_after == wait
+
+
+@pytest.mark.parametrize("parameters", [None, [], "x", 7])
+def test_an_odd_body_is_no_reason_to_fall_over(parameters: Any) -> None:
+    body = {"ok": False, "description": "Bad Request: odd", "parameters": parameters}
+    assert refusal("sendMessage", Answer(400, {}, "", body)).reason == "refused"
+    assert refusal("sendMessage", Answer(429, {}, "", body)).retry_after == 1.0
+    assert refusal("sendMessage", Answer(400, {}, "[]", [])).reason == "misconfigured"
+
+
+@pytest.mark.parametrize("fault", [Fault.server_error(status) for status in (500, 502, 503)])
+def test_a_server_that_is_not_well_is_tried_again_also_where_it_answers_html(
+    client: TelegramClient, api: BotApi, clock: Clock, fault: Fault
+) -> None:
+    api.faults.add(fault, times=2)
+    send(client, api.group, repeat_unknown=False)
+    assert (clock.waits, len(api.messages(api.group))) == ([1.0, 2.0], 1)
+    api.faults.add(fault, times=9)
+    error = failure(lambda: send(client, api.group))
+    assert (error.reason, error.code) == ("unreachable", fault.status)
+    assert clock.waits == [1.0, 2.0, 1.0, 2.0, 4.0]
+    assert "<html>" not in str(error)
+
+
+@pytest.mark.parametrize("base", [NOWHERE, "http://telegram.invalid", "deaf"])
+def test_no_connection_is_tried_again_and_then_unreachable(
+    api: BotApi, clock: Clock, base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+    with deaf_server() as address:
+        where = f"http://{address}" if base == "deaf" else base
+        client = client_to(api, clock, api_base=where, timeouts=(0.05, 1))
+        error = failure(lambda: send(client, api.group, repeat_unknown=False))
+    assert (error.reason, clock.waits) == ("unreachable", [1.0, 2.0, 4.0])
+
+
+def test_a_server_that_comes_back_gets_the_message(api: BotApi, clock: Clock) -> None:
+    class Returning(Clock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            if len(self.waits) == 2:
+                api.up()
+
+    api.down()
+    clock = Returning()
+    send(client_to(api, clock), api.group, repeat_unknown=False)
+    assert (clock.waits, len(api.messages(api.group))) == ([1.0, 2.0], 1)
+
+
+# --- what is not known -----------------------------------------------------------------------------------------------
+
+_LOST = [
+    Fault.dropped(processed=True),
+    Fault.hanging(processed=True),
+    Fault.not_json().after_processing(),
+    Fault.server_error(504, as_html=True).after_processing(),
+    Fault.server_error(504, as_html=False).after_processing(),
+]
+
+
+@pytest.mark.parametrize("fault", _LOST)
+def test_an_alert_whose_answer_was_lost_is_sent_again(api: BotApi, clock: Clock, fault: Fault) -> None:
+    client = client_to(api, clock, timeouts=SHORT_TIMEOUTS if fault.way == "hang" else TIMEOUTS)
+    api.faults.add(fault)
+    send(client, api.group, repeat_unknown=True)
+    assert (clock.waits, len(api.messages(api.group))) == ([1.0], 2)
+
+
+@pytest.mark.parametrize("fault", _LOST)
+def test_a_report_whose_answer_was_lost_is_not_sent_again(api: BotApi, clock: Clock, fault: Fault) -> None:
+    client = client_to(api, clock, timeouts=SHORT_TIMEOUTS if fault.way == "hang" else TIMEOUTS)
+    api.faults.add(fault)
+    error = failure(lambda: send(client, api.group, repeat_unknown=False))
+    assert (error.reason, clock.waits, len(api.messages(api.group))) == ("unknown", [], 1)
+
+
+# --- what a person has to mend ---------------------------------------------------------------------------------------
+
+
+def standing(chat: str, how: Standing) -> Callable[[BotApi], int]:
+    def arranged(api: BotApi) -> int:
+        number: int = getattr(api, chat)
+        api.chat(number).standing = how
+        return number
+
+    return arranged
+
+
+@pytest.mark.parametrize(
+    ("arrange", "code", "remedy"),
+    [
+        (standing("group", Standing.KICKED), 403, "add it again"),
+        (standing("supergroup", Standing.KICKED), 403, "add it again"),
+        (standing("channel", Standing.NOT_A_MEMBER), 403, "as an administrator"),
+        (standing("private", Standing.BLOCKED), 403, "unblock it"),
+        (standing("private", Standing.NOT_STARTED), 403, "TELEGRAM_CHAT_ID"),
+        (standing("private", Standing.DEACTIVATED), 403, "another chat"),
+        (standing("group", Standing.DELETED), 403, "another one in TELEGRAM_CHAT_ID"),
+        (standing("group", Standing.NO_MESSAGES), 400, "the right to send messages"),
+        (standing("channel", Standing.NO_MESSAGES), 400, "with the right to post"),
+        (lambda _: -1_009_999_999_999, 400, "add the bot to the group or channel"),
+        (lambda _: "@nobody_here", 400, "TELEGRAM_CHAT_ID names no chat"),
+    ],
+)
+def test_a_chat_that_does_not_take_the_bot_is_called_once_and_says_what_to_do(
+    api: BotApi, clock: Clock, arrange: Any, code: int, remedy: str
+) -> None:
+    client = client_to(api, clock)
+    error = failure(lambda: send(client, arrange(api)))
+    assert (error.reason, error.code, clock.waits, len(api.calls)) == ("misconfigured", code, [], 1)
+    assert remedy in str(error)
+
+
+@pytest.mark.parametrize(("token", "code"), [(TOKEN[:-1] + "1", 401), ("123456:short", 404)])
+def test_a_wrong_token_is_called_once_and_says_where_the_right_one_is(
+    api: BotApi, clock: Clock, token: str, code: int
+) -> None:
+    error = failure(lambda: client_to(api, clock, token=token).call("getMe", {}))
+    assert (error.reason, error.code, clock.waits, len(api.calls)) == ("misconfigured", code, [], 1)
+    assert "TELEGRAM_BOT_TOKEN" in str(error)
+    assert "@BotFather" in str(error)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.redirect("https://portal.example.org/login"),
+        Fault("404", "answer", 404, b"<html>404 Not Found</html>", {"Content-Type": "text/html"}),
+        Fault("407", "answer", 407, b"<html>Who are you?</html>", {"Content-Type": "text/html"}),
+        Fault("403", "answer", 403, b"", {}),
+    ],
+)
+def test_somebody_elses_answer_is_a_wrong_address_and_called_once(
+    client: TelegramClient, api: BotApi, clock: Clock, fault: Fault
+) -> None:
+    api.faults.add(fault)
+    error = failure(lambda: send(client, api.group))
+    assert (error.reason, error.code, clock.waits, len(api.calls)) == ("misconfigured", fault.status, [], 1)
+    assert "TELEGRAM_API_BASE or TELEGRAM_PROXY" in str(error)
+
+
+@pytest.mark.parametrize("body", [b"<html>Please log in</html>", b"[]", b'"ok"', b'{"ok": 1}', b"{}", b""])
+def test_a_portals_page_is_no_success_and_names_the_address(
+    client: TelegramClient, api: BotApi, clock: Clock, body: bytes
+) -> None:
+    api.faults.add(Fault.not_json(body), times=9)
+    error = failure(lambda: send(client, api.group))
+    assert (error.reason, error.code, len(clock.waits)) == ("unknown", 200, 3)
+    assert "TELEGRAM_API_BASE" in str(error)
+
+
+def test_a_message_that_is_not_accepted_is_refused_once_in_telegrams_words(
+    client: TelegramClient, api: BotApi, clock: Clock
+) -> None:
+    error = failure(lambda: send(client, api.group, text="x" * 4097))
+    assert (error.reason, error.code, clock.waits, len(api.calls)) == ("refused", 400, [], 1)
+    assert "message is too long" in str(error)
+
+
+# --- the pace --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("chat", ["group", "supergroup", "channel_name", "private"])
+def test_fifty_messages_in_a_burst_meet_not_a_single_429(chat: str) -> None:
+    clock = Clock()
+    with bot_api_server(rate_limits=True, clock=lambda: clock.now) as api:
+        client = client_to(api, clock, pace=clock)
+        for _ in range(50):
+            send(client, getattr(api, chat))
+        assert [call.status for call in api.calls] == [200] * 50
+    if chat == "private":
+        assert clock.now == pytest.approx(49 * 1.05)
+    else:  # the 50th is the 10th of the third minute
+        assert 120 < clock.now < 140
+
+
+def test_the_photos_of_albums_count_each_and_meet_no_429() -> None:
+    clock = Clock()
+    with bot_api_server(rate_limits=True, clock=lambda: clock.now) as api:
+        client = client_to(api, clock, pace=clock)
+        for photos in (10, 9, 2, 10, 3):
+            send_album(client, api.group, photos)
+            send(client, api.group)
+        assert [call.status for call in api.calls] == [200] * 10
+
+
+def test_messages_of_earlier_processes_count_too() -> None:
+    clock = Clock()
+    with bot_api_server(rate_limits=True, clock=lambda: clock.now) as api:
+        first = client_to(api, clock, pace=clock)
+        moments = []
+        for _ in range(20):
+            send(first, api.group)
+            moments.append(clock.now)
+        second = client_to(api, clock, pace=clock, recent={str(api.group): moments[::-1]})
+        send(second, api.group)
+        assert [call.status for call in api.calls] == [200] * 21
+        assert clock.now == pytest.approx(moments[0] + 61)
+
+
+def test_each_chat_has_its_own_pace() -> None:
+    clock = Clock()
+    pacer = Pacer(clock=lambda: clock.now, sleep=clock.sleep)
+    for chat in ("-1", "-2", "@x", "7", "-1"):
+        pacer.wait(chat)
+    assert clock.waits == [pytest.approx(1.05)]
+
+
+def test_a_clock_that_was_set_back_is_not_waited_for() -> None:
+    clock = Clock()
+    pacer = Pacer({"-1": [3600.0]}, clock=lambda: clock.now, sleep=clock.sleep)
+    pacer.wait("-1")
+    assert clock.waits == []
+    pacer.wait("-1")
+    assert clock.waits == [pytest.approx(1.05)]
+
+
+def test_questions_are_not_paced(client: TelegramClient, api: BotApi) -> None:
+    pace = Clock()
+    client = client_to(api, Clock(), pace=pace)
+    for _ in range(3):
+        client.call("getChat", {"chat_id": api.group})
+    assert pace.waits == []
+
+
+def test_waiting_for_ones_turn_is_no_part_of_the_patience() -> None:
+    clock = Clock()
+    clock.now = 30.0
+    with bot_api_server(clock=lambda: clock.now) as api:
+        client = client_to(api, clock, pace=clock, recent={str(api.group): [clock.now - 2.0] * 20})
+        api.faults.add(Fault.server_error(503), times=2)
+        send(client, api.group)
+        assert [call.status for call in api.calls] == [503, 503, 200]
+        assert clock.waits[0] == pytest.approx(59)
+
+
+def test_repeats_keep_the_pace_too() -> None:
+    clock = Clock()
+    with bot_api_server(rate_limits=True, clock=lambda: clock.now) as api:
+        client = client_to(api, clock, pace=clock)
+        api.faults.add(Fault.dropped(processed=True), times=2)
+        send(client, api.group)
+        assert [call.status for call in api.calls] == [None, None, 200]
+        moments = [call.time for call in api.calls]
+        assert moments == pytest.approx([0, 1.05, 1.05 + 2.0])

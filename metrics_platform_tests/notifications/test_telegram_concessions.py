@@ -1,0 +1,204 @@
+"""What is given up where Telegram refuses a part of a message, so that the rest of it arrives, and is noted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from metrics_platform.notifications.journal import Sent
+from metrics_platform.notifications.message import Link, Paragraph, Picture, bold, code, line
+from metrics_platform.notifications.telegram.channel import TelegramChannel
+from metrics_platform_tests.notifications.telegram_chat import (
+    BUTTON,
+    UNPARSED,
+    broken_png,
+    channel_to,
+    delivered,
+    message,
+    methods,
+    notes_of,
+    pictures,
+)
+from metrics_platform_tests.notifications.waiting import Clock, failure
+from metrics_platform_tests.telegram import BotApi, Fault, Standing, bot_api_server
+from metrics_platform_tests.telegram.asking import picture
+
+
+@pytest.fixture
+def api() -> Iterator[BotApi]:
+    with bot_api_server() as server:
+        yield server
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def channel(api: BotApi, clock: Clock) -> TelegramChannel:
+    return channel_to(api, clock)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_markup_that_is_refused_goes_again_as_plain_text(channel: TelegramChannel, api: BotApi, count: int) -> None:
+    api.faults.add(UNPARSED)
+    told = message(Paragraph((line("a < b & ", bold("c"), code("x.py")),)), links=(BUTTON,))
+    (sent,) = delivered(channel, told, pictures=pictures(count))
+    (seen,) = api.messages(api.group)
+    assert seen.text == "❌ FAILED · job daily_etl\n\na < b & cx.py\n\nproduction"
+    assert "parse_mode" not in api.calls[1].parameters
+    assert (seen.styled("bold"), len(seen.buttons), seen.kind) == ([], 1, "photo" if count else "text")
+    assert "Unsupported start tag" in sent.notes[0]
+
+
+def test_plain_text_that_is_refused_too_is_refused(channel: TelegramChannel, api: BotApi) -> None:
+    api.faults.add(UNPARSED, times=9)
+    error = failure(lambda: delivered(channel, message()))
+    assert (error.reason, len(api.calls)) == ("refused", 2)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_an_address_without_a_dot_is_in_the_text_and_costs_nothing(
+    channel: TelegramChannel, api: BotApi, count: int
+) -> None:
+    links = (Link("Run", "http://localhost:3000/runs/1"), BUTTON)
+    (sent,) = delivered(channel, message(links=links), pictures=pictures(count))
+    (seen,) = api.messages(api.group)
+    assert "Run: http://localhost:3000/runs/1" in seen.text
+    assert [button.url for row in seen.buttons for button in row] == [BUTTON.url]
+    assert (sent.notes, len(api.calls)) == ((), 1)
+
+
+def test_buttons_that_are_refused_are_left_out(channel: TelegramChannel, api: BotApi) -> None:
+    (sent,) = delivered(channel, message(links=(Link("", BUTTON.url),)))
+    (seen,) = api.messages(api.group)
+    assert (seen.buttons, len(sent.notes)) == ([], 1)
+
+
+def test_a_photo_that_is_refused_goes_as_a_file_with_the_caption(channel: TelegramChannel, api: BotApi) -> None:
+    (sent,) = delivered(channel, message(links=(BUTTON,)), pictures=pictures(1, broken_png()))
+    (seen,) = api.messages(api.group)
+    assert (seen.kind, seen.document, len(seen.buttons)) == ("document", broken_png(), 1)
+    assert (seen.styled("bold"), sent.carrier, seen.silent) == (["FAILED"], "caption", False)
+    assert methods(api) == ["sendPhoto", "sendDocument"]
+    assert "IMAGE_PROCESS_FAILED" in sent.notes[0]
+
+
+def test_a_refused_photo_stays_plain_text_where_its_markup_was_refused_before(
+    channel: TelegramChannel, api: BotApi
+) -> None:
+    api.faults.add(UNPARSED)
+    (sent,) = delivered(channel, message(), pictures=pictures(1, broken_png()))
+    assert methods(api) == ["sendPhoto", "sendPhoto", "sendDocument"]
+    assert "parse_mode" not in api.calls[2].parameters
+    assert (len(sent.notes), len(api.messages(api.group))) == (2, 1)
+
+
+def test_an_album_with_a_refused_photo_goes_as_files_in_one_call(channel: TelegramChannel, api: BotApi) -> None:
+    charts = (*pictures(2), Picture("broken", "Broken", broken_png()))
+    sent = delivered(channel, message(), pictures=charts)
+    text, *files = api.messages(api.group)
+    assert methods(api) == ["sendMessage", "sendMediaGroup", "sendMediaGroup"]
+    assert [each.document for each in files] == [each.png for each in charts]
+    assert {(each.reply_to, each.silent) for each in files} == {(text.message_id, True)}
+    assert [len(each.message_ids) for each in sent] == [1, 3]
+
+
+def test_no_file_of_a_refused_album_is_sent_twice_where_a_try_fails(channel: TelegramChannel, api: BotApi) -> None:
+    charts = (*pictures(2), Picture("broken", "Broken", broken_png()))
+    sent: list[Sent] = []
+    for status in (503, None):
+        if status:
+            api.faults.add(Fault.server_error(status), method="sendMediaGroup", nth=2, times=4)
+            done: dict[int, Sent] = {}
+            assert failure(lambda: delivered(channel, message(), pictures=charts, sent=sent.append)).code == status
+        else:
+            done = {each.step: each for each in sent}
+            delivered(channel, message(), pictures=charts, done=done)
+    assert [each.kind for each in api.messages(api.group)] == ["text", "album", "album", "album"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.refusal(400, "Bad Request: PHOTO_INVALID_DIMENSIONS"),
+        Fault.refusal(400, "Bad Request: IMAGE_PROCESS_FAILED"),
+        Fault.refusal(400, "Bad Request: file of size 11000000 bytes is too big for a photo"),
+        Fault.refusal(413, "Request Entity Too Large"),
+        Fault("413", "answer", 413, b"<html>413 Request Entity Too Large</html>", {"Content-Type": "text/html"}),
+        Fault.refusal(400, "Bad Request: not enough rights to send photos to the chat"),
+        Fault.refusal(400, 'Bad Request: failed to send message #1 with the error message "PHOTO_SAVE_FILE_INVALID"'),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_picture_that_is_refused_in_every_form_does_not_cost_the_text(
+    channel: TelegramChannel, api: BotApi, fault: Fault, count: int
+) -> None:
+    for method in ("sendPhoto", "sendDocument", "sendMediaGroup"):
+        api.faults.add(fault, method=method, times=9)
+    sent = delivered(channel, message(links=(BUTTON,)), pictures=pictures(count))
+    (seen,) = api.messages(api.group)
+    assert (seen.kind, len(seen.buttons), seen.silent) == ("text", 1, False)
+    assert seen.text == "❌ FAILED · job daily_etl\n\ntext\n\nproduction"
+    assert (len(sent), sent[0].carrier, sent[0].message_ids) == (count, "text", ("1",))
+    assert "it was left out" in notes_of(sent)
+
+
+@pytest.mark.parametrize("how", [Standing.NO_PHOTOS, Standing.NO_DOCUMENTS])
+def test_where_photos_or_files_are_not_allowed_the_text_goes(
+    channel: TelegramChannel, api: BotApi, how: Standing
+) -> None:
+    api.chat(api.group).standing = how
+    delivered(channel, message(), pictures=pictures(1, picture(2001, 100) if how is Standing.NO_DOCUMENTS else None))
+    kinds = [each.kind for each in api.messages(api.group)]
+    assert kinds == (["document"] if how is Standing.NO_PHOTOS else ["text"])
+
+
+def test_where_nothing_is_allowed_a_person_is_told(channel: TelegramChannel, api: BotApi) -> None:
+    api.chat(api.group).standing = Standing.NO_MESSAGES
+    error = failure(lambda: delivered(channel, message(), pictures=pictures(1)))
+    assert error.reason == "misconfigured"
+    assert "the right to send" in str(error)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+@pytest.mark.parametrize("how", [Standing.KICKED, Standing.DELETED])
+def test_a_chat_that_is_closed_to_the_bot_is_called_once(
+    channel: TelegramChannel, api: BotApi, clock: Clock, how: Standing, count: int
+) -> None:
+    api.chat(api.group).standing = how
+    error = failure(lambda: delivered(channel, message(), pictures=pictures(count)))
+    assert (error.reason, len(api.calls), clock.waits) == ("misconfigured", 1, [])
+
+
+def test_a_refusal_that_is_about_nothing_in_particular_is_tried_once(channel: TelegramChannel, api: BotApi) -> None:
+    api.faults.add(Fault.refusal(400, "Bad Request: something new"), times=9)
+    error = failure(lambda: delivered(channel, message(links=(BUTTON,)), pictures=pictures(1)))
+    assert (error.reason, len(api.calls)) == ("refused", 1)
+
+
+def test_everything_at_once_is_given_up_one_by_one_and_noted(api: BotApi, clock: Clock) -> None:
+    new = api.upgrade_group(api.group)
+    api.chat(new).topics = {}
+    channel = channel_to(api, clock, thread=99)
+    api.faults.add(UNPARSED, method="sendPhoto", nth=2)
+    told = message(links=(Link("", BUTTON.url),))
+    (sent,) = delivered(channel, told, pictures=pictures(1, broken_png()))
+    (seen,) = api.messages(new)
+    assert (seen.kind, seen.buttons, seen.entities) == ("document", [], [])
+    assert len(sent.notes) == 4
+
+
+@pytest.mark.parametrize("repeat_unknown", [True, False])
+def test_a_photo_whose_answer_was_lost_is_repeated_only_for_alerts(
+    channel: TelegramChannel, api: BotApi, repeat_unknown: bool
+) -> None:
+    api.faults.add(Fault.dropped(processed=True))
+    if repeat_unknown:
+        delivered(channel, message(), pictures=pictures(1))
+    else:
+        told = failure(lambda: delivered(channel, message(), pictures=pictures(1), repeat_unknown=False))
+        assert told.reason == "unknown"
+    assert len(api.messages(api.group)) == 1 + repeat_unknown

@@ -1,0 +1,126 @@
+"""Edits: what changes of a message that was sent, and when there is nothing to change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from metrics_platform.notifications.journal import Sent
+from metrics_platform.notifications.message import Paragraph, bold, line
+from metrics_platform.notifications.telegram.channel import TelegramChannel
+from metrics_platform_tests.notifications.telegram_chat import (
+    BUTTON,
+    LONG,
+    UNPARSED,
+    channel_to,
+    delivered,
+    message,
+    pictures,
+)
+from metrics_platform_tests.notifications.waiting import Clock, failure
+from metrics_platform_tests.telegram import BotApi, Fault, Standing, bot_api_server
+from metrics_platform_tests.telegram.asking import picture
+
+
+@pytest.fixture
+def api() -> Iterator[BotApi]:
+    with bot_api_server() as server:
+        yield server
+
+
+@pytest.fixture
+def channel(api: BotApi) -> TelegramChannel:
+    return channel_to(api, Clock())
+
+
+@pytest.mark.parametrize(("count", "method"), [(0, "editMessageText"), (1, "editMessageCaption")])
+def test_an_edit_changes_the_text_or_caption_and_keeps_the_picture(
+    channel: TelegramChannel, api: BotApi, count: int, method: str
+) -> None:
+    (original,) = delivered(channel, message(links=(BUTTON,)), pictures=pictures(count))
+    changed = message(Paragraph((line(bold("now")),)), headline=line("✅ over"), links=(BUTTON,))
+    assert channel.edit(changed, original) is True
+    (seen,) = api.messages(api.group)
+    assert (seen.text, seen.styled("bold"), len(seen.buttons)) == ("✅ over\n\nnow\n\nproduction", ["now"], 1)
+    assert seen.photo == (picture() if count else None)
+    assert len(seen.edits) == 1
+    assert api.calls[-1].method == method
+    if not count:
+        assert seen.link_preview_off
+
+
+def test_an_edit_to_the_same_text_is_fine(channel: TelegramChannel, api: BotApi) -> None:
+    warned: list[str] = []
+    channel.warn = warned.append
+    (original,) = delivered(channel, message())
+    assert channel.edit(message(), original) is True
+    assert (api.messages(api.group)[0].edits, warned) == ([], [])
+
+
+def test_an_edit_whose_answer_was_lost_is_repeated_and_fine(channel: TelegramChannel, api: BotApi) -> None:
+    (original,) = delivered(channel, message())
+    api.faults.add(Fault.dropped(processed=True), method="editMessageText")
+    assert channel.edit(message(headline=line("changed")), original) is True
+    assert len(api.messages(api.group)[0].edits) == 1
+
+
+def test_a_message_that_is_gone_or_not_ours_cannot_be_edited(channel: TelegramChannel, api: BotApi) -> None:
+    theirs = str(api.person_writes(api.group, "hello"))
+    for number in ("77", theirs):
+        original = Sent(
+            channel="telegram", step=0, steps=1, address=str(api.group), message_ids=(number,), carrier="text"
+        )
+        assert channel.edit(message(), original) is False
+    assert api.messages(api.group)[0].text == "hello"
+
+
+def test_an_edit_does_not_follow_a_group_to_its_supergroup(channel: TelegramChannel, api: BotApi) -> None:
+    (original,) = delivered(channel, message())
+    text = "Bad Request: group chat was upgraded to a supergroup chat"
+    api.faults.add(Fault.refusal(400, text, migrate_to_chat_id=api.supergroup))
+    assert channel.edit(message(headline=line("changed")), original) is False
+    assert [call.parameters["chat_id"] for call in api.calls] == [str(api.group)] * 2
+
+
+def test_what_has_no_text_of_its_own_is_not_edited(channel: TelegramChannel, api: BotApi) -> None:
+    of_album = {"carrier": "none", "message_ids": ("1",)}
+    in_digest = {"carrier": "text", "message_ids": ("1",), "within": "digest-1"}
+    without_number = {"carrier": "text"}
+    for facts in (of_album, in_digest, without_number):
+        original = Sent(channel="telegram", step=0, steps=1, address=str(api.group), **facts)  # type: ignore[arg-type]
+        assert channel.edit(message(), original) is False
+    assert api.calls == []
+
+
+def test_an_edit_that_a_person_has_to_mend_or_that_waits_is_an_error(channel: TelegramChannel, api: BotApi) -> None:
+    (original,) = delivered(channel, message())
+    api.faults.add(Fault.server_error(503), times=4)
+    assert failure(lambda: channel.edit(message(headline=line("x")), original)).reason == "unreachable"
+    api.chat(api.group).standing = Standing.KICKED
+    assert failure(lambda: channel.edit(message(headline=line("x")), original)).reason == "misconfigured"
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_an_edit_that_grew_too_long_shows_its_beginning(channel: TelegramChannel, api: BotApi, count: int) -> None:
+    (original,) = delivered(channel, message(), pictures=pictures(count))
+    assert channel.edit(message(LONG), original) is True
+    (seen,) = api.messages(api.group)
+    assert seen.text.startswith("❌ FAILED · job daily_etl\n\nline 0 of")
+
+
+def test_a_picture_that_could_not_be_sent_leaves_a_text_that_can_be_edited(
+    channel: TelegramChannel, api: BotApi
+) -> None:
+    for method in ("sendPhoto", "sendDocument"):
+        api.faults.add(Fault.refusal(400, "Bad Request: IMAGE_PROCESS_FAILED"), method=method)
+    (original,) = delivered(channel, message(), pictures=pictures(1))
+    assert channel.edit(message(headline=line("changed")), original) is True
+    assert api.messages(api.group)[0].text.startswith("changed")
+
+
+def test_an_edit_whose_markup_is_refused_is_plain_text_too(channel: TelegramChannel, api: BotApi) -> None:
+    (original,) = delivered(channel, message())
+    api.faults.add(UNPARSED)
+    assert channel.edit(message(headline=line(bold("changed"))), original)
+    assert api.messages(api.group)[0].text.startswith("changed")

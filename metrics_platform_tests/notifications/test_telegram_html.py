@@ -1,0 +1,362 @@
+"""Messages as Telegram's HTML, judged by Telegram's own parser: accepted, within every limit, and nothing lost."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metrics_platform.notifications.message import (
+    Block,
+    Details,
+    Line,
+    Link,
+    Message,
+    Paragraph,
+    Preformatted,
+    Span,
+    Table,
+    bold,
+    clean,
+    code,
+    line,
+    table_lines,
+    text_of,
+)
+from metrics_platform.notifications.telegram.html import (
+    Part,
+    fits,
+    parts_of,
+    takes_link,
+    units,
+)
+from metrics_platform.notifications.templates import write
+from metrics_platform_tests.notifications.examples import EXAMPLES, parts_of_example, writer
+from metrics_platform_tests.notifications.telegram_chat import HEADLINE, message
+from metrics_platform_tests.telegram import Parsed, ParseError, parse_html
+from metrics_platform_tests.telegram.parsing import accepted_url
+
+# Telegram's limits, said here again.
+TEXT_UNITS, CAPTION_UNITS, ENTITIES = 4096, 1024, 100
+# Enough examples for markup and limits to meet; more where the profile asks for more.
+_MANY = settings(max_examples=max(60, settings().max_examples))
+
+
+def parsed_parts(told: Message, limit: int = TEXT_UNITS) -> list[Parsed]:
+    """The parts as a person sees them; each must be accepted, not blank and within the limits."""
+    parts = parts_of(told, limit)
+    assert parts
+    seen = [parse_html(part.html) for part in parts]
+    for part, parsed in zip(parts, seen, strict=True):
+        assert parsed.text
+        assert max(parsed.length, units(part.plain)) <= limit
+        assert len(parsed.entities) <= ENTITIES
+    return seen
+
+
+def only(told: Message) -> Parsed:
+    (parsed,) = parsed_parts(told)
+    return parsed
+
+
+def paragraph(*lines: Line) -> Paragraph:
+    return Paragraph(lines)
+
+
+# --- markup ----------------------------------------------------------------------------------------------------------
+
+
+def test_values_are_escaped_and_read_as_they_were() -> None:
+    text = "<b>1 < 2 && \"x\" > 'y'</b> &lt; &nbsp; <br> <p> &#65;"
+    told = message(paragraph(line(text)), Preformatted(text), Table(((text, text),)), Details(text, (line(text),)))
+    (part,) = parts_of(told)
+    assert parse_html(part.html).text.count("1 < 2 && \"x\" > 'y'</b> &lt; &nbsp; <br> <p> &#65;") == 5
+    assert set(re.findall(r"&\w+;", part.html)) <= {"&lt;", "&gt;", "&amp;", "&quot;"}
+    assert set(re.findall(r"<(\w+)", part.html)) == {"b", "i", "pre", "blockquote"}
+
+
+def test_styles_are_what_they_say() -> None:
+    told = message(paragraph((Span("b", "bold"), Span("i", "italic"), Span("c", "code"), Span("p"))))
+    parsed = only(told)
+    words = [(each["type"], parsed.words(each)) for each in parsed.entities]
+    assert words == [("bold", "FAILED"), ("bold", "b"), ("italic", "i"), ("code", "c"), ("italic", "production")]
+
+
+def test_a_table_and_an_error_are_preformatted_and_details_are_folded() -> None:
+    told = message(
+        paragraph(line(bold("Numbers"))),
+        Table((("Likes", "1"), ("Views", "22")), ("metric", "now")),
+        Preformatted("Error: x\n  at model.py\n\n  at shop.id"),
+        Details("More", (line("one ", code("x.py")), line("two"))),
+    )
+    parsed = only(told)
+    kinds = {each["type"]: parsed.words(each) for each in parsed.entities if each["type"] not in ("bold", "italic")}
+    assert kinds == {
+        "pre": "Error: x\n  at model.py\n\n  at shop.id",
+        "expandable_blockquote": "More\none x.py\ntwo",
+        "code": "x.py",
+    }
+    assert "Numbers\nmetric now\nLikes    1\nViews   22\n\nError" in parsed.text
+
+
+def test_identifiers_in_code_become_no_links_also_in_the_last_line() -> None:
+    names = ("model.py", "/orders", "@metrics", "shop.id", "#tag", "10.0.0.5", "a@b.org")
+    spans = [each for name in names for each in (code(name), Span(" "))]
+    told = message(paragraph(tuple(spans)), Preformatted(" ".join(names)), footer=tuple(spans))
+    parsed = only(told)
+    assert parsed.accidental == []
+    assert [parsed.words(each) for each in parsed.entities if each["type"] == "code"] == [*names, *names]
+
+
+def test_an_empty_line_before_a_table_is_no_label() -> None:
+    assert "Likes" in only(message(Paragraph(((),)), Table((("Likes", "1"),)), Paragraph(()))).text
+
+
+# --- links -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_link_is_a_link_with_its_address_escaped() -> None:
+    parsed = only(message(paragraph((Span('the "board"', url='https://bi.example.com/d/7?a=1&b="<x>"'),))))
+    assert parsed.links == [('the "board"', 'https://bi.example.com/d/7?a=1&b="<x>"')]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost:3000/runs/1", "http://dagster:3000/", "https://x.org:99999/", "javascript:alert(1)"]
+)
+def test_an_address_that_telegram_drops_is_told_in_the_text(url: str) -> None:
+    parsed = only(message(paragraph((Span("the run", url=url),)), links=(Link("Run", url),)))
+    assert parsed.links == []
+    assert f"the run ({url})" in parsed.text
+    assert f"Run: {url}" in parsed.text
+
+
+def test_an_address_that_telegram_takes_is_a_button_and_not_in_the_text() -> None:
+    assert "example" not in only(message(links=(Link("Run", "https://dagster.example.com/runs/1"),))).text
+
+
+_HOSTS = st.text("ab.-_~:@ %/[]\\é1", min_size=1, max_size=12)
+_PATHS = st.text('/?#&="<> \n\u202eж🙂', max_size=8)
+
+
+@settings(_MANY, max_examples=300)
+@given(st.sampled_from(["http", "HTTPS", "ftp"]), _HOSTS, _PATHS)
+def test_what_is_taken_for_a_link_telegram_takes_too(scheme: str, host: str, path: str) -> None:
+    url = f"{scheme}://{host}{path}"
+    if takes_link(url):
+        accepted_url(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://a.b", "http://10.0.0.5:3000/x", "https://пример.рф/ы", "http://u:p@a.b?x#y", "https://a.b:443/?a=b"],
+)
+def test_ordinary_addresses_are_links(url: str) -> None:
+    accepted_url(url)
+    assert takes_link(url)
+
+
+@pytest.mark.parametrize("url", ["http://[broken", "", "http://", "https://ex ample.org/", "//a.b", "https://a.b:0/"])
+def test_broken_addresses_are_no_links_and_no_reason_to_fall_over(url: str) -> None:
+    with pytest.raises(ParseError):
+        accepted_url(url if "://" in url else f"http://{url}".replace("http:////", "http:///"))
+    assert not takes_link(url)
+
+
+# --- limits ----------------------------------------------------------------------------------------------------------
+
+
+def filled(length: int, character: str) -> Message:
+    """A message whose visible text has exactly so many UTF-16 units, in lines of 50 `character`s."""
+    width = units(character)
+    told = message(footer=())
+    left = length - units(text_of(HEADLINE)) - 2  # the headline, its line end, and the empty line's
+    lines = []
+    while left > 60 * width:
+        lines.append(line(character * 50))
+        left -= 50 * width + 1
+    lines.append(line(character * (left // width) + "." * (left % width)))
+    return Message(told.key, told.kind, told.severity, told.headline, (Paragraph(tuple(lines)),), ())
+
+
+@pytest.mark.parametrize("character", ["x", "ы", "🙂", "\u0301"])
+@pytest.mark.parametrize("limit", [TEXT_UNITS, CAPTION_UNITS])
+def test_a_text_of_exactly_the_limit_is_one_part_and_a_unit_more_is_two(character: str, limit: int) -> None:
+    (parsed,) = parsed_parts(filled(limit, character), limit)
+    assert parsed.length == limit
+    assert fits(filled(limit, character), limit)
+    assert not fits(filled(limit + 1, character), limit)
+    assert len(parsed_parts(filled(limit + 1, character), limit)) == 2
+
+
+def test_an_emoji_at_the_border_is_two_units_and_stays_whole() -> None:
+    told = filled(TEXT_UNITS - 1, "🙂")
+    last = told.blocks[0].lines[-1]  # type: ignore[union-attr]
+    longer = message(Paragraph((*told.blocks[0].lines[:-1], (*last, Span("🙂")))), footer=())  # type: ignore[union-attr]
+    first, second = parsed_parts(longer)
+    assert (first.text + second.text).count("🙂") == sum(text_of(each).count("🙂") for each in told.blocks[0].lines) + 1  # type: ignore[union-attr]
+
+
+def test_parts_are_cut_at_line_ends_with_their_tags_closed_and_opened_again() -> None:
+    numbers = [f"line {number} of <the> error" for number in range(400)]
+    told = message(Preformatted("\n".join(numbers)), Details("How", tuple(line(code(each)) for each in numbers[:150])))
+    parts = parts_of(told)
+    seen = parsed_parts(told)
+    assert len(parts) > 3
+    shown = [each for parsed in seen for each in parsed.text.split("\n")]
+    assert [each for each in shown if each.startswith("line")] == numbers + numbers[:150]
+    for part in parts:
+        for tag in ("pre", "blockquote", "code"):
+            assert part.html.count(f"<{tag}") == part.html.count(f"</{tag}>")
+    assert sum("<pre>" in part.html for part in parts) > 1
+    assert sum("<blockquote expandable>" in part.html for part in parts) > 1
+
+
+@pytest.mark.parametrize(
+    "span",
+    [code("users"), bold("users"), Span("@users "), Span("/users "), Span("a.py "), Span("#тег "), Span("10.0.0.5 ")],
+)
+@pytest.mark.parametrize("in_one_line", [True, False])
+def test_a_part_has_at_most_a_hundred_entities_also_of_those_telegram_finds(span: Span, in_one_line: bool) -> None:
+    spans = tuple(itertools.chain.from_iterable((span, Span(" ")) for _ in range(250)))
+    told = message(paragraph(spans) if in_one_line else Paragraph(tuple((each,) for each in spans)))
+    seen = parsed_parts(told)  # which looks at their number
+    assert sum(len(parsed.entities) for parsed in seen) >= 250
+
+
+def test_a_line_full_of_what_telegram_finds_is_broken_too_and_an_identifier_is_not() -> None:
+    found = parsed_parts(message(paragraph((Span("/x " * 300),))))
+    assert sum(len(parsed.accidental) for parsed in found) == 300
+    names = " ".join(["a.py"] * 150)
+    assert names in only(message(paragraph((code(names),)))).text
+    assert names in only(message(Preformatted(names))).text
+
+
+def test_a_line_longer_than_a_part_is_broken_at_spaces_and_a_word_longer_than_a_part_anywhere() -> None:
+    words = " ".join(f"word{number}" for number in range(2000))
+    shown = " ".join(parsed.text for parsed in parsed_parts(message(paragraph(line(words)))))
+    assert " ".join(shown.split()).count(words) == 1
+    endless = "x" * 10_000
+    shown = "".join(parsed.text for parsed in parsed_parts(message(paragraph(line(code(endless))))))
+    assert "".join(shown.split()).count(endless) == 1
+
+
+def test_no_part_is_blank() -> None:
+    told = message(Preformatted("x\n" + "\n" * 5000 + "y"), footer=())
+    texts = [parsed.text.strip() for parsed in parsed_parts(told)]
+    assert [each for each in texts if each] == texts
+
+
+# --- anything --------------------------------------------------------------------------------------------------------
+
+_MARKUP = st.sampled_from(
+    ["<b>", "</b>", "</pre>", "&amp;", "&", "<", '"', "<a href='x'>", "@anna", "#tag", "a.py", "/x"]
+)
+_PIECES = st.one_of(
+    st.text(max_size=60),
+    st.text("абвгдежзий ёЁ", max_size=80),
+    st.text("🙂👩‍🔬🇷🇺e\u0301\u200b\u202e \u00a0", max_size=40),
+    _MARKUP,
+    st.integers(1, 2000).map(lambda length: "x" * length),
+    st.lists(_MARKUP, max_size=60).map(" ".join),
+)
+_TEXTS = st.lists(_PIECES, min_size=1, max_size=4).map("".join)
+_SPANS = st.builds(
+    Span,
+    _TEXTS,
+    st.sampled_from(["plain", "bold", "italic", "code"]),
+    st.none() | st.sampled_from(["https://a.example.org/?a=1&b=<>", "http://localhost:3000/x"]),
+)
+_LINES = st.lists(_SPANS, max_size=4).map(tuple)
+_CELLS = st.text("абв 12<&🙂", max_size=12)
+_BLOCKS: st.SearchStrategy[Block] = st.one_of(
+    st.lists(_LINES, max_size=12).map(tuple).map(Paragraph),
+    st.lists(_TEXTS, max_size=20).map("\n".join).map(Preformatted),
+    st.builds(Details, _TEXTS, st.lists(_LINES, max_size=8).map(tuple)),
+    st.lists(st.tuples(_CELLS, _CELLS, _CELLS), max_size=30).map(tuple).map(Table),
+)
+_HEADLINES = _LINES.filter(lambda spans: bool(visible(text_of(spans))))
+# What Telegram takes out of every text.
+_REMOVED = re.compile("[\r\u2028-\u202e]")
+
+
+def visible(text: str) -> str:
+    """A text without spaces: where lines are broken does not matter, what is in them does."""
+    return "".join(_REMOVED.sub("", text).split())
+
+
+def first_difference(one: str, other: str) -> tuple[str, str] | None:
+    """Where two long texts part (pytest's own way of showing that takes a minute)."""
+    at = next((at for at, pair in enumerate(itertools.zip_longest(one, other)) if pair[0] != pair[1]), None)
+    return None if at is None else (ascii(one[max(0, at - 20) : at + 20]), ascii(other[max(0, at - 20) : at + 20]))
+
+
+def told_lines(told: Message) -> Iterator[str]:
+    """Every text of a message in the order in which a person reads it."""
+    yield text_with_urls(told.headline)
+    for block in told.blocks:
+        if isinstance(block, Paragraph):
+            yield from map(text_with_urls, block.lines)
+        elif isinstance(block, Details):
+            yield clean(block.title)
+            yield from map(text_with_urls, block.lines)
+        elif isinstance(block, Table):
+            yield from table_lines(block)
+        else:
+            yield block.text
+    yield text_with_urls(told.footer)
+
+
+def text_with_urls(spans: Line) -> str:
+    return "".join(f"{span.text} ({span.url})" if "localhost" in (span.url or "") else span.text for span in spans)
+
+
+@_MANY
+@given(_HEADLINES, st.lists(_BLOCKS, max_size=5).map(tuple), _LINES, st.sampled_from([TEXT_UNITS, CAPTION_UNITS]))
+def test_any_message_is_accepted_within_the_limits_and_nothing_of_it_is_lost(
+    headline: Line, blocks: tuple[Block, ...], footer: Line, limit: int
+) -> None:
+    told = Message("key", "failed_run", "failed", headline, blocks, footer)
+    seen = parsed_parts(told, limit)
+    expected = visible(" ".join(told_lines(told)))
+    for shown in (" ".join(each.text for each in seen), " ".join(part.plain for part in parts_of(told, limit))):
+        assert first_difference(visible(shown), expected) is None
+
+
+_WORDS = st.lists(st.text("абвxyz<&🙂", min_size=1, max_size=30), min_size=1, max_size=300)
+
+
+@_MANY
+@given(_WORDS, st.sampled_from(["paragraph", "details", "error"]))
+def test_words_stay_whole_and_in_order(words: list[str], where: str) -> None:
+    text = " ".join(words)
+    blocks: dict[str, Block] = {
+        "paragraph": paragraph(line(text)),
+        "details": Details("more", (line(text),)),
+        "error": Preformatted(text),
+    }
+    told = message(blocks[where], footer=())
+    shown = " ".join(parsed.text for parsed in parsed_parts(told)).split()
+    assert shown[-len(words) :] == words
+
+
+# --- the real messages -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+@pytest.mark.parametrize("key", EXAMPLES)
+def test_every_kind_of_notification_is_accepted_and_fits_one_message(key: str, language: str) -> None:
+    event = EXAMPLES[key]
+    told = write(event, writer(language), parts_of_example(event))  # type: ignore[arg-type]
+    assert only(told).text.startswith(text_of(told.headline)[:20])
+
+
+def test_a_part_is_html_and_plain() -> None:
+    (part,) = parts_of(message(paragraph(line("a < b ", bold("c")))))
+    assert part == Part(
+        "❌ <b>FAILED</b> · job daily_etl\n\na &lt; b <b>c</b>\n\n<i>production</i>",
+        "❌ FAILED · job daily_etl\n\na < b c\n\nproduction",
+    )

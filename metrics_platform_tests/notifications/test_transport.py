@@ -1,0 +1,315 @@
+"""One POST: what came back, or why nothing did, and whether the request can have arrived. Against real sockets."""
+
+from __future__ import annotations
+
+import http
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import trustme
+from requests.adapters import HTTPAdapter
+
+from metrics_platform.notifications.errors import DeliveryError, Reason
+from metrics_platform.notifications.patiently import patiently
+from metrics_platform.notifications.transport import CONNECT_TIMEOUT, READ_TIMEOUT, Answer, Patience, Transport
+from metrics_platform_tests.notifications.telegram_chat import (
+    NOWHERE,
+    SHORT_TIMEOUTS,
+    TIMEOUTS,
+    answering,
+    cutting,
+    deaf_server,
+    raw_server,
+    silent,
+)
+from metrics_platform_tests.notifications.waiting import Clock, failure
+from metrics_platform_tests.telegram import BotApi, Fault, bot_api_server
+
+DATA = {"text": "x"}
+
+
+@pytest.fixture(autouse=True)
+def _no_proxies_of_the_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def api() -> Iterator[BotApi]:
+    with bot_api_server() as server:
+        yield server
+
+
+def transport(**more: Any) -> Transport:
+    return Transport("Telegram", **{"secrets": ("hush-hush",), "timeouts": TIMEOUTS, **more})
+
+
+def to(api: BotApi, method: str = "sendMessage") -> str:
+    return f"{api.base}/bot{api.token}/{method}"
+
+
+def reply(body: str, status: int = 200, headers: str = "") -> bytes:
+    reason = http.HTTPStatus(status).phrase
+    head = f"HTTP/1.1 {status} {reason}\r\nContent-Length: {len(body.encode())}\r\n{headers}\r\n"
+    return head.encode() + body.encode()
+
+
+def post_to(speak: Callable[[socket.socket], None], **more: Any) -> Answer:
+    with raw_server(speak) as address:
+        return transport(**more).post(f"http://{address}/", data=DATA)
+
+
+# --- what is asked ---------------------------------------------------------------------------------------------------
+
+
+class Recording(HTTPAdapter):
+    """Remembers the timeouts that each request has."""
+
+    timeouts: list[Any]
+
+    def send(self, request: Any, **options: Any) -> requests.Response:  # type: ignore[override]
+        self.timeouts.append(options["timeout"])
+        return super().send(request, **options)
+
+
+def test_every_request_has_a_connect_and_a_read_timeout(api: BotApi) -> None:
+    recording = Recording()
+    recording.timeouts = []
+    default = Transport("Telegram", secrets=())
+    for each in (default, transport()):
+        each._session.mount("http://", recording)
+        each.post(to(api, "getMe"))
+        each.post(to(api), data={"chat_id": api.group, "text": "x"})
+    assert recording.timeouts == [(CONNECT_TIMEOUT, READ_TIMEOUT)] * 2 + [TIMEOUTS] * 2
+    assert recording.max_retries.total == 0
+
+
+@pytest.mark.parametrize("location", ["{other}/bot{token}/sendMessage", "http://[broken", "x://y", "//"])
+def test_a_redirect_is_an_answer_and_is_not_followed(api: BotApi, location: str) -> None:
+    with bot_api_server() as other:
+        api.faults.add(Fault.redirect(location.format(other=other.base, token=api.token)))
+        answer = transport().post(to(api), data={"chat_id": api.group, "text": "x"})
+        assert (answer.status, answer.json, other.calls, len(api.calls)) == (302, None, [], 1)
+
+
+def test_passwords_in_the_persons_netrc_go_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login anna password from-netrc\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    heard: list[bytes] = []
+    post_to(answering(reply("{}"), heard))
+    assert b"uthorization" not in heard[0]
+    assert b"Content-Length: 6\r\n" in heard[0]
+
+
+# --- what came back --------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_has_its_status_headers_text_and_json() -> None:
+    answer = post_to(answering(reply('{"ok": false, "text": "нет"}', 418, "X-One: 1\r\n")))
+    assert (answer.status, answer.headers["x-one"], answer.json) == (418, "1", {"ok": False, "text": "нет"})
+    assert answer.text == '{"ok": false, "text": "нет"}'
+
+
+@pytest.mark.parametrize("body", ["", "<html>", "[" * 100_000, '{"ok": tru', "\ufeff{"])
+def test_what_is_not_json_is_text_alone(body: str) -> None:
+    answer = post_to(answering(reply(body)))
+    assert (answer.json, answer.text) == (None, body[:2000])
+
+
+def test_secrets_that_come_back_are_masked_in_the_text_and_in_the_json() -> None:
+    body = '{"description": "no hush%2Dhush", "parameters": {"list": ["hush-hush", 7]}}'
+    answer = post_to(answering(reply(body)))
+    assert answer.json == {"description": "no ***", "parameters": {"list": ["***", 7]}}
+    assert answer.text == '{"description": "no ***", "parameters": {"list": ["***", 7]}}'
+    assert "hush" not in repr(answer)
+
+
+# --- why nothing did -------------------------------------------------------------------------------------------------
+
+
+def test_a_refused_connection_cannot_have_arrived() -> None:
+    error = failure(lambda: transport().post(NOWHERE, data=DATA))
+    assert error.reason == "unreachable"
+    assert str(error).startswith("Telegram (127.0.0.1) cannot be reached: ")
+    assert "refused" in str(error)
+
+
+def test_a_name_that_does_not_resolve_cannot_have_arrived() -> None:
+    error = failure(lambda: transport().post("https://telegram.invalid/", data=DATA))
+    assert error.reason == "unreachable"
+    assert "telegram.invalid" in str(error)
+
+
+def test_a_connection_that_takes_too_long_cannot_have_arrived() -> None:
+    with deaf_server() as address:
+        error = failure(lambda: transport(timeouts=(0.2, 5)).post(f"http://{address}/", data=DATA))
+    assert error.reason == "unreachable"
+
+
+@pytest.mark.parametrize("speak", [silent, cutting, answering(b"HTTP/1.1 400 Bad Request\r\n\r\n")])
+def test_a_handshake_that_hangs_is_cut_or_is_none_cannot_have_arrived(speak: Callable[[socket.socket], None]) -> None:
+    with raw_server(speak) as address:
+        error = failure(lambda: transport(timeouts=SHORT_TIMEOUTS).post(f"https://{address}/", data=DATA))
+    assert error.reason == "unreachable"
+
+
+def test_a_certificate_that_nobody_knows_cannot_have_arrived() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+
+    def speak(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as encrypted:
+            encrypted.recv(100)
+
+    with raw_server(speak) as address:
+        error = failure(lambda: transport().post(f"https://{address}/", data=DATA))
+    assert error.reason == "unreachable"
+    assert "CERTIFICATE_VERIFY_FAILED" in str(error)
+
+
+def test_an_upload_that_is_cut_in_the_middle_cannot_have_arrived() -> None:
+    with raw_server(cutting) as address:
+        files = {"photo": ("chart.png", b"x" * 8_000_000, "image/png")}
+        error = failure(lambda: transport().post(f"http://{address}/", files=files))
+    assert error.reason == "unreachable"
+
+
+@pytest.mark.parametrize("answer", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}"])
+def test_an_answer_that_is_lost_leaves_it_unknown(answer: bytes) -> None:
+    error = failure(lambda: post_to(answering(answer)))
+    assert error.reason == "unknown"
+
+
+def test_an_answer_that_takes_too_long_leaves_it_unknown() -> None:
+    error = failure(lambda: post_to(silent, timeouts=SHORT_TIMEOUTS))
+    assert (error.reason, str(error)) == (
+        "unknown",
+        "Telegram (127.0.0.1) took the request and did not answer in time.",
+    )
+
+
+@pytest.mark.parametrize("url", ["http://[broken/bothush-hush/x", "http:///bothush-hush/", "ftp://host.org/hush-hush"])
+def test_an_address_that_is_none_is_for_a_person_to_mend(url: str) -> None:
+    error = failure(lambda: transport().post(url, data=DATA))
+    assert error.reason == "misconfigured"
+    assert "hush" not in str(error)
+
+
+# --- by way of a proxy -----------------------------------------------------------------------------------------------
+
+
+def test_the_proxy_that_is_set_goes_before_the_environments(api: BotApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", NOWHERE)
+    monkeypatch.setenv("NO_PROXY", "*")
+    url = f"http://telegram.invalid/bot{api.token}/getMe"
+    assert transport(proxy=api.base).post(url).status == 200
+    monkeypatch.setenv("NO_PROXY", "")
+    assert transport(proxy=api.base).post(url).status == 200
+    assert failure(lambda: transport().post(url, data=DATA)).reason == "unreachable"
+
+
+def test_without_one_the_environments_is_used(api: BotApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", api.base)
+    assert transport().post(f"http://telegram.invalid/bot{api.token}/getMe").status == 200
+
+
+@pytest.mark.parametrize("url", ["http://telegram.invalid/", "https://telegram.invalid/"])
+def test_a_proxy_that_is_down_is_unreachable(url: str) -> None:
+    assert failure(lambda: transport(proxy=NOWHERE).post(url, data=DATA)).reason == "unreachable"
+
+
+@pytest.mark.parametrize("speak", [silent, cutting, answering(reply("no", 503))])
+def test_a_proxy_that_gives_no_tunnel_is_unreachable(speak: Callable[[socket.socket], None]) -> None:
+    with raw_server(speak) as address:
+        through = transport(proxy=f"http://{address}", timeouts=SHORT_TIMEOUTS)
+        error = failure(lambda: through.post("https://telegram.invalid/", data=DATA))
+    assert error.reason == "unreachable"
+
+
+def test_a_proxy_that_wants_another_password_is_for_a_person_to_mend() -> None:
+    heard: list[bytes] = []
+    with raw_server(answering(reply("", 407), heard)) as address:
+        proxy = f"http://anna:p%40ssword@{address}"
+        error = failure(lambda: transport(proxy=proxy).post("https://telegram.invalid/", data=DATA))
+    assert error.reason == "misconfigured"
+    assert "password" in str(error)
+    assert b"Proxy-Authorization: Basic YW5uYTpwQHNzd29yZA==" in heard[0]
+
+
+@pytest.mark.parametrize("proxy", ["http://anna:pass#word@host:1", "http://[broken", "socks7://host:1", "http://:1"])
+def test_a_proxy_whose_address_is_none_is_for_a_person_to_mend(proxy: str) -> None:
+    error = failure(lambda: transport(proxy=proxy).post("https://telegram.invalid/", data=DATA))
+    assert error.reason == "misconfigured"
+    assert "pass" not in str(error)
+
+
+# --- trying again ----------------------------------------------------------------------------------------------------
+
+
+def tried(clock: Clock, *errors: DeliveryError | None, repeat_unknown: bool = True) -> Any:
+    """What becomes of a call that fails with these errors, one after the other; None is a success."""
+    left = list(errors)
+
+    def once() -> str:
+        if error := left.pop(0):
+            raise error
+        return f"{len(left)} left"
+
+    return patiently(clock.patience, once, repeat_unknown=repeat_unknown)
+
+
+def error_of(reason: Reason, retry_after: float | None = None) -> DeliveryError:
+    return DeliveryError(reason, reason, retry_after=retry_after)
+
+
+def test_waits_between_tries_double_and_have_up_to_half_on_top() -> None:
+    waits = list(Patience(tries=4, first_wait=2.0, jitter=lambda: 0.5).waits())
+    assert waits == [2.5, 5.0, 10.0]
+    drawn = [list(Patience().waits()) for _ in range(50)]
+    assert all(low <= wait <= 1.5 * low for waits in drawn for low, wait in zip((1, 2, 4), waits, strict=True))
+    assert len({waits[0] for waits in drawn}) > 1
+
+
+def test_tries_end_with_the_last_error() -> None:
+    clock = Clock()
+    assert failure(lambda: tried(clock, *[error_of("unreachable")] * 9)).reason == "unreachable"
+    assert clock.waits == [1.0, 2.0, 4.0]
+    assert tried(Clock(), error_of("unreachable"), error_of("unknown"), None) == "0 left"
+
+
+def test_a_wait_over_the_budget_is_not_begun() -> None:
+    clock = Clock()
+    error = failure(lambda: tried(clock, error_of("unreachable", 40), error_of("unreachable", 6), None))
+    assert (error.retry_after, clock.waits) == (6, [40])
+
+
+def test_a_service_that_says_at_once_is_not_asked_a_thousand_times() -> None:
+    clock = Clock()
+    failure(lambda: tried(clock, *[error_of("unreachable", 0)] * 60))
+    assert len(clock.waits) <= 45
+
+
+@pytest.mark.parametrize(("repeat_unknown", "waits"), [(True, [1.0]), (False, [])])
+def test_what_lost_its_answer_is_repeated_only_where_twice_is_better_than_never(
+    repeat_unknown: bool, waits: list[float]
+) -> None:
+    clock = Clock()
+    if repeat_unknown:
+        tried(clock, error_of("unknown"), None)
+    else:
+        failure(lambda: tried(clock, error_of("unknown"), None, repeat_unknown=False))
+    assert clock.waits == waits
+
+
+@pytest.mark.parametrize("reason", ["misconfigured", "refused"])
+def test_what_waiting_does_not_mend_is_tried_once(reason: Reason) -> None:
+    clock = Clock()
+    failure(lambda: tried(clock, error_of(reason), None))
+    assert clock.waits == []
