@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime
 import math
 import re
-import zoneinfo
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Literal, TypeGuard, get_args
@@ -25,6 +24,9 @@ _DURATION_UNITS: Mapping[Language, tuple[tuple[int, str], ...]] = {
     "en": ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s")),
     "ru": ((86_400, "д"), (3600, "ч"), (60, "мин"), (1, "с")),
 }
+
+# A number from here on is a fault of its source: written as 3.99E29, it is seen and breaks no table.
+_HUGE = 1e18
 
 
 class Formats:
@@ -46,16 +48,22 @@ class Formats:
             digits = 0 if value == int(value) or abs(value) >= 100 else 2
         return self._decimal(value, digits)
 
-    def compact(self, value: float | None) -> str:
-        """12.4K, 1.2M, «12,4 тыс.»: at most three figures, for axes and labels."""
+    def compact(self, value: float | None, digits: int | None = None) -> str:
+        """12.4K, 1.2M, «12,4 тыс.»: at most three figures up to 1e15, for axes and labels; or `digits` decimals."""
         from babel.numbers import format_compact_decimal  # noqa: PLC0415  (a tenth of a second, on use only)
 
         if not _finite(value):
             return self.not_available
-        if abs(value) < 1000:
-            return self.number(value, None if value == int(value) or abs(value) < 10 else 1)
-        thousands = abs(value) / 1000 ** int(math.log10(abs(value)) // 3)
-        digits = 1 if thousands < 100 else 0
+        if abs(value) < 999.5:
+            whole = value == int(value)
+            return self.number(value, None if whole or abs(value) < 10 else 1 if abs(value) < 99.95 else 0)
+        if abs(value) >= _HUGE:
+            return self.number(value)
+        power = int(math.log10(abs(value)) // 3)
+        if digits is None:
+            digits = 1 if abs(value) / 1000**power < 99.95 else 0
+        if round(abs(value) / 1000**power, digits) >= 1000:  # 999,960 is a million, not «1000K»
+            value, digits = math.copysign(1000.0 ** (power + 1), value), 1
         return _signed(format_compact_decimal(value, locale=self.language, fraction_digits=digits))
 
     def percent(self, share: float | None, digits: int = 1) -> str:
@@ -80,10 +88,15 @@ class Formats:
         return self._with_sign(difference * 100, digits, re.sub(r"[\W_]", "", unit) if narrow else unit)
 
     def rough(self, value: float | None) -> str:
-        """7,600 of 7,572: two figures, for what is an estimate anyway; below 100 as it is."""
-        if not _finite(value) or abs(value) < 100:
+        """7,600 of 7,572, 131,000 of 131,212: two figures, a third behind a 1, for what is an estimate anyway.
+
+        Below 100 it is written as it is. Two figures alone would move 115 by 4 %.
+        """
+        if not _finite(value) or not 100 <= abs(value) < _HUGE:
             return self.number(value)
-        return self.number(round(value, 1 - int(math.log10(abs(value)))))
+        power = int(math.log10(abs(value)))
+        figures = 3 if abs(value) < 2 * 10**power else 2
+        return self.number(round(value, figures - 1 - power))
 
     def interval(self, lower: str, upper: str) -> str:
         """7,600–8,900 of two written values; one of them alone where they are the same."""
@@ -129,20 +142,18 @@ class Formats:
             return f"{self.time(start)}–24:00"
         return f"{self.moment(start)}–{self.moment(end)}"
 
-    def zone(self, zone: zoneinfo.ZoneInfo) -> str:
-        """The zone's own name, such as Europe/Moscow."""
-        return zone.key
-
     def _with_sign(self, value: float, digits: int, unit: str) -> str:
         rounded = round(value, digits)
         sign = "+" if rounded > 0 else ""
         return f"{sign}{self._decimal(rounded, digits if rounded else 0)}{unit}"
 
     def _decimal(self, value: float, digits: int) -> str:
-        from babel.numbers import format_decimal  # noqa: PLC0415
+        from babel.numbers import format_decimal, format_scientific  # noqa: PLC0415
 
+        if abs(value) >= _HUGE:
+            return _signed(format_scientific(value, "0.##E0", locale=self.language))
         pattern = "#,##0" + ("." + "0" * digits if digits else "")
-        return _signed(format_decimal(round(value, digits) + 0.0, pattern, locale=self.language))
+        return _signed(format_decimal(round(value, digits), pattern, locale=self.language))
 
     def _date(self, date: datetime.date, pattern: str) -> str:
         from babel.dates import format_date  # noqa: PLC0415
@@ -157,7 +168,7 @@ def formats_for(language: Language) -> Formats:
 
 
 def _finite(value: float | None) -> TypeGuard[float]:
-    return value is not None and math.isfinite(value)
+    return isinstance(value, int) or (value is not None and math.isfinite(value))
 
 
 def _signed(text: str) -> str:

@@ -59,7 +59,8 @@ body { margin: 0; padding: 0; -webkit-text-size-adjust: 100%; }
     border-bottom-color: #2b343c !important; }
   .ink { color: #e8ecf0 !important; } .quiet { color: #97a3ae !important; }
   .tint { background: #222b33 !important; color: #e8ecf0 !important; } .link { color: #74b0ff !important; }
-  .cell { border-color: #2b343c !important; } .identifier { background: #2b343c !important; } }
+  .cell { border-color: #2b343c !important; } .fold { border-left-color: #46525d !important; }
+  .identifier { background: #2b343c !important; } }
 """
 
 
@@ -223,7 +224,7 @@ def _html_block(block: Block) -> str:
             f'word-break:break-word">{html.escape(block.text)}</pre>'
         )
     return (
-        f'<div class="tint quiet" style="margin:0 0 14px;padding:8px 12px;background:{_TINT};color:{_QUIET};'
+        f'<div class="tint quiet fold" style="margin:0 0 14px;padding:8px 12px;background:{_TINT};color:{_QUIET};'
         f'border-left:3px solid #c9d1d9;font:13px/1.5 {_SANS}"><b>{html.escape(block.title)}</b><br>'
         f"{_lines(block.lines)}</div>"
     )

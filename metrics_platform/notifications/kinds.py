@@ -67,7 +67,7 @@ class ReportSeries(Facts):
 class ReportPart(Facts):
     """A part of the report: its table, and its picture's panels."""
 
-    name: str = Field(description="`feed`, `application` or `messenger`: its title is a phrase.")
+    name: Literal["feed", "application", "messenger"]
     rows: tuple[ReportRow, ...]
     days: tuple[datetime.date, ...] = ()
     series: tuple[ReportSeries, ...] = ()

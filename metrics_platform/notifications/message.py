@@ -18,6 +18,11 @@ Style = Literal["plain", "bold", "italic", "code"]
 
 _UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 
+# Letters and figures, with single spaces, hyphens, colons or underscores between them: no messenger makes a link of
+# these, but of long numbers it does (telephones, cards).
+_WORDS = re.compile(r"[^\W_]+(?:[ _:-][^\W_]+)*")
+_LONG_NUMBER = re.compile(r"\d{5}")
+
 
 def clean(text: str) -> str:
     """`text` without what no channel can carry; line ends are newlines, tabs are spaces."""
@@ -37,6 +42,8 @@ class Span:
 
 
 Line = tuple[Span, ...]
+# What a line is made of: plain texts and spans.
+Parts = tuple[str | Span, ...]
 
 
 def line(*parts: str | Span) -> Line:
@@ -52,6 +59,20 @@ def bold(text: str) -> Span:
 def code(text: str) -> Span:
     """An identifier: never a link, never translated."""
     return Span(text, "code")
+
+
+def cut(text: str, length: int = 64) -> str:
+    """`text` on one line, at most `length` long: its middle gives way to «…», for names differ at their ends."""
+    text = " ".join(clean(text).split())
+    tail = length // 3
+    return text if len(text) <= length else f"{text[: length - tail - 1]}…{text[-tail:]}"
+
+
+def named(text: str, length: int = 32) -> Span:
+    """A name that comes with the data, such as a slice's: words stay words, what could become a link is `code`."""
+    text = cut(text, length)
+    is_words = not text or (_WORDS.fullmatch(text) and not _LONG_NUMBER.search(text))
+    return Span(text) if is_words else code(text)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import html
 import json
 import os
 import re
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from metrics_platform.notifications.channel import Dispatch
 from metrics_platform.notifications.errors import DeliveryError
 from metrics_platform.notifications.journal import Sent
 from metrics_platform.notifications.message import Message, Picture, text_of
-from metrics_platform.notifications.telegram.channel import Call, calls_of, request_of
+from metrics_platform.notifications.telegram.calls import Call, calls_of, request_of
 
 _SHOWN_IN_INDEX = 100
 _STYLE = """
@@ -58,60 +59,84 @@ class OutboxChannel:
     name: str = "outbox"
 
     def deliver(self, message: Message, dispatch: Dispatch) -> None:
-        """Write the message's page and pictures, then the index."""
+        """Write the message's page and pictures, then the index.
+
+        Raises:
+            DeliveryError: the folder cannot be written, or what is in it not read.
+        """
         if 0 in dispatch.done:
             return
         dispatch.sending(0)
         now = datetime.datetime.now(datetime.UTC)
         stem = f"{now:%Y-%m-%dT%H-%M-%S}-{now.microsecond // 1000:03d}-{_slug(message.key)}"
-        reply = text_of_page(self.directory / dispatch.reply_to.message_ids[0]) if dispatch.reply_to else None
-        problem = None
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            for picture in dispatch.pictures:
-                _write(self.directory / f"{stem}-{picture.name}.png", picture.png)
-            page = self._page(message, calls_of(message, dispatch.pictures), stem, reply)
-            _write(self.directory / f"{stem}.html", page.encode())
-            _write(self.directory / "index.html", self._index().encode())
-        except OSError as caught:
-            problem = f"The outbox folder {self.directory} cannot be written: {caught.strerror}. Set METRICS_DATA_DIR."
-        if problem:
-            raise DeliveryError("misconfigured", problem)
+        path = self.directory / f"{stem}.html"
+        self._write(lambda: self._write_new(message, dispatch, path))
         dispatch.sent(
             Sent(
                 channel=self.name,
                 step=0,
                 steps=1,
                 address=str(self.directory),
-                message_ids=(f"{stem}.html",),
+                message_ids=(path.name,),
                 carrier="caption" if dispatch.pictures else "text",
-                link=(self.directory / f"{stem}.html").resolve().as_uri(),
+                link=path.resolve().as_uri(),
             )
         )
 
     def edit(self, message: Message, original: Sent) -> bool:
-        """Write the page again, with the pictures it has."""
+        """Write the page again, with the pictures and the quote it has.
+
+        Raises:
+            DeliveryError: the folder cannot be written, or what is in it not read.
+        """
         path = self.directory / original.message_ids[0]
-        if not path.exists():
+        if not path.is_file():
             return False
-        stem = path.stem
-        pictures = [
-            Picture(each.stem.removeprefix(f"{stem}-"), "", each.read_bytes())
-            for each in sorted(self.directory.glob(f"{stem}-*.png"))
-        ]
-        page = self._page(message, calls_of(message, pictures), stem, None, edited=True)
-        _write(path, page.encode())
-        _write(self.directory / "index.html", self._index().encode())
+        self._write(lambda: self._write_again(message, path))
         return True
 
+    def _write(self, work: Callable[[], None]) -> None:
+        problem = None
+        try:
+            work()
+        except (OSError, UnicodeError) as caught:
+            what = getattr(caught, "strerror", None) or "it holds a page that is not UTF-8"
+            problem = f"The outbox folder {self.directory} cannot be used: {what}. Set METRICS_DATA_DIR."
+        if problem:
+            raise DeliveryError("misconfigured", problem)
+
+    def _write_new(self, message: Message, dispatch: Dispatch, path: Path) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        reply = text_of_page(self.directory / dispatch.reply_to.message_ids[0]) if dispatch.reply_to else None
+        for picture in dispatch.pictures:
+            _write(self.directory / f"{path.stem}-{picture.name}.png", picture.png)
+        _write(path, self._page(message, dispatch.pictures, path.stem, reply).encode())
+        _write(self.directory / "index.html", self._index().encode())
+
+    def _write_again(self, message: Message, path: Path) -> None:
+        page = path.read_text(encoding="utf-8")
+        quoted = re.search(r'<div class="reply">(.*?)</div>', page, re.DOTALL)
+        reply = html.unescape(quoted[1]) if quoted else None
+        pictures = [
+            Picture(
+                Path(html.unescape(name)).stem.removeprefix(f"{path.stem}-"),
+                html.unescape(title),
+                (self.directory / html.unescape(name)).read_bytes(),
+            )
+            for name, title in re.findall(r'<img src="([^"]*)" alt="([^"]*)">', page)
+        ]
+        _write(path, self._page(message, pictures, path.stem, reply, edited=True).encode())
+        _write(self.directory / "index.html", self._index().encode())
+
     def _page(
-        self, message: Message, calls: Sequence[Call], stem: str, reply: str | None, *, edited: bool = False
+        self, message: Message, pictures: Sequence[Picture], stem: str, reply: str | None, *, edited: bool = False
     ) -> str:
+        calls = calls_of(message, pictures)
         bubbles = "\n".join(_bubble(call, stem, reply if number == 0 else None) for number, call in enumerate(calls))
         sound = "🔕" if message.silent else "🔔"
         foot = f"{sound} {'edited · ' if edited else ''}{html.escape(stem[11:19].replace('-', ':'))} UTC"
-        title = html.escape(text_of(message.headline))
-        return _document(title, f'<!--message-->{bubbles}\n<p class="foot">{foot}</p><!--/message-->')
+        shown = f'<!--message-->{bubbles}\n<p class="foot">{foot}</p><!--/message-->'
+        return _document(text_of(message.headline), shown, message.language)
 
     def _index(self) -> str:
         pages = sorted((path for path in self.directory.glob("*.html") if path.name != "index.html"), reverse=True)
@@ -120,7 +145,7 @@ class OutboxChannel:
             match = re.search(r"<!--message-->(.*)<!--/message-->", path.read_text(encoding="utf-8"), re.DOTALL)
             bodies.append(match[1] if match else "")
         heading = "<h1>Outbox<small>Dry run: nothing was sent. The latest message is on top.</small></h1>"
-        return _document("Outbox", heading + "\n".join(bodies))
+        return _document("Outbox", heading + "\n".join(bodies), "en")
 
 
 def text_of_page(path: Path) -> str | None:
@@ -156,11 +181,11 @@ def _bubble(call: Call, stem: str, reply: str | None) -> str:
     return f'<div class="bubble" data-method="{method}">{"".join(parts)}</div>{keys}'
 
 
-def _document(title: str, body: str) -> str:
+def _document(title: str, body: str, language: str) -> str:
     return (
-        '<!doctype html>\n<html><head><meta charset="utf-8">'
+        f'<!doctype html>\n<html lang="{language}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{_STYLE}</style></head>\n<body><main>\n{body}\n</main></body></html>\n"
+        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>\n<body><main>\n{body}\n</main></body></html>\n"
     )
 
 
@@ -170,6 +195,6 @@ def _slug(key: str) -> str:
 
 def _write(path: Path, content: bytes) -> None:
     """Whole or not at all: a reader never sees half a page."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     temporary.write_bytes(content)
     temporary.replace(path)

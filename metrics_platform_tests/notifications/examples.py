@@ -8,6 +8,8 @@ import zoneinfo
 
 from metrics_platform.formats import Language
 from metrics_platform.notifications import kinds
+from metrics_platform.notifications.message import Message
+from metrics_platform.notifications.templates import write
 from metrics_platform.notifications.templates.writer import Writer
 
 ZONE = zoneinfo.ZoneInfo("Europe/Moscow")
@@ -29,13 +31,21 @@ def writer(language: Language = "en", now: datetime.datetime = NOON + 2 * SLOT) 
     )
 
 
-def history(level: float = 8000, drop: float = 0.6) -> kinds.History:
-    """24 hours of slots with a daily curve; the last one fell by `drop`."""
+def told(language: Language, key: str) -> Message:
+    """An example as it is told soon after it happened."""
+    event = EXAMPLES[key]
+    moment = event.occurred_at + datetime.timedelta(seconds=20)
+    return write(event, writer(language, moment), parts_of_example(event))
+
+
+def history(value: float = 4812, expected: float = 8160) -> kinds.History:
+    """24 hours of slots with a daily curve; the last one should be `expected` and is `value`."""
     times = tuple(NOON - SLOT * (95 - number) for number in range(96))
-    curve = [level * (0.55 + 0.45 * math.sin((time.hour + time.minute / 60 - 9) / 24 * 2 * math.pi)) for time in times]
+    shape = [0.55 + 0.45 * math.sin((time.hour + time.minute / 60 - 9) / 24 * 2 * math.pi) for time in times]
+    curve = [expected * each / shape[-1] for each in shape]
     wobble = [1 + 0.03 * math.sin(number * 1.7) for number in range(96)]
-    values = [round(value * factor) for value, factor in zip(curve, wobble, strict=True)]
-    values[-1] = round(values[-1] * (1 - drop))
+    values = [round(level * factor) for level, factor in zip(curve, wobble, strict=True)]
+    values[-1] = round(value)
     return kinds.History(
         times=times,
         values=tuple(values),
@@ -47,7 +57,7 @@ def history(level: float = 8000, drop: float = 0.6) -> kinds.History:
 
 
 def anomaly(
-    metric: str = "views", *, value: float | None = 4812, expected: float = 8230, **more: object
+    metric: str = "views", *, value: float | None = 4812, expected: float = 8160, **more: object
 ) -> kinds.Anomaly:
     """Views that fell by 41 %."""
     facts: dict[str, object] = {
@@ -58,8 +68,8 @@ def anomaly(
         "slot_end": NOON + SLOT,
         "value": value,
         "expected": expected,
-        "lower": expected * 0.92,
-        "upper": expected * 1.08,
+        "lower": expected * 0.93,
+        "upper": expected * 1.09,
         "day_before": 8155,
         "detector": "seasonal",
         "score": 6.1,
@@ -89,8 +99,10 @@ _FEED_ROWS = [
 ]
 
 
-def _part(name: str, rows: list[tuple[str, str, float, float, float | None]], panels: int) -> kinds.ReportPart:
-    days = tuple(DAY - datetime.timedelta(days=6 - number) for number in range(7))
+def _part(
+    name: str, rows: list[tuple[str, str, float, float, float | None]], panels: int, last: datetime.date = DAY
+) -> kinds.ReportPart:
+    days = tuple(last - datetime.timedelta(days=6 - number) for number in range(7))
     series = []
     for metric, unit, value, _, _ in rows[:panels]:
         now = tuple(value * (1 + 0.05 * math.sin(number * 1.3 + len(metric))) for number in range(6))
@@ -103,16 +115,22 @@ def _part(name: str, rows: list[tuple[str, str, float, float, float | None]], pa
     return kinds.ReportPart.model_validate({"name": name, "rows": table, "days": days, "series": series})
 
 
-_REPORT = {
-    "occurred_at": datetime.datetime(2026, 11, 22, 11, 0, tzinfo=ZONE),
-    "date": DAY,
-    "period_start": datetime.datetime(2026, 11, 21, tzinfo=ZONE),
-    "period_end": datetime.datetime(2026, 11, 22, tzinfo=ZONE),
-    "run_id": "0f4f3a55-96d1-4a60-9d2a-4a5b1c2d3e4f",
-    "fresh_at": datetime.datetime(2026, 11, 22, 6, 2, tzinfo=ZONE),
-    "checks_passed": 96,
-    "checks_total": 97,
-}
+def _report_of(day: int) -> dict[str, object]:
+    date = DAY.replace(day=day)
+    midnight, next_midnight = (datetime.datetime(2026, 11, each, tzinfo=ZONE) for each in (day, day + 1))
+    return {
+        "key": f"report-{date}",
+        "occurred_at": next_midnight.replace(hour=11),
+        "date": date,
+        "period_start": midnight,
+        "period_end": next_midnight,
+        "run_id": "0f4f3a55-96d1-4a60-9d2a-4a5b1c2d3e4f",
+        "fresh_at": next_midnight.replace(hour=6, minute=2),
+        "checks_passed": 96,
+        "checks_total": 97,
+    }
+
+
 _NOTHING = {"fresh_at": None, "checks_passed": None, "checks_total": None}
 _ERROR = """\
 metrics_platform.warehouse.errors.WarehouseError: ClickHouse refused `users` of 2026-11-21 (code 241):
@@ -123,21 +141,26 @@ _OPENING = "anomaly-A7K2Q"
 _EVENTS: list[kinds.Event] = [
     kinds.DailyReport.model_validate(
         {
-            **_REPORT,
-            "key": "report-2026-11-21",
+            **_report_of(21),
             "parts": [_part("feed", _FEED_ROWS, 4), _part("application", _ROWS, 6)],
             "critical": 1,
             "warning": 1,
             "normal": 12,
-            "incidents": [anomaly("likes", value=74, expected=125)],
+            "incidents": [
+                anomaly(
+                    "likes",
+                    value=74,
+                    expected=125,
+                    contributions=[{"dimension": "os", "value": "Android", "change": -0.68}],
+                ),
+                anomaly("ctr", value=0.166, expected=0.2003, unit="share", severity="warning", incident="D5E6F"),
+            ],
         }
     ),
     kinds.DailyReport.model_validate(
-        {**_REPORT, "key": "report-2026-11-20", "parts": [_part("feed", _FEED_ROWS, 4)], "problem": "incomplete"}
+        {**_report_of(20), "parts": [_part("feed", _FEED_ROWS, 4, DAY.replace(day=20))], "problem": "incomplete"}
     ),
-    kinds.DailyReport.model_validate(
-        {**_REPORT, "key": "report-2026-11-19", "parts": [], "problem": "missing", **_NOTHING}
-    ),
+    kinds.DailyReport.model_validate({**_report_of(19), "parts": [], "problem": "missing", **_NOTHING}),
     kinds.AnomalyOpened(
         key=_OPENING,
         occurred_at=NOON + SLOT + SLOT,
@@ -173,15 +196,15 @@ _EVENTS: list[kinds.Event] = [
     kinds.AnomalyUpdated(
         key="anomaly-A7K2Q-2",
         thread=_OPENING,
-        occurred_at=NOON + 2 * SLOT,
-        anomalies=(anomaly(history=history()), anomaly("likes", value=800, expected=1650)),
+        occurred_at=NOON + 3 * SLOT,
+        anomalies=(anomaly(history=history()), anomaly("likes", value=800, expected=1650, incident="C3D4E")),
     ),
     kinds.AnomalyStillOpen(
         key="anomaly-A7K2Q-reminder-1",
         thread=_OPENING,
         occurred_at=NOON + 2 * SLOT,
         opened_at=NOON - 10 * SLOT,
-        anomalies=(anomaly(value=5301, history=history()),),
+        anomalies=(anomaly(value=5301, history=history(5301)),),
     ),
     kinds.AnomalyResolved(
         key="anomaly-A7K2Q-resolved",
@@ -270,7 +293,7 @@ _EVENTS: list[kinds.Event] = [
     ),
     kinds.ReportNotDelivered(
         key="no-report-2026-11-21",
-        occurred_at=NOON + 2 * SLOT,
+        occurred_at=datetime.datetime(2026, 11, 22, 11, 15, tzinfo=ZONE),
         date=DAY,
         due_at=datetime.datetime(2026, 11, 22, 11, tzinfo=ZONE),
         reason="Telegram refuses: 403 Forbidden: bot was kicked from the supergroup chat. Add it again.",

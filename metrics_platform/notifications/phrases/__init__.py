@@ -5,7 +5,6 @@ To add a language, add its file here and its code to `formats.LANGUAGES`; the te
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.resources import files
@@ -37,12 +36,20 @@ def phrases(language: Language) -> Say:
     return say
 
 
-def metric_title(language: Language, metric: str, *, short: bool = False) -> str:
-    """A metric's name for people, `short` for tables; one that has no phrase is shown by its own name."""
-    identifier = f"metric-{metric}"
+def metric_title(language: Language, metric: str, *, short: bool = False) -> str | None:
+    """A metric's name for people, `short` for tables; None for one that has no phrase."""
+    return _title(language, f"metric-{metric}", short=short)
+
+
+def dimension_title(language: Language, dimension: str) -> str | None:
+    """A dimension's name for people; None for one that has no phrase."""
+    return _title(language, f"dimension-{dimension}")
+
+
+def _title(language: Language, identifier: str, *, short: bool = False) -> str | None:
     bundle = _bundle(language)
-    if not re.fullmatch(r"[a-zA-Z][\w-]*", metric) or not bundle.has_message(identifier):
-        return metric
+    if not bundle.has_message(identifier):
+        return None
     message = bundle.get_message(identifier)
     pattern = message.attributes.get("short", message.value) if short else message.value
     return str(bundle.format_pattern(pattern, {})[0])

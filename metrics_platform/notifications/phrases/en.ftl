@@ -6,7 +6,6 @@ state-critical = CRITICAL
 state-warning = WARNING
 state-failed = FAILED
 state-resolved = RESOLVED
-state-still-open = STILL OPEN
 state-done = DONE
 state-test = TEST
 state-digest = DIGEST
@@ -16,18 +15,17 @@ label-where = Where
 label-data = Data
 label-impact = Impact
 label-next = Next
-label-now = Now
 label-delayed = Delayed
-label-period = Period
 link-dashboard = Dashboard
 link-run = Run
-link-message = Message
+link-dagster = Dagster
 join-and = { $items } and { $last }
+and-more = and { $count } more
 id = id { $id }
 
 # --- said of any message --------------------------------------------------------------------------------------------
-delayed = it happened { $moment }, { $ago } before this message could be delivered
-headline-over = { $state } after { $duration } · { $subject }
+delayed = by { $ago } · from { $moment }
+headline-over = { $subject }, over after { $duration }
 
 # --- metrics --------------------------------------------------------------------------------------------------------
 # `.short` is the name in tables, at most 12 characters; where there is none, the name is short enough.
@@ -67,16 +65,26 @@ metric-mau = MAU
 metric-stickiness = Stickiness
 metric-retention_d1 = D1 retention
 metric-retention_d7 = D7 retention
-metric-of-slice = { $metric } ({ $dimension } { $value })
+
+# --- dimensions and slices ------------------------------------------------------------------------------------------
+dimension-os = OS
+dimension-gender = gender
+dimension-age = age
+dimension-age_group = age
+dimension-source = source
+dimension-country = country
+dimension-city = city
+dimension-exp_group = test group
+slice-of-metric = { $metric } ({ $slice })
 
 # --- the daily report -----------------------------------------------------------------------------------------------
 report-title = Daily report · { $date }
 report-missing = Daily report · { $date } · NO DATA
 report-incomplete = Daily report · { $date } · INCOMPLETE
 report-failed-checks = Daily report · { $date } · CHECKS FAILED
-report-missing-next = The day's load is missing: materialise daily_etl for { $date }, then daily_report.
-report-incomplete-next = The day's load was computed before the day was complete: numbers may be too low.
-report-failed-checks-next = Checks of the day's load failed: numbers may be wrong.
+report-missing-next = The day was not computed: materialise daily_etl for { $date }, then daily_report.
+report-incomplete-next = The day was computed before it was over: numbers may be too low.
+report-failed-checks-next = The day's checks failed: numbers may be wrong.
 report-critical = { $count } critical
 report-warning = { $count } { $count ->
     [one] warning
@@ -101,50 +109,52 @@ report-chart-title = { $part } · { $date }
 anomaly-subject = { $metric } { $change }
 anomaly-no-data = { $metric }: no data
 anomaly-several = { $count } metrics: { $list }
-anomaly-value = { $value } at { $times }, expected { $expected }
-anomaly-value-and-yesterday = { $value } at { $times }, expected { $expected } (yesterday { $yesterday })
-anomaly-nothing = no events at { $times }, expected { $expected }
-anomaly-nothing-and-yesterday = no events at { $times }, expected { $expected } (yesterday { $yesterday })
+anomaly-value-at = { $value } at { $times }, expected { $expected }
+anomaly-nothing-at = No events at { $times }, expected { $expected }
+anomaly-no-data-at = No data at { $times }, expected { $expected }
+anomaly-yesterday = (yesterday { $value })
+anomaly-at = at { $times }
 anomaly-against = vs expected { $expected }
-anomaly-contribution = { $slice } { $change }
 anomaly-contribution-drop = { $slice } { $change } ({ $share } of the drop)
 anomaly-contribution-rise = { $slice } { $change } ({ $share } of the rise)
 anomaly-complete = complete, fresh at { $time }
 anomaly-complete-unknown = complete
 anomaly-incomplete = incomplete: late events may change the value
+anomaly-moved-with = { $list } moved with it
+anomaly-only-warning = Only a warning: { $list }
+anomaly-next-drop = find what changed at { $time }: a release, an outage, lost events
+anomaly-next-drop-in-slice = find what changed at { $time } for { $slice }: a release, an outage, lost events
+anomaly-next-rise = find what changed at { $time }: a campaign, bots, events written twice
+anomaly-next-rise-in-slice = find what changed at { $time } for { $slice }: a campaign, bots, events written twice
+anomaly-next-nothing = see whether events arrive at all, and whether the product still sends these
 anomaly-how = How it was judged
-anomaly-detector = detector { $detector }: expected { $expected }, band { $band }
-anomaly-detector-alone = detector { $detector }: expected { $expected }
+anomaly-detector = detector { $detector }
+anomaly-expected = expected { $expected }
+anomaly-band = band { $band }
 anomaly-score = deviation { $score }
-anomaly-moved-with = { $count ->
-    [one] { $list } moved with it
-   *[other] { $list } moved with it
-}
 anomaly-column-metric = metric
 anomaly-column-value = value
 anomaly-column-expected = expected
 anomaly-column-change = change
-anomaly-column-id = id
-anomaly-still-subject = { $subject } for { $duration }
+anomaly-still-open = { $subject }, still open after { $duration }
 anomaly-open-since = open since { $moment }
 anomaly-resolved-subject = { $metric } back in band
 anomaly-resolved-several = { $count } metrics back in band: { $list }
 anomaly-resolved-open-for = open for { $duration } ({ $times })
-anomaly-resolved-open-for-named = { $metric }: open for { $duration } ({ $times })
-anomaly-resolved-worst = worst { $change } at { $time }
+anomaly-resolved-worst = worst { $change } at { $moment }
 anomaly-resolved-now = now { $value }
-anomaly-resolved-still-open = still open: { $list }
+anomaly-resolved-still-open = Still open: { $list }
 anomaly-chart-title = { $metric } · { $date }
 anomaly-chart-actual = last 24 hours
 anomaly-chart-band = expected
 anomaly-chart-day = a day before
 anomaly-chart-week = a week before
 anomaly-chart-judged = judged
-anomaly-chart-compared = compared
+anomaly-chart-open = open
 
 # --- the platform itself --------------------------------------------------------------------------------------------
 failed-run-subject = job { $job }
-failed-run-killed = its process ended without a word: killed, or out of memory
+failed-run-killed = The run's process ended without an error: it was killed, or out of memory.
 failed-run-step = { $count ->
     [one] step
    *[other] steps
@@ -155,25 +165,29 @@ failed-run-impact = { $count ->
     [one] not up to date now:
    *[other] not up to date now ({ $count } assets):
 }
-failed-run-more = and { $count } more
 failed-run-repeats = { $count ->
     [one] The same cause came once more since it was last told.
    *[other] The same cause came { $count } more times since it was last told.
 }
-failed-run-next = mend the cause, then «Re-execute from failure» in the run
+failed-run-next = remove the cause, then “Re-execute from failure” in the run
+failed-run-killed-next = see whether the machine restarted or ran out of memory, then “Re-execute from failure” in the run
 failed-check-subject = check { $check } of { $asset }
-failed-check-blocking = what is downstream was not computed
-failed-check-next = see the check's numbers in the run; a day computed again replaces its rows
+failed-check-blocking = the tables built on it were not computed and keep their last state
+failed-check-next = find the cause in the run, then compute the day again: its rows are replaced, not doubled
 stale-subject = Stale data: { $table }
-stale-still = for { $duration }
-stale-last = last event { $moment }, { $ago } ago (limit { $limit })
-stale-never = there is no event at all (limit { $limit })
-stale-impact = metrics of this source cannot be judged, and reports will lack its last hours
-stale-next = look at what writes { $table }; the platform itself only reads it
+stale-never-subject = No data: { $table }
+stale-still = still after { $duration }
+stale-last = Last event { $moment }, { $ago } ago (limit { $limit })
+stale-never = There is no event at all (limit { $limit })
+stale-impact = its metrics cannot be judged, and reports will lack the last hours
+stale-next = look at what writes { $table }; this platform only reads it
 fresh-subject = Fresh data: { $table }
-fresh-last = last event { $moment } · it was stale for { $duration }
+fresh-last = Last event { $moment } · it was stale for { $duration }
 volume-subject = Volume { $change }: { $table }
-volume-rows = { $rows } rows in { $period }, expected { $expected } (same weekday { $usual })
+volume-rows = { $rows } { $count ->
+    [one] row
+   *[other] rows
+} on { $period }, expected { $expected } (usual on this weekday { $usual })
 volume-next = look for events that were lost or written twice, then compute the days again
 success-subject = job { $job }
 success-took = took { $duration }
@@ -183,22 +197,24 @@ success-warnings = { $count ->
    *[other] { $count } warnings
 }
 not-delivered-subject = Daily report of { $date } not delivered
-not-delivered-due = it was due at { $moment }
-not-delivered-next = open daily_report in Dagster, and notify's runs, for what Telegram answered
-test-subject = metrics_platform can write here
-test-sent = sent on request at { $moment }
-test-picture = A picture arrives, too
-digest-subject = { $count } messages: { $list }
+not-delivered-due = It was due at { $moment }.
+not-delivered-next = see the latest runs of daily_report and notify in Dagster
+test-subject = { $name } can write here
+test-sent = Sent on request at { $moment } { $zone }
+digest-subject = { $count } { $count ->
+    [one] message
+   *[other] messages
+}
 digest-critical = { $count } critical
 digest-failed = { $count } failed
 digest-warning = { $count } { $count ->
     [one] warning
    *[other] warnings
 }
-digest-resolved = { $count } resolved
+digest-resolved = { $count } resolved or done
 digest-info = { $count } other
 digest-why = They came at once, so they are one message.
-digest-next = each is a partition of the asset notifications in Dagster, whole
+digest-next = open them whole in Dagster: partitions of the asset { $asset }
 
 # --- Slack ----------------------------------------------------------------------------------------------------------
 # A webhook carries no pictures: where they are instead.

@@ -1,33 +1,32 @@
 # Что говорят сообщения, по-русски. `$count` выбирает форму числа, всё остальное приходит уже записанным.
 # Каждая фраза английского файла должна быть и здесь, с теми же переменными: это проверяет тест.
+# Формы числа: [one] 1, 21; [few] 2–4; [many] 5–20; *[other] дроби: 1,5 метрики.
 
 # --- слова состояния: первое слово каждого сообщения ----------------------------------------------------------------
 state-critical = КРИТИЧНО
 state-warning = ВНИМАНИЕ
 state-failed = СБОЙ
 state-resolved = РЕШЕНО
-state-still-open = ВСЁ ЕЩЁ
 state-done = ГОТОВО
-state-test = ПРОВЕРКА
+state-test = ТЕСТ
 state-digest = СВОДКА
 
 # --- подписи строк и ссылок -----------------------------------------------------------------------------------------
 label-where = Где
 label-data = Данные
-label-impact = Влияние
-label-next = Дальше
-label-now = Сейчас
+label-impact = Последствия
+label-next = Что делать
 label-delayed = С опозданием
-label-period = Период
 link-dashboard = Дашборд
 link-run = Запуск
-link-message = Сообщение
+link-dagster = Dagster
 join-and = { $items } и { $last }
-id = № { $id }
+and-more = и ещё { $count }
+id = id { $id }
 
 # --- о любом сообщении ----------------------------------------------------------------------------------------------
-delayed = это случилось { $moment }, за { $ago } до доставки
-headline-over = { $state } через { $duration } · { $subject }
+delayed = на { $ago } · от { $moment }
+headline-over = { $subject }, длилось { $duration }
 
 # --- метрики --------------------------------------------------------------------------------------------------------
 # `.short` – имя в таблицах, не длиннее 12 знаков; где его нет, хватает полного.
@@ -43,45 +42,60 @@ metric-app_dau = DAU приложения
     .short = DAU прил.
 metric-feed_dau = DAU ленты
 metric-messenger_dau = DAU мессенджера
-    .short = DAU мессендж
+    .short = DAU месс.
 metric-feed_only = Только лента
 metric-messenger_only = Только мессенджер
-    .short = Только мсндж
+    .short = Только месс.
 metric-both_services = Оба сервиса
-metric-messages_sent = Сообщений
-metric-sent_per_sender = На отправителя
+metric-messages_sent = Отправленные сообщения
+    .short = Сообщения
+metric-sent_per_sender = Сообщений на отправителя
     .short = На отправит.
-metric-received_per_receiver = На получателя
+metric-received_per_receiver = Сообщений на получателя
     .short = На получат.
 metric-sent_received = Отправлено / получено
     .short = Отпр./получ.
 metric-views_per_user = Просмотров на пользователя
-    .short = Просм./польз
+    .short = Просм./чел.
 metric-likes_per_user = Лайков на пользователя
-    .short = Лайков/польз
-metric-new_users = Новые
-metric-new_users_ads = Новые с рекламы
-    .short = Новые рекл.
-metric-new_users_organic = Новые органика
-    .short = Новые орган.
+    .short = Лайки/чел.
+metric-new_users = Новые пользователи
+    .short = Новые
+metric-new_users_ads = Новые из рекламы
+    .short = Новые: рекл.
+metric-new_users_organic = Новые из органики
+    .short = Новые: орг.
 metric-wau = WAU
 metric-mau = MAU
-metric-stickiness = Липкость
+metric-stickiness = Липкость (DAU/MAU)
+    .short = DAU/MAU
 metric-retention_d1 = Удержание D1
+    .short = Удерж. D1
 metric-retention_d7 = Удержание D7
-metric-of-slice = { $metric } ({ $dimension } { $value })
+    .short = Удерж. D7
+
+# --- измерения и срезы ----------------------------------------------------------------------------------------------
+dimension-os = ОС
+dimension-gender = пол
+dimension-age = возраст
+dimension-age_group = возраст
+dimension-source = источник
+dimension-country = страна
+dimension-city = город
+dimension-exp_group = группа теста
+slice-of-metric = { $metric } ({ $slice })
 
 # --- ежедневный отчёт -----------------------------------------------------------------------------------------------
 report-title = Отчёт за день · { $date }
 report-missing = Отчёт за день · { $date } · НЕТ ДАННЫХ
-report-incomplete = Отчёт за день · { $date } · НЕ ПОЛОН
+report-incomplete = Отчёт за день · { $date } · НЕПОЛНЫЙ
 report-failed-checks = Отчёт за день · { $date } · ПРОВЕРКИ НЕ ПРОШЛИ
-report-missing-next = Загрузки за этот день нет: материализуйте daily_etl за { $date }, затем daily_report.
-report-incomplete-next = Загрузка шла до конца дня: числа могут быть занижены.
-report-failed-checks-next = Проверки загрузки не прошли: числа могут быть неверны.
+report-missing-next = День не рассчитан: материализуйте daily_etl за { $date }, затем daily_report.
+report-incomplete-next = День рассчитан раньше, чем закончился: числа могут быть занижены.
+report-failed-checks-next = Проверки за этот день не прошли: числа могут быть неверны.
 report-critical = критично: { $count }
 report-warning = внимание: { $count }
-report-normal = в норме: { $count }
+report-normal = норма: { $count }
 report-part-feed = Лента
 report-part-messenger = Мессенджер
 report-part-application = Всё приложение
@@ -89,7 +103,7 @@ report-column-metric = метрика
 report-column-value = знач.
 report-column-day = 1д
 report-column-week = 7д
-report-fresh = Данные свежие на { $moment }
+report-fresh = Данные на { $moment }
 report-checks = проверки { $passed }/{ $total }
 report-period = Период { $day } { $times } { $zone }
 report-chart-actual = последние 7 дней
@@ -102,86 +116,99 @@ anomaly-no-data = { $metric }: нет данных
 anomaly-several = { $count ->
     [one] { $count } метрика: { $list }
     [few] { $count } метрики: { $list }
-   *[other] { $count } метрик: { $list }
+    [many] { $count } метрик: { $list }
+   *[other] { $count } метрики: { $list }
 }
-anomaly-value = { $value } в { $times }, ожидалось { $expected }
-anomaly-value-and-yesterday = { $value } в { $times }, ожидалось { $expected } (вчера { $yesterday })
-anomaly-nothing = ни одного события в { $times }, ожидалось { $expected }
-anomaly-nothing-and-yesterday = ни одного события в { $times }, ожидалось { $expected } (вчера { $yesterday })
+anomaly-value-at = { $value } за { $times }, ожидалось { $expected }
+anomaly-nothing-at = Ни одного события за { $times }, ожидалось { $expected }
+anomaly-no-data-at = Нет данных за { $times }, ожидалось { $expected }
+anomaly-yesterday = (вчера { $value })
+anomaly-at = за { $times }
 anomaly-against = при ожидаемых { $expected }
-anomaly-contribution = { $slice } { $change }
 anomaly-contribution-drop = { $slice } { $change } ({ $share } падения)
 anomaly-contribution-rise = { $slice } { $change } ({ $share } роста)
-anomaly-complete = полные, свежие на { $time }
+anomaly-complete = полные, на { $time }
 anomaly-complete-unknown = полные
-anomaly-incomplete = неполные: поздние события могут изменить значение
+anomaly-incomplete = неполные: опоздавшие события могут изменить значение
+anomaly-moved-with = вместе с ней отклонились: { $list }
+anomaly-only-warning = Только предупреждение: { $list }
+anomaly-next-drop = найдите, что изменилось около { $time }: релиз, авария, потеря событий
+anomaly-next-drop-in-slice = найдите, что изменилось около { $time } ({ $slice }): релиз, авария, потеря событий
+anomaly-next-rise = найдите, что изменилось около { $time }: реклама, боты, задвоение событий
+anomaly-next-rise-in-slice = найдите, что изменилось около { $time } ({ $slice }): реклама, боты, задвоение событий
+anomaly-next-nothing = проверьте, приходят ли события вообще и шлёт ли их ещё продукт
 anomaly-how = Как это оценено
-anomaly-detector = детектор { $detector }: ожидалось { $expected }, полоса { $band }
-anomaly-detector-alone = детектор { $detector }: ожидалось { $expected }
+anomaly-detector = детектор { $detector }
+anomaly-expected = ожидалось { $expected }
+anomaly-band = коридор { $band }
 anomaly-score = отклонение { $score }
-anomaly-moved-with = { $count ->
-    [one] вместе с ней изменилась метрика: { $list }
-   *[other] вместе с ней изменились метрики: { $list }
-}
 anomaly-column-metric = метрика
 anomaly-column-value = знач.
 anomaly-column-expected = ожид.
 anomaly-column-change = откл.
-anomaly-column-id = №
-anomaly-still-subject = { $subject } уже { $duration }
-anomaly-open-since = открыто с { $moment }
-anomaly-resolved-subject = { $metric } снова в полосе
+anomaly-still-open = { $subject }, длится уже { $duration }
+anomaly-open-since = длится с { $moment }
+anomaly-resolved-subject = { $metric } снова в норме
 anomaly-resolved-several = { $count ->
-    [one] { $count } метрика снова в полосе: { $list }
-    [few] { $count } метрики снова в полосе: { $list }
-   *[other] { $count } метрик снова в полосе: { $list }
+    [one] { $count } метрика снова в норме: { $list }
+    [few] { $count } метрики снова в норме: { $list }
+    [many] { $count } метрик снова в норме: { $list }
+   *[other] { $count } метрики снова в норме: { $list }
 }
 anomaly-resolved-open-for = длилось { $duration } ({ $times })
-anomaly-resolved-open-for-named = { $metric }: длилось { $duration } ({ $times })
-anomaly-resolved-worst = хуже всего { $change } в { $time }
+anomaly-resolved-worst = худшее { $change } ({ $moment })
 anomaly-resolved-now = сейчас { $value }
-anomaly-resolved-still-open = ещё не в полосе: { $list }
+anomaly-resolved-still-open = Ещё не в норме: { $list }
 anomaly-chart-title = { $metric } · { $date }
 anomaly-chart-actual = последние 24 часа
 anomaly-chart-band = ожидалось
 anomaly-chart-day = днём раньше
 anomaly-chart-week = неделей раньше
 anomaly-chart-judged = оценено
-anomaly-chart-compared = сравнено
+anomaly-chart-open = длилось
 
 # --- сама платформа -------------------------------------------------------------------------------------------------
 failed-run-subject = задание { $job }
-failed-run-killed = процесс завершился без объяснений: убит или не хватило памяти
+failed-run-killed = Процесс запуска оборвался без ошибки: его убили или не хватило памяти.
 failed-run-step = { $count ->
-    [one] шаг
+    [1] шаг
    *[other] шаги
 }
 failed-run-partition = партиция
 failed-run-attempt = попытка { $attempt } из { $attempts }
 failed-run-impact = { $count ->
-    [one] не обновлено:
-   *[other] не обновлено ({ $count }):
+    [one] не обновлён { $count } ассет:
+    [few] не обновлены { $count } ассета:
+    [many] не обновлены { $count } ассетов:
+   *[other] не обновлены { $count } ассета:
 }
-failed-run-more = и ещё { $count }
 failed-run-repeats = { $count ->
     [one] Та же причина повторилась ещё { $count } раз с прошлого сообщения.
     [few] Та же причина повторилась ещё { $count } раза с прошлого сообщения.
-   *[other] Та же причина повторилась ещё { $count } раз с прошлого сообщения.
+    [many] Та же причина повторилась ещё { $count } раз с прошлого сообщения.
+   *[other] Та же причина повторилась ещё { $count } раза с прошлого сообщения.
 }
 failed-run-next = устраните причину, затем «Re-execute from failure» в запуске
-failed-check-subject = проверка { $check } у { $asset }
-failed-check-blocking = всё, что ниже, не рассчитано
-failed-check-next = числа проверки видны в запуске; пересчёт дня заменяет его строки
+failed-run-killed-next = проверьте, не перезагрузилась ли машина и хватило ли памяти, затем «Re-execute from failure» в запуске
+failed-check-subject = проверка { $check } для { $asset }
+failed-check-blocking = зависимые таблицы не пересчитаны и остались прежними
+failed-check-next = найдите причину в запуске и пересчитайте день: его строки заменятся, а не удвоятся
 stale-subject = Данные устарели: { $table }
+stale-never-subject = Нет данных: { $table }
 stale-still = уже { $duration }
-stale-last = последнее событие { $moment }, { $ago } назад (порог { $limit })
-stale-never = нет ни одного события (порог { $limit })
+stale-last = Последнее событие { $moment }, { $ago } назад (порог { $limit })
+stale-never = Нет ни одного события (порог { $limit })
 stale-impact = метрики этого источника нельзя оценить, в отчётах не будет последних часов
 stale-next = проверьте, кто пишет { $table }: платформа её только читает
 fresh-subject = Данные снова свежие: { $table }
-fresh-last = последнее событие { $moment } · устаревали { $duration }
+fresh-last = Последнее событие { $moment } · не обновлялись { $duration }
 volume-subject = Объём { $change }: { $table }
-volume-rows = { $rows } строк за { $period }, ожидалось { $expected } (в такой день обычно { $usual })
+volume-rows = { $rows } { $count ->
+    [one] строка
+    [few] строки
+    [many] строк
+   *[other] строки
+} за { $period }, ожидалось { $expected } (обычно в этот день недели { $usual })
 volume-next = проверьте, не потеряны ли события и не записаны ли дважды, затем пересчитайте дни
 success-subject = задание { $job }
 success-took = заняло { $duration }
@@ -189,36 +216,39 @@ success-warnings = { $count ->
     [0] без предупреждений
     [one] { $count } предупреждение
     [few] { $count } предупреждения
-   *[other] { $count } предупреждений
+    [many] { $count } предупреждений
+   *[other] { $count } предупреждения
 }
 not-delivered-subject = Отчёт за { $date } не доставлен
-not-delivered-due = он ожидался { $moment }
-not-delivered-next = откройте в Dagster daily_report и запуски notify: там ответ Telegram
-test-subject = metrics_platform может писать сюда
-test-sent = отправлено по просьбе { $moment }
-test-picture = Картинка тоже доходит
-digest-subject = { $count ->
-    [one] { $count } сообщение: { $list }
-    [few] { $count } сообщения: { $list }
-   *[other] { $count } сообщений: { $list }
+not-delivered-due = Срок доставки: { $moment }.
+not-delivered-next = посмотрите в Dagster последние запуски daily_report и notify
+test-subject = { $name } может писать сюда
+test-sent = Отправлено по запросу { $moment } { $zone }
+digest-subject = { $count } { $count ->
+    [one] сообщение
+    [few] сообщения
+    [many] сообщений
+   *[other] сообщения
 }
-digest-critical = критично { $count }
+digest-critical = критичных { $count }
 digest-failed = сбоев { $count }
-digest-warning = внимание { $count }
-digest-resolved = решено { $count }
+digest-warning = предупреждений { $count }
+digest-resolved = решено или готово { $count }
 digest-info = прочих { $count }
 digest-why = Они пришли разом, поэтому это одно сообщение.
-digest-next = каждое целиком – партиция ассета notifications в Dagster
+digest-next = откройте их целиком в Dagster: партиции ассета { $asset }
 
 # --- Slack ----------------------------------------------------------------------------------------------------------
 # Вебхук не переносит картинок: где они тогда.
 slack-pictures-in-telegram = 🖼 { $count ->
     [one] { $count } картинка – в Telegram и в запуске notify в Dagster
     [few] { $count } картинки – в Telegram и в запуске notify в Dagster
-   *[other] { $count } картинок – в Telegram и в запуске notify в Dagster
+    [many] { $count } картинок – в Telegram и в запуске notify в Dagster
+   *[other] { $count } картинки – в Telegram и в запуске notify в Dagster
 }
 slack-pictures-in-dagster = 🖼 { $count ->
     [one] { $count } картинка – в запуске notify в Dagster
     [few] { $count } картинки – в запуске notify в Dagster
-   *[other] { $count } картинок – в запуске notify в Dagster
+    [many] { $count } картинок – в запуске notify в Dagster
+   *[other] { $count } картинки – в запуске notify в Dagster
 }

@@ -33,5 +33,5 @@ _TEMPLATES: Mapping[type[kinds.Event], Callable[[Any, Writer], Message]] = {
 def write(event: kinds.Event, writer: Writer, parts: tuple[kinds.Event, ...] = ()) -> Message:
     """The message that tells `event`; a digest is written from its `parts`."""
     if isinstance(event, kinds.Digest):
-        return platform.digest(event, [write(part, writer) for part in parts], writer)
+        return platform.digest(event, [(part, write(part, writer)) for part in parts], writer)
     return _TEMPLATES[type(event)](event, writer)

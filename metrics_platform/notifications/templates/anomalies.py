@@ -1,13 +1,9 @@
-"""Anomalies: opened (one or several), updated, still open, resolved, and the chart of the first of them."""
+"""Anomalies: opened (one or several), updated, still open, resolved."""
 
 from __future__ import annotations
 
 import datetime
-import re
-from collections.abc import Callable
-from functools import partial
 
-from metrics_platform.charts.model import Band, Chart, Line, Mark, Panel
 from metrics_platform.notifications.kinds import (
     Anomaly,
     AnomalyOpened,
@@ -15,63 +11,69 @@ from metrics_platform.notifications.kinds import (
     AnomalyStillOpen,
     AnomalyUpdated,
     Contribution,
-    History,
     ResolvedAnomaly,
 )
-from metrics_platform.notifications.message import Block, Details, Message, Paragraph, Table, bold, line
+from metrics_platform.notifications.message import (
+    Block,
+    Details,
+    Message,
+    Paragraph,
+    Parts,
+    Span,
+    Table,
+    line,
+    named,
+    text_of,
+)
 from metrics_platform.notifications.message import Line as TextLine
-from metrics_platform.notifications.templates.writer import Writer
+from metrics_platform.notifications.templates.anomaly_charts import charts_of
+from metrics_platform.notifications.templates.writer import Writer, bolded, listed, sentence
 
 _CONTRIBUTIONS_SHOWN = 3
-_NAMES_IN_HEADLINE = 3
+_NAMES_SHOWN = 3
 _ROWS_SHOWN = 20
-# Pictures of one message: an album has at most ten.
-_CHARTS_SHOWN = 4
+_EXPLAINED = 5  # more of them would push a caption over its limit
 
 
 def opened(event: AnomalyOpened | AnomalyUpdated, writer: Writer) -> Message:
-    """What → expected → where → data → how; several anomalies as a table."""
-    anomalies = event.anomalies
+    """What → expected → where → data → impact → next, and how it was judged; several anomalies as a table."""
+    anomalies = _worst_first(event.anomalies)
+    lines = [*_where(anomalies[0], writer, with_name=len(anomalies) > 1), _data(event, writer)]
+    lines += _moved(event, writer)
+    lines.append(writer.labelled("next", *_next(anomalies[0], writer)))
+    blocks: list[Block]
     if len(anomalies) == 1:
-        headline = writer.headline(event.severity, subject_of(anomalies[0], writer))
-        blocks = _one(anomalies[0], event, writer)
+        blocks = [Paragraph((_values(anomalies[0], writer), *lines))]
     else:
-        headline = writer.headline(event.severity, _several(anomalies, writer))
-        blocks = [
-            _table(anomalies, writer),
-            *_where(anomalies[0], writer),
-            *_data(event, writer),
-            _how(anomalies, writer),
-        ]
-    if event.moved_with:
-        names = writer.joined(writer.metric(metric) for metric in event.moved_with)
-        said = writer.say("anomaly-moved-with", count=len(event.moved_with), list=names)
-        blocks.append(Paragraph((line(said),)))
+        blocks = [_table(anomalies, writer), Paragraph((*_below_table(anomalies, writer), *lines))]
+    blocks.append(_how(anomalies, writer))
     return writer.message(
-        event, headline, blocks, identifier=_identifiers(anomalies, writer), charts=_charts(anomalies, writer)
+        event,
+        writer.headline(event.severity, *_subject(anomalies, writer)),
+        blocks,
+        identifiers=[anomaly.incident for anomaly in event.anomalies],
+        charts=charts_of(anomalies, writer),
     )
 
 
 def still_open(event: AnomalyStillOpen, writer: Writer) -> Message:
-    """The reminder: how long, and how it stands now. Silent: the opening made the sound."""
-    anomalies = event.anomalies
-    what = subject_of(anomalies[0], writer) if len(anomalies) == 1 else _several(anomalies, writer)
-    lasted = writer.formats.duration(writer.now - event.opened_at)
-    emoji = {"critical": "🔴", "warning": "🟠"}[event.severity]
-    subject = writer.say("anomaly-still-subject", subject=what, duration=lasted)
-    headline = line(f"{emoji} ", bold(writer.say("state-still-open")), " · ", subject)
-    since = line(writer.say("anomaly-open-since", moment=writer.moment(event.opened_at)))
-    blocks: list[Block] = [Paragraph((since,))]
+    """The reminder: how long, and how it stood at its last slot. Silent: the opening made the sound."""
+    anomalies = _worst_first(event.anomalies)
+    lasted = writer.formats.duration(event.occurred_at - event.opened_at)
+    subject = writer.tell("anomaly-still-open", subject=_subject(anomalies, writer), duration=lasted)
+    lines = [sentence(*writer.tell("anomaly-open-since", moment=writer.moment(event.opened_at)))]
+    lines += _where(anomalies[0], writer, with_name=len(anomalies) > 1)
+    blocks: list[Block]
     if len(anomalies) == 1:
-        blocks += [Paragraph((_values(anomalies[0], writer),)), *_where(anomalies[0], writer)]
+        blocks = [Paragraph((_values(anomalies[0], writer), *lines))]
     else:
-        blocks.append(_table(anomalies, writer))
+        blocks = [_table(anomalies, writer), Paragraph((*_below_table(anomalies, writer), *lines))]
     return writer.message(
         event,
-        headline,
+        writer.headline(event.severity, *subject),
         blocks,
-        identifier=_identifiers(anomalies, writer),
-        charts=_charts(anomalies, writer),
+        identifiers=[anomaly.incident for anomaly in event.anomalies],
+        charts=charts_of(anomalies, writer),
         silent=True,
     )
 
@@ -79,242 +81,211 @@ def still_open(event: AnomalyStillOpen, writer: Writer) -> Message:
 def resolved(event: AnomalyResolved, writer: Writer) -> Message:
     """The all-clear: how long it was open, and its worst point."""
     over = event.resolved
+    names = [writer.metric(each.metric, each.dimension, each.dimension_value) for each in over]
     if len(over) == 1:
-        name = writer.metric(over[0].metric, over[0].dimension, over[0].dimension_value)
-        subject = writer.say("anomaly-resolved-subject", metric=name)
+        subject = writer.tell("anomaly-resolved-subject", metric=names[0])
     else:
-        names = ", ".join(
-            writer.metric(each.metric, each.dimension, each.dimension_value) for each in over[:_NAMES_IN_HEADLINE]
-        )
-        subject = writer.say("anomaly-resolved-several", count=len(over), list=names + ("…" if len(over) > 3 else ""))
-    lines = [_over(each, writer, named=len(over) > 1) for each in over]
+        more = ("…",) if len(over) > _NAMES_SHOWN else ()
+        subject = writer.tell("anomaly-resolved-several", count=len(over), list=(*listed(names[:_NAMES_SHOWN]), *more))
+    lines = [_over(each, writer, with_name=len(over) > 1) for each in over[:_ROWS_SHOWN]]
+    lines += _more(len(over) - _ROWS_SHOWN, writer)
     if event.still_open:
-        names = writer.joined(writer.metric(metric) for metric in event.still_open)
-        lines.append(line(writer.say("anomaly-resolved-still-open", list=names)))
-    charts = tuple(
-        partial(_chart, each, each.history, writer) for each in over[:_CHARTS_SHOWN] if each.history is not None
-    )
-    identifier = writer.say("id", id=", ".join(each.incident for each in over[:_ROWS_SHOWN]))
+        still = writer.joined(writer.metric(metric) for metric in event.still_open[:_ROWS_SHOWN])
+        lines.append(line(*writer.tell("anomaly-resolved-still-open", list=still)))
     return writer.message(
         event,
-        writer.headline("resolved", subject),
+        writer.headline("resolved", *subject),
         [Paragraph(tuple(lines))],
-        identifier=identifier,
-        charts=charts,
+        identifiers=[each.incident for each in over],
+        charts=charts_of(over, writer),
         silent=True,
     )
 
 
 def headline_when_over(event: AnomalyOpened | AnomalyUpdated, ended_at: datetime.datetime, writer: Writer) -> TextLine:
-    """The first line that the opening's message gets when all of it is over."""
-    anomalies = event.anomalies
-    subject = subject_of(anomalies[0], writer) if len(anomalies) == 1 else _several(anomalies, writer)
-    state = writer.say("state-resolved")
+    """The first line that the opening's message gets when all of it is over.
+
+    `event` is what the message tells now; its `occurred_at` is when the message was opened, also of an update.
+    """
+    subject = _subject(_worst_first(event.anomalies), writer)
     lasted = writer.formats.duration(ended_at - event.occurred_at)
-    said = writer.say("headline-over", state=state, duration=lasted, subject=subject)
-    return line("✅ ", bold(said))
+    return writer.headline("resolved", *writer.tell("headline-over", duration=lasted, subject=subject))
 
 
-def subject_of(anomaly: Anomaly, writer: Writer) -> str:
-    """«Views −41%», «Views (os Android): no data»."""
+def subject_of(anomaly: Anomaly, writer: Writer) -> Parts:
+    """«Views −41%», «Views (OS Android): no data»."""
     name = writer.metric(anomaly.metric, anomaly.dimension, anomaly.dimension_value)
     if anomaly.value is None:
-        return writer.say("anomaly-no-data", metric=name)
-    return writer.say("anomaly-subject", metric=name, change=_deviation(anomaly, writer))
+        return writer.tell("anomaly-no-data", metric=name)
+    return writer.tell("anomaly-subject", metric=name, change=_deviation(anomaly, writer))
+
+
+def explained(anomaly: Anomaly, times: str, writer: Writer) -> Parts:
+    """« at 10:45–11:00 vs expected 115–135: Android −68%», behind an anomaly's subject."""
+    said: list[str | Span] = [" ", writer.say("anomaly-at", times=times)] if times else []
+    if band := _rough_band(anomaly, writer):
+        said += [" ", writer.say("anomaly-against", expected=band)]
+    if anomaly.contributions:
+        first = anomaly.contributions[0]
+        said += [": ", *_slice(first, writer), " ", writer.formats.change(first.change)]
+    return tuple(said)
+
+
+def _worst_first(anomalies: tuple[Anomaly, ...]) -> tuple[Anomaly, ...]:
+    return tuple(sorted(anomalies, key=lambda anomaly: anomaly.severity != "critical"))
+
+
+def _subject(anomalies: tuple[Anomaly, ...], writer: Writer) -> Parts:
+    if len(anomalies) == 1:
+        return subject_of(anomalies[0], writer)
+    names = listed(subject_of(anomaly, writer) for anomaly in anomalies[:_NAMES_SHOWN])
+    more = ("…",) if len(anomalies) > _NAMES_SHOWN else ()
+    return writer.tell("anomaly-several", count=len(anomalies), list=(*names, *more))
 
 
 def _deviation(anomaly: Anomaly, writer: Writer) -> str:
-    """From what was expected; where nothing was expected, the value itself says most."""
-    if anomaly.value is not None and not anomaly.expected:
-        return f"0 → {writer.value(anomaly.value, anomaly.unit)}"
-    return writer.formats.change(anomaly.change)
-
-
-def _several(anomalies: tuple[Anomaly, ...], writer: Writer) -> str:
-    names = ", ".join(subject_of(anomaly, writer) for anomaly in anomalies[:_NAMES_IN_HEADLINE])
-    more = "…" if len(anomalies) > _NAMES_IN_HEADLINE else ""
-    return writer.say("anomaly-several", count=len(anomalies), list=names + more)
-
-
-def _one(anomaly: Anomaly, event: AnomalyOpened | AnomalyUpdated, writer: Writer) -> list[Block]:
-    facts = [_values(anomaly, writer)]
-    where = _where(anomaly, writer)
-    data = _data(event, writer)
-    lines = [*facts, *(each for block in (*where, *data) for each in block.lines)]
-    return [Paragraph(tuple(lines)), _how((anomaly,), writer)]
+    """From what was expected; where nothing was expected, or nobody knows what, the value itself says most."""
+    if anomaly.value is None or anomaly.change is not None:
+        return writer.formats.change(anomaly.change)
+    value = writer.value(anomaly.value, anomaly.unit)
+    return value if anomaly.expected is None else f"0 → {value}"
 
 
 def _values(anomaly: Anomaly, writer: Writer) -> TextLine:
-    value = "value" if anomaly.value else "nothing"
-    if anomaly.unit != "count" and anomaly.value is not None:
-        value = "value"
-    expected = rough_band(anomaly, writer) or writer.value(anomaly.expected, anomaly.unit)
-    variables = {"times": writer.times(anomaly.slot_start, anomaly.slot_end), "expected": expected}
-    if value == "value":
-        variables["value"] = writer.value(anomaly.value, anomaly.unit)
-    if anomaly.day_before is None:
-        return line(writer.say(f"anomaly-{value}", **variables))
-    yesterday = writer.value(anomaly.day_before, anomaly.unit)
-    return line(writer.say(f"anomaly-{value}-and-yesterday", yesterday=yesterday, **variables))
+    times = writer.times(anomaly.slot_start, anomaly.slot_end)
+    expected = _rough_band(anomaly, writer) or writer.value(anomaly.expected, anomaly.unit)
+    if anomaly.value is None:
+        said = writer.say("anomaly-no-data-at", times=times, expected=expected)
+    elif anomaly.unit == "count" and anomaly.value == 0:
+        said = writer.say("anomaly-nothing-at", times=times, expected=expected)
+    else:
+        value = writer.value(anomaly.value, anomaly.unit)
+        said = writer.say("anomaly-value-at", value=value, times=times, expected=expected)
+    if anomaly.day_before is not None:
+        said += " " + writer.say("anomaly-yesterday", value=writer.value(anomaly.day_before, anomaly.unit))
+    return line(said)
 
 
-def _band(anomaly: Anomaly, writer: Writer) -> str:
-    if anomaly.lower is None or anomaly.upper is None:
-        return ""
-    return writer.formats.interval(writer.value(anomaly.lower, anomaly.unit), writer.value(anomaly.upper, anomaly.unit))
-
-
-def rough_band(anomaly: Anomaly, writer: Writer) -> str:
-    """What was expected, in two figures; nothing where the detector has no bounds."""
+def _rough_band(anomaly: Anomaly, writer: Writer) -> str:
+    """What was expected, in few figures; nothing where the detector has no bounds."""
     if anomaly.lower is None or anomaly.upper is None:
         return ""
     return writer.band(anomaly.lower, anomaly.upper, anomaly.unit)
 
 
-def explained(anomaly: Anomaly, writer: Writer) -> tuple[str, ...]:
-    """« vs expected 120–131: Android −68%», behind an anomaly's subject."""
-    band = rough_band(anomaly, writer)
-    said = [" " + writer.say("anomaly-against", expected=band)] if band else []
-    if anomaly.contributions:
-        first = anomaly.contributions[0]
-        said.append(
-            ": " + writer.say("anomaly-contribution", slice=first.value, change=writer.formats.change(first.change))
-        )
-    return tuple(said)
-
-
-def _where(anomaly: Anomaly, writer: Writer) -> list[Paragraph]:
+def _where(anomaly: Anomaly, writer: Writer, *, with_name: bool) -> list[TextLine]:
     shown = anomaly.contributions[:_CONTRIBUTIONS_SHOWN]
     if not shown:
         return []
-    fell = (anomaly.change or -1) < 0
-    return [Paragraph((writer.labelled("where", ", ".join(_contribution(each, fell, writer) for each in shown)),))]
+    fell = not _rose(anomaly)
+    name = (*writer.metric(anomaly.metric, anomaly.dimension, anomaly.dimension_value), ": ") if with_name else ()
+    return [writer.labelled("where", *name, *listed(_contribution(each, fell, writer) for each in shown))]
 
 
-def _contribution(contribution: Contribution, fell: bool, writer: Writer) -> str:
+def _contribution(contribution: Contribution, fell: bool, writer: Writer) -> Parts:
     change = writer.formats.change(contribution.change)
     if contribution.share_of_change is None:
-        return writer.say("anomaly-contribution", slice=contribution.value, change=change)
+        return (*_slice(contribution, writer), " ", change)
     share = writer.formats.percent(contribution.share_of_change, 0)
     phrase = "anomaly-contribution-drop" if fell else "anomaly-contribution-rise"
-    return writer.say(phrase, slice=contribution.value, change=change, share=share)
+    return writer.tell(phrase, slice=_slice(contribution, writer), change=change, share=share)
 
 
-def _data(event: AnomalyOpened | AnomalyUpdated, writer: Writer) -> list[Paragraph]:
+def _slice(contribution: Contribution, writer: Writer) -> Parts:
+    return writer.slice(contribution.dimension, contribution.value, short=True)
+
+
+def _rose(anomaly: Anomaly) -> bool:
+    return anomaly.value is not None and anomaly.value > (anomaly.expected or 0)
+
+
+def _data(event: AnomalyOpened | AnomalyUpdated, writer: Writer) -> TextLine:
     if not event.complete:
         said = writer.say("anomaly-incomplete")
     elif event.fresh_at:
         said = writer.say("anomaly-complete", time=f"{writer.local(event.fresh_at):%H:%M:%S}")
     else:
         said = writer.say("anomaly-complete-unknown")
-    return [Paragraph((writer.labelled("data", said),))]
+    return writer.labelled("data", said)
+
+
+def _moved(event: AnomalyOpened | AnomalyUpdated, writer: Writer) -> list[TextLine]:
+    if not event.moved_with:
+        return []
+    names = writer.joined(writer.metric(metric) for metric in event.moved_with[:_ROWS_SHOWN])
+    said = writer.tell("anomaly-moved-with", count=len(event.moved_with), list=names)
+    return [writer.labelled("impact", *said)]
+
+
+def _next(anomaly: Anomaly, writer: Writer) -> Parts:
+    """What usually explains such a change, and where to look first."""
+    if not anomaly.value and not _rose(anomaly):
+        return (writer.say("anomaly-next-nothing"),)
+    phrase = "anomaly-next-rise" if _rose(anomaly) else "anomaly-next-drop"
+    time = writer.formats.time(writer.local(anomaly.slot_start))
+    if not anomaly.contributions:
+        return writer.tell(phrase, time=time)
+    return writer.tell(f"{phrase}-in-slice", time=time, slice=_slice(anomaly.contributions[0], writer))
 
 
 def _how(anomalies: tuple[Anomaly, ...], writer: Writer) -> Details:
     lines = []
-    for anomaly in anomalies[:_ROWS_SHOWN]:
-        expected, band = writer.value(anomaly.expected, anomaly.unit), _band(anomaly, writer)
-        detector = anomaly.detector or writer.formats.not_available
-        said = (
-            writer.say("anomaly-detector", detector=detector, expected=expected, band=band)
-            if band
-            else writer.say("anomaly-detector-alone", detector=detector, expected=expected)
-        )
-        score = writer.say("anomaly-score", score=writer.formats.number(anomaly.score, 1)) if anomaly.score else ""
-        name = (
-            f"{writer.metric(anomaly.metric, anomaly.dimension, anomaly.dimension_value)}: "
-            if len(anomalies) > 1
-            else ""
-        )
-        lines.append(line(name + ", ".join(filter(None, (said, score)))))
+    for anomaly in anomalies[:_EXPLAINED]:
+        unit = anomaly.unit
+        detector = named(anomaly.detector) if anomaly.detector else writer.formats.not_available
+        said = [*writer.tell("anomaly-detector", detector=detector)]
+        said += [", ", writer.say("anomaly-expected", expected=writer.value(anomaly.expected, unit))]
+        if anomaly.lower is not None and anomaly.upper is not None:
+            band = writer.formats.interval(writer.value(anomaly.lower, unit), writer.value(anomaly.upper, unit))
+            said += [", ", writer.say("anomaly-band", band=band)]
+        if anomaly.score is not None:
+            said += [", ", writer.say("anomaly-score", score=writer.formats.number(anomaly.score, 1))]
+        if len(anomalies) > 1:
+            said = [*writer.metric(anomaly.metric, anomaly.dimension, anomaly.dimension_value), ": ", *said]
+        lines.append(line(*said))
+    lines += _more(len(anomalies) - _EXPLAINED, writer)
     return Details(writer.say("anomaly-how"), tuple(lines))
 
 
 def _table(anomalies: tuple[Anomaly, ...], writer: Writer) -> Table:
-    columns = ("metric", "value", "expected", "change")
-    return Table(
-        header=tuple(writer.say(f"anomaly-column-{column}") for column in columns),
-        rows=tuple(
-            (
-                " ".join(filter(None, (writer.metric_short(anomaly.metric), anomaly.dimension_value))),
-                writer.value(anomaly.value, anomaly.unit),
-                writer.value(anomaly.expected, anomaly.unit),
-                _deviation(anomaly, writer),
-            )
-            for anomaly in anomalies[:_ROWS_SHOWN]
-        ),
-    )
+    """The anomalies' numbers; a slice stands below its metric, for both do not fit a phone's width."""
+    rows: list[tuple[str, ...]] = []
+    for anomaly in anomalies[:_ROWS_SHOWN]:
+        value, expected = (writer.cell(each, anomaly.unit) for each in (anomaly.value, anomaly.expected))
+        rows.append((writer.metric_short(anomaly.metric), value, expected, _deviation(anomaly, writer)))
+        if anomaly.dimension is not None:
+            name = line(*writer.slice(anomaly.dimension, anomaly.dimension_value or "", short=True))
+            rows.append((f"└ {text_of(name)}", "", "", ""))
+    header = tuple(writer.say(f"anomaly-column-{name}") for name in ("metric", "value", "expected", "change"))
+    return Table(header=header, rows=tuple(rows))
 
 
-def _over(over: ResolvedAnomaly, writer: Writer, *, named: bool) -> TextLine:
-    say = writer.say
+def _below_table(anomalies: tuple[Anomaly, ...], writer: Writer) -> list[TextLine]:
+    """What its rows do not say: how many more there are, and which are only a warning."""
+    lines = _more(len(anomalies) - _ROWS_SHOWN, writer)
+    warnings = [anomaly for anomaly in anomalies[:_ROWS_SHOWN] if anomaly.severity == "warning"]
+    if 0 < len(warnings) < len(anomalies):
+        names = [writer.metric(each.metric, each.dimension, each.dimension_value) for each in warnings]
+        lines.append(line(*writer.tell("anomaly-only-warning", list=listed(names))))
+    return lines
+
+
+def _more(count: int, writer: Writer) -> list[TextLine]:
+    return [line(writer.say("and-more", count=count))] if count > 0 else []
+
+
+def _over(over: ResolvedAnomaly, writer: Writer, *, with_name: bool) -> TextLine:
     lasted = writer.formats.duration(over.resolved_at - over.opened_at)
     times = writer.times(over.opened_at, over.resolved_at)
-    if named:
-        name = writer.metric(over.metric, over.dimension, over.dimension_value)
-        parts = [say("anomaly-resolved-open-for-named", metric=name, duration=lasted, times=times)]
-    else:
-        parts = [say("anomaly-resolved-open-for", duration=lasted, times=times)]
+    parts: list[str | Span] = [writer.say("anomaly-resolved-open-for", duration=lasted, times=times)]
     if over.worst_change is not None and over.worst_at is not None:
         worst = writer.formats.change(over.worst_change)
-        parts.append(say("anomaly-resolved-worst", change=worst, time=writer.formats.time(writer.local(over.worst_at))))
+        parts += [" · ", writer.say("anomaly-resolved-worst", change=worst, moment=writer.moment(over.worst_at))]
     if over.value is not None:
-        parts.append(say("anomaly-resolved-now", value=writer.value(over.value, over.unit)))
-    return line(" · ".join(parts))
-
-
-def _identifiers(anomalies: tuple[Anomaly, ...], writer: Writer) -> str:
-    return writer.say("id", id=", ".join(dict.fromkeys(anomaly.incident for anomaly in anomalies[:_ROWS_SHOWN])))
-
-
-def _charts(anomalies: tuple[Anomaly, ...], writer: Writer) -> tuple[Callable[[], Chart], ...]:
-    return tuple(
-        partial(_chart, anomaly, anomaly.history, writer)
-        for anomaly in anomalies[:_CHARTS_SHOWN]
-        if anomaly.history is not None and anomaly.history.times
-    )
-
-
-def _chart(subject: Anomaly | ResolvedAnomaly, history: History, writer: Writer) -> Chart:
-    say = writer.say
-    title = say(
-        "anomaly-chart-title",
-        metric=writer.metric(subject.metric, subject.dimension, subject.dimension_value),
-        date=writer.formats.day(writer.local(history.times[-1]).date()),
-    )
-    lines = [Line(label=say("anomaly-chart-actual"), values=history.values, style="actual")]
-    if history.day_before:
-        lines.append(Line(label=say("anomaly-chart-day"), values=history.day_before, style="previous"))
-    if history.week_before:
-        lines.append(Line(label=say("anomaly-chart-week"), values=history.week_before, style="reference"))
-    band = None
-    if history.lower and history.upper:
-        band = Band(label=say("anomaly-chart-band"), lower=history.lower, upper=history.upper)
-    panel = Panel(
-        title=writer.metric(subject.metric),
-        times=history.times,
-        lines=tuple(lines),
-        unit=subject.unit,
-        band=band,
-        marks=_marks(subject, writer),
-    )
-    name = "-".join(filter(None, (subject.metric, subject.dimension, subject.dimension_value)))
-    return Chart(
-        name=re.sub("[^a-z0-9]+", "-", name.lower()).strip("-") or "chart",
-        title=title,
-        panels=(panel,),
-        timezone=writer.zone.key,
-        language=writer.language,
-    )
-
-
-def _marks(subject: Anomaly | ResolvedAnomaly, writer: Writer) -> tuple[Mark, ...]:
-    """The judged slot; of an incident that is over, the time it was open."""
-    if isinstance(subject, Anomaly):
-        start, end = subject.slot_start, subject.slot_end
-    else:
-        start, end = subject.opened_at, subject.resolved_at
-    return (Mark(start=start, end=end, label=writer.say("anomaly-chart-judged"), style="judged"),)
+        parts += [" · ", writer.say("anomaly-resolved-now", value=writer.value(over.value, over.unit))]
+    if not with_name:
+        return sentence(*parts)
+    return line(*bolded(writer.metric(over.metric, over.dimension, over.dimension_value)), ": ", *parts)
 
 
 __all__ = ["explained", "headline_when_over", "opened", "resolved", "still_open", "subject_of"]

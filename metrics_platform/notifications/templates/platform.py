@@ -5,12 +5,16 @@ FAILED is for code, WARNING and CRITICAL are for data: the three never share a t
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
+from metrics_platform.calendar import day_of
 from metrics_platform.channel_settings import Severity
 from metrics_platform.notifications.kinds import (
     Digest,
+    Event,
     FailedCheck,
     FailedRun,
     FreshData,
@@ -25,126 +29,130 @@ from metrics_platform.notifications.message import (
     Line,
     Message,
     Paragraph,
+    Parts,
     Preformatted,
     Span,
     Table,
+    clean,
     code,
+    cut,
     line,
 )
 from metrics_platform.notifications.redaction import mask
-from metrics_platform.notifications.templates.writer import Writer
+from metrics_platform.notifications.templates.writer import Writer, listed, sentence
 
 # An error's text is cut here, its middle first: its beginning says what, its end says where.
 _ERROR_LENGTH = 1200
+# What is masked at all: more of an error is never shown, and masking takes longer the longer the text.
+_ERROR_READ = 3000
+# Where an error's class lives: longer than a phone is wide, and said in the run.
+_MODULES = re.compile(r"^(?:\w{1,64}\.){1,16}(?=[A-Z]\w{0,64}(?:Error|Exception|Failure|Timeout): )", re.MULTILINE)
 _NAMES_SHOWN = 5
+_NUMBERS_SHOWN = 12
+_DIGEST_LINES = 40
+_LOUDEST_FIRST: tuple[Severity, ...] = ("critical", "failed", "warning", "resolved", "info")
 
 
 def failed_run(event: FailedRun, writer: Writer) -> Message:
     """Where it failed, the cause, what is not up to date now, what to do."""
     say = writer.say
-    where: list[str | Span] = []
+    where: list[Parts] = []
     if event.steps:
-        where += [say("failed-run-step", count=len(event.steps)), " ", *_codes(event.steps)]
+        where.append((say("failed-run-step", count=len(event.steps)), " ", *_codes(event.steps, writer)))
     if event.partition:
-        where += [" · " if where else "", say("failed-run-partition"), " ", code(event.partition)]
+        where.append(_partition(event.partition, writer))
     if event.attempt and event.attempts and event.attempts > 1:
-        where += [" · " if where else "", say("failed-run-attempt", attempt=event.attempt, attempts=event.attempts)]
-    blocks: list[Block] = [Paragraph((line(*where),))] if where else []
+        where.append((say("failed-run-attempt", attempt=event.attempt, attempts=event.attempts),))
+    blocks: list[Block] = [Paragraph((_dotted(where),))] if where else []
     if event.killed:
         blocks.append(Paragraph((line(say("failed-run-killed")),)))
-    if event.cause.strip():
-        blocks.append(Preformatted(shortened(mask(event.cause))))
+    blocks += _quoted(_MODULES.sub("", event.cause))
     lines: list[Line] = []
-    if event.impact:
-        stale = [say("failed-run-impact", count=len(event.impact)), " ", *_codes(event.impact[:_NAMES_SHOWN])]
-        if rest := len(event.impact) - _NAMES_SHOWN:
-            stale += [" ", say("failed-run-more", count=rest)] if rest > 0 else []
-        lines.append(writer.labelled("impact", *stale))
     if event.repeats:
         lines.append(line(say("failed-run-repeats", count=event.repeats)))
-    lines.append(writer.labelled("next", say("failed-run-next")))
+    if event.impact:
+        stale = say("failed-run-impact", count=len(event.impact))
+        lines.append(writer.labelled("impact", stale, " ", *_codes(event.impact, writer)))
+    lines.append(writer.labelled("next", say("failed-run-killed-next" if event.killed else "failed-run-next")))
     blocks.append(Paragraph(tuple(lines)))
-    headline = writer.headline("failed", _around(say("failed-run-subject", job="\0"), event.job))
-    identifier = event.run_id[:8] if event.run_id else None
-    return writer.message(event, headline, blocks, identifier=identifier)
+    headline = writer.headline("failed", *writer.tell("failed-run-subject", job=_identifier(event.job)))
+    return writer.message(event, headline, blocks, identifiers=[event.run_id[:8]] if event.run_id else [])
 
 
 def failed_check(event: FailedCheck, writer: Writer) -> Message:
     """Which check of which asset, what it found, what follows."""
     say = writer.say
-    before, after = _around(say("failed-check-subject", check="\0", asset="\1"), event.check)[::2]
-    between, *rest = _around(str(after).replace("\1", "\0"), event.asset)
-    subject: tuple[str | Span, ...] = (before, code(event.check), between, *rest)
+    names = {"check": _identifier(event.check), "asset": _identifier(event.asset)}
     blocks: list[Block] = []
     if event.partition:
-        blocks.append(Paragraph((line(say("failed-run-partition"), " ", code(event.partition)),)))
-    if event.description.strip():
-        blocks.append(Preformatted(shortened(mask(event.description))))
+        blocks.append(Paragraph((sentence(*_partition(event.partition, writer)),)))
+    blocks += _quoted(event.description)
     if event.numbers:
-        blocks.append(Table(rows=event.numbers))
+        rows = [(cut(name), cut(mask(value))) for name, value in event.numbers[:_NUMBERS_SHOWN]]
+        blocks.append(Table(rows=tuple(rows)))
     lines = [writer.labelled("impact", say("failed-check-blocking"))] if event.blocking else []
     blocks.append(Paragraph((*lines, writer.labelled("next", say("failed-check-next")))))
-    return writer.message(event, writer.headline(event.severity, subject), blocks)
+    headline = writer.headline(event.severity, *writer.tell("failed-check-subject", **names))
+    return writer.message(event, headline, blocks)
 
 
 def stale_data(event: StaleData, writer: Writer) -> Message:
     """Since when nothing came, against which limit."""
-    say, formats = writer.say, writer.formats
-    limit = formats.duration(event.limit)
-    headline: list[str | Span] = list(_around(say("stale-subject", table="\0"), event.table))
+    say, tell, formats = writer.say, writer.tell, writer.formats
+    limit, table = formats.duration(event.limit), _identifier(event.table)
     if event.last_event_at is None:
+        headline = [*tell("stale-never-subject", table=table)]
         said = say("stale-never", limit=limit)
     else:
-        age = formats.duration(writer.now - event.last_event_at)
-        said = say("stale-last", moment=writer.moment(event.last_event_at), ago=age, limit=limit)
+        headline = [*tell("stale-subject", table=table)]
+        ago = formats.duration(writer.now - event.last_event_at)
+        said = say("stale-last", moment=writer.moment(event.last_event_at), ago=ago, limit=limit)
         if event.still:
-            headline.append(" " + say("stale-still", duration=age))
-    blocks = [
-        Paragraph(
-            (
-                line(said),
-                writer.labelled("impact", say("stale-impact")),
-                writer.labelled("next", *_around(say("stale-next", table="\0"), event.table)),
-            )
-        )
-    ]
+            lasted = formats.duration(event.occurred_at - event.last_event_at)
+            headline += [", ", say("stale-still", duration=lasted)]
+    lines = (
+        line(said),
+        writer.labelled("impact", say("stale-impact")),
+        writer.labelled("next", *tell("stale-next", table=table)),
+    )
     silent = True if event.still else None
-    return writer.message(event, writer.headline(event.severity, tuple(headline)), blocks, silent=silent)
+    return writer.message(event, writer.headline(event.severity, *headline), [Paragraph(lines)], silent=silent)
 
 
 def fresh_data(event: FreshData, writer: Writer) -> Message:
     """The all-clear of stale data."""
-    say = writer.say
     lasted = writer.formats.duration(event.last_event_at - event.stale_since)
-    said = say("fresh-last", moment=writer.moment(event.last_event_at), duration=lasted)
-    headline = writer.headline("resolved", _around(say("fresh-subject", table="\0"), event.table))
+    said = writer.say("fresh-last", moment=writer.moment(event.last_event_at), duration=lasted)
+    headline = writer.headline("resolved", *writer.tell("fresh-subject", table=_identifier(event.table)))
     return writer.message(event, headline, [Paragraph((line(said),))], silent=True)
 
 
 def odd_volume(event: OddVolume, writer: Writer) -> Message:
     """How many rows, against what is usual on such a day."""
-    say, formats = writer.say, writer.formats
-    change = formats.change(event.rows / event.expected - 1) if event.expected else formats.not_available
-    start, end = writer.local(event.period_start), writer.local(event.period_end)
-    whole_day = start.time() == end.time()
-    period = formats.day(start.date()) if whole_day else f"{formats.day(start.date())} {formats.times(start, end)}"
-    usual = formats.interval(formats.number(event.lower, 0), formats.number(event.upper, 0))
-    expected = formats.number(event.expected, 0)
-    said = say("volume-rows", rows=formats.number(event.rows), period=period, expected=expected, usual=usual)
-    headline = writer.headline(event.severity, _around(say("volume-subject", change=change, table="\0"), event.table))
-    return writer.message(event, headline, [Paragraph((line(said), writer.labelled("next", say("volume-next"))))])
+    formats = writer.formats
+    rows = formats.number(event.rows)
+    change = formats.change(event.rows / event.expected - 1) if event.expected else f"0 → {rows}"
+    said = writer.say(
+        "volume-rows",
+        count=event.rows,
+        rows=rows,
+        period=_period(event, writer),
+        expected=formats.number(event.expected, 0),
+        usual=formats.interval(formats.number(event.lower, 0), formats.number(event.upper, 0)),
+    )
+    subject = writer.tell("volume-subject", change=change, table=_identifier(event.table))
+    lines = (line(said), writer.labelled("next", writer.say("volume-next")))
+    return writer.message(event, writer.headline(event.severity, *subject), [Paragraph(lines)])
 
 
 def success(event: Success, writer: Writer) -> Message:
     """The nightly load is done; its warnings are counted, not hidden."""
     say = writer.say
-    headline = writer.headline("done", _around(say("success-subject", job="\0"), event.job))
-    facts: list[str | Span] = []
-    if event.partition:
-        facts += [say("failed-run-partition"), " ", code(event.partition), " · "]
-    facts += [say("success-took", duration=writer.formats.duration(event.took)), " · "]
-    facts.append(say("success-warnings", count=event.warnings))
-    return writer.message(event, headline, [Paragraph((line(*facts),))], silent=True)
+    facts: list[Parts] = [_partition(event.partition, writer)] if event.partition else []
+    facts.append((say("success-took", duration=writer.formats.duration(event.took)),))
+    facts.append((say("success-warnings", count=event.warnings),))
+    headline = writer.headline("done", *writer.tell("success-subject", job=_identifier(event.job)))
+    return writer.message(event, headline, [Paragraph((_dotted(facts),))], silent=True)
 
 
 def report_not_delivered(event: ReportNotDelivered, writer: Writer) -> Message:
@@ -152,35 +160,49 @@ def report_not_delivered(event: ReportNotDelivered, writer: Writer) -> Message:
     say = writer.say
     headline = writer.headline("failed", say("not-delivered-subject", date=writer.formats.day(event.date)))
     blocks: list[Block] = [Paragraph((line(say("not-delivered-due", moment=writer.moment(event.due_at))),))]
-    if event.reason.strip():
-        blocks.append(Preformatted(shortened(mask(event.reason))))
+    blocks += _quoted(event.reason)
     blocks.append(Paragraph((writer.labelled("next", say("not-delivered-next")),)))
     return writer.message(event, headline, blocks)
 
 
 def test_message(event: TestMessage, writer: Writer) -> Message:
     """Hello."""
-    say = writer.say
-    headline = writer.headline("test", _around(say("test-subject"), "metrics_platform"))
-    sent = line(say("test-sent", moment=writer.formats.moment(writer.local(event.occurred_at))), f" {writer.zone.key}")
+    headline = writer.headline("test", *writer.tell("test-subject", name=code("metrics_platform")))
+    moment = writer.formats.moment(writer.local(event.occurred_at))
+    sent = line(writer.say("test-sent", moment=moment, zone=writer.zone.key))
     return writer.message(event, headline, [Paragraph((sent,))], silent=True)
 
 
-def digest(event: Digest, messages: Sequence[Message], writer: Writer) -> Message:
-    """A line for each of `messages`, with when it happened; as loud as the loudest of them."""
+def digest(event: Digest, told: Sequence[tuple[Event, Message]], writer: Writer) -> Message:
+    """A line for each of them with when it happened, the loudest first; as loud as the loudest.
+
+    Those whose facts are gone are told by their keys.
+    """
     say = writer.say
-    severities: list[Severity] = ["critical", "failed", "warning", "resolved", "info"]
-    counted = Counter(message.severity for message in messages)
-    parts = [say(f"digest-{severity}", count=counted[severity]) for severity in severities if counted[severity]]
-    subject = say("digest-subject", count=len(messages), list=", ".join(parts))
-    lines = tuple(message.headline for message in messages)
+    counted = Counter(message.severity for _, message in told)
+    found = [say(f"digest-{severity}", count=counted[severity]) for severity in _LOUDEST_FIRST if counted[severity]]
+    subject = say("digest-subject", count=len(told) or len(event.notifications))
+    if found:
+        subject += ": " + ", ".join(found)
+    told = sorted(told, key=lambda each: (_LOUDEST_FIRST.index(each[1].severity), each[0].occurred_at))
+    lines = [_digest_line(part, message, writer) for part, message in told[:_DIGEST_LINES]]
+    if not told:
+        lines = [line(code(key)) for key in event.notifications[:_DIGEST_LINES]]
+    if (rest := max(len(told), 0 if told else len(event.notifications)) - _DIGEST_LINES) > 0:
+        lines.append(line(say("and-more", count=rest)))
     blocks = [
         Paragraph((line(say("digest-why")),)),
-        Paragraph(lines),
-        Paragraph((writer.labelled("next", say("digest-next")),)),
+        Paragraph(tuple(lines)),
+        Paragraph((writer.labelled("next", *writer.tell("digest-next", asset=code("notifications"))),)),
     ]
-    worst = next(severity for severity in severities if counted[severity])
+    worst = told[0][1].severity if told else event.severity
     return writer.message(event, writer.headline("digest", subject), blocks, severity=worst)
+
+
+def _digest_line(event: Event, message: Message, writer: Writer) -> Line:
+    """Nothing in bold: of forty lines everything would be, and Telegram formats a hundred spans of a message."""
+    plain = [replace(span, style="plain") if span.style == "bold" else span for span in message.headline]
+    return line(f"{writer.moment(event.occurred_at)} ", *plain)
 
 
 def shortened(text: str, length: int = _ERROR_LENGTH) -> str:
@@ -192,14 +214,41 @@ def shortened(text: str, length: int = _ERROR_LENGTH) -> str:
     return f"{text[:head].rstrip()}\n…\n{text[-(length - head - 3) :].lstrip()}"
 
 
-def _codes(names: Sequence[str]) -> list[str | Span]:
-    shown: list[str | Span] = []
-    for name in names[:_NAMES_SHOWN]:
-        shown += [", " if shown else "", code(name)]
-    return shown
+def _quoted(text: str) -> list[Block]:
+    """What somebody else wrote, such as an error: without secrets, and no longer than a person reads."""
+    if len(text) > _ERROR_READ:
+        # Cut at a space, so that no half of a secret stands where its other half would have given it away.
+        tail = text[-_ERROR_READ // 3 :]
+        text = f"{text[: _ERROR_READ * 2 // 3]}\n…\n{tail.partition(' ')[2] or tail.partition(chr(10))[2]}"
+    text = shortened(mask(clean(text)))
+    return [Preformatted(text)] if text else []
 
 
-def _around(phrase: str, identifier: str) -> tuple[str | Span, ...]:
-    """A phrase whose variable was said as NUL, or that names `identifier` itself, with it as an identifier there."""
-    before, _, after = phrase.partition("\0" if "\0" in phrase else identifier)
-    return (before, code(identifier), after)
+def _period(event: OddVolume, writer: Writer) -> str:
+    start, end = writer.local(event.period_start), writer.local(event.period_end)
+    day = day_of(start.date(), writer.zone)
+    written, times = writer.formats.day(start.date()), writer.formats.times(start, end)
+    if (day.start, day.end) == (start, end):
+        return written
+    return f"{written} {times}" if end <= day.end else times  # which names its days itself
+
+
+def _identifier(name: str) -> Span:
+    return code(cut(name, 48))
+
+
+def _partition(key: str, writer: Writer) -> Parts:
+    return (writer.say("failed-run-partition"), " ", code(cut(key)))
+
+
+def _codes(names: Sequence[str], writer: Writer) -> Parts:
+    """The first few names; how many more there are is said."""
+    shown = listed((code(cut(name)),) for name in names[:_NAMES_SHOWN])
+    rest = len(names) - _NAMES_SHOWN
+    return (*shown, " ", writer.say("and-more", count=rest)) if rest > 0 else shown
+
+
+def _dotted(facts: Sequence[Parts]) -> Line:
+    """«Step users · partition 2026-11-21»."""
+    first, *others = facts
+    return sentence(*first, *(part for fact in others for part in (" · ", *fact)))

@@ -7,10 +7,10 @@ from functools import partial
 
 from metrics_platform.charts.model import Chart, Line, Panel
 from metrics_platform.notifications.kinds import DailyReport, ReportPart, ReportRow
-from metrics_platform.notifications.message import Block, Message, Paragraph, Table, bold, line
+from metrics_platform.notifications.message import Block, Message, Paragraph, Table, bold, line, text_of
 from metrics_platform.notifications.message import Line as TextLine
 from metrics_platform.notifications.templates.anomalies import explained, subject_of
-from metrics_platform.notifications.templates.writer import Writer
+from metrics_platform.notifications.templates.writer import Writer, bolded
 
 _PROBLEM_PHRASES = {
     "missing": "report-missing",
@@ -58,7 +58,7 @@ def _table(rows: tuple[ReportRow, ...], writer: Writer) -> Table:
         rows=tuple(
             (
                 writer.metric_short(row.metric),
-                writer.value(row.value, row.unit),
+                writer.cell(row.value, row.unit),
                 writer.change(row.value, row.day_before, row.unit),
                 writer.change(row.value, row.week_before, row.unit),
             )
@@ -70,12 +70,14 @@ def _table(rows: tuple[ReportRow, ...], writer: Writer) -> Table:
 def _open(report: DailyReport, writer: Writer) -> list[TextLine]:
     marks = {"critical": "🔴", "warning": "🟠"}
     shown = report.incidents[:_INCIDENTS_SHOWN]
-    lines = [
-        line(f"{marks[anomaly.severity]} ", bold(subject_of(anomaly, writer)), *explained(anomaly, writer))
-        for anomaly in shown
-    ]
+    lines = []
+    for anomaly in shown:
+        whole_day = (anomaly.slot_start, anomaly.slot_end) == (report.period_start, report.period_end)
+        times = "" if whole_day else writer.times(anomaly.slot_start, anomaly.slot_end)
+        subject = bolded(subject_of(anomaly, writer))
+        lines.append(line(f"{marks[anomaly.severity]} ", *subject, *explained(anomaly, times, writer)))
     if rest := len(report.incidents) - len(shown):
-        lines.append(line(writer.say("failed-run-more", count=rest)))
+        lines.append(line(writer.say("and-more", count=rest)))
     return lines
 
 
@@ -108,7 +110,7 @@ def _chart(part: ReportPart, date: datetime.date, writer: Writer) -> Chart:
         language=writer.language,
         panels=tuple(
             Panel(
-                title=writer.metric(series.metric),
+                title=text_of(line(*writer.metric(series.metric))),
                 times=part.days,
                 unit=series.unit,
                 lines=(

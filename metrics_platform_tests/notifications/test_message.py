@@ -1,0 +1,111 @@
+"""The channel-neutral message: what no channel can carry is taken out as it comes in, tables keep their columns."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metrics_platform.notifications.message import (
+    Message,
+    Preformatted,
+    Span,
+    Table,
+    bold,
+    clean,
+    code,
+    cut,
+    line,
+    named,
+    table_lines,
+    text_of,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("a\r\nb\rc\nd", "a\nb\nc\nd"),
+        ("a\tb", "a    b"),
+        ("a\x00\x1b[31mb\x7f\x85", "a\ufffd\ufffd[31mb\ufffd\ufffd"),
+        ("half \ud83d of a pair", "half \ufffd of a pair"),
+        ("whole 😀 pair", "whole 😀 pair"),
+        ("\u2028\u2029\ufffe\uffff", "\ufffd" * 4),
+    ],
+)
+def test_what_no_channel_can_carry_is_replaced(text: str, cleaned: str) -> None:
+    assert clean(text) == cleaned
+    assert Preformatted(text).text == cleaned
+
+
+@given(st.text(st.characters()))
+def test_a_span_is_one_line_that_can_be_encoded(text: str) -> None:
+    span = Span(text)
+    assert "\n" not in span.text
+    span.text.encode()
+
+
+def test_empty_texts_are_no_part_of_a_line() -> None:
+    assert line("", "a", "", bold("b")) == (Span("a"), Span("b", "bold"))
+    assert text_of(line("a ", code("b"))) == "a b"
+
+
+def test_a_message_without_a_headline_is_refused_by_its_key() -> None:
+    for headline in ((), line(" "), line("")):
+        with pytest.raises(ValueError, match="the message key-1 has no headline"):
+            Message("key-1", "kind", "info", headline, (), ())
+
+
+@pytest.mark.parametrize(
+    ("text", "length", "short"),
+    [
+        ("short", 10, "short"),
+        ("a\n b\t c", 10, "a b c"),
+        ("dimension_metrics_by_os", 12, "dimensi…y_os"),
+        ("x" * 100, 3, "x…x"),
+    ],
+)
+def test_a_long_name_is_cut_in_its_middle(text: str, length: int, short: str) -> None:
+    assert cut(text, length) == short
+    assert len(cut(text, length)) <= length
+
+
+@pytest.mark.parametrize("word", ["Android", "Санкт-Петербург", "team:metrics", "feed_users", "25", "New York", ""])
+def test_words_of_data_stand_as_they_are(word: str) -> None:
+    assert named(word) == Span(word)
+
+
+@pytest.mark.parametrize("word", ["shop.id", "@anna", "/orders", "#tag", "a@b.c", "+79161234567", "79161234567", "🔴"])
+def test_what_messengers_make_a_link_of_is_code(word: str) -> None:
+    assert named(word) == Span(word, "code")
+
+
+def test_a_table_has_its_names_to_the_left_and_its_numbers_to_the_right() -> None:
+    table = Table((("Views", "617,487", "−4%"), ("CTR", "20.16%", "+0.1pp")), header=("metric", "value", "1d"))
+    assert table_lines(table) == ["metric   value     1d", "Views  617,487    −4%", "CTR     20.16% +0.1pp"]
+
+
+def test_a_long_name_gives_way_to_the_numbers_and_a_long_number_to_nothing() -> None:
+    rows = table_lines(Table((("A name that is very long indeed", "1,234,567", "+3%"),)), 24)
+    assert rows == ["A name th… 1,234,567 +3%"]
+    rows = table_lines(Table((("A name that is long", "1" * 40),)), 34)
+    assert rows == [f"A name … {'1' * 40}"]
+
+
+def test_rows_of_different_lengths_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"different lengths: \[1, 2\]"):
+        Table((("a", "b"), ("c",)))
+    with pytest.raises(ValueError, match=r"different lengths: \[1, 2\]"):
+        Table((("a", "b"),), header=("c",))
+
+
+def test_an_empty_table_has_no_lines() -> None:
+    assert table_lines(Table(())) == []
+
+
+@given(st.lists(st.tuples(st.text(max_size=20), st.text(max_size=8)), min_size=1, max_size=6))
+def test_every_row_of_a_table_is_one_line_within_its_width(rows: list[tuple[str, str]]) -> None:
+    lines = table_lines(Table(tuple(rows)))
+    assert len(lines) == len(rows)
+    widest = max(len(clean(number)) for _, number in rows)
+    assert all("\n" not in each and len(each) <= max(34, 9 + widest) for each in lines)

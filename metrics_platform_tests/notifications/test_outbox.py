@@ -1,0 +1,226 @@
+"""The dry run: pages that a browser shows as a chat would, whole at any moment, with nothing fetched from elsewhere."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metrics_platform.notifications.channel import Dispatch
+from metrics_platform.notifications.errors import DeliveryError
+from metrics_platform.notifications.journal import Sent
+from metrics_platform.notifications.message import Link, Message, Paragraph, Picture, Preformatted, bold, line, text_of
+from metrics_platform.notifications.outbox import OutboxChannel, text_of_page
+from metrics_platform_tests.notifications.examples import EXAMPLES, told
+from metrics_platform_tests.notifications.test_email_content import Page
+from metrics_platform_tests.notifications.test_templates import shown
+
+# What Telegram takes as a photo is read from the first bytes: a PNG of 640 × 360.
+PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x02\x80\x00\x00\x01\x68"
+EVIL = "<script>alert(1)</script>\"'></div><!--/message--><pre>&amp;"
+
+
+@pytest.fixture
+def channel(tmp_path: Path) -> OutboxChannel:
+    return OutboxChannel(tmp_path / "data" / "outbox")
+
+
+def message(text: str = "x", **more: Any) -> Message:
+    facts: dict[str, Any] = {
+        "key": "key-1",
+        "kind": "failed_run",
+        "severity": "failed",
+        "headline": line("❌ ", bold("FAILED"), f" · {text}"),
+        "blocks": (Paragraph((line(text),)),),
+        "footer": line("production"),
+    }
+    return Message(**{**facts, **more})
+
+
+def delivered(channel: OutboxChannel, told_as: Message, *pictures: Picture, reply_to: Sent | None = None) -> Sent:
+    sent: list[Sent] = []
+    channel.deliver(told_as, Dispatch(pictures=pictures, reply_to=reply_to, sent=sent.append))
+    return sent[0]
+
+
+def page_of(channel: OutboxChannel, sent: Sent) -> Page:
+    return Page((channel.directory / sent.message_ids[0]).read_text(encoding="utf-8"))
+
+
+def index_of(channel: OutboxChannel) -> Page:
+    return Page((channel.directory / "index.html").read_text(encoding="utf-8"))
+
+
+def squeezed(text: str) -> str:
+    return re.sub(r"\s+", "", text)
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+@pytest.mark.parametrize("key", EXAMPLES)
+def test_every_example_is_a_page_with_its_text_pictures_and_buttons(
+    channel: OutboxChannel, key: str, language: Any
+) -> None:
+    sent_as = told(language, key)
+    pictures = [Picture(f"chart-{number}", f"Chart {number}", PNG) for number, _ in enumerate(sent_as.charts)]
+    page = page_of(channel, delivered(channel, sent_as, *pictures))
+    assert squeezed(shown(sent_as)) in squeezed(page.text)
+    assert len(page.all("img")) == len(pictures)
+    links = [each["href"] for each in page.all("a") if each["href"] not in [image["src"] for image in page.all("img")]]
+    assert links == [link.url for link in sent_as.links]
+    assert page.all("html") == [{"lang": language}]
+    assert page.text.count("🔕" if sent_as.silent else "🔔") == 1
+
+
+def test_pictures_stand_beside_their_page(channel: OutboxChannel) -> None:
+    sent = delivered(channel, message(), Picture("views", 'Views "<2>"', PNG), Picture("likes", "Likes", PNG + b"2"))
+    images = page_of(channel, sent).all("img")
+    assert [each["alt"] for each in images] == ['Views "<2>"', "Likes"]
+    contents = [(channel.directory / str(each["src"])).read_bytes() for each in images]
+    assert contents == [PNG, PNG + b"2"]
+
+
+def test_nothing_is_fetched_from_elsewhere_and_no_data_is_markup(channel: OutboxChannel) -> None:
+    evil = message(EVIL, blocks=(Preformatted(EVIL), Paragraph((line(EVIL),))), links=(Link(EVIL, "https://a.b/x"),))
+    sent = delivered(channel, evil, Picture("views", EVIL, PNG))
+    for path in (channel.directory / sent.message_ids[0], channel.directory / "index.html"):
+        text = path.read_text(encoding="utf-8")
+        page = Page(text)
+        assert page.text.count(EVIL) >= 3
+        assert not re.search(r"url\(|@import|<link|<script|<iframe", text)
+        assert all(not re.match(r"\w+:|//", str(each["src"])) for each in page.all("img"))
+    assert text_of_page(channel.directory / sent.message_ids[0]) == text_of(evil.headline)
+
+
+def test_a_reply_quotes_the_first_line_of_what_it_answers(channel: OutboxChannel) -> None:
+    opening = delivered(channel, told("en", "anomaly-A7K2Q"))
+    page = page_of(channel, delivered(channel, told("en", "anomaly-A7K2Q-resolved"), reply_to=opening))
+    assert page.text.strip().startswith("🔴 CRITICAL · Views −41%✅ RESOLVED")
+
+
+def test_a_reply_to_a_page_that_is_gone_is_a_message_of_its_own(channel: OutboxChannel) -> None:
+    gone = Sent(channel="outbox", step=0, steps=1, message_ids=("gone.html",))
+    assert "RESOLVED" in page_of(channel, delivered(channel, told("en", "anomaly-A7K2Q-resolved"), reply_to=gone)).text
+
+
+def test_an_edit_changes_the_text_and_keeps_pictures_in_their_order_and_the_quote(channel: OutboxChannel) -> None:
+    first = delivered(channel, message("opening", key="a"))
+    pictures = [Picture("z", "Last & <first>", PNG), Picture("a", "A", PNG + b"2")]
+    sent = delivered(channel, message("reply", key="b"), *pictures, reply_to=first)
+    before = page_of(channel, sent)
+    assert channel.edit(message("now over", key="b"), sent)
+    after = page_of(channel, sent)
+    assert "now over" in after.text
+    assert "edited · " in after.text
+    assert "reply" not in after.text
+    assert "FAILED · opening" in after.text
+    assert after.all("img") == before.all("img")
+    assert "now over" in index_of(channel).text
+    # Once more, of what is an edit already.
+    assert channel.edit(message("still over", key="b"), sent)
+    assert page_of(channel, sent).all("img") == before.all("img")
+
+
+def test_an_edit_of_a_page_that_is_gone_says_that_it_cannot(channel: OutboxChannel) -> None:
+    sent = delivered(channel, message())
+    (channel.directory / sent.message_ids[0]).unlink()
+    assert not channel.edit(message(), sent)
+
+
+def test_the_index_shows_the_newest_first_and_only_the_latest_hundred(channel: OutboxChannel) -> None:
+    for number in range(102):
+        delivered(channel, message(f"message-{number}.", key=f"key-{number}"))
+    told_in_order = re.findall(r"FAILED · message-(\d+)", index_of(channel).text)
+    assert told_in_order == [str(number) for number in range(101, 1, -1)]
+
+
+def test_a_step_that_is_done_is_not_done_again(channel: OutboxChannel) -> None:
+    sent = delivered(channel, message())
+    channel.deliver(message(), Dispatch(done={0: sent}))
+    assert len(list(channel.directory.glob("*.html"))) == 2
+
+
+def test_what_was_sent_names_the_page(channel: OutboxChannel) -> None:
+    sent = delivered(channel, message())
+    (name,) = sent.message_ids
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3}-key-1\.html", name)
+    assert sent.link == (channel.directory / name).resolve().as_uri()
+
+
+def test_any_key_is_a_file_name(channel: OutboxChannel) -> None:
+    name = delivered(channel, message(key="a:b=c+" + "x" * 140)).message_ids[0]
+    assert re.fullmatch(r"[\w.-]+", name)
+    assert len(name) < 120
+
+
+def test_a_half_written_page_is_never_seen(channel: OutboxChannel) -> None:
+    sent = delivered(channel, message())
+    path = channel.directory / sent.message_ids[0]
+    ended, broken = threading.Event(), []
+
+    def look() -> None:
+        while not ended.is_set():
+            for each in (path, channel.directory / "index.html"):
+                if not each.read_text(encoding="utf-8").endswith("</html>\n"):
+                    broken.append(each)
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    for number in range(40):
+        channel.edit(message(f"{number} " * 20_000), sent)
+    ended.set()
+    reader.join()
+    assert broken == []
+    assert not [each for each in channel.directory.iterdir() if each.name.startswith(".")]
+
+
+def test_several_threads_write_without_hurting_each_other(channel: OutboxChannel) -> None:
+    problems: list[Exception] = []
+
+    def send(number: int) -> None:
+        try:
+            delivered(channel, message(f"message-{number}", key=f"key-{number}"))
+        except Exception as caught:  # noqa: BLE001  (shown below)
+            problems.append(caught)
+
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(12)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert problems == []
+    assert len(list(channel.directory.glob("*.html"))) == 13
+
+
+def _file_in_the_way(directory: Path) -> None:
+    directory.parent.mkdir(parents=True)
+    directory.write_text("a file")
+
+
+def _page_of_another_program(directory: Path) -> None:
+    directory.mkdir(parents=True)
+    (directory / "2026.html").write_bytes(b"<!--message-->\xff<!--/message-->")
+
+
+@pytest.mark.parametrize("spoil", [_file_in_the_way, _page_of_another_program])
+def test_a_folder_that_cannot_be_used_is_an_error_that_names_it_and_the_setting(
+    channel: OutboxChannel, spoil: Callable[[Path], None]
+) -> None:
+    spoil(channel.directory)
+    with pytest.raises(DeliveryError, match="METRICS_DATA_DIR") as caught:
+        delivered(channel, message())
+    assert str(channel.directory) in str(caught.value)
+    assert caught.value.reason == "misconfigured"
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
+def test_an_edit_in_a_folder_that_cannot_be_used_is_the_same_error(channel: OutboxChannel) -> None:
+    sent = delivered(channel, message(), Picture("views", "Views", PNG))
+    for picture in channel.directory.glob("*.png"):
+        picture.unlink()
+    with pytest.raises(DeliveryError, match="METRICS_DATA_DIR"):
+        channel.edit(message(), sent)

@@ -1,0 +1,370 @@
+"""The longest, oddest and emptiest facts: all of it is told, Telegram accepts it, no data is markup or a link."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metrics_platform.formats import LANGUAGES, Language
+from metrics_platform.notifications import kinds
+from metrics_platform.notifications.message import Message, Preformatted, Table, table_lines, text_of
+from metrics_platform.notifications.telegram.html import CAPTION_UNITS, TEXT_UNITS, parts_of
+from metrics_platform.notifications.templates import write
+from metrics_platform.notifications.templates.platform import shortened
+from metrics_platform_tests.notifications.examples import (
+    DAY,
+    EXAMPLES,
+    NOON,
+    SLOT,
+    anomaly,
+    history,
+    parts_of_example,
+    writer,
+)
+from metrics_platform_tests.telegram.parsing import MOST_ENTITIES, Parsed, parse_html
+
+LONG_TEXTS = {
+    "words": "The server is not there. " * 400,
+    "one word": "x" * 10_000,
+    "Cyrillic": "Сервер не отвечает, " * 500,
+    "emoji": "🔴👨‍👩‍👧‍👦" * 1250,
+    "markup": '<b>&amp;</pre><a href="http://x.y">"\\`' * 256,
+    "line ends": "a\r\n\n\tb\n" * 1400,
+    "control characters": "\x00\x1b[31m\u2028\u202e\ufffe" * 1250,
+}
+LONG_NAME = "analytics__dimension_metrics_by_age_group_and_city_" * 200
+ODD_NAMES = [
+    "shop.id",
+    "model.py",
+    "@anna_x",
+    "/orders",
+    "#tag",
+    "$AAPL",
+    "a@shop.id",
+    "https://shop.id/x",
+    "+79161234567",
+]
+HUGE = 1e15
+
+
+def texts_of(message: Message, limit: int = TEXT_UNITS) -> list[Parsed]:
+    """What Telegram shows of each part; each is accepted and within its limits."""
+    parsed = [parse_html(part.html) for part in parts_of(message, limit)]
+    for each in parsed:
+        assert 0 < each.length <= limit
+        assert len(each.entities) <= MOST_ENTITIES
+    assert parsed
+    return parsed
+
+
+def told(event: kinds.Event, language: Language, parts: tuple[kinds.Event, ...] = ()) -> Message:
+    return write(event, writer(language, event.occurred_at), parts)
+
+
+def whole(message: Message) -> str:
+    return "\n".join(each.text for each in texts_of(message))
+
+
+def with_name(name: str) -> list[kinds.Event]:
+    """Every kind of notification about things that are called `name`."""
+    odd = anomaly(
+        name,
+        dimension=name,
+        dimension_value=name,
+        detector=name,
+        incident=name[:40],
+        contributions=[{"dimension": name, "value": name, "change": -0.5, "share_of_change": 0.9}],
+    )
+    over = kinds.ResolvedAnomaly(
+        incident="A", metric=name, unit="count", dimension=name, dimension_value=name, opened_at=NOON, resolved_at=NOON
+    )
+    row = kinds.ReportRow(metric=name, unit="count", value=1)
+    base: dict[str, Any] = {"key": "k", "occurred_at": NOON}
+    report: dict[str, Any] = {"date": DAY, "period_start": NOON, "period_end": NOON + SLOT}
+    return [
+        kinds.DailyReport(**base, **report, parts=(kinds.ReportPart(name="feed", rows=(row,)),), incidents=(odd,)),
+        kinds.AnomalyOpened(**base, anomalies=(odd,), moved_with=(name, name)),
+        kinds.AnomalyOpened(**base, anomalies=(odd, odd)),
+        kinds.AnomalyStillOpen(**base, anomalies=(odd,), opened_at=NOON),
+        kinds.AnomalyResolved(**base, resolved=(over,), still_open=(name,)),
+        kinds.AnomalyResolved(**base, resolved=(over, over)),
+        kinds.FailedRun(**base, job=name, steps=(name,) * 9, partition=name, cause=name, impact=(name,) * 9),
+        kinds.FailedCheck(
+            **base, asset=name, check=name, partition=name, description=name, numbers=((name, name),) * 40
+        ),
+        kinds.StaleData(**base, table=name, last_event_at=NOON - SLOT, limit=SLOT),
+        kinds.StaleData(**base, table=name, last_event_at=None, limit=SLOT),
+        kinds.FreshData(**base, table=name, stale_since=NOON, last_event_at=NOON),
+        kinds.OddVolume(**base, table=name, period_start=NOON, period_end=NOON + SLOT, rows=1, expected=2, lower=1,
+                        upper=3),
+        kinds.Success(**base, job=name, partition=name, took=SLOT),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_no_name_becomes_a_link(name: str, language: Language) -> None:
+    for event in with_name(name):
+        for parsed in texts_of(told(event, language)):
+            assert parsed.accidental == [], event.kind  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_name_of_ten_thousand_letters_leaves_its_ends_and_the_message_one_text(language: Language) -> None:
+    for event in with_name(LONG_NAME):
+        (text,) = (each.text for each in texts_of(told(event, language)))
+        assert "…" in text
+        headline = text.split("\n")[0]
+        assert len(headline) <= 250
+        if isinstance(event, kinds.AnomalyOpened) and len(event.anomalies) == 1:
+            assert "−41%" in headline
+
+
+@pytest.mark.parametrize("name", [LONG_NAME, "🔴", "../../x", "Просмотры", *ODD_NAMES])
+def test_any_name_makes_charts_with_file_names_of_their_own(name: str) -> None:
+    odd = anomaly(name, dimension=name, dimension_value=name, history=history())
+    message = told(kinds.AnomalyOpened(key="k", occurred_at=NOON, anomalies=(odd,) * 7), "ru")
+    charts = [make() for make in message.charts]
+    assert len({chart.name for chart in charts}) == len(charts) == 4
+    assert all(len(chart.title) <= 150 for chart in charts)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("cause", LONG_TEXTS)
+def test_a_cause_of_ten_thousand_characters_is_told_by_its_ends_in_one_text(cause: str, language: Language) -> None:
+    text = LONG_TEXTS[cause]
+    base: dict[str, Any] = {"key": "k", "occurred_at": NOON}
+    for event in (
+        kinds.FailedRun(**base, job="j", cause=text),
+        kinds.FailedCheck(**base, asset="a", check="c", description=text),
+        kinds.ReportNotDelivered(**base, date=DAY, due_at=NOON, reason=text),
+    ):
+        message = told(event, language)
+        (block,) = (each for each in message.blocks if isinstance(each, Preformatted))
+        assert len(block.text) <= 1200
+        assert "…" in block.text
+        assert len(texts_of(message)) == 1
+
+
+def test_what_is_shortened_keeps_its_beginning_and_its_end() -> None:
+    assert shortened("  short  ") == "short"
+    text = shortened(f"first {'x ' * 5000} last", 100)
+    assert text.startswith("first ")
+    assert text.endswith(" last")
+    assert len(text) <= 100
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("value", [HUGE, -HUGE, 1e300, -1e300, 5e-324, 0, -0.0, None])
+@pytest.mark.parametrize("unit", ["count", "share", "ratio"])
+def test_any_number_is_told(language: Language, value: float | None, unit: Any) -> None:
+    expected = value
+    odd = anomaly(value=value, unit=unit).model_copy(
+        update={"expected": expected, "lower": value, "upper": value, "day_before": value, "score": value}
+    )
+    over = kinds.ResolvedAnomaly(
+        incident="A", metric="ctr", unit=unit, opened_at=NOON, resolved_at=NOON, value=value, worst_change=value,
+        worst_at=NOON,
+    )  # fmt: skip
+    row = kinds.ReportRow(metric="views", unit=unit, value=value, day_before=value, week_before=-(value or 1))
+    report = EXAMPLES["report-2026-11-21"].model_copy(
+        update={"parts": (kinds.ReportPart(name="feed", rows=(row,)),), "incidents": (odd,)}
+    )
+    for event in (
+        report,
+        kinds.AnomalyOpened(key="k", occurred_at=NOON, anomalies=(odd,)),
+        kinds.AnomalyOpened(key="k", occurred_at=NOON, anomalies=(odd, odd)),
+        kinds.AnomalyResolved(key="k", occurred_at=NOON, resolved=(over,)),
+    ):
+        text = whole(told(event, language))
+        assert not re.search(r"\bnan\b|\binf\b|none|[+−]0[.,]?0*%|-\d", text.replace("2026-11-21", ""), re.IGNORECASE)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("scale", [1, 10, 1000, 10_000])
+def test_tables_fit_34_columns_up_to_ten_thousand_times_the_product(language: Language, scale: int) -> None:
+    report = EXAMPLES["report-2026-11-21"]
+    assert isinstance(report, kinds.DailyReport)
+    for part in report.parts:
+        rows = [
+            row.model_copy(update={name: (getattr(row, name) or 0) * scale for name in ("value", "week_before")})
+            if row.unit == "count"
+            else row
+            for row in part.rows
+        ]
+        rows = [row.model_copy(update={"day_before": row.value * 1.38}) if row.value else row for row in rows]
+        event = report.model_copy(update={"parts": (part.model_copy(update={"rows": tuple(rows)}),)})
+        (table,) = (block for block in told(event, language).blocks if isinstance(block, Table))
+        assert max(map(len, table_lines(table))) <= 34
+        names = [line[:9] for line in table_lines(table)]
+        assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_forty_incidents_are_told_by_the_first_and_how_many_more_there_are(language: Language) -> None:
+    report = EXAMPLES["report-2026-11-21"].model_copy(update={"incidents": (anomaly(),) * 40})
+    text = whole(told(report, language))
+    assert ("and 35 more" if language == "en" else "и ещё 35") in text
+    assert text.count("🔴") == 6
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_two_hundred_anomalies_are_one_message_of_the_first_and_how_many_more_there_are(language: Language) -> None:
+    many = tuple(
+        anomaly(incident=f"A{number}", dimension="city", dimension_value=f"City {number}") for number in range(200)
+    )
+    over = tuple(
+        kinds.ResolvedAnomaly(incident=f"A{number}", metric="views", unit="count", opened_at=NOON, resolved_at=NOON)
+        for number in range(200)
+    )
+    for event in (
+        kinds.AnomalyOpened(key="k", occurred_at=NOON, anomalies=many, moved_with=("likes",) * 200),
+        kinds.AnomalyStillOpen(key="k", occurred_at=NOON, anomalies=many, opened_at=NOON),
+        kinds.AnomalyResolved(key="k", occurred_at=NOON, resolved=over, still_open=("likes",) * 200),
+    ):
+        (text,) = (each.text for each in texts_of(told(event, language)))
+        assert ("and 180 more" if language == "en" else "и ещё 180") in text
+        assert text.endswith("id A0, A1, A2, A3…")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_digest_of_500_is_one_text_of_the_loudest_forty_and_how_many_more_there_are(language: Language) -> None:
+    check = EXAMPLES["check-dimension_metrics-2026-11-21"]
+    quiet = EXAMPLES["fresh-feed_actions"]
+    parts = (*[quiet] * 470, *[check] * 30)
+    event = kinds.Digest(key="k", occurred_at=NOON, notifications=("k",) * 500)
+    (text,) = (each.text for each in texts_of(told(event, language, parts)))
+    assert ("and 460 more" if language == "en" else "и ещё 460") in text
+    assert text.count("🔴") == 30
+    assert text.count("✅") == 10
+
+
+@pytest.mark.parametrize("key", EXAMPLES)
+def test_every_example_is_accepted_within_the_limit_of_captions_too(key: str) -> None:
+    for language in LANGUAGES:
+        texts_of(told(EXAMPLES[key], language, parts_of_example(EXAMPLES[key])), CAPTION_UNITS)
+
+
+# --- anything --------------------------------------------------------------------------------------------------------
+
+_TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.sampled_from(
+    ["", *ODD_NAMES, *LONG_TEXTS.values()]
+)
+_NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**15), 10**15).map(float)
+_MAYBE = st.none() | _NUMBERS
+_MOMENTS = st.datetimes(datetime.datetime(1990, 1, 1), datetime.datetime(2100, 1, 1), timezones=st.just(datetime.UTC))
+_SPANS = st.timedeltas(datetime.timedelta(0), datetime.timedelta(days=10_000))
+
+
+def _lists(items: st.SearchStrategy[Any], least: int = 0, most: int = 7) -> st.SearchStrategy[tuple[Any, ...]]:
+    return st.lists(items, min_size=least, max_size=most).map(tuple)
+
+
+_UNITS = st.sampled_from(["count", "share", "ratio"])
+_CONTRIBUTIONS = st.builds(kinds.Contribution, dimension=_TEXTS, value=_TEXTS, change=_MAYBE, share_of_change=_MAYBE)
+_ANOMALIES = st.builds(
+    kinds.Anomaly,
+    incident=_TEXTS,
+    metric=_TEXTS | st.sampled_from(["views", "ctr"]),
+    unit=_UNITS,
+    dimension=st.none() | _TEXTS,
+    dimension_value=st.none() | _TEXTS,
+    severity=st.sampled_from(["critical", "warning"]),
+    slot_start=_MOMENTS,
+    slot_end=_MOMENTS,
+    value=_MAYBE,
+    expected=_MAYBE,
+    lower=_MAYBE,
+    upper=_MAYBE,
+    day_before=_MAYBE,
+    detector=_TEXTS,
+    score=_MAYBE,
+    contributions=_lists(_CONTRIBUTIONS),
+    history=st.none(),
+)
+_RESOLVED = st.builds(
+    kinds.ResolvedAnomaly,
+    incident=_TEXTS,
+    metric=_TEXTS,
+    unit=_UNITS,
+    dimension=st.none() | _TEXTS,
+    dimension_value=st.none() | _TEXTS,
+    opened_at=_MOMENTS,
+    resolved_at=_MOMENTS,
+    value=_MAYBE,
+    worst_change=_MAYBE,
+    worst_at=st.none() | _MOMENTS,
+    history=st.none(),
+)
+_ROWS = st.builds(kinds.ReportRow, metric=_TEXTS, unit=_UNITS, value=_MAYBE, day_before=_MAYBE, week_before=_MAYBE)
+_PARTS = st.builds(
+    kinds.ReportPart, name=st.sampled_from(["feed", "application", "messenger"]), rows=_lists(_ROWS, most=20),
+    days=st.just(()), series=st.just(()),
+)  # fmt: skip
+_COUNTS = st.integers(0, 10**12)
+_BASE: dict[str, Any] = {
+    "key": st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9:._+=-]{0,150}\Z"),
+    "occurred_at": _MOMENTS,
+    "thread": st.none(),
+    "run_id": st.none() | st.uuids().map(str),
+}
+EVENTS = st.one_of(
+    st.builds(
+        kinds.DailyReport, **_BASE, date=st.dates(), period_start=_MOMENTS, period_end=_MOMENTS,
+        parts=_lists(_PARTS, most=3), problem=st.sampled_from([None, "missing", "incomplete", "failed_checks"]),
+        fresh_at=st.none() | _MOMENTS, checks_passed=st.none() | _COUNTS, checks_total=st.none() | _COUNTS,
+        critical=_COUNTS, warning=_COUNTS, normal=_COUNTS, incidents=_lists(_ANOMALIES),
+    ),
+    st.builds(kinds.AnomalyOpened, **_BASE, anomalies=_lists(_ANOMALIES, 1), moved_with=_lists(_TEXTS),
+              complete=st.booleans(), fresh_at=st.none() | _MOMENTS),
+    st.builds(kinds.AnomalyStillOpen, **_BASE, anomalies=_lists(_ANOMALIES, 1), opened_at=_MOMENTS),
+    st.builds(kinds.AnomalyResolved, **_BASE, resolved=_lists(_RESOLVED, 1), still_open=_lists(_TEXTS)),
+    st.builds(
+        kinds.FailedRun, **_BASE, job=_TEXTS, steps=_lists(_TEXTS), partition=st.none() | _TEXTS,
+        attempt=st.none() | _COUNTS, attempts=st.none() | _COUNTS, cause=_TEXTS, killed=st.booleans(),
+        impact=_lists(_TEXTS), repeats=_COUNTS,
+    ),
+    st.builds(
+        kinds.FailedCheck, **_BASE, severity=st.sampled_from(["critical", "warning"]), asset=_TEXTS, check=_TEXTS,
+        partition=st.none() | _TEXTS, description=_TEXTS, blocking=st.booleans(),
+        numbers=_lists(st.tuples(_TEXTS, _TEXTS)),
+    ),
+    st.builds(kinds.StaleData, **_BASE, severity=st.sampled_from(["critical", "warning"]), table=_TEXTS,
+              last_event_at=st.none() | _MOMENTS, limit=_SPANS, still=st.booleans()),
+    st.builds(kinds.FreshData, **_BASE, table=_TEXTS, stale_since=_MOMENTS, last_event_at=_MOMENTS),
+    st.builds(kinds.OddVolume, **_BASE, severity=st.sampled_from(["critical", "warning"]), table=_TEXTS,
+              period_start=_MOMENTS, period_end=_MOMENTS, rows=st.integers(0, 2**64), expected=_NUMBERS,
+              lower=_NUMBERS, upper=_NUMBERS),
+    st.builds(kinds.Success, **_BASE, job=_TEXTS, partition=st.none() | _TEXTS, took=_SPANS, warnings=_COUNTS),
+    st.builds(kinds.ReportNotDelivered, **_BASE, date=st.dates(), due_at=_MOMENTS, reason=_TEXTS),
+)  # fmt: skip
+
+
+@settings(max_examples=120)
+@given(EVENTS, st.sampled_from(LANGUAGES), _SPANS)
+def test_whatever_happens_it_is_told_and_telegram_accepts_it(
+    event: kinds.Event, language: Language, delay: datetime.timedelta
+) -> None:
+    message = write(event, writer(language, event.occurred_at + delay))
+    assert 1 <= len(message.links) <= 3
+    assert len(text_of(message.headline)) <= 400
+    parsed = texts_of(message)
+    assert len(parsed) <= 3
+    for each in parsed:
+        assert each.accidental == []
+    texts_of(message, CAPTION_UNITS)
+
+
+@settings(max_examples=20)
+@given(_lists(EVENTS, most=12), st.sampled_from(LANGUAGES))
+def test_whatever_comes_together_is_a_digest_that_telegram_accepts(
+    events: tuple[kinds.Event, ...], language: Language
+) -> None:
+    digest = kinds.Digest(key="k", occurred_at=NOON, notifications=tuple(event.key for event in events) or ("gone",))
+    for each in texts_of(told(digest, language, events)):
+        assert each.accidental == []
