@@ -7,6 +7,7 @@ business (Dagster's event log; a list in tests and for messages on request).
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Protocol
 
@@ -52,7 +53,7 @@ class Sent(_Entry):
 
 
 class Edited(_Entry):
-    """The message was changed to tell what another notification (`by`) told."""
+    """The message was changed to tell what another notification (`by`) told; one that is not out yet will tell it."""
 
     entry: Literal["edited"] = "edited"
     channel: str
@@ -67,6 +68,8 @@ class Failed(_Entry):
     reason: Reason
     text: str
     retry_after: float | None = None
+    at: AwareDatetime | None = Field(default=None, description="When it ended.")
+    number: int = Field(default=0, ge=0, description="How many tries over this channel have failed in a row with it.")
 
 
 class Closed(_Entry):
@@ -146,6 +149,28 @@ def is_sent(entries: Iterable[Entry], channel: str) -> bool:
     """Whether every step of the delivery over a channel is done."""
     steps = sent_steps(entries, channel)
     return bool(steps) and len(steps) >= next(iter(steps.values())).steps
+
+
+def failures(entries: Iterable[Entry]) -> dict[str, Failed]:
+    """The last failure over each channel over which nothing has been sent since."""
+    found: dict[str, Failed] = {}
+    for entry in entries:
+        if isinstance(entry, Failed):
+            found[entry.channel] = entry
+        elif isinstance(entry, Sent):
+            found.pop(entry.channel, None)
+    return found
+
+
+def composed_at(entries: Iterable[Entry], channel: str) -> datetime.datetime | None:
+    """The moment the message over a channel was written at, where a part of it is out: the others are cut as it was."""
+    begun: datetime.datetime | None = None
+    for entry in entries:
+        if isinstance(entry, Sending) and entry.channel == channel:
+            begun = entry.composed_at
+        elif isinstance(entry, Sent) and entry.channel == channel:
+            return begun
+    return None
 
 
 def left_open(entries: Iterable[Entry], channel: str) -> bool:

@@ -1,0 +1,264 @@
+"""The channels' settings: what is bad is refused by name and with the remedy, and no refusal repeats a secret."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+
+from metrics_platform.channel_settings import (
+    KINDS,
+    SEVERITIES,
+    ChannelSettings,
+    ChatTarget,
+    MailServer,
+    parse_smtp_url,
+)
+from metrics_platform.notifications.redaction import mask
+from metrics_platform.settings import Settings, SettingsError, load_settings, setting_name
+from metrics_platform_tests.notifications.examples import EXAMPLES
+
+TOKEN = "123456789:AAF0_made-up_for_tests_of_alerts_00"
+WEBHOOK = "https://hooks.slack.com/services/T0SECRET/B0SECRET/s3cr3tS3cr3t"
+PASSWORD = "pa55-w0rd"
+MAIL = {"SMTP_URL": "smtp://mail.example.com", "EMAIL_FROM": "desk@example.com", "EMAIL_TO": "a@example.com"}
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch):
+    """Settings of some environment."""
+
+    def made(**given: str) -> Settings:
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+        return load_settings(None)
+
+    return made
+
+
+def refusal(made: object, **given: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        made(**given)  # type: ignore[operator]
+    return str(caught.value)
+
+
+# --- each bad value --------------------------------------------------------------------------------------------------
+
+BAD = [
+    ("TELEGRAM_CHAT_ID", "metrics team", "@name"),
+    ("TELEGRAM_CHAT_ID", "https://t.me/c/1234", "@name"),
+    ("TELEGRAM_CHAT_ID", "@ab", "@name"),
+    ("TELEGRAM_CHAT_ID", "-100 123", "a chat's number"),
+    ("TELEGRAM_THREAD_ID", "-1", "greater than or equal to 0"),
+    ("TELEGRAM_THREAD_ID", "Alerts", "integer"),
+    ("TELEGRAM_API_BASE", "api.telegram.org", "https://host/path"),
+    ("TELEGRAM_API_BASE", "ftp://api.telegram.org", "https://host/path"),
+    ("TELEGRAM_ROUTES", "failed", "failed=-1001234/7"),
+    ("TELEGRAM_ROUTES", "failed=-1001/x", "kind=chat/topic"),
+    ("TELEGRAM_ROUTES", "failed=-1001,everything=-1002", "neither a severity"),
+    ("TELEGRAM_ROUTES", "failed=oncall", "kind=chat"),
+    ("METRICS_COPY_TO_SLACK", "crtical", "neither a severity"),
+    ("METRICS_COPY_TO_EMAIL", "daily report", "neither a severity"),
+    ("METRICS_LANGUAGE", "de", "'en' or 'ru'"),
+    ("METRICS_ENVIRONMENT", "x" * 41, "40"),
+    ("METRICS_DASHBOARD_URL", "bi.example.com", "https://host/path"),
+    ("METRICS_DAGSTER_URL", "localhost:3000", "https://host/path"),
+    ("METRICS_FALLBACK_AFTER_MINUTES", "0", "greater than or equal to 1"),
+    ("METRICS_FALLBACK_AFTER_MINUTES", "1441", "less than or equal to 1440"),
+    ("METRICS_MESSAGE_MAX_AGE_HOURS", "169", "less than or equal to 168"),
+    ("METRICS_DRY_RUN", "perhaps", "boolean"),
+    ("EMAIL_FROM", "the desk", "no e-mail address"),
+    ("EMAIL_TO", "a@example.com,b", "no e-mail address"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "remedy"), BAD)
+def test_a_bad_value_is_refused_by_name_with_the_remedy(settings: object, name: str, value: str, remedy: str) -> None:
+    text = refusal(settings, **{name: value})
+    assert f"{name} = " in text
+    assert remedy in text
+    assert "It means:" in text
+
+
+# What is refused, the secret in it, and what the refusal says instead.
+SECRETS = [
+    ("TELEGRAM_BOT_TOKEN", f"bot{TOKEN}", TOKEN, "look like a bot's token"),
+    ("TELEGRAM_BOT_TOKEN", TOKEN[:-20], TOKEN[:-20], "look like a bot's token"),
+    ("TELEGRAM_PROXY", f"socks5://user:{PASSWORD}@proxy:1080", PASSWORD, "http://user:password@host:port"),
+    ("TELEGRAM_PROXY", f"user:{PASSWORD}@proxy:1080", PASSWORD, "http://user:password@host:port"),
+    ("SLACK_WEBHOOK_URL", WEBHOOK.removeprefix("https://"), "s3cr3tS3cr3t", "the whole URL that Slack gave"),
+    ("SLACK_WEBHOOK_URL", "https://hooks.slack.com/", "hooks.slack.com/'", "the whole URL that Slack gave"),
+    ("SMTP_URL", f"user:{PASSWORD}@mail.example.com", PASSWORD, "STARTTLS"),
+    ("SMTP_URL", f"smtp://user:{PASSWORD}@mail.example.com:port", PASSWORD, "cannot be read as a URL"),
+    ("SMTP_URL", f"https://user:{PASSWORD}@mail.example.com", PASSWORD, "write it as smtp://"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "secret", "remedy"), SECRETS)
+def test_a_bad_secret_is_refused_without_being_repeated(
+    settings: object, name: str, value: str, secret: str, remedy: str
+) -> None:
+    text = refusal(settings, **{name: value})
+    assert f"{name} = (secret)" in text
+    assert remedy in text
+    assert secret not in text
+
+
+def test_settings_do_not_show_their_secrets(settings) -> None:
+    found = settings(
+        TELEGRAM_BOT_TOKEN=TOKEN,
+        TELEGRAM_CHAT_ID="-1001",
+        TELEGRAM_PROXY=f"http://user:{PASSWORD}@proxy:1",
+        SLACK_WEBHOOK_URL=WEBHOOK,
+        **{**MAIL, "SMTP_URL": f"smtps://user:{PASSWORD}@mail.example.com"},
+    )
+    shown = repr(found) + str(found) + found.model_dump_json() + repr(found.model_dump())
+    for secret in (TOKEN, WEBHOOK, PASSWORD):
+        assert secret not in shown
+
+
+def test_every_secret_is_among_those_that_texts_are_masked_by(settings) -> None:
+    found = settings(
+        TELEGRAM_BOT_TOKEN=TOKEN,
+        TELEGRAM_CHAT_ID="-1001",
+        TELEGRAM_PROXY="http://user:pr%40xy-s3cret@proxy:1",
+        SLACK_WEBHOOK_URL=WEBHOOK,
+        **{**MAIL, "SMTP_URL": "smtps://user:ma%2Fil-s3cret@mail.example.com"},
+    )
+    told = [TOKEN, WEBHOOK, "pr@xy-s3cret", "pr%40xy-s3cret", "ma/il-s3cret", "ma%2Fil-s3cret"]
+    masked = mask(" | ".join(told), found.secrets)
+    assert masked == " | ".join(["***"] * len(told))
+    fields = [name for name, field in ChannelSettings.model_fields.items() if "SecretStr" in str(field.annotation)]
+    for name in fields:
+        assert getattr(found, name).get_secret_value() in found.secrets, name
+    assert settings().secrets == found.secrets
+    assert all(found.secrets)
+
+
+# --- partial channels ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"TELEGRAM_BOT_TOKEN": TOKEN}, ("TELEGRAM_CHAT_ID is not", "name that chat")),
+        ({"SMTP_URL": MAIL["SMTP_URL"]}, ("SMTP_URL is set", "EMAIL_FROM, EMAIL_TO is not")),
+        ({"SMTP_URL": MAIL["SMTP_URL"], "EMAIL_TO": "a@example.com"}, ("SMTP_URL and EMAIL_TO", "EMAIL_FROM is not")),
+        ({"EMAIL_FROM": "a@example.com"}, ("EMAIL_FROM is set", "SMTP_URL, EMAIL_TO is not")),
+        ({"METRICS_COPY_TO_SLACK": "critical"}, ("METRICS_COPY_TO_SLACK = critical", "not set up")),
+        ({"METRICS_COPY_TO_EMAIL": "critical"}, ("METRICS_COPY_TO_EMAIL = critical", "not set up")),
+    ],
+)
+def test_half_a_channel_is_refused_with_what_is_missing(
+    settings: object, given: dict[str, str], words: tuple[str, ...]
+) -> None:
+    text = refusal(settings, **given)
+    assert all(word in text for word in words)
+    assert TOKEN not in text
+
+
+def test_nothing_set_is_a_dry_run_and_a_chat_alone_is_no_channel(settings) -> None:
+    assert settings().telegram_bot_token is None
+    assert settings(TELEGRAM_CHAT_ID="-1001").telegram_bot_token is None
+
+
+def test_an_empty_value_is_the_same_as_none(settings) -> None:
+    found = settings(TELEGRAM_BOT_TOKEN="", SLACK_WEBHOOK_URL="", EMAIL_TO="", METRICS_COPY_TO_SLACK="")
+    assert (found.telegram_bot_token, found.slack_webhook_url, found.email_to, found.copy_to_slack) == (
+        None,
+        None,
+        (),
+        (),
+    )
+
+
+def test_a_name_that_is_nearly_one_of_ours_is_refused_and_another_programs_is_not(settings) -> None:
+    assert "did you mean TELEGRAM_CHAT_ID?" in refusal(settings, TELEGRAM_CHATID="-1001")
+    assert "did you mean METRICS_COPY_TO_SLACK?" in refusal(settings, METRICS_COPY_TO_SLAK="failed")
+
+
+# --- routes ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_kind_goes_before_a_severity_and_that_before_the_chat(settings) -> None:
+    found = settings(
+        TELEGRAM_CHAT_ID="-1001",
+        TELEGRAM_THREAD_ID="5",
+        TELEGRAM_ROUTES="critical=-1003/7, failed_check=@oncall , daily_report = -1004/1,",
+    )
+    assert found.telegram_target("failed_check", "critical") == ChatTarget("@oncall")
+    assert found.telegram_target("anomaly_opened", "critical") == ChatTarget("-1003", 7)
+    assert found.telegram_target("daily_report", "info") == ChatTarget("-1004", None)
+    assert found.telegram_target("success", "resolved") == ChatTarget("-1001", 5)
+    assert set(found.telegram_targets) == {
+        ChatTarget("-1001", 5),
+        ChatTarget("-1003", 7),
+        ChatTarget("@oncall"),
+        ChatTarget("-1004"),
+    }
+
+
+@pytest.mark.parametrize(("given", "thread"), [("0", None), ("1", None), ("2", 2)])
+def test_the_general_topic_is_no_topic(settings, given: str, thread: int | None) -> None:
+    found = settings(TELEGRAM_CHAT_ID="-1001", TELEGRAM_THREAD_ID=given, TELEGRAM_ROUTES=f"failed=-1002/{given}")
+    assert found.telegram_target("success", "info") == ChatTarget("-1001", thread)
+    assert found.telegram_target("failed_run", "failed") == ChatTarget("-1002", thread)
+
+
+def test_without_a_chat_there_is_no_target_but_those_of_routes(settings) -> None:
+    found = settings(TELEGRAM_ROUTES="failed=-1002")
+    assert found.telegram_target("success", "resolved") is None
+    assert found.telegram_targets == (ChatTarget("-1002"),)
+
+
+def test_every_kind_and_severity_of_a_notification_can_be_named(settings) -> None:
+    assert {getattr(event, "kind", "") for event in EXAMPLES.values()} == set(KINDS)
+    assert {event.severity for event in EXAMPLES.values()} <= set(SEVERITIES)
+    names = (*KINDS, *SEVERITIES)
+    routes = ",".join(f"{name}=-{1000 + number}" for number, name in enumerate(names))
+    found = settings(
+        TELEGRAM_ROUTES=routes,
+        SLACK_WEBHOOK_URL=WEBHOOK,
+        METRICS_COPY_TO_SLACK=",".join(names),
+        TELEGRAM_CHAT_ID="@main",
+    )
+    assert len(found.telegram_targets) == 1 + len(names)
+    assert found.copy_to_slack == names
+
+
+# --- the mail server -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("smtp://mail", MailServer("mail", 587, False, None, None)),
+        ("smtps://mail", MailServer("mail", 465, True, None, None)),
+        ("smtp://mail:25", MailServer("mail", 25, False, None, None)),
+        (" smtps://desk%40example.com:p%2Fa%40s@mail:99 ", MailServer("mail", 99, True, "desk@example.com", "p/a@s")),
+    ],
+)
+def test_the_mail_servers_url_is_read(url: str, expected: MailServer) -> None:
+    assert parse_smtp_url(url) == expected
+
+
+def test_a_mail_server_does_not_show_its_password() -> None:
+    assert PASSWORD not in repr(parse_smtp_url(f"smtp://user:{PASSWORD}@mail"))
+
+
+def test_the_waits_are_durations(settings) -> None:
+    found = settings(METRICS_FALLBACK_AFTER_MINUTES="20", METRICS_MESSAGE_MAX_AGE_HOURS="48")
+    assert (found.fallback_after, found.message_max_age) == (datetime.timedelta(minutes=20), datetime.timedelta(days=2))
+
+
+def test_addresses_with_names_are_taken(settings) -> None:
+    found = settings(
+        **{**MAIL, "EMAIL_FROM": "The desk <desk@example.com>", "EMAIL_TO": "a@example.com, b@example.com"}
+    )
+    assert found.email_from == "The desk <desk@example.com>"
+    assert found.email_to == ("a@example.com", "b@example.com")
+
+
+def test_the_channels_have_their_own_names() -> None:
+    assert setting_name("telegram_chat_id") == "TELEGRAM_CHAT_ID"
+    assert setting_name("copy_to_slack") == "METRICS_COPY_TO_SLACK"
