@@ -6,10 +6,14 @@ Rooms are imported inside the commands, so that `--help` answers at once.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from metrics_platform.findings import Finding
 
 _FILE = click.Path(path_type=Path)
 
@@ -111,22 +115,27 @@ def load(feed: Path | None, messages: Path | None, strict: bool, rejects: Path, 
 
 @main.command()
 def doctor() -> None:
-    """Look at the settings and at ClickHouse: each problem with its remedy. Exit code 0: all well; 1: not."""
+    """Look at the settings, at ClickHouse and at the channels of messages: each problem with its remedy.
+
+    Nothing is sent. Exit code 0: all well; 1: not.
+    """
     from metrics_platform.doctor import examine  # noqa: PLC0415
 
-    marks = {
-        "ok": click.style("✓", fg="green"),
-        "note": click.style("!", fg="yellow"),
-        "problem": click.style("✗", fg="red"),
-    }
-    problems = 0
-    for finding in examine():
-        problems += finding.status == "problem"
-        click.echo(f"{marks[finding.status]} {click.style(finding.subject, bold=True)}: {finding.detail}")
-        if finding.remedy:
-            click.echo(f"    → {finding.remedy}")
+    problems = _tell(examine())
     click.echo(f"{problems} problem(s)." if problems else "All well.")
     sys.exit(1 if problems else 0)
+
+
+@main.command("notify-test")
+def notify_test() -> None:
+    """Send one test message with a picture over every channel that is set up, and say where it arrived.
+
+    Without a channel it goes to the outbox folder. Exit code 0: it arrived everywhere; 1: not.
+    """
+    from metrics_platform.notifications.rehearsal import send_test_message  # noqa: PLC0415
+    from metrics_platform.settings import load_settings  # noqa: PLC0415
+
+    sys.exit(1 if _tell(send_test_message(load_settings())) else 0)
 
 
 @main.command()
@@ -142,6 +151,22 @@ def example(days: int, ui: bool, port: int, directory: Path) -> None:
     from metrics_platform.local.example import run_example  # noqa: PLC0415
 
     sys.exit(run_example(directory, days=days, ui=ui, port=port))
+
+
+def _tell(findings: Iterable[Finding]) -> int:
+    """Print findings as they are made; how many of them are problems."""
+    marks = {
+        "ok": click.style("✓", fg="green"),
+        "note": click.style("!", fg="yellow"),
+        "problem": click.style("✗", fg="red"),
+    }
+    problems = 0
+    for finding in findings:
+        problems += finding.status == "problem"
+        click.echo(f"{marks[finding.status]} {click.style(finding.subject, bold=True)}: {finding.detail}")
+        if finding.remedy:
+            click.echo(f"    → {finding.remedy}")
+    return problems
 
 
 if __name__ == "__main__":

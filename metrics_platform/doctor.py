@@ -1,13 +1,15 @@
-"""`metrics-platform doctor`: settings and ClickHouse, each problem with its remedy."""
+"""`metrics-platform doctor`: settings, ClickHouse and the channels of messages, each problem with its remedy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
+from metrics_platform.findings import Finding
+from metrics_platform.notifications.inspection import inspect_channels
 from metrics_platform.settings import Settings, SettingsError, load_settings
 from metrics_platform.warehouse.client import NoWarehouseError, Warehouse
-from metrics_platform.warehouse.inspection import Finding, inspect_warehouse
+from metrics_platform.warehouse.inspection import inspect_warehouse
 
 
 def examine(env_file: Path | None = Path(".env")) -> Iterator[Finding]:
@@ -20,6 +22,11 @@ def examine(env_file: Path | None = Path(".env")) -> Iterator[Finding]:
             yield Finding("Settings", "problem", problem, remedy)
         return
     yield Finding("Settings", "ok", _summary(settings))
+    yield from _examine_warehouse(settings)
+    yield from inspect_channels(settings)
+
+
+def _examine_warehouse(settings: Settings) -> Iterator[Finding]:
     try:
         warehouse = Warehouse.from_settings(settings, retry_waits=())  # a person waits for the answer
     except NoWarehouseError as error:

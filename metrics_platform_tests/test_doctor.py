@@ -14,10 +14,11 @@ from click.testing import CliRunner
 from metrics_platform.cli import main
 from metrics_platform.connection import parse_url
 from metrics_platform.doctor import examine
+from metrics_platform.findings import Finding
 from metrics_platform.local.clickhouse import EmbeddedServer
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.inspection import Finding, inspect_warehouse
+from metrics_platform.warehouse.inspection import inspect_warehouse
 from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.tables import daily_tables
 from metrics_platform_tests.worlds import SourceTables

@@ -7,7 +7,9 @@ import warnings
 import dagster as dg
 
 from metrics_platform.defs.daily import daily_definitions
-from metrics_platform.defs.resources import ClickHouseResource
+from metrics_platform.defs.delivery import delivery_definitions
+from metrics_platform.defs.health import health_definitions
+from metrics_platform.defs.resources import ClickHouseResource, TelegramResource
 from metrics_platform.settings import Settings
 
 
@@ -18,8 +20,13 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         warnings.simplefilter("ignore", dg.BetaWarning)
         return dg.Definitions.merge(
             daily_definitions(settings),
+            delivery_definitions(settings),
+            health_definitions(),
             dg.Definitions(
-                resources={"clickhouse": ClickHouseResource.for_settings(settings)},
+                resources={
+                    "clickhouse": ClickHouseResource.for_settings(settings),
+                    "telegram": TelegramResource.for_settings(settings),
+                },
                 executor=_executor(),
             ),
         )

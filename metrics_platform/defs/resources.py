@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 from pydantic import Field
 
+from metrics_platform.notifications.transport import Patience
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 
@@ -38,6 +39,49 @@ class ClickHouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return Warehouse.from_settings(
             settings.model_copy(update=limits), tags=_tags(context), on_retry=context.log.warning
         )
+
+
+class TelegramResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The chat that messages go to, and how patiently one is delivered.
+
+    The bot's token (TELEGRAM_BOT_TOKEN) is no field of the resource: Dagster shows and stores fields. It is read from
+    the settings when a message leaves, and so are the webhook and the mail server's login.
+    """
+
+    chat_id: str = Field(
+        description="The chat: a number or @name; empty: TELEGRAM_CHAT_ID is not set. Routes by kind and severity "
+        "(TELEGRAM_ROUTES) go before it."
+    )
+    thread_id: int = Field(description="The topic in it; 0 is none.")
+    api_base: str = Field(description="The Bot API server.")
+    budget_seconds: float = Field(
+        default=45.0,
+        description="How long one step of a delivery is tried within a run; then the message is asked for again.",
+    )
+
+    @classmethod
+    def for_settings(cls, settings: Settings) -> TelegramResource:
+        """The resource of these settings; a run's config may name another chat."""
+        return cls(
+            chat_id=settings.telegram_chat_id or "",
+            thread_id=settings.telegram_thread_id or 0,
+            api_base=settings.telegram_api_base,
+        )
+
+    def applied_to(self, settings: Settings) -> Settings:
+        """`settings` with this resource's chat."""
+        return settings.model_copy(
+            update={
+                "telegram_chat_id": self.chat_id or None,
+                "telegram_thread_id": self.thread_id or None,
+                "telegram_api_base": self.api_base,
+            }
+        )
+
+    @property
+    def patience(self) -> Patience:
+        """How long a run tries."""
+        return Patience(budget=self.budget_seconds)
 
 
 def _tags(context: dg.AssetExecutionContext) -> dict[str, str]:

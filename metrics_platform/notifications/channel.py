@@ -30,7 +30,9 @@ class Dispatch:
 class Channel(Protocol):
     """A way messages leave by."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What settings, the journal and people call it."""
 
     def deliver(self, message: Message, dispatch: Dispatch) -> None:
         """Send what is not done yet, step by step.

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 
 from metrics_platform.channel_settings import ChannelSettings
 from metrics_platform.notifications.channel import Channel
+from metrics_platform.notifications.email import EmailChannel
 from metrics_platform.notifications.outbox import OutboxChannel
 from metrics_platform.notifications.routing import OUTBOX, configured
+from metrics_platform.notifications.slack import SlackChannel
 from metrics_platform.notifications.telegram.channel import TelegramChannel
 from metrics_platform.notifications.telegram.client import Pacer, TelegramClient
 from metrics_platform.notifications.transport import Patience
@@ -21,7 +23,7 @@ def channels_for(
     recent: Mapping[str, list[float]] | None = None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Channel]:
-    """Every channel that is set up, by name; the outbox folder where there is none.
+    """Every channel that is set up, by name, the preferred first; the outbox folder where there is none.
 
     `recent` are the moments (seconds since 1970) at which other processes wrote to Telegram's chats.
     """
@@ -30,6 +32,8 @@ def channels_for(
         "telegram": lambda: TelegramChannel(
             telegram_client(settings, patience, recent), settings.telegram_target, warn=warn
         ),
+        "slack": lambda: SlackChannel.for_settings(settings, patience=patience, warn=warn),
+        "email": lambda: EmailChannel.for_settings(settings, patience=patience, warn=warn),
     }
     channels = {name: makers[name]() for name in configured(settings)}
     return channels or {OUTBOX: OutboxChannel(settings.outbox)}

@@ -10,9 +10,9 @@ import datetime
 import re
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
+from metrics_platform.findings import Finding
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse import tables
 from metrics_platform.warehouse.client import Warehouse, connection_of
@@ -39,16 +39,6 @@ _EXPECTED_TYPES: dict[str, tuple[str, str]] = {
     "source": (_TEXT, "String"),
 }
 _ATTRIBUTES = ("os", "gender", "age", "country", "city", "exp_group", "source")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at: fine, worth a look (`note`), or a problem with its remedy."""
-
-    subject: str
-    status: Literal["ok", "note", "problem"]
-    detail: str
-    remedy: str = ""
 
 
 def inspect_warehouse(warehouse: Warehouse, settings: Settings) -> Iterator[Finding]:

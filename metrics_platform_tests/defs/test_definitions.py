@@ -30,6 +30,8 @@ UPSTREAM = {
     "dimension_metrics": {"os_slice", "gender_slice", "age_slice"},
 }
 
+GROUPS = {"feed_actions": "sources", "message_actions": "sources", "notifications": "delivery"}
+
 
 @pytest.fixture
 def settings() -> Settings:
@@ -39,7 +41,7 @@ def settings() -> Settings:
 def test_the_asset_graph_is_the_one_of_the_design(settings: Settings) -> None:
     graph = build_definitions(settings).resolve_asset_graph()
     names = {key.to_user_string(): graph.get(key) for key in graph.get_all_asset_keys()}
-    assert set(names) == DAILY | {"feed_actions", "message_actions"}
+    assert set(names) == DAILY | {"feed_actions", "message_actions", "notifications"}
     for name, upstream in UPSTREAM.items():
         assert {key.to_user_string() for key in names[name].parent_keys} == upstream, name
 
@@ -50,8 +52,11 @@ def test_every_asset_says_what_it_is(settings: Settings) -> None:
         node = graph.get(key)
         assert node.description and len(node.description) > 60, key
         assert node.owners == ["team:metrics"], key
+        name = key.to_user_string()
+        assert node.group_name == ("daily" if name in DAILY else GROUPS[name])
+        if name == "notifications":
+            continue
         assert "clickhouse" in node.kinds, key
-        assert node.group_name == ("daily" if key.to_user_string() in DAILY else "sources")
         columns = node.metadata["dagster/column_schema"].columns
         assert columns and all(column.type and column.description for column in columns), key
 
@@ -71,7 +76,7 @@ def test_every_daily_asset_has_blocking_checks_and_recomputes_a_range_in_one_run
 
 def test_jobs_and_schedules_with_their_cron_and_zone(settings: Settings) -> None:
     definitions = build_definitions(settings)
-    assert [job.name for job in definitions.jobs or []] == ["daily_etl"]
+    assert [job.name for job in definitions.jobs or []] == ["daily_etl", "notify", "check_channels"]
     schedules = {
         schedule.name: (schedule.cron_schedule, schedule.execution_timezone)
         for schedule in definitions.schedules or []
@@ -94,6 +99,32 @@ def test_no_secret_is_in_what_dagster_stores_of_the_resource() -> None:
     resource = (build_definitions(settings).resources or {})["clickhouse"]
     assert "pa55-w0rd" not in repr(resource)
     assert set(type(resource).model_fields) == {"timeout_seconds", "max_memory_mb"}
+
+
+def test_no_token_is_in_what_dagster_stores_of_telegram() -> None:
+    token = "123456789:" + "s" * 35
+    settings = load_settings(None, telegram_bot_token=token, telegram_chat_id="-1001")
+    resource = (build_definitions(settings).resources or {})["telegram"]
+    assert token not in repr(resource)
+    assert set(type(resource).model_fields) == {"chat_id", "thread_id", "api_base", "budget_seconds"}
+
+
+def test_sensors_with_what_they_start_and_that_they_run_from_the_beginning(settings: Settings) -> None:
+    definitions = build_definitions(settings)
+    sensors = {sensor.name: sensor for sensor in definitions.sensors or [] if isinstance(sensor, dg.SensorDefinition)}
+    assert {name: sensor.minimum_interval_seconds for name, sensor in sensors.items()} == {
+        "notify_sensor": 5,
+        "failed_run_sensor": 15,
+    }
+    assert {target.job_name for target in sensors["notify_sensor"].targets} == {"notify", "check_channels"}
+    assert all(sensor.default_status == dg.DefaultSensorStatus.RUNNING for sensor in sensors.values())
+    assert all(sensor.description and len(sensor.description) > 60 for sensor in sensors.values())
+
+
+def test_a_backfill_a_nightly_load_and_a_message_each_wait_for_their_own_kind_only(settings: Settings) -> None:
+    graph = build_definitions(settings).resolve_asset_graph()
+    pools = {key.to_user_string(): graph.get(key).pools for key in graph.materializable_asset_keys}
+    assert pools == {**{name: {"daily"} for name in DAILY}, "notifications": {"notify"}}
 
 
 def test_the_nightly_run_is_one_request_for_the_last_complete_days(settings: Settings, tmp_path: Path) -> None:
@@ -141,7 +172,7 @@ def test_the_code_location_loads_in_a_fresh_interpreter_without_heavy_imports_an
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False, timeout=60
     )
     assert result.returncode == 0, result.stderr
-    assert result.stdout.strip() == "10"
+    assert result.stdout.strip() == "11"
     assert result.stderr == ""
 
 

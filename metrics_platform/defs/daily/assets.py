@@ -103,6 +103,7 @@ def _daily_asset(
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
         retry_policy=RETRY_POLICY,
+        pool=GROUP,  # dagster.yaml lets one run of it go on at a time: two would write the same day
         group_name=GROUP,
         kinds={"clickhouse", "sql"},
         owners=[settings.owner],

@@ -8,29 +8,38 @@ and in Dagster's UI a notification's partition shows everything that was ever tr
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
+from pydantic import ValidationError
 
-from metrics_platform.notifications.journal import Asked, Entry, Sent, current, read_entry
+from metrics_platform.notifications.journal import Asked, Closed, Entry, Sent, current, read_entry
 from metrics_platform.notifications.kinds import Event
+from metrics_platform.notifications.redaction import mask
 
 ASSET = "notifications"
 KEY = dg.AssetKey(ASSET)
 PARTITIONS = dg.DynamicPartitionsDefinition(name=ASSET)
 _ENTRY = "entry"
 _PAGE = 500
+# Partitions asked for in one query: databases take some thousands of parameters at most.
+_KEYS = 400
 
 
 @dataclass(frozen=True)
 class Stored:
-    """An entry with where and when it was stored (seconds since 1970)."""
+    """An entry with when it was stored (seconds since 1970).
 
-    storage_id: int
+    A notification that this version of the platform cannot read counts as given up, and says so: it must not stop
+    all others.
+    """
+
     at: float
     key: str
     entry: Entry
+    readable: bool = True
 
 
 def ask(context: dg.OpExecutionContext | dg.AssetExecutionContext, *events: Event) -> None:
@@ -43,7 +52,7 @@ def ask(context: dg.OpExecutionContext | dg.AssetExecutionContext, *events: Even
 
 
 def asking(*events: Event) -> list[dg.AssetObservation]:
-    """The same from a sensor, which returns them as `SensorResult(asset_events=…)`: stored with its cursor."""
+    """The same from a sensor, which returns them as `SensorResult(asset_events=…)`: stored before its cursor."""
     return [observation(event.key, Asked(notification=event)) for event in events]  # type: ignore[arg-type]
 
 
@@ -53,8 +62,17 @@ def observation(key: str, entry: Entry) -> dg.AssetObservation:
         KEY,
         partition=key,
         description=entry.entry,
-        metadata={_ENTRY: dg.MetadataValue.json(entry.model_dump(mode="json"))},
+        metadata={_ENTRY: dg.MetadataValue.json(_masked(entry.model_dump(mode="json")))},
     )
+
+
+def _masked(data: Any) -> Any:
+    """JSON without what looks like a secret: an error's text may quote a URL, and whoever opens Dagster reads it."""
+    if isinstance(data, dict):
+        return {name: _masked(value) for name, value in data.items()}
+    if isinstance(data, list):
+        return [_masked(value) for value in data]
+    return mask(data) if isinstance(data, str) else data
 
 
 @dataclass(frozen=True)
@@ -83,7 +101,7 @@ def journal_of(instance: dg.DagsterInstance) -> DagsterJournal:
 
 
 def read(instance: dg.DagsterInstance, selection: dg.AssetRecordsFilter) -> Iterator[Stored]:
-    """The entries that `selection` takes, oldest first; what is no entry of ours is left out."""
+    """The entries that `selection` takes, oldest first; observations that are none of ours are left out."""
     cursor = None
     while True:
         page = instance.fetch_observations(selection, limit=_PAGE, cursor=cursor, ascending=True)
@@ -91,16 +109,31 @@ def read(instance: dg.DagsterInstance, selection: dg.AssetRecordsFilter) -> Iter
             found = record.asset_observation
             metadata = found.metadata.get(_ENTRY) if found else None
             if found and found.partition and isinstance(metadata, dg.JsonMetadataValue):
-                yield Stored(record.storage_id, record.timestamp, found.partition, read_entry(metadata.data))
+                yield from _stored(record.timestamp, found.partition, metadata.data)
         if not page.has_more:
             return
         cursor = page.cursor
 
 
+def read_since(instance: dg.DagsterInstance, moment: float) -> Iterator[Stored]:
+    """The entries stored after `moment` (seconds since 1970), oldest first."""
+    return read(instance, dg.AssetRecordsFilter(KEY, after_timestamp=moment))
+
+
+def read_keys(instance: dg.DagsterInstance, keys: Sequence[str]) -> dict[str, list[Stored]]:
+    """Every entry of these notifications, by key, oldest first."""
+    found: dict[str, list[Stored]] = defaultdict(list)
+    for first in range(0, len(keys), _KEYS):
+        batch = keys[first : first + _KEYS]
+        for stored in read(instance, dg.AssetRecordsFilter(KEY, asset_partitions=batch)):
+            found[stored.key].append(stored)
+    return found
+
+
 def recent_sends(instance: dg.DagsterInstance, since: float) -> dict[str, list[float]]:
     """When Telegram's chats got messages after `since` (seconds since 1970), from any process: chat → moments."""
     moments: dict[str, list[float]] = defaultdict(list)
-    for stored in _since(instance, since):
+    for stored in read_since(instance, since):
         entry = stored.entry
         if isinstance(entry, Sent) and entry.channel == "telegram" and entry.within is None:
             chat = entry.address.partition("/")[0]
@@ -108,5 +141,18 @@ def recent_sends(instance: dg.DagsterInstance, since: float) -> dict[str, list[f
     return moments
 
 
-def _since(instance: dg.DagsterInstance, since: float) -> Iterable[Stored]:
-    return read(instance, dg.AssetRecordsFilter(KEY, after_timestamp=since))
+def outdated_partitions(instance: dg.DagsterInstance, most: int, keep: Sequence[str]) -> list[str]:
+    """The oldest partitions of `notifications` beyond `most`, without those to `keep`; their entries stay stored."""
+    known = instance.get_dynamic_partitions(ASSET)
+    return [key for key in known[: max(0, len(known) - most)] if key not in set(keep)]
+
+
+def _stored(at: float, key: str, data: Any) -> Iterator[Stored]:
+    problems = ""
+    try:
+        yield Stored(at, key, read_entry(data))
+    except ValidationError as caught:
+        problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in caught.errors()[:3])
+    if problems and isinstance(data, dict) and data.get("entry") == "asked":
+        closed = Closed(outcome="given_up", text=f"This version of the platform cannot read it: {problems}")
+        yield Stored(at, key, closed, readable=False)

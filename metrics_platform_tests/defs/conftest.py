@@ -1,0 +1,56 @@
+"""A Dagster instance and a Bot API server of the test's own, and the delivery between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from metrics_platform.settings import Settings, load_settings
+from metrics_platform_tests.defs.post_office import PostOffice
+from metrics_platform_tests.telegram.bot_api import BotApi, bot_api_server
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """Dagster's storage in a folder, as on a person's machine."""
+    home = tmp_path / "dagster"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
+    with dg.DagsterInstance.local_temp(str(home)) as made:
+        yield made
+
+
+@pytest.fixture
+def api() -> Iterator[BotApi]:
+    """Telegram."""
+    with bot_api_server() as server:
+        yield server
+
+
+@pytest.fixture
+def telegram_settings(api: BotApi, tmp_path: Path) -> Callable[..., Settings]:
+    """Makes settings of a desk that writes to the supergroup; more by name."""
+
+    def make(**more: Any) -> Settings:
+        given = {
+            "telegram_bot_token": api.token,
+            "telegram_chat_id": str(api.supergroup),
+            "telegram_api_base": api.base,
+            "timezone": "Europe/Moscow",
+            "data_dir": tmp_path / "data",
+            # Nothing of the delivery needs it: it is away in all of these tests.
+            "clickhouse_url": "http://platform:x@127.0.0.1:1/metrics",
+        }
+        return load_settings(None, **{**given, **more})
+
+    return make
+
+
+@pytest.fixture
+def office(telegram_settings: Callable[..., Settings], instance: dg.DagsterInstance) -> PostOffice:
+    """The delivery to Telegram."""
+    return PostOffice(telegram_settings(), instance)

@@ -1,0 +1,189 @@
+"""The check of the channels: it names the bot and the chats, says what is missing and what to do, and sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from metrics_platform.cli import main
+from metrics_platform.findings import Finding
+from metrics_platform.notifications.inspection import inspect_channels
+from metrics_platform.notifications.rehearsal import send_test_message
+from metrics_platform.notifications.transport import Patience
+from metrics_platform.settings import Settings, load_settings
+from metrics_platform_tests.notifications import mail_server, slack_webhook
+from metrics_platform_tests.telegram.bot_api import TOKEN, BotApi, bot_api_server
+from metrics_platform_tests.telegram.faults import Fault
+from metrics_platform_tests.telegram.state import Standing
+
+AT_ONCE = Patience(budget=0, tries=1)
+
+
+@pytest.fixture
+def api() -> Iterator[BotApi]:
+    with bot_api_server() as server:
+        yield server
+
+
+def _settings(api: BotApi, chat: int | str, **more: Any) -> Settings:
+    given = {"telegram_bot_token": api.token, "telegram_chat_id": str(chat), "telegram_api_base": api.base}
+    return load_settings(None, **{**given, **more})
+
+
+def _findings(settings: Settings) -> dict[str, Finding]:
+    return {finding.subject: finding for finding in inspect_channels(settings, AT_ONCE)}
+
+
+def test_the_bot_and_every_chat_are_named_and_nothing_is_sent(api: BotApi) -> None:
+    routes = f"failed={api.channel_name},daily_report={api.forum}/{api.other_topic}"
+    findings = _findings(_settings(api, api.group, telegram_routes=routes))
+    assert findings["Telegram"].detail == "the bot is Metrics (@metrics_desk_bot)"
+    assert "Metrics, the group" in findings[f"Telegram chat {api.group}"].detail
+    assert "Metrics, the channel" in findings[f"Telegram chat {api.channel_name}"].detail
+    assert "Metrics, the forum" in findings[f"Telegram chat {api.forum}, topic {api.other_topic}"].detail
+    assert {finding.status for finding in findings.values()} == {"ok", "note"}
+    assert {call.method for call in api.calls} == {"getMe", "getChat", "getChatMember"}
+
+
+@pytest.mark.parametrize(
+    ("standing", "said"),
+    [
+        (Standing.KICKED, "add it again"),
+        (Standing.NOT_A_MEMBER, "Add the bot to the chat"),
+        (Standing.NO_MESSAGES, "send messages"),
+        (Standing.NO_PHOTOS, "send photos"),
+        (Standing.NO_DOCUMENTS, "send files"),
+    ],
+)
+def test_what_the_bot_may_not_do_in_the_chat_is_said_with_the_remedy(
+    api: BotApi, standing: Standing, said: str
+) -> None:
+    api.chat(api.supergroup).standing = standing
+    finding = _findings(_settings(api, api.supergroup))[f"Telegram chat {api.supergroup}"]
+    assert finding.status == "problem"
+    assert said in f"{finding.detail} {finding.remedy}"
+
+
+def test_a_channel_where_the_bot_may_not_post_is_a_problem(api: BotApi) -> None:
+    api.chat(api.channel).standing = Standing.NO_MESSAGES
+    finding = _findings(_settings(api, api.channel))[f"Telegram chat {api.channel}"]
+    assert (finding.status, "administrator" in finding.remedy) == ("problem", True)
+
+
+def test_a_group_that_became_a_supergroup_names_its_new_id(api: BotApi) -> None:
+    new = api.upgrade_group(api.group)
+    finding = _findings(_settings(api, api.group))[f"Telegram chat {api.group}"]
+    assert (finding.status, f"TELEGRAM_CHAT_ID={new}" in finding.detail) == ("problem", True)
+
+
+def test_a_topic_in_a_chat_without_topics_is_a_problem(api: BotApi) -> None:
+    findings = _findings(_settings(api, api.supergroup, telegram_thread_id=7))
+    finding = findings[f"Telegram chat {api.supergroup}, topic 7"]
+    assert (finding.status, "TELEGRAM_THREAD_ID" in finding.remedy) == ("problem", True)
+
+
+def test_a_chat_that_is_not_there_and_a_wrong_token_say_which_setting_to_correct(api: BotApi) -> None:
+    assert "TELEGRAM_CHAT_ID" in _findings(_settings(api, -100777))["Telegram chat -100777"].detail
+    other = "1" * 9 + ":" + "x" * 35
+    finding = _findings(_settings(api, api.group, telegram_bot_token=other))["Telegram"]
+    assert (finding.status, "TELEGRAM_BOT_TOKEN" in finding.detail) == ("problem", True)
+    assert other not in str(finding)
+
+
+def test_telegram_being_away_is_a_problem_of_the_network_without_the_token(api: BotApi) -> None:
+    api.down()
+    finding = _findings(_settings(api, api.group))["Telegram"]
+    assert (finding.status, "network" in finding.remedy) == ("problem", True)
+    assert TOKEN not in str(finding)
+
+
+def test_without_a_channel_it_says_where_messages_go() -> None:
+    (finding,) = inspect_channels(load_settings(None))
+    assert finding.status == "note"
+    assert "outbox" in finding.detail and "TELEGRAM_BOT_TOKEN" in finding.remedy
+
+
+def test_the_webhook_and_the_mail_server_are_asked_and_get_no_message(tmp_path: Path) -> None:
+    certificate = mail_server.make_certificate(tmp_path)
+    with slack_webhook.running() as slack, mail_server.running(certificate, tls="none", login=False) as mail:
+        slack.answers = [(400, "invalid_payload", {})]
+        settings = load_settings(
+            None,
+            slack_webhook_url=slack.url,
+            smtp_url=f"smtp://127.0.0.1:{mail.port}",
+            email_from="desk@example.com",
+            email_to="team@example.com",
+        )
+        findings = _findings(settings)
+        assert {name: each.status for name, each in findings.items()} == {"Slack": "ok", "E-mail": "ok"}
+        assert slack.payloads == [{}] and mail.mails == []
+        slack.answers = [(404, "no_service", {})]
+        mail.answers = {"MAIL": ["550 who are you"]}
+        findings = _findings(settings)
+        assert {name: each.status for name, each in findings.items()} == {"Slack": "problem", "E-mail": "problem"}
+        assert "SLACK_WEBHOOK_URL" in findings["Slack"].detail and "EMAIL_FROM" in findings["E-mail"].detail
+
+
+def test_a_test_message_with_a_picture_arrives_over_every_channel(api: BotApi) -> None:
+    with slack_webhook.running() as slack:
+        settings = _settings(api, api.supergroup, slack_webhook_url=slack.url)
+        findings = list(send_test_message(settings, AT_ONCE))
+        assert [(finding.subject, finding.status) for finding in findings] == [("telegram", "ok"), ("slack", "ok")]
+        (message,) = api.messages(api.supergroup)
+        assert message.text.startswith("👋 TEST") and message.kind == "photo"
+        assert f"/{message.message_id}" in findings[0].detail
+        assert len(slack.payloads) == 1
+
+
+def test_a_test_message_that_does_not_arrive_says_why(api: BotApi) -> None:
+    api.faults.add(Fault.refusal(403, "Forbidden: bot was kicked from the supergroup chat"))
+    (finding,) = send_test_message(_settings(api, api.supergroup), AT_ONCE)
+    assert (finding.status, "add it again" in finding.detail) == ("problem", True)
+
+
+@pytest.fixture
+def in_the_environment(api: BotApi, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[int], None]:
+    monkeypatch.chdir(tmp_path)
+
+    def put(chat: int) -> None:
+        monkeypatch.setenv("TELEGRAM_BOT_TOKEN", api.token)
+        monkeypatch.setenv("TELEGRAM_CHAT_ID", str(chat))
+        monkeypatch.setenv("TELEGRAM_API_BASE", api.base)
+
+    return put
+
+
+def test_the_command_sends_it_and_says_where_it_arrived(api: BotApi, in_the_environment: Callable[[int], None]) -> None:
+    in_the_environment(api.supergroup)
+    result = CliRunner().invoke(main, ["notify-test"])
+    assert result.exit_code == 0, result.output
+    assert "telegram: sent to" in result.output and "https://t.me/c/" in result.output
+    assert len(api.messages(api.supergroup)) == 1
+
+
+def test_the_command_ends_with_1_where_it_did_not_arrive(
+    api: BotApi, in_the_environment: Callable[[int], None]
+) -> None:
+    in_the_environment(-100777)
+    result = CliRunner().invoke(main, ["notify-test"])
+    assert result.exit_code == 1
+    assert "TELEGRAM_CHAT_ID" in result.output and api.token not in result.output
+
+
+def test_without_a_channel_the_command_writes_it_to_the_outbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["notify-test"])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / ".metrics/outbox/index.html").exists()
+
+
+def test_the_doctor_looks_at_the_channels_too(api: BotApi, in_the_environment: Callable[[int], None]) -> None:
+    in_the_environment(-100777)
+    result = CliRunner().invoke(main, ["doctor"])
+    assert result.exit_code == 1
+    assert "the bot is Metrics" in result.output and "TELEGRAM_CHAT_ID" in result.output
+    assert api.calls_of("sendMessage", "sendPhoto") == []
