@@ -206,6 +206,9 @@ class ChannelSettings(BaseSettings):
             if match is None:
                 raise ValueError(f"{each!r} is no route: write kind=chat or kind=chat/topic, such as failed=-1001234/7")
             _check_kind_or_severity(match["what"])
+        names = [each.partition("=")[0].strip() for each in value]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{', '.join(twice)} has two routes: name each kind and severity once")
         return value
 
     @field_validator("email_to", "email_from")

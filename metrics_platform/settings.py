@@ -31,6 +31,7 @@ CHANNEL_PREFIXES = ("TELEGRAM_", "SLACK_", "SMTP_", "EMAIL_")
 
 ExtraDimension = Literal["age_group", "source", "country", "city", "exp_group"]
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PASSWORD = re.compile(r"(://[^\s/:@]*:)[^\s/]+@")
 
 
 class SettingsError(ValueError):
@@ -245,5 +246,6 @@ def _problem(detail: Any, given: Mapping[str, str], overrides: Mapping[str, Any]
     field = named.get(str(detail["loc"][0]), str(detail["loc"][0]))
     name = setting_name(field)
     secret = Settings.model_fields[field].annotation == (SecretStr | None)
-    value = "(secret)" if secret else repr(overrides.get(field, given.get(name, "")))
+    # An address that is refused for its password must not be told with it.
+    value = "(secret)" if secret else _PASSWORD.sub(r"\1***@", repr(overrides.get(field, given.get(name, ""))))
     return f"{name} = {value}: {text}. It means: {Settings.model_fields[field].description}"

@@ -42,7 +42,7 @@ from metrics_platform.notifications.kinds import (
     Event,
 )
 from metrics_platform.notifications.message import Message, Picture
-from metrics_platform.notifications.templates import write
+from metrics_platform.notifications.templates import write_anyhow
 from metrics_platform.notifications.templates.anomalies import headline_when_over
 from metrics_platform.notifications.templates.writer import Writer
 
@@ -146,7 +146,13 @@ class Courier:
         if isinstance(event, Digest):
             found = (asked(self.journal.entries(part)) for part in event.notifications)
             parts = tuple(part for part in found if part is not None)
-        return write(event, self.writer_at(composed_at), parts)
+        return self._write(event, composed_at, parts)
+
+    def _write(self, event: Event, moment: datetime.datetime, parts: tuple[Event, ...] = ()) -> Message:
+        message, problem = write_anyhow(event, self.writer_at(moment), parts)
+        if problem:
+            self.warn(f"{event.key} could not be worded: {problem}")
+        return message
 
     def _try(self, name: str, this: _Try) -> None:
         """Deliver over one channel what is not delivered over it yet."""
@@ -280,7 +286,7 @@ class Courier:
 
     def _deliver_update(self, event: AnomalyUpdated, name: str) -> Outcome:
         """Edit the message of the opening; where it is not out yet, it will tell this itself."""
-        message = write(event, self.writer_at(self.now()))
+        message = self._write(event, self.now())
         entries = self.journal.entries(event.thread) if event.thread else []
         original = sent_steps(entries, name).get(0)
         channel = self.channels.get(name)
@@ -346,15 +352,14 @@ class Courier:
         if over is not None:
             return replace(self._when_over(opening, entries, over, moment), silent=True)
         latest = self._latest(opening, entries)
-        return replace(write(latest, self.writer_at(moment)), key=opening.key, kind=opening.kind)
+        return replace(self._write(latest, moment), key=opening.key, kind=opening.kind)
 
     def _when_over(
         self, opening: AnomalyOpened, entries: list[Entry], over: AnomalyResolved, moment: datetime.datetime
     ) -> Message:
         latest = self._latest(opening, entries)
-        writer = self.writer_at(moment)
-        message = replace(write(latest, writer), key=opening.key, kind=opening.kind)
-        return replace(message, headline=headline_when_over(latest, over.occurred_at, writer))
+        message = replace(self._write(latest, moment), key=opening.key, kind=opening.kind)
+        return replace(message, headline=headline_when_over(latest, over.occurred_at, self.writer_at(moment)))
 
     def _latest(self, opening: AnomalyOpened, entries: list[Entry]) -> AnomalyOpened | AnomalyUpdated:
         """What the opening's message tells now: what it was opened with, or its last edit; it began when it did."""

@@ -6,7 +6,6 @@ the text says where those are. Nothing is lost to markup: what Slack refuses as 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,9 +17,8 @@ from metrics_platform.notifications.errors import DeliveryError
 from metrics_platform.notifications.journal import Sent
 from metrics_platform.notifications.message import Message
 from metrics_platform.notifications.patiently import patiently
-from metrics_platform.notifications.redaction import mask
 from metrics_platform.notifications.slack_blocks import Post, posts_of
-from metrics_platform.notifications.transport import Answer, Patience, Transport
+from metrics_platform.notifications.transport import Answer, Patience, Transport, seconds_asked
 
 _NEW_WEBHOOK = "make a new webhook in the Slack app's settings (Incoming Webhooks) and set SLACK_WEBHOOK_URL to it."
 _ASK_ADMIN = "ask an administrator of the workspace to let the app post to this channel."
@@ -61,7 +59,7 @@ def _passing(answer: Answer) -> DeliveryError:
     """The error of an answer that may be another one later."""
     status = answer.status
     if status == 429:
-        wait = _seconds(answer.headers.get("Retry-After"))
+        wait = seconds_asked(answer.headers.get("Retry-After"))
         text = f"Slack asks to wait {wait:.0f} s before the next message (429)."
         return DeliveryError("unreachable", text, code=status, retry_after=wait)
     if status in (500, 502, 503):
@@ -87,7 +85,6 @@ class SlackChannel:
     def __post_init__(self) -> None:
         path = urlsplit(self.webhook_url).path
         token = path.strip("/").partition("/")[2]
-        _hide_in_logs(path)
         options: dict[str, Any] = {"timeouts": self.timeouts} if self.timeouts else {}
         self._transport = Transport(
             "Slack", secrets=(self.webhook_url, path, token, token.rpartition("/")[2]), **options
@@ -167,36 +164,3 @@ class SlackChannel:
         error = refusal(self._transport.post(self.webhook_url, json=payload))
         if error is not None:
             raise error
-
-
-class _WebhookFilter(logging.Filter):
-    """Masks the paths of webhooks in urllib3's DEBUG records, which have them apart from their host."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.paths: set[str] = set()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        masked = mask(text, self.paths)
-        if masked != text:
-            record.msg, record.args = masked, ()
-        return True
-
-
-_FILTER = _WebhookFilter()
-
-
-def _hide_in_logs(path: str) -> None:
-    """Keep the webhook's path out of what urllib3 logs, for all handlers. Safe to call again."""
-    _FILTER.paths.add(path)
-    for name in ("urllib3.connectionpool", "urllib3.connection", "urllib3.util.retry", "urllib3.poolmanager"):
-        logging.getLogger(name).addFilter(_FILTER)  # the same filter is not added twice
-
-
-def _seconds(value: str | None) -> float:
-    """The header's number of seconds; a second where it is none (it may be a date)."""
-    try:
-        return max(0.0, float(value or ""))
-    except ValueError:
-        return 1.0

@@ -8,6 +8,7 @@ context leads back to them.
 from __future__ import annotations
 
 import io
+import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -202,3 +203,16 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             seen.add(id(each))
             yield each
             waiting += [getattr(each, "reason", None), each.__cause__, *each.args]
+
+
+def seconds_asked(*candidates: Any) -> float:
+    """How long a service asks to be left alone: the first candidate that is a number of seconds, at least one; a second
+    where none is."""
+    for candidate in candidates:
+        try:
+            seconds = float(candidate)
+        except (TypeError, ValueError):
+            continue
+        if math.isfinite(seconds):
+            return max(1.0, seconds)
+    return 1.0

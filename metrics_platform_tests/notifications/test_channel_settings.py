@@ -104,6 +104,19 @@ def test_a_bad_secret_is_refused_without_being_repeated(
     assert secret not in text
 
 
+@pytest.mark.parametrize("name", ["METRICS_DASHBOARD_URL", "METRICS_DAGSTER_URL", "TELEGRAM_API_BASE"])
+def test_an_address_with_a_password_is_refused_without_it(settings: object, name: str) -> None:
+    text = refusal(settings, **{name: f"https://user:{PASSWORD}@bi.example.com/7"})
+    assert f"{name} = 'https://user:***@bi.example.com/7'" in text
+    assert "leave it out" in text
+    assert PASSWORD not in text
+
+
+def test_two_routes_of_one_name_are_refused(settings: object) -> None:
+    text = refusal(settings, TELEGRAM_ROUTES="failed=-1001, critical=-1002, failed=-1003")
+    assert "failed has two routes" in text
+
+
 def test_settings_do_not_show_their_secrets(settings) -> None:
     found = settings(
         TELEGRAM_BOT_TOKEN=TOKEN,

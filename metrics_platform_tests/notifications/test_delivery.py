@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from metrics_platform.channel_settings import ChatTarget, parse_smtp_url
-from metrics_platform.notifications import kinds
+from metrics_platform.notifications import kinds, templates
 from metrics_platform.notifications.email import EmailChannel
 from metrics_platform.notifications.journal import Asked, Reopened
 from metrics_platform_tests.notifications import mail_server
@@ -109,6 +109,41 @@ def test_reopened_it_is_delivered_once_more_and_its_new_message_is_the_one_that_
     assert desk.seen[2].reply_to == desk.seen[1].message_id
     assert desk.texts[0] != desk.texts[1]  # the new one was marked as over, the old one was not
     assert "🔴" in desk.texts[0]
+
+
+# --- what nobody could word ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def speechless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The template of failed runs has a mistake in it."""
+
+    def template(*_: object) -> None:
+        raise LookupError("en.ftl has no phrase 'failed-run-subject'")
+
+    monkeypatch.setitem(templates._TEMPLATES, kinds.FailedRun, template)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("speechless")
+def test_a_template_that_fails_leaves_the_facts_going_and_a_warning(desk: Desk) -> None:
+    desk.ask(FAILED)
+    outcome = desk.deliver(FAILED)
+    assert outcome.closed is not None
+    (text,) = desk.texts
+    assert text.startswith("❌ FAILED · failed_run")
+    assert '"job": "daily_etl"' in text and "Memory limit" in text and "no phrase" in text
+    assert not desk.seen[0].silent
+    assert any("could not be worded" in warning for warning in desk.warnings)
+
+
+@pytest.mark.usefixtures("speechless")
+def test_a_digest_tells_the_others_where_one_template_fails(desk: Desk) -> None:
+    keys = (FAILED, "stale-feed_actions-1")
+    desk.ask(*keys)
+    desk.ask(kinds.Digest(key="digest-x", occurred_at=desk.moment, severity="failed", notifications=keys))
+    desk.deliver("digest-x")
+    (text,) = desk.texts
+    assert "FAILED · failed_run" in text and "Stale data: feed_actions" in text
 
 
 # --- late, and in parts ----------------------------------------------------------------------------------------------

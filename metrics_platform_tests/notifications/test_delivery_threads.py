@@ -112,11 +112,11 @@ def test_with_something_still_open_the_first_line_stays(desk: Desk) -> None:
     assert desk.seen[1].reply_to == desk.seen[0].message_id
 
 
-def test_the_reminder_replies_and_is_silent(desk: Desk) -> None:
+def test_the_reminder_of_something_critical_replies_and_rings(desk: Desk) -> None:
     desk.ask(OPENING, "anomaly-A7K2Q-reminder-1")
     desk.deliver(OPENING)
     desk.deliver("anomaly-A7K2Q-reminder-1")
-    assert (desk.seen[1].silent, desk.seen[1].reply_to) == (True, desk.seen[0].message_id)
+    assert (desk.seen[1].silent, desk.seen[1].reply_to) == (False, desk.seen[0].message_id)
 
 
 # --- where the opening is not as it should be ------------------------------------------------------------------------

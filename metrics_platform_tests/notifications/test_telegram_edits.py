@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from metrics_platform.notifications.journal import Sent
-from metrics_platform.notifications.message import Paragraph, bold, line
+from metrics_platform.notifications.message import Details, Paragraph, bold, line
 from metrics_platform.notifications.telegram.channel import TelegramChannel
 from metrics_platform_tests.notifications.telegram_chat import (
     BUTTON,
@@ -107,6 +107,18 @@ def test_an_edit_that_grew_too_long_shows_its_beginning(channel: TelegramChannel
     assert channel.edit(message(LONG), original) is True
     (seen,) = api.messages(api.group)
     assert seen.text.startswith("❌ FAILED · job daily_etl\n\nline 0 of")
+    assert seen.text.endswith("\n…")
+
+
+def test_an_edit_that_fits_only_without_its_details_loses_them_and_nothing_else(
+    channel: TelegramChannel, api: BotApi
+) -> None:
+    (original,) = delivered(channel, message(), pictures=pictures(1))
+    told, details = Paragraph((line("likes moved with it"),)), Details("How", (line("because " * 200),))
+    assert channel.edit(message(told, details), original) is True
+    (seen,) = api.messages(api.group)
+    assert "likes moved with it" in seen.text and seen.text.endswith("\n\nproduction")
+    assert "because" not in seen.text
 
 
 def test_a_picture_that_could_not_be_sent_leaves_a_text_that_can_be_edited(

@@ -201,6 +201,7 @@ not-delivered-due = It was due at { $moment }.
 not-delivered-next = see the latest runs of daily_report and notify in Dagster
 test-subject = { $name } can write here
 test-sent = Sent on request at { $moment } { $zone }
+test-chart = A picture arrives, too
 digest-subject = { $count } { $count ->
     [one] message
    *[other] messages

@@ -224,6 +224,7 @@ not-delivered-due = Срок доставки: { $moment }.
 not-delivered-next = посмотрите в Dagster последние запуски daily_report и notify
 test-subject = { $name } может писать сюда
 test-sent = Отправлено по запросу { $moment } { $zone }
+test-chart = Картинка тоже доходит
 digest-subject = { $count } { $count ->
     [one] сообщение
     [few] сообщения

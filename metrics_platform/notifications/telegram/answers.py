@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from metrics_platform.notifications.errors import DeliveryError, Reason
-from metrics_platform.notifications.transport import Answer
+from metrics_platform.notifications.transport import Answer, seconds_asked
 
 _REPEATABLE = (500, 502, 503)
 # What Telegram says where a person has to do something, and what that is.
@@ -51,7 +50,7 @@ def refusal(method: str, answer: Answer) -> DeliveryError:
     parameters: dict[str, Any] = given if isinstance(given, dict) else {}
     said = str(body.get("description") or "")
     if answer.status == 429:
-        wait = _seconds(parameters.get("retry_after"), answer.headers.get("Retry-After"))
+        wait = seconds_asked(parameters.get("retry_after"), answer.headers.get("Retry-After"))
         text = f"Telegram asks to wait {wait:.0f} s before the next message (429)."
         return DeliveryError("unreachable", text, code=429, retry_after=wait)
     if answer.status in _REPEATABLE:
@@ -90,15 +89,3 @@ def _not_the_bot_api(method: str, answer: Answer) -> DeliveryError:
     # Whether the call was done before the answer was spoilt, nobody knows.
     text = f"{what}: {answer.text.strip()[:200]!r}. If it stays so, look at TELEGRAM_API_BASE and TELEGRAM_PROXY."
     return DeliveryError("unknown", text, code=answer.status)
-
-
-def _seconds(*candidates: Any) -> float:
-    """The first candidate that is a number of seconds, at least one; a second where none is."""
-    for candidate in candidates:
-        try:
-            seconds = float(candidate)
-        except (TypeError, ValueError):
-            continue
-        if math.isfinite(seconds):
-            return max(1.0, seconds)
-    return 1.0

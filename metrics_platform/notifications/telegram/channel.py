@@ -19,7 +19,7 @@ from metrics_platform.notifications.telegram.answers import MigratedError, Refus
 from metrics_platform.notifications.telegram.calls import Call, calls_of, keyboard_of, request_of
 from metrics_platform.notifications.telegram.client import TelegramClient
 from metrics_platform.notifications.telegram.concessions import MOST_CONCESSIONS, concession
-from metrics_platform.notifications.telegram.html import CAPTION_UNITS, TEXT_UNITS, parts_of
+from metrics_platform.notifications.telegram.html import CAPTION_UNITS, TEXT_UNITS, one_part_of
 
 __all__ = ["Call", "TelegramChannel", "calls_of", "link_to", "request_of"]
 
@@ -70,7 +70,7 @@ class TelegramChannel:
             "message_id": original.message_ids[0],
             "reply_markup": keyboard_of(message),
         }
-        part = parts_of(message, TEXT_UNITS if is_text else CAPTION_UNITS)[0]
+        part = one_part_of(message, TEXT_UNITS if is_text else CAPTION_UNITS)
         error = None
         try:
             self._make(Call("editMessageText" if is_text else "editMessageCaption", parameters, part=part))

@@ -90,6 +90,16 @@ def parts_of(message: Message, limit: int = TEXT_UNITS) -> list[Part]:
     return [part for part in parts if part.plain.strip()]  # Telegram refuses blank texts
 
 
+def one_part_of(message: Message, limit: int) -> Part:
+    """The message as the one text that an edit has room for: without its details, then cut, where it is too long."""
+    shorter = replace(message, blocks=tuple(block for block in message.blocks if not isinstance(block, Details)))
+    for each in (message, shorter):
+        if fits(each, limit):
+            return parts_of(each, limit)[0]
+    first = parts_of(shorter, limit - len("\n…"))[0]
+    return Part(f"{first.html}\n…", f"{first.plain}\n…")
+
+
 def fits(message: Message, limit: int) -> bool:
     """Whether the whole message is one text of at most `limit` units."""
     return len(parts_of(message, limit)) == 1

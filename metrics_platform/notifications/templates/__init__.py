@@ -11,6 +11,7 @@ from typing import Any
 from metrics_platform.notifications import kinds
 from metrics_platform.notifications.message import Message
 from metrics_platform.notifications.templates import anomalies, platform, report
+from metrics_platform.notifications.templates.bare import bare_facts
 from metrics_platform.notifications.templates.writer import Writer
 
 _TEMPLATES: Mapping[type[kinds.Event], Callable[[Any, Writer], Message]] = {
@@ -31,7 +32,16 @@ _TEMPLATES: Mapping[type[kinds.Event], Callable[[Any, Writer], Message]] = {
 
 
 def write(event: kinds.Event, writer: Writer, parts: tuple[kinds.Event, ...] = ()) -> Message:
-    """The message that tells `event`; a digest is written from its `parts`."""
+    """The message that tells `event`; a digest is written from its `parts`, each as well as it can be."""
     if isinstance(event, kinds.Digest):
-        return platform.digest(event, [(part, write(part, writer)) for part in parts], writer)
+        return platform.digest(event, [(part, write_anyhow(part, writer)[0]) for part in parts], writer)
     return _TEMPLATES[type(event)](event, writer)
+
+
+def write_anyhow(event: kinds.Event, writer: Writer, parts: tuple[kinds.Event, ...] = ()) -> tuple[Message, str]:
+    """The same; where the template fails, the bare facts, and what was the matter: nothing is lost to wording."""
+    try:
+        return write(event, writer, parts), ""
+    except Exception as caught:  # noqa: BLE001  (whatever a template may raise, the message goes)
+        problem = f"{type(caught).__name__}: {caught}"
+    return bare_facts(event, problem), problem

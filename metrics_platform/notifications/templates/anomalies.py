@@ -57,7 +57,7 @@ def opened(event: AnomalyOpened | AnomalyUpdated, writer: Writer) -> Message:
 
 
 def still_open(event: AnomalyStillOpen, writer: Writer) -> Message:
-    """The reminder: how long, and how it stood at its last slot. Silent: the opening made the sound."""
+    """The reminder: how long, and how it stood at its last slot; as loud as the opening, which nobody answered."""
     anomalies = _worst_first(event.anomalies)
     lasted = writer.formats.duration(event.occurred_at - event.opened_at)
     subject = writer.tell("anomaly-still-open", subject=_subject(anomalies, writer), duration=lasted)
@@ -74,7 +74,6 @@ def still_open(event: AnomalyStillOpen, writer: Writer) -> Message:
         blocks,
         identifiers=[anomaly.incident for anomaly in event.anomalies],
         charts=charts_of(anomalies, writer),
-        silent=True,
     )
 
 

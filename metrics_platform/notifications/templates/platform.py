@@ -5,13 +5,18 @@ FAILED is for code, WARNING and CRITICAL are for data: the three never share a t
 
 from __future__ import annotations
 
+import datetime
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from metrics_platform.calendar import day_of
 from metrics_platform.channel_settings import Severity
+from metrics_platform.charts.model import Chart, Panel
+from metrics_platform.charts.model import Line as Series
 from metrics_platform.notifications.kinds import (
     Digest,
     Event,
@@ -115,8 +120,7 @@ def stale_data(event: StaleData, writer: Writer) -> Message:
         writer.labelled("impact", say("stale-impact")),
         writer.labelled("next", *tell("stale-next", table=table)),
     )
-    silent = True if event.still else None
-    return writer.message(event, writer.headline(event.severity, *headline), [Paragraph(lines)], silent=silent)
+    return writer.message(event, writer.headline(event.severity, *headline), [Paragraph(lines)])
 
 
 def fresh_data(event: FreshData, writer: Writer) -> Message:
@@ -166,11 +170,28 @@ def report_not_delivered(event: ReportNotDelivered, writer: Writer) -> Message:
 
 
 def test_message(event: TestMessage, writer: Writer) -> Message:
-    """Hello."""
+    """Hello, with a picture: a chat may take texts and no photos."""
     headline = writer.headline("test", *writer.tell("test-subject", name=code("metrics_platform")))
     moment = writer.formats.moment(writer.local(event.occurred_at))
     sent = line(writer.say("test-sent", moment=moment, zone=writer.zone.key))
-    return writer.message(event, headline, [Paragraph((sent,))], silent=True)
+    return writer.message(event, headline, [Paragraph((sent,))], silent=True, charts=(partial(_wave, event, writer),))
+
+
+def _wave(event: TestMessage, writer: Writer) -> Chart:
+    """Something to look at: a day with a wave in it."""
+    start = event.occurred_at.replace(minute=0, second=0, microsecond=0) - datetime.timedelta(hours=23)
+    times = tuple(start + datetime.timedelta(hours=hour) for hour in range(24))
+    values = tuple(round(100 + 60 * math.sin(hour / 24 * 2 * math.pi)) for hour in range(24))
+    title = writer.say("test-chart")
+    return Chart(
+        name="test",
+        title=title,
+        panels=(
+            Panel(title=title, times=times, lines=(Series(label="sin", values=values, style="actual"),), unit="count"),
+        ),
+        timezone=writer.zone.key,
+        language=writer.language,
+    )
 
 
 def digest(event: Digest, told: Sequence[tuple[Event, Message]], writer: Writer) -> Message:
