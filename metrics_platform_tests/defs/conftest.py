@@ -13,13 +13,22 @@ from metrics_platform.settings import Settings, load_settings
 from metrics_platform_tests.defs.post_office import PostOffice
 from metrics_platform_tests.telegram.bot_api import BotApi, bot_api_server
 
+# What steps print is not looked at here, and following it costs every run two processes.
+_DAGSTER_YAML = """\
+telemetry:
+  enabled: false
+compute_logs:
+  module: dagster._core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
+"""
+
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     """Dagster's storage in a folder, as on a person's machine."""
     home = tmp_path / "dagster"
     home.mkdir()
-    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
+    (home / "dagster.yaml").write_text(_DAGSTER_YAML, encoding="utf-8")
     with dg.DagsterInstance.local_temp(str(home)) as made:
         yield made
 

@@ -289,6 +289,7 @@ def test_the_password_is_in_no_error_log_or_repr(
     mail_server: MailServer, clock: Clock, fault: str, caplog: pytest.LogCaptureFixture, capfd: Any
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "urllib3")  # some driver has silenced it
     password = {"wrong password": "wr0ng-S3CRET", "not ascii": "wr0ng-S3CRET-я"}.get(fault, PASSWORD)
     channel = channel_to(mail_server, clock, password=password)
     told = [repr(channel), str(channel)]

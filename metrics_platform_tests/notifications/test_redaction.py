@@ -148,6 +148,7 @@ def test_the_secrets_of_a_url_are_itself_its_password_and_what_http_makes_of_it(
 
 def test_what_urllib3_logs_is_masked_whatever_is_logged_beside_it(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "urllib3")  # some driver has silenced it
     mask_http_logs(["hush-hush"])
     mask_http_logs()
     logger = logging.getLogger("urllib3.connectionpool")

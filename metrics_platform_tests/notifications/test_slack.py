@@ -161,6 +161,7 @@ def test_the_webhook_is_in_no_error_log_or_repr(
     slack: Slack, clock: Clock, fault: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "urllib3")  # some driver has silenced it
     channel = channel_to(f"http://127.0.0.1:9/services/{SECRET}" if fault == "refused" else slack.url, clock)
     slack.answers = [fault] * 9
     error = failure(lambda: delivered(channel, TOLD))

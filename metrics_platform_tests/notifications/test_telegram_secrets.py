@@ -101,6 +101,7 @@ def test_whatever_telegram_does_the_token_is_nowhere(
     api: BotApi, fault: str, count: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(1)
+    caplog.set_level(1, "urllib3")  # some driver has silenced it
     FAULTS[fault](api)
     warned: list[str] = []
     client = client_to(api, Clock(), timeouts=SHORT_TIMEOUTS if fault == "hanging" else TIMEOUTS)
@@ -116,6 +117,7 @@ def test_whatever_telegram_does_the_token_is_nowhere(
 
 def test_a_success_leaves_no_token_in_the_logs(api: BotApi, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(1)
+    caplog.set_level(1, "urllib3")  # some driver has silenced it
     client = client_to(api, Clock())
     client.call("getMe", {})
     assert '"POST /bot***/getMe HTTP/1.1" 200' in caplog.text
@@ -168,6 +170,7 @@ def test_wherever_the_call_goes_token_and_password_are_nowhere(
     base: str, proxy: str | None, speak: Any, token: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(1)
+    caplog.set_level(1, "urllib3")  # some driver has silenced it
     clock = Clock()
     with ExitStack() as running:
         address = running.enter_context(deaf_server() if speak == "deaf" else raw_server(speak))
@@ -190,6 +193,7 @@ def test_wherever_the_call_goes_token_and_password_are_nowhere(
 @pytest.mark.parametrize("where", ["text", "JSON"])
 def test_an_odd_token_that_comes_back_is_masked(where: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(1)
+    caplog.set_level(1, "urllib3")  # some driver has silenced it
     heard: list[bytes] = []
     with raw_server(answering(b"", heard)) as address:
         client = TelegramClient(ODD_TOKEN, api_base=f"http://{address}", patience=Clock().patience, timeouts=TIMEOUTS)
