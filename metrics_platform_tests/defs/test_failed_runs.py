@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -12,6 +13,7 @@ from metrics_platform.defs.daily import assets
 from metrics_platform.notifications.journal import asked
 from metrics_platform.notifications.kinds import FailedRun
 from metrics_platform.settings import Settings
+from metrics_platform.warehouse.client import Warehouse
 from metrics_platform_tests.defs.post_office import PostOffice
 from metrics_platform_tests.telegram.bot_api import BotApi
 
@@ -58,6 +60,7 @@ def test_clickhouse_being_down_gets_out_with_job_steps_days_and_the_cause(
     office: PostOffice, api: BotApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(assets, "RETRY_POLICY", dg.RetryPolicy(max_retries=0))
+    monkeypatch.setattr(Warehouse, "from_settings", partial(Warehouse.from_settings, retry_waits=()))
     watch = Watch(office)
     run = watch.run(**BY_SCHEDULE)
     assert not run.success
