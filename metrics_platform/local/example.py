@@ -25,7 +25,7 @@ from rich.table import Table
 
 from metrics_platform.local.clickhouse import running_server
 from metrics_platform.local.example_data import ExampleFiles, write_example
-from metrics_platform.settings import Settings, load_settings
+from metrics_platform.settings import CHANNEL_PREFIXES, PREFIX, Settings, load_settings
 
 if TYPE_CHECKING:
     from metrics_platform.warehouse.client import Warehouse
@@ -106,7 +106,7 @@ def _clear(directory: Path) -> None:
 def _environment(directory: Path, example: ExampleFiles) -> Iterator[None]:
     """The settings of the example, for this process and for Dagster's: nothing of the person's own settings."""
     before = dict(os.environ)
-    for name in [name for name in os.environ if name.startswith("METRICS_")]:
+    for name in [name for name in os.environ if name.startswith((PREFIX, *CHANNEL_PREFIXES))]:
         del os.environ[name]
     dagster_home = directory / "dagster"
     dagster_home.mkdir(exist_ok=True)
@@ -118,6 +118,7 @@ def _environment(directory: Path, example: ExampleFiles) -> Iterator[None]:
         METRICS_START_DATE=example.first_day.isoformat(),
         METRICS_END_DATE=example.last_day.isoformat(),
         METRICS_TIMEZONE=example.zone,
+        METRICS_DRY_RUN="true",  # a .env of the person's may name their chat
         DAGSTER_HOME=str(dagster_home),
     )
     try:
