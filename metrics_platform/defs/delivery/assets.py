@@ -19,12 +19,13 @@ from metrics_platform.notifications.channels import channels_for
 from metrics_platform.notifications.delivery import Courier
 from metrics_platform.notifications.journal import Reopened, asked, current
 from metrics_platform.notifications.kinds import Event
-from metrics_platform.notifications.routing import fallback, legs
+from metrics_platform.notifications.routing import configured, fallback, legs
 from metrics_platform.notifications.telegram.client import GROUP_SECONDS
 from metrics_platform.notifications.templates.writer import Writer
 from metrics_platform.settings import Settings
 
 GROUP = "delivery"
+CHANNELS = "channels"
 CHECK = "channels_answer"
 CHECK_JOB = "check_channels"
 _DESCRIPTION = """\
@@ -58,8 +59,9 @@ def notifications_asset(settings: Settings) -> dg.AssetsDefinition:
     @dg.asset(
         name=ASSET,
         partitions_def=PARTITIONS,
+        deps=[CHANNELS],
         group_name=GROUP,
-        kinds={"telegram"},
+        kinds={*configured(settings)} or {"outbox"},
         owners=[settings.owner],
         description=_DESCRIPTION,
         pool=JOB,
@@ -121,7 +123,7 @@ def notify_job() -> Any:
     """The job that delivers one message: in one process, for a message must not wait for processes to start."""
     return dg.define_asset_job(
         JOB,
-        selection=dg.AssetSelection.assets(ASSET).without_checks(),
+        selection=dg.AssetSelection.assets(ASSET),
         executor_def=dg.in_process_executor,
         # It goes before everything else in the queue. A killed run is asked for again by the sensor, not by Dagster.
         tags={"dagster/priority": "10", "dagster/max_retries": "0"},
@@ -130,11 +132,23 @@ def notify_job() -> Any:
     )
 
 
+def channels_asset(settings: Settings) -> dg.AssetSpec:
+    """What messages leave by, as an asset that nobody materialises: its check keeps its last result."""
+    return dg.AssetSpec(
+        CHANNELS,
+        group_name=GROUP,
+        kinds={*configured(settings)} or {"outbox"},
+        owners=[settings.owner],
+        description="What messages leave by: Telegram, Slack, e-mail, as far as they are set up; without any, the "
+        "outbox folder. Its check asks each whether it would take a message, without sending one.",
+    )
+
+
 def channels_check(settings: Settings) -> dg.AssetChecksDefinition:
     """The check that asks every channel whether it would take a message, without sending one."""
 
     @dg.asset_check(
-        asset=ASSET,
+        asset=CHANNELS,
         name=CHECK,
         description="Telegram knows the bot and the chat and lets it write there; Slack's webhook and the mail server "
         "answer. Nothing is sent. Done when the platform starts, and on demand.",
@@ -169,7 +183,7 @@ def check_channels_job() -> Any:
     """The job of the check alone."""
     return dg.define_asset_job(
         CHECK_JOB,
-        selection=dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey(ASSET), CHECK)),
+        selection=dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey(CHANNELS), CHECK)),
         executor_def=dg.in_process_executor,
         tags={"dagster/priority": "5", "dagster/max_retries": "0"},
         description="Asks every channel whether it would take a message; sends nothing.",

@@ -54,7 +54,7 @@ def run_metadata(outcome: Outcome, stored: Sequence[Stored], settings: Settings)
 
 def what_failed(outcome: Outcome) -> str:
     """Why the run is not a success, as one text; empty where it is one."""
-    failures = " ".join(f"{name}: {error}" for name, error in outcome.failures.items())
+    failures = " ".join(f"{name}: {str(error).rstrip('.')}." for name, error in outcome.failures.items())
     if not failures and outcome.closed and outcome.closed.outcome in ("unknown", "given_up"):
         return outcome.closed.text
     if not failures:
