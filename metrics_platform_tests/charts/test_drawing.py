@@ -34,17 +34,17 @@ def test_knowing_charts_does_not_import_what_draws_them() -> None:
 
 def test_drawing_leaves_no_figure_and_no_memory() -> None:
     # What is imported and cached once is not growth, nor what waits for the collector.
-    for one in (report(12), *[alert(0.0)] * 20):
+    for one in (report(12), *[alert(0.0)] * 8):
         draw(one)
     gc.collect()
     before, process = sum(isinstance(thing, Figure) for thing in gc.get_objects()), psutil.Process()
     memory = process.memory_info().rss
-    for _ in range(20):
+    for _ in range(10):
         draw(alert(0.0))
     draw(report(12))
     gc.collect()
     assert sum(isinstance(thing, Figure) for thing in gc.get_objects()) <= before
-    assert process.memory_info().rss - memory < 20 * 2**20
+    assert process.memory_info().rss - memory < 10 * 2**20
     pyplot = sys.modules.get("matplotlib.pyplot")
     assert pyplot is None or pyplot.get_fignums() == []
 

@@ -34,7 +34,7 @@ message's key; a run of `notify` delivers it over Telegram (or Slack, e-mail; th
 
 **A message is stored here before it is sent**, and marked as sent only after the channel has answered. What could not
 be delivered is asked for again by `notify_sensor`, until it is too old. *Materialize* a partition by hand to try at
-once; with `again: true` in the launchpad, one that has been delivered is sent once more.
+once; with the config `again: true`, one that has been delivered is sent once more.
 
 Each run shows the message as people get it, its pictures, every attempt with the channel's answer, and a link to it.
 """
@@ -163,7 +163,7 @@ def channels_check(settings: Settings) -> dg.AssetChecksDefinition:
         shown = problems or findings
         return dg.AssetCheckResult(
             passed=not problems,
-            description=" ".join(f"{each.subject}: {each.detail} {each.remedy}".strip() for each in shown),
+            description=" · ".join(f"{each.subject}: {each.detail}. {each.remedy}".strip() for each in shown),
             metadata={
                 "findings": dg.MetadataValue.table(
                     [
