@@ -28,6 +28,15 @@ hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 _numbers = itertools.count(1)
 
 
+# Whole runs and whole worlds: files of few tests that take long. Begun last, one worker would end alone.
+_LONG = ("faults", "warehouse", "defs", "test_cli.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files first."""
+    items.sort(key=lambda item: not any(name in item.path.parts for name in _LONG))
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_person(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests see none of the settings that the person running them has set."""
