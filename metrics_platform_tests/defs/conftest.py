@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,21 @@ compute_logs:
 """
 
 
+@pytest.fixture(scope="session")
+def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Dagster's storage with nothing in it: making its databases takes longer than copying them."""
+    home = tmp_path_factory.mktemp("dagster")
+    (home / "dagster.yaml").write_text(_DAGSTER_YAML, encoding="utf-8")
+    with dg.DagsterInstance.local_temp(str(home)) as made:
+        made.get_runs(limit=1)
+    return home
+
+
 @pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+def instance(empty_home: Path, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     """Dagster's storage in a folder, as on a person's machine."""
     home = tmp_path / "dagster"
-    home.mkdir()
-    (home / "dagster.yaml").write_text(_DAGSTER_YAML, encoding="utf-8")
+    shutil.copytree(empty_home, home)
     with dg.DagsterInstance.local_temp(str(home)) as made:
         yield made
 
