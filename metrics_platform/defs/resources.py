@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 from pydantic import Field
 
-from metrics_platform.notifications.transport import Patience
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
+
+if TYPE_CHECKING:
+    from metrics_platform.notifications.transport import Patience
 
 
 class ClickHouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -81,6 +85,8 @@ class TelegramResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     @property
     def patience(self) -> Patience:
         """How long a run tries."""
+        from metrics_platform.notifications.transport import Patience  # noqa: PLC0415
+
         return Patience(budget=self.budget_seconds)
 
 

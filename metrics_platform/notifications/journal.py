@@ -18,7 +18,7 @@ from metrics_platform.notifications.kinds import Key, Notification
 
 
 class _Entry(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Asked(_Entry):
@@ -87,7 +87,9 @@ class Reopened(_Entry):
 
 
 Entry = Asked | Sending | Sent | Edited | Failed | Closed | Reopened
-_ADAPTER: TypeAdapter[Any] = TypeAdapter(Annotated[Entry, Field(discriminator="entry")])
+_ADAPTER: TypeAdapter[Any] = TypeAdapter(
+    Annotated[Entry, Field(discriminator="entry")], config=ConfigDict(defer_build=True)
+)
 
 
 def read_entry(stored: Any) -> Entry:

@@ -24,7 +24,8 @@ Values = tuple[Number | None, ...]
 class Facts(BaseModel):
     """Base of all facts: frozen, nothing unknown, no NaN."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # Built on first use: every process of the platform loads this page, and few tell anything.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 class Event(Facts):
@@ -350,7 +351,7 @@ Notification = Annotated[
     | Digest,
     Field(discriminator="kind"),
 ]
-_ADAPTER: TypeAdapter[Any] = TypeAdapter(Notification)
+_ADAPTER: TypeAdapter[Any] = TypeAdapter(Notification, config=ConfigDict(defer_build=True))
 
 
 def read_notification(stored: Any) -> Event:

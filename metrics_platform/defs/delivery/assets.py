@@ -1,28 +1,28 @@
-"""The asset `notifications`, one partition for each message, and the job `notify` that delivers one of them per run."""
+"""The asset `notifications`, one partition for each message, and the job `notify` that delivers one of them per run.
+
+What delivers is imported on use: most processes of the platform load this page and never send.
+"""
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of the functions it is given.
 
 import datetime
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
 
-from metrics_platform.charts.draw import draw
-from metrics_platform.defs.delivery.metadata import run_metadata, what_failed
 from metrics_platform.defs.delivery.storage import ASSET, PARTITIONS, DagsterJournal, Stored, recent_sends
 from metrics_platform.defs.delivery.waiting import JOB, asked_at
 from metrics_platform.defs.resources import TelegramResource
-from metrics_platform.notifications.channels import channels_for
-from metrics_platform.notifications.delivery import Courier
 from metrics_platform.notifications.journal import Reopened, asked, current
 from metrics_platform.notifications.kinds import Event
 from metrics_platform.notifications.routing import configured, fallback, legs
-from metrics_platform.notifications.telegram.client import GROUP_SECONDS
-from metrics_platform.notifications.templates.writer import Writer
 from metrics_platform.settings import Settings
+
+if TYPE_CHECKING:
+    from metrics_platform.notifications.delivery import Courier
 
 GROUP = "delivery"
 CHANNELS = "channels"
@@ -69,6 +69,8 @@ def notifications_asset(settings: Settings) -> dg.AssetsDefinition:
     def notifications(
         context: dg.AssetExecutionContext, config: NotifyConfig, telegram: TelegramResource
     ) -> dg.MaterializeResult[Any]:
+        from metrics_platform.defs.delivery.metadata import run_metadata, what_failed  # noqa: PLC0415
+
         key = context.partition_key
         journal = DagsterJournal(context.instance, context.log_event)
         event: Event | None = asked(current(each.entry for each in journal.stored(key)))
@@ -98,7 +100,13 @@ def notifications_asset(settings: Settings) -> dg.AssetsDefinition:
 
 def _courier(
     context: dg.AssetExecutionContext, journal: DagsterJournal, telegram: TelegramResource, settings: Settings
-) -> Courier:
+) -> "Courier":
+    from metrics_platform.charts.draw import draw  # noqa: PLC0415
+    from metrics_platform.notifications.channels import channels_for  # noqa: PLC0415
+    from metrics_platform.notifications.delivery import Courier  # noqa: PLC0415
+    from metrics_platform.notifications.telegram.client import GROUP_SECONDS  # noqa: PLC0415
+    from metrics_platform.notifications.templates.writer import Writer  # noqa: PLC0415
+
     return Courier(
         journal,
         channels_for(
