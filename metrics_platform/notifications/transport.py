@@ -141,7 +141,7 @@ class Transport:
             kind = type(caught).__name__
             text = f"No request could be made to {where} ({kind}): correct its address, or that of the proxy before it."
             return DeliveryError("misconfigured", text)
-        if not arrived and any("407" in str(each) for each in chain if isinstance(each, OSError)):
+        if not arrived and any("Tunnel connection failed: 407" in str(each) for each in chain):
             return DeliveryError("misconfigured", f"The proxy before {where} wants another user or password: {cause}")
         if not arrived:
             return DeliveryError("unreachable", f"{where} cannot be reached: {cause}")

@@ -313,3 +313,9 @@ def test_what_waiting_does_not_mend_is_tried_once(reason: Reason) -> None:
     clock = Clock()
     failure(lambda: tried(clock, error_of(reason), None))
     assert clock.waits == []
+
+
+def test_a_port_or_address_that_happens_to_hold_407_says_nothing_of_a_proxy() -> None:
+    # The text of an error names ports and the addresses of objects, in which any digits come by.
+    error = failure(lambda: transport().post("http://127.0.0.1:407/", data=DATA))
+    assert error.reason == "unreachable"
