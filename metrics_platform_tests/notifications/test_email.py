@@ -56,11 +56,6 @@ def mail_server(certificate: tuple[Path, Path]) -> Iterator[MailServer]:
         yield server
 
 
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
 def channel_to(
     server: MailServer | int,
     clock: Clock,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,11 @@ from metrics_platform.notifications.rehearsal import send_test_message
 from metrics_platform.notifications.transport import Patience
 from metrics_platform.settings import Settings, load_settings
 from metrics_platform_tests.notifications import mail_server, slack_webhook
-from metrics_platform_tests.telegram.bot_api import TOKEN, BotApi, bot_api_server
+from metrics_platform_tests.telegram.bot_api import TOKEN, BotApi
 from metrics_platform_tests.telegram.faults import Fault
 from metrics_platform_tests.telegram.state import Standing
 
 AT_ONCE = Patience(budget=0, tries=1)
-
-
-@pytest.fixture
-def api() -> Iterator[BotApi]:
-    with bot_api_server() as server:
-        yield server
 
 
 def _settings(api: BotApi, chat: int | str, **more: Any) -> Settings:

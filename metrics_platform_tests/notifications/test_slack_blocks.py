@@ -46,11 +46,6 @@ def slack() -> Iterator[Slack]:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def channel(slack: Slack, clock: Clock) -> SlackChannel:
     return channel_to(slack.url, clock)
 

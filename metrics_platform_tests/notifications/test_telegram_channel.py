@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -29,22 +28,11 @@ from metrics_platform_tests.notifications.telegram_chat import (
     pictures,
 )
 from metrics_platform_tests.notifications.waiting import Clock, failure
-from metrics_platform_tests.telegram import BotApi, Fault, bot_api_server
+from metrics_platform_tests.telegram import BotApi, Fault
 from metrics_platform_tests.telegram.asking import picture
 
 # Too long for a caption, short enough for a text.
 MIDDLE = Preformatted("\n".join(f"line {number} of the error" for number in range(60)))
-
-
-@pytest.fixture
-def api() -> Iterator[BotApi]:
-    with bot_api_server() as server:
-        yield server
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

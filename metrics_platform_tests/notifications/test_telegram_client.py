@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,17 +16,6 @@ from metrics_platform_tests.notifications.waiting import Clock, failure
 from metrics_platform_tests.telegram import BotApi, Fault, Standing, bot_api_server
 from metrics_platform_tests.telegram.asking import picture
 from metrics_platform_tests.telegram.bot_api import TOKEN
-
-
-@pytest.fixture
-def api() -> Iterator[BotApi]:
-    with bot_api_server() as server:
-        yield server
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

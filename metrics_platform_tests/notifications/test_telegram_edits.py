@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from metrics_platform.notifications.journal import Sent
@@ -19,14 +17,8 @@ from metrics_platform_tests.notifications.telegram_chat import (
     pictures,
 )
 from metrics_platform_tests.notifications.waiting import Clock, failure
-from metrics_platform_tests.telegram import BotApi, Fault, Standing, bot_api_server
+from metrics_platform_tests.telegram import BotApi, Fault, Standing
 from metrics_platform_tests.telegram.asking import picture
-
-
-@pytest.fixture
-def api() -> Iterator[BotApi]:
-    with bot_api_server() as server:
-        yield server
 
 
 @pytest.fixture

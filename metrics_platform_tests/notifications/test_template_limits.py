@@ -247,7 +247,7 @@ def test_a_digest_of_500_is_one_text_of_the_loudest_forty_and_how_many_more_ther
 @pytest.mark.parametrize("key", EXAMPLES)
 def test_every_example_is_accepted_within_the_limit_of_captions_too(key: str) -> None:
     for language in LANGUAGES:
-        texts_of(told(EXAMPLES[key], language, parts_of_example(EXAMPLES[key])), CAPTION_UNITS)
+        assert texts_of(told(EXAMPLES[key], language, parts_of_example(EXAMPLES[key])), CAPTION_UNITS)
 
 
 # --- anything --------------------------------------------------------------------------------------------------------

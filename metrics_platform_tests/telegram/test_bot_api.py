@@ -199,6 +199,7 @@ def test_what_is_just_within_the_limits_is_accepted(api: BotApi) -> None:
     ask(api, "sendPhoto", chat_id=api.group, files={"photo": picture(2000, 100)}, caption="📊" * 512)
     ask(api, "sendPhoto", chat_id=api.group, files={"photo": picture(9000, 1000)})
     ask(api, "sendDocument", chat_id=api.group, files={"document": ("big.png", bytes(10 * 1024 * 1024 + 1))})
+    assert [message.kind for message in api.messages(api.group)] == ["photo", "photo", "document"]
 
 
 @pytest.mark.parametrize(
