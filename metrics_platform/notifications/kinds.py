@@ -8,9 +8,9 @@ are plain (shares as 0…1), instants carry their offset, None is «not known».
 from __future__ import annotations
 
 import datetime
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from metrics_platform.channel_settings import Severity
 
@@ -351,14 +351,3 @@ Notification = Annotated[
     | Digest,
     Field(discriminator="kind"),
 ]
-_ADAPTER: TypeAdapter[Any] = TypeAdapter(Notification, config=ConfigDict(defer_build=True))
-
-
-def read_notification(stored: Any) -> Event:
-    """The notification that was stored as `notification.model_dump(mode="json")`.
-
-    Raises:
-        pydantic.ValidationError: naming each field that is missing, unknown or bad.
-    """
-    notification: Event = _ADAPTER.validate_python(stored, strict=False)
-    return notification

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from pydantic import ValidationError
 
 from metrics_platform.notifications import kinds
-from metrics_platform.notifications.kinds import read_notification
+from metrics_platform.notifications.journal import Asked, read_entry
 from metrics_platform_tests.notifications.examples import EXAMPLES, NOON, SLOT, anomaly, history
 from metrics_platform_tests.notifications.test_template_limits import EVENTS
 
@@ -22,6 +22,13 @@ from metrics_platform_tests.notifications.test_template_limits import EVENTS
 def stored(event: kinds.Event) -> Any:
     """As Dagster's event log gives it back."""
     return json.loads(json.dumps(event.model_dump(mode="json"), allow_nan=False))
+
+
+def read_notification(facts: Any) -> kinds.Event:
+    """As the journal reads it."""
+    entry = read_entry({"entry": "asked", "notification": facts})
+    assert isinstance(entry, Asked)
+    return entry.notification
 
 
 @pytest.mark.parametrize("key", EXAMPLES)

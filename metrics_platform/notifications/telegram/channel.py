@@ -21,8 +21,6 @@ from metrics_platform.notifications.telegram.client import TelegramClient
 from metrics_platform.notifications.telegram.concessions import MOST_CONCESSIONS, concession
 from metrics_platform.notifications.telegram.html import CAPTION_UNITS, TEXT_UNITS, one_part_of
 
-__all__ = ["Call", "TelegramChannel", "calls_of", "link_to", "request_of"]
-
 
 @dataclass
 class TelegramChannel:

@@ -72,10 +72,6 @@ class TelegramClient:
         """Close the connections."""
         self._transport.close()
 
-    def masked(self, text: str) -> str:
-        """`text` without the token."""
-        return self._transport.masked(text)
-
     def call(
         self,
         method: str,
