@@ -25,6 +25,13 @@ USER_DAILY_COLUMNS = ("user_id", *USER_MEASURES, "used_feed", "used_messenger", 
 SLICE_MEASURES = ("views", "likes", "messages_received", "messages_sent", "users_received", "users_sent")
 SLICE_COLUMNS = ("event_date", "dimension", "dimension_value", *SLICE_MEASURES)
 DEFAULT_DIMENSIONS = ("os", "gender", "age")
+APP_COLUMNS = (
+    "event_date", "app_dau", "feed_dau", "messenger_dau", "feed_only", "messenger_only", "both_services",
+    "views", "likes", "ctr", "views_per_user", "likes_per_user",
+    "messages_sent", "senders", "receivers", "sent_per_sender", "received_per_receiver", "sent_received",
+    "new_users", "new_users_ads", "new_users_organic", "new_users_other", "wau", "mau", "stickiness",
+    "cohort_d1", "retained_d1", "retention_d1", "cohort_d7", "retained_d7", "retention_d7",
+)  # fmt: skip
 
 FEED, MESSENGER = 0, 1  # in this order within the second of a user's first event
 
@@ -58,6 +65,7 @@ class Oracle:
     ) -> None:
         self.days = list(days)
         intervals = [day_interval(timezone, day) for day in self.days]
+        self._intervals = dict(zip(self.days, intervals, strict=True))
         if any(earlier[1] != later[0] for earlier, later in pairwise(intervals)):
             raise ValueError(f"the days leave out time or do not ascend: {self.days}")
         self._events: dict[date, list[Event]] = {day: [] for day in self.days}
@@ -96,6 +104,68 @@ class Oracle:
     def dimension_metrics(self, day: date, dimensions: Sequence[str] = DEFAULT_DIMENSIONS) -> pd.DataFrame:
         """The final table's partition of `day`: the slices one under the other."""
         return _frame([row for name in dimensions for row in self._slice_rows(day, name)], SLICE_COLUMNS)
+
+    def app_daily(self, day: date) -> pd.DataFrame:
+        """The one row of the report's facts of `day`, none for a date that the zone skipped; columns APP_COLUMNS."""
+        start, end = self._intervals[day]
+        return _frame([self._app_row(day)] if start < end else [], APP_COLUMNS)
+
+    def _app_row(self, day: date) -> dict[str, Any]:
+        """Counted from the events themselves: who did what on which day, with sets of users."""
+        events = self._events[day]
+        in_feed = {event.user_id for event in events if event.service == FEED}
+        senders = {event.user_id for event in events if event.service == MESSENGER}
+        receivers = {event.receiver_id for event in events if event.service == MESSENGER}
+        active = in_feed | senders
+        views = sum(event.action == "view" for event in events)
+        likes = sum(event.action == "like" for event in events)
+        messages = sum(event.service == MESSENGER for event in events)
+        new = self._new_users(day)
+        sources = Counter(self._snapshots[day][user_id]["source"] for user_id in new)
+        mau = self._active_users(day, 28)
+        row: dict[str, Any] = {
+            "event_date": day,
+            "app_dau": len(active),
+            "feed_dau": len(in_feed),
+            "messenger_dau": len(senders),
+            "feed_only": len(in_feed - senders),
+            "messenger_only": len(senders - in_feed),
+            "both_services": len(in_feed & senders),
+            "views": views,
+            "likes": likes,
+            "ctr": _divided(likes, views),
+            "views_per_user": _divided(views, len(in_feed)),
+            "likes_per_user": _divided(likes, len(in_feed)),
+            "messages_sent": messages,
+            "senders": len(senders),
+            "receivers": len(receivers),
+            "sent_per_sender": _divided(messages, len(senders)),
+            "received_per_receiver": _divided(messages, len(receivers)),
+            "sent_received": _divided(len(receivers), len(senders)),
+            "new_users": len(new),
+            "new_users_ads": sources["ads"],
+            "new_users_organic": sources["organic"],
+            "new_users_other": len(new) - sources["ads"] - sources["organic"],
+            "wau": len(self._active_users(day, 7)),
+            "mau": len(mau),
+            "stickiness": _divided(len(active), len(mau)),
+        }
+        for back in (1, 7):
+            cohort = self._new_users(day - timedelta(days=back))
+            row[f"cohort_d{back}"] = len(cohort)
+            row[f"retained_d{back}"] = len(cohort & active)
+            row[f"retention_d{back}"] = _divided(len(cohort & active), len(cohort))
+        return row
+
+    def _active_users(self, last: date, days: int) -> set[int]:
+        """Everybody with an event in the `days` days that end with `last`."""
+        window = [last - timedelta(days=offset) for offset in range(days)]
+        return {event.user_id for day in window for event in self._events.get(day, [])}
+
+    def _new_users(self, day: date) -> set[int]:
+        """Everybody with an event on `day` and on no day before it."""
+        earlier = {event.user_id for before in self.days if before < day for event in self._events[before]}
+        return self._active_users(day, 1) - earlier
 
     def _slice_rows(self, day: date, dimension: str) -> list[dict[str, Any]]:
         totals: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(SLICE_MEASURES, 0))
@@ -170,6 +240,10 @@ class UserMemory:
             "first_day": self.first_day,
             "last_active_day": self.last_active_day,
         }
+
+
+def _divided(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
 
 
 def feed_events(feed: pd.DataFrame) -> Iterable[Event]:

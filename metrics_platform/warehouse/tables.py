@@ -109,6 +109,22 @@ DIMENSION_METRICS = DailyTable(
         "values_are_valid": "No empty value, nothing negative, no other day's row, no dimension missing.",
     },
 )
+APP_DAILY = DailyTable(
+    "app_daily",
+    "app_daily",
+    measures=(
+        *("app_dau", "feed_dau", "messenger_dau", "feed_only", "messenger_only", "both_services"),
+        *("views", "likes", "messages_sent", "senders", "receivers"),
+        *("new_users", "new_users_ads", "new_users_organic", "new_users_other", "wau", "mau"),
+        *("cohort_d1", "retained_d1", "cohort_d7", "retained_d7"),
+    ),
+    checks={
+        "reconciles_with_source": "Views, likes, messages and distinct users equal a count straight from the source.",
+        "reconciles_with_users": "The active users are those of the extracts, and those of the day's snapshot.",
+        "parts_add_up": "Users by service, and new users by source, add up; no window is larger than a longer one.",
+        "one_row_per_day": "The day stands there once.",
+    },
+)
 
 
 @cache
@@ -129,7 +145,7 @@ def slice_table(dimension: str) -> DailyTable:
 def daily_tables(dimensions: tuple[str, ...]) -> tuple[DailyTable, ...]:
     """All tables of the daily load, in the order in which a day is computed."""
     slices = tuple(slice_table(dimension) for dimension in dimensions)
-    return (FEED_USER_DAILY, MESSAGE_USER_DAILY, USERS, USER_DAILY, *slices, DIMENSION_METRICS)
+    return (FEED_USER_DAILY, MESSAGE_USER_DAILY, USERS, USER_DAILY, *slices, DIMENSION_METRICS, APP_DAILY)
 
 
 @cache

@@ -75,3 +75,4 @@ def _assert_equals_oracle(
         assert_same_rows(
             final, oracle.dimension_metrics(day, dimensions), ["event_date", "dimension", "dimension_value"]
         )
+        assert_same_rows(read_table(warehouse, "app_daily", day), oracle.app_daily(day), "event_date")

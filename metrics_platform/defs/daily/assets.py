@@ -89,6 +89,7 @@ def _upstream(settings: Settings, partitions: dg.DailyPartitionsDefinition) -> d
         merged: [feed, messages, users],
         **{name: [merged] for name in slices},
         tables.DIMENSION_METRICS.name: slices,
+        tables.APP_DAILY.name: [users, merged],
     }
 
 

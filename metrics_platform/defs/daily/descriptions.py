@@ -42,6 +42,14 @@ DESCRIPTIONS = {
         "`users_sent` and `users_received` are per user the distinct counterparts, summed over the slice. "
         "`unknown` holds the users of whom the dimension was never known."
     ),
+    "app_daily": (
+        "**The facts of the morning report**: one row per day with the audience (feed, messenger, both), activity, "
+        "messages, new users by source, WAU, MAU, stickiness, and the D1 and D7 retention.\n\n"
+        "Active is who made a feed action or sent a message; who only received is not. WAU and MAU are the distinct "
+        "users of the rolling 7 and 28 days that end with the day. A day that was never computed has no row; a ratio "
+        "without a base is NULL. Near the beginning of the history the windows hold what there is, and everybody is "
+        "new once."
+    ),
 }
 
 SLICE_DESCRIPTION = (
