@@ -84,6 +84,9 @@ class Settings(ChannelSettings):
     etl_at: datetime.time = Field(
         datetime.time(0, 5), description="Local time (HH:MM) of the nightly load, `daily_etl`."
     )
+    report_at: datetime.time = Field(
+        datetime.time(11), description="Local time (HH:MM) of the morning report, `daily_report`."
+    )
     recompute_days: int = Field(
         2,
         ge=1,
@@ -135,7 +138,7 @@ class Settings(ChannelSettings):
             raise ValueError(f"use an IANA time zone name{hint}") from None
         return value
 
-    @field_validator("etl_at")
+    @field_validator("etl_at", "report_at")
     @classmethod
     def _check_minute(cls, value: datetime.time) -> datetime.time:
         if value.second or value.microsecond or value.tzinfo:

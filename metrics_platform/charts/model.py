@@ -15,11 +15,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from metrics_platform.catalog import Unit
 from metrics_platform.formats import Language
 
 LineStyle = Literal["actual", "previous", "reference"]
 MarkStyle = Literal["judged", "compared"]
-Unit = Literal["count", "share", "ratio"]
 Times = tuple[datetime.datetime, ...] | tuple[datetime.date, ...]
 
 MAX_PANELS = 12

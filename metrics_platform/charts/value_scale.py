@@ -11,7 +11,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from metrics_platform.charts.model import Band, Panel, Unit
+from metrics_platform.catalog import Unit
+from metrics_platform.charts.model import Band, Panel
 from metrics_platform.formats import Formats
 
 # A variation smaller than this share of the highest value is not seen on an axis from zero. A rate moves by tenths of
@@ -21,6 +22,8 @@ _INVISIBLE: dict[Unit, float] = {"count": 0.15, "share": 0.40, "ratio": 0.40}
 _CONSTANT = 0.002
 # A broken axis shows at least this share of the highest value from bottom to top.
 _LEAST_SPAN = 0.04
+# … and below the lowest point as much of their range as the text of a last value needs, which else would go far above.
+_ROOM_BELOW = 0.5
 # A band wider than this many times the highest value leaves the picture rather than flattening the lines.
 _WIDEST_BAND = 2.5
 _NICE = (1.0, 2.0, 2.5, 5.0)
@@ -107,7 +110,7 @@ def _bottom(low: float, high: float, unit: Unit) -> float:
     variation = (high - low) / high
     if not _CONSTANT < variation < _INVISIBLE[unit]:
         return 0.0
-    return min(low - 0.3 * (high - low), high - _LEAST_SPAN * high)
+    return min(low - _ROOM_BELOW * (high - low), high - _LEAST_SPAN * high)
 
 
 def _steps(least: float, unit: Unit) -> Iterator[float]:

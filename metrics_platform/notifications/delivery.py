@@ -42,6 +42,7 @@ from metrics_platform.notifications.kinds import (
     Event,
 )
 from metrics_platform.notifications.message import Message, Picture
+from metrics_platform.notifications.pictures import drawn
 from metrics_platform.notifications.templates import write_anyhow
 from metrics_platform.notifications.templates.anomalies import headline_when_over
 from metrics_platform.notifications.templates.writer import Writer
@@ -231,7 +232,7 @@ class Courier:
             message = self._opening_as_it_is_now(event, entries, this.now)
         else:
             message = self.message(event, moment or this.now)
-        return _Post(message, moment or this.now, self._pictures)
+        return _Post(message, moment or this.now, partial(drawn, draw=self.draw, warn=self.warn))
 
     def _wants_fallback(self, this: _Try, first: str, *, due: bool) -> bool:
         entries = self.journal.entries(this.event.key)
@@ -373,14 +374,3 @@ class Courier:
     def _original(self, thread: str | None, channel: str) -> Sent | None:
         """The first step of the message a notification answers, where it went out over this channel."""
         return sent_steps(self.journal.entries(thread), channel).get(0) if thread else None
-
-    def _pictures(self, message: Message) -> tuple[Picture, ...]:
-        """The charts, drawn; one that fails is left out, said so, and never costs the text."""
-        pictures = []
-        for make in message.charts:
-            try:
-                chart = make()
-                pictures.append(Picture(chart.name, chart.title, self.draw(chart)))
-            except Exception as caught:  # noqa: BLE001  (whatever a chart may raise, the text goes)
-                self.warn(f"A chart of {message.key} could not be drawn: {type(caught).__name__}: {caught}")
-        return tuple(pictures)

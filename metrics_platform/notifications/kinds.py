@@ -12,9 +12,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from metrics_platform.catalog import Unit
 from metrics_platform.channel_settings import Severity
 
-Unit = Literal["count", "share", "ratio"]
 # A partition key of Dagster and part of file names: no slashes, no spaces.
 Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9:._+=-]{0,150}$")]
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -54,6 +54,7 @@ class ReportRow(Facts):
     value: Number | None
     day_before: Number | None = None
     week_before: Number | None = None
+    begins_group: bool = Field(default=False, description="Set off from the rows before it.")
 
 
 class ReportSeries(Facts):
@@ -92,6 +93,9 @@ class DailyReport(Event):
     period_start: AwareDatetime
     period_end: AwareDatetime
     parts: tuple[ReportPart, ...]
+    correction: bool = Field(
+        default=False, description="The day has been told before (`thread`), and its numbers have changed since."
+    )
     problem: Literal["missing", "incomplete", "failed_checks"] | None = Field(
         default=None, description="What is wrong with the data it stands on: said in the first line."
     )

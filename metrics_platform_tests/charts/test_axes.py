@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metrics_platform.catalog import Unit
 from metrics_platform.charts.label import nearest_free, taken_heights
-from metrics_platform.charts.model import Band, Panel, Unit
+from metrics_platform.charts.model import Band, Panel
 from metrics_platform.charts.time_scale import ticks_of, time_scale
 from metrics_platform.charts.value_scale import ValueScale, value_scale, value_text
 from metrics_platform.formats import Language, formats_for

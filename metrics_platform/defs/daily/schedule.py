@@ -16,8 +16,8 @@ JOB = "daily_etl"
 # Longest gap the nightly run closes by itself after a downtime; a longer one is a backfill, which somebody
 # should start on purpose.
 MAX_CATCH_UP_DAYS = 31
-_RANGE_START = "dagster/asset_partition_range_start"
-_RANGE_END = "dagster/asset_partition_range_end"
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
 
 
 def daily_etl_job() -> Any:
@@ -55,7 +55,7 @@ def daily_etl_schedule(job: Any, settings: Settings) -> dg.ScheduleDefinition:
         first, last = days
         return dg.RunRequest(
             run_key=f"{first}…{last}",
-            tags={_RANGE_START: first.isoformat(), _RANGE_END: last.isoformat()},
+            tags={RANGE_START: first.isoformat(), RANGE_END: last.isoformat()},
         )
 
     return nightly

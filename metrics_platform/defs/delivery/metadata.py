@@ -23,6 +23,7 @@ from metrics_platform.notifications.journal import (
     Sent,
 )
 from metrics_platform.notifications.markdown import message_markdown, picture_markdown
+from metrics_platform.notifications.message import Message, Picture
 from metrics_platform.settings import Settings
 
 # The latest attempts tell enough; a message that waits for a day has hundreds.
@@ -35,10 +36,7 @@ def run_metadata(outcome: Outcome, stored: Sequence[Stored], settings: Settings)
     """The metadata of a run, whether it delivered the message or not."""
     metadata: dict[str, Any] = {}
     if outcome.message is not None:
-        metadata["message"] = dg.MetadataValue.md(message_markdown(outcome.message))
-    if outcome.pictures:
-        shown = tuple(replace(each, png=smaller(each.png, _PICTURE_WIDTH)) for each in outcome.pictures)
-        metadata["pictures"] = dg.MetadataValue.md(picture_markdown(shown))
+        metadata |= message_metadata(outcome.message, outcome.pictures)
     links = dict.fromkeys(each.link for each in outcome.sent if each.link)
     for number, link in enumerate(links, 1):
         metadata["link" if number == 1 else f"link {number}"] = dg.MetadataValue.url(link)
@@ -49,6 +47,15 @@ def run_metadata(outcome: Outcome, stored: Sequence[Stored], settings: Settings)
     metadata["attempts"] = dg.MetadataValue.table([_attempt(each, settings) for each in stored[-_ATTEMPTS_SHOWN:]])
     if notes := _notes(outcome.sent):
         metadata["notes"] = dg.MetadataValue.md("\n".join(f"- {note}" for note in notes))
+    return metadata
+
+
+def message_metadata(message: Message, pictures: Sequence[Picture]) -> dict[str, Any]:
+    """A message and its pictures, inline."""
+    metadata: dict[str, Any] = {"message": dg.MetadataValue.md(message_markdown(message))}
+    if pictures:
+        shown = tuple(replace(each, png=smaller(each.png, _PICTURE_WIDTH)) for each in pictures)
+        metadata["pictures"] = dg.MetadataValue.md(picture_markdown(shown))
     return metadata
 
 

@@ -60,6 +60,7 @@ metric-likes_per_user = Likes per user
 metric-new_users = New users
 metric-new_users_ads = New from ads
 metric-new_users_organic = New organic
+metric-new_users_other = New, other
 metric-wau = WAU
 metric-mau = MAU
 metric-stickiness = Stickiness
@@ -79,6 +80,8 @@ slice-of-metric = { $metric } ({ $slice })
 
 # --- the daily report -----------------------------------------------------------------------------------------------
 report-title = Daily report · { $date }
+report-correction = Daily report · { $date } · CORRECTED
+report-correction-why = The numbers of this day have changed since they were told.
 report-missing = Daily report · { $date } · NO DATA
 report-incomplete = Daily report · { $date } · INCOMPLETE
 report-failed-checks = Daily report · { $date } · CHECKS FAILED

@@ -65,6 +65,8 @@ metric-new_users_ads = Новые из рекламы
     .short = Новые: рекл.
 metric-new_users_organic = Новые из органики
     .short = Новые: орг.
+metric-new_users_other = Новые, прочие
+    .short = Новые: пр.
 metric-wau = WAU
 metric-mau = MAU
 metric-stickiness = Липкость (DAU/MAU)
@@ -87,6 +89,8 @@ slice-of-metric = { $metric } ({ $slice })
 
 # --- ежедневный отчёт -----------------------------------------------------------------------------------------------
 report-title = Отчёт за день · { $date }
+report-correction = Отчёт за день · { $date } · ИСПРАВЛЕН
+report-correction-why = С тех пор как о дне рассказано, его числа изменились.
 report-missing = Отчёт за день · { $date } · НЕТ ДАННЫХ
 report-incomplete = Отчёт за день · { $date } · НЕПОЛНЫЙ
 report-failed-checks = Отчёт за день · { $date } · ПРОВЕРКИ НЕ ПРОШЛИ

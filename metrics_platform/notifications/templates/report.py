@@ -24,8 +24,11 @@ def daily_report(report: DailyReport, writer: Writer) -> Message:
     """The report's message; what is wrong with its data is said in the first line."""
     say, date = writer.say, writer.formats.day(report.date)
     emoji = "📊" if report.problem is None else "⚠️"
-    headline = line(f"{emoji} ", bold(say(_PROBLEM_PHRASES.get(report.problem or "", "report-title"), date=date)))
+    title = "report-correction" if report.correction else "report-title"
+    headline = line(f"{emoji} ", bold(say(_PROBLEM_PHRASES.get(report.problem or "", title), date=date)))
     blocks: list[Block] = []
+    if report.correction:
+        blocks.append(Paragraph((line(say("report-correction-why")),)))
     if report.problem:
         remedy = say(f"{_PROBLEM_PHRASES[report.problem]}-next", date=report.date.isoformat())
         blocks.append(Paragraph((line(remedy),)))
@@ -53,18 +56,20 @@ def _counts(report: DailyReport, writer: Writer) -> str:
 
 
 def _table(rows: tuple[ReportRow, ...], writer: Writer) -> Table:
-    return Table(
-        header=tuple(writer.say(f"report-column-{name}") for name in ("metric", "value", "day", "week")),
-        rows=tuple(
+    header = tuple(writer.say(f"report-column-{name}") for name in ("metric", "value", "day", "week"))
+    cells: list[tuple[str, ...]] = []
+    for row in rows:
+        if row.begins_group:
+            cells.append(("",) * len(header))
+        cells.append(
             (
                 writer.metric_short(row.metric),
                 writer.cell(row.value, row.unit),
                 writer.change(row.value, row.day_before, row.unit),
                 writer.change(row.value, row.week_before, row.unit),
             )
-            for row in rows
-        ),
-    )
+        )
+    return Table(header=header, rows=tuple(cells))
 
 
 def _open(report: DailyReport, writer: Writer) -> list[TextLine]:

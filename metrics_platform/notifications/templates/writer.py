@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import urlsplit
 
+from metrics_platform.catalog import Unit
 from metrics_platform.channel_settings import Severity
 from metrics_platform.charts.model import Chart
 from metrics_platform.formats import Formats, Language, formats_for
-from metrics_platform.notifications.kinds import Event, Unit
+from metrics_platform.notifications.kinds import Event
 from metrics_platform.notifications.message import (
     Block,
     Line,

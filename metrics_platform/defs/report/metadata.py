@@ -1,0 +1,49 @@
+"""What a materialisation of `daily_report` shows in Dagster's UI: the message, its pictures, what was sent."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import dagster as dg
+
+from metrics_platform.charts.draw import draw
+from metrics_platform.defs.delivery.metadata import message_metadata
+from metrics_platform.notifications.kinds import DailyReport
+from metrics_platform.notifications.pictures import drawn
+from metrics_platform.notifications.templates import write_anyhow
+from metrics_platform.notifications.templates.writer import Writer
+from metrics_platform.settings import Settings
+
+_PROBLEMS = {
+    "missing": "no data: the day was not computed",
+    "incomplete": "the day was computed before it was over",
+    "failed_checks": "the day's checks failed",
+}
+
+
+def report_metadata(
+    report: DailyReport, settings: Settings, *, sent: str, warn: Callable[[str], None]
+) -> dict[str, Any]:
+    """The metadata of one report: the message and the pictures as people get them."""
+    message, problem = write_anyhow(report, Writer.for_settings(settings, datetime.datetime.now(datetime.UTC)))
+    if problem:
+        warn(f"{report.key} could not be written: {problem}")
+    return {
+        **message_metadata(message, drawn(message, draw, warn)),
+        "data": _PROBLEMS.get(report.problem or "", "complete"),
+        "sent": sent or "Nothing was sent: not asked for (config send: true).",
+    }
+
+
+def check_result(name: str, reports: Sequence[DailyReport]) -> dg.AssetCheckResult:
+    """Whether the data of all these days were whole; what was not, is a warning: the report has said it."""
+    bad = [f"{report.date}: {_PROBLEMS[report.problem]}" for report in reports if report.problem]
+    return dg.AssetCheckResult(
+        check_name=name,
+        passed=not bad,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(bad) or f"Whole for {', '.join(str(report.date) for report in reports[-1:])}.",
+        metadata={"days": len(reports), "days with a problem": len(bad)},
+    )

@@ -1,0 +1,68 @@
+"""The morning: the job `send_daily_report` and its schedule, which asks for yesterday's report."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+
+from metrics_platform.defs.report.assets import ASSET, DUE_AT, DailyReportConfig
+from metrics_platform.settings import Settings
+
+JOB = "daily_report"
+_ONE_DAY = datetime.timedelta(days=1)
+
+
+def daily_report_job() -> Any:
+    """The job of the report alone: in one process, for it is one step."""
+    return dg.define_asset_job(
+        JOB,
+        selection=dg.AssetSelection.assets(ASSET),
+        executor_def=dg.in_process_executor,
+        # Before a backfill in the queue, behind messages.
+        tags={"dagster/priority": "5"},
+        description="Writes the report of a day and, with the config `send: true`, sends it. The schedule does so "
+        "every morning; started by hand it sends nothing unless asked.",
+    )
+
+
+def daily_report_schedule(
+    job: Any,
+    settings: Settings,
+    now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
+) -> dg.ScheduleDefinition:
+    """Every morning at METRICS_REPORT_AT local time: the report of yesterday is sent; `now` is its clock."""
+
+    @dg.schedule(
+        name=f"{ASSET}_schedule",
+        cron_schedule=f"{settings.report_at.minute} {settings.report_at.hour} * * *",
+        execution_timezone=settings.timezone,
+        job=job,
+        description=f"Every morning at {settings.report_at:%H:%M} {settings.timezone}: the report of yesterday is "
+        "sent. After a downtime the latest one that was missed, late, and none of those before it.",
+    )
+    def morning(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        due = context.scheduled_execution_time
+        today = due.astimezone(settings.zone).date()
+        day = today - _ONE_DAY
+        if _due_at(today + _ONE_DAY, settings) <= now():
+            return dg.SkipReason(f"The report of {day} is too late: a newer one is due.")
+        if settings.end_date and day > settings.end_date:
+            return dg.SkipReason(f"The events have ended: METRICS_END_DATE is {settings.end_date}.")
+        if day < settings.start_date:
+            return dg.SkipReason(f"No complete day yet: METRICS_START_DATE is {settings.start_date}, today is {today}.")
+        return dg.RunRequest(
+            run_key=day.isoformat(),
+            partition_key=day.isoformat(),
+            run_config=dg.RunConfig(ops={ASSET: DailyReportConfig(send=True)}),
+            tags={DUE_AT: due.astimezone(datetime.UTC).isoformat()},
+        )
+
+    return morning
+
+
+def _due_at(date: datetime.date, settings: Settings) -> datetime.datetime:
+    """When the report is due on the morning of `date`."""
+    return datetime.datetime.combine(date, settings.report_at, tzinfo=settings.zone)
