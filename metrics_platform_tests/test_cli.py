@@ -107,7 +107,7 @@ def test_the_example_shows_the_load_on_real_data(tmp_path: Path) -> None:
     )
     assert result.returncode == 0, result.stderr
     assert "59,835 real messages" in result.stdout
-    assert "2 days × 8 tables" in result.stdout
+    assert "2 days × 9 tables" in result.stdout
     assert "2004-04-16" in result.stdout
     assert "unknown" in result.stdout
 

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.errors import WarehouseError
+from metrics_platform.warehouse.errors import UNKNOWN_DATABASE, WarehouseError
 from metrics_platform.warehouse.schema import create_database
 from metrics_platform.warehouse.tables import read_sql
 
 TABLE = "load_history"
-_UNKNOWN_DATABASE = 81
 COMMITTING, COMMITTED, GIVEN_UP = 1, 2, 3
 
 
@@ -70,7 +69,7 @@ def create(warehouse: Warehouse) -> None:
             doing="Looking for load_history",
         )
     except WarehouseError as error:
-        if error.code != _UNKNOWN_DATABASE:
+        if error.code != UNKNOWN_DATABASE:
             raise
         create_database(warehouse, warehouse.database)
         there = False

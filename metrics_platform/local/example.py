@@ -83,7 +83,7 @@ def run_example(directory: Path, *, days: int, ui: bool, port: int) -> int:
             with console.status(f"Running daily_etl through Dagster, {first} – {last} in one run …"):
                 seconds = _materialize(directory, first, last)
             count = (last - first).days + 1
-            console.print(f"[bold]3.[/] daily_etl materialised {count} days × 8 tables in one run, in {seconds:.0f} s")
+            console.print(f"[bold]3.[/] daily_etl materialised {count} days × 9 tables in one run, in {seconds:.0f} s")
             _show(console, settings, last)
             if ui:
                 return _serve_ui(console, port)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 
 from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.errors import UNKNOWN_DATABASE, WarehouseError
 from metrics_platform.warehouse.schema import missing_tables
 from metrics_platform.warehouse.tables import APP_DAILY, read_sql
 
@@ -14,13 +15,18 @@ def read_app_days(
 ) -> dict[datetime.date, dict[str, float | None]]:
     """The metrics (columns of `app_daily`) of each day from `first` to `last` that has been computed, by its date.
 
-    Before the first load there is no table, and no day.
+    Before the first load there is no table, perhaps no database, and no day.
 
     Raises:
         WarehouseError: ClickHouse refused, failed or did not answer.
         SchemaMismatchError: the table has other columns than this version reads.
     """
-    if missing_tables(warehouse, [APP_DAILY]):
+    try:
+        if missing_tables(warehouse, [APP_DAILY]):
+            return {}
+    except WarehouseError as error:
+        if error.code != UNKNOWN_DATABASE:
+            raise
         return {}
     answer = warehouse.query(
         read_sql("queries/app_days.sql"),

@@ -28,11 +28,13 @@ TRANSIENT_CODES: dict[int, str] = {
     999: "KEEPER_EXCEPTION",
 }
 
+UNKNOWN_DATABASE = 81
 _MEMORY_LIMIT = 241
 _REMEDIES: dict[int, str] = {
     60: "Check METRICS_FEED_TABLE, METRICS_MESSAGES_TABLE and the database in METRICS_CLICKHOUSE_URL; "
     "`metrics-platform doctor` names what is missing, `metrics-platform create-tables` makes the platform's own.",
-    81: "Create the database, or correct it in METRICS_CLICKHOUSE_URL, METRICS_FEED_TABLE or METRICS_MESSAGES_TABLE.",
+    UNKNOWN_DATABASE: "Create the database, or correct it in METRICS_CLICKHOUSE_URL, METRICS_FEED_TABLE or "
+    "METRICS_MESSAGES_TABLE.",
     47: "A column is missing or named otherwise (METRICS_RECEIVER_COLUMN is `receiver_id` or `reciever_id`); "
     "`metrics-platform doctor` lists the columns that are expected.",
     16: "A column is missing in the table; `metrics-platform doctor` lists what is expected.",

@@ -10,10 +10,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.errors import WarehouseError
+from metrics_platform.warehouse.errors import UNKNOWN_DATABASE, WarehouseError
 from metrics_platform.warehouse.tables import DailyTable, columns_of, read_sql
-
-_UNKNOWN_DATABASE = 81
 
 
 class SchemaMismatchError(RuntimeError):
@@ -31,7 +29,7 @@ def create_tables(warehouse: Warehouse, daily_tables: Iterable[DailyTable]) -> l
     try:
         created = missing_tables(warehouse, wanted.values())
     except WarehouseError as error:
-        if error.code != _UNKNOWN_DATABASE:
+        if error.code != UNKNOWN_DATABASE:
             raise
         create_database(warehouse, warehouse.database)
         created = list(wanted)

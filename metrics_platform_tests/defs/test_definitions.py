@@ -17,7 +17,7 @@ from metrics_platform.settings import Settings, load_settings
 
 DAILY = {
     "feed_user_daily", "message_user_daily", "users", "user_daily",
-    "os_slice", "gender_slice", "age_slice", "dimension_metrics",
+    "os_slice", "gender_slice", "age_slice", "dimension_metrics", "app_daily",
 }  # fmt: skip
 UPSTREAM = {
     "feed_user_daily": {"feed_actions"},
@@ -28,9 +28,14 @@ UPSTREAM = {
     "gender_slice": {"user_daily"},
     "age_slice": {"user_daily"},
     "dimension_metrics": {"os_slice", "gender_slice", "age_slice"},
+    "app_daily": {"user_daily", "users"},
+    "daily_report": {"app_daily"},
 }
 
-GROUPS = {"feed_actions": "sources", "message_actions": "sources", "channels": "delivery", "notifications": "delivery"}
+GROUPS = {
+    "feed_actions": "sources", "message_actions": "sources",
+    "channels": "delivery", "notifications": "delivery", "daily_report": "report",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -41,7 +46,7 @@ def settings() -> Settings:
 def test_the_asset_graph_is_the_one_of_the_design(settings: Settings) -> None:
     graph = build_definitions(settings).resolve_asset_graph()
     names = {key.to_user_string(): graph.get(key) for key in graph.get_all_asset_keys()}
-    assert set(names) == DAILY | {"feed_actions", "message_actions", "channels", "notifications"}
+    assert set(names) == DAILY | set(GROUPS)
     for name, upstream in UPSTREAM.items():
         assert {key.to_user_string() for key in names[name].parent_keys} == upstream, name
 
@@ -54,7 +59,7 @@ def test_every_asset_says_what_it_is(settings: Settings) -> None:
         assert node.owners == ["team:metrics"], key
         name = key.to_user_string()
         assert node.group_name == ("daily" if name in DAILY else GROUPS[name])
-        if GROUPS.get(name) == "delivery":
+        if GROUPS.get(name) in ("delivery", "report"):
             continue
         assert "clickhouse" in node.kinds, key
         columns = node.metadata["dagster/column_schema"].columns
@@ -76,13 +81,16 @@ def test_every_daily_asset_has_blocking_checks_and_recomputes_a_range_in_one_run
 
 def test_jobs_and_schedules_with_their_cron_and_zone(settings: Settings) -> None:
     definitions = build_definitions(settings)
-    assert [job.name for job in definitions.jobs or []] == ["daily_etl", "notify", "check_channels"]
+    assert [job.name for job in definitions.jobs or []] == ["daily_etl", "daily_report", "notify", "check_channels"]
     schedules = {
         schedule.name: (schedule.cron_schedule, schedule.execution_timezone)
         for schedule in definitions.schedules or []
         if isinstance(schedule, dg.ScheduleDefinition)
     }
-    assert schedules == {"daily_etl_schedule": ("5 0 * * *", "Europe/Moscow")}
+    assert schedules == {
+        "daily_etl_schedule": ("5 0 * * *", "Europe/Moscow"),
+        "daily_report_schedule": ("0 11 * * *", "Europe/Moscow"),
+    }
     job = definitions.resolve_job_def("daily_etl")
     assert {key.to_user_string() for key in job.asset_layer.executable_asset_keys} == DAILY
 
@@ -124,7 +132,7 @@ def test_sensors_with_what_they_start_and_that_they_run_from_the_beginning(setti
 def test_a_backfill_a_nightly_load_and_a_message_each_wait_for_their_own_kind_only(settings: Settings) -> None:
     graph = build_definitions(settings).resolve_asset_graph()
     pools = {key.to_user_string(): graph.get(key).pools for key in graph.materializable_asset_keys}
-    assert pools == {**{name: {"daily"} for name in DAILY}, "notifications": {"notify"}}
+    assert pools == {**{name: {"daily"} for name in DAILY}, "notifications": {"notify"}, "daily_report": set()}
 
 
 def test_the_nightly_run_is_one_request_for_the_last_complete_days(settings: Settings, tmp_path: Path) -> None:
@@ -172,7 +180,7 @@ def test_the_code_location_loads_in_a_fresh_interpreter_without_heavy_imports_an
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False, timeout=60
     )
     assert result.returncode == 0, result.stderr
-    assert result.stdout.strip() == "12"
+    assert result.stdout.strip() == "14"
     assert result.stderr == ""
 
 

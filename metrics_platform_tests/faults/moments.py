@@ -34,6 +34,7 @@ TELLING = {
     "users": "checked and not swapped",
     "user_daily": "just swapped",
     "age_slice": "staging filled",
+    "app_daily": "staging counted",
     "gender_slice": "before dropping staging",
     "os_slice": "while swapping",
     "dimension_metrics": "staging half filled",

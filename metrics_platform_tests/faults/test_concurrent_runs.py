@@ -19,10 +19,11 @@ PAUSES = [
     for name in ("staging created", "staging filled", "checked and not swapped", "just swapped")
 ]
 # Between the check and the swap nothing notices that a newer day has come in. A slice that is too old does not agree
-# with the other two, so that the final table's checks stop it.
+# with the other two, so that the final table's checks stop it; a snapshot that is too old not with the merged table, so
+# that those of app_daily do.
 UNNOTICED = [
     (table, "checked and not swapped")
-    for table in ("feed_user_daily", "message_user_daily", "users", "dimension_metrics")
+    for table in ("feed_user_daily", "message_user_daily", "dimension_metrics", "app_daily")
 ]
 
 

@@ -106,9 +106,8 @@ def _write_reports(
     rows = read_app_days(warehouse, dates_needed(days[0].date)[0], days[-1].date)
     reports = []
     for day in days:
-        report = report_of(
-            day, rows, load_state(context.instance, day.key), occurred_at=_occurred_at(context), run_id=context.run_id
-        )
+        load = load_state(context.instance, day.key)
+        report = report_of(day, rows, load, occurred_at=_occurred_at(context), run_id=context.run.run_id)
         reports.append(report)
         sent = send_once(context, report) if send and day == days[-1] else ""
         context.add_asset_metadata(

@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from metrics_platform.calendar import day_of
 from metrics_platform.defs.report.assets import ASSET, DUE_AT, DailyReportConfig
 from metrics_platform.settings import Settings
 
@@ -49,6 +50,8 @@ def daily_report_schedule(
         day = today - _ONE_DAY
         if _due_at(today + _ONE_DAY, settings) <= now():
             return dg.SkipReason(f"The report of {day} is too late: a newer one is due.")
+        if day_of(day, settings.zone).hours == 0:
+            return dg.SkipReason(f"In {settings.timezone} there was no {day}: the zone's clocks skipped it.")
         if settings.end_date and day > settings.end_date:
             return dg.SkipReason(f"The events have ended: METRICS_END_DATE is {settings.end_date}.")
         if day < settings.start_date:

@@ -2,33 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import count, takewhile
+
 import dagster as dg
 
 from metrics_platform.defs.delivery.storage import DagsterJournal, ask
-from metrics_platform.notifications.journal import asked, closed
+from metrics_platform.notifications.journal import Entry, asked, closed
 from metrics_platform.notifications.kinds import DailyReport
 from metrics_platform.report.facts import content_of
 
 
 def send_once(context: dg.AssetExecutionContext, report: DailyReport) -> str:
-    """Ask for the report, unless its numbers have been asked for before; returns what was done, as a sentence.
+    """Ask for the report, unless its numbers are what was last told of the day; returns what was done, as a sentence.
 
-    A day that has been told with other numbers is told again as a correction, in reply to the first report.
+    A day that has been told with other numbers is told again as a correction, in reply to the first report. What was
+    given up has reached nobody: it is no reason not to tell it.
     """
     journal = DagsterJournal(context.instance, context.log_event)
-    first = asked(journal.entries(report.key))
-    if first is None:
-        ask(context, report)
-        return f"Asked for as {report.key}."
-    key = report.key
-    if isinstance(first, DailyReport) and content_of(first) != content_of(report):
-        key = f"{report.key}-{content_of(report)}"
-        if not journal.entries(key):
-            ask(context, report.model_copy(update={"key": key, "correction": True, "thread": report.key}))
-            return f"Asked for as a correction, {key}: the numbers have changed since {report.key}."
-    ended = closed(journal.entries(key))
-    how = ended.outcome.replace("_", " ") if ended else "on its way"
-    return (
-        f"Not asked for: these numbers were asked for before, as {key} ({how}). To send them once more, materialise "
-        f"that partition of the asset notifications with the config again: true."
-    )
+    earlier = dict(takewhile(lambda each: bool(each[1]), ((key, journal.entries(key)) for key in _keys(report.key))))
+    told = [key for key, entries in earlier.items() if _outcome(entries) != "given_up"]
+    if told and _tells_the_same(earlier[told[-1]], report):
+        how = (_outcome(earlier[told[-1]]) or "on its way").replace("_", " ")
+        return (
+            f"Not asked for: these numbers were asked for before, as {told[-1]} ({how}). To send them once more, "
+            "materialise that partition of the asset notifications with the config again: true."
+        )
+    key = next(each for each in _keys(report.key) if each not in earlier)
+    if not told:
+        ask(context, report.model_copy(update={"key": key}))
+        return f"Asked for as {key}."
+    ask(context, report.model_copy(update={"key": key, "correction": True, "thread": told[0]}))
+    return f"Asked for as a correction, {key}: the numbers have changed since {told[-1]}."
+
+
+def _keys(first: str) -> Iterator[str]:
+    """The keys that a day's reports have, one after the other: report-2026-11-21, report-2026-11-21-2 …"""
+    yield first
+    yield from (f"{first}-{number}" for number in count(2))
+
+
+def _outcome(entries: list[Entry]) -> str | None:
+    ended = closed(entries)
+    return ended.outcome if ended else None
+
+
+def _tells_the_same(entries: list[Entry], report: DailyReport) -> bool:
+    last = asked(entries)
+    return isinstance(last, DailyReport) and content_of(last) == content_of(report)

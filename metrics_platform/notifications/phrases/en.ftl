@@ -28,7 +28,7 @@ delayed = by { $ago } · from { $moment }
 headline-over = { $subject }, over after { $duration }
 
 # --- metrics --------------------------------------------------------------------------------------------------------
-# `.short` is the name in tables, at most 12 characters; where there is none, the name is short enough.
+# `.short` is the name in tables, at most 10 characters; where there is none, the name is short enough.
 metric-feed_users = Feed users
 metric-views = Views
 metric-likes = Likes
@@ -50,7 +50,7 @@ metric-messages_sent = Messages sent
 metric-sent_per_sender = Sent per sender
     .short = Per sender
 metric-received_per_receiver = Received per receiver
-    .short = Per receiver
+    .short = Per recvr
 metric-sent_received = Sent / received
     .short = Sent/recvd
 metric-views_per_user = Views per user
@@ -59,13 +59,18 @@ metric-likes_per_user = Likes per user
     .short = Likes/user
 metric-new_users = New users
 metric-new_users_ads = New from ads
+    .short = · ads
 metric-new_users_organic = New organic
+    .short = · organic
 metric-new_users_other = New, other
+    .short = · other
 metric-wau = WAU
 metric-mau = MAU
 metric-stickiness = Stickiness
 metric-retention_d1 = D1 retention
+    .short = D1 retent.
 metric-retention_d7 = D7 retention
+    .short = D7 retent.
 
 # --- dimensions and slices ------------------------------------------------------------------------------------------
 dimension-os = OS

@@ -157,7 +157,7 @@ class Writer:
         return (dimension_title(self.language, dimension) or named(dimension), " ", named(value))
 
     def metric_short(self, metric: str) -> str:
-        """A metric's name for tables: at most 12 characters."""
+        """A metric's name for tables: at most 10 characters."""
         return metric_title(self.language, metric, short=True) or metric
 
     def joined(self, items: Iterable[Parts]) -> Parts:

@@ -1,0 +1,286 @@
+"""The report through Dagster: shown inline, sent when asked, once for a day and its numbers, and what is wrong said."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import io
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import time_machine
+from PIL import Image
+
+from metrics_platform.defs.report.load_state import LINEAGE, load_state
+from metrics_platform.report.facts import LoadState
+from metrics_platform.settings import Settings, load_settings
+from metrics_platform.warehouse import tables
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.schema import create_database, create_tables
+from metrics_platform.warehouse.tables import columns_of
+from metrics_platform_tests.defs.post_office import PostOffice
+from metrics_platform_tests.defs.running import QUIET, Desk, check_outcomes, failure_texts
+from metrics_platform_tests.defs.test_daily_runs import DAYS, fill_sources
+from metrics_platform_tests.report.days import day
+from metrics_platform_tests.telegram.bot_api import BotApi
+from metrics_platform_tests.telegram.state import Message
+
+DAY = DAYS[1]
+KEY = f"report-{DAY}"
+TWO_DAYS = {DAYS[0]: day(40, 30, 10), DAY: day(44, 31, 10)}
+NO_DATA, CHECKS_FAILED = "NO DATA", "CHECKS FAILED"
+
+
+@dataclass
+class ReportDesk:
+    """A desk with its warehouse and its delivery to Telegram."""
+
+    desk: Desk
+    office: PostOffice
+    api: BotApi
+
+    def put(self, rows: Mapping[datetime.date, Mapping[str, float | None]]) -> None:
+        """Days of `app_daily` as if they had been computed, in place of those that are there."""
+        if not rows:
+            return
+        warehouse = Warehouse.from_settings(self.desk.settings)
+        create_database(warehouse, warehouse.database)
+        create_tables(warehouse, [tables.APP_DAILY])
+        names = [column.name for column in columns_of("app_daily")]
+        for date, row in rows.items():
+            warehouse.execute(f"ALTER TABLE app_daily DROP PARTITION '{date}'")
+            values = [[date, *(row[name] for name in names[1:])]]
+            warehouse.run(lambda client, v=values: client.insert("app_daily", v, column_names=names), doing="Test")  # type: ignore[misc]
+
+    def report(
+        self,
+        first: datetime.date = DAY,
+        last: datetime.date | None = None,
+        *,
+        tags: dict[str, str] | None = None,
+        **config: Any,
+    ) -> dg.ExecuteInProcessResult:
+        """A run of the job `daily_report`; `config` as in its launchpad."""
+        options: dict[str, Any] = {"partition_key": first.isoformat(), "tags": tags}
+        if last is not None:
+            span = {"start": first, "end": last}
+            ranged = {f"dagster/asset_partition_range_{name}": day.isoformat() for name, day in span.items()}
+            options = {"tags": ranged}
+        return self.desk.definitions.resolve_job_def("daily_report").execute_in_process(
+            instance=self.desk.instance,
+            raise_on_error=False,
+            run_config={**QUIET, "ops": {"daily_report": {"config": config}}},
+            **options,
+        )
+
+    def texts(self) -> list[str]:
+        """What stands in the chat: of each message its text or caption, after everything due was sent."""
+        self.office.until_quiet()
+        return [message.text for message in self.chat if message.text.splitlines()[1:]]
+
+    @property
+    def chat(self) -> list[Message]:
+        """The messages in the chat; pictures of an album are one each, with the picture's title."""
+        return self.api.messages(self.api.supergroup)
+
+
+@pytest.fixture
+def desk(make_settings: Callable[..., Settings], api: BotApi, instance: dg.DagsterInstance) -> ReportDesk:
+    settings = make_settings(
+        timezone="America/New_York",
+        start_date=DAYS[0],
+        dashboard_url="https://bi.example.com/1",
+        telegram_bot_token=api.token,
+        telegram_chat_id=str(api.supergroup),
+        telegram_api_base=api.base,
+    )
+    return ReportDesk(Desk(settings, instance), PostOffice(settings, instance), api)
+
+
+def shown(result: dg.ExecuteInProcessResult, key: str = "") -> dict[str, Any]:
+    """The metadata of the materialisation of one partition, or of the only one."""
+    found = {
+        event.materialization.partition: event.materialization.metadata
+        for event in (each.step_materialization_data for each in result.get_asset_materialization_events())
+    }
+    return dict(found[key or next(iter(found))])
+
+
+def test_a_materialisation_shows_text_and_pictures_with_the_state_of_the_load_and_sends_nothing(
+    desk: ReportDesk,
+) -> None:
+    fill_sources(desk.desk.settings)
+    assert desk.desk.run(DAYS[0], DAY).success
+    result = desk.report()
+    assert result.success
+    metadata = shown(result)
+    text = metadata["message"].value
+    assert text.startswith("📊 **Daily report · Sat 7 Mar 2026**")
+    assert "https://bi.example.com/1" in text
+    assert re.search(r"✅ Data fresh at \d\d:\d\d · checks (\d+)/\1", text)
+    pictures = re.findall(r"!\[[^]]*\]\(data:image/png;base64,([^)]+)\)", metadata["pictures"].value)
+    assert len(pictures) == 2
+    for picture in pictures:
+        with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
+            assert image.format == "PNG"
+    assert metadata["data"].value == "complete"
+    assert "send: true" in metadata["sent"].value
+    assert check_outcomes(result)["daily_report: data_is_complete"].passed
+    assert desk.texts() == []
+    assert desk.office.entries(KEY) == []
+
+    # A check of the day fails: that is the first line, until the day is computed well.
+    warehouse = Warehouse.from_settings(desk.desk.settings)
+    warehouse.execute(
+        f"ALTER TABLE user_daily DELETE WHERE views > 0 AND event_date = '{DAY}' SETTINGS mutations_sync = 2"
+    )
+    assert not desk.desk.run(DAY, assets=["app_daily"]).success
+    result = desk.report()
+    assert result.success
+    assert CHECKS_FAILED in shown(result)["message"].value.splitlines()[0]
+    assert "checks failed" in str(check_outcomes(result)["daily_report: data_is_complete"].description)
+    assert CHECKS_FAILED not in shown(desk.report(DAYS[0]))["message"].value  # the day before is as it was
+    assert desk.desk.run(DAY, assets=["user_daily", "app_daily"]).success
+    assert CHECKS_FAILED not in shown(desk.report())["message"].value
+
+
+def test_what_is_sent_is_what_was_shown_once_however_often_it_is_asked_for(desk: ReportDesk) -> None:
+    desk.put(TWO_DAYS)
+    result = desk.report(send=True)
+    assert f"Asked for as {KEY}." in shown(result)["sent"].value
+    assert "on its way" in shown(desk.report(send=True))["sent"].value
+    (text,) = desk.texts()
+    assert text.startswith("📊 Daily report · Sat 7 Mar 2026\n")
+    row = next(line for line in text.splitlines() if line.startswith("App DAU"))
+    assert row in shown(result)["message"].value
+    assert [message.text for message in desk.chat if message.photo] == [
+        "Feed · Sat 7 Mar 2026",
+        "Whole application · Sat 7 Mar 2026",
+    ]
+    links = [button.url for message in desk.chat for row in message.buttons for button in row]
+    assert "https://bi.example.com/1" in links
+    assert all(message.silent for message in desk.chat)
+
+    desk.put(TWO_DAYS)  # computed again: the same rows
+    again = shown(desk.report(send=True))["sent"].value
+    assert f"as {KEY} (delivered)" in again and "again: true" in again
+    assert desk.texts() == [text]
+
+
+def test_what_has_changed_since_it_was_told_is_a_correction_in_reply_when_it_is_asked_for(desk: ReportDesk) -> None:
+    assert desk.report(send=True).success
+    (first,) = desk.texts()
+    assert NO_DATA in first.splitlines()[0]
+    desk.put(TWO_DAYS)
+    assert desk.report().success  # not asked to send
+    assert desk.texts() == [first]
+    assert f"a correction, {KEY}-2" in shown(desk.report(send=True))["sent"].value
+    _, second = desk.texts()
+    assert second.startswith("📊 Daily report · Sat 7 Mar 2026 · CORRECTED")
+    opening, correction = (message for message in desk.chat if message.text in (first, second))
+    assert correction.reply_to == opening.message_id
+
+    # What was told first is the news again, once.
+    Warehouse.from_settings(desk.desk.settings).execute(f"ALTER TABLE app_daily DROP PARTITION '{DAY}'")
+    assert f"a correction, {KEY}-3" in shown(desk.report(send=True))["sent"].value
+    assert f"asked for before, as {KEY}-3" in shown(desk.report(send=True))["sent"].value
+
+
+def test_a_report_that_reached_nobody_is_sent_as_the_first_when_it_is_asked_for_again(desk: ReportDesk) -> None:
+    assert desk.report(send=True).success
+    desk.api.down()
+    desk.office.tick()
+    with time_machine.travel(datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=2)):
+        desk.office.until_quiet()
+        outcome = desk.office.outcome(KEY)
+        assert outcome is not None
+        assert outcome.outcome == "given_up"
+        desk.api.up()
+        assert f"Asked for as {KEY}-2." in shown(desk.report(send=True))["sent"].value
+        (text,) = desk.texts()
+    assert "CORRECTED" not in text
+
+
+def test_a_day_that_was_not_computed_is_told_as_missing_and_the_check_warns(desk: ReportDesk) -> None:
+    for rows in ({}, {DAYS[0]: day(40, 30)}):  # before the first load, and without the day
+        desk.put(rows)
+        result = desk.report(send=True)
+        assert result.success
+        check = check_outcomes(result)["daily_report: data_is_complete"]
+        assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+        assert "2026-03-07: no data" in str(check.description)
+        metadata = shown(result)
+        assert NO_DATA in metadata["message"].value.splitlines()[0]
+        assert "pictures" not in metadata
+    (text,) = desk.texts()
+    assert text.splitlines()[0] == "⚠️ Daily report · Sat 7 Mar 2026 · NO DATA"
+
+
+def test_of_a_range_every_day_is_shown_and_the_last_alone_is_sent(desk: ReportDesk) -> None:
+    desk.put(TWO_DAYS)
+    result = desk.report(DAYS[0], DAYS[2], send=True)
+    assert result.success
+    assert [shown(result, each.isoformat())["message"].value.splitlines()[0] for each in DAYS[:3]] == [
+        "📊 **Daily report · Fri 6 Mar 2026**",
+        "📊 **Daily report · Sat 7 Mar 2026**",
+        "⚠️ **Daily report · Sun 8 Mar 2026 · NO DATA**",
+    ]
+    (text,) = desk.texts()
+    assert text.startswith("⚠️ Daily report · Sun 8 Mar 2026 · NO DATA")
+    check = check_outcomes(result)["daily_report: data_is_complete"]
+    assert (check.passed, check.metadata["days"].value, check.metadata["days with a problem"].value) == (False, 3, 1)
+
+
+def test_a_day_without_an_event_is_zeros_and_not_missing(desk: ReportDesk) -> None:
+    desk.put({DAY: day(44, 31), DAYS[2]: day(0, 0)})
+    text = shown(desk.report(DAYS[2]))["message"].value
+    assert re.search(r"^App DAU +0 +−100% +n/a$", text, re.MULTILINE)
+    assert re.search(r"^CTR +n/a +n/a +n/a$", text, re.MULTILINE)
+    assert NO_DATA not in text
+
+
+@pytest.mark.parametrize("password", [None, "not-the-password"])
+def test_without_a_warehouse_the_run_fails_and_says_the_remedy(
+    desk: ReportDesk, password: str | None, tmp_path: Path
+) -> None:
+    secret = desk.desk.settings.clickhouse_url
+    assert secret is not None
+    url = re.sub(r":[^:@]+@", f":{password}@", secret.get_secret_value())
+    settings = load_settings(
+        None, data_dir=tmp_path, start_date=DAYS[0], timezone="America/New_York",
+        clickhouse_url=url if password else None,
+    )  # fmt: skip
+    result = ReportDesk(Desk(settings, desk.desk.instance), desk.office, desk.api).report()
+    assert not result.success
+    text = failure_texts(result)["daily_report"]
+    assert "METRICS_CLICKHOUSE_URL" in text
+    assert "Traceback" not in text
+    assert password is None or password not in text
+
+
+def test_a_table_of_another_version_is_a_clear_failure(desk: ReportDesk) -> None:
+    desk.put({DAYS[0]: day(40, 30)})
+    Warehouse.from_settings(desk.desk.settings).execute("ALTER TABLE app_daily DROP COLUMN mau")
+    result = desk.report(DAYS[0])
+    assert not result.success
+    assert "mau" in failure_texts(result)["daily_report"]
+
+
+# --- what Dagster knows of the day -----------------------------------------------------------------------------------
+
+
+def test_a_day_is_as_fresh_as_the_oldest_of_the_latest_computations_of_its_tables(instance: dg.DagsterInstance) -> None:
+    assert load_state(instance, "2026-03-07") == LoadState()
+    for table in (*LINEAGE, LINEAGE[1]):  # the second one again
+        instance.report_runless_asset_event(dg.AssetMaterialization(table.name, partition="2026-03-07"))
+    assert load_state(instance, "2026-03-08") == LoadState()
+    records = instance.fetch_materializations(
+        dg.AssetRecordsFilter(dg.AssetKey(LINEAGE[0].name), asset_partitions=["2026-03-07"]), limit=1
+    ).records
+    expected = datetime.datetime.fromtimestamp(records[0].timestamp, datetime.UTC)
+    assert load_state(instance, "2026-03-07") == LoadState(fresh_at=expected)

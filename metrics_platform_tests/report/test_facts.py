@@ -1,0 +1,102 @@
+"""Which numbers are in a report, whatever days there are: by their dates, against pandas."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+from hypothesis import given, settings
+
+from metrics_platform.calendar import day_of
+from metrics_platform.catalog import DAILY_METRICS, daily_metric
+from metrics_platform.formats import LANGUAGES
+from metrics_platform.notifications.phrases import metric_title
+from metrics_platform.report.facts import LoadState, content_of, dates_needed
+from metrics_platform.warehouse.tables import columns_of
+from metrics_platform_tests.report.days import (
+    CASES,
+    DATE,
+    NOTHING,
+    ZONE,
+    Rows,
+    day,
+    histories,
+    report,
+    two_weeks,
+    without,
+)
+from metrics_platform_tests.report.expected import assert_report_equals, facts_of
+
+ONE_DAY = datetime.timedelta(days=1)
+DAY = day_of(DATE, ZONE)
+
+
+@settings(max_examples=60)
+@given(rows=histories())
+def test_every_number_is_looked_up_by_its_date(rows: Rows) -> None:
+    facts = facts_of(rows) if rows else facts_of({DATE: NOTHING}).iloc[:0]
+    for date in (DATE, DATE - 5 * ONE_DAY, DATE + ONE_DAY):
+        assert_report_equals(report(rows, date), facts)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_number_is_looked_up_by_its_date_in_the_cases_people_meet(case: str) -> None:
+    rows = CASES[case]
+    assert_report_equals(report(rows), facts_of(rows) if rows else facts_of({DATE: NOTHING}).iloc[:0])
+
+
+def test_a_report_reads_seven_days_and_the_seven_before_them() -> None:
+    assert dates_needed(DATE) == (datetime.date(2026, 11, 8), DATE)
+
+
+def test_a_metric_is_a_column_of_app_daily_and_has_a_name_in_every_language() -> None:
+    names = [metric.name for metric in DAILY_METRICS]
+    cohorts = {"event_date", "cohort_d1", "retained_d1", "cohort_d7", "retained_d7"}
+    assert sorted(names) == sorted({column.name for column in columns_of("app_daily")} - cohorts)
+    for language in LANGUAGES:
+        assert all(metric_title(language, name) for name in names)
+    with pytest.raises(KeyError):
+        daily_metric("no_metric")
+
+
+def test_other_sources_have_a_row_where_somebody_came_from_one() -> None:
+    def rows_of(case: str) -> list[str]:
+        return [row.metric for row in report(CASES[case]).parts[1].rows]
+
+    assert "new_users_other" not in rows_of("usual")
+    assert "new_users_other" in rows_of("users of no known source")
+    a_week_ago = two_weeks() | {DATE - 7 * ONE_DAY: day(10, 10, new_users_other=1)}
+    assert "new_users_other" in [row.metric for row in report(a_week_ago).parts[1].rows]
+
+
+@pytest.mark.parametrize(
+    ("rows", "load", "problem"),
+    [
+        (two_weeks(), LoadState(DAY.end + ONE_DAY, 11, 11), None),
+        (two_weeks(), LoadState(DAY.end, 11, 11), None),  # computed in the very second the day was over
+        (two_weeks(), LoadState(), None),  # computed, though not through Dagster
+        (two_weeks(), LoadState(DAY.end - datetime.timedelta(seconds=1), 11, 11), "incomplete"),
+        (two_weeks(), LoadState(DAY.end + ONE_DAY, 10, 11, ("users: one_row",)), "failed_checks"),
+        (two_weeks(), LoadState(DAY.end - ONE_DAY, 10, 11, ("users: one_row",)), "failed_checks"),
+        (without(two_weeks(), 0), LoadState(DAY.end - ONE_DAY, 10, 11, ("users: one_row",)), "missing"),
+        (two_weeks(), LoadState(DAY.end + ONE_DAY, 10, 11), None),  # one warns, which is no failure
+        (without(two_weeks(), 1, 7), LoadState(DAY.end, 11, 11), None),  # other days are missing
+    ],
+)
+def test_the_worst_that_is_wrong_with_the_data_is_told(rows: Rows, load: LoadState, problem: str | None) -> None:
+    made = report(rows, load=load)
+    assert made.problem == problem
+    assert made.fresh_at == load.fresh_at
+    assert (made.checks_passed, made.checks_total) == ((load.checks_passed, 11) if load.checks_total else (None, None))
+
+
+def test_the_content_is_the_numbers_and_what_is_wrong_with_them_and_not_when_they_were_computed() -> None:
+    told = report(two_weeks())
+    later = report(two_weeks(), load=LoadState(DAY.end + 9 * ONE_DAY, 11, 11)).model_copy(update={"run_id": "other"})
+    assert content_of(later) == content_of(told)
+    changed = two_weeks() | {DATE: day(20_000, 2_401, 1_200)}
+    assert content_of(report(changed)) != content_of(told)
+    before = two_weeks() | {DATE - ONE_DAY: NOTHING}
+    assert content_of(report(before)) != content_of(told)
+    assert content_of(report(two_weeks(), load=LoadState(DAY.end - ONE_DAY, 11, 11))) != content_of(told)
+    assert content_of(type(told).model_validate_json(told.model_dump_json())) == content_of(told)
