@@ -96,7 +96,7 @@ def test_the_embedded_server_is_found_by_its_data_directory(tmp_path: Path) -> N
         assert server.wait(timeout=20) == 0
 
 
-def test_the_example_shows_the_load_on_real_data(tmp_path: Path) -> None:
+def test_the_example_shows_the_load_and_the_report_on_real_data(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "metrics_platform.cli", "example", "--days", "2", "--directory", str(tmp_path / "ex")],
         capture_output=True,
@@ -110,6 +110,8 @@ def test_the_example_shows_the_load_on_real_data(tmp_path: Path) -> None:
     assert "2 days × 9 tables" in result.stdout
     assert "2004-04-16" in result.stdout
     assert "unknown" in result.stdout
+    page = (tmp_path / "ex" / "outbox" / "index.html").read_text(encoding="utf-8")
+    assert "Daily report · Fri 16 Apr 2004" in page
 
 
 def test_the_example_does_not_clear_a_strangers_folder(tmp_path: Path) -> None:

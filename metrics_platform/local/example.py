@@ -1,8 +1,9 @@
-"""`metrics-platform example`: the day's load on real data, from an empty folder to the numbers Redash would read.
+"""`metrics-platform example`: the day's load and its report on real data, from an empty folder to what people read.
 
 Starts an embedded ClickHouse of its own, loads the example's event files with `load`, runs `daily_etl` through
-Dagster for a range of days in one run, and prints the result. With `ui` it then serves Dagster's own UI on the
-same data until Ctrl-C. Nothing outside its directory is touched; running it again starts afresh.
+Dagster for a range of days in one run, then `daily_report` of the last of them, which becomes a page, and prints what
+Redash would read. With `ui` it then serves Dagster's own UI on the same data until Ctrl-C. Nothing outside its
+directory is touched; running it again starts afresh.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -81,15 +82,21 @@ def run_example(directory: Path, *, days: int, ui: bool, port: int) -> int:
                 min(example.first_day + datetime.timedelta(days=days - 1), example.last_day),
             )
             with console.status(f"Running daily_etl through Dagster, {first} – {last} in one run …"):
-                seconds = _materialize(directory, first, last)
+                seconds = _materialize(first, last)
             count = (last - first).days + 1
             console.print(f"[bold]3.[/] daily_etl materialised {count} days × 9 tables in one run, in {seconds:.0f} s")
+            with console.status(f"Writing the morning report of {last} …"):
+                page = _report(settings, last)
+            console.print(
+                f"[bold]4.[/] The morning report of {last} is written as Telegram would get it; open it in a browser: "
+                f"{_shown(page)}"
+            )
             _show(console, settings, last)
             if ui:
                 return _serve_ui(console, port)
     console.print(
-        "Look at it in Dagster's UI: [bold]metrics-platform example --ui[/] · your own data: see «Your own ClickHouse» "
-        "in the README."
+        "Look at it all in Dagster's UI: [bold]metrics-platform example --ui[/] · your own data: see «Your own "
+        "ClickHouse» in the README."
     )
     return 0
 
@@ -141,25 +148,41 @@ def _load(settings: Settings, example: ExampleFiles) -> None:
     )
 
 
-def _materialize(directory: Path, first: datetime.date, last: datetime.date) -> float:
+def _materialize(first: datetime.date, last: datetime.date) -> float:
     """Run `daily_etl` for the range in this process; returns seconds."""
     import time  # noqa: PLC0415
 
+    started = time.perf_counter()
+    span = {"start": first, "end": last}
+    _run("daily_etl", tags={f"dagster/asset_partition_range_{end}": day.isoformat() for end, day in span.items()})
+    return time.perf_counter() - started
+
+
+def _report(settings: Settings, day: datetime.date) -> Path:
+    """Ask for the report of the day to be sent, and deliver it: without a channel, into a page, which is returned."""
+    import dagster as dg  # noqa: PLC0415
+
+    key = f"report-{day}"
+    _run("daily_report", {"daily_report": {"config": {"send": True}}}, partition_key=day.isoformat())
+    with dg.DagsterInstance.get() as instance:
+        instance.add_dynamic_partitions("notifications", [key])
+    _run("notify", partition_key=key)
+    return settings.outbox / "index.html"
+
+
+def _run(job: str, ops: dict[str, Any] | None = None, **options: Any) -> None:
+    """Run a job of the code location in this process; `options` as of `execute_in_process`."""
     import dagster as dg  # noqa: PLC0415
 
     from metrics_platform.definitions import defs  # noqa: PLC0415
 
     logging.getLogger("dagster").setLevel(logging.ERROR)
-    started = time.perf_counter()
     with dg.DagsterInstance.get() as instance:
-        result = defs.resolve_job_def("daily_etl").execute_in_process(
+        result = defs.resolve_job_def(job).execute_in_process(
             instance=instance,
             raise_on_error=False,
-            run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
-            tags={
-                "dagster/asset_partition_range_start": first.isoformat(),
-                "dagster/asset_partition_range_end": last.isoformat(),
-            },
+            run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}, "ops": ops or {}},
+            **options,
         )
     if not result.success:
         causes = [
@@ -167,8 +190,7 @@ def _materialize(directory: Path, first: datetime.date, last: datetime.date) -> 
             for event in result.all_events
             if event.is_step_failure
         ]
-        raise ExampleError("daily_etl failed: " + "; ".join(causes))
-    return time.perf_counter() - started
+        raise ExampleError(f"{job} failed: " + "; ".join(causes))
 
 
 def _show(console: Console, settings: Settings, day: datetime.date) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from metrics_platform.charts.figure import figure_of
 from metrics_platform.charts.model import Band, Chart, Line, Mark, Panel
 
 SATURDAY = datetime.date(2026, 11, 21)
@@ -140,6 +139,8 @@ def artists(figure: Figure, identity: str, number: int = 0) -> list[Any]:
 
 
 def drawn(one: Chart) -> Figure:
+    from metrics_platform.charts.figure import figure_of  # with seaborn: on use, since every worker collects this file
+
     return figure_of(one)
 
 

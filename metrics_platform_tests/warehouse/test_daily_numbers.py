@@ -8,32 +8,43 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
+from metrics_platform.calendar import day_of
 from metrics_platform.local.example_data import ExampleFiles, write_example
+from metrics_platform.report.facts import LoadState, dates_needed, report_of
 from metrics_platform.settings import Settings
+from metrics_platform.warehouse.app_days import read_app_days
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform_tests.generated_events import World, worlds
 from metrics_platform_tests.oracle import Oracle, assert_same_rows
+from metrics_platform_tests.report.expected import assert_report_equals
 from metrics_platform_tests.worlds import SourceTables, compute_all, read_table
 
-ALL_DIMENSIONS = ("os", "gender", "age", "age_group", "source", "country", "city", "exp_group")
-REAL_DAYS = 35
+DIMENSIONS = ("os", "gender", "age")
+FURTHER_DIMENSIONS = (("age_group", "source"), ("country", "city", "exp_group"))
+REAL_DAYS = 32  # a month, and a few days for those who drop out of it
 
 
-@given(world=worlds())
-def test_every_cell_equals_the_oracle_in_generated_worlds(make_settings: Callable[..., Settings], world: World) -> None:
+@given(world=worlds(), further=st.sampled_from(FURTHER_DIMENSIONS))
+def test_every_cell_equals_the_oracle_in_generated_worlds(
+    make_settings: Callable[..., Settings], world: World, further: tuple[str, ...]
+) -> None:
     settings = make_settings(
         timezone=world.zone,
         start_date=world.days[0],
         receiver_column=world.receiver_column,
-        extra_dimensions=ALL_DIMENSIONS[3:],
+        extra_dimensions=further,
     )
     sources = SourceTables.create(settings, gender_as_text=world.gender_as_text, nullable=world.nullable)
     sources.insert_feed(world.feed)
     sources.insert_messages(world.messages)
     compute_all(sources.warehouse, settings, world.days)
     oracle = Oracle(world.feed, world.messages, world.zone, world.days, world.receiver_column)
-    _assert_equals_oracle(sources.warehouse, oracle, world.days, ALL_DIMENSIONS)
+    _assert_equals_oracle(sources.warehouse, oracle, world.days, (*DIMENSIONS, *further), world.days)
+    gone = world.days[len(world.days) // 2]
+    sources.warehouse.execute(f"ALTER TABLE app_daily DROP PARTITION '{gone}'")
+    _assert_reports_equal_oracle(sources.warehouse, settings, oracle, world.days, gone)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +52,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> ExampleFiles:
     return write_example(tmp_path_factory.mktemp("example"))
 
 
-def test_every_cell_equals_the_oracle_on_35_days_of_real_messages(
+def test_every_cell_equals_the_oracle_on_a_month_of_real_messages(
     make_settings: Callable[..., Settings], example: ExampleFiles
 ) -> None:
     days = [example.first_day + datetime.timedelta(days=offset) for offset in range(REAL_DAYS)]
@@ -50,9 +61,11 @@ def test_every_cell_equals_the_oracle_on_35_days_of_real_messages(
     feed, messages = (_until(pd.read_csv(path), days[-1]) for path in (example.feed, example.messages))
     sources.insert_feed(feed)
     sources.insert_messages(messages)
-    compute_all(sources.warehouse, settings, days)
+    sliced = [*days[:2], *days[-5:]]
+    compute_all(sources.warehouse, settings, days, sliced)
     oracle = Oracle(feed, messages, example.zone, days)
-    _assert_equals_oracle(sources.warehouse, oracle, days, ("os", "gender", "age"))
+    _assert_equals_oracle(sources.warehouse, oracle, days, DIMENSIONS, sliced)
+    _assert_reports_equal_oracle(sources.warehouse, settings, oracle, days)
 
 
 def _until(events: pd.DataFrame, last: datetime.date) -> pd.DataFrame:
@@ -64,15 +77,35 @@ def _until(events: pd.DataFrame, last: datetime.date) -> pd.DataFrame:
 
 
 def _assert_equals_oracle(
-    warehouse: Warehouse, oracle: Oracle, days: list[datetime.date], dimensions: tuple[str, ...]
+    warehouse: Warehouse,
+    oracle: Oracle,
+    days: list[datetime.date],
+    dimensions: tuple[str, ...],
+    sliced: list[datetime.date],
 ) -> None:
     for day in days:
         users = read_table(warehouse, "users", day)
         assert_same_rows(users.drop(columns="event_date"), oracle.users(day), "user_id")
         merged = read_table(warehouse, "user_daily", day)
         assert_same_rows(merged.drop(columns=["event_date", "age_group"]), oracle.user_daily(day), "user_id")
+        assert_same_rows(read_table(warehouse, "app_daily", day), oracle.app_daily(day), "event_date")
+    for day in sliced:
         final = read_table(warehouse, "dimension_metrics", day)
         assert_same_rows(
             final, oracle.dimension_metrics(day, dimensions), ["event_date", "dimension", "dimension_value"]
         )
-        assert_same_rows(read_table(warehouse, "app_daily", day), oracle.app_daily(day), "event_date")
+
+
+def _assert_reports_equal_oracle(
+    warehouse: Warehouse,
+    settings: Settings,
+    oracle: Oracle,
+    days: list[datetime.date],
+    gone: datetime.date | None = None,
+) -> None:
+    """The reports of all days, and of the day after them, which is missing, as is `gone`."""
+    facts = pd.concat([oracle.app_daily(day) for day in days if day != gone])
+    for date in (*days, days[-1] + datetime.timedelta(days=1)):
+        day = day_of(date, settings.zone)
+        rows = read_app_days(warehouse, *dates_needed(date))
+        assert_report_equals(report_of(day, rows, LoadState(), occurred_at=day.end), facts)

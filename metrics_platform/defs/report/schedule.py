@@ -1,4 +1,4 @@
-"""The morning: the job `send_daily_report` and its schedule, which asks for yesterday's report."""
+"""The morning: the job `daily_report` and its schedule, which asks for yesterday's report."""
 
 from __future__ import annotations
 
