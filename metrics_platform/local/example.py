@@ -163,7 +163,7 @@ def _report(settings: Settings, day: datetime.date) -> Path:
     import dagster as dg  # noqa: PLC0415
 
     key = f"report-{day}"
-    _run("daily_report", {"daily_report": {"config": {"send": True}}}, partition_key=day.isoformat())
+    _run("daily_report_job", {"daily_report": {"config": {"send": True}}}, partition_key=day.isoformat())
     with dg.DagsterInstance.get() as instance:
         instance.add_dynamic_partitions("notifications", [key])
     _run("notify", partition_key=key)

@@ -65,13 +65,13 @@ class ReportDesk:
         tags: dict[str, str] | None = None,
         **config: Any,
     ) -> dg.ExecuteInProcessResult:
-        """A run of the job `daily_report`; `config` as in its launchpad."""
+        """A run of `daily_report_job`; `config` as in its launchpad."""
         options: dict[str, Any] = {"partition_key": first.isoformat(), "tags": tags}
         if last is not None:
             span = {"start": first, "end": last}
             ranged = {f"dagster/asset_partition_range_{name}": day.isoformat() for name, day in span.items()}
             options = {"tags": ranged}
-        return self.desk.definitions.resolve_job_def("daily_report").execute_in_process(
+        return self.desk.definitions.resolve_job_def("daily_report_job").execute_in_process(
             instance=self.desk.instance,
             raise_on_error=False,
             run_config={**QUIET, "ops": {"daily_report": {"config": config}}},

@@ -43,6 +43,10 @@ def settings() -> Settings:
     return load_settings(None, timezone="Europe/Moscow", start_date="2026-01-01", clickhouse_url="http://u:p@h:1/d")
 
 
+def test_the_code_location_is_one_that_dagster_loads(settings: Settings) -> None:
+    dg.Definitions.validate_loadable(build_definitions(settings))
+
+
 def test_the_asset_graph_is_the_one_of_the_design(settings: Settings) -> None:
     graph = build_definitions(settings).resolve_asset_graph()
     names = {key.to_user_string(): graph.get(key) for key in graph.get_all_asset_keys()}
@@ -81,7 +85,7 @@ def test_every_daily_asset_has_blocking_checks_and_recomputes_a_range_in_one_run
 
 def test_jobs_and_schedules_with_their_cron_and_zone(settings: Settings) -> None:
     definitions = build_definitions(settings)
-    assert [job.name for job in definitions.jobs or []] == ["daily_etl", "daily_report", "notify", "check_channels"]
+    assert [job.name for job in definitions.jobs or []] == ["daily_etl", "daily_report_job", "notify", "check_channels"]
     schedules = {
         schedule.name: (schedule.cron_schedule, schedule.execution_timezone)
         for schedule in definitions.schedules or []

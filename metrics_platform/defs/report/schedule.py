@@ -1,4 +1,4 @@
-"""The morning: the job `daily_report` and its schedule, which asks for yesterday's report."""
+"""The morning: the job `daily_report_job` and its schedule, which asks for yesterday's report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from metrics_platform.calendar import day_of
 from metrics_platform.defs.report.assets import ASSET, DUE_AT, DailyReportConfig
 from metrics_platform.settings import Settings
 
-JOB = "daily_report"
+# Not the asset's name: that is the name of its step, and Dagster lets no job have the name of a step.
+JOB = "daily_report_job"
 _ONE_DAY = datetime.timedelta(days=1)
 
 
