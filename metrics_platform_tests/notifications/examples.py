@@ -161,6 +161,15 @@ _EVENTS: list[kinds.Event] = [
         {**_report_of(20), "parts": [_part("feed", _FEED_ROWS, 4, DAY.replace(day=20))], "problem": "incomplete"}
     ),
     kinds.DailyReport.model_validate({**_report_of(19), "parts": [], "problem": "missing", **_NOTHING}),
+    kinds.DailyReport.model_validate(
+        {
+            **_report_of(19),
+            "key": "report-2026-11-19-2",
+            "thread": "report-2026-11-19",
+            "correction": True,
+            "parts": [_part("feed", _FEED_ROWS, 4, DAY.replace(day=19))],
+        }
+    ),
     kinds.AnomalyOpened(
         key=_OPENING,
         occurred_at=NOON + SLOT + SLOT,
