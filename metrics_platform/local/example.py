@@ -231,15 +231,17 @@ def _serve_ui(console: Console, port: int) -> int:
         "-h",
         "127.0.0.1",
     ]
+    # Whichever way this process is asked to end, Dagster's processes end with it: before they start, for in the
+    # background of a script Ctrl-C is ignored, and what is ignored they inherit.
+    before = {each: signal.signal(each, signal.default_int_handler) for each in (signal.SIGTERM, signal.SIGINT)}
     process = subprocess.Popen(command)  # noqa: S603  (our own command)
-    # Whichever way this process is asked to end, Dagster's processes end with it.
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return process.wait()
     except KeyboardInterrupt:
         return 0
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
             process.wait(timeout=_STOP_SECONDS)
