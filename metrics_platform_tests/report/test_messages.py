@@ -19,10 +19,12 @@ from metrics_platform.charts.draw import draw
 from metrics_platform.formats import LANGUAGES, Language
 from metrics_platform.notifications.kinds import DailyReport
 from metrics_platform.notifications.message import Message, Table, table_lines
+from metrics_platform.notifications.slack_blocks import posts_of
 from metrics_platform.notifications.telegram.html import TEXT_UNITS, parts_of
 from metrics_platform.notifications.templates import write
 from metrics_platform_tests.charts.pictures import drawn, outside, overlaps
 from metrics_platform_tests.notifications.examples import writer
+from metrics_platform_tests.notifications.slack_webhook import check_payload
 from metrics_platform_tests.report.days import CASES, DATE, Rows, histories, report, two_weeks
 from metrics_platform_tests.report.expected import APPLICATION, FEED, RATES, calendar_of, facts_of
 from metrics_platform_tests.telegram.parsing import parse_html
@@ -121,6 +123,13 @@ def test_telegram_takes_it_as_one_text_in_which_every_number_is_right(language: 
         if isinstance(block, Table):
             lines = table_lines(block)
             assert all(len(line) <= 34 and "…" not in line for line in lines), "\n".join(lines)
+
+
+@pytest.mark.parametrize(("language", "case"), EACH)
+def test_slack_takes_it_as_one_message(language: Language, case: str) -> None:
+    message = told(report(CASES[case]), language)
+    (post,) = posts_of(message, len(message.charts))
+    check_payload(post.payload)
 
 
 # In Russian, what is longer there; every text has been judged above.
