@@ -130,6 +130,7 @@ def test_slack_takes_it_as_one_message(language: Language, case: str) -> None:
     message = told(report(CASES[case]), language)
     (post,) = posts_of(message, len(message.charts))
     check_payload(post.payload)
+    assert post.payload["text"].startswith(("📊 ", "⚠️ "))
 
 
 # In Russian, what is longer there; every text has been judged above.
@@ -169,8 +170,9 @@ def test_the_pictures_of_a_report_are_png() -> None:
         assert len(png) < 10 * 2**20
 
 
-def test_no_panel_shows_two_metrics_and_every_panel_is_of_one_service() -> None:
-    (_, application) = [make() for make in told(report(two_weeks()), "en").charts]
+def test_every_panel_shows_one_metric_and_the_feed_and_the_messenger_have_panels_of_their_own() -> None:
+    feed, application = [make() for make in told(report(two_weeks()), "en").charts]
+    assert [panel.title for panel in feed.panels] == ["Feed DAU", "Views", "Likes", "CTR"]
     titles = [panel.title for panel in application.panels]
     assert len(titles) == len(set(titles)) == 12
     assert titles[2:4] == ["Feed DAU", "Messenger DAU"]
