@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _CHECKS = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 _QUICK = (Phase.explicit, Phase.reuse, Phase.generate)
 hypothesis_settings.register_profile(
-    "default", deadline=None, suppress_health_check=_CHECKS, max_examples=6, phases=_QUICK
+    "default", deadline=None, suppress_health_check=_CHECKS, max_examples=5, phases=_QUICK
 )
 hypothesis_settings.register_profile("thorough", deadline=None, suppress_health_check=_CHECKS, max_examples=150)
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
