@@ -1,8 +1,9 @@
-"""Days and instants: what a day of the product is, in UTC instants and in Dagster partitions.
+"""Days, slots and instants: what a day of the product is, in UTC instants and in Dagster partitions.
 
 A day is the half-open interval from the first instant of its date in the product's zone to the first instant
 of the next date: 23 or 25 hours where the zone shifts, later than 00:00 where midnight does not exist, empty
-where the zone skipped the whole date. Everything comes from the date of the partition, never from a clock.
+where the zone skipped the whole date. A slot is a quarter of an hour, counted in UTC: clocks that are set back show
+its local time twice. Everything comes from the key of the partition, never from a clock.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ import datetime
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
+SLOT = datetime.timedelta(minutes=15)
+# Dagster's own spelling of partitions shorter than a day.
+SLOT_KEY_FORMAT = "%Y-%m-%d-%H:%M"
 _ONE_DAY = datetime.timedelta(days=1)
 
 
@@ -31,6 +35,40 @@ class Day:
     def hours(self) -> float:
         """The length of the day in hours: 24, but where the zone shifts."""
         return (self.end - self.start).total_seconds() / 3600
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One quarter of an hour, `[start, end)` in UTC."""
+
+    start: datetime.datetime
+
+    @property
+    def end(self) -> datetime.datetime:
+        """The first instant after it."""
+        return self.start + SLOT
+
+    @property
+    def key(self) -> str:
+        """The partition's key, YYYY-MM-DD-HH:MM in UTC."""
+        return self.start.strftime(SLOT_KEY_FORMAT)
+
+
+def slot_at(instant: datetime.datetime) -> Slot:
+    """The slot that the aware `instant` lies in; raises ValueError where it carries no offset."""
+    if instant.tzinfo is None:
+        raise ValueError(f"{instant} has no time zone")
+    utc = instant.astimezone(datetime.UTC)
+    return Slot(utc.replace(minute=utc.minute - utc.minute % 15, second=0, microsecond=0))
+
+
+def slot_of_key(key: str) -> Slot:
+    """The slot of a partition key (YYYY-MM-DD-HH:MM in UTC); raises ValueError on anything else."""
+    start = datetime.datetime.strptime(key, SLOT_KEY_FORMAT).replace(tzinfo=datetime.UTC)
+    slot = slot_at(start)
+    if slot.key != key:
+        raise ValueError(f"{key!r} is no slot: slots begin at :00, :15, :30 and :45, as {slot.key}")
+    return slot
 
 
 def day_of(date: datetime.date, zone: ZoneInfo) -> Day:

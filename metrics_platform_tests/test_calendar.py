@@ -1,4 +1,4 @@
-"""Days as intervals of instants, where zones do what zones do."""
+"""Days and slots as intervals of instants, where zones do what zones do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metrics_platform.calendar import day_of, day_of_key, first_instant
+from metrics_platform.calendar import day_of, day_of_key, first_instant, slot_at, slot_of_key
 
 ZONES = (
     "UTC", "Europe/Moscow", "America/New_York", "America/Sao_Paulo", "America/Havana", "America/St_Johns",
@@ -57,3 +57,34 @@ def test_a_midnight_that_happens_twice_is_the_earlier_one() -> None:
 def test_a_key_that_is_no_date_is_refused(key: str) -> None:
     with pytest.raises(ValueError, match=r"(?i)iso|month"):
         day_of_key(key, ZoneInfo("UTC"))
+
+
+@given(
+    st.datetimes(datetime.datetime(1980, 1, 1), datetime.datetime(2100, 1, 1)),
+    st.sampled_from(["UTC", "Asia/Kathmandu", "Australia/Lord_Howe"]),
+)
+def test_every_instant_lies_in_exactly_one_slot_that_begins_at_a_quarter_of_an_hour(naive, zone):
+    instant = naive.replace(tzinfo=ZoneInfo(zone)).astimezone(datetime.UTC)
+    slot = slot_at(instant.astimezone(ZoneInfo(zone)))
+    assert slot.start <= instant < slot.end
+    assert slot.end - slot.start == datetime.timedelta(minutes=15)
+    assert slot.start.timestamp() % 900 == 0
+    assert slot_of_key(slot.key) == slot
+
+
+def test_an_hour_that_clocks_repeat_has_eight_slots_with_keys_of_their_own():
+    start = datetime.datetime(2026, 10, 25, 0, 0, tzinfo=datetime.UTC)  # 02:00 in Berlin, shown twice
+    keys = [slot_at(start + number * datetime.timedelta(minutes=15)).key for number in range(8)]
+    assert keys[0] == "2026-10-25-00:00" and keys[7] == "2026-10-25-01:45"
+    assert len(set(keys)) == 8
+
+
+@pytest.mark.parametrize("key", ["2026-10-25-00:07", "2026-10-25", "2026-10-25-24:00", "2026-1-25-00:15"])
+def test_a_key_that_names_no_slot_is_refused(key):
+    with pytest.raises(ValueError, match=r"is no slot|does not match"):
+        slot_of_key(key)
+
+
+def test_a_moment_without_a_time_zone_lies_in_no_slot():
+    with pytest.raises(ValueError, match="has no time zone"):
+        slot_at(datetime.datetime(2026, 10, 25, 0, 7))
