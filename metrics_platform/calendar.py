@@ -39,7 +39,7 @@ class Day:
 
 @dataclass(frozen=True)
 class Slot:
-    """One quarter of an hour, `[start, end)` in UTC."""
+    """One quarter of an hour, `[start, end)` in UTC; made by `slot_at` and `slot_of_key`, which align it."""
 
     start: datetime.datetime
 

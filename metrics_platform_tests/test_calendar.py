@@ -63,7 +63,9 @@ def test_a_key_that_is_no_date_is_refused(key: str) -> None:
     st.datetimes(datetime.datetime(1980, 1, 1), datetime.datetime(2100, 1, 1)),
     st.sampled_from(["UTC", "Asia/Kathmandu", "Australia/Lord_Howe"]),
 )
-def test_every_instant_lies_in_exactly_one_slot_that_begins_at_a_quarter_of_an_hour(naive, zone):
+def test_every_instant_lies_in_exactly_one_slot_that_begins_at_a_quarter_of_an_hour(
+    naive: datetime.datetime, zone: str
+) -> None:
     instant = naive.replace(tzinfo=ZoneInfo(zone)).astimezone(datetime.UTC)
     slot = slot_at(instant.astimezone(ZoneInfo(zone)))
     assert slot.start <= instant < slot.end
@@ -72,7 +74,7 @@ def test_every_instant_lies_in_exactly_one_slot_that_begins_at_a_quarter_of_an_h
     assert slot_of_key(slot.key) == slot
 
 
-def test_an_hour_that_clocks_repeat_has_eight_slots_with_keys_of_their_own():
+def test_an_hour_that_clocks_repeat_has_eight_slots_with_keys_of_their_own() -> None:
     start = datetime.datetime(2026, 10, 25, 0, 0, tzinfo=datetime.UTC)  # 02:00 in Berlin, shown twice
     keys = [slot_at(start + number * datetime.timedelta(minutes=15)).key for number in range(8)]
     assert keys[0] == "2026-10-25-00:00" and keys[7] == "2026-10-25-01:45"
@@ -80,11 +82,11 @@ def test_an_hour_that_clocks_repeat_has_eight_slots_with_keys_of_their_own():
 
 
 @pytest.mark.parametrize("key", ["2026-10-25-00:07", "2026-10-25", "2026-10-25-24:00", "2026-1-25-00:15"])
-def test_a_key_that_names_no_slot_is_refused(key):
+def test_a_key_that_names_no_slot_is_refused(key: str) -> None:
     with pytest.raises(ValueError, match=r"is no slot|does not match"):
         slot_of_key(key)
 
 
-def test_a_moment_without_a_time_zone_lies_in_no_slot():
+def test_a_moment_without_a_time_zone_lies_in_no_slot() -> None:
     with pytest.raises(ValueError, match="has no time zone"):
         slot_at(datetime.datetime(2026, 10, 25, 0, 7))
