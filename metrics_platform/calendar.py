@@ -9,6 +9,7 @@ its local time twice. Everything comes from the key of the partition, never from
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -52,6 +53,43 @@ class Slot:
     def key(self) -> str:
         """The partition's key, YYYY-MM-DD-HH:MM in UTC."""
         return self.start.strftime(SLOT_KEY_FORMAT)
+
+
+@dataclass(frozen=True)
+class SlotRange:
+    """Consecutive slots: the half-open interval `[start, end)` in UTC."""
+
+    start: datetime.datetime
+    end: datetime.datetime
+
+    @classmethod
+    def of(cls, first: Slot, last: Slot) -> SlotRange:
+        """From `first` to `last`, both included; raises ValueError where they do not ascend."""
+        if last.start < first.start:
+            raise ValueError(f"{last.key} lies before {first.key}")
+        return cls(first.start, last.end)
+
+    def __len__(self) -> int:
+        """How many slots there are."""
+        return (self.end - self.start) // SLOT
+
+    def __iter__(self) -> Iterator[Slot]:
+        """The slots, oldest first."""
+        return (Slot(self.start + number * SLOT) for number in range(len(self)))
+
+    @property
+    def last(self) -> Slot:
+        """The last slot."""
+        return Slot(self.end - SLOT)
+
+    def by_utc_day(self) -> Iterator[tuple[datetime.date, SlotRange]]:
+        """The same slots in pieces that lie in one UTC day each, oldest first."""
+        start = self.start
+        while start < self.end:
+            midnight = datetime.datetime.combine(start.date() + _ONE_DAY, datetime.time.min, tzinfo=datetime.UTC)
+            end = min(self.end, midnight)
+            yield start.date(), SlotRange(start, end)
+            start = end
 
 
 def slot_at(instant: datetime.datetime) -> Slot:

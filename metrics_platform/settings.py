@@ -23,6 +23,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from metrics_platform.channel_settings import ChannelSettings
 from metrics_platform.connection import parse_url
+from metrics_platform.monitor_settings import MonitorSettings
 
 PREFIX = "METRICS_"
 # The channels' own names have these prefixes. Other programs use them, too: a name that is no setting is refused only
@@ -38,7 +39,7 @@ class SettingsError(ValueError):
     """A setting is unknown, missing or bad; the text names each with its value and the remedy."""
 
 
-class Settings(ChannelSettings):
+class Settings(ChannelSettings, MonitorSettings):
     """The platform's settings; field `clickhouse_url` is read from `METRICS_CLICKHOUSE_URL`, and so on."""
 
     model_config = SettingsConfigDict(

@@ -137,20 +137,27 @@ def compute_day(
 
 def query_parameters(day: Day, settings: Settings) -> Parameters:
     """The server-side parameters that the day's queries share: bounds in UTC, dates, names of sources."""
-    feed_database, feed_table = settings.feed_table.split(".")
-    messages_database, messages_table = settings.messages_table.split(".")
     return {
+        **source_names(settings),
         "event_date": day.date,
         "day_start": f"{day.start:%Y-%m-%d %H:%M:%S}",
         "day_end": f"{day.end:%Y-%m-%d %H:%M:%S}",
         "previous_date": day.date - datetime.timedelta(days=1),
         "has_previous": day.date > settings.start_date,
+        "receiver_column": settings.receiver_column,
+        "dimension_count": len(settings.dimensions),
+    }
+
+
+def source_names(settings: Settings) -> Parameters:
+    """The source tables as server-side parameters."""
+    feed_database, feed_table = settings.feed_table.split(".")
+    messages_database, messages_table = settings.messages_table.split(".")
+    return {
         "feed_database": feed_database,
         "feed_table": feed_table,
         "messages_database": messages_database,
         "messages_table": messages_table,
-        "receiver_column": settings.receiver_column,
-        "dimension_count": len(settings.dimensions),
     }
 
 

@@ -69,6 +69,8 @@ def staged_partition(
 ) -> Iterator[Staged]:
     """Fill a staging table of `table` with the rows of `selects`; drop it on leaving, whatever happened.
 
+    They run one after the other; `{staging:Identifier}` in one of them is the table that those before it have filled.
+
     Raises:
         WarehouseError: a statement failed; the table itself is untouched.
         PartitionMismatchError: the staging table does not hold the rows that were written.
@@ -80,7 +82,7 @@ def staged_partition(
     try:
         read = written = 0
         for select, parameters in selects:
-            done = warehouse.execute(f"INSERT INTO `{name}`\n{select}", parameters, doing=doing)
+            done = warehouse.execute(f"INSERT INTO `{name}`\n{select}", {**parameters, "staging": name}, doing=doing)
             read += done.read_rows
             written += done.written_rows
         totals, others = _totals(warehouse, table, name, date)
@@ -137,10 +139,10 @@ def _totals(
 ) -> tuple[Totals, int]:
     """What the rows in table `name` add up to, and how many of them are not of `date`."""
     sums = [f"toInt64(sum({measure}))" for measure in table.measures]
-    quantities = ", ".join(["count()", "countIf(event_date != {event_date:Date})", *sums])
-    where = "WHERE event_date = {event_date:Date}" if only_the_day else ""
+    quantities = ", ".join(["count()", f"countIf({table.day} != {{event_date:Date}})", *sums])
+    where = f"WHERE {table.day} = {{event_date:Date}}" if only_the_day else ""
     (row,) = warehouse.query(
-        # The measures are names of our own columns (`tables.py`), not values.
+        # The measures and the day are our own columns (`tables.py`), not values.
         f"SELECT {quantities} FROM {{table:Identifier}} {where}",  # noqa: S608
         {"table": name, "event_date": date},
         doing=f"Verifying {table.name} of {date}",

@@ -25,7 +25,7 @@ class Column:
 
 @dataclass(frozen=True)
 class DailyTable:
-    """A table partitioned by `event_date` that one asset fills.
+    """A table partitioned by day that one asset fills.
 
     Attributes:
         name: the table's and the asset's name.
@@ -33,6 +33,7 @@ class DailyTable:
         measures: columns whose sums are verified when a partition is swapped in.
         checks: name → what is promised, of every check in `queries/checks/<file>.sql`.
         dimension: the dimension of a slice table; empty for others.
+        day: the expression that gives the day a row is partitioned by: a column, or of one.
     """
 
     name: str
@@ -40,6 +41,7 @@ class DailyTable:
     measures: tuple[str, ...]
     checks: dict[str, str]
     dimension: str = ""
+    day: str = "event_date"
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -124,6 +126,19 @@ APP_DAILY = DailyTable(
         "parts_add_up": "Users by service, and new users by source, add up; no window is larger than a longer one.",
         "one_row_per_day": "The day stands there once.",
     },
+)
+
+_UTC_DAY = "toDate(slot_start)"
+SLOT_METRICS = DailyTable(
+    "slot_metrics",
+    "slot_metrics",
+    measures=("views", "likes", "feed_users", "messages", "senders"),
+    checks={
+        "reconciles_with_source": "Each slot's total equals a count taken straight from the source.",
+        "slices_add_up": "Views, likes and messages of each dimension's slices add up to the total.",
+        "grid_is_full": "Every slot has its total, and every row stands there once.",
+    },
+    day=_UTC_DAY,
 )
 
 
