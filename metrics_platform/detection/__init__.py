@@ -1,0 +1,1 @@
+"""The detectors: numbers in, answers out. Nothing here knows ClickHouse, Dagster or messages."""

@@ -1,0 +1,144 @@
+"""The last step of the seasonal detector: from deviations to an answer, with the band a person is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from metrics_platform.detection.config import Seasonal
+from metrics_platform.detection.judgement import Judgements, Reason, Status
+from metrics_platform.detection.series import Floats, SlotSeries
+
+HOUR, TWO_HOURS = 4, 8
+NOISE_SLOTS = 24
+_WIDEST = 1.5
+_OUTLIER = 3.0
+_MAD_TO_SIGMA = 1.4826
+Booleans = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Window:
+    """What was found in the slots up to each position, arrays [positions, series].
+
+    Attributes:
+        actual: their count, or rate; expected: what it should have been.
+        volume: what it stands on: the larger of both counts; of a rate its trials.
+        sigma: the standard deviation, on the scale on which it does not depend on the value.
+        score: the deviation from the expected in standard deviations.
+    """
+
+    actual: Floats
+    expected: Floats
+    volume: Floats
+    sigma: Floats
+    score: Floats
+
+
+def decide(
+    series: SlotSeries,
+    slots: int,
+    windows: Mapping[int, Window],
+    enough: Booleans,
+    config: Seasonal,
+    minimum_volume: float,
+) -> Judgements:
+    """The answers for the last `slots` slots, from the windows of one slot, an hour and two hours up to each.
+
+    `enough` says where the baseline stands on enough days.
+    """
+    one = windows[1]
+    wide = _widening(one.score, slots)
+    score = one.score[-slots:] / wide
+    # Of a longer window, how far its last slot must lie for the alert to be about now.
+    own = config.two_hours_threshold / np.sqrt(TWO_HOURS)
+    tests = (
+        (Reason.SLOT, 1, config.slot_threshold, 0.0),
+        (Reason.LAST_HOUR, HOUR, config.hour_threshold, own),
+        (Reason.LAST_TWO_HOURS, TWO_HOURS, config.two_hours_threshold, own),
+    )
+    value = series.observed[-slots:]
+    reason = np.full(value.shape, Reason.WITHIN_BAND, dtype=np.int8)
+    told, width = score.copy(), np.full(value.shape, config.slot_threshold)
+    small, few = np.zeros(value.shape, dtype=bool), np.zeros(value.shape, dtype=bool)
+    for name, length, threshold, least in tests:
+        window = windows[length]
+        total = window.score[-slots:] / wide
+        beyond = (np.abs(total) >= threshold) & (np.abs(score) >= least) & (np.sign(total) == np.sign(score))
+        enough_change = _change(window, slots) >= config.minimum_change
+        enough_volume = window.volume[-slots:] >= minimum_volume
+        fires = beyond & enough_change & enough_volume & (reason == Reason.WITHIN_BAND)
+        reason[fires] = name
+        told[fires] = total[fires]
+        width[fires] = least or threshold
+        small |= beyond & ~enough_change
+        few |= beyond & ~enough_volume
+    quiet = reason == Reason.WITHIN_BAND
+    reason[quiet & small] = Reason.CHANGE_TOO_SMALL
+    reason[quiet & few] = Reason.BELOW_MINIMUM_VOLUME
+    if series.trials is None:
+        reason[~quiet & (value == 0)] = Reason.NO_DATA
+    expected = one.expected[-slots:].copy()
+    distance = width * one.sigma[-slots:] * wide
+    lower, upper = _band(series, expected, distance, width < config.slot_threshold, (config, minimum_volume))
+    status = np.where(quiet, Status.NORMAL, Status.ANOMALOUS).astype(np.int8)
+    short = ~(enough[-slots:] & np.isfinite(expected))
+    for where, answer, why in (
+        (~np.isfinite(value), Status.UNKNOWN, Reason.NO_VALUE),
+        (short, Status.NOT_ENOUGH_HISTORY, Reason.NOT_ENOUGH_HISTORY),
+    ):
+        status[where], reason[where], told[where] = answer, why, np.nan
+    for numbers in (expected, lower, upper):
+        numbers[short] = np.nan
+    return Judgements(status, reason, value, expected, lower, upper, told)
+
+
+def _change(window: Window, slots: int) -> Floats:
+    """The size of the change as a share of the expected."""
+    actual, usual = window.actual[-slots:], window.expected[-slots:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(usual > 0, np.abs(actual / usual - 1), np.where(actual > 0, np.inf, 0.0))
+
+
+def _widening(scores: Floats, slots: int) -> Floats:
+    """How much noisier than usual the slots before each judged one were, 1 to _WIDEST, outliers left out."""
+    wide = np.ones((slots, scores.shape[1]))
+    for row in range(slots):
+        end = len(scores) - slots + row
+        before = np.abs(scores[max(0, end - NOISE_SLOTS) : end])
+        usual = np.isfinite(before) & (before <= _OUTLIER)
+        ordered = np.sort(np.where(usual, before, np.inf), axis=0)
+        count = usual.sum(axis=0)
+        if not len(ordered):
+            continue
+        middle = np.take_along_axis(ordered, np.maximum(count // 2, 0)[None, :].clip(max=len(ordered) - 1), axis=0)[0]
+        enough = count >= NOISE_SLOTS // 3
+        wide[row] = np.where(enough, np.clip(_MAD_TO_SIGMA * np.where(enough, middle, 0.0), 1.0, _WIDEST), 1.0)
+    return wide
+
+
+def _band(
+    series: SlotSeries, expected: Floats, distance: Floats, narrow: Booleans, limits: tuple[Seasonal, float]
+) -> tuple[Floats, Floats]:
+    """The band outside of which the slot is anomalous; where a longer window fired, that window's, which is narrower.
+
+    It is as wide as the least change and the least volume make it, so that it never shows a value outside of it that
+    is called normal.
+    """
+    config, minimum_volume = limits
+    if series.trials is None:
+        middle = np.sqrt(expected + 0.375)
+        lower = np.maximum(middle - distance, 0.0) ** 2 - 0.375
+        upper = (middle + distance) ** 2 - 0.375
+        lower = np.where(expected < minimum_volume, 0.0, lower)
+        upper = np.where(narrow, upper, np.maximum(upper, minimum_volume))
+    else:
+        middle = np.arcsin(np.sqrt(np.clip(expected, 0.0, 1.0)))
+        lower = np.sin(np.clip(middle - distance, 0.0, np.pi / 2)) ** 2
+        upper = np.sin(np.clip(middle + distance, 0.0, np.pi / 2)) ** 2
+    lower = np.where(narrow, lower, np.minimum(lower, expected * (1 - config.minimum_change)))
+    upper = np.where(narrow, upper, np.maximum(upper, expected * (1 + config.minimum_change)))
+    return np.maximum(lower, 0.0), upper

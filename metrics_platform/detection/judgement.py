@@ -1,0 +1,73 @@
+"""What a detector answers: for each slot and series whether it is normal, and why."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from metrics_platform.detection.series import Floats
+
+
+class Status(enum.IntEnum):
+    """The answer to «is it normal?»."""
+
+    NORMAL = 0
+    ANOMALOUS = 1
+    NOT_ENOUGH_HISTORY = 2
+    UNKNOWN = 3
+
+
+class Reason(enum.IntEnum):
+    """Why a slot got its status."""
+
+    WITHIN_BAND = 0
+    SLOT = 1
+    LAST_HOUR = 2
+    LAST_TWO_HOURS = 3
+    NO_DATA = 4
+    CHANGE_TOO_SMALL = 5
+    BELOW_MINIMUM_VOLUME = 6
+    NOT_ENOUGH_HISTORY = 7
+    NO_VALUE = 8
+    OTHER_DIRECTION = 9
+    NOT_LONG_ENOUGH = 10
+    FROM_ZERO = 11
+
+
+@dataclass(frozen=True)
+class Judgements:
+    """The answers for consecutive slots, each array [slots, series]; NaN where a number is not known.
+
+    Attributes:
+        status: a `Status`.
+        reason: a `Reason`.
+        value: the metric.
+        expected: what was expected; lower, upper: the band it should have been in.
+        score: the deviation in the detector's own unit, negative below the expected.
+    """
+
+    status: npt.NDArray[np.int8]
+    reason: npt.NDArray[np.int8]
+    value: Floats
+    expected: Floats
+    lower: Floats
+    upper: Floats
+    score: Floats
+
+    @property
+    def anomalous(self) -> npt.NDArray[np.bool_]:
+        """Where the metric has left its band."""
+        return np.asarray(self.status == Status.ANOMALOUS)
+
+    @property
+    def change(self) -> Floats:
+        """The deviation as a share of the expected; NaN where nothing is expected."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.expected > 0, self.value / self.expected - 1, np.nan)
+
+    def last(self, slots: int) -> Judgements:
+        """The answers for the last `slots` slots."""
+        return Judgements(**{name: getattr(self, name)[-slots:] for name in self.__dataclass_fields__})
