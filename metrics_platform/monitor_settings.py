@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -28,11 +30,29 @@ class MonitorSettings(BaseSettings):
         "exp_group.",
     )
 
-    @field_validator("monitored_dimensions", mode="before")
+    monitoring_file: Path | None = Field(
+        None,
+        description="YAML file with how each metric is judged, where it differs from the catalogue; read at every run.",
+    )
+    holidays: Annotated[tuple[datetime.date, ...], NoDecode] = Field(
+        (),
+        description="Days (YYYY-MM-DD, comma-separated) on which the band is twice as wide; past ones count little.",
+    )
+    alert_max_age_minutes: int = Field(
+        60, ge=15, le=1440, description="Anomalies in slots that ended longer ago are recorded and nobody is told."
+    )
+    reminder_hours: float = Field(
+        4.0,
+        ge=1,
+        le=168,
+        description="After so many hours an incident is told again if it is open, then at doubled gaps.",
+    )
+
+    @field_validator("monitored_dimensions", "holidays", mode="before")
     @classmethod
-    def _split_names(cls, value: Any) -> Any:
+    def _split_list(cls, value: Any) -> Any:
         if isinstance(value, str):
             value = tuple(part.strip() for part in value.split(",") if part.strip())
         if len(set(value)) != len(value):
-            raise ValueError("name each dimension once")
+            raise ValueError("name each only once")
         return value

@@ -45,15 +45,19 @@ class Product:
     messages_per_sender: float = 3.0
 
 
-def generate(
-    products: Sequence[Product],
-    start: datetime.datetime,
-    days: int,
-    zone: ZoneInfo,
-    seed: int,
-    holidays: Sequence[datetime.date] = (),
-) -> dict[str, SlotSeries]:
-    """The metrics of `products`, each a series, over `days` from `start` (UTC)."""
+@dataclass(frozen=True)
+class Stretch:
+    """A stretch of days: from `start` (UTC) on, in `zone`, with a quarter of the users away on `holidays`."""
+
+    start: datetime.datetime
+    days: int
+    zone: ZoneInfo
+    holidays: tuple[datetime.date, ...] = ()
+
+
+def generate(products: Sequence[Product], stretch: Stretch, seed: int) -> dict[str, SlotSeries]:
+    """The 15-minute metrics of `products`, each a series, over a stretch of days; a seed gives the same numbers."""
+    start, days, zone = stretch.start, stretch.days, stretch.zone
     random = np.random.default_rng(seed)
     slots = days * SLOTS_A_DAY
     local = pd.date_range(start, periods=slots, freq=SLOT).tz_convert(zone)
@@ -61,7 +65,10 @@ def generate(
         name: np.array([getattr(each, name) for each in products], dtype=np.float64)
         for name in Product.__dataclass_fields__
     }
-    course = _course(local, holidays)[:, None] * (1 + column["weekly_growth"]) ** (np.arange(slots) / (7 * 96))[:, None]
+    course = (
+        _course(local, stretch.holidays)[:, None]
+        * (1 + column["weekly_growth"]) ** (np.arange(slots) / (7 * 96))[:, None]
+    )
 
     def restless() -> Floats:
         shape = (slots, len(products))
@@ -96,8 +103,8 @@ def _course(local: pd.DatetimeIndex, holidays: Sequence[datetime.date]) -> Float
     weekday = local.dayofweek.to_numpy()
     course = np.where(weekday >= 5, 0.92 * weekend, workday) / np.mean(WORKDAY)
     course *= np.array([1.0, 1.01, 1.02, 1.0, 0.97, 1.0, 1.03])[weekday]
-    free = pd.Index(local.date).isin(list(holidays))
-    return np.where(free, course * 0.78, course)
+    free = np.isin(local.date, np.array(holidays, dtype=object))
+    return np.asarray(np.where(free, course * 0.78, course))
 
 
 def _drifting(random: np.random.Generator, shape: tuple[int, int], memory: float) -> Floats:

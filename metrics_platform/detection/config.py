@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 Detector = Literal["seasonal", "day_over_day", "iqr"]
 Direction = Literal["both", "up", "down"]
@@ -59,3 +59,17 @@ class Judging(Strict):
     seasonal: Seasonal = Seasonal()
     day_over_day: DayOverDay = DayOverDay()
     iqr: Iqr = Iqr()
+
+
+class MetricMonitoring(Strict):
+    """How a metric is judged, as a whole and by slice, and whether people are told."""
+
+    total: Judging = Judging()
+    slices: Judging = Judging()
+    judge_slices: bool = Field(default=True, description="Whether its slices are judged, too.")
+    critical_change: float = Field(
+        default=0.3, gt=0, description="Share of the expected from which an anomaly is critical and not a warning."
+    )
+    muted_until: AwareDatetime | None = Field(
+        default=None, description="Until then its incidents are recorded and nobody is told, as 2026-12-01T09:00+03:00."
+    )

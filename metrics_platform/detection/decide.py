@@ -43,13 +43,13 @@ def decide(
     slots: int,
     windows: Mapping[int, Window],
     enough: Booleans,
-    config: Seasonal,
-    minimum_volume: float,
+    limits: tuple[Seasonal, float],
 ) -> Judgements:
     """The answers for the last `slots` slots, from the windows of one slot, an hour and two hours up to each.
 
-    `enough` says where the baseline stands on enough days.
+    `enough` says where the baseline stands on enough days; `limits` are the thresholds and the least volume.
     """
+    config, minimum_volume = limits
     one = windows[1]
     wide = _widening(one.score, slots)
     score = one.score[-slots:] / wide
@@ -81,19 +81,12 @@ def decide(
     reason[quiet & few] = Reason.BELOW_MINIMUM_VOLUME
     if series.trials is None:
         reason[~quiet & (value == 0)] = Reason.NO_DATA
-    expected = one.expected[-slots:].copy()
+    expected = one.expected[-slots:]
     distance = width * one.sigma[-slots:] * wide
-    lower, upper = _band(series, expected, distance, width < config.slot_threshold, (config, minimum_volume))
+    lower, upper = _band(series, expected, distance, width < config.slot_threshold, limits)
     status = np.where(quiet, Status.NORMAL, Status.ANOMALOUS).astype(np.int8)
-    short = ~(enough[-slots:] & np.isfinite(expected))
-    for where, answer, why in (
-        (~np.isfinite(value), Status.UNKNOWN, Reason.NO_VALUE),
-        (short, Status.NOT_ENOUGH_HISTORY, Reason.NOT_ENOUGH_HISTORY),
-    ):
-        status[where], reason[where], told[where] = answer, why, np.nan
-    for numbers in (expected, lower, upper):
-        numbers[short] = np.nan
-    return Judgements(status, reason, value, expected, lower, upper, told)
+    found = Judgements(status, reason, value, expected, lower, upper, told)
+    return found.where_unknown(~(enough[-slots:] & np.isfinite(expected)))
 
 
 def _change(window: Window, slots: int) -> Floats:

@@ -68,6 +68,13 @@ class Judgements:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(self.expected > 0, self.value / self.expected - 1, np.nan)
 
-    def last(self, slots: int) -> Judgements:
-        """The answers for the last `slots` slots."""
-        return Judgements(**{name: getattr(self, name)[-slots:] for name in self.__dataclass_fields__})
+    def where_unknown(self, not_enough: npt.NDArray[np.bool_]) -> Judgements:
+        """The same without an answer where there is no value, or `not_enough` history: no number is known there."""
+        no_value = ~np.isfinite(self.value)
+        status = np.select([no_value, not_enough], [Status.UNKNOWN, Status.NOT_ENOUGH_HISTORY], self.status)
+        reason = np.select([no_value, not_enough], [Reason.NO_VALUE, Reason.NOT_ENOUGH_HISTORY], self.reason)
+        expected, lower, upper = (
+            np.where(not_enough, np.nan, numbers) for numbers in (self.expected, self.lower, self.upper)
+        )
+        score = np.where(no_value | not_enough, np.nan, self.score)
+        return Judgements(status.astype(np.int8), reason.astype(np.int8), self.value, expected, lower, upper, score)

@@ -80,7 +80,7 @@ def judge(
         noise = np.full_like(expected, np.nan)
         noise[-len(judged.positions) :] = _MAD_TO_SIGMA * _pooled(np.concatenate(parts))
         windows[length] = _window(days, expected, noise, length)
-    return decide(series, slots, windows, count >= _LEAST_DAYS, config, minimum_volume)
+    return decide(series, slots, windows, count >= _LEAST_DAYS, (config, minimum_volume))
 
 
 class _Days:

@@ -96,3 +96,10 @@ class SlotSeries:
         """The slots from position `first` up to `end`, as a history of their own."""
         trials = None if self.trials is None else self.trials[first:end]
         return SlotSeries(self.start + first * SLOT, self.zone, self.values[first:end], trials)
+
+
+def shifted(values: Floats, slots: int) -> Floats:
+    """The values so many slots before, NaN before the first."""
+    found = np.full_like(values, np.nan)
+    found[slots:] = values[: max(0, len(values) - slots)]
+    return found
