@@ -13,10 +13,16 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
 
 from metrics_platform.warehouse.client import Parameters, Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.tables import DailyTable
+
+if TYPE_CHECKING:
+    import pyarrow
+    from clickhouse_connect.driver.client import Client
 
 STAGING_PREFIX = "staging__"
 # A live writer's longest pause between two statements is its retries' waits; dropping a paused writer's table
@@ -65,11 +71,15 @@ class Staged:
 
 @contextmanager
 def staged_partition(
-    warehouse: Warehouse, table: DailyTable, date: datetime.date, selects: Sequence[tuple[str, Parameters]]
+    warehouse: Warehouse,
+    table: DailyTable,
+    date: datetime.date,
+    selects: Sequence[tuple[str, Parameters]],
+    rows: pyarrow.Table | None = None,
 ) -> Iterator[Staged]:
-    """Fill a staging table of `table` with the rows of `selects`; drop it on leaving, whatever happened.
+    """Fill a staging table of `table` with what `selects` and `rows` hold; drop it on leaving, whatever happened.
 
-    They run one after the other; `{staging:Identifier}` in one of them is the table that those before it have filled.
+    The SELECTs run one after the other; `{staging:Identifier}` in one is the table that those before it have filled.
 
     Raises:
         WarehouseError: a statement failed; the table itself is untouched.
@@ -85,6 +95,9 @@ def staged_partition(
             done = warehouse.execute(f"INSERT INTO `{name}`\n{select}", {**parameters, "staging": name}, doing=doing)
             read += done.read_rows
             written += done.written_rows
+        if rows is not None:
+            warehouse.run(partial(_insert, name=name, rows=rows), doing=doing)
+            written += rows.num_rows
         totals, others = _totals(warehouse, table, name, date)
         if others or totals.rows != written:
             raise PartitionMismatchError(
@@ -132,6 +145,10 @@ def drop_leftovers(warehouse: Warehouse, table: DailyTable, idle_seconds: int = 
     for name in names:
         _drop(warehouse, name)
     return names
+
+
+def _insert(client: Client, name: str, rows: pyarrow.Table) -> None:
+    client.insert_arrow(name, rows)
 
 
 def _totals(

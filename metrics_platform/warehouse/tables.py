@@ -140,6 +140,7 @@ SLOT_METRICS = DailyTable(
     },
     day=_UTC_DAY,
 )
+VERDICTS = DailyTable("verdicts", "verdicts", measures=(), checks={}, day=_UTC_DAY)
 
 
 @cache
