@@ -97,3 +97,9 @@ SLOT_METRICS = (
     SlotMetric("messages", "count", "messages", None, _monitored(20)),
     SlotMetric("senders", "count", "senders", None, _monitored(10)),
 )
+_SLOT = {metric.name: metric for metric in SLOT_METRICS}
+
+
+def slot_metric(name: str) -> SlotMetric:
+    """The 15-minute metric of that name; raises KeyError."""
+    return _SLOT[name]

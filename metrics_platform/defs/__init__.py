@@ -9,6 +9,7 @@ import dagster as dg
 from metrics_platform.defs.daily import daily_definitions
 from metrics_platform.defs.delivery import delivery_definitions
 from metrics_platform.defs.health import health_definitions
+from metrics_platform.defs.monitoring import monitoring_definitions
 from metrics_platform.defs.report import report_definitions
 from metrics_platform.defs.resources import ClickHouseResource, TelegramResource
 from metrics_platform.settings import Settings
@@ -22,6 +23,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         return dg.Definitions.merge(
             daily_definitions(settings),
             report_definitions(settings),
+            monitoring_definitions(settings),
             delivery_definitions(settings),
             health_definitions(),
             dg.Definitions(

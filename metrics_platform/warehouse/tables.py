@@ -141,6 +141,8 @@ SLOT_METRICS = DailyTable(
     day=_UTC_DAY,
 )
 VERDICTS = DailyTable("verdicts", "verdicts", measures=(), checks={}, day=_UTC_DAY)
+INCIDENTS = DailyTable("incidents", "incidents", measures=(), checks={}, day=_UTC_DAY)
+MONITORED_SLOTS = DailyTable("monitored_slots", "monitored_slots", measures=(), checks={}, day=_UTC_DAY)
 
 
 @cache

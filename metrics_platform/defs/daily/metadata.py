@@ -10,7 +10,7 @@ import dagster as dg
 
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Row
-from metrics_platform.warehouse.daily import DayResult, runnable_query
+from metrics_platform.warehouse.daily import Comparison, DayResult, runnable_query
 from metrics_platform.warehouse.tables import Column, DailyTable
 
 # Rows of a check's table of comparisons: a range has six a day, and a person reads the latest ones.
@@ -58,6 +58,13 @@ def _check_result(name: str, promise: str, results: list[DayResult]) -> dg.Asset
         for comparison in result.comparisons
         if comparison.check == name
     ]
+    return compared_result(name, promise, compared, f"{len(results)} days" if len(results) > 1 else results[0].day.key)
+
+
+def compared_result(
+    name: str, promise: str, compared: list[tuple[str, Comparison]], periods: str
+) -> dg.AssetCheckResult:
+    """A check's result from what it compared, each with the period it is of, the latest first."""
     violated = [(day, c) for day, c in compared if not c.holds and not c.explained_by_late_events]
     late = [(day, c) for day, c in compared if c.explained_by_late_events]
     shown = (violated or late or compared)[:MAX_SHOWN]
@@ -70,8 +77,7 @@ def _check_result(name: str, promise: str, results: list[DayResult]) -> dg.Asset
             "next recomputation of the day takes it in."
         )
     else:
-        days = f"{len(results)} days" if len(results) > 1 else results[0].day.key
-        description = f"{promise} Holds for {days}."
+        description = f"{promise} Holds for {periods}."
     records = [
         dg.TableRecord({"day": day, "quantity": c.quantity, "expected": c.expected, "actual": c.actual})
         for day, c in shown

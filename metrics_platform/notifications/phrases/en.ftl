@@ -158,6 +158,7 @@ anomaly-chart-band = expected
 anomaly-chart-day = a day before
 anomaly-chart-week = a week before
 anomaly-chart-judged = judged
+anomaly-chart-compared = same slot, a day before
 anomaly-chart-open = open
 
 # --- the platform itself --------------------------------------------------------------------------------------------

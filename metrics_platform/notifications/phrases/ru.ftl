@@ -173,6 +173,7 @@ anomaly-chart-band = ожидалось
 anomaly-chart-day = днём раньше
 anomaly-chart-week = неделей раньше
 anomaly-chart-judged = оценено
+anomaly-chart-compared = тот же слот днём раньше
 anomaly-chart-open = длилось
 
 # --- сама платформа -------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,6 +15,7 @@ from metrics_platform.notifications.templates.writer import Writer
 # Pictures of one message: an album has at most ten, and nobody swipes through more than a few.
 _CHARTS_SHOWN = 4
 _NAME_LENGTH = 60
+_DAY = datetime.timedelta(days=1)
 
 
 def charts_of(subjects: Sequence[Anomaly | ResolvedAnomaly], writer: Writer) -> tuple[Callable[[], Chart], ...]:
@@ -68,4 +70,8 @@ def _marks(subject: Anomaly | ResolvedAnomaly, writer: Writer) -> tuple[Mark, ..
         start, end, label = subject.slot_start, subject.slot_end, "anomaly-chart-judged"
     else:
         start, end, label = subject.opened_at, subject.resolved_at, "anomaly-chart-open"
-    return (Mark(start=start, end=end, label=writer.say(label), style="judged"),)
+    marks = (Mark(start=start, end=end, label=writer.say(label), style="judged"),)
+    if isinstance(subject, ResolvedAnomaly) or subject.history is None or start - _DAY < subject.history.times[0]:
+        return marks
+    compared = Mark(start=start - _DAY, end=end - _DAY, label=writer.say("anomaly-chart-compared"), style="compared")
+    return (compared, *marks)

@@ -1,0 +1,19 @@
+"""The 15-minute monitor: the rollup by slot, its verdicts, the incidents; the job and its schedule."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from metrics_platform.defs.monitoring.assets import monitoring_assets
+from metrics_platform.defs.monitoring.schedule import anomaly_check_job, anomaly_check_schedule
+from metrics_platform.settings import Settings
+
+
+def monitoring_definitions(settings: Settings) -> dg.Definitions:
+    """The definitions of the monitor for these settings."""
+    job = anomaly_check_job()
+    return dg.Definitions(
+        assets=monitoring_assets(settings),
+        jobs=[job],
+        schedules=[anomaly_check_schedule(job, settings)],
+    )

@@ -1,0 +1,206 @@
+"""From what the state machine wants told to the notification: facts, history and what explains it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from metrics_platform.calendar import SLOT, Slot
+from metrics_platform.catalog import SlotMetric, slot_metric
+from metrics_platform.incidents.contributions import contributions_to
+from metrics_platform.incidents.incident import Incident, Series, Verdict
+from metrics_platform.incidents.machine import Telling
+from metrics_platform.incidents.store import verdicts_at
+from metrics_platform.notifications.kinds import (
+    Anomaly,
+    AnomalyOpened,
+    AnomalyResolved,
+    AnomalyStillOpen,
+    AnomalyUpdated,
+    Contribution,
+    Event,
+    History,
+    ResolvedAnomaly,
+)
+from metrics_platform.settings import Settings
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.daily import source_names
+from metrics_platform.warehouse.tables import read_sql
+
+DAY = datetime.timedelta(days=1)
+WEEK = datetime.timedelta(days=7)
+# A chart shows a day and an hour, so that the same slot of yesterday is in it; of a longer incident all of it, up to
+# three days.
+_SHOWN = DAY + datetime.timedelta(hours=1)
+_SHOWN_AT_MOST = datetime.timedelta(days=3)
+_BEFORE_OPENING = datetime.timedelta(hours=2)
+# More pictures are not sent, and more rows are not read.
+_WITH_HISTORY = 4
+_TOLD_AT_MOST = 25
+
+
+@dataclass(frozen=True)
+class Teller:
+    """Makes notifications for what is told at one slot.
+
+    Attributes:
+        run_id: the run that tells.
+    """
+
+    warehouse: Warehouse
+    settings: Settings
+    slot: Slot
+    run_id: str | None = None
+
+    def event_of(self, telling: Telling) -> Event:
+        """The notification.
+
+        Raises:
+            WarehouseError: ClickHouse refused, failed or did not answer.
+        """
+        verdicts = verdicts_at(self.warehouse, self.slot)
+        if telling.kind == "resolved":
+            return AnomalyResolved(
+                key=telling.key,
+                thread=telling.thread,
+                occurred_at=self.slot.end,
+                run_id=self.run_id,
+                resolved=tuple(
+                    self._over(incident, verdicts, with_history=number < _WITH_HISTORY)
+                    for number, incident in enumerate(telling.incidents[:_TOLD_AT_MOST])
+                ),
+            )
+        told = [each for each in telling.incidents if each.series in verdicts]
+        now = [each for each in told if verdicts[each.series].status == "anomalous"]
+        anomalies = tuple(
+            self._anomaly(incident, verdicts, with_history=number < _WITH_HISTORY)
+            for number, incident in enumerate((now or told)[:_TOLD_AT_MOST])
+        )
+        told_at = min((each.told_at for each in telling.incidents if each.told_at), default=self.slot.start)
+        if telling.kind == "reminder":
+            opened_at = min(each.opened_at for each in telling.incidents)
+            return AnomalyStillOpen(
+                key=telling.key,
+                thread=telling.thread,
+                occurred_at=self.slot.end,
+                run_id=self.run_id,
+                anomalies=anomalies,
+                opened_at=opened_at,
+            )
+        if telling.kind == "joined":
+            return AnomalyUpdated(
+                key=telling.key,
+                thread=telling.thread,
+                occurred_at=told_at + SLOT,
+                run_id=self.run_id,
+                anomalies=anomalies,
+                fresh_at=self._fresh_at(),
+            )
+        return AnomalyOpened(
+            key=telling.key,
+            occurred_at=self.slot.end,
+            run_id=self.run_id,
+            anomalies=anomalies,
+            fresh_at=self._fresh_at(),
+        )
+
+    def _anomaly(self, incident: Incident, verdicts: Mapping[Series, Verdict], *, with_history: bool) -> Anomaly:
+        verdict, series = verdicts[incident.series], incident.series
+        metric = slot_metric(series.metric)
+        history, day_before = self._history(metric, series, self.slot.end - _SHOWN) if with_history else (None, None)
+        return Anomaly(
+            incident=incident.incident,
+            metric=metric.name,
+            unit=metric.unit,
+            dimension=None if series.is_total else series.dimension,
+            dimension_value=None if series.is_total else series.dimension_value,
+            severity="critical" if verdict.severity == "critical" else "warning",
+            slot_start=self.slot.start,
+            slot_end=self.slot.end,
+            value=verdict.value,
+            expected=verdict.expected,
+            lower=verdict.lower,
+            upper=verdict.upper,
+            day_before=day_before,
+            detector=f"{verdict.detector} ({verdict.reason.replace('_', ' ')})",
+            score=verdict.score,
+            contributions=self._contributions(series, verdicts),
+            history=history,
+        )
+
+    def _over(self, incident: Incident, verdicts: Mapping[Series, Verdict], *, with_history: bool) -> ResolvedAnomaly:
+        series = incident.series
+        metric = slot_metric(series.metric)
+        since = max(min(self.slot.end - _SHOWN, incident.opened_at - _BEFORE_OPENING), self.slot.end - _SHOWN_AT_MOST)
+        verdict = verdicts.get(series)
+        return ResolvedAnomaly(
+            incident=incident.incident,
+            metric=metric.name,
+            unit=metric.unit,
+            dimension=None if series.is_total else series.dimension,
+            dimension_value=None if series.is_total else series.dimension_value,
+            opened_at=incident.opened_at,
+            resolved_at=incident.closed_at or self.slot.start,
+            value=verdict.value if verdict else None,
+            worst_change=incident.worst_change,
+            worst_at=incident.worst_at,
+            history=self._history(metric, series, since)[0] if with_history else None,
+        )
+
+    @staticmethod
+    def _contributions(series: Series, verdicts: Mapping[Series, Verdict]) -> tuple[Contribution, ...]:
+        if not series.is_total:
+            return ()
+        slices = (
+            each for each in verdicts.values() if each.series.metric == series.metric and not each.series.is_total
+        )
+        return contributions_to(verdicts[series], slices)
+
+    def _fresh_at(self) -> datetime.datetime | None:
+        latest = self.warehouse.value(
+            read_sql("queries/latest_event.sql"),
+            {**source_names(self.settings), "first_slot": f"{self.slot.start:%Y-%m-%d %H:%M:%S}"},
+            doing="Looking for the latest event",
+        )
+        return latest.replace(tzinfo=datetime.UTC) if latest else None
+
+    def _history(self, metric: SlotMetric, series: Series, since: datetime.datetime) -> tuple[History, float | None]:
+        """The values from `since` up to the slot, with those a day and a week before; and the slot's a day before."""
+        rows = self.warehouse.query(
+            read_sql("queries/slot_values.sql"),
+            {
+                "first_slot": f"{since - WEEK:%Y-%m-%d %H:%M:%S}",
+                "end_slot": f"{self.slot.end:%Y-%m-%d %H:%M:%S}",
+                "metric": metric.name,
+                "dimension": series.dimension,
+                "dimension_value": series.dimension_value,
+                "numerator": metric.numerator,
+                "denominator": metric.denominator or metric.numerator,
+            },
+            doing=f"Reading the history of {metric.name}",
+        ).rows
+        found = {row["slot_start"].replace(tzinfo=datetime.UTC): row for row in rows}
+
+        def value(moment: datetime.datetime) -> float | None:
+            row = found.get(moment)
+            if row is None:
+                return None
+            if metric.denominator is None:
+                return float(row["numerator"])
+            return row["numerator"] / row["denominator"] if row["denominator"] else None
+
+        def bound(moment: datetime.datetime, name: str) -> float | None:
+            row = found.get(moment)
+            return row[name] if row else None
+
+        times = [since + number * SLOT for number in range((self.slot.end - since) // SLOT)]
+        history = History(
+            times=tuple(times),
+            values=tuple(map(value, times)),
+            lower=tuple(bound(each, "lower") for each in times),
+            upper=tuple(bound(each, "upper") for each in times),
+            day_before=tuple(value(each - DAY) for each in times),
+            week_before=tuple(value(each - WEEK) for each in times),
+        )
+        return history, value(self.slot.start - DAY)
