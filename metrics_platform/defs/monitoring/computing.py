@@ -42,9 +42,7 @@ def compute_slot_metrics(
     periods = f"{len(slots)} slots"
     compared = [(f"{r.slots.start:%Y-%m-%d %H:%M}", each) for r in reversed(results) for each in r.comparisons]
     checks = [
-        compared_result(
-            name, promise, [(key, each) for key, each in compared if each.check == name], f"{len(slots)} slots"
-        )
+        compared_result(name, promise, [(key, each) for key, each in compared if each.check == name], periods)
         for name, promise in SLOT_METRICS.checks.items()
     ]
     bad = results[-1]
