@@ -92,7 +92,7 @@ def step(
         tellings += _tell_openings(slot, after, anomalous, rules)
         tellings += _tell_reminders(slot, after, anomalous, rules)
         tellings += _tell_all_clears(slot, after)
-    changed = [each for name, each in after.items() if each.is_open or each != before.get(name)]
+    changed = [each for name, each in sorted(after.items()) if each.is_open or each != before.get(name)]
     return Step(tuple(changed), tuple(tellings))
 
 
