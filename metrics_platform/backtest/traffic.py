@@ -100,7 +100,7 @@ def _course(local: pd.DatetimeIndex, holidays: Sequence[datetime.date]) -> Float
     clock = (local.hour + local.minute / 60 + 0.125).to_numpy()
     hours = np.arange(25) + 0.5
     workday, weekend = (np.interp(clock, hours, [*curve, curve[0]]) for curve in (WORKDAY, WEEKEND))
-    weekday = local.dayofweek.to_numpy()
+    weekday = local.day_of_week.to_numpy()
     course = np.where(weekday >= 5, 0.92 * weekend, workday) / np.mean(WORKDAY)
     course *= np.array([1.0, 1.01, 1.02, 1.0, 0.97, 1.0, 1.03])[weekday]
     free = np.isin(local.date, np.array(holidays, dtype=object))

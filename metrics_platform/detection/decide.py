@@ -16,6 +16,8 @@ HOUR, TWO_HOURS = 4, 8
 NOISE_SLOTS = 24
 _WIDEST = 1.5
 _OUTLIER = 3.0
+# Of a longer window, how far its last slot must lie by itself for the alert to be about now.
+_OWN = 1.4
 _MAD_TO_SIGMA = 1.4826
 Booleans = npt.NDArray[np.bool_]
 
@@ -53,12 +55,10 @@ def decide(
     one = windows[1]
     wide = _widening(one.score, slots)
     score = one.score[-slots:] / wide
-    # Of a longer window, how far its last slot must lie for the alert to be about now.
-    own = config.two_hours_threshold / np.sqrt(TWO_HOURS)
     tests = (
         (Reason.SLOT, 1, config.slot_threshold, 0.0),
-        (Reason.LAST_HOUR, HOUR, config.hour_threshold, own),
-        (Reason.LAST_TWO_HOURS, TWO_HOURS, config.two_hours_threshold, own),
+        (Reason.LAST_HOUR, HOUR, config.hour_threshold, _OWN),
+        (Reason.LAST_TWO_HOURS, TWO_HOURS, config.two_hours_threshold, _OWN),
     )
     value = series.observed[-slots:]
     reason = np.full(value.shape, Reason.WITHIN_BAND, dtype=np.int8)
@@ -68,7 +68,7 @@ def decide(
         window = windows[length]
         total = window.score[-slots:] / wide
         beyond = (np.abs(total) >= threshold) & (np.abs(score) >= least) & (np.sign(total) == np.sign(score))
-        enough_change = _change(window, slots) >= config.minimum_change
+        enough_change = _change(window)[-slots:] >= config.minimum_change
         enough_volume = window.volume[-slots:] >= minimum_volume
         fires = beyond & enough_change & enough_volume & (reason == Reason.WITHIN_BAND)
         reason[fires] = name
@@ -89,9 +89,16 @@ def decide(
     return found.where_unknown(~(enough[-slots:] & np.isfinite(expected)))
 
 
-def _change(window: Window, slots: int) -> Floats:
+def beyond_alone(window: Window, limits: tuple[Seasonal, float]) -> Booleans:
+    """Where a window is far, large and voluminous enough, by its usual noise."""
+    config, minimum_volume = limits
+    large = (_change(window) >= config.minimum_change) & (window.volume >= minimum_volume)
+    return np.asarray(large & (np.abs(window.score) >= config.slot_threshold))
+
+
+def _change(window: Window) -> Floats:
     """The size of the change as a share of the expected."""
-    actual, usual = window.actual[-slots:], window.expected[-slots:]
+    actual, usual = window.actual, window.expected
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(usual > 0, np.abs(actual / usual - 1), np.where(actual > 0, np.inf, 0.0))
 

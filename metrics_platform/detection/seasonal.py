@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metrics_platform.detection.config import Seasonal
-from metrics_platform.detection.decide import HOUR, NOISE_SLOTS, TWO_HOURS, Window, decide
+from metrics_platform.detection.decide import HOUR, NOISE_SLOTS, TWO_HOURS, Window, beyond_alone, decide
 from metrics_platform.detection.judgement import Judgements
 from metrics_platform.detection.series import SLOTS_A_DAY, Floats, Integers, SlotSeries
 
@@ -67,7 +67,12 @@ def judge(
     base, count, deviation = (np.concatenate([piece[part] for piece in pieces]) for part in range(3))
     noise = _MAD_TO_SIGMA * _pooled(deviation)
     expected = base * _levels(series, days.positions, base, noise)
-    windows = {1: _window(days, expected, noise, 1)}
+    windows = {1: _window(days, series.values[days.positions], expected, noise, 1)}
+    # A slot that is anomalous by itself has been told so. Left in, it would carry the hours after it, too.
+    limits = (config, minimum_volume)
+    odd = beyond_alone(windows[1], limits)
+    plain = expected if series.trials is None else expected * series.trials[days.positions]
+    actual = np.where(odd, plain, series.values[days.positions])
     # Only the judged slots' longer windows are looked at: their noise is measured there and where it is pooled from.
     judged = days.part(max(0, len(days.positions) - slots - POOLED), len(days.positions))
     usual = base if series.trials is None else base * series.trials[days.positions]
@@ -79,8 +84,8 @@ def judge(
         ]
         noise = np.full_like(expected, np.nan)
         noise[-len(judged.positions) :] = _MAD_TO_SIGMA * _pooled(np.concatenate(parts))
-        windows[length] = _window(days, expected, noise, length)
-    return decide(series, slots, windows, count >= _LEAST_DAYS, (config, minimum_volume))
+        windows[length] = _window(days, actual, expected, noise, length)
+    return decide(series, slots, windows, count >= _LEAST_DAYS, limits)
 
 
 class _Days:
@@ -276,11 +281,11 @@ def _running_sum(values: Floats, length: int) -> Floats:
     return total
 
 
-def _window(days: _Days, expected: Floats, noise: Floats, length: int) -> Window:
+def _window(days: _Days, values: Floats, expected: Floats, noise: Floats, length: int) -> Window:
     """What was found in the `length` slots up to each position."""
     series, positions = days.series, days.positions
     noise = noise * np.where(np.isin(series.dates[positions], list(days.holidays)), _HOLIDAY_BAND, 1.0)[:, None]
-    actual = _running_sum(series.values[positions], length)
+    actual = _running_sum(values, length)
     if series.trials is None:
         usual = _running_sum(expected, length)
         sigma = np.maximum(np.maximum(noise, _POISSON), _RELATIVE / 2 * np.sqrt(usual))

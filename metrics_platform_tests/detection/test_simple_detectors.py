@@ -1,0 +1,124 @@
+"""`day_over_day` and `iqr` against plain loops in pandas, and what they must never do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metrics_platform.detection import day_over_day, iqr
+from metrics_platform.detection.config import DayOverDay, Iqr
+from metrics_platform.detection.judgement import Reason, Status
+from metrics_platform.detection.series import SLOTS_A_DAY, SlotSeries
+from metrics_platform_tests.detection.histories import START, UTC, flat, reasons, statuses
+
+_VALUES = st.one_of(st.integers(0, 40).map(float), st.just(float("nan")))
+
+
+def _day_over_day(values: list[float], threshold: float, least: float) -> list[Status]:
+    """By the words of DOMAIN.md, slot by slot, the base found by its time."""
+    times = pd.date_range(START, periods=len(values), freq="15min")
+    known = pd.Series(values, index=times)
+    found = []
+    for moment, value in known.items():
+        base = known.get(moment - pd.Timedelta(hours=24), np.nan)
+        if np.isnan(value):
+            found.append(Status.UNKNOWN)
+        elif np.isnan(base):
+            found.append(Status.NOT_ENOUGH_HISTORY)
+        elif base == 0:
+            found.append(Status.ANOMALOUS if value >= least and value > 0 else Status.NORMAL)
+        else:
+            found.append(Status.ANOMALOUS if abs(value - base) > base * threshold / 100 else Status.NORMAL)
+    return found
+
+
+@given(
+    values=st.lists(_VALUES, min_size=1, max_size=150).map(lambda part: (part * 150)[:150]),
+    threshold=st.sampled_from([30.0, 50.0, 100.0]),
+    least=st.sampled_from([0.0, 1.0, 20.0]),
+)
+def test_day_over_day_equals_the_words_of_its_description(values: list[float], threshold: float, least: float) -> None:
+    found = day_over_day.judge(flat(values), len(values), DayOverDay(threshold_pct=threshold), least)
+    assert statuses(found) == _day_over_day(values, threshold, least)
+
+
+def test_day_over_day_never_divides_by_a_base_of_zero() -> None:
+    values = [0.0] * SLOTS_A_DAY + [0.0, 9.0, 10.0]
+    found = day_over_day.judge(flat(values), 3, DayOverDay(), 10.0)
+    assert statuses(found) == [Status.NORMAL, Status.NORMAL, Status.ANOMALOUS]
+    assert reasons(found)[-1] == Reason.FROM_ZERO
+    assert np.isnan(found.score).all()
+    assert np.isfinite(found.upper).all()
+
+
+def test_day_over_day_of_a_rate_looks_at_the_trials_behind_it() -> None:
+    likes, views = [0.0] * SLOTS_A_DAY + [1.0, 30.0], [100.0] * SLOTS_A_DAY + [3.0, 200.0]
+    series = SlotSeries(START, UTC, np.array(likes)[:, None], np.array(views)[:, None])
+    assert statuses(day_over_day.judge(series, 2, DayOverDay(), 100.0)) == [Status.NORMAL, Status.ANOMALOUS]
+
+
+def _iqr(values: list[float], n: int, a: float) -> list[Status]:
+    known = pd.Series(values, dtype=float)
+    before = known.shift(1).rolling(n)
+    low, high = before.quantile(0.25), before.quantile(0.75)
+    spread = high - low
+    lower, upper = (low - a * spread).rolling(n).mean(), (high + a * spread).rolling(n).mean()
+    found = []
+    for value, bottom, top, width in zip(known, lower, upper, spread, strict=True):
+        if np.isnan(value):
+            found.append(Status.UNKNOWN)
+        elif np.isnan(bottom) or np.isnan(top):
+            found.append(Status.NOT_ENOUGH_HISTORY)
+        else:
+            far = value < bottom - 1e-9 or value > top + 1e-9
+            found.append(Status.ANOMALOUS if width > 0 and far else Status.NORMAL)
+    return found
+
+
+@given(
+    values=st.lists(st.one_of(*[_VALUES] * 5, st.just(500.0)), min_size=1, max_size=80),
+    n=st.sampled_from([2, 5, 8]),
+    a=st.sampled_from([1.0, 2.0, 4.0]),
+)
+def test_iqr_equals_the_words_of_its_description(values: list[float], n: int, a: float) -> None:
+    found = iqr.judge(flat(values), len(values), Iqr(n=n, a=a))
+    assert statuses(found) == _iqr(values, n, a)
+
+
+@pytest.mark.parametrize("value", [0.0, 50.0, 5000.0])
+def test_iqr_never_fires_where_the_quartiles_are_equal(value: float) -> None:
+    assert statuses(iqr.judge(flat([50.0] * 20 + [value]), 1, Iqr())) == [Status.NORMAL]
+
+
+@given(
+    values=st.lists(_VALUES, min_size=SLOTS_A_DAY + 5, max_size=140),
+    position=st.integers(0, 139),
+)
+def test_judging_one_slot_and_replaying_agree(values: list[float], position: int) -> None:
+    series = flat(values)
+    position = min(position, series.length - 1)
+    for judge, reach in (
+        (lambda s, slots: day_over_day.judge(s, slots, DayOverDay(), 10.0), day_over_day.REACH),
+        (lambda s, slots: iqr.judge(s, slots, Iqr()), iqr.reach(Iqr())),
+    ):
+        alone = judge(series.between(max(0, position + 1 - reach), position + 1), 1)
+        replay = judge(series, series.length)
+        assert alone.status[0] == replay.status[position]
+        for name in ("expected", "lower", "upper", "score"):
+            np.testing.assert_allclose(getattr(alone, name)[0], getattr(replay, name)[position], rtol=1e-12)
+
+
+@pytest.mark.parametrize("value", [0.0, 1e6])
+def test_no_judged_slot_is_part_of_its_own_baseline(value: float) -> None:
+    calm = [50.0, 52.0, 48.0, 51.0, 49.0] * 30
+    for judge in (
+        lambda last: iqr.judge(flat([*calm, last]), 1, Iqr()),
+        lambda last: day_over_day.judge(flat([*calm, last]), 1, DayOverDay(), 10.0),
+    ):
+        far, near = judge(value), judge(50.0)
+        assert (statuses(far), statuses(near)) == ([Status.ANOMALOUS], [Status.NORMAL])
+        for name in ("expected", "lower", "upper"):
+            np.testing.assert_array_equal(getattr(far, name), getattr(near, name))
