@@ -191,12 +191,9 @@ def running_desk() -> Iterator[Desk]:
 
 
 def charted_alert(key: str = "anomaly-charted") -> kinds.AnomalyOpened:
-    """An alert with two charts: its text, and an album."""
-    return kinds.AnomalyOpened(
-        key=key,
-        occurred_at=START,
-        anomalies=(anomaly(history=history()), anomaly("likes", value=800, expected=1650, history=history())),
-    )
+    """An alert that is too long for a caption: its text, and a picture."""
+    slices = [anomaly("likes", value=800, expected=1650, dimension="city", dimension_value=f"C{n}") for n in range(20)]
+    return kinds.AnomalyOpened(key=key, occurred_at=START, anomalies=(anomaly(history=history()), *slices))
 
 
 def failed_runs(number: int, start: datetime.datetime = START) -> list[kinds.FailedRun]:

@@ -159,6 +159,14 @@ class World:
                 found.append(at)
         return found
 
+    def told_together(self, channel: str = "telegram") -> list[tuple[float, tuple[str, ...]]]:
+        """When each message left over a channel, and the notifications it told: several in a digest."""
+        found = []
+        for at, sent in self.channels[channel].took:
+            event = asked(self.journal.entries(sent))
+            found.append((at, event.notifications if isinstance(event, Digest) else (sent,)))
+        return found
+
     def outcome(self, key: str) -> str:
         found = closed(self.journal.entries(key))
         return found.outcome if found else "open"

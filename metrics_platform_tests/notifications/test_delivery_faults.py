@@ -259,7 +259,7 @@ def test_a_step_that_got_through_ends_the_row_of_failures(desk: Desk) -> None:
     desk.api.faults.add(Fault.server_error(), times=8)
     desk.deliver(ALERT.key)
     desk.deliver(ALERT.key)
-    desk.api.faults.add(Fault.server_error(), method="sendMediaGroup", times=4)
+    desk.api.faults.add(Fault.server_error(), method="sendPhoto", times=4)
     desk.deliver(ALERT.key)
     assert [entry.number for entry in desk.entries(ALERT.key, "failed")] == [1, 2, 1]
     assert desk.deliver(ALERT.key).closed is not None

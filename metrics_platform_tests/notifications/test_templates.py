@@ -172,13 +172,27 @@ def test_every_chart_is_valid_and_has_a_file_name_of_its_own(language: Language,
     assert len({chart.name for chart in charts}) == len(charts)
 
 
-def test_charts_of_slices_that_differ_in_cyrillic_only_have_names_of_their_own() -> None:
+def test_several_anomalies_are_panels_of_one_picture_as_many_as_a_phone_can_show() -> None:
     slices = [
         anomaly(dimension="city", dimension_value=city, history=history(), incident=f"A{city}")
-        for city in ("Москва", "Казань")
+        for city in ("Москва", "Казань", "Самара", "Уфа", "Омск")
     ]
     event = kinds.AnomalyOpened(key="a", occurred_at=NOON, anomalies=tuple(slices))
-    assert [make().name for make in write(event, writer()).charts] == ["views-city", "views-city-2"]
+    (chart,) = [make() for make in write(event, writer()).charts]
+    assert chart.name == "views-city-and-3"
+    assert [panel.title for panel in chart.panels] == [
+        f"Views (city {city})" for city in ("Москва", "Казань", "Самара", "Уфа")
+    ]
+
+
+def test_the_slot_a_day_before_is_marked_where_the_chart_shows_it() -> None:
+    event = kinds.AnomalyOpened(key="a", occurred_at=NOON, anomalies=(anomaly(history=history()),))
+    (chart,) = [make() for make in write(event, writer()).charts]
+    judged, day = event.anomalies[0], datetime.timedelta(days=1)
+    shown = {mark.style: (mark.start, mark.end) for mark in chart.panels[0].marks}
+    assert shown["judged"] == (judged.slot_start, judged.slot_end)
+    if judged.slot_start - day >= chart.panels[0].times[0]:
+        assert shown["compared"] == (judged.slot_start - day, judged.slot_end - day)
 
 
 @pytest.mark.parametrize("key", ["anomaly-A7K2Q", "report-2026-11-20"])

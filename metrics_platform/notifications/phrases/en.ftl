@@ -153,6 +153,7 @@ anomaly-resolved-worst = worst { $change } at { $moment }
 anomaly-resolved-now = now { $value }
 anomaly-resolved-still-open = Still open: { $list }
 anomaly-chart-title = { $metric } · { $date }
+anomaly-chart-several = { $count } metrics · { $date }
 anomaly-chart-actual = last 24 hours
 anomaly-chart-band = expected
 anomaly-chart-day = a day before

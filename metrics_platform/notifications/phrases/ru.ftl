@@ -168,6 +168,12 @@ anomaly-resolved-worst = худшее { $change } ({ $moment })
 anomaly-resolved-now = сейчас { $value }
 anomaly-resolved-still-open = Ещё не в норме: { $list }
 anomaly-chart-title = { $metric } · { $date }
+anomaly-chart-several = { $count ->
+    [one] { $count } метрика
+    [few] { $count } метрики
+    [many] { $count } метрик
+   *[other] { $count } метрики
+} · { $date }
 anomaly-chart-actual = последние 24 часа
 anomaly-chart-band = ожидалось
 anomaly-chart-day = днём раньше

@@ -12,25 +12,40 @@ from metrics_platform.notifications.kinds import Anomaly, History, ResolvedAnoma
 from metrics_platform.notifications.message import line, text_of
 from metrics_platform.notifications.templates.writer import Writer
 
-# Pictures of one message: an album has at most ten, and nobody swipes through more than a few.
-_CHARTS_SHOWN = 4
+# Panels of a message's picture: more of them would be too small on a phone.
+_PANELS_SHOWN = 4
 _NAME_LENGTH = 60
 _DAY = datetime.timedelta(days=1)
 
 
 def charts_of(subjects: Sequence[Anomaly | ResolvedAnomaly], writer: Writer) -> tuple[Callable[[], Chart], ...]:
-    """The charts of the first few that have a history."""
+    """One picture with a panel for each of the first few that have a history.
+
+    One, and not one for each: a picture with a caption is one message, which can be changed as a whole.
+    """
     shown = [subject for subject in subjects if subject.history is not None and subject.history.times]
-    return tuple(
-        partial(_chart, subject, subject.history, number, writer)
-        for number, subject in enumerate(shown[:_CHARTS_SHOWN], 1)
-        if subject.history is not None
+    return (partial(_chart, shown[:_PANELS_SHOWN], writer),) if shown else ()
+
+
+def _chart(subjects: Sequence[Anomaly | ResolvedAnomaly], writer: Writer) -> Chart:
+    first = subjects[0]
+    last = max(each.history.times[-1] for each in subjects if each.history is not None)
+    date = writer.formats.day(writer.local(last).date())
+    if len(subjects) == 1:
+        title = writer.say("anomaly-chart-title", metric=_name(first, writer), date=date)
+    else:
+        title = writer.say("anomaly-chart-several", count=len(subjects), date=date)
+    return Chart(
+        name=_slug(first, len(subjects)),
+        title=title,
+        panels=tuple(_panel(each, each.history, writer) for each in subjects if each.history is not None),
+        timezone=writer.zone.key,
+        language=writer.language,
     )
 
 
-def _chart(subject: Anomaly | ResolvedAnomaly, history: History, number: int, writer: Writer) -> Chart:
+def _panel(subject: Anomaly | ResolvedAnomaly, history: History, writer: Writer) -> Panel:
     say = writer.say
-    name = text_of(line(*writer.metric(subject.metric, subject.dimension, subject.dimension_value)))
     lines = [Line(label=say("anomaly-chart-actual"), values=history.values, style="actual")]
     if history.day_before:
         lines.append(Line(label=say("anomaly-chart-day"), values=history.day_before, style="previous"))
@@ -39,29 +54,25 @@ def _chart(subject: Anomaly | ResolvedAnomaly, history: History, number: int, wr
     band = None
     if history.lower and history.upper:
         band = Band(label=say("anomaly-chart-band"), lower=history.lower, upper=history.upper)
-    panel = Panel(
-        title=name,
+    return Panel(
+        title=_name(subject, writer),
         times=history.times,
         lines=tuple(lines),
         unit=subject.unit,
         band=band,
         marks=_marks(subject, writer),
     )
-    date = writer.formats.day(writer.local(history.times[-1]).date())
-    return Chart(
-        name=_slug(subject, number),
-        title=say("anomaly-chart-title", metric=name, date=date),
-        panels=(panel,),
-        timezone=writer.zone.key,
-        language=writer.language,
-    )
 
 
-def _slug(subject: Anomaly | ResolvedAnomaly, number: int) -> str:
-    """A file's name: of its own for each picture of a message, also where names differ only in Cyrillic."""
+def _name(subject: Anomaly | ResolvedAnomaly, writer: Writer) -> str:
+    return text_of(line(*writer.metric(subject.metric, subject.dimension, subject.dimension_value)))
+
+
+def _slug(subject: Anomaly | ResolvedAnomaly, count: int) -> str:
+    """A file's name, also where the names are Cyrillic."""
     words = "-".join(filter(None, (subject.metric, subject.dimension, subject.dimension_value)))
     slug = re.sub("[^a-z0-9]+", "-", words.lower())[:_NAME_LENGTH].strip("-") or "chart"
-    return slug if number == 1 else f"{slug}-{number}"
+    return slug if count == 1 else f"{slug}-and-{count - 1}"
 
 
 def _marks(subject: Anomaly | ResolvedAnomaly, writer: Writer) -> tuple[Mark, ...]:

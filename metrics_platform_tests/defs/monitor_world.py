@@ -1,0 +1,122 @@
+"""A monitored product for tests: weeks of rollup made in ClickHouse, and raw events for the slots that are computed."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import dagster as dg
+import pandas as pd
+import time_machine
+
+from metrics_platform.calendar import SLOT, Slot, SlotRange, slot_at
+from metrics_platform.defs import build_definitions
+from metrics_platform.settings import Settings
+from metrics_platform.warehouse.client import Row, Warehouse
+from metrics_platform.warehouse.schema import create_tables
+from metrics_platform.warehouse.tables import SLOT_METRICS
+from metrics_platform_tests.defs.post_office import PostOffice
+from metrics_platform_tests.defs.running import QUIET
+from metrics_platform_tests.generated_events import FEED_COLUMNS, MESSAGE_COLUMNS, TYPES
+from metrics_platform_tests.worlds import SourceTables
+
+# A Friday; 12:00 in UTC.
+NOON = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
+HISTORY_DAYS = 31
+LAG = datetime.timedelta(seconds=60)
+# In every slot: so many users of each os see one post each and like every third, and half of them write.
+USERS = {"iOS": 80, "Android": 160}
+
+# The same weeks as a rollup, restless by a hash of the slot's number.
+_HISTORY = """
+INSERT INTO slot_metrics
+SELECT
+    toDateTime({first:DateTime('UTC')}, 'UTC') + number * 900 AS slot_start,
+    slice.1, slice.2,
+    toInt64(slice.3 * (0.92 + 0.16 * (cityHash64(number, slice.2) % 1000) / 1000)) AS views,
+    toInt64(views / 3) AS likes,
+    views AS feed_users,
+    toInt64(slice.3 / 2 * (0.92 + 0.16 * (cityHash64(number, slice.2, 1) % 1000) / 1000)) AS messages,
+    messages AS senders,
+    likes / views
+FROM numbers({slots:UInt32})
+ARRAY JOIN [('total', 'total', 240), ('os', 'iOS', 80), ('os', 'Android', 160)] AS slice
+"""
+
+
+@dataclass
+class MonitorWorld:
+    """A product with its desk."""
+
+    settings: Settings
+    instance: dg.DagsterInstance
+    sources: SourceTables
+    office: PostOffice
+
+    @classmethod
+    def create(
+        cls, make_settings: Callable[..., Settings], instance: dg.DagsterInstance, **more: object
+    ) -> MonitorWorld:
+        """With weeks of history up to NOON."""
+        first = NOON - datetime.timedelta(days=HISTORY_DAYS)
+        settings = make_settings(monitored_dimensions=("os",), start_date=first.date(), **more)
+        sources = SourceTables.create(settings)
+        create_tables(sources.warehouse, [SLOT_METRICS])
+        sources.warehouse.execute(
+            _HISTORY,
+            {"first": f"{first:%Y-%m-%d %H:%M:%S}", "slots": HISTORY_DAYS * 96},
+            settings={"max_partitions_per_insert_block": 1000},
+        )
+        return cls(settings, instance, sources, PostOffice(settings, instance))
+
+    @property
+    def warehouse(self) -> Warehouse:
+        """The product's ClickHouse."""
+        return self.sources.warehouse
+
+    def happens(self, number: int, **share: float) -> Slot:
+        """Events of the slot `number` after NOON; `share` of the usual by os (1 where not named)."""
+        slot = slot_at(NOON + number * SLOT)
+        feed, messages = [], []
+        user = 0
+        for os, count in USERS.items():
+            for position in range(round(count * share.get(os, 1.0))):
+                user += 1
+                moment = slot.start + datetime.timedelta(seconds=position)
+                who = (1, 25, "", "", os, "ads", 0)
+                feed.append((user, 1, "view", moment, *who))
+                if position % 3 == 0:
+                    feed.append((user, 1, "like", moment, *who))
+                if position % 2 == 0:
+                    messages.append((user, 7, moment, *who))
+        time = {"time": TYPES["time"]}
+        self.sources.insert_feed(pd.DataFrame(feed, columns=list(FEED_COLUMNS)).astype(time))
+        self.sources.insert_messages(pd.DataFrame(messages, columns=list(MESSAGE_COLUMNS)).astype(time))
+        return slot
+
+    def check(
+        self, first: int, last: int | None = None, *, now: datetime.datetime | None = None
+    ) -> dg.ExecuteInProcessResult:
+        """Run `anomaly_check` for slots after NOON, as the schedule asks for it just after the last one's end."""
+        slots = SlotRange.of(slot_at(NOON + first * SLOT), slot_at(NOON + (first if last is None else last) * SLOT))
+        job = build_definitions(self.settings).resolve_job_def("anomaly_check")
+        tags = {
+            "dagster/asset_partition_range_start": slot_at(slots.start).key,
+            "dagster/asset_partition_range_end": slots.last.key,
+        }
+        with time_machine.travel(now or slots.end + LAG, tick=True):
+            return job.execute_in_process(instance=self.instance, raise_on_error=False, run_config=QUIET, tags=tags)
+
+    def deliver(self, number: int) -> None:
+        """The ticks of `notify_sensor` after the check of the slot `number` after NOON."""
+        with time_machine.travel(NOON + (number + 1) * SLOT + 2 * LAG, tick=True):
+            self.office.until_quiet()
+
+    def rows(self, table: str) -> list[Row]:
+        """Everything in one of the monitor's tables."""
+        final = "FINAL" if table in _REPLACING else ""
+        return self.warehouse.query(f"SELECT * FROM {table} {final} ORDER BY ALL").rows
+
+
+_REPLACING = ("incidents", "monitored_slots")

@@ -1,0 +1,197 @@
+"""The monitor through Dagster: from events to the message in Telegram, and back to the all-clear."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from metrics_platform.defs.delivery.storage import journal_of
+from metrics_platform.incidents.take_in import Batch
+from metrics_platform.notifications.journal import asked
+from metrics_platform.notifications.kinds import AnomalyOpened, AnomalyResolved
+from metrics_platform.settings import Settings
+from metrics_platform_tests.defs.monitor_world import NOON, MonitorWorld
+from metrics_platform_tests.defs.running import check_outcomes, failure_texts
+from metrics_platform_tests.telegram.bot_api import BotApi
+
+TABLES = ("slot_metrics", "verdicts", "incidents", "monitored_slots")
+OPENED = "anomaly-2026-11-20-12:30"
+
+
+@pytest.fixture
+def world(
+    make_settings: Callable[..., Settings], instance: dg.DagsterInstance, api: BotApi, tmp_path: Path
+) -> MonitorWorld:
+    return MonitorWorld.create(
+        make_settings,
+        instance,
+        telegram_bot_token=api.token,
+        telegram_chat_id=str(api.supergroup),
+        telegram_api_base=api.base,
+        data_dir=tmp_path / "data",
+    )
+
+
+def _asked(world: MonitorWorld) -> list[str]:
+    """The keys of everything that was asked for."""
+    records = world.instance.fetch_observations(dg.AssetKey("notifications"), limit=100, ascending=True).records
+    return list(dict.fromkeys(str(each.asset_observation.partition) for each in records if each.asset_observation))
+
+
+def test_an_outage_is_told_once_with_its_chart_and_its_end_in_reply(world: MonitorWorld, api: BotApi) -> None:
+    for number in range(7):
+        world.happens(number, **({"iOS": 0.0, "Android": 0.0} if number in (2, 3, 4) else {}))
+        result = world.check(max(0, number - 4), number)  # the slots before again, as the schedule asks for them
+        assert result.success, failure_texts(result)
+        world.deliver(number)
+    said = [(message.kind, message.silent, bool(message.photo)) for message in api.messages(api.supergroup)]
+    assert said == [("photo", False, True), ("photo", True, True)]
+    first, second = api.messages(api.supergroup)
+    assert first.text.splitlines()[0].startswith("✅ RESOLVED")
+    assert second.reply_to == first.message_id
+    assert "open for 45 min" in second.text
+    assert _asked(world) == [OPENED, f"{OPENED}-resolved-2026-11-20-13:30"]
+    event = asked(journal_of(world.instance).entries(OPENED))
+    assert isinstance(event, AnomalyOpened)
+    assert {each.metric for each in event.anomalies} == {"feed_users", "views", "likes", "messages", "senders"}
+    assert all(each.value == 0 and each.dimension is None for each in event.anomalies)
+    assert event.occurred_at == NOON + datetime.timedelta(minutes=45)
+    history = event.anomalies[0].history
+    assert history is not None
+    assert len(history.times) == 100
+    assert history.times[-1] == NOON + datetime.timedelta(minutes=30)
+
+
+def test_each_metric_is_a_check_that_warns_and_the_run_succeeds(world: MonitorWorld) -> None:
+    world.happens(0)
+    calm = world.check(0)
+    assert all(each.passed for each in check_outcomes(calm).values())
+    result = world.check(1)  # nothing happened in it
+    assert result.success
+    outcomes = check_outcomes(result)
+    views = outcomes["verdicts: views"]
+    assert not views.passed
+    assert views.severity == dg.AssetCheckSeverity.WARN
+    assert views.metadata["value"].value == 0
+    assert 200 < float(str(views.metadata["expected"].value)) < 280
+    assert float(str(views.metadata["lower"].value)) > 100
+    assert views.metadata["reason"].value == "no data"
+    assert views.metadata["detector"].value == "seasonal"
+    assert outcomes["verdicts: ctr"].passed  # not known, and not anomalous
+    assert all(each.passed for name, each in outcomes.items() if name.startswith("slot_metrics"))
+
+
+def test_an_outage_of_one_os_says_where(world: MonitorWorld) -> None:
+    world.happens(0)
+    world.happens(1, Android=0.2)
+    result = world.check(0, 1)
+    (key,) = _asked(world)
+    event = asked(journal_of(world.instance).entries(key))
+    assert isinstance(event, AnomalyOpened)
+    views = next(each for each in event.anomalies if each.metric == "views")
+    assert views.dimension is None
+    first = views.contributions[0]
+    assert (first.dimension, first.value) == ("os", "Android")
+    assert first.change == pytest.approx(-0.8, abs=0.05)
+    assert first.share_of_change == pytest.approx(1.0, abs=0.1)
+    assert "os Android -8" in str(check_outcomes(result)["verdicts: views"].description)
+
+
+def test_running_any_slot_again_changes_nothing_and_tells_nothing(world: MonitorWorld) -> None:
+    for number in range(6):
+        world.happens(number, **({"iOS": 0.0, "Android": 0.0} if number in (1, 2) else {}))
+        world.check(number)
+    before = {table: world.rows(table) for table in TABLES}
+    told = _asked(world)
+    for first, last in ((0, 5), (1, 1), (5, 5), (2, 4)):
+        assert world.check(first, last).success
+    assert {table: world.rows(table) for table in TABLES} == before
+    assert _asked(world) == told
+
+
+def test_slots_caught_up_after_a_downtime_are_recorded_and_only_what_still_lasts_is_told(world: MonitorWorld) -> None:
+    dead = {"iOS": 0.0, "Android": 0.0}
+    for number in range(12):
+        world.happens(number, **(dead if number in (1, 2, 10, 11) else {}))
+    assert world.check(0, 11).success
+    assert _asked(world) == ["anomaly-2026-11-20-14:30"]
+    opened = {row["opened_at"].hour * 60 + row["opened_at"].minute for row in world.rows("incidents")}
+    assert opened == {12 * 60 + 15, 14 * 60 + 30}
+
+
+def test_a_backfill_of_old_slots_tells_nothing(world: MonitorWorld) -> None:
+    world.happens(0)
+    result = world.check(0, 3, now=NOON + datetime.timedelta(days=2))
+    assert result.success
+    assert _asked(world) == []
+    assert {row["metric"] for row in world.rows("incidents")} >= {"views", "messages"}
+
+
+def test_a_run_that_dies_between_asking_and_writing_asks_for_the_same_again(
+    world: MonitorWorld, api: BotApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.happens(0)
+    world.check(0)
+    with monkeypatch.context() as patched:
+
+        def dies(_self: Batch, _warehouse: Any) -> None:
+            raise KeyboardInterrupt
+
+        patched.setattr(Batch, "write", dies)
+        with pytest.raises(KeyboardInterrupt):
+            world.check(1)
+    assert {row["slot_start"].minute for row in world.rows("monitored_slots")} == {0}
+    world.deliver(1)
+    assert world.check(1).success
+    world.deliver(1)
+    assert len(_asked(world)) == 1
+    assert len(api.messages(api.supergroup)) == 1
+
+
+def test_a_muted_metric_is_recorded_and_not_told(world: MonitorWorld, tmp_path: Path) -> None:
+    file = tmp_path / "monitoring.yaml"
+    names = ("feed_users", "views", "likes", "messages", "senders")
+    file.write_text("metrics:\n" + "".join(f"  {n}: {{muted_until: 2026-11-21T00:00:00Z}}\n" for n in names), "utf-8")
+    world.settings = world.settings.model_copy(update={"monitoring_file": file})
+    world.happens(0)
+    assert world.check(0, 1).success
+    assert _asked(world) == []
+    assert {row["message"] for row in world.rows("incidents")} == {""}
+
+
+def test_a_bad_monitoring_file_fails_the_run_at_once_and_is_named(world: MonitorWorld, tmp_path: Path) -> None:
+    world.settings = world.settings.model_copy(update={"monitoring_file": tmp_path / "none.yaml"})
+    result = world.check(0)
+    assert not result.success
+    assert "METRICS_MONITORING_FILE" in failure_texts(result)["verdicts"]
+    assert not [event for event in result.all_events if event.is_step_up_for_retry]
+
+
+def test_slots_that_were_never_computed_are_named_with_the_remedy(world: MonitorWorld) -> None:
+    job = world.office.definitions.resolve_job_def("anomaly_check")
+    result = job.execute_in_process(
+        instance=world.instance,
+        raise_on_error=False,
+        partition_key="2026-11-20-14:00",
+        asset_selection=[dg.AssetKey("verdicts")],
+    )
+    assert not result.success
+    assert "Materialise `slot_metrics` from 2026-11-20-14:00" in failure_texts(result)["verdicts"]
+
+
+def test_the_all_clear_carries_how_long_and_how_bad_it_was(world: MonitorWorld) -> None:
+    for number in range(5):
+        world.happens(number, **({"iOS": 0.3, "Android": 0.3} if number in (1, 2) else {}))
+        world.check(number)
+    event = asked(journal_of(world.instance).entries(_asked(world)[-1]))
+    assert isinstance(event, AnomalyResolved)
+    views = next(each for each in event.resolved if each.metric == "views")
+    assert views.resolved_at - views.opened_at == datetime.timedelta(minutes=30)
+    assert views.worst_change == pytest.approx(-0.7, abs=0.05)
+    assert views.value is not None
+    assert views.value > 200
