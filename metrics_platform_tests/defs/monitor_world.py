@@ -11,7 +11,6 @@ import pandas as pd
 import time_machine
 
 from metrics_platform.calendar import SLOT, Slot, SlotRange, slot_at
-from metrics_platform.defs import build_definitions
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Row, Warehouse
 from metrics_platform.warehouse.schema import create_tables
@@ -75,6 +74,11 @@ class MonitorWorld:
         """The product's ClickHouse."""
         return self.sources.warehouse
 
+    def restart(self, **changes: object) -> None:
+        """The code location loaded again with other settings."""
+        self.settings = self.settings.model_copy(update=changes)
+        self.office = PostOffice(self.settings, self.instance)
+
     def happens(self, number: int, **share: float) -> Slot:
         """Events of the slot `number` after NOON; `share` of the usual by os (1 where not named)."""
         slot = slot_at(NOON + number * SLOT)
@@ -100,7 +104,7 @@ class MonitorWorld:
     ) -> dg.ExecuteInProcessResult:
         """Run `anomaly_check` for slots after NOON, as the schedule asks for it just after the last one's end."""
         slots = SlotRange.of(slot_at(NOON + first * SLOT), slot_at(NOON + (first if last is None else last) * SLOT))
-        job = build_definitions(self.settings).resolve_job_def("anomaly_check")
+        job = self.office.definitions.resolve_job_def("anomaly_check")
         tags = {
             "dagster/asset_partition_range_start": slot_at(slots.start).key,
             "dagster/asset_partition_range_end": slots.last.key,
