@@ -30,11 +30,16 @@ UPSTREAM = {
     "dimension_metrics": {"os_slice", "gender_slice", "age_slice"},
     "app_daily": {"user_daily", "users"},
     "daily_report": {"app_daily"},
+    "slot_metrics": {"feed_actions", "message_actions"},
+    "verdicts": {"slot_metrics"},
+    "incidents": {"verdicts"},
 }
+MONITORING = ("slot_metrics", "verdicts", "incidents")
 
 GROUPS = {
     "feed_actions": "sources", "message_actions": "sources",
     "channels": "delivery", "notifications": "delivery", "daily_report": "report",
+    "slot_metrics": "monitoring", "verdicts": "monitoring", "incidents": "monitoring",
 }  # fmt: skip
 
 
@@ -66,7 +71,7 @@ def test_every_asset_says_what_it_is(settings: Settings) -> None:
         assert node.group_name == ("daily" if name in DAILY else GROUPS[name])
         if GROUPS.get(name) in ("delivery", "report"):
             continue
-        assert "clickhouse" in node.kinds, key
+        assert "clickhouse" in node.kinds or name == "verdicts", key
         columns = node.metadata["dagster/column_schema"].columns
         assert columns and all(column.type and column.description for column in columns), key
 
@@ -84,9 +89,25 @@ def test_every_daily_asset_has_blocking_checks_and_recomputes_a_range_in_one_run
         assert partitions.get_first_partition_key() == "2026-01-01"
 
 
+def test_the_monitor_recomputes_a_range_in_one_run_and_only_its_rollup_can_block(settings: Settings) -> None:
+    graph = build_definitions(settings).resolve_asset_graph()
+    checks = {}
+    for name in MONITORING:
+        node = graph.get(dg.AssetKey(name))
+        assert node.backfill_policy == dg.BackfillPolicy.single_run()
+        checks[name] = {spec.name: spec.blocking for spec in map(graph.get_check_spec, node.check_keys)}
+    assert checks == {
+        "slot_metrics": dict.fromkeys(("reconciles_with_source", "slices_add_up", "grid_is_full"), True),
+        "verdicts": dict.fromkeys(("feed_users", "views", "likes", "ctr", "messages", "senders"), False),
+        "incidents": {},
+    }
+
+
 def test_jobs_and_schedules_with_their_cron_and_zone(settings: Settings) -> None:
     definitions = build_definitions(settings)
-    assert [job.name for job in definitions.jobs or []] == ["daily_etl", "daily_report_job", "notify", "check_channels"]
+    assert [job.name for job in definitions.jobs or []] == [
+        "daily_etl", "daily_report_job", "anomaly_check", "notify", "check_channels",
+    ]  # fmt: skip
     schedules = {
         schedule.name: (schedule.cron_schedule, schedule.execution_timezone)
         for schedule in definitions.schedules or []
@@ -95,6 +116,7 @@ def test_jobs_and_schedules_with_their_cron_and_zone(settings: Settings) -> None
     assert schedules == {
         "daily_etl_schedule": ("5 0 * * *", "Europe/Moscow"),
         "daily_report_schedule": ("0 11 * * *", "Europe/Moscow"),
+        "anomaly_check_schedule": ("1,16,31,46 * * * *", "UTC"),
     }
     job = definitions.resolve_job_def("daily_etl")
     assert {key.to_user_string() for key in job.asset_layer.executable_asset_keys} == DAILY
@@ -137,7 +159,10 @@ def test_sensors_with_what_they_start_and_that_they_run_from_the_beginning(setti
 def test_a_backfill_a_nightly_load_and_a_message_each_wait_for_their_own_kind_only(settings: Settings) -> None:
     graph = build_definitions(settings).resolve_asset_graph()
     pools = {key.to_user_string(): graph.get(key).pools for key in graph.materializable_asset_keys}
-    assert pools == {**{name: {"daily"} for name in DAILY}, "notifications": {"notify"}, "daily_report": set()}
+    assert pools == {
+        **{name: {"daily"} for name in DAILY}, "notifications": {"notify"}, "daily_report": set(),
+        **{name: {"monitoring"} for name in MONITORING},
+    }  # fmt: skip
 
 
 def test_the_nightly_run_is_one_request_for_the_last_complete_days(settings: Settings, tmp_path: Path) -> None:
@@ -185,7 +210,7 @@ def test_the_code_location_loads_in_a_fresh_interpreter_without_heavy_imports_an
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False, timeout=60
     )
     assert result.returncode == 0, result.stderr
-    assert result.stdout.strip() == "14"
+    assert result.stdout.strip() == "17"
     assert result.stderr == ""
 
 
