@@ -41,6 +41,8 @@ _FOR_PEOPLE = {
     "LoadError",
     "ExampleError",
     "EmbeddedServerError",
+    "MonitoringFileError",
+    "BacktestError",
 }
 
 
@@ -75,11 +77,11 @@ def create_tables() -> None:
     from metrics_platform.settings import load_settings  # noqa: PLC0415
     from metrics_platform.warehouse import schema  # noqa: PLC0415
     from metrics_platform.warehouse.client import Warehouse  # noqa: PLC0415
-    from metrics_platform.warehouse.tables import daily_tables  # noqa: PLC0415
+    from metrics_platform.warehouse.tables import MONITOR_TABLES, daily_tables  # noqa: PLC0415
 
     settings = load_settings()
     warehouse = Warehouse.from_settings(settings)
-    created = schema.create_tables(warehouse, daily_tables(settings.dimensions))
+    created = schema.create_tables(warehouse, [*daily_tables(settings.dimensions), *MONITOR_TABLES])
     click.echo(f"Created in {warehouse.database}: {', '.join(created)}" if created else "All tables are there.")
 
 
@@ -151,6 +153,54 @@ def example(days: int, ui: bool, port: int, directory: Path) -> None:
     from metrics_platform.local.example import run_example  # noqa: PLC0415
 
     sys.exit(run_example(directory, days=days, ui=ui, port=port))
+
+
+@main.command()
+@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First day.  [default: the first there is]")
+@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last day.  [default: the last there is]")
+@click.option(
+    "--generated",
+    type=click.FloatRange(min=1),
+    metavar="USERS",
+    help="On made-up traffic of so many feed users a slot.",
+)
+@click.option("--products", type=click.IntRange(1, 100), default=4, show_default=True, help="Made-up products.")
+@click.option(
+    "--detector",
+    "detectors",
+    multiple=True,
+    type=click.Choice(["seasonal", "day_over_day", "iqr"]),
+    help="Which detectors; may be given several times.  [default: all]",
+)
+@click.option("--trials", type=click.IntRange(1, 10_000), default=40, show_default=True, help="Trials of each fault.")
+@click.option("--picture", type=_FILE, help="Write a picture (PNG), too.")
+@click.option("--markdown", is_flag=True, help="Print the table in Markdown.")
+def backtest(  # noqa: PLR0917  (one for each option)
+    first: Any,
+    last: Any,
+    generated: float | None,
+    products: int,
+    detectors: tuple[Any, ...],
+    trials: int,
+    picture: Path | None,
+    markdown: bool,
+) -> None:
+    """Try the detectors on your history: alerts a day, and the share found of injected faults.
+
+    It reads `slot_metrics` and METRICS_MONITORING_FILE, and changes nothing: try thresholds before they alert you.
+    """
+    from metrics_platform.backtest import command  # noqa: PLC0415
+    from metrics_platform.backtest.run import DETECTORS  # noqa: PLC0415
+    from metrics_platform.settings import load_settings  # noqa: PLC0415
+
+    settings = load_settings()
+    how: dict[str, Any] = {"detectors": detectors or DETECTORS, "trials": trials}
+    if generated is not None:
+        rows, title = command.try_on_generated(settings, generated, products, **how)
+    else:
+        days = [each.date() if each else None for each in (first, last)]
+        rows, title = command.try_on_history(settings, *days, **how)
+    command.tell(rows, title, markdown=markdown, picture=picture, echo=click.echo)
 
 
 def _tell(findings: Iterable[Finding]) -> int:

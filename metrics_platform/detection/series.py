@@ -92,6 +92,11 @@ class SlotSeries:
         shifted = naive + self._clock_offsets[positions][:, None] - self._clock_offsets[inside]
         return np.where(naive < 0, -1, shifted)
 
+    def lane(self, number: int) -> SlotSeries:
+        """One of the series."""
+        trials = None if self.trials is None else self.trials[:, number : number + 1]
+        return SlotSeries(self.start, self.zone, self.values[:, number : number + 1], trials)
+
     def between(self, first: int, end: int) -> SlotSeries:
         """The slots from position `first` up to `end`, as a history of their own."""
         trials = None if self.trials is None else self.trials[first:end]

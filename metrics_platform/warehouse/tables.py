@@ -143,6 +143,7 @@ SLOT_METRICS = DailyTable(
 VERDICTS = DailyTable("verdicts", "verdicts", measures=(), checks={}, day=_UTC_DAY)
 INCIDENTS = DailyTable("incidents", "incidents", measures=(), checks={}, day=_UTC_DAY)
 MONITORED_SLOTS = DailyTable("monitored_slots", "monitored_slots", measures=(), checks={}, day=_UTC_DAY)
+MONITOR_TABLES = (SLOT_METRICS, VERDICTS, INCIDENTS, MONITORED_SLOTS)
 
 
 @cache
