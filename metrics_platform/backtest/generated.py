@@ -29,7 +29,8 @@ def generated_history(feed_users: float, days: int, seed: int) -> SlotHistory:
         total = metrics[name].values
         part = random.binomial(total.astype(np.int64), SHARE).astype(np.float64)
         columns[name] = np.concatenate([total, part, total - part], axis=1)
-    # Likes of a slice are likes of its views.
-    columns["likes"] = np.minimum(columns["likes"], columns["views"])
-    columns["likes"][:, 0] = columns["likes"][:, 1:].sum(axis=1)
+    # In a slice, too, nobody likes what was not viewed, and whoever is counted did something.
+    for fewer, more in (("likes", "views"), ("feed_users", "views"), ("senders", "messages")):
+        columns[fewer] = np.minimum(columns[fewer], columns[more])
+        columns[fewer][:, 0] = columns[fewer][:, 1:].sum(axis=1)
     return SlotHistory(start, stretch.zone, NAMES, columns)
