@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from metrics_platform.backtest.generated import generated_history
+from metrics_platform.backtest.generated import HOLIDAYS, generated_history
 from metrics_platform.backtest.picture import write_picture
 from metrics_platform.backtest.report import markdown_table, merged, terminal_table
 from metrics_platform.backtest.run import Backtest, Row
@@ -66,7 +66,11 @@ def try_on_history(
 
 
 def try_on_generated(settings: Settings, users: float, products: int, **how: object) -> tuple[list[Row], str]:
-    """Try the detectors on GENERATED_DAYS of `products` made-up products with `users` of the feed in a slot."""
+    """Try the detectors on GENERATED_DAYS of `products` made-up products with `users` of the feed in a slot.
+
+    Their holidays are known to the detectors, as METRICS_HOLIDAYS makes those of a real product.
+    """
+    settings = settings.model_copy(update={"holidays": HOLIDAYS})
     histories = [generated_history(users, WARM_UP_DAYS + GENERATED_DAYS, seed) for seed in range(1, products + 1)]
     title = f"{products} × {GENERATED_DAYS} days of generated traffic, {users:g} users of the feed in a slot"
     return _run(histories, GENERATED_DAYS * SLOTS_A_DAY, settings, **how), title  # type: ignore[arg-type]

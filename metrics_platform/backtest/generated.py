@@ -13,6 +13,8 @@ from metrics_platform.monitor.history import TOTAL, SlotHistory
 
 # The first one's share of the users.
 SHARE = 0.62
+# Days on which a fifth of the users stay away.
+HOLIDAYS = (datetime.date(2026, 4, 3), datetime.date(2026, 4, 6))
 NAMES = (TOTAL, ("os", "Android"), ("os", "iOS"))
 
 
@@ -20,9 +22,7 @@ def generated_history(feed_users: float, days: int, seed: int) -> SlotHistory:
     """`days` of a product with so many users of its feed in an average slot; a seed gives the same numbers."""
     random = np.random.default_rng(seed)
     start = datetime.datetime(2026, 1, 25, 23, tzinfo=datetime.UTC)
-    # Two holidays that nobody has told the platform of, and a clock change, fall into it.
-    holidays = (datetime.date(2026, 4, 3), datetime.date(2026, 4, 6))
-    stretch = Stretch(start, days, ZoneInfo("Europe/Berlin"), holidays)
+    stretch = Stretch(start, days, ZoneInfo("Europe/Berlin"), HOLIDAYS)  # with a clock change in it
     metrics = generate([Product(feed_users)], stretch, seed)
     columns: dict[str, Floats] = {}
     for name in ("views", "likes", "feed_users", "messages", "senders"):

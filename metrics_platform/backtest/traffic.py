@@ -31,7 +31,6 @@ class Product:
         feed_users: users of the feed in a slot at the average of the day.
         weekly_growth: share by which it grows a week.
         day_noise: how much whole days differ; hour_noise: how much hours do; slot_noise: how much slots do.
-        holidays: days on which a quarter of the users stay away.
     """
 
     feed_users: float
@@ -47,7 +46,7 @@ class Product:
 
 @dataclass(frozen=True)
 class Stretch:
-    """A stretch of days: from `start` (UTC) on, in `zone`, with a quarter of the users away on `holidays`."""
+    """A stretch of days: from `start` (UTC) on, in `zone`, with a fifth of the users away on `holidays`."""
 
     start: datetime.datetime
     days: int
