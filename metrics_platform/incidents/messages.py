@@ -74,7 +74,7 @@ class Teller:
         told = [each for each in telling.incidents if each.series in verdicts]
         now = [each for each in told if verdicts[each.series].status == "anomalous"]
         anomalies = tuple(
-            self._anomaly(incident, verdicts, with_history=number < _WITH_HISTORY)
+            self.anomaly(incident, verdicts, with_history=number < _WITH_HISTORY)
             for number, incident in enumerate((now or told)[:_TOLD_AT_MOST])
         )
         told_at = min((each.told_at for each in telling.incidents if each.told_at), default=self.slot.start)
@@ -105,7 +105,8 @@ class Teller:
             fresh_at=self._fresh_at(),
         )
 
-    def _anomaly(self, incident: Incident, verdicts: Mapping[Series, Verdict], *, with_history: bool) -> Anomaly:
+    def anomaly(self, incident: Incident, verdicts: Mapping[Series, Verdict], *, with_history: bool) -> Anomaly:
+        """An incident as the verdict of the slot shows it."""
         verdict, series = verdicts[incident.series], incident.series
         metric = slot_metric(series.metric)
         history, day_before = self._history(metric, series, self.slot.end - _SHOWN) if with_history else (None, None)

@@ -11,11 +11,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from metrics_platform.calendar import Day
 from metrics_platform.catalog import daily_metric
 from metrics_platform.notifications.kinds import DailyReport, ReportPart, ReportRow, ReportSeries
+
+if TYPE_CHECKING:
+    from metrics_platform.incidents.standing import Standing
 
 # A day's metrics by name, as `app_daily` has them; None: the ratio has no base.
 Metrics = Mapping[str, float | None]
@@ -85,11 +88,13 @@ def report_of(
     load: LoadState,
     *,
     occurred_at: datetime.datetime,
+    standing: Standing | None = None,
     run_id: str | None = None,
 ) -> DailyReport:
     """The report of `day` from the rows of `app_daily` by their dates (see `dates_needed`).
 
-    A day that is missing has no tables and no pictures: there is nothing to tell but that.
+    `standing` are the incidents that are open when it is told. A day that is missing has no tables and no pictures:
+    there is nothing to tell but that.
     """
     return DailyReport(
         key=f"report-{day.key}",
@@ -103,6 +108,10 @@ def report_of(
         fresh_at=load.fresh_at,
         checks_passed=load.checks_passed if load.checks_total else None,
         checks_total=load.checks_total or None,
+        critical=standing.critical if standing else 0,
+        warning=standing.warning if standing else 0,
+        normal=standing.normal if standing else 0,
+        incidents=standing.anomalies if standing else (),
     )
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from metrics_platform.backtest.command import GENERATED_DAYS, WARM_UP_DAYS, BacktestError, try_on_history
 from metrics_platform.backtest.faults import FAULTS, Fault, inject
-from metrics_platform.backtest.generated import HOLIDAYS, generated_history
+from metrics_platform.backtest.generated import generated_history
 from metrics_platform.backtest.report import cells, headings, markdown_table, merged
 from metrics_platform.backtest.run import Backtest, Row
 from metrics_platform.catalog import SLOT_METRICS, slot_metric

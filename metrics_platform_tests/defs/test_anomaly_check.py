@@ -10,7 +10,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from metrics_platform.calendar import SLOT
 from metrics_platform.defs.delivery.storage import journal_of
+from metrics_platform.incidents.standing import Standing, standing
 from metrics_platform.incidents.take_in import Batch
 from metrics_platform.notifications.journal import asked
 from metrics_platform.notifications.kinds import AnomalyOpened, AnomalyResolved
@@ -202,3 +204,20 @@ def test_the_all_clear_carries_how_long_and_how_bad_it_was(world: MonitorWorld) 
     assert views.worst_change == pytest.approx(-0.7, abs=0.05)
     assert views.value is not None
     assert views.value > 200
+
+
+def test_the_morning_report_has_the_incidents_that_are_open_and_told(world: MonitorWorld) -> None:
+    assert standing(world.warehouse, world.settings, NOON) == Standing()  # the monitor has not run yet
+    world.happens(0)
+    world.check(0)
+    calm = standing(world.warehouse, world.settings, NOON + 2 * SLOT)
+    assert (calm.critical, calm.warning, calm.normal) == (0, 0, 6)
+    world.happens(1, iOS=0.0)
+    world.check(1)
+    now = standing(world.warehouse, world.settings, NOON + 3 * SLOT)
+    assert {each.metric for each in now.anomalies} >= {"views", "feed_users"}
+    assert now.anomalies[0].severity == "critical"
+    assert now.critical + now.warning == len(now.anomalies)
+    assert now.normal == 6 - len({each.metric for each in now.anomalies})
+    hours_later = NOON + datetime.timedelta(hours=3)
+    assert standing(world.warehouse, world.settings, hours_later) == Standing()  # nobody knows what is now

@@ -100,6 +100,7 @@ def _write_reports(
     from metrics_platform.defs.report.load_state import load_state  # noqa: PLC0415
     from metrics_platform.defs.report.metadata import report_metadata  # noqa: PLC0415
     from metrics_platform.defs.report.sending import send_once  # noqa: PLC0415
+    from metrics_platform.incidents.standing import standing  # noqa: PLC0415
     from metrics_platform.report.facts import dates_needed, report_of  # noqa: PLC0415
     from metrics_platform.warehouse.app_days import read_app_days  # noqa: PLC0415
 
@@ -107,7 +108,17 @@ def _write_reports(
     reports = []
     for day in days:
         load = load_state(context.instance, day.key)
-        report = report_of(day, rows, load, occurred_at=_occurred_at(context), run_id=context.run.run_id)
+        occurred_at = _occurred_at(context)
+        # What is open now says nothing about a day long past.
+        is_latest = day.end <= occurred_at < day.end + datetime.timedelta(days=1)
+        report = report_of(
+            day,
+            rows,
+            load,
+            occurred_at=occurred_at,
+            standing=standing(warehouse, settings, datetime.datetime.now(datetime.UTC)) if is_latest else None,
+            run_id=context.run.run_id,
+        )
         reports.append(report)
         sent = send_once(context, report) if send and day == days[-1] else ""
         context.add_asset_metadata(
