@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from metrics_platform.calendar import SLOT, Slot
-from metrics_platform.catalog import SlotMetric, slot_metric
+from metrics_platform.catalog import SLOT_METRICS, SlotMetric, slot_metric
 from metrics_platform.incidents.contributions import contributions_to
 from metrics_platform.incidents.incident import Incident, Series, Verdict
 from metrics_platform.incidents.machine import Telling
@@ -35,8 +35,8 @@ WEEK = datetime.timedelta(days=7)
 _SHOWN = DAY + datetime.timedelta(hours=1)
 _SHOWN_AT_MOST = datetime.timedelta(days=3)
 _BEFORE_OPENING = datetime.timedelta(hours=2)
-# More pictures are not sent, and more rows are not read.
-_WITH_HISTORY = 4
+# More panels a picture does not have, and more rows nobody reads.
+_WITH_HISTORY = 6
 _TOLD_AT_MOST = 25
 
 
@@ -60,6 +60,7 @@ class Teller:
             WarehouseError: ClickHouse refused, failed or did not answer.
         """
         verdicts = verdicts_at(self.warehouse, self.slot)
+        telling = replace(telling, incidents=tuple(sorted(telling.incidents, key=_by_importance)))
         if telling.kind == "resolved":
             return AnomalyResolved(
                 key=telling.key,
@@ -161,7 +162,7 @@ class Teller:
     def _fresh_at(self) -> datetime.datetime | None:
         latest = self.warehouse.value(
             read_sql("queries/latest_event.sql"),
-            {**source_names(self.settings), "first_slot": f"{self.slot.start:%Y-%m-%d %H:%M:%S}"},
+            {**source_names(self.settings), "first_slot": f"{self.slot.start - DAY:%Y-%m-%d %H:%M:%S}"},
             doing="Looking for the latest event",
         )
         return latest.replace(tzinfo=datetime.UTC) if latest else None
@@ -205,3 +206,11 @@ class Teller:
             week_before=tuple(value(each - WEEK) for each in times),
         )
         return history, value(self.slot.start - DAY)
+
+
+_ORDER = {metric.name: number for number, metric in enumerate(SLOT_METRICS)}
+
+
+def _by_importance(incident: Incident) -> tuple[bool, int, Series]:
+    """The whole product before its slices, metrics in the order of the catalogue."""
+    return not incident.series.is_total, _ORDER[incident.series.metric], incident.series

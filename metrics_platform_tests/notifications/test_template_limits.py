@@ -131,7 +131,7 @@ def test_any_name_makes_one_chart_of_a_few_panels_with_a_file_name(name: str) ->
     message = told(kinds.AnomalyOpened(key="k", occurred_at=NOON, anomalies=(odd,) * 7), "ru")
     (chart,) = [make() for make in message.charts]
     assert re.fullmatch("[a-z0-9-]{1,80}", chart.name)
-    assert len(chart.panels) == 4
+    assert len(chart.panels) == 6
     assert len(chart.title) <= 150
 
 

@@ -172,17 +172,27 @@ def test_every_chart_is_valid_and_has_a_file_name_of_its_own(language: Language,
     assert len({chart.name for chart in charts}) == len(charts)
 
 
+CITIES = ("Москва", "Казань", "Самара", "Уфа", "Омск", "Пермь", "Тула")
+
+
 def test_several_anomalies_are_panels_of_one_picture_as_many_as_a_phone_can_show() -> None:
     slices = [
-        anomaly(dimension="city", dimension_value=city, history=history(), incident=f"A{city}")
-        for city in ("Москва", "Казань", "Самара", "Уфа", "Омск")
+        anomaly(dimension="city", dimension_value=city, history=history(), incident=f"A{city}") for city in CITIES
     ]
     event = kinds.AnomalyOpened(key="a", occurred_at=NOON, anomalies=tuple(slices))
     (chart,) = [make() for make in write(event, writer()).charts]
-    assert chart.name == "views-city-and-3"
-    assert [panel.title for panel in chart.panels] == [
-        f"Views (city {city})" for city in ("Москва", "Казань", "Самара", "Уфа")
-    ]
+    assert chart.name == "views-city-and-6"
+    assert "7 metrics" in chart.title
+    assert [panel.title for panel in chart.panels] == [f"Views (city {city})" for city in CITIES[:6]]
+
+
+def test_where_nothing_has_come_since_the_slot_the_last_event_is_told_and_not_that_data_are_complete() -> None:
+    late = anomaly(slot_start=NOON, slot_end=NOON + SLOT)
+    fresh = kinds.AnomalyOpened(key="a", occurred_at=NOON, anomalies=(late,), fresh_at=NOON + SLOT)
+    assert "complete, fresh at" in shown(write(fresh, writer()))
+    stale = fresh.model_copy(update={"fresh_at": NOON + SLOT / 2})
+    assert "complete" not in shown(write(stale, writer()))
+    assert "the last event is of" in shown(write(stale, writer()))
 
 
 def test_the_slot_a_day_before_is_marked_where_the_chart_shows_it() -> None:

@@ -126,6 +126,7 @@ anomaly-against = vs expected { $expected }
 anomaly-contribution-drop = { $slice } { $change } ({ $share } of the drop)
 anomaly-contribution-rise = { $slice } { $change } ({ $share } of the rise)
 anomaly-complete = complete, fresh at { $time }
+anomaly-last-event = the last event is of { $time }
 anomaly-complete-unknown = complete
 anomaly-incomplete = incomplete: late events may change the value
 anomaly-moved-with = { $list } moved with it

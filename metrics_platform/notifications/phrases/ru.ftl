@@ -136,6 +136,7 @@ anomaly-against = при ожидаемых { $expected }
 anomaly-contribution-drop = { $slice } { $change } ({ $share } падения)
 anomaly-contribution-rise = { $slice } { $change } ({ $share } роста)
 anomaly-complete = полные, на { $time }
+anomaly-last-event = последнее событие — { $time }
 anomaly-complete-unknown = полные
 anomaly-incomplete = неполные: опоздавшие события могут изменить значение
 anomaly-moved-with = вместе с ней отклонились: { $list }

@@ -201,6 +201,8 @@ def _rose(anomaly: Anomaly) -> bool:
 def _data(event: AnomalyOpened | AnomalyUpdated, writer: Writer) -> TextLine:
     if not event.complete:
         said = writer.say("anomaly-incomplete")
+    elif event.fresh_at and event.fresh_at < max(anomaly.slot_end for anomaly in event.anomalies):
+        said = writer.say("anomaly-last-event", time=f"{writer.local(event.fresh_at):%H:%M:%S}")
     elif event.fresh_at:
         said = writer.say("anomaly-complete", time=f"{writer.local(event.fresh_at):%H:%M:%S}")
     else:

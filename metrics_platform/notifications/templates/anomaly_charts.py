@@ -13,7 +13,7 @@ from metrics_platform.notifications.message import line, text_of
 from metrics_platform.notifications.templates.writer import Writer
 
 # Panels of a message's picture: more of them would be too small on a phone.
-_PANELS_SHOWN = 4
+_PANELS_SHOWN = 6
 _NAME_LENGTH = 60
 _DAY = datetime.timedelta(days=1)
 
@@ -24,19 +24,19 @@ def charts_of(subjects: Sequence[Anomaly | ResolvedAnomaly], writer: Writer) -> 
     One, and not one for each: a picture with a caption is one message, which can be changed as a whole.
     """
     shown = [subject for subject in subjects if subject.history is not None and subject.history.times]
-    return (partial(_chart, shown[:_PANELS_SHOWN], writer),) if shown else ()
+    return (partial(_chart, shown[:_PANELS_SHOWN], len(subjects), writer),) if shown else ()
 
 
-def _chart(subjects: Sequence[Anomaly | ResolvedAnomaly], writer: Writer) -> Chart:
+def _chart(subjects: Sequence[Anomaly | ResolvedAnomaly], count: int, writer: Writer) -> Chart:
     first = subjects[0]
     last = max(each.history.times[-1] for each in subjects if each.history is not None)
     date = writer.formats.day(writer.local(last).date())
-    if len(subjects) == 1:
+    if count == 1:
         title = writer.say("anomaly-chart-title", metric=_name(first, writer), date=date)
     else:
-        title = writer.say("anomaly-chart-several", count=len(subjects), date=date)
+        title = writer.say("anomaly-chart-several", count=count, date=date)
     return Chart(
-        name=_slug(first, len(subjects)),
+        name=_slug(first, count),
         title=title,
         panels=tuple(_panel(each, each.history, writer) for each in subjects if each.history is not None),
         timezone=writer.zone.key,
