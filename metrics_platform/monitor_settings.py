@@ -50,7 +50,7 @@ class MonitorSettings(BaseSettings):
 
     @field_validator("monitored_dimensions", "holidays", mode="before")
     @classmethod
-    def _split_list(cls, value: Any) -> Any:
+    def _split_monitored(cls, value: Any) -> Any:
         if isinstance(value, str):
             value = tuple(part.strip() for part in value.split(",") if part.strip())
         if len(set(value)) != len(value):

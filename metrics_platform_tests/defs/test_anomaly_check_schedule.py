@@ -79,7 +79,8 @@ def test_before_the_product_and_after_it_there_is_nothing_to_check(dates: tuple[
 def _answer(due: datetime.datetime, now: datetime.datetime, instance: dg.DagsterInstance) -> dg.RunRequest | str:
     settings = settings_of()
     schedule = anomaly_check_schedule(anomaly_check_job(), settings, now=lambda: now)
-    answer = schedule(dg.build_schedule_context(instance, scheduled_execution_time=due))
+    with dg.build_schedule_context(instance, scheduled_execution_time=due) as context:  # it opens one of its own
+        answer = schedule(context)
     assert isinstance(answer, dg.RunRequest | dg.SkipReason)
     return answer if isinstance(answer, dg.RunRequest) else str(answer.skip_message)
 
