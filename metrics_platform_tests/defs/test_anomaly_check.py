@@ -22,7 +22,7 @@ from metrics_platform_tests.defs.running import check_outcomes, failure_texts
 from metrics_platform_tests.telegram.bot_api import BotApi
 
 TABLES = ("slot_metrics", "verdicts", "incidents", "monitored_slots")
-OPENED = "anomaly-2026-11-20-12:30"
+OPENED = "anomaly-2026-11-20-12:15"
 
 
 @pytest.fixture
@@ -53,9 +53,9 @@ def _asked(world: MonitorWorld) -> list[str]:
 
 
 def test_an_outage_is_told_once_with_its_chart_and_its_end_in_reply(world: MonitorWorld, api: BotApi) -> None:
-    for number in range(7):
-        world.happens(number, **({"iOS": 0.0, "Android": 0.0} if number in (2, 3, 4) else {}))
-        result = world.check(max(0, number - 4), number)  # the slots before again, as the schedule asks for them
+    for number in range(5):
+        world.happens(number, **({"iOS": 0.0, "Android": 0.0} if number in (1, 2) else {}))
+        result = world.check(max(0, number - 2), number)  # the slots before again, as the schedule asks for them
         assert result.success, failure_texts(result)
         world.deliver(number)
     said = [(message.kind, message.silent, bool(message.photo)) for message in api.messages(api.supergroup)]
@@ -63,17 +63,17 @@ def test_an_outage_is_told_once_with_its_chart_and_its_end_in_reply(world: Monit
     first, second = api.messages(api.supergroup)
     assert first.text.splitlines()[0].startswith("✅ RESOLVED")
     assert second.reply_to == first.message_id
-    assert "open for 45\u00a0min" in second.text
-    assert _asked(world) == [OPENED, f"{OPENED}-resolved-2026-11-20-13:30"]
+    assert "open for 30\u00a0min" in second.text
+    assert _asked(world) == [OPENED, f"{OPENED}-resolved-2026-11-20-13:00"]
     event = asked(journal_of(world.instance).entries(OPENED))
     assert isinstance(event, AnomalyOpened)
     assert {each.metric for each in event.anomalies} == {"feed_users", "views", "likes", "messages", "senders"}
     assert all(each.value == 0 and each.dimension is None for each in event.anomalies)
-    assert event.occurred_at == NOON + datetime.timedelta(minutes=45)
+    assert event.occurred_at == NOON + datetime.timedelta(minutes=30)
     history = event.anomalies[0].history
     assert history is not None
     assert len(history.times) == 100
-    assert history.times[-1] == NOON + datetime.timedelta(minutes=30)
+    assert history.times[-1] == NOON + datetime.timedelta(minutes=15)
 
 
 def test_each_metric_is_a_check_that_warns_and_the_run_succeeds(world: MonitorWorld) -> None:

@@ -31,10 +31,8 @@ MOMENTS: dict[str, tuple[Phase, Kind]] = {
 # which are one step with other columns, one.
 TELLING = {
     "feed_user_daily": "staging half filled",
-    "message_user_daily": "staging created",
     "users": "checked and not swapped",
     "user_daily": "just swapped",
-    "app_daily": "staging filled",
     "os_slice": "while swapping",
     "dimension_metrics": "before dropping staging",
 }
