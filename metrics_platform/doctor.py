@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
 from pathlib import Path
 
 from metrics_platform.findings import Finding
+from metrics_platform.monitor.configuration import MonitoringFileError, load_monitoring
 from metrics_platform.notifications.inspection import inspect_channels
 from metrics_platform.settings import Settings, SettingsError, load_settings
 from metrics_platform.warehouse.client import NoWarehouseError, Warehouse
@@ -22,8 +24,26 @@ def examine(env_file: Path | None = Path(".env")) -> Iterator[Finding]:
             yield Finding("Settings", "problem", problem, remedy)
         return
     yield Finding("Settings", "ok", _summary(settings))
+    yield from _examine_monitoring(settings)
     yield from _examine_warehouse(settings)
     yield from inspect_channels(settings)
+
+
+def _examine_monitoring(settings: Settings) -> Iterator[Finding]:
+    """What METRICS_MONITORING_FILE says, where it is set."""
+    if settings.monitoring_file is None:
+        return
+    try:
+        monitoring = load_monitoring(settings)
+    except MonitoringFileError as error:
+        problem, *details = str(error).splitlines()
+        for detail in details or [problem]:
+            yield Finding("Monitoring file", "problem", detail.strip().removeprefix("- "), f"Correct it: {problem}")
+        return
+    now = datetime.datetime.now(datetime.UTC)
+    muted = [name for name, each in monitoring.items() if each.muted_until is not None and each.muted_until > now]
+    said = f"; muted: {', '.join(muted)}" if muted else ""
+    yield Finding("Monitoring file", "ok", f"{settings.monitoring_file}{said}")
 
 
 def _examine_warehouse(settings: Settings) -> Iterator[Finding]:

@@ -178,3 +178,20 @@ def test_the_command_exits_with_0_when_all_is_well(
     monkeypatch.setenv("METRICS_MESSAGES_TABLE", settings.messages_table)
     result = CliRunner().invoke(main, ["doctor"])
     assert (result.exit_code, "All well." in result.output) == (0, True), result.output
+
+
+def test_a_monitoring_file_is_read_and_everything_wrong_in_it_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "monitoring.yaml"
+    monkeypatch.setenv("METRICS_MONITORING_FILE", str(file))
+    file.write_text("metrics: {views: {muted_until: 2999-01-01T00:00:00Z}}", encoding="utf-8")
+    (good,) = [each for each in examine(None) if each.subject == "Monitoring file"]
+    assert (good.status, good.detail) == ("ok", f"{file}; muted: views")
+    file.write_text("metrics: {vews: {}, likes: {critical_change: -1}}", encoding="utf-8")
+    bad = [each for each in examine(None) if each.subject == "Monitoring file"]
+    assert [each.status for each in bad] == ["problem", "problem"]
+    assert "did you mean views?" in bad[0].detail
+    file.unlink()
+    (missing,) = [each for each in examine(None) if each.subject == "Monitoring file"]
+    assert "cannot be read" in missing.detail

@@ -26,7 +26,7 @@ def judge(series: SlotSeries, slots: int, config: DayOverDay, minimum_volume: fl
     if series.trials is None:
         upper = np.where(base == 0, minimum_volume, upper)
     beyond = (base > 0) & ((value < lower) | (value > upper))
-    reason = np.select([from_zero, beyond], [Reason.FROM_ZERO, Reason.SLOT], Reason.WITHIN_BAND).astype(np.int8)
+    reason = np.select([from_zero, beyond], [Reason.FROM_ZERO, Reason.THIS_SLOT], Reason.WITHIN_BAND).astype(np.int8)
     with np.errstate(divide="ignore", invalid="ignore"):
         score = np.where(base > 0, (value / base - 1) / share, np.nan)
     status = np.where(from_zero | beyond, Status.ANOMALOUS, Status.NORMAL).astype(np.int8)

@@ -56,7 +56,7 @@ def decide(
     wide = _widening(one.score, slots)
     score = one.score[-slots:] / wide
     tests = (
-        (Reason.SLOT, 1, config.slot_threshold, 0.0),
+        (Reason.THIS_SLOT, 1, config.slot_threshold, 0.0),
         (Reason.LAST_HOUR, HOUR, config.hour_threshold, _OWN),
         (Reason.LAST_TWO_HOURS, TWO_HOURS, config.two_hours_threshold, _OWN),
     )

@@ -36,7 +36,7 @@ def judge(series: SlotSeries, slots: int, config: Iqr) -> Judgements:
     with np.errstate(divide="ignore", invalid="ignore"):
         score = np.where(spread > 0, (value - expected) / spread, np.nan)
     status = np.where(beyond, Status.ANOMALOUS, Status.NORMAL).astype(np.int8)
-    reason = np.where(beyond, Reason.SLOT, Reason.WITHIN_BAND).astype(np.int8)
+    reason = np.where(beyond, Reason.THIS_SLOT, Reason.WITHIN_BAND).astype(np.int8)
     found = Judgements(status, reason, value, expected, np.maximum(lower, 0.0), upper, score)
     return found.where_unknown(~(np.isfinite(lower) & np.isfinite(upper)))
 

@@ -24,7 +24,7 @@ class Reason(enum.IntEnum):
     """Why a slot got its status."""
 
     WITHIN_BAND = 0
-    SLOT = 1
+    THIS_SLOT = 1
     LAST_HOUR = 2
     LAST_TWO_HOURS = 3
     NO_DATA = 4

@@ -168,11 +168,11 @@ def test_a_backfill_a_nightly_load_and_a_message_each_wait_for_their_own_kind_on
 def test_the_nightly_run_is_one_request_for_the_last_complete_days(settings: Settings, tmp_path: Path) -> None:
     definitions = build_definitions(settings)
     schedule = definitions.resolve_schedule_def("daily_etl_schedule")
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        context = dg.build_schedule_context(
-            instance,
-            scheduled_execution_time=datetime(2026, 3, 9, 21, 5, tzinfo=UTC),  # 10 March 00:05 in Moscow
-        )
+    due = datetime(2026, 3, 9, 21, 5, tzinfo=UTC)  # 10 March 00:05 in Moscow
+    with (
+        dg.DagsterInstance.local_temp(str(tmp_path)) as instance,
+        dg.build_schedule_context(instance, scheduled_execution_time=due) as context,  # it opens one of its own
+    ):
         (request,) = schedule.evaluate_tick(context).run_requests or []
     assert request.run_key == "2026-03-08…2026-03-09"
     assert request.tags["dagster/asset_partition_range_start"] == "2026-03-08"

@@ -47,9 +47,9 @@ def test_a_detector_without_enough_history_leaves_the_answer_to_the_others() -> 
 
 
 @pytest.mark.parametrize(("direction", "value", "expected"), [
-    ("down", 10.0, (Status.ANOMALOUS, Reason.SLOT)),
+    ("down", 10.0, (Status.ANOMALOUS, Reason.THIS_SLOT)),
     ("down", 300.0, (Status.NORMAL, Reason.OTHER_DIRECTION)),
-    ("up", 300.0, (Status.ANOMALOUS, Reason.SLOT)),
+    ("up", 300.0, (Status.ANOMALOUS, Reason.THIS_SLOT)),
     ("up", 10.0, (Status.NORMAL, Reason.OTHER_DIRECTION)),
 ])  # fmt: skip
 def test_a_direction_of_no_interest_is_normal(direction: str, value: float, expected: tuple[Status, Reason]) -> None:

@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS {table:Identifier}
     dimension_value LowCardinality(String) COMMENT 'total for the whole product; iOS, ads, …, or unknown',
     status          LowCardinality(String) COMMENT 'normal, anomalous, not_enough_history or unknown',
     severity        LowCardinality(String) COMMENT 'critical or warning where it is anomalous, else empty',
-    reason          LowCardinality(String) COMMENT 'why, such as within_band, slot, last_hour, no_data',
+    reason          LowCardinality(String) COMMENT 'why, such as within_band, this_slot, last_hour, no_data',
     detector        LowCardinality(String) COMMENT 'which detector the numbers are of',
     value           Nullable(Float64)      COMMENT 'the metric; NULL: not known',
     trials          Nullable(Float64)      COMMENT 'of a rate its denominator',
