@@ -134,6 +134,24 @@ def test_slots_caught_up_after_a_downtime_are_recorded_and_only_what_still_lasts
     assert {row["opened_at"].strftime("%H:%M") for row in totals} == {"12:15", "15:15"}
 
 
+def test_each_slot_shows_what_it_did_also_after_it_was_run_again(world: MonitorWorld) -> None:
+    for number in range(3):
+        world.happens(number, **({"iOS": 0.0, "Android": 0.0} if number == 1 else {}))
+    world.check(0, 2)
+    for _ in range(2):
+        shown = {}
+        for record in world.instance.fetch_materializations(dg.AssetKey("incidents"), limit=3).records:
+            assert record.asset_materialization is not None
+            metadata = record.asset_materialization.metadata
+            shown[record.partition_key] = (metadata["told"].value, int(str(metadata["series anomalous"].value)) > 0)
+        assert shown == {
+            "2026-11-20-12:00": ("nothing new", False),
+            "2026-11-20-12:15": (OPENED, True),
+            "2026-11-20-12:30": ("nothing new", False),
+        }
+        world.check(0, 2)
+
+
 def test_a_backfill_of_old_slots_tells_nothing(world: MonitorWorld) -> None:
     world.happens(0)
     result = world.check(0, 3, now=NOON + datetime.timedelta(days=2))

@@ -11,7 +11,7 @@ from metrics_platform.calendar import SlotRange
 from metrics_platform.catalog import SLOT_METRICS as METRICS
 from metrics_platform.defs.daily.metadata import compared_result
 from metrics_platform.defs.delivery.storage import ask
-from metrics_platform.defs.monitoring.metadata import incident_metadata, slot_numbers, verdict_check
+from metrics_platform.defs.monitoring.metadata import incident_metadata, slot_facts, slot_numbers, verdict_check
 from metrics_platform.incidents.messages import Teller
 from metrics_platform.incidents.store import verdicts_at
 from metrics_platform.incidents.take_in import Batch, batches
@@ -85,6 +85,8 @@ def take_in_verdicts(
             context.log.info(f"Asked for {event.key}: {telling.kind}, {len(telling.incidents)} incident(s)")
         batch.write(warehouse)
         done.append(batch)
+    for key, facts in slot_facts(warehouse, slots, _SHOWN_SLOTS).items():
+        context.add_asset_metadata(facts, partition_key=key)
     context.add_asset_metadata(incident_metadata(warehouse, slots, done, settings), partition_key=slots.last.key)
     return [dg.MaterializeResult()]
 

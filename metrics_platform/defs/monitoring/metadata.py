@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from metrics_platform.calendar import Slot, SlotRange
+from metrics_platform.calendar import SLOT, Slot, SlotRange
 from metrics_platform.catalog import SlotMetric
 from metrics_platform.incidents.contributions import contributions_to
 from metrics_platform.incidents.incident import Series, Verdict
@@ -15,18 +15,17 @@ from metrics_platform.incidents.store import incidents_before
 from metrics_platform.incidents.take_in import Batch
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.tables import SLOT_METRICS
+from metrics_platform.warehouse.tables import SLOT_METRICS, read_sql
 
 _SLICES_SHOWN = 20
 
 
 def slot_numbers(warehouse: Warehouse, slots: SlotRange, most: int) -> dict[str, dict[str, Any]]:
     """The totals of the last slots, by partition key: numbers by name, so that Dagster plots them."""
-    start = max(slots.start, slots.end - most * (slots.last.end - slots.last.start))
     rows = warehouse.query(
         "SELECT * EXCEPT (dimension, dimension_value) FROM slot_metrics "
         "WHERE dimension = 'total' AND slot_start >= {first:DateTime('UTC')} AND slot_start < {end:DateTime('UTC')}",
-        {"first": f"{start:%Y-%m-%d %H:%M:%S}", "end": f"{slots.end:%Y-%m-%d %H:%M:%S}"},
+        _last(slots, most),
         doing="Reading the slots' totals",
     ).rows
     return {
@@ -36,6 +35,27 @@ def slot_numbers(warehouse: Warehouse, slots: SlotRange, most: int) -> dict[str,
         }
         for row in rows
     }
+
+
+def slot_facts(warehouse: Warehouse, slots: SlotRange, most: int) -> dict[str, dict[str, Any]]:
+    """What each of the last slots did to the incidents, by partition key, whichever run took it in."""
+    rows = warehouse.query(
+        read_sql("queries/slots_taken_in.sql"), _last(slots, most), doing="Reading what the slots did"
+    ).rows
+    return {
+        Slot(row["slot_start"]).key: {
+            "series judged": row["series"],
+            "series anomalous": row["anomalous"],
+            "open incidents": row["open_incidents"],
+            "told": ", ".join(row["messages"]) or "nothing new",
+        }
+        for row in rows
+    }
+
+
+def _last(slots: SlotRange, most: int) -> dict[str, str]:
+    start = max(slots.start, slots.end - most * SLOT)
+    return {"first": f"{start:%Y-%m-%d %H:%M:%S}", "end": f"{slots.end:%Y-%m-%d %H:%M:%S}"}
 
 
 def verdict_check(
@@ -114,8 +134,7 @@ def incident_metadata(
     taken_in = sum(len(batch.taken_in) for batch in done)
     metadata: dict[str, Any] = {
         "slots taken in": taken_in,
-        "open incidents": len(stand),
-        "told": ", ".join(told) or "nothing",
+        "asked for": ", ".join(told) or "nothing",
     }
     if taken_in < len(slots):
         metadata["slots left out"] = f"{len(slots) - taken_in}: taken in before, or without verdicts"
