@@ -83,6 +83,17 @@ def test_a_perfect_world_has_no_alert_and_a_fault_that_changes_nothing_is_not_fo
     assert (found.share, found.delay) == (0.0, None)
 
 
+def test_an_alert_in_the_other_direction_does_not_count_as_found(histories: list[SlotHistory]) -> None:
+    values = np.full((40 * SLOTS_A_DAY, 1), 300.0)
+    values[-96:] = 900.0  # a rise that is there anyway
+    columns = dict.fromkeys(histories[0].columns, values)
+    history = SlotHistory(histories[0].start, histories[0].zone, histories[0].names[:1], columns)
+    how = MONITORING["views"]
+    test = Backtest(history, 96, MONITORING, ("seasonal",), trials=3)
+    assert test._found(slot_metric("views"), Fault("a fall", (0.95,)), how.total, how.slices).share == 0
+    assert test._found(slot_metric("views"), Fault("a rise", (1.05,)), how.total, how.slices).share == 1
+
+
 def test_an_alert_that_comes_back_within_two_hours_is_one(histories: list[SlotHistory]) -> None:
     values = np.full((40 * SLOTS_A_DAY, 1), 300.0)
     for slots_before_end in (50, 49, 44, 10):

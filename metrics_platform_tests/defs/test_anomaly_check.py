@@ -134,6 +134,20 @@ def test_slots_caught_up_after_a_downtime_are_recorded_and_only_what_still_lasts
     assert {row["opened_at"].strftime("%H:%M") for row in totals} == {"12:15", "15:15"}
 
 
+def test_a_slot_that_was_taken_in_opens_nothing_when_its_data_change_afterwards(world: MonitorWorld) -> None:
+    world.happens(0)
+    world.happens(1)
+    world.check(0, 1)
+    before = [world.rows(table) for table in ("incidents", "monitored_slots")]
+    for table in (world.settings.feed_table, world.settings.messages_table):
+        world.warehouse.execute(f"TRUNCATE TABLE {table}")
+    assert world.check(0, 1).success
+    views = [row for row in world.rows("verdicts") if (row["metric"], row["dimension"]) == ("views", "total")]
+    assert {row["status"] for row in views} == {"anomalous"}
+    assert [world.rows(table) for table in ("incidents", "monitored_slots")] == before
+    assert _asked(world) == []
+
+
 def test_each_slot_shows_what_it_did_also_after_it_was_run_again(world: MonitorWorld) -> None:
     for number in range(3):
         world.happens(number, **({"iOS": 0.0, "Android": 0.0} if number == 1 else {}))

@@ -165,6 +165,23 @@ def test_a_missing_stretch_of_the_history_is_left_out_and_not_taken_for_zeros(me
     assert statuses(judged("views", changed(gap, -1, [0.3]))) == [Status.ANOMALOUS]
 
 
+def test_half_missing_hours_are_not_taken_for_a_change_of_the_days(metrics: dict[str, SlotSeries]) -> None:
+    series = until(metrics["views"], at(metrics["views"], 32, 14))
+    values = series.values.copy()
+    for before in range(2, 5 * DAY, 8):  # every other hour of the last five days
+        values[series.length - before - 4 : series.length - before] = np.nan
+    whole, holed = judged("views", series), judged("views", SlotSeries(series.start, series.zone, values))
+    assert holed.expected[0, 0] == pytest.approx(whole.expected[0, 0], rel=0.15)
+
+
+def test_a_change_below_the_least_is_no_alert_however_sure_it_is() -> None:
+    calm = [1_000_000.0] * (20 * DAY)
+    small, large = judged("views", flat([*calm, 881_000.0])), judged("views", flat([*calm, 870_000.0]))
+    assert (statuses(small), reasons(small)) == ([Status.NORMAL], [Reason.CHANGE_TOO_SMALL])
+    assert small.score[0, 0] < -4
+    assert statuses(large) == [Status.ANOMALOUS]
+
+
 @pytest.mark.parametrize("factor", [0.0, 0.3, 3.0])
 def test_yesterdays_incident_does_not_fire_today(metrics: dict[str, SlotSeries], factor: float) -> None:
     series = until(metrics["views"], at(metrics["views"], 32, 20))
