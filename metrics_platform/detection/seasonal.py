@@ -114,8 +114,9 @@ class _Days:
     @property
     def scale(self) -> Floats:
         """How the last days compare with those before each day, [positions, series, lags]."""
-        anchors, scales = self._scales or (np.empty(0), np.empty(0))
-        return scales[np.searchsorted(anchors, np.maximum(self._anchors, 0))]
+        anchors, scales = self._scales or (np.empty(0, dtype=np.int64), np.empty(0))
+        found: Floats = scales[np.searchsorted(anchors, np.maximum(self._anchors, 0))]
+        return found
 
 
 def _baseline(days: _Days) -> tuple[Floats, Floats, Floats]:

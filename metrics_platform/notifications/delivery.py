@@ -360,7 +360,7 @@ class Courier:
     ) -> Message:
         latest = self._latest(opening, entries)
         message = replace(self._write(latest, moment), key=opening.key, kind=opening.kind)
-        return replace(message, headline=headline_when_over(latest, over.occurred_at, self.writer_at(moment)))
+        return replace(message, headline=headline_when_over(latest, over, self.writer_at(moment)))
 
     def _latest(self, opening: AnomalyOpened, entries: list[Entry]) -> AnomalyOpened | AnomalyUpdated:
         """What the opening's message tells now: what it was opened with, or its last edit; it began when it did."""

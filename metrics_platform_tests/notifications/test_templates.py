@@ -273,7 +273,14 @@ def test_a_message_of_yesterday_names_the_day() -> None:
 def test_the_first_line_of_what_is_over_says_what_it_was_and_how_long(language: Any, said: str) -> None:
     opening = EXAMPLES["anomaly-A7K2Q"]
     assert isinstance(opening, kinds.AnomalyOpened)
-    headline = headline_when_over(opening, NOON + 6 * SLOT, writer(language))
+    parts = [
+        kinds.ResolvedAnomaly(
+            incident="A", metric="views", unit="count", opened_at=NOON + first * SLOT, resolved_at=NOON + end * SLOT
+        )
+        for first, end in ((2, 4), (1, 3), (3, 5))
+    ]
+    over = kinds.AnomalyResolved(key="r", occurred_at=NOON + 7 * SLOT, resolved=tuple(parts))
+    headline = headline_when_over(opening, over, writer(language))
     assert text_of(headline).replace("\N{NO-BREAK SPACE}", " ") == said
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-
 from metrics_platform.notifications.kinds import (
     Anomaly,
     AnomalyOpened,
@@ -101,13 +99,14 @@ def resolved(event: AnomalyResolved, writer: Writer) -> Message:
     )
 
 
-def headline_when_over(event: AnomalyOpened | AnomalyUpdated, ended_at: datetime.datetime, writer: Writer) -> TextLine:
-    """The first line that the opening's message gets when all of it is over.
+def headline_when_over(event: AnomalyOpened | AnomalyUpdated, over: AnomalyResolved, writer: Writer) -> TextLine:
+    """The first line that the opening's message gets when all of it is over: how long it was, as in the all-clear.
 
-    `event` is what the message tells now; its `occurred_at` is when the message was opened, also of an update.
+    `event` is what the message tells now.
     """
     subject = _subject(_worst_first(event.anomalies), writer)
-    lasted = writer.formats.duration(ended_at - event.occurred_at)
+    opened_at = min(each.opened_at for each in over.resolved)
+    lasted = writer.formats.duration(max(each.resolved_at for each in over.resolved) - opened_at)
     return writer.headline("resolved", *writer.tell("headline-over", duration=lasted, subject=subject))
 
 
