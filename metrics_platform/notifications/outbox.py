@@ -68,7 +68,7 @@ class OutboxChannel:
             return
         dispatch.sending(0)
         now = datetime.datetime.now(datetime.UTC)
-        stem = f"{now:%Y-%m-%dT%H-%M-%S}-{now.microsecond // 1000:03d}-{_slug(message.key)}"
+        stem = f"{now:%Y-%m-%dT%H-%M-%S}-{now.microsecond:06d}-{_slug(message.key)}"
         path = self.directory / f"{stem}.html"
         self._write(lambda: self._write_new(message, dispatch, path))
         dispatch.sent(
