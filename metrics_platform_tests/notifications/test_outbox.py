@@ -146,7 +146,7 @@ def test_a_step_that_is_done_is_not_done_again(channel: OutboxChannel) -> None:
 def test_what_was_sent_names_the_page(channel: OutboxChannel) -> None:
     sent = delivered(channel, message())
     (name,) = sent.message_ids
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3}-key-1\.html", name)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{6}-key-1\.html", name)
     assert sent.link == (channel.directory / name).resolve().as_uri()
 
 
