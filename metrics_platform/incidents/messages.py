@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from metrics_platform.calendar import SLOT, Slot
 from metrics_platform.catalog import SLOT_METRICS, SlotMetric, slot_metric
@@ -112,11 +113,7 @@ class Teller:
         metric = slot_metric(series.metric)
         history, day_before = self._history(metric, series, self.slot.end - _SHOWN) if with_history else (None, None)
         return Anomaly(
-            incident=incident.incident,
-            metric=metric.name,
-            unit=metric.unit,
-            dimension=None if series.is_total else series.dimension,
-            dimension_value=None if series.is_total else series.dimension_value,
+            **_named(incident),
             severity="critical" if verdict.severity == "critical" else "warning",
             slot_start=self.slot.start,
             slot_end=self.slot.end,
@@ -137,11 +134,7 @@ class Teller:
         since = max(min(self.slot.end - _SHOWN, incident.opened_at - _BEFORE_OPENING), self.slot.end - _SHOWN_AT_MOST)
         verdict = verdicts.get(series)
         return ResolvedAnomaly(
-            incident=incident.incident,
-            metric=metric.name,
-            unit=metric.unit,
-            dimension=None if series.is_total else series.dimension,
-            dimension_value=None if series.is_total else series.dimension_value,
+            **_named(incident),
             opened_at=incident.opened_at,
             resolved_at=incident.closed_at or self.slot.start,
             value=verdict.value if verdict else None,
@@ -206,6 +199,18 @@ class Teller:
             week_before=tuple(value(each - WEEK) for each in times),
         )
         return history, value(self.slot.start - DAY)
+
+
+def _named(incident: Incident) -> dict[str, Any]:
+    """What an anomaly and its end are called by."""
+    series = incident.series
+    return {
+        "incident": incident.incident,
+        "metric": series.metric,
+        "unit": slot_metric(series.metric).unit,
+        "dimension": None if series.is_total else series.dimension,
+        "dimension_value": None if series.is_total else series.dimension_value,
+    }
 
 
 _ORDER = {metric.name: number for number, metric in enumerate(SLOT_METRICS)}

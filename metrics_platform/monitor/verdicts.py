@@ -42,14 +42,12 @@ class VerdictsResult:
         slots: those that were judged.
         series: how many series, metrics times slices.
         anomalous: how many verdicts are «anomalous».
-        read_slots: how many slots the history had.
         seconds: wall time.
     """
 
     slots: SlotRange
     series: int
     anomalous: int
-    read_slots: int
     seconds: float
 
 
@@ -84,7 +82,7 @@ def judge_slots(
         anomalous = int(np.sum(rows.column("status").to_numpy(zero_copy_only=False) == "anomalous"))
         seconds = time.perf_counter() - started
         series = rows.num_rows // len(piece)
-        yield VerdictsResult(piece, series, anomalous, len(history.columns["views"]), seconds)
+        yield VerdictsResult(piece, series, anomalous, seconds)
 
 
 def _require(history: SlotHistory, slots: SlotRange) -> None:
