@@ -169,7 +169,8 @@ def _tell_openings(
 ) -> Iterator[Telling]:
     """Tell of what is open and anomalous now: in a message of its own, or in one that was told just before.
 
-    What has come back after its all-clear, or has become critical, is told by changing its message.
+    What has become critical is told by changing its message; what has come back after its all-clear also by a reminder,
+    for people believe that it is over.
     """
     now = [each for each in after.values() if each.is_open and each.series in anomalous]
     changed = {each.message for each in now if each.message and (each.cleared or each.change == "worsened")}
@@ -179,6 +180,7 @@ def _tell_openings(
     for each in untold:
         told_at = target.told_at if target else slot.start
         after[each.incident] = replace(each, message=key, told_at=told_at)
+    back = {each.message: [one for one in now if one.message == each.message] for each in now if each.cleared}
     for each in now:
         if each.cleared:
             after[each.incident] = replace(each, cleared=False)
@@ -189,6 +191,8 @@ def _tell_openings(
     for message in sorted(changed):
         members = [each for each in _of_message(message, after) if each.is_open]
         yield Telling("joined", f"{message}-{slot.key}", message, tuple(members))
+    for message, members in sorted(back.items()):
+        yield Telling("reminder", f"{message}-again-{slot.key}", message, tuple(members))
 
 
 def _message_to_join(
