@@ -17,6 +17,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode
 
 from metrics_platform.formats import Language
+from metrics_platform.setting_lists import split_list
 
 Severity = Literal["critical", "failed", "warning", "resolved", "info"]
 Kind = Literal[
@@ -188,8 +189,8 @@ class ChannelSettings(BaseSettings):
 
     @field_validator("copy_to_slack", "copy_to_email", "telegram_routes", "email_to", mode="before")
     @classmethod
-    def _split_list(cls, value: Any) -> Any:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+    def _split_routes(cls, value: Any) -> Any:
+        return split_list(value)
 
     @field_validator("copy_to_slack", "copy_to_email")
     @classmethod

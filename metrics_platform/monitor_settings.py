@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode
 
+from metrics_platform.setting_lists import split_distinct
+
 MonitoredDimension = Literal["os", "source", "country", "city", "gender", "exp_group"]
 
 
@@ -51,8 +53,4 @@ class MonitorSettings(BaseSettings):
     @field_validator("monitored_dimensions", "holidays", mode="before")
     @classmethod
     def _split_monitored(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            value = tuple(part.strip() for part in value.split(",") if part.strip())
-        if len(set(value)) != len(value):
-            raise ValueError("name each only once")
-        return value
+        return split_distinct(value)

@@ -24,6 +24,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from metrics_platform.channel_settings import ChannelSettings
 from metrics_platform.connection import parse_url
 from metrics_platform.monitor_settings import MonitorSettings
+from metrics_platform.setting_lists import split_distinct
 
 PREFIX = "METRICS_"
 # The channels' own names have these prefixes. Other programs use them, too: a name that is no setting is refused only
@@ -148,12 +149,8 @@ class Settings(ChannelSettings, MonitorSettings):
 
     @field_validator("extra_dimensions", mode="before")
     @classmethod
-    def _split(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            value = tuple(part.strip() for part in value.split(",") if part.strip())
-        if len(set(value)) != len(value):
-            raise ValueError("name each dimension once")
-        return value
+    def _split_dimensions(cls, value: Any) -> Any:
+        return split_distinct(value)
 
     @field_validator("owner")
     @classmethod

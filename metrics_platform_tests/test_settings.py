@@ -47,7 +47,7 @@ def test_the_environment_wins_over_the_env_file(tmp_path: Path, monkeypatch: pyt
         ("METRICS_FEED_TABLE", "simulator.feed; DROP TABLE x", "database.table"),
         ("METRICS_RECEIVER_COLUMN", "receiver id", "column name"),
         ("METRICS_EXTRA_DIMENSIONS", "source,planet", "age_group"),
-        ("METRICS_EXTRA_DIMENSIONS", "source,source", "each dimension once"),
+        ("METRICS_EXTRA_DIMENSIONS", "source,source", "name each only once"),
         ("METRICS_OWNER", "the metrics team", "team:name"),
         ("METRICS_CLICKHOUSE_MAX_MEMORY_MB", "1", "64"),
     ],

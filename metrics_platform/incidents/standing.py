@@ -13,7 +13,7 @@ from metrics_platform.notifications.kinds import Anomaly
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import UNKNOWN_DATABASE, WarehouseError
-from metrics_platform.warehouse.schema import missing_tables
+from metrics_platform.warehouse.schema import SchemaMismatchError, missing_tables
 from metrics_platform.warehouse.tables import MONITOR_TABLES
 
 # A monitor that has been silent for longer has nothing to say of now.
@@ -43,11 +43,12 @@ def standing(warehouse: Warehouse, settings: Settings, now: datetime.datetime) -
 
     Raises:
         WarehouseError: ClickHouse refused, failed or did not answer.
-        SchemaMismatchError: a table is there with other columns.
     """
     try:
         if missing_tables(warehouse, MONITOR_TABLES):
             return Standing()
+    except SchemaMismatchError:
+        return Standing()  # the monitor's own runs say so; the report goes without
     except WarehouseError as error:
         if error.code != UNKNOWN_DATABASE:
             raise

@@ -253,3 +253,5 @@ def test_the_morning_report_has_the_incidents_that_are_open_and_told(world: Moni
     assert now.normal == 6 - len({each.metric for each in now.anomalies})
     hours_later = NOON + datetime.timedelta(hours=3)
     assert standing(world.warehouse, world.settings, hours_later) == Standing()  # nobody knows what is now
+    world.warehouse.execute("ALTER TABLE verdicts ADD COLUMN more UInt8")
+    assert standing(world.warehouse, world.settings, NOON + 3 * SLOT) == Standing()  # the report goes without
