@@ -21,6 +21,8 @@ from metrics_platform.monitor.configuration import load_monitoring
 from metrics_platform.monitor.history import SlotHistory, read_history
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.schema import create_tables
+from metrics_platform.warehouse.tables import SLOT_METRICS
 
 # Days before the first judged one, so that its baseline is whole.
 WARM_UP_DAYS = -(-REACH // SLOTS_A_DAY)
@@ -39,13 +41,15 @@ def try_on_history(
     Raises:
         BacktestError: no slots of these days are there.
         WarehouseError: ClickHouse refused, failed or did not answer.
+        SchemaMismatchError: the table is there with other columns.
     """
     warehouse = Warehouse.from_settings(settings)
-    known = warehouse.query(
+    create_tables(warehouse, [SLOT_METRICS])  # before the monitor's first run it is not there
+    (known,) = warehouse.query(
         "SELECT minOrNull(slot_start) AS first, maxOrNull(slot_start) AS last "
         "FROM slot_metrics WHERE dimension = 'total'",
         doing="Looking for slots",
-    ).rows[0]
+    ).rows
     if known["first"] is None:
         raise BacktestError(
             "slot_metrics is empty: materialise it for a few weeks in Dagster first, or try --generated USERS."

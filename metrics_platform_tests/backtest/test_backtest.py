@@ -23,8 +23,6 @@ from metrics_platform.cli import main
 from metrics_platform.detection.series import SLOTS_A_DAY
 from metrics_platform.monitor.history import SlotHistory
 from metrics_platform.settings import Settings
-from metrics_platform.warehouse.schema import create_tables
-from metrics_platform.warehouse.tables import MONITOR_TABLES
 from metrics_platform_tests.worlds import SourceTables
 
 MONITORING = {metric.name: metric.monitoring for metric in SLOT_METRICS}
@@ -159,7 +157,6 @@ def test_the_command_prints_a_table_and_writes_a_picture(tmp_path: Path) -> None
 def test_on_a_history_it_judges_the_days_asked_for(make_settings: Callable[..., Settings]) -> None:
     settings = make_settings(monitored_dimensions=("os",), start_date="2026-01-01")
     sources = SourceTables.create(settings)
-    create_tables(sources.warehouse, MONITOR_TABLES)
     with pytest.raises(BacktestError, match="slot_metrics is empty: materialise it"):
         try_on_history(settings, None, None, detectors=("seasonal",), trials=1)
     sources.warehouse.execute(
