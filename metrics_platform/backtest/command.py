@@ -21,7 +21,7 @@ from metrics_platform.monitor.configuration import load_monitoring
 from metrics_platform.monitor.history import SlotHistory, read_history
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.schema import create_tables
+from metrics_platform.warehouse.schema import tables_are_there
 from metrics_platform.warehouse.tables import SLOT_METRICS
 
 # Days before the first judged one, so that its baseline is whole.
@@ -44,13 +44,14 @@ def try_on_history(
         SchemaMismatchError: the table is there with other columns.
     """
     warehouse = Warehouse.from_settings(settings)
-    create_tables(warehouse, [SLOT_METRICS])  # before the monitor's first run it is not there
-    (known,) = warehouse.query(
-        "SELECT minOrNull(slot_start) AS first, maxOrNull(slot_start) AS last "
-        "FROM slot_metrics WHERE dimension = 'total'",
-        doing="Looking for slots",
-    ).rows
-    if known["first"] is None:
+    known: dict[str, datetime.datetime | None] = {"first": None, "last": None}
+    if tables_are_there(warehouse, [SLOT_METRICS]):
+        (known,) = warehouse.query(
+            "SELECT minOrNull(slot_start) AS first, maxOrNull(slot_start) AS last "
+            "FROM slot_metrics WHERE dimension = 'total'",
+            doing="Looking for slots",
+        ).rows
+    if known["first"] is None or known["last"] is None:
         raise BacktestError(
             "slot_metrics is empty: materialise it for a few weeks in Dagster first, or try --generated USERS."
         )

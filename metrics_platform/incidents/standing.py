@@ -12,8 +12,7 @@ from metrics_platform.incidents.store import incidents_before, last_slot_taken_i
 from metrics_platform.notifications.kinds import Anomaly
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.errors import UNKNOWN_DATABASE, WarehouseError
-from metrics_platform.warehouse.schema import SchemaMismatchError, missing_tables
+from metrics_platform.warehouse.schema import SchemaMismatchError, tables_are_there
 from metrics_platform.warehouse.tables import MONITOR_TABLES
 
 # A monitor that has been silent for longer has nothing to say of now.
@@ -45,13 +44,10 @@ def standing(warehouse: Warehouse, settings: Settings, now: datetime.datetime) -
         WarehouseError: ClickHouse refused, failed or did not answer.
     """
     try:
-        if missing_tables(warehouse, MONITOR_TABLES):
-            return Standing()
+        runs = tables_are_there(warehouse, MONITOR_TABLES)
     except SchemaMismatchError:
-        return Standing()  # the monitor's own runs say so; the report goes without
-    except WarehouseError as error:
-        if error.code != UNKNOWN_DATABASE:
-            raise
+        runs = False  # the monitor's own runs say so; the report goes without
+    if not runs:
         return Standing()
     last = last_slot_taken_in(warehouse)
     if last is None or not last.end <= now <= last.end + _OLDEST:

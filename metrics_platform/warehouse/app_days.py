@@ -5,8 +5,7 @@ from __future__ import annotations
 import datetime
 
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.errors import UNKNOWN_DATABASE, WarehouseError
-from metrics_platform.warehouse.schema import missing_tables
+from metrics_platform.warehouse.schema import tables_are_there
 from metrics_platform.warehouse.tables import APP_DAILY, read_sql
 
 
@@ -21,12 +20,7 @@ def read_app_days(
         WarehouseError: ClickHouse refused, failed or did not answer.
         SchemaMismatchError: the table has other columns than this version reads.
     """
-    try:
-        if missing_tables(warehouse, [APP_DAILY]):
-            return {}
-    except WarehouseError as error:
-        if error.code != UNKNOWN_DATABASE:
-            raise
+    if not tables_are_there(warehouse, [APP_DAILY]):
         return {}
     answer = warehouse.query(
         read_sql("queries/app_days.sql"),

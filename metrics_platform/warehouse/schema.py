@@ -58,6 +58,21 @@ def missing_tables(warehouse: Warehouse, daily_tables: Iterable[DailyTable]) -> 
     return [name for name in wanted if name not in existing]
 
 
+def tables_are_there(warehouse: Warehouse, tables: Iterable[DailyTable]) -> bool:
+    """Whether all of these tables are there; before the first load there is perhaps not even the database.
+
+    Raises:
+        WarehouseError: ClickHouse refused, failed or did not answer.
+        SchemaMismatchError: a table is there with other columns.
+    """
+    try:
+        return not missing_tables(warehouse, tables)
+    except WarehouseError as error:
+        if error.code != UNKNOWN_DATABASE:
+            raise
+        return False
+
+
 def create_database(warehouse: Warehouse, name: str) -> None:
     """Create a database if it is missing; asks first, since many accounts may use but not create one."""
     outside = outside_database(warehouse)

@@ -23,6 +23,8 @@ from metrics_platform.cli import main
 from metrics_platform.detection.series import SLOTS_A_DAY
 from metrics_platform.monitor.history import SlotHistory
 from metrics_platform.settings import Settings
+from metrics_platform.warehouse.schema import create_tables
+from metrics_platform.warehouse.tables import SLOT_METRICS as SLOT_TABLE
 from metrics_platform_tests.worlds import SourceTables
 
 MONITORING = {metric.name: metric.monitoring for metric in SLOT_METRICS}
@@ -159,6 +161,7 @@ def test_on_a_history_it_judges_the_days_asked_for(make_settings: Callable[..., 
     sources = SourceTables.create(settings)
     with pytest.raises(BacktestError, match="slot_metrics is empty: materialise it"):
         try_on_history(settings, None, None, detectors=("seasonal",), trials=1)
+    assert create_tables(sources.warehouse, [SLOT_TABLE])  # it had made none
     sources.warehouse.execute(
         "INSERT INTO slot_metrics SELECT toDateTime('2026-01-01 00:00:00', 'UTC') + number * 900, 'total', 'total', "
         "if(number = 2000, 0, 500 + number % 7), 100, 300, 200, 90, 0.2 FROM numbers(2400)",
