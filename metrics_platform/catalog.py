@@ -65,10 +65,12 @@ class SlotMetric(Metric):
     """A metric of `slot_metrics`.
 
     Attributes:
+        source: the source whose events it counts, by the name of its asset.
         numerator, denominator: of a rate the columns it is made of; a count has no denominator and is its own.
         monitoring: how it is judged, unless METRICS_MONITORING_FILE says otherwise.
     """
 
+    source: str
     numerator: str
     denominator: str | None
     monitoring: MetricMonitoring
@@ -90,12 +92,12 @@ def _monitored(minimum_volume: float) -> MetricMonitoring:
 
 # Least volumes in what scatters: ten users; their views come in dozens, their messages in threes.
 SLOT_METRICS = (
-    SlotMetric("feed_users", "count", "feed_users", None, _monitored(10)),
-    SlotMetric("views", "count", "views", None, _monitored(50)),
-    SlotMetric("likes", "count", "likes", None, _monitored(20)),
-    SlotMetric("ctr", "share", "likes", "views", _monitored(100)),
-    SlotMetric("messages", "count", "messages", None, _monitored(20)),
-    SlotMetric("senders", "count", "senders", None, _monitored(10)),
+    SlotMetric("feed_users", "count", "feed_actions", "feed_users", None, _monitored(10)),
+    SlotMetric("views", "count", "feed_actions", "views", None, _monitored(50)),
+    SlotMetric("likes", "count", "feed_actions", "likes", None, _monitored(20)),
+    SlotMetric("ctr", "share", "feed_actions", "likes", "views", _monitored(100)),
+    SlotMetric("messages", "count", "message_actions", "messages", None, _monitored(20)),
+    SlotMetric("senders", "count", "message_actions", "senders", None, _monitored(10)),
 )
 _SLOT = {metric.name: metric for metric in SLOT_METRICS}
 

@@ -27,6 +27,8 @@ Kind = Literal[
     "anomaly_still_open",
     "anomaly_resolved",
     "failed_run",
+    "failed_runs",
+    "recovered",
     "failed_check",
     "stale_data",
     "fresh_data",
@@ -93,6 +95,11 @@ class ChannelSettings(BaseSettings):
     )
     message_max_age_hours: int = Field(
         24, ge=1, le=168, description="A message that could not be delivered for this long is given up."
+    )
+    heartbeat_url: SecretStr | None = Field(
+        None,
+        description="A web address that is fetched after each good `anomaly_check`, so that an outside watcher (such "
+        "as healthchecks.io) notices when this whole platform is dead.",
     )
     copy_to_slack: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Kinds or severities, comma-separated, that Slack gets as well: critical, daily_report, …"
@@ -180,6 +187,15 @@ class ChannelSettings(BaseSettings):
                 raise ValueError("write the whole URL that Slack gave, https://hooks.slack.com/services/T…/B…/…")
         return value
 
+    @field_validator("heartbeat_url")
+    @classmethod
+    def _check_heartbeat(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parts = urlsplit(value.get_secret_value())
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError("write the whole web address that the watcher gave, https://host/path")
+        return value
+
     @field_validator("smtp_url")
     @classmethod
     def _check_smtp(cls, value: SecretStr | None) -> SecretStr | None:
@@ -254,7 +270,13 @@ class ChannelSettings(BaseSettings):
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every value that no text may hold: for masking."""
-        values = [self.telegram_bot_token, self.telegram_proxy, self.slack_webhook_url, self.smtp_url]
+        values = [
+            self.telegram_bot_token,
+            self.telegram_proxy,
+            self.slack_webhook_url,
+            self.smtp_url,
+            self.heartbeat_url,
+        ]
         found = [value.get_secret_value() for value in values if value is not None]
         passwords = [unquote(urlsplit(value).password or "") for value in found if "://" in value]
         return tuple(each for each in (*found, *passwords) if each)

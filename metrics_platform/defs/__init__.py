@@ -25,7 +25,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             report_definitions(settings),
             monitoring_definitions(settings),
             delivery_definitions(settings),
-            health_definitions(),
+            health_definitions(settings),
             dg.Definitions(
                 resources={
                     "clickhouse": ClickHouseResource.for_settings(settings),

@@ -84,7 +84,8 @@ class Incident:
         closed_at: the first of the slots back in the band; None while it is open.
         calm: how many slots in a row have been normal; needed: after how many it is over.
         worst_change, worst_at: the largest deviation, as a share of the expected.
-        folded_into: the total's incident that it is a part of at the moment; empty: of none.
+        folded_into: the total's incident that it is a part of at the moment, or «stale» and the source that has no
+            events; empty: of none.
         message: the notification that tells of it; empty: nobody has been told.
         told_at: when that was; reminders: how often people have been reminded; cleared: they know that it is over.
         change: why it changed at the last slot.

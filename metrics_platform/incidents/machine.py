@@ -52,10 +52,14 @@ class Telling:
 
 @dataclass(frozen=True)
 class Step:
-    """What a slot did: the incidents that changed or are open, and what is to be told."""
+    """What a slot did: the incidents that changed or are open, and what is to be told.
+
+    `said_by` are the sources whose staleness is to be told instead of an incident.
+    """
 
     incidents: tuple[Incident, ...] = ()
     tellings: tuple[Telling, ...] = field(default=())
+    said_by: tuple[str, ...] = ()
 
 
 def step(
@@ -66,12 +70,16 @@ def step(
     *,
     tells: bool,
     muted: Collection[str] = (),
+    stale: Mapping[str, str] | None = None,
 ) -> Step:
     """Take the verdicts of `slot` into the incidents, open ones and those that ended lately.
 
     `tells` says whether the slot is young enough for people to be told; what happened in older ones is told at the
-    first young slot at which it still matters. `muted` are metrics of which nobody is told.
+    first young slot at which it still matters. `muted` are metrics of which nobody is told. `stale` are metrics (with
+    their source) whose source is stale: that is told by itself, and an incident of such a metric that only says that
+    there is nothing is a part of it.
     """
+    said = _said_by_staleness(verdicts, stale or {})
     before = {each.incident: each for each in incidents}
     latest = {each.series: each for each in sorted(before.values(), key=lambda each: each.opened_at)}
     after = dict(before)
@@ -83,17 +91,29 @@ def step(
             opened = _opened(slot, verdict, rules)
             after[opened.incident] = opened
     totals = {each.series: each for each in after.values() if each.is_open and each.series.is_total}
-    after = {name: _folded(each, totals) for name, each in after.items()}
+    after = {name: _folded(each, totals, said) for name, each in after.items()}
     tellings: list[Telling] = []
+    silenced: set[Series] = set()
     if tells:
         anomalous = {series for series, verdict in verdicts.items() if verdict.status == "anomalous"} - {
             series for series in verdicts if series.metric in muted
         }
+        silenced = {each.series for each in after.values() if each.is_open and not each.message} & anomalous & set(said)
+        anomalous -= set(said)
         tellings += _tell_openings(slot, after, anomalous, rules)
         tellings += _tell_reminders(slot, after, anomalous, rules)
         tellings += _tell_all_clears(slot, after)
     changed = [each for name, each in sorted(after.items()) if each.is_open or each != before.get(name)]
-    return Step(tuple(changed), tuple(tellings))
+    return Step(tuple(changed), tuple(tellings), tuple(sorted({said[series] for series in silenced})))
+
+
+def _said_by_staleness(verdicts: Mapping[Series, Verdict], stale: Mapping[str, str]) -> dict[Series, str]:
+    """The series that are at nothing because their source is stale, with the source."""
+    return {
+        series: stale[series.metric]
+        for series, verdict in verdicts.items()
+        if series.metric in stale and verdict.status == "anomalous" and not verdict.value
+    }
 
 
 def _advance(slot: Slot, incident: Incident, verdict: Verdict | None, rules: Rules) -> Incident:
@@ -155,10 +175,14 @@ def _worse(slot: Slot, incident: Incident, verdict: Verdict) -> Incident:
     return replace(incident, severity=severity, worst_change=verdict.change, worst_at=slot.start)
 
 
-def _folded(incident: Incident, totals: Mapping[Series, Incident]) -> Incident:
-    """A slice is a part of the total's incident while that is open in the same direction."""
-    if incident.series.is_total or not incident.is_open:
+def _folded(incident: Incident, totals: Mapping[Series, Incident], said: Mapping[Series, str]) -> Incident:
+    """A slice is a part of the total's incident while that is open in the same direction; all are of stale data."""
+    if not incident.is_open:
         return incident
+    if incident.series in said:
+        return replace(incident, folded_into=f"stale {said[incident.series]}")
+    if incident.series.is_total:
+        return replace(incident, folded_into="")
     total = totals.get(incident.series.total)
     part = total is not None and total.direction == incident.direction
     return replace(incident, folded_into=total.incident if part and total is not None else "")

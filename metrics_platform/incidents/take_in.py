@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from metrics_platform.calendar import Slot, SlotRange
 from metrics_platform.detection.config import MetricMonitoring
 from metrics_platform.incidents.incident import Incident
+from metrics_platform.incidents.inhibition import metrics_of, silent_sources
 from metrics_platform.incidents.machine import Rules, Telling, step
 from metrics_platform.incidents.store import (
     JudgedSlot,
@@ -31,11 +32,13 @@ class Batch:
         states: how each incident that changed or is open stands after a slot.
         taken_in: the slots, each with how many incidents are open after it.
         tellings: what is to be told, with the slot it is told at.
+        said_by: the sources whose staleness is to be told instead of incidents.
     """
 
     states: tuple[tuple[Slot, Incident], ...]
     taken_in: tuple[tuple[JudgedSlot, int], ...]
     tellings: tuple[tuple[Slot, Telling], ...]
+    said_by: tuple[str, ...] = ()
 
     def write(self, warehouse: Warehouse) -> None:
         """Write it. Ask for what is to be told first: after a crash in between the slots are worked out again, ask
@@ -79,6 +82,8 @@ def batches(
         states: list[tuple[Slot, Incident]] = []
         taken_in: list[tuple[JudgedSlot, int]] = []
         tellings: list[tuple[Slot, Telling]] = []
+        said_by: set[str] = set()
+        silent = silent_sources(warehouse, rest, settings)
         for judged in judged_slots(warehouse, date, rest):
             slot = judged.slot
             muted = {
@@ -93,9 +98,11 @@ def batches(
                 rules,
                 tells=slot.end >= oldest,
                 muted=muted,
+                stale=metrics_of(silent.get(slot, ())),
             )
             incidents |= {each.incident: each for each in found.incidents}
             states += [(slot, each) for each in found.incidents]
             taken_in.append((judged, sum(each.is_open for each in incidents.values())))
             tellings += [(slot, each) for each in found.tellings]
-        yield Batch(tuple(states), tuple(taken_in), tuple(tellings))
+            said_by |= set(found.said_by)
+        yield Batch(tuple(states), tuple(taken_in), tuple(tellings), tuple(sorted(said_by)))

@@ -251,6 +251,32 @@ class FailedRun(Event):
     repeats: int = Field(default=0, ge=0, description="How often the same cause came again since it was told.")
 
 
+class FailedRuns(Event):
+    """Many runs failed, each for a reason of its own: after the first few they are told together."""
+
+    digestible: ClassVar[bool] = False
+
+    kind: Literal["failed_runs"] = "failed_runs"
+    severity: Severity = "failed"
+    failures: int = Field(ge=1)
+    since: AwareDatetime
+    subjects: tuple[tuple[str, int], ...] = Field(description="Jobs and checks with how often each failed, most first.")
+    causes: tuple[tuple[str, int], ...] = Field(default=(), description="Causes with how often each came, most first.")
+
+
+class Recovered(Event):
+    """What failed has succeeded since: a job, or a check of an asset."""
+
+    kind: Literal["recovered"] = "recovered"
+    severity: Severity = "resolved"
+    job: str | None = None
+    asset: str | None = None
+    check: str | None = None
+    failures: int = Field(ge=1)
+    failed_since: AwareDatetime
+    failed_until: AwareDatetime
+
+
 class FailedCheck(Event):
     """An asset check with severity ERROR failed."""
 
@@ -262,6 +288,7 @@ class FailedCheck(Event):
     description: str = ""
     blocking: bool = False
     numbers: tuple[tuple[str, str], ...] = Field(default=(), description="What the check found, as name and value.")
+    repeats: int = Field(default=0, ge=0, description="How often it has failed again since it was told.")
 
 
 class StaleData(Event):
@@ -345,6 +372,8 @@ Notification = Annotated[
     | AnomalyStillOpen
     | AnomalyResolved
     | FailedRun
+    | FailedRuns
+    | Recovered
     | FailedCheck
     | StaleData
     | FreshData

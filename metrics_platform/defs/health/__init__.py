@@ -1,12 +1,19 @@
-"""The platform watches itself: what went wrong in it is told to people."""
+"""The platform watches itself: its sources, its runs and checks, its report; what is wrong is told to people."""
 
 from __future__ import annotations
 
 import dagster as dg
 
 from metrics_platform.defs.health.failed_runs import failed_run_sensor
+from metrics_platform.defs.health.report_watch import report_watch_sensor
+from metrics_platform.defs.health.source_checks import source_checks
+from metrics_platform.defs.health.source_sensor import source_sensor
+from metrics_platform.settings import Settings
 
 
-def health_definitions() -> dg.Definitions:
-    """The definitions of the platform's own health."""
-    return dg.Definitions(sensors=[failed_run_sensor()])
+def health_definitions(settings: Settings) -> dg.Definitions:
+    """The definitions of the platform's own health for these settings."""
+    return dg.Definitions(
+        asset_checks=source_checks(settings),
+        sensors=[failed_run_sensor(settings), source_sensor(settings), report_watch_sensor(settings)],
+    )

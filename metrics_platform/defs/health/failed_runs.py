@@ -1,68 +1,88 @@
-"""A run that schedules or sensors have started, and that failed for good, is told: job, step, partition, the cause.
+"""What schedules and sensors have started and what went wrong in it is told: failed runs, failed checks, their end.
 
 It looks at Dagster's own storage and nothing else, so that «ClickHouse is down» gets out. A plain sensor, not one on
-failures: such a one loses an event whose body raises, and handles five runs a tick.
+failures: such a one loses an event whose body raises, and handles five runs a tick. What is told, and when again, is
+decided by `health.troubles`.
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of the functions it is given.
 
 import datetime
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import dagster as dg
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from metrics_platform.defs.daily.schedule import JOB as DAILY_JOB
 from metrics_platform.defs.delivery.assets import CHECK_JOB
 from metrics_platform.defs.delivery.storage import asking
 from metrics_platform.defs.delivery.waiting import JOB as NOTIFY_JOB
-from metrics_platform.notifications.kinds import FailedRun
+from metrics_platform.defs.health.run_facts import EndedRun, ended_runs, numbers_of, run_of
+from metrics_platform.defs.health.telling import as_set
+from metrics_platform.health.troubles import Failure, Rules, Success, Telling, Trouble, Troubles, take_in
+from metrics_platform.notifications.kinds import Event, FailedCheck, FailedRun, FailedRuns, Recovered
+from metrics_platform.notifications.kinds import Success as Done
+from metrics_platform.settings import Settings
 
 SENSOR = "failed_run_sensor"
 _SECONDS_BETWEEN_TICKS = 15
 # Runs are looked at again for so long: other machines' clocks differ.
 _OVERLAP = datetime.timedelta(minutes=5)
-# What people start by hand they look at themselves; a backfill of a month must not fill a chat.
-_STARTED_BY = ("dagster/schedule_name", "dagster/sensor_name")
+# A tick has a minute; reading a run takes some ten milliseconds. The next tick goes on where this one ends.
+_MOST_RUNS = 500
 # Their failures are about messages: a message about each would have no end. The journal and the UI show them.
 _ABOUT_MESSAGES = (NOTIFY_JOB, CHECK_JOB)
-_ATTEMPT, _WILL_RETRY, _MOST_RETRIES = "dagster/retry_number", "dagster/will_retry", "dagster/max_retries"
-_FIRST_RUN = "dagster/root_run_id"
+_JOB, _CHECK = "job", "check"
 
 
 class _Remembered(BaseModel):
-    """The sensor's cursor: failures up to this moment are told, and which of the last minutes' are."""
+    """The sensor's cursor: runs that ended up to this moment are taken in, and which of the last minutes' are."""
 
     model_config = ConfigDict(frozen=True)
 
     until: float
     told: tuple[str, ...] = ()
+    troubles: Troubles = Troubles()
 
 
 def failed_run_sensor(
+    settings: Settings,
     now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
 ) -> dg.SensorDefinition:
     """The sensor; `now` is its clock."""
+    rules = Rules(again_after=datetime.timedelta(hours=settings.reminder_hours))
 
     @dg.sensor(
         name=SENSOR,
         minimum_interval_seconds=_SECONDS_BETWEEN_TICKS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Every 15 s: runs of schedules and sensors that have failed, their retries included, become one "
-        "message each, with the step and the cause. Runs started by hand and backfills do not.",
+        "message each, with the step and the cause; so do checks that failed with ERROR. The same cause again is "
+        "counted and told after hours; when it is over there is an all-clear. Runs started by hand and backfills send "
+        "nothing.",
     )
     def tick(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         remembered = _remembered(context.cursor, now())
         since = datetime.datetime.fromtimestamp(remembered.until, datetime.UTC) - _OVERLAP
-        records = [record for record in _failed(context.instance, since) if _is_told(record.dagster_run)]
-        fresh = [record for record in records if record.dagster_run.run_id not in remembered.told]
-        events = [_event(context.instance, record) for record in fresh]
-        until = max([remembered.until, *(record.update_timestamp.timestamp() for record in records)])
-        names = ", ".join(f"{event.job} ({(event.run_id or '')[:8]})" for event in events)
+        found = ended_runs(context.instance, since, _MOST_RUNS + len(remembered.told))
+        fresh = [each for each in found if each.run_id not in remembered.told]
+        runs = [each for each in fresh if each.run.job_name not in _ABOUT_MESSAGES and not each.of_backfill]
+        happened = [event for run in runs for event in _happened(run)]
+        troubles, tellings = take_in(remembered.troubles, happened, now(), rules)
+        graph = context.repository_def.asset_graph if context.repository_def else None
+        teller = _Teller(context.instance, {each.run_id: each for each in runs}, graph)
+        events: list[Event] = [event for telling in tellings for event in teller.events_of(telling)]
+        if settings.tell_success:
+            events += [_success(run) for run in runs if run.succeeded and run.by_itself and _is_nightly(run)]
+        told = as_set(events, settings)
+        until = max([remembered.until, *(each.record.update_timestamp.timestamp() for each in found)])
+        recent = [each.run_id for each in found if each.record.update_timestamp.timestamp() >= until - _OVERLAP.seconds]
         return dg.SensorResult(
-            skip_reason=f"Told: {names}." if events else "No run has failed.",
-            cursor=_Remembered(until=until, told=tuple(r.dagster_run.run_id for r in records)).model_dump_json(),
-            asset_events=asking(*events),
+            skip_reason=_said(told, troubles),
+            cursor=_Remembered(until=until, told=tuple(recent), troubles=troubles).model_dump_json(),
+            asset_events=asking(*told),
         )
 
     return tick
@@ -76,67 +96,153 @@ def _remembered(cursor: str | None, now: datetime.datetime) -> _Remembered:
         return _Remembered(until=now.timestamp())
 
 
-def _failed(instance: dg.DagsterInstance, since: datetime.datetime) -> Iterable[dg.RunRecord]:
-    selection = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since)
-    return sorted(instance.get_run_records(selection), key=lambda record: record.update_timestamp)
+def _happened(run: EndedRun) -> Iterator[Failure | Success]:
+    """What a run says of its job and of its checks. A person's run tells nothing, but it may end a trouble."""
+    job = f"{_JOB} {run.run.job_name}"
+    if run.succeeded:
+        yield Success(job, run.at)
+    elif run.by_itself and not run.is_retried and not run.failed_by_checks:
+        yield Failure(job, run.cause, run.at, f"run-{run.first_run_id}", run.run_id)
+    if run.is_retried:
+        return
+    failed = {id(evaluation) for evaluation in run.failed_checks}
+    for evaluation in run.evaluations:
+        asset, check = evaluation.asset_key.to_user_string(), evaluation.check_name
+        subject = f"{_CHECK} {asset}:{check}"
+        if id(evaluation) not in failed:
+            yield Success(subject, run.at)
+        elif run.by_itself:
+            # Whatever it finds in another day or slot, it is the same check that fails.
+            yield Failure(subject, "", run.at, f"check-{asset}-{check}-{run.first_run_id}"[:150], run.run_id)
 
 
-def _is_told(run: dg.DagsterRun) -> bool:
-    by_itself = any(tag in run.tags for tag in _STARTED_BY) and "dagster/backfill" not in run.tags
-    return by_itself and run.job_name not in _ABOUT_MESSAGES and run.tags.get(_WILL_RETRY) != "true"
+class _Teller:
+    """Makes notifications of what is to be told; `runs` are those of this tick, others are looked up."""
+
+    def __init__(self, instance: dg.DagsterInstance, runs: dict[str, EndedRun], graph: Any | None) -> None:
+        self._instance = instance
+        self._runs = runs
+        self._graph = graph
+
+    def events_of(self, telling: Telling) -> Iterator[Event]:
+        """The notification; none where the run has been deleted since."""
+        if telling.kind == "together":
+            yield _together(telling)
+            return
+        (trouble,) = telling.troubles
+        if telling.kind == "over":
+            yield _recovered(telling, trouble)
+            return
+        run = self._runs.get(trouble.run_id) or run_of(self._instance, trouble.run_id)
+        if run is None:
+            return
+        repeats = telling.failures if telling.kind == "again" else 0
+        if trouble.subject.startswith(f"{_CHECK} "):
+            yield from self._failed_check(telling, trouble, run, repeats)
+        else:
+            yield self._failed_run(telling, run, repeats)
+
+    def _failed_run(self, telling: Telling, run: EndedRun, repeats: int) -> FailedRun:
+        return FailedRun(
+            key=telling.key,
+            thread=telling.thread or None,
+            occurred_at=telling.at,
+            run_id=run.run_id,
+            job=run.run.job_name,
+            steps=tuple(str(event.step_key) for event in run.step_failures),
+            partition=run.partition,
+            attempt=run.attempt,
+            attempts=run.attempts,
+            cause=run.cause,
+            killed=not run.step_failures,
+            impact=run.stale_assets(self._graph),
+            repeats=repeats,
+        )
+
+    @staticmethod
+    def _failed_check(telling: Telling, trouble: Trouble, run: EndedRun, repeats: int) -> Iterator[FailedCheck]:
+        asset, check = _check_of(trouble)
+        for evaluation in run.failed_checks:
+            if (evaluation.asset_key.to_user_string(), evaluation.check_name) != (asset, check):
+                continue
+            yield FailedCheck(
+                key=telling.key,
+                thread=telling.thread or None,
+                occurred_at=telling.at,
+                run_id=run.run_id,
+                asset=asset,
+                check=check,
+                partition=run.partition,
+                description=evaluation.description or "",
+                blocking=bool(evaluation.blocking) or not run.succeeded,
+                numbers=numbers_of(evaluation),
+                repeats=repeats,
+            )
 
 
-def _event(instance: dg.DagsterInstance, record: dg.RunRecord) -> FailedRun:
-    run = record.dagster_run
-    failures = list(_step_failures(instance, run.run_id))
-    attempt = int(run.tags.get(_ATTEMPT, 0)) + 1
-    return FailedRun(
-        # Of all retries of one run only the last is told.
-        key=f"run-{run.tags.get(_FIRST_RUN, run.run_id)}",
-        occurred_at=datetime.datetime.fromtimestamp(
-            record.end_time or record.update_timestamp.timestamp(), datetime.UTC
-        ),
-        run_id=run.run_id,
-        job=run.job_name,
-        steps=tuple(str(event.step_key) for event in failures),
-        partition=_partition(run.tags),
-        attempt=attempt,
-        attempts=max(attempt, int(run.tags.get(_MOST_RETRIES, 0)) + 1),
-        cause=_cause(failures[0]) if failures else _last_words(instance, run.run_id),
-        killed=not failures,
+def _together(telling: Telling) -> FailedRuns:
+    subjects: Counter[str] = Counter()
+    causes: Counter[str] = Counter()
+    for trouble, count in zip(telling.troubles, telling.counts, strict=True):
+        subjects[_named(trouble)] += count
+        if trouble.cause:
+            causes[trouble.cause.strip().partition("\n")[0]] += count
+    return FailedRuns(
+        key=telling.key,
+        occurred_at=telling.at,
+        failures=telling.failures,
+        since=telling.since or telling.at,
+        subjects=tuple(subjects.most_common(20)),
+        causes=tuple(causes.most_common(20)),
     )
 
 
-def _step_failures(instance: dg.DagsterInstance, run_id: str) -> Iterator[dg.DagsterEvent]:
-    """The failures of steps, without those that only followed from another's."""
-    for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
-        if entry.dagster_event is not None:
-            yield entry.dagster_event
+def _recovered(telling: Telling, trouble: Trouble) -> Recovered:
+    asset, check = _check_of(trouble) if trouble.subject.startswith(f"{_CHECK} ") else (None, None)
+    return Recovered(
+        key=telling.key,
+        thread=telling.thread,
+        occurred_at=telling.at,
+        job=None if check else trouble.subject.partition(" ")[2],
+        asset=asset,
+        check=check,
+        failures=trouble.failures,
+        failed_since=trouble.first_at,
+        failed_until=trouble.last_at,
+    )
 
 
-def _cause(event: dg.DagsterEvent) -> str:
-    """What the step says of its failure, else the exception that all others came from."""
-    data = event.step_failure_data
-    if data.user_failure_data and data.user_failure_data.description:
-        return data.user_failure_data.description
-    error: Any = data.error
-    while error is not None and error.cause is not None:
-        error = error.cause
-    return error.message.strip() if error else ""
+def _check_of(trouble: Trouble) -> tuple[str, str]:
+    asset, _, check = trouble.subject.partition(" ")[2].rpartition(":")
+    return asset, check
 
 
-def _last_words(instance: dg.DagsterInstance, run_id: str) -> str:
-    """What Dagster itself says of the end of a run none of whose steps has failed."""
-    messages = [
-        entry.dagster_event.message or ""
-        for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
-        if entry.dagster_event
-    ]
-    return messages[-1] if messages else ""
+def _named(trouble: Trouble) -> str:
+    return trouble.subject.removeprefix(f"{_JOB} ")
 
 
-def _partition(tags: Mapping[str, str]) -> str | None:
-    first, last = (tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
-    if first and last:
-        return first if first == last else f"{first}…{last}"
-    return tags.get("dagster/partition")
+def _is_nightly(run: EndedRun) -> bool:
+    return run.run.job_name == DAILY_JOB
+
+
+def _success(run: EndedRun) -> Done:
+    return Done(
+        key=f"success-{run.first_run_id}",
+        occurred_at=run.at,
+        run_id=run.run_id,
+        job=run.run.job_name,
+        partition=run.partition,
+        took=run.took,
+        warnings=run.warnings,
+    )
+
+
+def _said(told: list[Event], troubles: Troubles) -> str:
+    """What the tick shows."""
+    if told:
+        return f"Told: {', '.join(event.key for event in told)}."
+    lasting = [each for each in troubles.troubles if each.over_at is None]
+    if lasting:
+        named = ", ".join(f"{_named(each)} ({each.failures} times)" for each in lasting[-5:])
+        return f"Nothing new; not over yet: {named}."
+    return "No run has failed."

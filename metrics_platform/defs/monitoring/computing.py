@@ -12,11 +12,13 @@ from metrics_platform.catalog import SLOT_METRICS as METRICS
 from metrics_platform.defs.daily.metadata import compared_result
 from metrics_platform.defs.delivery.storage import ask
 from metrics_platform.defs.monitoring.metadata import incident_metadata, slot_facts, slot_numbers, verdict_check
+from metrics_platform.defs.monitoring.staleness import see_that_staleness_is_told
 from metrics_platform.incidents.messages import Teller
 from metrics_platform.incidents.store import verdicts_at
 from metrics_platform.incidents.take_in import Batch, batches
 from metrics_platform.monitor.configuration import load_monitoring
 from metrics_platform.monitor.verdicts import judge_slots
+from metrics_platform.notifications.heartbeat import beat
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.slots import compute_slots
@@ -24,6 +26,8 @@ from metrics_platform.warehouse.tables import INCIDENTS, SLOT_METRICS, VERDICTS
 
 # Slots of a long range that get numbers of their own in Dagster's UI: a day of them.
 _SHOWN_SLOTS = 96
+# A check of older slots says nothing of whether the platform is alive now.
+_HEARTBEAT_WITHIN = datetime.timedelta(hours=1)
 
 
 def compute_slot_metrics(
@@ -83,12 +87,24 @@ def take_in_verdicts(
             event = Teller(warehouse, settings, slot, context.run.run_id).event_of(telling)
             ask(context, event)
             context.log.info(f"Asked for {event.key}: {telling.kind}, {len(telling.incidents)} incident(s)")
+        for source in batch.said_by:
+            if key := see_that_staleness_is_told(context, warehouse, source, settings):
+                context.log.info(f"Asked for {key}: {source} has no events, which is what its metrics' incidents say")
         batch.write(warehouse)
         done.append(batch)
     for key, facts in slot_facts(warehouse, slots, _SHOWN_SLOTS).items():
         context.add_asset_metadata(facts, partition_key=key)
     context.add_asset_metadata(incident_metadata(warehouse, slots, done, settings), partition_key=slots.last.key)
+    _beat(context, slots, settings)
     return [dg.MaterializeResult()]
+
+
+def _beat(context: dg.AssetExecutionContext, slots: SlotRange, settings: Settings) -> None:
+    """The heartbeat of a check of the latest slots; what it meets fails no run."""
+    if settings.heartbeat_url is None or datetime.datetime.now(datetime.UTC) - slots.end > _HEARTBEAT_WITHIN:
+        return
+    if problem := beat(settings.heartbeat_url.get_secret_value()):
+        context.log.warning(problem)
 
 
 WORK = {SLOT_METRICS.name: compute_slot_metrics, VERDICTS.name: compute_verdicts, INCIDENTS.name: take_in_verdicts}

@@ -49,14 +49,10 @@ def daily_report_schedule(
         due = context.scheduled_execution_time
         today = due.astimezone(settings.zone).date()
         day = today - _ONE_DAY
-        if _due_at(today + _ONE_DAY, settings) <= now():
+        if report_due_at(today + _ONE_DAY, settings) <= now():
             return dg.SkipReason(f"The report of {day} is too late: a newer one is due.")
-        if day_of(day, settings.zone).hours == 0:
-            return dg.SkipReason(f"In {settings.timezone} there was no {day}: the zone's clocks skipped it.")
-        if settings.end_date and day > settings.end_date:
-            return dg.SkipReason(f"The events have ended: METRICS_END_DATE is {settings.end_date}.")
-        if day < settings.start_date:
-            return dg.SkipReason(f"No complete day yet: METRICS_START_DATE is {settings.start_date}, today is {today}.")
+        if reason := why_no_report(day, settings):
+            return dg.SkipReason(reason)
         return dg.RunRequest(
             run_key=day.isoformat(),
             partition_key=day.isoformat(),
@@ -67,6 +63,17 @@ def daily_report_schedule(
     return morning
 
 
-def _due_at(date: datetime.date, settings: Settings) -> datetime.datetime:
+def why_no_report(day: datetime.date, settings: Settings) -> str | None:
+    """Why there is no report of `day`; None: there is to be one."""
+    if day_of(day, settings.zone).hours == 0:
+        return f"In {settings.timezone} there was no {day}: the zone's clocks skipped it."
+    if settings.end_date and day > settings.end_date:
+        return f"The events have ended: METRICS_END_DATE is {settings.end_date}."
+    if day < settings.start_date:
+        return f"No complete day yet: METRICS_START_DATE is {settings.start_date}, today is {day + _ONE_DAY}."
+    return None
+
+
+def report_due_at(date: datetime.date, settings: Settings) -> datetime.datetime:
     """When the report is due on the morning of `date`."""
     return datetime.datetime.combine(date, settings.report_at, tzinfo=settings.zone)

@@ -182,6 +182,22 @@ failed-run-repeats = { $count ->
 }
 failed-run-next = remove the cause, then “Re-execute from failure” in the run
 failed-run-killed-next = see whether the machine restarted or ran out of memory, then “Re-execute from failure” in the run
+failed-runs-subject = { $count } { $count ->
+    [one] failure
+   *[other] failures
+} of different causes
+failed-runs-since = Since { $moment }; after the first few they are told together.
+failed-runs-next = see Runs in Dagster, filtered by “Failure”; what they have in common comes first
+recovered-job = job { $job } runs again
+recovered-check = check { $check } of { $asset } holds again
+recovered-failed = { $count ->
+    [one] It failed once, at { $since }; good at { $moment }.
+   *[other] It failed { $count } times, { $since } – { $until }; good at { $moment }.
+}
+failed-check-repeats = { $count ->
+    [one] It has failed once more since it was last told.
+   *[other] It has failed { $count } more times since it was last told.
+}
 failed-check-subject = check { $check } of { $asset }
 failed-check-blocking = the tables built on it were not computed and keep their last state
 failed-check-next = find the cause in the run, then compute the day again: its rows are replaced, not doubled

@@ -206,6 +206,25 @@ failed-run-repeats = { $count ->
 }
 failed-run-next = устраните причину, затем «Re-execute from failure» в запуске
 failed-run-killed-next = проверьте, не перезагрузилась ли машина и хватило ли памяти, затем «Re-execute from failure» в запуске
+failed-runs-subject = { $count } { $count ->
+    [one] сбой
+    [few] сбоя
+   *[other] сбоев
+} по разным причинам
+failed-runs-since = С { $moment }; после первых сбоев о них сообщается вместе.
+failed-runs-next = откройте в Dagster список запусков с фильтром «Failure»: сначала то, что у них общего
+recovered-job = задание { $job } снова работает
+recovered-check = проверка { $check } таблицы { $asset } снова проходит
+recovered-failed = { $count ->
+    [1] Сбой был один раз, в { $since }; в порядке с { $moment }.
+    [few] Сбой был { $count } раза, { $since } – { $until }; в порядке с { $moment }.
+   *[other] Сбой был { $count } раз, { $since } – { $until }; в порядке с { $moment }.
+}
+failed-check-repeats = { $count ->
+    [one] С последнего сообщения она не прошла ещё { $count } раз.
+    [few] С последнего сообщения она не прошла ещё { $count } раза.
+   *[other] С последнего сообщения она не прошла ещё { $count } раз.
+}
 failed-check-subject = проверка { $check } для { $asset }
 failed-check-blocking = зависимые таблицы не пересчитаны и остались прежними
 failed-check-next = найдите причину в запуске и пересчитайте день: его строки заменятся, а не удвоятся

@@ -21,6 +21,8 @@ _TEMPLATES: Mapping[type[kinds.Event], Callable[[Any, Writer], Message]] = {
     kinds.AnomalyStillOpen: anomalies.still_open,
     kinds.AnomalyResolved: anomalies.resolved,
     kinds.FailedRun: platform.failed_run,
+    kinds.FailedRuns: platform.failed_runs,
+    kinds.Recovered: platform.recovered,
     kinds.FailedCheck: platform.failed_check,
     kinds.StaleData: platform.stale_data,
     kinds.FreshData: platform.fresh_data,

@@ -22,8 +22,10 @@ from metrics_platform.notifications.kinds import (
     Event,
     FailedCheck,
     FailedRun,
+    FailedRuns,
     FreshData,
     OddVolume,
+    Recovered,
     ReportNotDelivered,
     StaleData,
     Success,
@@ -84,6 +86,41 @@ def failed_run(event: FailedRun, writer: Writer) -> Message:
     return writer.message(event, headline, blocks, identifiers=[event.run_id[:8]] if event.run_id else [])
 
 
+def failed_runs(event: FailedRuns, writer: Writer) -> Message:
+    """How many failed since when: by job and by cause, the most frequent first."""
+    say = writer.say
+    since = line(say("failed-runs-since", moment=writer.moment(event.since)))
+    blocks: list[Block] = [Paragraph((since,))]
+    for counted in (event.subjects, event.causes):
+        lines = [
+            line(f"{writer.formats.number(count)} × ", _identifier(name)) for name, count in counted[:_NAMES_SHOWN]
+        ]
+        if len(counted) > _NAMES_SHOWN:
+            lines.append(line(say("and-more", count=len(counted) - _NAMES_SHOWN)))
+        if lines:
+            blocks.append(Paragraph(tuple(lines)))
+    blocks.append(Paragraph((writer.labelled("next", say("failed-runs-next")),)))
+    headline = writer.headline("failed", say("failed-runs-subject", count=event.failures))
+    return writer.message(event, headline, blocks)
+
+
+def recovered(event: Recovered, writer: Writer) -> Message:
+    """The all-clear of a job that failed, or of a check."""
+    if event.job is not None:
+        subject = writer.tell("recovered-job", job=_identifier(event.job))
+    else:
+        names = {"check": _identifier(event.check or ""), "asset": _identifier(event.asset or "")}
+        subject = writer.tell("recovered-check", **names)
+    said = writer.say(
+        "recovered-failed",
+        count=event.failures,
+        since=writer.moment(event.failed_since),
+        until=writer.moment(event.failed_until),
+        moment=writer.moment(event.occurred_at),
+    )
+    return writer.message(event, writer.headline("resolved", *subject), [Paragraph((line(said),))], silent=True)
+
+
 def failed_check(event: FailedCheck, writer: Writer) -> Message:
     """Which check of which asset, what it found, what follows."""
     say = writer.say
@@ -95,7 +132,8 @@ def failed_check(event: FailedCheck, writer: Writer) -> Message:
     if event.numbers:
         rows = [(cut(name), cut(mask(value))) for name, value in event.numbers[:_NUMBERS_SHOWN]]
         blocks.append(Table(rows=tuple(rows)))
-    lines = [writer.labelled("impact", say("failed-check-blocking"))] if event.blocking else []
+    lines = [line(say("failed-check-repeats", count=event.repeats))] if event.repeats else []
+    lines += [writer.labelled("impact", say("failed-check-blocking"))] if event.blocking else []
     blocks.append(Paragraph((*lines, writer.labelled("next", say("failed-check-next")))))
     headline = writer.headline(event.severity, *writer.tell("failed-check-subject", **names))
     return writer.message(event, headline, blocks)

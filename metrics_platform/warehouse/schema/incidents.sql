@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS {table:Identifier}
     needed          UInt16                    COMMENT 'after how many it is over',
     worst_change    Nullable(Float64)         COMMENT 'the largest deviation, a share of the expected',
     worst_at        Nullable(DateTime('UTC')) COMMENT 'begin of the slot with it',
-    folded_into     String                    COMMENT 'the total''s incident it is a part of; empty: none',
+    folded_into     String                    COMMENT 'the total''s incident it is a part of, or «stale» and the source without events; empty: none',
     message         String                    COMMENT 'the notification that tells of it; empty: nobody was told',
     told_at         Nullable(DateTime('UTC')) COMMENT 'begin of the slot at which people were told',
     reminders       UInt16                    COMMENT 'how often people were reminded',

@@ -1,0 +1,200 @@
+"""What Dagster's storage knows of a run that has ended: its cause, its steps, its checks, what is stale for it."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import dagster as dg
+
+from metrics_platform.defs.daily.schedule import RANGE_END, RANGE_START
+
+_ATTEMPT, _WILL_RETRY, _MOST_RETRIES = "dagster/retry_number", "dagster/will_retry", "dagster/max_retries"
+_FIRST_RUN = "dagster/root_run_id"
+_BACKFILL = "dagster/backfill"
+# What people start by hand they look at themselves; a backfill of a month must not fill a chat.
+_STARTED_BY = ("dagster/schedule_name", "dagster/sensor_name")
+_CHECK_NUMBERS = 12
+
+
+@dataclass(frozen=True)
+class EndedRun:
+    """A run that has ended, read as far as it is asked for."""
+
+    instance: dg.DagsterInstance
+    record: dg.RunRecord
+
+    @property
+    def run(self) -> dg.DagsterRun:
+        """The run itself."""
+        return self.record.dagster_run
+
+    @property
+    def run_id(self) -> str:
+        """Its id."""
+        return self.run.run_id
+
+    @property
+    def first_run_id(self) -> str:
+        """The id of the run that this one is a retry of, else its own."""
+        return self.run.tags.get(_FIRST_RUN, self.run_id)
+
+    @property
+    def at(self) -> datetime.datetime:
+        """When it ended."""
+        seconds = self.record.end_time or self.record.update_timestamp.timestamp()
+        return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+
+    @property
+    def by_itself(self) -> bool:
+        """Whether a schedule or a sensor has started it, and no person and no backfill."""
+        return any(tag in self.run.tags for tag in _STARTED_BY) and not self.of_backfill
+
+    @property
+    def of_backfill(self) -> bool:
+        """Whether it belongs to a backfill."""
+        return _BACKFILL in self.run.tags
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it did what it was to do."""
+        return self.run.status == dg.DagsterRunStatus.SUCCESS
+
+    @property
+    def is_retried(self) -> bool:
+        """Whether Dagster starts it again by itself."""
+        return self.run.tags.get(_WILL_RETRY) == "true"
+
+    @property
+    def attempt(self) -> int:
+        """Which try it was, from 1."""
+        return int(self.run.tags.get(_ATTEMPT, 0)) + 1
+
+    @property
+    def attempts(self) -> int:
+        """Of how many tries at most."""
+        return max(self.attempt, int(self.run.tags.get(_MOST_RETRIES, 0)) + 1)
+
+    @property
+    def partition(self) -> str | None:
+        """Its partition, or «first…last» of a range."""
+        return partition_of(self.run.tags)
+
+    @property
+    def took(self) -> datetime.timedelta:
+        """How long it went on."""
+        started = self.record.start_time or self.record.create_timestamp.timestamp()
+        return datetime.timedelta(seconds=max(0.0, self.at.timestamp() - started))
+
+    @cached_property
+    def step_failures(self) -> tuple[dg.DagsterEvent, ...]:
+        """The failures of steps, without those that only followed from another's."""
+        return tuple(self._events(dg.DagsterEventType.STEP_FAILURE))
+
+    @cached_property
+    def evaluations(self) -> tuple[dg.AssetCheckEvaluation, ...]:
+        """What its checks said, the last word of each."""
+        found: dict[tuple[str, str], dg.AssetCheckEvaluation] = {}
+        for event in self._events(dg.DagsterEventType.ASSET_CHECK_EVALUATION):
+            evaluation = event.event_specific_data
+            if isinstance(evaluation, dg.AssetCheckEvaluation):
+                found[evaluation.asset_key.to_user_string(), evaluation.check_name] = evaluation
+        return tuple(found.values())
+
+    @property
+    def failed_checks(self) -> tuple[dg.AssetCheckEvaluation, ...]:
+        """The checks with severity ERROR that failed: its data are wrong."""
+        return tuple(e for e in self.evaluations if not e.passed and e.severity == dg.AssetCheckSeverity.ERROR)
+
+    @property
+    def warnings(self) -> int:
+        """How many checks have failed."""
+        return sum(not evaluation.passed for evaluation in self.evaluations)
+
+    @property
+    def failed_by_checks(self) -> bool:
+        """Whether it failed for its data alone: every step that failed did so with a check of its own."""
+        assets = {evaluation.asset_key.to_user_string() for evaluation in self.failed_checks}
+        steps = {str(event.step_key) for event in self.step_failures}
+        return bool(steps) and steps <= assets
+
+    @property
+    def cause(self) -> str:
+        """Why it failed: what the step says, else the exception that all others came from, else Dagster's words."""
+        if self.step_failures:
+            return _cause(self.step_failures[0])
+        messages = [event.message or "" for event in self._events(dg.DagsterEventType.RUN_FAILURE)]
+        return messages[-1] if messages else ""
+
+    def stale_assets(self, graph: Any | None) -> tuple[str, ...]:
+        """The assets it was to compute and did not, and what is computed from these; in the order of the run."""
+        planned = self._asset_keys(dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
+        done = set(self._asset_keys(dg.DagsterEventType.ASSET_MATERIALIZATION))
+        stale = [key for key in planned if key not in done]
+        waiting = list(stale)
+        while graph is not None and waiting:
+            key = waiting.pop(0)
+            if not graph.has(key):
+                continue
+            for child in sorted(graph.get(key).child_keys):
+                if child not in stale and graph.get(child).is_materializable and child not in done:
+                    stale.append(child)
+                    waiting.append(child)
+        return tuple(key.to_user_string() for key in stale)
+
+    def _asset_keys(self, kind: dg.DagsterEventType) -> list[dg.AssetKey]:
+        return list(dict.fromkeys(event.asset_key for event in self._events(kind) if event.asset_key is not None))
+
+    def _events(self, kind: dg.DagsterEventType) -> Iterator[dg.DagsterEvent]:
+        for entry in self.instance.all_logs(self.run_id, of_type=kind):
+            if entry.dagster_event is not None:
+                yield entry.dagster_event
+
+
+def partition_of(tags: Mapping[str, str]) -> str | None:
+    """The partition that a run with these tags computes, or «first…last» of a range."""
+    first, last = tags.get(RANGE_START), tags.get(RANGE_END)
+    if first and last:
+        return first if first == last else f"{first}…{last}"
+    return tags.get("dagster/partition")
+
+
+def numbers_of(evaluation: dg.AssetCheckEvaluation) -> tuple[tuple[str, str], ...]:
+    """What a check found, as names and values; what has no short text is left out."""
+    found = []
+    for name, value in evaluation.metadata.items():
+        plain = getattr(value, "value", None)
+        if isinstance(plain, bool) or not isinstance(plain, int | float | str) or "\n" in str(plain):
+            continue
+        found.append((name, f"{plain:,}" if isinstance(plain, int | float) else plain))
+    return tuple(each for each in found if len(each[1]) <= 80)[:_CHECK_NUMBERS]
+
+
+def ended_runs(instance: dg.DagsterInstance, since: datetime.datetime, most: int) -> Sequence[EndedRun]:
+    """The runs that have failed or succeeded after `since`, in the order in which they ended, at most so many."""
+    ended = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]
+    records = instance.get_run_records(
+        dg.RunsFilter(statuses=ended, updated_after=since), limit=most, order_by="update_timestamp", ascending=True
+    )
+    return [EndedRun(instance, record) for record in records]
+
+
+def run_of(instance: dg.DagsterInstance, run_id: str) -> EndedRun | None:
+    """One run; None where it has been deleted since."""
+    records = instance.get_run_records(dg.RunsFilter(run_ids=[run_id]), limit=1)
+    return EndedRun(instance, records[0]) if records else None
+
+
+def _cause(event: dg.DagsterEvent) -> str:
+    """What the step says of its failure, else the exception that all others came from."""
+    data = event.step_failure_data
+    if data.user_failure_data and data.user_failure_data.description:
+        return data.user_failure_data.description
+    error: Any = data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return re.sub(r"\s+\Z", "", error.message) if error else ""

@@ -1,0 +1,168 @@
+"""The checks of the two sources: events arrive, and as many as on the same weekday before. They read, and tell nobody.
+
+What is told is told by `source_sensor`, which also keeps these checks up to date; executed by hand they look at once.
+"""
+
+# No `from __future__ import annotations` here: Dagster reads the annotations of the functions it is given.
+
+import datetime
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from metrics_platform.settings import Settings
+from metrics_platform.warehouse.client import NoWarehouseError, Warehouse
+from metrics_platform.warehouse.errors import WarehouseError
+from metrics_platform.warehouse.schema import SchemaMismatchError
+from metrics_platform.warehouse.sources import SOURCES, source_table
+
+if TYPE_CHECKING:
+    from metrics_platform.calendar import Slot
+    from metrics_platform.health.looking import Freshness, Volume
+    from metrics_platform.health.volume import Judgement
+
+FRESH, DAY_VOLUME, SLOT_VOLUME = "is_fresh", "day_volume", "slot_volume"
+# A look must not take longer than a tick of a sensor may.
+_TIMEOUT_SECONDS = 10
+CANNOT_LOOK = (WarehouseError, NoWarehouseError, SchemaMismatchError)
+_DESCRIPTIONS = {
+    FRESH: "The latest event is younger than the limit ({limit}): judged by the events themselves, every few minutes.",
+    DAY_VOLUME: "The last complete day has as many rows as the same weekday of the weeks before.",
+    SLOT_VOLUME: "The latest slot of 15 minutes has as many rows as the same one on that weekday of the weeks before.",
+}
+
+
+def quick_warehouse(settings: Settings) -> Warehouse:
+    """A client that gives up soon, and is not patient: it is asked again in a few minutes."""
+    hasty = settings.model_copy(update={"clickhouse_timeout_seconds": _TIMEOUT_SECONDS})
+    return Warehouse.from_settings(hasty, tags={"job": "source_sensor"}, retry_waits=())
+
+
+def source_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
+    """Three checks for each source."""
+    return [_check(source, name, settings) for source in SOURCES for name in _DESCRIPTIONS]
+
+
+def _check(source: str, name: str, settings: Settings) -> dg.AssetChecksDefinition:
+    setting = "METRICS_FEED_STALE_HOURS" if source == SOURCES[0] else "METRICS_MESSAGES_STALE_HOURS"
+
+    @dg.asset_check(asset=source, name=name, description=_DESCRIPTIONS[name].format(limit=setting))
+    def check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        found: dg.AssetCheckResult | None = None
+        refusal = ""
+        try:
+            found = _LOOKS[name](quick_warehouse(settings), source, settings, datetime.datetime.now(datetime.UTC))
+        except CANNOT_LOOK as error:
+            refusal = str(error)
+        if refusal:
+            # Outside the `except` block: the refusal says all there is to say, a chain of driver errors does not.
+            raise dg.Failure(refusal, allow_retries=False)
+        return found or dg.AssetCheckResult(passed=True, description="Nothing to judge yet.")
+
+    return check
+
+
+def _fresh(warehouse: Warehouse, source: str, settings: Settings, now: datetime.datetime) -> Any:
+    from metrics_platform.health.looking import look_at_freshness  # noqa: PLC0415
+
+    return fresh_result(source, look_at_freshness(warehouse, source, settings, now), settings, now)
+
+
+def _day(warehouse: Warehouse, source: str, settings: Settings, now: datetime.datetime) -> Any:
+    from metrics_platform.health.looking import look_at_yesterday  # noqa: PLC0415
+
+    found = look_at_yesterday(warehouse, settings, now).get(source)
+    return day_result(source, found, settings) if found else None
+
+
+def _slot(warehouse: Warehouse, source: str, settings: Settings, now: datetime.datetime) -> Any:
+    from metrics_platform.health.looking import look_at_slots  # noqa: PLC0415
+
+    found = look_at_slots(warehouse, settings, None, now)
+    return slot_result(source, *found[-1], settings) if found else None
+
+
+_LOOKS: dict[str, Callable[[Warehouse, str, Settings, datetime.datetime], Any]] = {
+    FRESH: _fresh,
+    DAY_VOLUME: _day,
+    SLOT_VOLUME: _slot,
+}
+
+
+def fresh_result(source: str, found: "Freshness", settings: Settings, now: datetime.datetime) -> dg.AssetCheckResult:
+    """What the check of freshness shows."""
+    limit = found.limits.exceeded(found.level)
+    table = source_table(settings, source)
+    if found.latest is None:
+        said = f"{table} has no event since {settings.start_date}."
+        metadata: dict[str, Any] = {}
+    else:
+        age = (now - found.latest).total_seconds() / 60
+        local = found.latest.astimezone(settings.zone)
+        said = f"Latest event of {table}: {local:%Y-%m-%d %H:%M:%S} {settings.timezone}, {age:,.0f} min ago"
+        said += f" (limit {limit.total_seconds() / 60:,.0f} min)."
+        metadata = {"latest event": f"{local:%Y-%m-%d %H:%M:%S}", "age (min)": round(age, 1)}
+    metadata |= {
+        "warning after (min)": found.limits.warning.total_seconds() / 60,
+        "critical after (min)": found.limits.critical.total_seconds() / 60,
+    }
+    critical = found.level == "critical"
+    return dg.AssetCheckResult(
+        asset_key=source,
+        check_name=FRESH,
+        passed=found.level == "fresh",
+        severity=dg.AssetCheckSeverity.ERROR if critical else dg.AssetCheckSeverity.WARN,
+        description=said,
+        metadata=metadata,
+    )
+
+
+def day_result(source: str, found: "Volume", settings: Settings) -> dg.AssetCheckResult:
+    """What the check of a day's rows shows."""
+    return _volume_result(source, DAY_VOLUME, f"{found.start.astimezone(settings.zone):%Y-%m-%d}", found.judgement)
+
+
+def slot_result(source: str, slot: "Slot", found: dict[str, "Judgement"], settings: Settings) -> dg.AssetCheckResult:
+    """What the check of a slot's rows shows."""
+    start, end = slot.start.astimezone(settings.zone), slot.end.astimezone(settings.zone)
+    return _volume_result(source, SLOT_VOLUME, f"{start:%Y-%m-%d %H:%M} – {end:%H:%M}", found[source])
+
+
+def _volume_result(source: str, name: str, when: str, judgement: "Judgement") -> dg.AssetCheckResult:
+    metadata: dict[str, Any] = {"period": when, "rows": judgement.rows, "weeks compared": judgement.weeks}
+    if judgement.expected is None:
+        said = f"{judgement.rows:,} rows on {when}; only {judgement.weeks} week(s) before to compare with."
+    else:
+        band = f"{judgement.lower:,.0f} – {judgement.upper:,.0f}"
+        said = f"{judgement.rows:,} rows on {when}, usual {judgement.expected:,.0f} ({band})."
+        metadata |= {
+            "expected": judgement.expected,
+            "lower": round(judgement.lower or 0.0, 1),
+            "upper": round(judgement.upper or 0.0, 1),
+        }
+        if judgement.change is not None:
+            metadata["deviation (%)"] = round(100 * judgement.change, 1)
+    return dg.AssetCheckResult(
+        asset_key=source,
+        check_name=name,
+        passed=judgement.status != "odd",
+        severity=dg.AssetCheckSeverity.WARN,
+        description=said,
+        metadata=metadata,
+    )
+
+
+def evaluations(results: Iterator[dg.AssetCheckResult]) -> list[dg.AssetCheckEvaluation]:
+    """Results as Dagster stores them where there is no run."""
+    return [
+        dg.AssetCheckEvaluation(
+            asset_key=result.asset_key,  # type: ignore[arg-type]
+            check_name=str(result.check_name),
+            passed=result.passed,
+            severity=result.severity,
+            description=result.description,
+            metadata=result.metadata,
+        )
+        for result in results
+    ]

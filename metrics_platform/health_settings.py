@@ -1,0 +1,86 @@
+"""The settings of the platform's own health: when data are stale, what is told of failures, and as how severe."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode
+
+from metrics_platform.channel_settings import Severity
+from metrics_platform.setting_lists import split_list
+
+OFF = "off"
+# What may be said of a kind: data are a WARNING or CRITICAL, code is FAILED and nothing else.
+SETTABLE: dict[str, tuple[str, ...]] = {
+    "stale_data": ("warning", "critical", OFF),
+    "odd_volume": ("warning", "critical", OFF),
+    "failed_check": ("warning", "critical", OFF),
+    "failed_run": (OFF,),
+    "report_not_delivered": (OFF,),
+}
+
+
+class HealthSettings(BaseSettings):
+    """Part of `Settings`: names as there, `METRICS_…`."""
+
+    feed_stale_hours: Annotated[tuple[float, ...], NoDecode] = Field(
+        (1.0, 3.0),
+        description="After so many hours without a new feed event the data are stale: a warning, and critical, "
+        "comma-separated.",
+    )
+    messages_stale_hours: Annotated[tuple[float, ...], NoDecode] = Field(
+        (1.0, 3.0), description="The same of messages: a warning, and critical."
+    )
+    severities: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="How severe a kind is, comma-separated: odd_volume=critical, stale_data=warning, failed_check=off, "
+        "failed_run=off, report_not_delivered=off.",
+    )
+    tell_success: bool = Field(
+        False, description="true: the nightly load tells when it is done, with the number of its warnings."
+    )
+    report_grace_minutes: int = Field(
+        15, ge=1, le=720, description="A report that has not been delivered so long after its time is told."
+    )
+
+    @field_validator("feed_stale_hours", "messages_stale_hours", "severities", mode="before")
+    @classmethod
+    def _split_health(cls, value: Any) -> Any:
+        return split_list(value)
+
+    @field_validator("feed_stale_hours", "messages_stale_hours")
+    @classmethod
+    def _check_stale_hours(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        ascends = len(value) == 2 and all(map(math.isfinite, value)) and 0 < value[0] <= value[1]
+        if not ascends:
+            raise ValueError("write two numbers of hours, the warning's and the critical one, such as 1,3")
+        return value
+
+    @field_validator("severities")
+    @classmethod
+    def _check_severities(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        names = []
+        for each in value:
+            kind, _, severity = (part.strip() for part in each.partition("="))
+            if kind not in SETTABLE:
+                raise ValueError(f"{each!r}: write kind=severity, the kind one of {', '.join(SETTABLE)}")
+            if severity not in SETTABLE[kind]:
+                raise ValueError(f"{each!r}: {kind} may be {' or '.join(SETTABLE[kind])}")
+            names.append(kind)
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"name each kind only once: {', '.join(twice)}")
+        return value
+
+    def stale_limits(self, source: str) -> tuple[datetime.timedelta, datetime.timedelta]:
+        """After how long without an event `feed_actions` or `message_actions` is stale: warning, critical."""
+        hours = self.feed_stale_hours if source == "feed_actions" else self.messages_stale_hours
+        return datetime.timedelta(hours=hours[0]), datetime.timedelta(hours=hours[1])
+
+    def severity_of(self, kind: str, usual: Severity) -> Severity | None:
+        """How severe a kind is; None: nobody is told."""
+        named = dict(each.replace(" ", "").split("=") for each in self.severities)
+        wanted: Any = named.get(kind, usual)
+        return None if wanted == OFF else wanted
