@@ -95,16 +95,19 @@ class Rules:
     Attributes:
         again_after: a trouble that has failed again is told again after so long; gaps double up to again_at_least.
         reopened_within: a failure so soon after the all-clear is the same trouble: it takes four times the successes.
-        loud: so many troubles within an hour are told by themselves, the others together.
+        loud: so many troubles within an hour are told by themselves, the others together; loud_of_subject: so many of
+            one subject, until they are over.
         gathered_for: a flood is told when it has been gathered for so long, then at doubled gaps.
-        flood_gap, flood_gap_most: these gaps.
+        flood_gap, flood_gap_most: these gaps; what people know nothing of yet waits for the first of them at most.
         forgotten_after: a trouble that has neither failed nor succeeded for so long is no longer followed.
+        most: so many are remembered.
     """
 
     again_after: datetime.timedelta = datetime.timedelta(hours=4)
     again_at_least: datetime.timedelta = datetime.timedelta(hours=20)
     reopened_within: datetime.timedelta = datetime.timedelta(hours=2)
     loud: int = 3
+    loud_of_subject: int = 2
     gathered_for: datetime.timedelta = datetime.timedelta(minutes=5)
     flood_gap: datetime.timedelta = datetime.timedelta(hours=1)
     flood_gap_most: datetime.timedelta = datetime.timedelta(hours=8)
@@ -192,7 +195,7 @@ class _Book:
                 run_id=failure.run_id,
             )
             self.troubles[name] = new
-            if len(self.loud_at) < self.rules.loud:
+            if len(self.loud_at) < self.rules.loud and len(self._told_of(new.subject)) < self.rules.loud_of_subject:
                 self.loud_at.append(self.now)
                 told = self._put(new, key=failure.key, told=1, told_at=self.now)
                 self.tellings.append(Telling("first", failure.key, "", (told,), 1, failure.at))
@@ -231,6 +234,10 @@ class _Book:
             return
         since = since or self.now
         gap = min(self.rules.flood_gap * 2 ** max(0, tellings - 1), self.rules.flood_gap_most)
+        if any(not self._told_of(each.subject) and not each.told for each in news):
+            gap = self.rules.flood_gap
+        if len(news) >= self.rules.most // 2:
+            gap = self.rules.gathered_for  # more is not remembered
         if self.now - since < self.rules.gathered_for or (told_at is not None and self.now - told_at < gap):
             self.flood = (since, told_at, tellings)
             return
@@ -248,8 +255,8 @@ class _Book:
     def closed(self) -> Troubles:
         """What is to be remembered."""
         kept = [each for each in self.troubles.values() if not self._is_forgotten(each)]
-        # Those that are over, and those told together, go first where there are too many.
-        kept.sort(key=lambda each: (each.over_at is None, bool(each.key), each.last_at))
+        # Where there are too many, those go first that people know all of: over, or told together.
+        kept.sort(key=lambda each: (each.failures > each.told, each.over_at is None, bool(each.key), each.last_at))
         since, told_at, tellings = self.flood
         return Troubles(
             troubles=tuple(kept[-self.rules.most :]),
@@ -258,6 +265,10 @@ class _Book:
             flood_at=told_at,
             flood_tellings=tellings,
         )
+
+    def _told_of(self, subject: str) -> list[Trouble]:
+        """What is not over of a subject, and told by itself."""
+        return [each for each in self.troubles.values() if each.subject == subject and each.key and not each.over_at]
 
     def _is_forgotten(self, trouble: Trouble) -> bool:
         if trouble.over_at is not None and trouble.failures <= trouble.told:

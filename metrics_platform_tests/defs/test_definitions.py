@@ -150,6 +150,8 @@ def test_sensors_with_what_they_start_and_that_they_run_from_the_beginning(setti
     assert {name: sensor.minimum_interval_seconds for name, sensor in sensors.items()} == {
         "notify_sensor": 5,
         "failed_run_sensor": 15,
+        "source_sensor": 120,
+        "report_watch_sensor": 60,
     }
     assert {target.job_name for target in sensors["notify_sensor"].targets} == {"notify", "check_channels"}
     assert all(sensor.default_status == dg.DefaultSensorStatus.RUNNING for sensor in sensors.values())

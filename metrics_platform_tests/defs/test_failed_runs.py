@@ -1,8 +1,8 @@
-"""Failed runs: what schedules and sensors started and what failed for good becomes one message with its cause."""
+"""Failed runs and checks: what schedules and sensors started and what failed for good is told once, with its cause."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
+import datetime
+import json
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,10 @@ import dagster as dg
 import pytest
 
 from metrics_platform.defs.daily import assets
-from metrics_platform.notifications.journal import asked
+from metrics_platform.defs.delivery.storage import read_since
+from metrics_platform.defs.health.failed_runs import failed_run_sensor
+from metrics_platform.health.troubles import Trouble, Troubles
+from metrics_platform.notifications.journal import Asked, asked
 from metrics_platform.notifications.kinds import FailedRun
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
@@ -22,6 +25,7 @@ RANGE = {
     "dagster/asset_partition_range_start": "2026-01-01",
     "dagster/asset_partition_range_end": "2026-01-02",
 }
+HOUR = datetime.timedelta(hours=1)
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -31,17 +35,45 @@ class Watch:
     def __init__(self, office: PostOffice) -> None:
         self.office = office
         self.cursor: str | None = None
+        self.now = datetime.datetime.now(datetime.UTC)
         self.tick()  # failures from before it was there are nobody's business
 
     def tick(self) -> list[FailedRun]:
         """The messages that a tick asks for."""
         context = dg.build_sensor_context(self.office.instance, cursor=self.cursor, definitions=self.office.definitions)
-        result = self.office.definitions.resolve_sensor_def("failed_run_sensor")(context)
+        result = failed_run_sensor(self.office.settings, now=lambda: self.now)(context)
         assert isinstance(result, dg.SensorResult)
         self.office.store(result)
         self.cursor = result.cursor
-        found = [asked(self.office.journal.entries(str(event.partition))) for event in result.asset_events]
+        partitions = [str(event.partition) for event in result.asset_events]
+        found = [asked(self.office.journal.entries(partition)) for partition in partitions]
         return [event for event in found if isinstance(event, FailedRun)]
+
+    @property
+    def asked(self) -> list[Any]:
+        """Everything that was ever asked for."""
+        stored = read_since(self.office.instance, 0.0)
+        return [each.entry.notification for each in stored if isinstance(each.entry, Asked)]
+
+    def troubles(self) -> tuple[Trouble, ...]:
+        """What the sensor remembers."""
+        return Troubles.model_validate(json.loads(self.cursor or "")["troubles"]).troubles
+
+    def dies(self, job: str, cause: str, *, by_schedule: bool = True) -> None:
+        """A run that ends without a word of its own, as those do whose process is killed."""
+        run = self._made(job, by_schedule=by_schedule)
+        self.office.instance.report_run_failed(run, message=cause)
+
+    def succeeds(self, job: str, *, by_schedule: bool = True) -> None:
+        """A run that has done what it was to do."""
+        run = self._made(job, by_schedule=by_schedule)
+        event = dg.DagsterEvent("PIPELINE_SUCCESS", job_name=job)
+        self.office.instance.report_dagster_event(event, run.run_id)
+
+    def _made(self, job: str, *, by_schedule: bool) -> dg.DagsterRun:
+        tags = {**(RANGE if job == "daily_etl" else {}), **(BY_SCHEDULE if by_schedule else {})}
+        definition = self.office.definitions.resolve_job_def(job)
+        return self.office.instance.create_run_for_job(definition, tags=tags)
 
     def run(self, **tags: str) -> dg.ExecuteInProcessResult:
         """A run of `daily_etl`; the ClickHouse of these settings is away."""
@@ -111,15 +143,145 @@ def test_a_run_killed_without_a_word_is_told_as_killed(watch: Watch, api: BotApi
     assert "killed" in api.messages(api.supergroup)[0].text
 
 
-def test_more_failures_than_one_tick_of_dagsters_own_sensors_takes_are_all_told(watch: Watch, api: BotApi) -> None:
-    job = watch.office.definitions.resolve_job_def("daily_etl")
-    for _ in range(7):
-        run = watch.office.instance.create_run_for_job(job, tags={**RANGE, **BY_SCHEDULE})
-        watch.office.instance.report_run_failed(run)
-    assert len(watch.tick()) == 7
+def test_more_failures_than_one_tick_of_dagsters_own_sensors_takes_are_counted_and_told_once_for_each_job(
+    watch: Watch, api: BotApi
+) -> None:
+    for number in range(24):
+        watch.dies(["daily_etl", "anomaly_check", "daily_report_job"][number % 3], f"worker {number} is gone")
+    assert sum(each.failures for each in watch.troubles()) == 0
+    assert [event.job for event in watch.tick()] == ["daily_etl", "anomaly_check", "daily_report_job"]
+    assert sum(each.failures for each in watch.troubles()) == 24
+    watch.now += 4 * HOUR
+    again = watch.tick()
+    assert [event.repeats for event in again] == [7, 7, 7]
+    watch.office.until_quiet()
+    told = [message.text for message in api.messages(api.supergroup)]
+    assert len(told) == 6 and any("7 more times" in text for text in told)
+
+
+def test_causes_that_differ_are_told_together_after_the_first_few(watch: Watch, api: BotApi) -> None:
+    words = ["disk full", "no route", "out of memory", "bad file", "no rights", "time-out"]
+    for word in words:
+        watch.dies("daily_etl", word)
+    assert [event.cause for event in watch.tick()] == words[:2]
+    watch.now += datetime.timedelta(minutes=6)
+    watch.tick()
+    watch.office.until_quiet()
+    *_, last = api.messages(api.supergroup)
+    assert last.text.startswith("❌ FAILED · 4 failures of different causes")
+    assert "4 × daily_etl" in last.text and "1 × no rights" in last.text
+
+
+def test_a_success_after_failures_is_a_silent_all_clear_in_reply_to_the_first_message(
+    watch: Watch, api: BotApi
+) -> None:
+    watch.dies("anomaly_check", "ClickHouse does not answer")
+    watch.dies("anomaly_check", "ClickHouse does not answer")
+    watch.tick()
+    watch.succeeds("anomaly_check")
+    watch.tick()
+    watch.office.until_quiet()
+    first, last = api.messages(api.supergroup)
+    assert last.text.startswith("✅ RESOLVED · job anomaly_check runs again") and "2 times" in last.text
+    assert last.silent and last.reply_to == first.message_id
+
+
+def test_a_person_who_runs_the_job_again_with_success_ends_it_and_one_who_fails_adds_nothing(watch: Watch) -> None:
+    watch.dies("anomaly_check", "no answer")
+    watch.tick()
+    watch.dies("anomaly_check", "no answer", by_schedule=False)
+    watch.tick()
+    assert [each.failures for each in watch.troubles()] == [1]
+    watch.succeeds("anomaly_check", by_schedule=False)
+    watch.tick()
+    assert all(each.over_at for each in watch.troubles())
+
+
+def test_the_message_names_what_is_stale_now_in_the_order_of_the_lineage(watch: Watch) -> None:
+    watch.run(**BY_SCHEDULE)
+    (event,) = watch.tick()
+    assert set(event.impact) == {
+        "feed_user_daily", "message_user_daily", "users", "user_daily", "os_slice", "gender_slice", "age_slice",
+        "dimension_metrics", "app_daily", "daily_report",
+    }  # fmt: skip
+
+
+def test_failed_runs_that_are_switched_off_are_told_to_nobody(
+    telegram_settings: Callable[..., Settings], instance: dg.DagsterInstance
+) -> None:
+    watch = Watch(PostOffice(telegram_settings(clickhouse_url=None, severities="failed_run=off"), instance))
+    watch.dies("anomaly_check", "no answer")
+    assert watch.tick() == []
+    watch.succeeds("anomaly_check")
+    watch.tick()
+    assert watch.asked == []
+
+
+# --- failed checks and success ----------------------------------------------------------------------------------------
+
+
+@dg.asset(check_specs=[dg.AssetCheckSpec("adds_up", asset="sums"), dg.AssetCheckSpec("is_usual", asset="sums")])
+def sums(context: dg.AssetExecutionContext) -> Iterator[Any]:
+    """An asset with a check that fails without blocking, as an analyst may write one."""
+    good = "good" in context.run.tags
+    yield dg.MaterializeResult(
+        check_results=[
+            dg.AssetCheckResult(
+                check_name="adds_up", passed=good, description="41 is not 42", metadata={"expected": 42, "actual": 41}
+            ),
+            dg.AssetCheckResult(check_name="is_usual", passed=False, severity=dg.AssetCheckSeverity.WARN),
+        ]
+    )
+
+
+def check_run(watch: Watch, **tags: str) -> None:
+    """A run of the asset above."""
+    dg.materialize([sums], instance=watch.office.instance, run_config=QUIET, tags=tags)
+
+
+def test_a_check_that_fails_with_error_is_told_once_as_critical_though_its_run_is_green(
+    watch: Watch, api: BotApi
+) -> None:
+    check_run(watch, **BY_SCHEDULE)
+    watch.tick()
+    check_run(watch, **BY_SCHEDULE)
+    watch.tick()
     watch.office.until_quiet()
     (message,) = api.messages(api.supergroup)
-    assert "7" in message.text.split("\n")[0]
+    assert message.text.startswith("🔴 CRITICAL · check adds_up of sums")
+    assert "41 is not 42" in message.text and "expected" in message.text and not message.silent
+    check_run(watch, good="yes", **BY_SCHEDULE)
+    watch.tick()
+    watch.office.until_quiet()
+    assert api.messages(api.supergroup)[-1].text.startswith("✅ RESOLVED · check adds_up of sums holds again")
+
+
+def test_a_failed_check_of_a_run_by_hand_or_of_a_backfill_is_told_to_nobody(watch: Watch) -> None:
+    check_run(watch)
+    check_run(watch, **BY_SCHEDULE, **{"dagster/backfill": "abcdefgh"})
+    watch.tick()
+    assert watch.asked == []
+
+
+def test_a_failed_check_may_be_made_a_warning(
+    telegram_settings: Callable[..., Settings], instance: dg.DagsterInstance
+) -> None:
+    watch = Watch(PostOffice(telegram_settings(clickhouse_url=None, severities="failed_check=warning"), instance))
+    check_run(watch, **BY_SCHEDULE)
+    watch.tick()
+    assert [event.severity for event in watch.asked] == ["warning"]
+
+
+@pytest.mark.parametrize(("tells", "job"), [(True, "daily_etl"), (True, "anomaly_check"), (False, "daily_etl")])
+def test_success_is_told_of_the_nightly_load_where_somebody_wants_it(
+    telegram_settings: Callable[..., Settings], instance: dg.DagsterInstance, tells: bool, job: str
+) -> None:
+    watch = Watch(PostOffice(telegram_settings(clickhouse_url=None, tell_success=tells), instance))
+    watch.succeeds(job)
+    watch.succeeds(job, by_schedule=False)
+    watch.tick()
+    told = [event for event in watch.asked if event.kind == "success"]
+    assert len(told) == (1 if tells and job == "daily_etl" else 0)
 
 
 @pytest.mark.parametrize("job", ["notify", "check_channels"])

@@ -89,8 +89,8 @@ def _decide(
         return _Decision(f"The report of {day} is settled.")
     if reason := why_no_report(day, settings):
         return _Decision(reason)
-    if not _is_on(instance):
-        return _Decision(f"{_SCHEDULE} is off: no report is expected.")
+    if not _was_on(instance, due):
+        return _Decision(f"{_SCHEDULE} is off, or was at {due:%Y-%m-%d %H:%M}: no report was expected then.")
     state = _state_of(instance, day, settings)
     if state.stands == "delivered":
         return _Decision(f"The report of {day} is delivered.", settled=day)
@@ -124,12 +124,13 @@ def _last_due(now: datetime.datetime, settings: Settings) -> datetime.datetime:
     return due if due <= now else report_due_at(today - _ONE_DAY, settings)
 
 
-def _is_on(instance: dg.DagsterInstance) -> bool:
-    """Whether the schedule runs: it is off until somebody turns it on."""
-    return any(
-        state.name == _SCHEDULE and state.instigator_type.value == "SCHEDULE" and state.status.value == "RUNNING"
-        for state in instance.all_instigator_state()
-    )
+def _was_on(instance: dg.DagsterInstance, due: datetime.datetime) -> bool:
+    """Whether the schedule runs, and did when the report was due; it is off until somebody turns it on."""
+    for state in instance.all_instigator_state():
+        if state.name == _SCHEDULE and state.instigator_type.value == "SCHEDULE" and state.status.value == "RUNNING":
+            since = getattr(state.instigator_data, "start_timestamp", None)
+            return since is None or since <= due.timestamp()
+    return False
 
 
 def _state_of(instance: dg.DagsterInstance, day: datetime.date, settings: Settings) -> _State:
