@@ -31,9 +31,16 @@ _MOST_SLOTS = 12
 
 @dataclass(frozen=True)
 class Freshness:
-    """How fresh a source is; `latest` is its latest event, None: it has none."""
+    """How fresh a source is.
+
+    Attributes:
+        latest: its latest event; None: it has none.
+        since: from when on its silence counts: the latest event, or the beginning of a product that is too young to be
+            late; None: there never was an event.
+    """
 
     latest: datetime.datetime | None
+    since: datetime.datetime | None
     level: Level
     limits: Limits
 
@@ -63,9 +70,9 @@ def look_at_freshness(warehouse: Warehouse, source: str, settings: Settings, now
     limits = limits_of(settings, source)
     latest = latest_event(warehouse, source, settings, now)
     beginning = day_of(settings.start_date, settings.zone).start
-    # On the first day of a product there is nothing to be late with.
+    # In its first hours a product is not late with its first event.
     since = latest if latest is not None or now - beginning >= limits.critical else beginning
-    return Freshness(latest, limits.level(since, now), limits)
+    return Freshness(latest, since, limits.level(since, now), limits)
 
 
 def look_at_yesterday(warehouse: Warehouse, settings: Settings, now: datetime.datetime) -> dict[str, Volume]:

@@ -91,10 +91,11 @@ def source_sensor(
             # Whatever needs ClickHouse fails meanwhile, and that is told; what is stale cannot be said.
             return dg.SkipReason(f"The sources cannot be looked at: {refusal}")
         told = as_set(look.events, settings)
+        shown = evaluations(look.to_show())
         return dg.SensorResult(
             skip_reason=f"Told: {', '.join(event.key for event in told)}." if told else "; ".join(look.found),
             cursor=look.remembered().model_dump_json(),
-            asset_events=[*asking(*told), *evaluations(look.to_show())],
+            asset_events=[*asking(*told), *shown],
         )
 
     return tick
@@ -170,7 +171,7 @@ class _Look:
         after, telling = judge(
             source,
             known,
-            found.latest,
+            found.since,
             self.now,
             limits=found.limits,
             reminded_after=datetime.timedelta(hours=self.settings.reminder_hours),

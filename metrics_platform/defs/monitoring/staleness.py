@@ -37,7 +37,7 @@ def see_that_staleness_is_told(
             if isinstance(told, StaleData) and told.table == table:
                 return None
     reminded_after = datetime.timedelta(hours=settings.reminder_hours)
-    _, telling = judge(source, Staleness(), found.latest, now, limits=found.limits, reminded_after=reminded_after)
+    _, telling = judge(source, Staleness(), found.since, now, limits=found.limits, reminded_after=reminded_after)
     if telling is None:
         return None
     event = freshness_event(table, telling, Staleness(), found, now)
