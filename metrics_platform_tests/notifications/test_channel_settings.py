@@ -136,9 +136,18 @@ def test_every_secret_is_among_those_that_texts_are_masked_by(settings) -> None:
         TELEGRAM_CHAT_ID="-1001",
         TELEGRAM_PROXY="http://user:pr%40xy-s3cret@proxy:1",
         SLACK_WEBHOOK_URL=WEBHOOK,
+        METRICS_HEARTBEAT_URL="https://hc-ping.com/5ecret-uuid",
         **{**MAIL, "SMTP_URL": "smtps://user:ma%2Fil-s3cret@mail.example.com"},
     )
-    told = [TOKEN, WEBHOOK, "pr@xy-s3cret", "pr%40xy-s3cret", "ma/il-s3cret", "ma%2Fil-s3cret"]
+    told = [
+        TOKEN,
+        WEBHOOK,
+        "pr@xy-s3cret",
+        "pr%40xy-s3cret",
+        "ma/il-s3cret",
+        "ma%2Fil-s3cret",
+        "https://hc-ping.com/5ecret-uuid",
+    ]
     masked = mask(" | ".join(told), found.secrets)
     assert masked == " | ".join(["***"] * len(told))
     fields = [name for name, field in ChannelSettings.model_fields.items() if "SecretStr" in str(field.annotation)]

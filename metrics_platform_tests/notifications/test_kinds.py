@@ -153,6 +153,7 @@ def test_reports_alone_are_sent_at_most_once_and_what_is_no_event_is_never_part_
     assert {each for each in classes if not each.digestible} == {
         kinds.DailyReport,
         kinds.AnomalyUpdated,
+        kinds.FailedRuns,
         kinds.TestMessage,
         kinds.Digest,
     }

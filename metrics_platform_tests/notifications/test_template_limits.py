@@ -94,6 +94,9 @@ def with_name(name: str) -> list[kinds.Event]:
         kinds.AnomalyResolved(**base, resolved=(over,), still_open=(name,)),
         kinds.AnomalyResolved(**base, resolved=(over, over)),
         kinds.FailedRun(**base, job=name, steps=(name,) * 9, partition=name, cause=name, impact=(name,) * 9),
+        kinds.FailedRuns(**base, failures=9, since=NOON, subjects=((name, 5),) * 9, causes=((name, 4),) * 9),
+        kinds.Recovered(**base, job=name, failures=2, failed_since=NOON, failed_until=NOON + SLOT),
+        kinds.Recovered(**base, asset=name, check=name, failures=2, failed_since=NOON, failed_until=NOON + SLOT),
         kinds.FailedCheck(
             **base, asset=name, check=name, partition=name, description=name, numbers=((name, name),) * 40
         ),
@@ -330,10 +333,15 @@ EVENTS = st.one_of(
         attempt=st.none() | _COUNTS, attempts=st.none() | _COUNTS, cause=_TEXTS, killed=st.booleans(),
         impact=_lists(_TEXTS), repeats=_COUNTS,
     ),
+    st.builds(kinds.FailedRuns, **_BASE, failures=st.integers(1, 2**31), since=_MOMENTS,
+              subjects=_lists(st.tuples(_TEXTS, st.integers(1, 2**31))),
+              causes=_lists(st.tuples(_TEXTS, st.integers(1, 2**31)))),
+    st.builds(kinds.Recovered, **_BASE, job=st.none() | _TEXTS, asset=st.none() | _TEXTS, check=st.none() | _TEXTS,
+              failures=st.integers(1, 2**31), failed_since=_MOMENTS, failed_until=_MOMENTS),
     st.builds(
         kinds.FailedCheck, **_BASE, severity=st.sampled_from(["critical", "warning"]), asset=_TEXTS, check=_TEXTS,
         partition=st.none() | _TEXTS, description=_TEXTS, blocking=st.booleans(),
-        numbers=_lists(st.tuples(_TEXTS, _TEXTS)),
+        numbers=_lists(st.tuples(_TEXTS, _TEXTS)), repeats=_COUNTS,
     ),
     st.builds(kinds.StaleData, **_BASE, severity=st.sampled_from(["critical", "warning"]), table=_TEXTS,
               last_event_at=st.none() | _MOMENTS, limit=_SPANS, still=st.booleans()),

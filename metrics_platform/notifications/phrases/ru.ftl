@@ -209,21 +209,22 @@ failed-run-killed-next = проверьте, не перезагрузилась
 failed-runs-subject = { $count } { $count ->
     [one] сбой
     [few] сбоя
-   *[other] сбоев
+    [many] сбоев
+   *[other] сбоя
 } по разным причинам
 failed-runs-since = С { $moment }; после первых сбоев о них сообщается вместе.
 failed-runs-next = откройте в Dagster список запусков с фильтром «Failure»: сначала то, что у них общего
 recovered-job = задание { $job } снова работает
 recovered-check = проверка { $check } таблицы { $asset } снова проходит
 recovered-failed = { $count ->
-    [1] Сбой был один раз, в { $since }; в порядке с { $moment }.
-    [few] Сбой был { $count } раза, { $since } – { $until }; в порядке с { $moment }.
-   *[other] Сбой был { $count } раз, { $since } – { $until }; в порядке с { $moment }.
+    [1] Один сбой, в { $since }; в порядке с { $moment }.
+   *[other] Сбоев: { $count }, { $since } – { $until }; в порядке с { $moment }.
 }
 failed-check-repeats = { $count ->
     [one] С последнего сообщения она не прошла ещё { $count } раз.
     [few] С последнего сообщения она не прошла ещё { $count } раза.
-   *[other] С последнего сообщения она не прошла ещё { $count } раз.
+    [many] С последнего сообщения она не прошла ещё { $count } раз.
+   *[other] С последнего сообщения она не прошла ещё { $count } раза.
 }
 failed-check-subject = проверка { $check } для { $asset }
 failed-check-blocking = зависимые таблицы не пересчитаны и остались прежними

@@ -91,10 +91,9 @@ def failed_runs(event: FailedRuns, writer: Writer) -> Message:
     say = writer.say
     since = line(say("failed-runs-since", moment=writer.moment(event.since)))
     blocks: list[Block] = [Paragraph((since,))]
-    for counted in (event.subjects, event.causes):
-        lines = [
-            line(f"{writer.formats.number(count)} × ", _identifier(name)) for name, count in counted[:_NAMES_SHOWN]
-        ]
+    for counted, most in ((event.subjects, 48), (event.causes, 120)):
+        shown = [(count, code(cut(mask(name), most))) for name, count in counted[:_NAMES_SHOWN]]
+        lines = [line(f"{writer.formats.number(count)} × ", name) for count, name in shown]
         if len(counted) > _NAMES_SHOWN:
             lines.append(line(say("and-more", count=len(counted) - _NAMES_SHOWN)))
         if lines:
