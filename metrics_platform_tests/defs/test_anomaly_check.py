@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import datetime
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from pydantic import SecretStr
 
 from metrics_platform.calendar import SLOT
 from metrics_platform.defs.delivery.storage import journal_of
@@ -236,6 +240,81 @@ def test_the_all_clear_carries_how_long_and_how_bad_it_was(world: MonitorWorld) 
     assert views.worst_change == pytest.approx(-0.7, abs=0.05)
     assert views.value is not None
     assert views.value > 200
+
+
+def test_while_nothing_arrives_that_is_told_and_not_each_metric_also_without_the_sources_sensor(
+    world: MonitorWorld, api: BotApi
+) -> None:
+    world.restart(feed_stale_hours=(0.25, 24.0), messages_stale_hours=(0.25, 24.0))
+    world.happens(0)
+    world.check(0)
+    assert world.check(1).success
+    assert world.check(2).success
+    assert _asked(world) == ["stale-feed_actions-2026-11-20T120239", "stale-message_actions-2026-11-20T120238"]
+    assert {row["folded_into"] for row in world.rows("incidents")} == {"stale feed_actions", "stale message_actions"}
+    assert {row["message"] for row in world.rows("incidents")} == {""}
+    # Events are back, but too few: from here on it is the metrics that say it.
+    world.happens(3, iOS=0.3, Android=0.3)
+    assert world.check(3).success
+    assert _asked(world)[2:] == ["anomaly-2026-11-20-12:45"]
+
+
+def test_without_messages_of_stale_data_the_metrics_say_it(world: MonitorWorld) -> None:
+    world.restart(feed_stale_hours=(0.25, 24.0), messages_stale_hours=(0.25, 24.0), severities=("stale_data=off",))
+    world.happens(0)
+    world.check(0, 1)
+    assert _asked(world) == [OPENED]
+
+
+def test_each_good_check_of_the_latest_slots_sends_a_heartbeat(world: MonitorWorld) -> None:
+    with watcher() as (url, beats):
+        world.restart(heartbeat_url=SecretStr(url))
+        world.happens(0)
+        world.check(0)
+        assert beats == ["/ping/5ecret"]
+        world.check(0, now=NOON + datetime.timedelta(days=2))  # of old slots: says nothing of now
+        world.warehouse.execute("DROP TABLE slot_metrics")
+        world.warehouse.execute("CREATE TABLE slot_metrics (x UInt8) ENGINE = MergeTree ORDER BY x")
+        assert not world.check(0).success
+        assert beats == ["/ping/5ecret"]
+
+
+def test_a_watcher_that_does_not_answer_fails_no_check_and_its_address_is_told_nowhere(
+    world: MonitorWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.restart(heartbeat_url=SecretStr("http://127.0.0.1:1/ping/5ecret"))
+    world.happens(0)
+    result = world.check(0)
+    assert result.success
+    said = [entry.user_message for entry in world.instance.all_logs(result.run_id)]
+    assert any("heartbeat" in each.lower() for each in said)
+    assert not any("5ecret" in each for each in [*said, caplog.text])
+
+
+@contextmanager
+def watcher() -> Iterator[tuple[str, list[str]]]:
+    """An outside watcher; yields the address to call, and the paths that were called."""
+    beats: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            beats.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing to say."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/ping/5ecret", beats
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def test_the_morning_report_has_the_incidents_that_are_open_and_told(world: MonitorWorld) -> None:

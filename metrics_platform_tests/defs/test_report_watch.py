@@ -1,0 +1,189 @@
+"""The report that does not arrive: told after its grace, with what stopped it, and not where that helps nobody."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, ScheduleInstigatorData
+
+from metrics_platform.defs.delivery.storage import asking, journal_of, observation
+from metrics_platform.defs.health.report_watch import report_watch_sensor
+from metrics_platform.notifications.journal import Closed, Entry, Failed, Sent, asked
+from metrics_platform.notifications.kinds import DailyReport, ReportNotDelivered
+from metrics_platform.settings import Settings
+from metrics_platform_tests.defs.post_office import PostOffice
+
+MINUTE = datetime.timedelta(minutes=1)
+DAY = datetime.date(2026, 11, 21)
+DUE = datetime.datetime(2026, 11, 22, 8, tzinfo=datetime.UTC)  # 11:00 in Moscow
+KEY = "report-2026-11-21"
+
+
+@dataclass
+class Watch:
+    """The sensor, minute by minute."""
+
+    settings: Settings
+    instance: dg.DagsterInstance
+    cursor: str | None = None
+    said: str = ""
+
+    def until(self, moment: datetime.datetime, start: datetime.datetime = DUE - 10 * MINUTE) -> list[Any]:
+        """Ticks every minute up to `moment`; what they ask for."""
+        told = []
+        at = start
+        while at <= moment:
+            context = dg.build_sensor_context(self.instance, cursor=self.cursor)
+            result = report_watch_sensor(self.settings, now=lambda at=at: at)(context)  # type: ignore[misc]
+            assert isinstance(result, dg.SensorResult)
+            self.cursor, self.said = result.cursor, str(result.skip_reason.skip_message)  # type: ignore[union-attr]
+            for event in result.asset_events:
+                self.instance.report_runless_asset_event(event)
+                told.append(asked(journal_of(self.instance).entries(str(event.partition))))
+            at += MINUTE
+        return told
+
+    def switch_on(self, at: datetime.datetime) -> None:
+        """Somebody turns the schedule on."""
+        self.instance.add_instigator_state(_state(at))
+
+    def write(self, *entries: Entry) -> None:
+        """What the delivery has stored of the report."""
+        for entry in entries:
+            self.instance.report_runless_asset_event(observation(KEY, entry))
+
+    def ask(self) -> None:
+        """The report's run has asked for it."""
+        report = DailyReport(
+            key=KEY, occurred_at=DUE, date=DAY, period_start=DUE, period_end=DUE + 24 * 60 * MINUTE, parts=()
+        )
+        for event in asking(report):
+            self.instance.report_runless_asset_event(event)
+
+    def run(self, office: PostOffice, status: str, **tags: str) -> dg.DagsterRun:
+        """A run of the report's job, as the schedule starts it."""
+        job = office.definitions.resolve_job_def("daily_report_job")
+        every = {"dagster/schedule_name": "daily_report_schedule", "dagster/partition": DAY.isoformat(), **tags}
+        run = self.instance.create_run_for_job(job, tags=every)
+        if status == "failed":
+            self.instance.report_run_failed(run, message="ClickHouse does not answer")
+        return run
+
+
+def _state(at: datetime.datetime) -> InstigatorState:
+    from dagster._core.remote_origin import (
+        RegisteredCodeLocationOrigin,
+        RemoteInstigatorOrigin,
+        RemoteRepositoryOrigin,
+    )
+
+    origin = RemoteInstigatorOrigin(
+        RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("metrics_platform"), "__repository__"),
+        "daily_report_schedule",
+    )
+    data = ScheduleInstigatorData("0 11 * * *", start_timestamp=at.timestamp())
+    return InstigatorState(origin, InstigatorType.SCHEDULE, InstigatorStatus.RUNNING, data)
+
+
+@pytest.fixture
+def watch(telegram_settings: Callable[..., Settings], instance: dg.DagsterInstance) -> Watch:
+    """A desk whose report is due at 11:00 in Moscow, its schedule on since long."""
+    made = Watch(telegram_settings(start_date="2026-10-01"), instance)
+    made.switch_on(DUE - 9 * 24 * 60 * MINUTE)
+    return made
+
+
+def test_a_report_that_nobody_has_started_is_told_after_fifteen_minutes_once(watch: Watch) -> None:
+    assert watch.until(DUE + 14 * MINUTE) == []
+    (event,) = watch.until(DUE + 60 * MINUTE, DUE + 15 * MINUTE)
+    assert isinstance(event, ReportNotDelivered)
+    assert (event.key, event.date, event.due_at, event.severity) == ("no-report-2026-11-21", DAY, DUE, "failed")
+    assert "has not started a run" in event.reason
+    assert watch.said == "The report of 2026-11-21 is settled."
+
+
+def test_a_report_that_has_arrived_is_not_told_of(watch: Watch) -> None:
+    watch.ask()
+    watch.write(Closed(outcome="delivered"))
+    assert watch.until(DUE + 60 * MINUTE) == []
+
+
+def test_the_cause_of_its_failed_run_is_told_in_reply_to_that_message(
+    watch: Watch, office: PostOffice, instance: dg.DagsterInstance
+) -> None:
+    run = watch.run(office, "failed")
+    told = ReportNotDelivered(key=f"run-{run.run_id}", occurred_at=DUE, date=DAY, due_at=DUE)  # stands for that message
+    for event in asking(told):
+        instance.report_runless_asset_event(event)
+    (event,) = watch.until(DUE + 15 * MINUTE)
+    assert event.reason == "Its run has failed. ClickHouse does not answer"
+    assert event.thread == f"run-{run.run_id}"
+
+
+def test_a_run_that_still_waits_is_told_as_that(watch: Watch, office: PostOffice) -> None:
+    watch.run(office, "waits")
+    (event,) = watch.until(DUE + 15 * MINUTE)
+    assert event.reason == "Its run is not started."
+
+
+def test_while_only_telegram_is_away_the_report_itself_is_on_its_way_and_nothing_is_told(watch: Watch) -> None:
+    watch.ask()
+    watch.write(Failed(channel="telegram", reason="unreachable", text="No route."))
+    assert watch.until(DUE + 60 * MINUTE) == []
+    assert "No route." in watch.said
+    watch.write(Closed(outcome="given_up", text="Not delivered within 24 h: too old."))
+    (event,) = watch.until(DUE + 61 * MINUTE, DUE + 61 * MINUTE)
+    assert event.reason.startswith("Not delivered within 24 h")
+
+
+def test_a_report_that_telegram_refuses_is_told(watch: Watch) -> None:
+    watch.ask()
+    watch.write(Failed(channel="telegram", reason="refused", text="400 Bad Request: message is too long"))
+    (event,) = watch.until(DUE + 15 * MINUTE)
+    assert "too long" in event.reason
+
+
+def test_a_report_that_the_fallback_has_taken_has_arrived(
+    telegram_settings: Callable[..., Settings], instance: dg.DagsterInstance
+) -> None:
+    settings = telegram_settings(start_date="2026-10-01", slack_webhook_url="https://hooks.slack.com/services/T/B/x")
+    watch = Watch(settings, instance)
+    watch.switch_on(DUE - 24 * 60 * MINUTE)
+    watch.ask()
+    watch.write(
+        Failed(channel="telegram", reason="misconfigured", text="bot was kicked"),
+        Sent(channel="slack", step=0, steps=1),
+    )
+    assert watch.until(DUE + 60 * MINUTE) == []
+
+
+def test_after_a_downtime_the_report_has_its_time_from_then_on(watch: Watch) -> None:
+    back = DUE + 120 * MINUTE
+    assert watch.until(back + 14 * MINUTE, back) == []
+    assert len(watch.until(back + 16 * MINUTE, back + 15 * MINUTE)) == 1
+
+
+@pytest.mark.parametrize("on_since", [None, DUE + MINUTE])
+def test_where_the_schedule_was_off_when_it_was_due_no_report_is_expected(
+    telegram_settings: Callable[..., Settings], instance: dg.DagsterInstance, on_since: datetime.datetime | None
+) -> None:
+    watch = Watch(telegram_settings(start_date="2026-10-01"), instance)
+    if on_since:
+        watch.switch_on(on_since)
+    assert watch.until(DUE + 60 * MINUTE) == []
+    assert "is off, or was" in watch.said
+
+
+def test_before_the_first_day_there_is_no_report(
+    telegram_settings: Callable[..., Settings], instance: dg.DagsterInstance
+) -> None:
+    watch = Watch(telegram_settings(start_date="2026-11-22"), instance)
+    watch.switch_on(DUE - 24 * 60 * MINUTE)
+    assert watch.until(DUE + 60 * MINUTE) == []
+    assert "METRICS_START_DATE" in watch.said
