@@ -197,9 +197,11 @@ def test_a_person_who_runs_the_job_again_with_success_ends_it_and_one_who_fails_
     assert all(each.over_at for each in watch.troubles())
 
 
-def test_the_message_names_what_is_stale_now_in_the_order_of_the_lineage(watch: Watch) -> None:
+def test_the_message_names_what_is_stale_now_and_first_what_people_read(watch: Watch) -> None:
     watch.run(**BY_SCHEDULE)
     (event,) = watch.tick()
+    assert {*event.impact[:2]} == {"daily_report", "dimension_metrics"}
+    assert {*event.impact[-2:]} == {"feed_user_daily", "message_user_daily"}
     assert set(event.impact) == {
         "feed_user_daily", "message_user_daily", "users", "user_daily", "os_slice", "gender_slice", "age_slice",
         "dimension_metrics", "app_daily", "daily_report",

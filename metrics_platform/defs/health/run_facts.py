@@ -131,7 +131,7 @@ class EndedRun:
         return messages[-1] if messages else ""
 
     def stale_assets(self, graph: Any | None) -> tuple[str, ...]:
-        """The assets it was to compute and did not, and what is computed from these; in the order of the run."""
+        """The assets it was to compute and did not, and what is computed from these: what people read comes first."""
         planned = self._asset_keys(dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
         done = set(self._asset_keys(dg.DagsterEventType.ASSET_MATERIALIZATION))
         stale = [key for key in planned if key not in done]
@@ -144,6 +144,9 @@ class EndedRun:
                 if child not in stale and graph.get(child).is_materializable and child not in done:
                     stale.append(child)
                     waiting.append(child)
+        if graph is not None:
+            order = {key: number for number, key in enumerate(graph.toposorted_asset_keys)}
+            stale.sort(key=lambda key: -order.get(key, 0))
         return tuple(key.to_user_string() for key in stale)
 
     def _asset_keys(self, kind: dg.DagsterEventType) -> list[dg.AssetKey]:
