@@ -175,6 +175,8 @@ class _Book:
         """One more failure: of a trouble that is known, of one that comes back, or of a new one."""
         name = fingerprint(failure.subject, failure.cause)
         known = self.troubles.get(name)
+        if known is not None and known.run_id == failure.run_id:
+            return  # a run that somebody has tagged since is not another failure
         if known is not None and known.over_at is None:
             self._put(known, failures=known.failures + 1, calm=0, last_at=failure.at, run_id=failure.run_id)
         elif known is not None and known.over_at and failure.at - known.over_at <= self.rules.reopened_within:

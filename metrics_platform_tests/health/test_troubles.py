@@ -153,6 +153,14 @@ def test_another_cause_of_the_same_job_is_told_by_itself_and_one_success_ends_bo
     assert watch.after(MINUTE).succeeds() == ["over 1", "over 1"]
 
 
+def test_a_run_that_is_seen_again_is_no_second_failure() -> None:
+    watch = Watch()
+    failure = Failure("job x", "no answer", watch.now, "run-1", "id-1")
+    watch.tick(failure)
+    watch.after(HOUR).tick(failure)
+    assert [each.failures for each in watch.troubles.troubles] == [1]
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
