@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,7 +26,7 @@ from metrics_platform.notifications.kinds import (
 )
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.daily import source_names
+from metrics_platform.warehouse.sources import latest_event
 from metrics_platform.warehouse.tables import read_sql
 
 DAY = datetime.timedelta(days=1)
@@ -97,14 +97,14 @@ class Teller:
                 occurred_at=told_at + SLOT,
                 run_id=self.run_id,
                 anomalies=anomalies,
-                fresh_at=self._fresh_at(),
+                fresh_at=self._fresh_at(anomalies),
             )
         return AnomalyOpened(
             key=telling.key,
             occurred_at=self.slot.end,
             run_id=self.run_id,
             anomalies=anomalies,
-            fresh_at=self._fresh_at(),
+            fresh_at=self._fresh_at(anomalies),
         )
 
     def anomaly(self, incident: Incident, verdicts: Mapping[Series, Verdict], *, with_history: bool) -> Anomaly:
@@ -152,13 +152,12 @@ class Teller:
         )
         return contributions_to(verdicts[series], slices)
 
-    def _fresh_at(self) -> datetime.datetime | None:
-        latest = self.warehouse.value(
-            read_sql("queries/latest_event.sql"),
-            {**source_names(self.settings), "first_slot": f"{self.slot.start - DAY:%Y-%m-%d %H:%M:%S}"},
-            doing="Looking for the latest event",
-        )
-        return latest.replace(tzinfo=datetime.UTC) if latest else None
+    def _fresh_at(self, anomalies: Sequence[Anomaly]) -> datetime.datetime | None:
+        """The latest event of the sources that the anomalies count; of two the earlier: one may have fallen silent."""
+        now = max(self.slot.end, datetime.datetime.now(datetime.UTC))
+        sources = sorted({slot_metric(each.metric).source for each in anomalies})
+        latest = [latest_event(self.warehouse, source, self.settings, now) for source in sources]
+        return min((each for each in latest if each is not None), default=None)
 
     def _history(self, metric: SlotMetric, series: Series, since: datetime.datetime) -> tuple[History, float | None]:
         """The values from `since` up to the slot, with those a day and a week before; and the slot's a day before."""

@@ -79,7 +79,7 @@ class MonitorWorld:
         self.settings = self.settings.model_copy(update=changes)
         self.office = PostOffice(self.settings, self.instance)
 
-    def happens(self, number: int, **share: float) -> Slot:
+    def happens(self, number: int, *, messages_too: bool = True, **share: float) -> Slot:
         """Events of the slot `number` after NOON; `share` of the usual by os (1 where not named)."""
         slot = slot_at(NOON + number * SLOT)
         feed, messages = [], []
@@ -92,7 +92,7 @@ class MonitorWorld:
                 feed.append((user, 1, "view", moment, *who))
                 if position % 3 == 0:
                     feed.append((user, 1, "like", moment, *who))
-                if position % 2 == 0:
+                if position % 2 == 0 and messages_too:
                     messages.append((user, 7, moment, *who))
         time = {"time": TYPES["time"]}
         self.sources.insert_feed(pd.DataFrame(feed, columns=list(FEED_COLUMNS)).astype(time))

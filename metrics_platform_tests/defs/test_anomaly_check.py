@@ -259,6 +259,16 @@ def test_while_nothing_arrives_that_is_told_and_not_each_metric_also_without_the
     assert _asked(world)[2:] == ["anomaly-2026-11-20-12:45"]
 
 
+def test_an_alert_says_the_last_event_of_its_own_source_not_of_the_other(world: MonitorWorld) -> None:
+    world.happens(0)
+    world.happens(1, messages_too=False)
+    world.check(0, 1)
+    event = asked(journal_of(world.instance).entries(OPENED))
+    assert isinstance(event, AnomalyOpened)
+    assert {each.metric for each in event.anomalies} == {"messages", "senders"}
+    assert event.fresh_at == NOON + datetime.timedelta(minutes=2, seconds=38)
+
+
 def test_without_messages_of_stale_data_the_metrics_say_it(world: MonitorWorld) -> None:
     world.restart(feed_stale_hours=(0.25, 24.0), messages_stale_hours=(0.25, 24.0), severities=("stale_data=off",))
     world.happens(0)
