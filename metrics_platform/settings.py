@@ -25,6 +25,7 @@ from metrics_platform.channel_settings import ChannelSettings
 from metrics_platform.connection import parse_url
 from metrics_platform.health_settings import HealthSettings
 from metrics_platform.monitor_settings import MonitorSettings
+from metrics_platform.retention_settings import RetentionSettings
 from metrics_platform.setting_lists import split_distinct
 
 PREFIX = "METRICS_"
@@ -41,7 +42,7 @@ class SettingsError(ValueError):
     """A setting is unknown, missing or bad; the text names each with its value and the remedy."""
 
 
-class Settings(ChannelSettings, MonitorSettings, HealthSettings):
+class Settings(ChannelSettings, MonitorSettings, HealthSettings, RetentionSettings):
     """The platform's settings; field `clickhouse_url` is read from `METRICS_CLICKHOUSE_URL`, and so on."""
 
     model_config = SettingsConfigDict(

@@ -136,10 +136,15 @@ def drop_leftovers(warehouse: Warehouse, table: DailyTable, idle_seconds: int = 
     A staging table is a leftover when no running query names it and neither it nor its rows changed for
     `idle_seconds`.
     """
+    return drop_idle_staging_tables(warehouse, f"{STAGING_PREFIX}{table.name}__", idle_seconds)
+
+
+def drop_idle_staging_tables(warehouse: Warehouse, prefix: str, idle_seconds: int) -> list[str]:
+    """Drop the staging tables whose names begin with `prefix` and that nobody has used for so long; their names."""
     found = warehouse.query(
         _LEFTOVERS,
-        {"prefix": f"{STAGING_PREFIX}{table.name}__", "idle_seconds": idle_seconds},
-        doing=f"Looking for what killed runs left of {table.name}",
+        {"prefix": prefix, "idle_seconds": idle_seconds},
+        doing=f"Looking for what killed runs left of {prefix}",
     )
     names = [row["name"] for row in found.rows]
     for name in names:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from datetime import UTC, date, datetime
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.run_request import InstigatorType
 
 from metrics_platform.defs import build_definitions
 from metrics_platform.defs.daily.schedule import days_to_compute
@@ -223,3 +225,27 @@ def test_a_bad_setting_is_refused_by_name_when_the_code_location_loads() -> None
     assert result.returncode != 0
     assert "METRICS_TIMEZONE = 'Europe/Moscw'" in result.stderr
     assert "did you mean Europe/Moscow" in result.stderr
+
+
+def test_dagsters_own_settings_load_and_do_what_their_comments_say(tmp_path: Path) -> None:
+    shutil.copy(Path(__file__).parents[2] / "dagster.yaml", tmp_path / "dagster.yaml")
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert instance.run_monitoring_enabled and instance.run_retries_enabled
+        assert instance.run_monitoring_max_runtime_seconds == 24 * 3600
+        assert not instance.run_retries_max_retries > 2
+        sensors = {s.value: days for s, days in instance.get_tick_retention_settings(InstigatorType.SENSOR).items()}
+        schedules = {s.value: days for s, days in instance.get_tick_retention_settings(InstigatorType.SCHEDULE).items()}
+    assert sensors == {"STARTED": 30, "SKIPPED": 1, "SUCCESS": 30, "FAILURE": 30}
+    assert schedules == {"STARTED": 90, "SKIPPED": 30, "SUCCESS": 90, "FAILURE": 90}
+
+
+def test_a_run_that_hangs_is_ended_before_it_holds_up_what_waits_behind_it(settings: Settings) -> None:
+    definitions = build_definitions(settings)
+    longest = {
+        job.name: definitions.resolve_job_def(job.name).tags.get("dagster/max_runtime")
+        for job in definitions.jobs or []
+    }
+    assert longest == {
+        "daily_etl": None, "daily_report_job": "3600", "anomaly_check": "10800", "notify": "900",
+        "check_channels": "900",
+    }  # fmt: skip

@@ -134,7 +134,7 @@ def notify_job() -> Any:
         selection=dg.AssetSelection.assets(ASSET),
         executor_def=dg.in_process_executor,
         # It goes before everything else in the queue. A killed run is asked for again by the sensor, not by Dagster.
-        tags={"dagster/priority": "10", "dagster/max_retries": "0"},
+        tags={"dagster/priority": "10", "dagster/max_retries": "0", "dagster/max_runtime": "900"},
         description="Delivers one message: its partition. Asked for by `notify_sensor`, one at a time; every try is a "
         "run that shows the message, its pictures and what the channels answered.",
     )
@@ -193,6 +193,6 @@ def check_channels_job() -> Any:
         CHECK_JOB,
         selection=dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey(CHANNELS), CHECK)),
         executor_def=dg.in_process_executor,
-        tags={"dagster/priority": "5", "dagster/max_retries": "0"},
+        tags={"dagster/priority": "5", "dagster/max_retries": "0", "dagster/max_runtime": "900"},
         description="Asks every channel whether it would take a message; sends nothing.",
     )

@@ -35,7 +35,8 @@ def anomaly_check_job() -> Any:
         # Three steps of a second each: a process for every one would take longer than they do.
         executor_def=dg.in_process_executor,
         # Before reports and backfills in the queue, behind messages.
-        tags={"dagster/priority": "7"},
+        # A month of slots takes minutes; a check that hangs would hold up all that follow.
+        tags={"dagster/priority": "7", "dagster/max_runtime": "10800"},
         description="Computes the 15-minute metrics of the latest slots, judges them, and tells people of incidents. "
         "Running a slot again changes nothing and tells nothing.",
     )

@@ -1,0 +1,71 @@
+"""Retention: what is older than the settings say goes, by whole partitions, in milliseconds and without a mutation.
+
+Not a TTL of the tables: staging tables are made like theirs and would inherit it, so that a backfill of old slots would
+lose rows while it is being verified. `DROP PARTITION` needs no right that swapping a partition does not need, too.
+"""
+
+from __future__ import annotations
+
+import datetime
+from calendar import monthrange
+from collections.abc import Mapping
+
+from metrics_platform.settings import Settings
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_idle_staging_tables
+from metrics_platform.warehouse.tables import INCIDENTS, MONITORED_SLOTS, SLOT_METRICS, VERDICTS
+
+_PARTITIONS = """
+SELECT DISTINCT table, partition
+FROM system.parts
+WHERE database = currentDatabase() AND active AND table IN {tables:Array(String)}
+ORDER BY table, partition
+"""
+
+
+def drop_what_is_old(warehouse: Warehouse, settings: Settings, today: datetime.date) -> list[str]:
+    """Drop the monitor's partitions that are older than the settings say, and staging tables that nobody uses.
+
+    Returns what was dropped, as «table partition» and names of staging tables.
+
+    Raises:
+        WarehouseError: ClickHouse refused, failed or did not answer.
+    """
+    # Of a product whose events have ended, the last ones are kept.
+    first_kept = first_days_kept(settings, min(today, settings.end_date or today))
+    found = warehouse.query(_PARTITIONS, {"tables": list(first_kept)}, doing="Looking for old partitions").rows
+    dropped = []
+    for row in found:
+        table, partition = row["table"], row["partition"]
+        if last_day_of(partition) >= first_kept[table]:
+            continue
+        # The table's name is ours, the partition's is ClickHouse's own.
+        warehouse.execute(
+            f"ALTER TABLE `{table}` DROP PARTITION '{partition}'"
+            if "-" in partition
+            else f"ALTER TABLE `{table}` DROP PARTITION {partition}",
+            doing=f"Dropping {table} of {partition}, which is older than the settings say",
+            repeatable=True,
+        )
+        dropped.append(f"{table} {partition}")
+    return [*dropped, *drop_idle_staging_tables(warehouse, STAGING_PREFIX, settings.keep_staging_hours * 3600)]
+
+
+def first_days_kept(settings: Settings, today: datetime.date) -> Mapping[str, datetime.date]:
+    """Table → the oldest day that stays, in UTC."""
+    slots = today - datetime.timedelta(days=settings.keep_slots_days)
+    incidents = today - datetime.timedelta(days=settings.keep_incidents_days)
+    return {
+        SLOT_METRICS.name: slots,
+        VERDICTS.name: slots,
+        INCIDENTS.name: incidents,
+        MONITORED_SLOTS.name: incidents,
+    }
+
+
+def last_day_of(partition: str) -> datetime.date:
+    """The last day of a partition, «2026-11-20» or the month «202611»; raises ValueError on anything else."""
+    if "-" in partition:
+        return datetime.date.fromisoformat(partition)
+    year, month = int(partition[:4]), int(partition[4:])
+    return datetime.date(year, month, monthrange(year, month)[1])

@@ -1,0 +1,96 @@
+"""Retention: what is older than the settings say goes, and nothing else does."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metrics_platform.settings import Settings
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.retention import drop_what_is_old, first_days_kept, last_day_of
+from metrics_platform.warehouse.schema import create_tables
+from metrics_platform.warehouse.tables import MONITOR_TABLES, columns_of
+
+TODAY = datetime.date(2026, 11, 27)
+
+
+@pytest.fixture
+def settings(make_settings: Callable[..., Settings]) -> Settings:
+    return make_settings(keep_slots_days=60, keep_incidents_days=100)
+
+
+@pytest.fixture
+def warehouse(settings: Settings) -> Warehouse:
+    """The monitor's tables, empty."""
+    made = Warehouse.from_settings(settings)
+    create_tables(made, MONITOR_TABLES)
+    return made
+
+
+def fill(warehouse: Warehouse, table: str, dates: list[datetime.date]) -> None:
+    """A row on each of these days."""
+    for date in dates:
+        moment = f"toDateTime('{date} 12:00:00', 'UTC')"
+        names = ", ".join(column.name for column in columns_of(table) if column.name == "slot_start")
+        warehouse.execute(f"INSERT INTO {table} ({names}) SELECT {moment}")
+
+
+def days(warehouse: Warehouse, table: str) -> list[str]:
+    rows = warehouse.query(f"SELECT DISTINCT toDate(slot_start) AS d FROM {table} ORDER BY d").rows
+    return [str(row["d"]) for row in rows]
+
+
+def test_days_of_slots_go_when_they_are_older_and_months_of_incidents_when_all_of_them_is(
+    warehouse: Warehouse, settings: Settings
+) -> None:
+    slots = [TODAY - datetime.timedelta(days=back) for back in (0, 59, 60, 61, 400)]
+    for table in ("slot_metrics", "verdicts"):
+        fill(warehouse, table, slots)
+    # A hundred days before the 27th of November are the 19th of August: all of July goes, August stays.
+    for table in ("incidents", "monitored_slots"):
+        fill(warehouse, table, [datetime.date(2026, 7, 31), datetime.date(2026, 8, 1), TODAY])
+    dropped = drop_what_is_old(warehouse, settings, TODAY)
+    for table in ("slot_metrics", "verdicts"):
+        assert days(warehouse, table) == ["2026-09-28", "2026-09-29", "2026-11-27"]
+    for table in ("incidents", "monitored_slots"):
+        assert days(warehouse, table) == ["2026-08-01", "2026-11-27"]
+    assert dropped == [
+        "incidents 202607", "monitored_slots 202607",
+        "slot_metrics 2025-10-23", "slot_metrics 2026-09-27", "verdicts 2025-10-23", "verdicts 2026-09-27",
+    ]  # fmt: skip
+    assert drop_what_is_old(warehouse, settings, TODAY) == []
+
+
+def test_of_a_product_whose_events_have_ended_the_last_ones_stay(warehouse: Warehouse, settings: Settings) -> None:
+    ended = settings.model_copy(update={"end_date": datetime.date(2004, 10, 26)})
+    fill(warehouse, "slot_metrics", [datetime.date(2004, 10, 26), datetime.date(2004, 8, 1)])
+    assert drop_what_is_old(warehouse, ended, TODAY) == ["slot_metrics 2004-08-01"]
+
+
+def test_what_killed_runs_left_of_any_table_goes_after_its_time_and_other_tables_stay(
+    warehouse: Warehouse, settings: Settings
+) -> None:
+    for name in ("staging__city_slice__20261101__abc", "staging", "my_staging__table"):
+        warehouse.execute(f"CREATE TABLE `{name}` (x UInt8) ENGINE = MergeTree ORDER BY x")
+    assert drop_what_is_old(warehouse, settings, TODAY) == []  # it may be in use
+    at_once = settings.model_copy(update={"keep_staging_hours": 0})
+    assert drop_what_is_old(warehouse, at_once, TODAY) == ["staging__city_slice__20261101__abc"]
+
+
+def test_where_the_tables_are_not_there_yet_nothing_is_to_be_dropped(settings: Settings, warehouse: Warehouse) -> None:
+    for table in MONITOR_TABLES:
+        warehouse.execute(f"DROP TABLE {table.name}")
+    assert drop_what_is_old(warehouse, settings, TODAY) == []
+
+
+@given(st.dates(datetime.date(2000, 1, 1), datetime.date(2100, 1, 1)), st.integers(60, 2000))
+def test_no_day_that_is_to_be_kept_is_in_a_partition_that_goes(date: datetime.date, keep: int) -> None:
+    month, day = last_day_of(f"{date:%Y%m}"), last_day_of(date.isoformat())
+    assert day == date <= month
+    assert (month + datetime.timedelta(days=1)).day == 1
+    kept = first_days_kept(Settings(_env_file=None, keep_slots_days=keep), date)  # type: ignore[call-arg]
+    assert (date - kept["slot_metrics"]).days == (date - kept["verdicts"]).days == keep
