@@ -1,0 +1,144 @@
+"""How the sources are: the latest event, and the rows of days and slots, as ClickHouse has them."""
+
+from __future__ import annotations
+
+import datetime
+import zoneinfo
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+
+from metrics_platform.calendar import SLOT, Slot, slot_at
+from metrics_platform.settings import Settings
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.errors import WarehouseError
+from metrics_platform.warehouse.schema import create_tables
+from metrics_platform.warehouse.sources import SOURCES, latest_event, rows_of_days, rows_of_slots, weeks_before
+from metrics_platform.warehouse.tables import APP_DAILY, SLOT_METRICS, columns_of
+from metrics_platform_tests.generated_events import FEED_COLUMNS, TYPES
+from metrics_platform_tests.worlds import SourceTables
+
+NOW = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
+MINUTE = datetime.timedelta(minutes=1)
+DAY = datetime.timedelta(days=1)
+
+
+@pytest.fixture
+def sources(make_settings: Callable[..., Settings]) -> SourceTables:
+    """Both tables, empty, of a product that began in May."""
+    return SourceTables.create(make_settings(start_date="2026-05-01", timezone="Europe/Moscow"))
+
+
+def happens(sources: SourceTables, *moments: datetime.datetime) -> None:
+    """Views at these moments."""
+    rows = [(1, 1, "view", moment, 1, 25, "", "", "iOS", "ads", 0) for moment in moments]
+    sources.insert_feed(pd.DataFrame(rows, columns=list(FEED_COLUMNS)).astype({"time": TYPES["time"]}))
+
+
+def latest(sources: SourceTables, source: str = "feed_actions") -> datetime.datetime | None:
+    return latest_event(sources.warehouse, source, sources.settings, NOW)
+
+
+@pytest.mark.parametrize("ago", [MINUTE, 30 * MINUTE, 2 * DAY, 3 * DAY, 39 * DAY, 41 * DAY, 200 * DAY])
+def test_the_latest_event_is_found_however_long_ago(sources: SourceTables, ago: datetime.timedelta) -> None:
+    happens(sources, NOW - ago - DAY, NOW - ago)
+    assert latest(sources) == NOW - ago
+    assert latest(sources, "message_actions") is None
+
+
+def test_an_event_of_the_future_says_nothing_of_now_but_clocks_may_differ_by_minutes(sources: SourceTables) -> None:
+    happens(sources, NOW - MINUTE, NOW + 6 * MINUTE, NOW + 4000 * DAY)
+    assert latest(sources) == NOW - MINUTE
+    happens(sources, NOW + 4 * MINUTE)
+    assert latest(sources) == NOW + 4 * MINUTE
+
+
+def test_events_before_the_first_day_do_not_count(sources: SourceTables) -> None:
+    first = datetime.datetime(2026, 4, 30, 21, tzinfo=datetime.UTC)  # midnight in Moscow
+    happens(sources, first - MINUTE)
+    assert latest(sources) is None
+    happens(sources, first)
+    assert latest(sources) == first
+
+
+@pytest.mark.parametrize("kind", ["DateTime('Asia/Tokyo')", "DateTime64(3, 'America/New_York')", "DateTime"])
+def test_the_latest_event_is_an_instant_whatever_the_columns_type_and_zone(sources: SourceTables, kind: str) -> None:
+    sources.warehouse.execute(f"DROP TABLE {sources.settings.feed_table}")
+    sources.warehouse.execute(
+        f"CREATE TABLE {sources.settings.feed_table} ENGINE = MergeTree ORDER BY tuple() AS "
+        f"SELECT CAST(toDateTime('2026-11-20 11:59:30', 'UTC') AS {kind}) AS time"
+    )
+    assert latest(sources) == NOW - datetime.timedelta(seconds=30)
+
+
+def test_a_table_that_is_not_there_is_named(sources: SourceTables) -> None:
+    sources.warehouse.execute(f"DROP TABLE {sources.settings.feed_table}")
+    with pytest.raises(WarehouseError, match=sources.settings.feed_table):
+        latest(sources)
+
+
+def test_rows_of_days_are_those_that_were_computed_and_zero_where_nothing_happened(sources: SourceTables) -> None:
+    date = datetime.date(2026, 11, 19)
+    assert rows_of_days(sources.warehouse, [date]) == {}  # there is no table yet
+    assert rows_of_days(sources.warehouse, []) == {}
+    create_tables(sources.warehouse, [APP_DAILY])
+    numbers = {"views": 10, "likes": 3, "messages_sent": 4}
+    rows = [
+        [each if column.name == "event_date" else numbers.get(column.name, 0) * count
+         for column in columns_of("app_daily")]
+        for each, count in ((date, 1), (date - 7 * DAY, 0), (date - DAY, 100))
+    ]  # fmt: skip
+    sources.warehouse.run(lambda client: client.insert("app_daily", rows), doing="Test")
+    assert rows_of_days(sources.warehouse, [date, date - 7 * DAY, date - 14 * DAY]) == {
+        date: {"feed_actions": 13, "message_actions": 4},
+        date - 7 * DAY: {"feed_actions": 0, "message_actions": 0},
+    }
+
+
+def test_rows_of_slots_are_the_totals_of_those_that_were_computed(sources: SourceTables) -> None:
+    slot = slot_at(NOW)
+    assert rows_of_slots(sources.warehouse, [slot]) == {}
+    create_tables(sources.warehouse, [SLOT_METRICS])
+    rows = [
+        [NOW, "total", "total", 10, 3, 5, 4, 2, 0.3],
+        [NOW, "os", "iOS", 10, 3, 5, 4, 2, 0.3],
+        [NOW + SLOT, "total", "total", 0, 0, 0, 0, 0, None],
+        [NOW + 2 * SLOT, "total", "total", 9, 9, 9, 9, 9, 1.0],
+    ]
+    sources.warehouse.run(lambda client: client.insert("slot_metrics", rows), doing="Test")
+    asked = [Slot(NOW - SLOT), slot, Slot(NOW + SLOT)]
+    assert rows_of_slots(sources.warehouse, asked) == {
+        slot: {"feed_actions": 13, "message_actions": 4},
+        Slot(NOW + SLOT): dict.fromkeys(SOURCES, 0),
+    }
+
+
+def test_the_same_slot_of_the_weeks_before_is_at_the_same_time_on_the_products_clocks() -> None:
+    zone = zoneinfo.ZoneInfo("Europe/Berlin")
+    slot = slot_at(datetime.datetime(2026, 10, 28, 9, 15, tzinfo=zone))  # clocks went back on the 25th
+    found = [each.start.astimezone(zone) for each in weeks_before(slot, zone, 3)]
+    assert [f"{each:%m-%d %H:%M %z}" for each in found] == [
+        "10-21 09:15 +0200", "10-14 09:15 +0200", "10-07 09:15 +0200",
+    ]  # fmt: skip
+
+
+def test_looking_for_the_latest_event_reads_the_last_days_alone(sources: SourceTables) -> None:
+    sources.warehouse.execute(f"DROP TABLE {sources.settings.feed_table}")
+    sources.warehouse.execute(
+        f"CREATE TABLE {sources.settings.feed_table} ENGINE = MergeTree PARTITION BY toDate(time) ORDER BY time AS "
+        "SELECT toDateTime('2026-11-20 11:59:00', 'UTC') - number * 60 AS time FROM numbers(57600)"  # forty days
+    )
+    seen: list[int] = []
+
+    class Counting(Warehouse):
+        """Notes what each statement read."""
+
+        def query(self, *given: object, **named: object) -> object:  # type: ignore[override]
+            answer = super().query(*given, **named)  # type: ignore[arg-type]
+            seen.append(answer.read_rows)
+            return answer
+
+    counting = Counting(sources.warehouse.connection)
+    assert latest_event(counting, "feed_actions", sources.settings, NOW) == NOW - MINUTE
+    assert len(seen) == 1 and seen[0] <= 3 * 24 * 60
