@@ -52,7 +52,8 @@ class Judgement:
     @property
     def severity(self) -> Literal["critical", "warning"]:
         """Critical where most of the rows are missing."""
-        return "critical" if self.lower is not None and self.rows < self.lower / 2 else "warning"
+        missing = self.lower is not None and self.rows < self.lower / 2
+        return "critical" if missing or (self.rows == 0 and self.expected) else "warning"
 
 
 def judge(rows: int, same_weekday: Sequence[int]) -> Judgement:

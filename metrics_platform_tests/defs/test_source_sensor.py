@@ -226,6 +226,7 @@ def test_a_day_with_other_than_the_usual_rows_is_told_once(desk: Desk, rows: int
     expected = [f"volume-{source}-2026-11-19" for source in ("feed_actions", "message_actions")] if severity else []
     assert desk.look(NOON) == expected
     assert desk.look(NOON + 2 * MINUTE) == []
+    assert len(desk.asked) == len(expected)  # nothing was asked for a second time, not even by the same key
     if severity:
         told = desk.told(expected[0])
         assert (told.rows, told.expected, told.severity) == (rows, 1003, severity)
@@ -264,16 +265,31 @@ def test_an_hour_of_odd_slots_is_told_once_where_nothing_else_says_it(desk: Desk
     assert desk.look(NOON - MINUTE) == []
 
 
-def test_what_an_incident_has_told_is_not_told_again_as_a_volume(desk: Desk) -> None:
+FOLDED = {"state": "open", "message": "anomaly-1"}
+
+
+@pytest.mark.parametrize(
+    ("incident", "told"),
+    [
+        (FOLDED, False),
+        ({**FOLDED, "message": ""}, True),  # nobody has been told of it
+        ({**FOLDED, "state": "resolved"}, True),
+        ({**FOLDED, "metric": "messages"}, True),  # it is about the other source
+        ({**FOLDED, "dimension": "os", "dimension_value": "iOS"}, True),
+    ],
+)
+def test_what_an_incident_has_told_is_not_told_again_as_a_volume(
+    desk: Desk, incident: dict[str, Any], told: bool
+) -> None:
     last = NOON - SLOT
     desk.event(NOON - HOUR)
     desk.event(NOON - 30 * MINUTE)
     desk.slots(slots(last, [400, 200, 190, 210, 205]), taken_in=last - 4 * SLOT)
     values: dict[str, Any] = {
         "slot_start": last - SLOT, "incident": "A7K2Q", "metric": "views", "dimension": "total",
-        "dimension_value": "total", "state": "open", "direction": "down", "severity": "critical",
+        "dimension_value": "total", "direction": "down", "severity": "critical",
         "opened_at": last - SLOT, "last_at": last - SLOT, "needed": 2, "calm": 0, "change": "opened",
-        "message": "anomaly-1", "told_at": last - SLOT, "reminders": 0, "cleared": False, "folded_into": "",
+        "told_at": last - SLOT, "reminders": 0, "cleared": False, "folded_into": "", **incident,
     }  # fmt: skip
     row = [[values.get(column.name) for column in columns_of(INCIDENTS.file)]]
     desk.sources.warehouse.run(lambda client: client.insert("incidents", row), doing="Test")
@@ -281,7 +297,20 @@ def test_what_an_incident_has_told_is_not_told_again_as_a_volume(desk: Desk) -> 
     for number in range(-4, 1):
         desk.slots({}, taken_in=last + number * SLOT)
         asked_for += desk.look(last + number * SLOT + SLOT + MINUTE)
-    assert asked_for == [f"volume-message_actions-{slot_at(last).key}"]
+    assert (f"volume-feed_actions-{slot_at(last).key}" in asked_for) == told
+
+
+def test_what_stale_data_say_is_not_told_again_as_a_volume(desk: Desk) -> None:
+    last = NOON - SLOT
+    desk.event(NOON - 70 * MINUTE, messages=False)
+    desk.event(NOON - 20 * MINUTE, feed=False)
+    desk.slots(slots(last, [0, 0, 0, 0]), taken_in=last - 3 * SLOT)
+    asked_for = []
+    for number in range(-3, 1):
+        desk.slots({}, taken_in=last + number * SLOT)
+        asked_for += desk.look(last + number * SLOT + SLOT + MINUTE)
+    told = [key for key in asked_for if "never" not in key]
+    assert told == ["stale-feed_actions-2026-11-20T105000", f"volume-message_actions-{slot_at(last).key}"]
 
 
 # --- the checks ------------------------------------------------------------------------------------------------------

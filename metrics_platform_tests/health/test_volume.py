@@ -31,6 +31,8 @@ _COUNTS = st.integers(0, 10**7)
         (4, [0, 0, 0, 0], "normal", None),
         (500, [0, 0, 0, 0], "odd", "warning"),
         (0, [10_000, 0, 10_000, 0, 10_000], "odd", "critical"),
+        (0, [10_000, 5_000, 2_000, 8_000, 500], "odd", "critical"),  # however wild the weeks before were
+        (1, [10_000, 5_000, 2_000, 8_000, 500], "normal", None),
         # one bad week does not hide the next
         (5_000, [10_000, 100, 10_000, 10_100, 9_900], "odd", "warning"),
         # growth of 5 % a week goes on
