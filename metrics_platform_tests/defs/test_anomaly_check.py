@@ -19,7 +19,7 @@ from metrics_platform.defs.delivery.storage import journal_of
 from metrics_platform.incidents.standing import Standing, standing
 from metrics_platform.incidents.take_in import Batch
 from metrics_platform.notifications.journal import asked
-from metrics_platform.notifications.kinds import AnomalyOpened, AnomalyResolved
+from metrics_platform.notifications.kinds import AnomalyOpened, AnomalyResolved, StaleData
 from metrics_platform.settings import Settings
 from metrics_platform_tests.defs.monitor_world import NOON, MonitorWorld
 from metrics_platform_tests.defs.running import check_outcomes, failure_texts
@@ -257,6 +257,25 @@ def test_while_nothing_arrives_that_is_told_and_not_each_metric_also_without_the
     world.happens(3, iOS=0.3, Android=0.3)
     assert world.check(3).success
     assert _asked(world)[2:] == ["anomaly-2026-11-20-12:45"]
+
+
+def test_staleness_that_was_told_since_the_last_event_is_not_asked_for_again_by_another_key(
+    world: MonitorWorld,
+) -> None:
+    world.restart(feed_stale_hours=(0.25, 24.0), messages_stale_hours=(0.25, 24.0))
+    world.happens(0)
+    for table in (world.settings.feed_table, world.settings.messages_table):
+        told = StaleData(
+            key=f"stale-{table}",
+            occurred_at=NOON,
+            table=table,
+            last_event_at=NOON,
+            limit=datetime.timedelta(minutes=15),
+        )
+        world.office.ask(told)
+    before = _asked(world)
+    world.check(0, 1)
+    assert _asked(world) == before
 
 
 def test_an_alert_says_the_last_event_of_its_own_source_not_of_the_other(world: MonitorWorld) -> None:

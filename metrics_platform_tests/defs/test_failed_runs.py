@@ -265,6 +265,22 @@ def test_a_failed_check_of_a_run_by_hand_or_of_a_backfill_is_told_to_nobody(watc
     assert watch.asked == []
 
 
+@dg.asset(check_specs=[dg.AssetCheckSpec("reconciles", asset="totals", blocking=True)])
+def totals(context: dg.AssetExecutionContext) -> Iterator[Any]:
+    """An asset that fails for its data, as those of the daily load do."""
+    yield dg.AssetCheckResult(check_name="reconciles", passed=False, description="41 is not 42")
+    raise dg.Failure("totals of 2026-01-01 does not add up", allow_retries=False)
+
+
+def test_a_run_that_its_own_check_failed_is_told_as_data_and_not_also_as_code(watch: Watch) -> None:
+    dg.materialize([totals], instance=watch.office.instance, run_config=QUIET, tags=BY_SCHEDULE, raise_on_error=False)
+    assert watch.tick() == []
+    (event,) = watch.asked
+    assert (event.kind, event.severity, event.asset, event.check, event.blocking) == (
+        "failed_check", "critical", "totals", "reconciles", True,
+    )  # fmt: skip
+
+
 def test_a_failed_check_may_be_made_a_warning(
     telegram_settings: Callable[..., Settings], instance: dg.DagsterInstance
 ) -> None:
