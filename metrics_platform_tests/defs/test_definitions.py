@@ -233,6 +233,11 @@ def test_dagsters_own_settings_load_and_do_what_their_comments_say(tmp_path: Pat
         assert instance.run_monitoring_enabled and instance.run_retries_enabled
         assert instance.run_monitoring_max_runtime_seconds == 24 * 3600
         assert not instance.run_retries_max_retries > 2
+        # Each has a worker of its own: a ClickHouse that hangs must not hold up a message.
+        workers = instance.get_settings("sensors")
+        assert workers["use_threads"] and workers["num_workers"] >= len(
+            build_definitions(load_settings(None)).sensors or []
+        )
         sensors = {s.value: days for s, days in instance.get_tick_retention_settings(InstigatorType.SENSOR).items()}
         schedules = {s.value: days for s, days in instance.get_tick_retention_settings(InstigatorType.SCHEDULE).items()}
     assert sensors == {"STARTED": 30, "SKIPPED": 1, "SUCCESS": 30, "FAILURE": 30}
