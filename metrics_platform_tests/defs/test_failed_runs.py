@@ -281,6 +281,25 @@ def test_a_run_that_its_own_check_failed_is_told_as_data_and_not_also_as_code(wa
     )  # fmt: skip
 
 
+@dg.asset(
+    key=["folder", "x" * 100], check_specs=[dg.AssetCheckSpec("y" * 100, asset=dg.AssetKey(["folder", "x" * 100]))]
+)
+def oddly_named() -> Iterator[Any]:
+    """An asset whose key is longer than a notification's may be, and holds what that may not."""
+    yield dg.MaterializeResult(check_results=[dg.AssetCheckResult(check_name="y" * 100, passed=False)])
+
+
+def test_a_failed_check_is_told_whatever_it_is_called(watch: Watch, api: BotApi) -> None:
+    dg.materialize([oddly_named], instance=watch.office.instance, run_config=QUIET, tags=BY_SCHEDULE)
+    watch.tick()
+    watch.now += 30 * HOUR
+    dg.materialize([oddly_named], instance=watch.office.instance, run_config=QUIET, tags=BY_SCHEDULE)
+    watch.tick()
+    watch.office.until_quiet()
+    first, again = [message.text for message in api.messages(api.supergroup)]
+    assert first.startswith("🔴 CRITICAL · check yyyy") and "It has failed once more" in again
+
+
 def test_a_failed_check_may_be_made_a_warning(
     telegram_settings: Callable[..., Settings], instance: dg.DagsterInstance
 ) -> None:

@@ -8,6 +8,7 @@ decided by `health.troubles`.
 # No `from __future__ import annotations` here: Dagster reads the annotations of the functions it is given.
 
 import datetime
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -35,6 +36,7 @@ _MOST_RUNS = 500
 # Their failures are about messages: a message about each would have no end. The journal and the UI show them.
 _ABOUT_MESSAGES = (NOTIFY_JOB, CHECK_JOB)
 _JOB, _CHECK = "job", "check"
+_NOT_OF_KEYS = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class _Remembered(BaseModel):
@@ -113,7 +115,12 @@ def _happened(run: EndedRun) -> Iterator[Failure | Success]:
             yield Success(subject, run.at)
         elif run.by_itself:
             # Whatever it finds in another day or slot, it is the same check that fails.
-            yield Failure(subject, "", run.at, f"check-{asset}-{check}-{run.first_run_id}"[:150], run.run_id)
+            yield Failure(subject, "", run.at, _check_key(asset, check, run.first_run_id), run.run_id)
+
+
+def _check_key(asset: str, check: str, run_id: str) -> str:
+    """A notification's key: asset keys may hold what a key may not, and names may be longer than it."""
+    return f"check-{_NOT_OF_KEYS.sub('-', f'{asset}-{check}')[-60:].strip('-')}-{run_id}"
 
 
 class _Teller:

@@ -118,7 +118,7 @@ class EndedRun:
     @property
     def failed_by_checks(self) -> bool:
         """Whether it failed for its data alone: every step that failed did so with a check of its own."""
-        assets = {evaluation.asset_key.to_user_string() for evaluation in self.failed_checks}
+        assets = {evaluation.asset_key.to_python_identifier() for evaluation in self.failed_checks}
         steps = {str(event.step_key) for event in self.step_failures}
         return bool(steps) and steps <= assets
 
