@@ -65,6 +65,8 @@ _NO_ANSWER_REMEDY = (
 
 _NAME = re.compile(r"\(([A-Z][A-Z0-9_]{2,})\)")
 _NOISE = re.compile(r"\s*\(version [^()]*(?:\([^()]*\))?[^()]*\)|\s*\(for url [^)]*\)")
+# Of urllib3's nested errors the innermost says it all: «[Errno 111] Connection refused».
+_INNERMOST = re.compile(r"\(Caused by \w+\([\"'](?:HTTPS?Connection\([^)]*\): )?(?P<text>.*?)[\"']\)\)", re.DOTALL)
 _URL_PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):[^/\s@]*@")
 
 
@@ -105,7 +107,10 @@ def cause_of(error: BaseException, secret: str = "") -> Cause:
         code = int(match.group(1))
     names = _NAME.findall(raw)
     text = _NOISE.sub("", raw)
-    text = re.sub(r"^.*?DB::Exception:\s*", "", text, count=1, flags=re.DOTALL) if code else text
+    if code:
+        text = re.sub(r"^.*?DB::Exception:\s*", "", text, count=1, flags=re.DOTALL)
+    elif innermost := _INNERMOST.search(text):
+        text = innermost["text"]
     text = _URL_PASSWORD.sub(r"\1:***@", text)
     if secret:
         text = text.replace(secret, "***")
