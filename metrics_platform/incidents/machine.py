@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from metrics_platform.calendar import SLOT, Slot
+from metrics_platform.catalog import slot_metric
 from metrics_platform.incidents.incident import Change, Incident, Series, Verdict, incident_id
 
 
@@ -21,7 +22,8 @@ class Rules:
     Attributes:
         calm_slots: normal slots after which an incident is over; calm_slots_again: after it has come back once.
         reopened_within: an anomaly so soon after an incident is the same incident again.
-        joined_within: an anomaly so soon after a message of the same direction is told in that message.
+        joined_within: an anomaly so soon after a message of the same direction is told in that message;
+            joined_by_others_within: one of another source than those in it.
         expires_after: an incident without any verdict for so long is over.
         reminded_after: the first reminder; the gaps double.
     """
@@ -30,6 +32,7 @@ class Rules:
     calm_slots_again: int = 4
     reopened_within: datetime.timedelta = datetime.timedelta(hours=2)
     joined_within: datetime.timedelta = datetime.timedelta(hours=1)
+    joined_by_others_within: datetime.timedelta = SLOT
     expires_after: datetime.timedelta = datetime.timedelta(hours=24)
     reminded_after: datetime.timedelta = datetime.timedelta(hours=4)
 
@@ -222,9 +225,17 @@ def _tell_openings(
 def _message_to_join(
     slot: Slot, untold: list[Incident], after: Mapping[str, Incident], rules: Rules
 ) -> Incident | None:
-    """An incident whose message takes in new ones: open, young, of the same direction, and not less severe."""
+    """An incident whose message takes in new ones: open, young, of the same direction, and not less severe.
+
+    That the other service fails, too, is news that makes a sound, unless both have failed at once.
+    """
     directions = {each.direction for each in untold}
+    sources = {slot_metric(each.series.metric).source for each in untold}
     critical = any(each.severity == "critical" for each in untold)
+    told_of = {
+        message: {slot_metric(each.series.metric).source for each in _of_message(message, after)}
+        for message in {each.message for each in after.values() if each.message}
+    }
     young = [
         each
         for each in after.values()
@@ -232,6 +243,7 @@ def _message_to_join(
         and each.message
         and each.told_at is not None
         and slot.start - each.told_at < rules.joined_within
+        and (sources <= told_of[each.message] or slot.start - each.told_at <= rules.joined_by_others_within)
         and {each.direction} == directions
         and (each.severity == "critical" or not critical)
     ]

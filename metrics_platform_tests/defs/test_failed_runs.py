@@ -2,8 +2,10 @@
 
 import datetime
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -131,6 +133,28 @@ def test_of_a_run_that_is_retried_only_the_last_failure_is_told_as_one_message(w
     watch.run(**BY_SCHEDULE, **root, **retry)
     (event,) = watch.tick()
     assert (event.attempt, event.attempts, event.key) == (2, 2, f"run-{first.run_id}")
+
+
+def test_a_run_of_which_dagster_has_not_said_yet_whether_it_is_retried_is_waited_for(
+    telegram_settings: Callable[..., Settings], empty_home: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "dagster"
+    shutil.copytree(empty_home, home)
+    config = home / "dagster.yaml"
+    config.write_text(config.read_text("utf-8") + "run_retries:\n  enabled: true\n  max_retries: 1\n", "utf-8")
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        watch = Watch(PostOffice(telegram_settings(clickhouse_url=None), instance))
+        job = watch.office.definitions.resolve_job_def("anomaly_check")
+        for retried in ("true", "false"):
+            run = instance.create_run_for_job(job, tags=BY_SCHEDULE, status=dg.DagsterRunStatus.FAILURE)
+            assert watch.tick() == []
+            instance.add_run_tags(run.run_id, {"dagster/will_retry": retried})
+            assert len(watch.tick()) == (retried == "false")
+        # Where its process was killed just there, nobody waits for ever.
+        instance.create_run_for_job(job, tags=BY_SCHEDULE, status=dg.DagsterRunStatus.FAILURE)
+        watch.now += datetime.timedelta(minutes=2)
+        watch.tick()
+        assert sum(each.failures for each in watch.troubles()) == 2
 
 
 def test_a_run_killed_without_a_word_is_told_as_killed(watch: Watch, api: BotApi) -> None:

@@ -83,10 +83,17 @@ def test_a_metric_that_follows_within_the_hour_is_told_in_the_same_message() -> 
     assert {each.series for each in course.told[1][1].incidents} == {VIEWS, MESSAGES}
 
 
+def test_a_metric_of_the_same_service_joins_its_message_within_the_hour_and_the_other_within_a_slot() -> None:
+    course = Course()
+    told = course.run({VIEWS: "=====..", LIKES: "...==..", MESSAGES: ".====.."})
+    assert told == [(0, "opened"), (1, "joined"), (3, "joined"), (6, "resolved")]
+
+
 @pytest.mark.parametrize(
     ("views", "messages", "why"),
     [
         ("======", ".....=", "an hour later"),
+        ("======", "..====", "of the other service, half an hour later"),
         ("======", ".+++++", "in the other direction"),
         ("------", ".=====", "more severe"),
     ],

@@ -68,7 +68,8 @@ def failed_run_sensor(
     def tick(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         remembered = _remembered(context.cursor, now())
         since = datetime.datetime.fromtimestamp(remembered.until, datetime.UTC) - _OVERLAP
-        found = ended_runs(context.instance, since, _MOST_RUNS + len(remembered.told))
+        ended = ended_runs(context.instance, since, _MOST_RUNS + len(remembered.told))
+        found = [each for each in ended if not each.is_undecided(now())]  # those are looked at again
         fresh = [each for each in found if each.run_id not in remembered.told]
         runs = [each for each in fresh if each.run.job_name not in _ABOUT_MESSAGES and not each.of_backfill]
         happened = [event for run in runs for event in _happened(run)]

@@ -19,6 +19,8 @@ _BACKFILL = "dagster/backfill"
 # What people start by hand they look at themselves; a backfill of a month must not fill a chat.
 _STARTED_BY = ("dagster/schedule_name", "dagster/sensor_name")
 _CHECK_NUMBERS = 12
+# Between a run's failure and Dagster's word on its retry are milliseconds, unless its process was killed just there.
+_DECIDED_WITHIN = datetime.timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,11 @@ class EndedRun:
     def is_retried(self) -> bool:
         """Whether Dagster starts it again by itself."""
         return self.run.tags.get(_WILL_RETRY) == "true"
+
+    def is_undecided(self, now: datetime.datetime) -> bool:
+        """Whether Dagster has not said yet whether it starts it again: it marks a run as failed, and tags it then."""
+        failed = self.run.status == dg.DagsterRunStatus.FAILURE and _WILL_RETRY not in self.run.tags
+        return failed and self.instance.run_retries_enabled and now - self.at < _DECIDED_WITHIN
 
     @property
     def attempt(self) -> int:
