@@ -249,8 +249,11 @@ def _said(told: list[Event], troubles: Troubles) -> str:
     """What the tick shows."""
     if told:
         return f"Told: {', '.join(event.key for event in told)}."
-    lasting = [each for each in troubles.troubles if each.over_at is None]
+    lasting: Counter[str] = Counter()
+    for each in troubles.troubles:
+        if each.over_at is None:
+            lasting[_named(each)] += each.failures
     if lasting:
-        named = ", ".join(f"{_named(each)} ({each.failures} times)" for each in lasting[-5:])
+        named = ", ".join(f"{name} ({count} times)" for name, count in lasting.most_common(5))
         return f"Nothing new; not over yet: {named}."
     return "No run has failed."
