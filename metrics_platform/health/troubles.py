@@ -138,6 +138,15 @@ class Telling:
     counts: tuple[int, ...] = field(default=())  # of several together: each one's part of `failures`
 
 
+def _weight(trouble: Trouble) -> int:
+    """Where there are too many: those stay that people wait for the end of, then those they have not been told of."""
+    if trouble.key and trouble.over_at is None:
+        return 3
+    if trouble.failures > trouble.told:
+        return 2
+    return int(trouble.over_at is None)
+
+
 def fingerprint(subject: str, cause: str) -> str:
     """A hash of subject and cause, the same where only ids, numbers and times differ."""
     text = _VARYING.sub("#", cause[:_CAUSE_LENGTH])
@@ -257,8 +266,7 @@ class _Book:
     def closed(self) -> Troubles:
         """What is to be remembered."""
         kept = [each for each in self.troubles.values() if not self._is_forgotten(each)]
-        # Where there are too many, those go first that people know all of: over, or told together.
-        kept.sort(key=lambda each: (each.failures > each.told, each.over_at is None, bool(each.key), each.last_at))
+        kept.sort(key=lambda each: (_weight(each), each.last_at))
         since, told_at, tellings = self.flood
         return Troubles(
             troubles=tuple(kept[-self.rules.most :]),

@@ -227,6 +227,8 @@ def test_five_hundred_at_once_are_three_messages() -> None:
     watch.tick(*happened)
     watch.after(5 * MINUTE).tick()
     assert [each.kind for each in watch.told] == ["first"] * 2 + ["together"]
+    assert len(watch.troubles.troubles) == RULES.most
+    assert watch.after(HOUR).succeeds("job x") == ["over 1"] * 2  # what was told by itself has its end
 
 
 # --- whatever happens -------------------------------------------------------------------------------------------------
