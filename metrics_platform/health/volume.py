@@ -51,9 +51,8 @@ class Judgement:
 
     @property
     def severity(self) -> Literal["critical", "warning"]:
-        """Critical where most of the rows are missing."""
-        missing = self.lower is not None and self.rows < self.lower / 2
-        return "critical" if missing or (self.rows == 0 and self.expected) else "warning"
+        """Critical where half of the rows or more are missing."""
+        return "critical" if self.expected and self.rows <= self.expected / 2 else "warning"
 
 
 def judge(rows: int, same_weekday: Sequence[int]) -> Judgement:

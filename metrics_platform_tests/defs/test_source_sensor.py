@@ -218,7 +218,8 @@ def weeks(rows: int, number: int = 5) -> dict[datetime.date, int]:
 
 
 @pytest.mark.parametrize(
-    ("rows", "severity"), [(500, "warning"), (0, "critical"), (1700, "warning"), (1003, None), (900, None)]
+    ("rows", "severity"),
+    [(600, "warning"), (500, "critical"), (0, "critical"), (1700, "warning"), (1003, None), (900, None)],
 )
 def test_a_day_with_other_than_the_usual_rows_is_told_once(desk: Desk, rows: int, severity: str | None) -> None:
     desk.event(NOON)

@@ -19,13 +19,14 @@ _COUNTS = st.integers(0, 10**7)
         (10_000, USUAL, "normal", None),
         (8_000, USUAL, "normal", None),
         (12_000, USUAL, "normal", None),
-        (5_000, USUAL, "odd", "warning"),
+        (5_000, USUAL, "odd", "critical"),
+        (6_000, USUAL, "odd", "warning"),
         (0, USUAL, "odd", "critical"),
         (3_000, USUAL, "odd", "critical"),
         (20_000, USUAL, "odd", "warning"),
         (0, [], "not_enough_history", None),
         (0, [10_000, 10_000], "not_enough_history", None),
-        (5_000, [10_000, 10_000, 10_000], "odd", "warning"),
+        (5_000, [10_000, 10_000, 10_000], "odd", "critical"),
         # days without rows are days, too
         (0, [0, 0, 0, 0], "normal", None),
         (4, [0, 0, 0, 0], "normal", None),
@@ -34,7 +35,7 @@ _COUNTS = st.integers(0, 10**7)
         (0, [10_000, 5_000, 2_000, 8_000, 500], "odd", "critical"),  # however wild the weeks before were
         (1, [10_000, 5_000, 2_000, 8_000, 500], "normal", None),
         # one bad week does not hide the next
-        (5_000, [10_000, 100, 10_000, 10_100, 9_900], "odd", "warning"),
+        (5_000, [10_000, 100, 10_000, 10_100, 9_900], "odd", "critical"),
         # growth of 5 % a week goes on
         (12_763, [12_155, 11_576, 11_025, 10_500, 10_000], "normal", None),
         (6_300, [12_155, 11_576, 11_025, 10_500, 10_000], "odd", "warning"),
