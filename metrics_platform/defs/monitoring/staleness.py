@@ -16,6 +16,8 @@ from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.sources import source_table
 
+_REMINDED_WITHIN = datetime.timedelta(days=8)
+
 
 def see_that_staleness_is_told(
     context: dg.AssetExecutionContext, warehouse: Warehouse, source: str, settings: Settings
@@ -30,8 +32,9 @@ def see_that_staleness_is_told(
     now = datetime.datetime.now(datetime.UTC)
     found = look_at_freshness(warehouse, source, settings, now)
     table = source_table(settings, source)
-    since = found.latest.timestamp() if found.latest else 0.0
-    for stored in read_since(context.instance, since):
+    # What lasts is told again at least once in this time.
+    since = max(found.latest or now - _REMINDED_WITHIN, now - _REMINDED_WITHIN)
+    for stored in read_since(context.instance, since.timestamp()):
         if isinstance(stored.entry, Asked):
             told = stored.entry.notification
             if isinstance(told, StaleData) and told.table == table:
