@@ -44,7 +44,8 @@ class Trouble(BaseModel):
 
     Attributes:
         name: a hash of subject and cause.
-        key: the notification that told of it first; empty: told together with others, or not yet.
+        key: the notification that told of it first; empty: told together with others, or not yet; own_key: the one that
+            would.
         failures: how often it has failed; told: how many of these people know of.
         told_at: when people were told last; tellings: how often they were told again.
         calm: successes since it failed last; needed: after how many it is over.
@@ -58,6 +59,7 @@ class Trouble(BaseModel):
     subject: str
     cause: str
     key: str = ""
+    own_key: str = ""
     first_at: AwareDatetime
     last_at: AwareDatetime
     failures: int = 1
@@ -106,7 +108,7 @@ class Rules:
     again_after: datetime.timedelta = datetime.timedelta(hours=4)
     again_at_least: datetime.timedelta = datetime.timedelta(hours=20)
     reopened_within: datetime.timedelta = datetime.timedelta(hours=2)
-    loud: int = 3
+    loud: int = 5
     loud_of_subject: int = 2
     gathered_for: datetime.timedelta = datetime.timedelta(minutes=5)
     flood_gap: datetime.timedelta = datetime.timedelta(hours=1)
@@ -145,6 +147,11 @@ def _weight(trouble: Trouble) -> int:
     if trouble.failures > trouble.told:
         return 2
     return int(trouble.over_at is None)
+
+
+def _is_told_by_itself(trouble: Trouble) -> bool:
+    """Whether it gets a message of its own where no flood came: it lasts, and nobody knows of it."""
+    return bool(trouble.own_key) and not trouble.told and trouble.over_at is None
 
 
 def fingerprint(subject: str, cause: str) -> str:
@@ -204,12 +211,11 @@ class _Book:
                 first_at=failure.at,
                 last_at=failure.at,
                 run_id=failure.run_id,
+                own_key=failure.key,
             )
             self.troubles[name] = new
             if len(self.loud_at) < self.rules.loud and len(self._told_of(new.subject)) < self.rules.loud_of_subject:
-                self.loud_at.append(self.now)
-                told = self._put(new, key=failure.key, told=1, told_at=self.now)
-                self.tellings.append(Telling("first", failure.key, "", (told,), 1, failure.at))
+                self._tell_first(new)
 
     def succeed(self, success: Success) -> None:
         """One success: every trouble of the subject is nearer to its end."""
@@ -252,6 +258,11 @@ class _Book:
         if self.now - since < self.rules.gathered_for or (told_at is not None and self.now - told_at < gap):
             self.flood = (since, told_at, tellings)
             return
+        if len(news) <= self.rules.loud_of_subject and all(_is_told_by_itself(each) for each in news):
+            for each in news:  # no flood after all: each has its message, with all there is to say
+                self._tell_first(each)
+            self.flood = (None, self.now, tellings + 1)
+            return
         news.sort(key=lambda each: (each.told - each.failures, each.first_at, each.name))
         counts = tuple(each.failures - each.told for each in news)
         first = min(each.first_at if each.told == 0 else max(each.first_at, told_at or each.first_at) for each in news)
@@ -284,6 +295,11 @@ class _Book:
         if trouble.over_at is not None and trouble.failures <= trouble.told:
             return self.now - trouble.over_at > self.rules.reopened_within
         return self.now - trouble.last_at > self.rules.forgotten_after
+
+    def _tell_first(self, trouble: Trouble) -> None:
+        self.loud_at.append(self.now)
+        told = self._put(trouble, key=trouble.own_key, told=trouble.failures, told_at=self.now)
+        self.tellings.append(Telling("first", told.key, "", (told,), trouble.failures, trouble.last_at))
 
     def _tell_again(self, trouble: Trouble) -> None:
         new = trouble.failures - trouble.told

@@ -192,7 +192,7 @@ def test_causes_that_differ_are_told_together_after_the_first_few(watch: Watch, 
     watch.tick()
     watch.office.until_quiet()
     *_, last = api.messages(api.supergroup)
-    assert last.text.startswith("❌ FAILED · 4 failures of different causes")
+    assert last.text.startswith("❌ FAILED · 4 more failures")
     assert "4 × daily_etl" in last.text and "1 × no rights" in last.text
 
 

@@ -144,7 +144,7 @@ class _Teller:
         run = self._runs.get(trouble.run_id) or run_of(self._instance, trouble.run_id)
         if run is None:
             return
-        repeats = telling.failures if telling.kind == "again" else 0
+        repeats = telling.failures if telling.kind == "again" else telling.failures - 1
         if trouble.subject.startswith(f"{_CHECK} "):
             yield from self._failed_check(telling, trouble, run, repeats)
         else:

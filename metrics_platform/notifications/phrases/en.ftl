@@ -182,10 +182,10 @@ failed-run-repeats = { $count ->
 }
 failed-run-next = remove the cause, then “Re-execute from failure” in the run
 failed-run-killed-next = see whether the machine restarted or ran out of memory, then “Re-execute from failure” in the run
-failed-runs-subject = { $count } { $count ->
+failed-runs-subject = { $count } more { $count ->
     [one] failure
    *[other] failures
-} of different causes
+}
 failed-runs-since = Since { $moment }; after the first few they are told together.
 failed-runs-next = see Runs in Dagster, filtered by “Failure”; what they have in common comes first
 recovered-job = job { $job } runs again

@@ -206,12 +206,12 @@ failed-run-repeats = { $count ->
 }
 failed-run-next = устраните причину, затем «Re-execute from failure» в запуске
 failed-run-killed-next = проверьте, не перезагрузилась ли машина и хватило ли памяти, затем «Re-execute from failure» в запуске
-failed-runs-subject = { $count } { $count ->
+failed-runs-subject = ещё { $count } { $count ->
     [one] сбой
     [few] сбоя
     [many] сбоев
    *[other] сбоя
-} по разным причинам
+}
 failed-runs-since = С { $moment }; после первых сбоев о них сообщается вместе.
 failed-runs-next = откройте в Dagster список запусков с фильтром «Failure»: сначала то, что у них общего
 recovered-job = задание { $job } снова работает
