@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +21,7 @@ from metrics_platform.settings import Settings
 from metrics_platform_tests.defs.monitor_world import NOON, MonitorWorld
 from metrics_platform_tests.defs.running import check_outcomes, failure_texts
 from metrics_platform_tests.telegram.bot_api import BotApi
+from metrics_platform_tests.watcher import PATH, QUERY, watcher
 
 TABLES = ("slot_metrics", "verdicts", "incidents", "monitored_slots")
 OPENED = "anomaly-2026-11-20-12:15"
@@ -300,12 +298,12 @@ def test_each_good_check_of_the_latest_slots_sends_a_heartbeat(world: MonitorWor
         world.restart(heartbeat_url=SecretStr(url))
         world.happens(0)
         world.check(0)
-        assert beats == ["/ping/5ecret"]
+        assert beats == [f"{PATH}?{QUERY}"]
         world.check(0, now=NOON + datetime.timedelta(days=2))  # of old slots: says nothing of now
         world.warehouse.execute("DROP TABLE slot_metrics")
         world.warehouse.execute("CREATE TABLE slot_metrics (x UInt8) ENGINE = MergeTree ORDER BY x")
         assert not world.check(0).success
-        assert beats == ["/ping/5ecret"]
+        assert beats == [f"{PATH}?{QUERY}"]
 
 
 def test_a_watcher_that_does_not_answer_fails_no_check_and_its_address_is_told_nowhere(
@@ -318,32 +316,6 @@ def test_a_watcher_that_does_not_answer_fails_no_check_and_its_address_is_told_n
     said = [entry.user_message for entry in world.instance.all_logs(result.run_id)]
     assert any("heartbeat" in each.lower() for each in said)
     assert not any("5ecret" in each for each in [*said, caplog.text])
-
-
-@contextmanager
-def watcher() -> Iterator[tuple[str, list[str]]]:
-    """An outside watcher; yields the address to call, and the paths that were called."""
-    beats: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            beats.append(self.path)
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            """Nothing to say."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/ping/5ecret", beats
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def test_the_morning_report_has_the_incidents_that_are_open_and_told(world: MonitorWorld) -> None:
