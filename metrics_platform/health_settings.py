@@ -13,6 +13,8 @@ from metrics_platform.channel_settings import Severity
 from metrics_platform.setting_lists import split_list
 
 OFF = "off"
+# A year; numbers that no duration can hold would fail at each look only.
+_MOST_HOURS = 366 * 24
 # What may be said of a kind: data are a WARNING or CRITICAL, code is FAILED and nothing else.
 SETTABLE: dict[str, tuple[str, ...]] = {
     "stale_data": ("warning", "critical", OFF),
@@ -57,6 +59,8 @@ class HealthSettings(BaseSettings):
         ascends = len(value) == 2 and all(map(math.isfinite, value)) and 0 < value[0] <= value[1]
         if not ascends:
             raise ValueError("write two numbers of hours, the warning's and the critical one, such as 1,3")
+        if value[1] > _MOST_HOURS:
+            raise ValueError(f"write at most a year, {_MOST_HOURS} hours")
         return value
 
     @field_validator("severities")
@@ -64,7 +68,7 @@ class HealthSettings(BaseSettings):
     def _check_severities(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         names = []
         for each in value:
-            kind, _, severity = (part.strip() for part in each.partition("="))
+            kind, severity = _kind_and_severity(each)
             if kind not in SETTABLE:
                 raise ValueError(f"{each!r}: write kind=severity, the kind one of {', '.join(SETTABLE)}")
             if severity not in SETTABLE[kind]:
@@ -81,6 +85,11 @@ class HealthSettings(BaseSettings):
 
     def severity_of(self, kind: str, usual: Severity) -> Severity | None:
         """How severe a kind is; None: nobody is told."""
-        named = dict(each.replace(" ", "").split("=") for each in self.severities)
+        named = dict(map(_kind_and_severity, self.severities))
         wanted: Any = named.get(kind, usual)
         return None if wanted == OFF else wanted
+
+
+def _kind_and_severity(text: str) -> tuple[str, str]:
+    kind, _, severity = text.partition("=")
+    return kind.strip(), severity.strip()

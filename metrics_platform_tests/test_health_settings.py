@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from typing import Any
 
 import pytest
 
+from metrics_platform.channel_settings import KINDS, SEVERITIES
 from metrics_platform.settings import SettingsError, load_settings
 
 
@@ -26,6 +28,35 @@ def test_each_source_has_its_own_limits(monkeypatch: pytest.MonkeyPatch) -> None
     assert settings.stale_limits("message_actions") == (datetime.timedelta(hours=26), datetime.timedelta(hours=30))
 
 
+# Data are a WARNING or CRITICAL, code is FAILED: of code nothing but silence can be asked for.
+DATA, CODE = {"warning", "critical", "off"}, {"off"}
+ALLOWED = {
+    "stale_data": DATA,
+    "odd_volume": DATA,
+    "failed_check": DATA,
+    "failed_run": CODE,
+    "report_not_delivered": CODE,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_may_be_what_its_nature_allows_and_nothing_else(kind: str) -> None:
+    taken = set()
+    for severity in (*SEVERITIES, "off", "", "Warning", "warning=off"):
+        with contextlib.suppress(SettingsError):
+            found = load_settings(None, severities=f"{kind}={severity}").severity_of(kind, "failed")
+            assert found == (None if severity == "off" else severity)
+            taken.add(severity)
+    assert taken == ALLOWED.get(kind, set())
+
+
+@pytest.mark.parametrize("hours", ["1,1", "0.25,0.5", "24,8784", " 1 , 3 ,"])
+def test_hours_may_be_equal_fractions_and_up_to_a_year(hours: str) -> None:
+    warning, critical = load_settings(None, feed_stale_hours=hours).stale_limits("feed_actions")
+    given = [float(each) for each in hours.split(",") if each.strip()]
+    assert [warning.total_seconds() / 3600, critical.total_seconds() / 3600] == given
+
+
 @pytest.mark.parametrize(
     ("name", "value", "remedy"),
     [
@@ -35,6 +66,12 @@ def test_each_source_has_its_own_limits(monkeypatch: pytest.MonkeyPatch) -> None
         ("METRICS_FEED_STALE_HOURS", "0,3", "write two numbers of hours"),
         ("METRICS_FEED_STALE_HOURS", "nan,3", "write two numbers of hours"),
         ("METRICS_FEED_STALE_HOURS", "1,inf", "write two numbers of hours"),
+        ("METRICS_FEED_STALE_HOURS", "1,nan", "write two numbers of hours"),
+        ("METRICS_FEED_STALE_HOURS", "-1,3", "write two numbers of hours"),
+        ("METRICS_FEED_STALE_HOURS", ",", "write two numbers of hours"),
+        ("METRICS_FEED_STALE_HOURS", "1,8785", "at most a year"),
+        ("METRICS_FEED_STALE_HOURS", "1,1e99", "at most a year"),
+        ("METRICS_MESSAGES_STALE_HOURS", "3,1", "write two numbers of hours"),
         ("METRICS_MESSAGES_STALE_HOURS", "one,three", "valid number"),
         ("METRICS_SEVERITIES", "odd_volume=failed", "odd_volume may be warning or critical or off"),
         ("METRICS_SEVERITIES", "failed_run=critical", "failed_run may be off"),
@@ -43,6 +80,7 @@ def test_each_source_has_its_own_limits(monkeypatch: pytest.MonkeyPatch) -> None
         ("METRICS_SEVERITIES", "stale_data=off,stale_data=warning", "name each kind only once: stale_data"),
         ("METRICS_TELL_SUCCESS", "perhaps", "valid boolean"),
         ("METRICS_REPORT_GRACE_MINUTES", "0", "greater than or equal to 1"),
+        ("METRICS_REPORT_GRACE_MINUTES", "721", "less than or equal to 720"),
         ("METRICS_KEEP_SLOTS_DAYS", "30", "greater than or equal to 60"),
     ],
 )
@@ -54,6 +92,7 @@ def test_what_makes_no_sense_is_refused_by_name_with_the_remedy(
         load_settings(None)
     assert f"{name} = {value!r}" in str(refused.value)
     assert remedy in str(refused.value)
+    assert "It means: " in str(refused.value)
 
 
 def test_the_heartbeats_address_is_a_secret_also_where_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,9 +100,25 @@ def test_the_heartbeats_address_is_a_secret_also_where_it_is_refused(monkeypatch
     with pytest.raises(SettingsError) as refused:
         load_settings(None)
     assert "METRICS_HEARTBEAT_URL = (secret): write the whole web address" in str(refused.value)
-    assert "5ecret" not in str(refused.value)
+    chain: BaseException | None = refused.value
+    while chain is not None:
+        assert "5ecret" not in str(chain) + repr(chain)
+        chain = chain.__cause__ or chain.__context__
     monkeypatch.setenv("METRICS_HEARTBEAT_URL", "https://hc-ping.com/5ecret-uuid")
-    assert "5ecret" not in repr(load_settings(None))
+    settings = load_settings(None)
+    assert settings.heartbeat_url is not None
+    assert settings.heartbeat_url.get_secret_value() == "https://hc-ping.com/5ecret-uuid"
+    for shown in (repr(settings), str(settings), settings.model_dump_json(), repr(settings.model_dump())):
+        assert "5ecret" not in shown
+
+
+@pytest.mark.parametrize(
+    "address", ["5ecret-uuid", "ftp://hc-ping.com/5ecret-uuid", "https:///5ecret", "https://[5ecret"]
+)
+def test_a_heartbeat_that_has_no_web_address_is_refused_without_repeating_it(address: str) -> None:
+    with pytest.raises(SettingsError, match=r"METRICS_HEARTBEAT_URL = \(secret\)") as refused:
+        load_settings(None, heartbeat_url=address)
+    assert "5ecret" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +127,7 @@ def test_the_heartbeats_address_is_a_secret_also_where_it_is_refused(monkeypatch
         ("", "odd_volume", "warning"),
         ("odd_volume=critical", "odd_volume", "critical"),
         ("odd_volume = critical , stale_data=off", "stale_data", None),
+        ("odd_volume\t=\tcritical", "odd_volume", "critical"),
         ("odd_volume=critical", "stale_data", "warning"),
         ("failed_run=off", "failed_run", None),
     ],

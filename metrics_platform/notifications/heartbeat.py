@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from collections.abc import Iterator
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from metrics_platform.notifications.errors import DeliveryError
 from metrics_platform.notifications.transport import Transport
@@ -12,9 +13,7 @@ _TIMEOUTS = (3.0, 5.0)
 
 def beat(url: str) -> str:
     """Call `url` once; returns what went wrong, without the address, which is a secret; empty: nothing."""
-    parts = urlsplit(url)
-    secrets = tuple(each for each in (url, parts.path.strip("/"), parts.query, parts.password) if each)
-    transport = Transport("The heartbeat's watcher", secrets=secrets, timeouts=_TIMEOUTS)
+    transport = Transport("The heartbeat's watcher", secrets=tuple(_secrets(url)), timeouts=_TIMEOUTS)
     problem = ""
     try:
         answer = transport.post(url)
@@ -25,3 +24,11 @@ def beat(url: str) -> str:
     finally:
         transport.close()
     return problem
+
+
+def _secrets(url: str) -> Iterator[str]:
+    """What of an address lets others call it; an answer may repeat any part of it by itself, decoded."""
+    parts = urlsplit(url)
+    yield from (url, parts.path.strip("/"), parts.query)
+    yield from map(unquote, (*parts.path.split("/"), parts.password or ""))
+    yield from (value for _, value in parse_qsl(parts.query))

@@ -10,20 +10,70 @@ import pytest
 
 from metrics_platform.notifications import heartbeat
 from metrics_platform.notifications.heartbeat import beat
+from metrics_platform_tests.notifications.telegram_chat import answering, raw_server
 from metrics_platform_tests.watcher import PATH, QUERY, watcher
 
 
 @pytest.fixture(autouse=True)
-def nothing_secret_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+def nothing_secret_is_logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("http_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
     caplog.set_level(logging.DEBUG)
     yield
-    assert "5ecret" not in caplog.text
+    logged = [f"{record.name} {record.getMessage()} {record.args}" for record in caplog.get_records("call")]
+    assert any("urllib3" in each for each in logged)  # which says at DEBUG what is asked for
+    assert not any("5ecret" in each for each in logged)
 
 
-def test_a_good_answer_is_all_there_is(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_good_answer_is_all_there_is() -> None:
     with watcher() as (url, called):
         assert beat(url) == ""
         assert called == [f"{PATH}?{QUERY}"]
+
+
+@pytest.mark.parametrize("status", [b"201 Created", b"204 No Content"])
+def test_any_answer_of_success_is_a_good_one(status: bytes) -> None:
+    heard: list[bytes] = []
+    with raw_server(answering(b"HTTP/1.1 %s\r\nContent-Length: 0\r\n\r\n" % status, heard)) as host:
+        assert beat(f"http://{host}{PATH}") == ""
+    assert [each.partition(b" HTTP")[0] for each in heard] == [f"POST {PATH}".encode()]
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("/ping/5ecret-uuid", "no check 5ecret-uuid"),
+        ("/5ecret-uuid/", "no check 5ecret-uuid"),
+        ("/5ecret-key/nightly-5ecret", "no check NIGHTLY of 5ecret-key: nightly-5ecret"),
+        ("/push?token=5ecret-one&msg=OK", "token 5ecret-one is not known"),
+        ("/push?token=5ecret%2Fone", "5ecret/one or 5ecret%2Fone"),
+        ("/5ecret%20one", "5ecret one or 5ecret%20one"),
+    ],
+)
+def test_an_answer_that_repeats_a_part_of_the_address_is_told_without_it(address: str, told: str) -> None:
+    body = told.encode()
+    with raw_server(answering(b"HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))) as host:
+        said = beat(f"http://{host}{address}")
+    assert said.startswith("The heartbeat's watcher answered 404: ")
+    assert "***" in said and "5ecret" not in said
+
+
+def test_a_password_in_the_address_is_told_by_nothing_that_comes_back() -> None:
+    with raw_server(answering(b"HTTP/1.1 401 No\r\nContent-Length: 15\r\n\r\nnot 5ecret-word")) as host:
+        said = beat(f"http://anna:5ecret-word@{host}/")
+    assert said == "The heartbeat's watcher answered 401: not ***"
+
+
+def test_of_a_long_answer_the_beginning_is_told() -> None:
+    with raw_server(answering(b"HTTP/1.1 502 Bad\r\nContent-Length: 9000\r\n\r\n" + b"<" * 9000)) as host:
+        assert beat(f"http://{host}/") == f"The heartbeat's watcher answered 502: {'<' * 200}"
+
+
+def test_an_answer_that_is_cut_is_said() -> None:
+    with raw_server(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n5ecret-uuid")) as host:
+        said = beat(f"http://{host}/5ecret-uuid")
+    assert "broke before its answer" in said and "5ecret" not in said
 
 
 @pytest.mark.parametrize("status", [404, 500])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -44,11 +45,20 @@ def attributes(message: fluent.Message) -> set[str]:
     return {attribute.id.name for attribute in message.attributes}
 
 
+def tree(path: Path) -> ast.AST:
+    """The code of a file. CPython 3.11's parser fails now and then where garbage is collected while it works."""
+    gc.disable()
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"))
+    finally:
+        gc.enable()
+
+
 def names_in_code() -> tuple[set[str], list[re.Pattern[str]]]:
     """The texts that the package's code has, and patterns of those it puts together."""
     texts, patterns = set(), []
     for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree(path)):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 texts.add(node.value)
             elif isinstance(node, ast.JoinedStr):
@@ -62,7 +72,7 @@ def names_in_code() -> tuple[set[str], list[re.Pattern[str]]]:
 def asked_in_code() -> Iterator[tuple[str, set[str], str]]:
     """(phrase, its variables, where) of every `say("…", …)` and `tell("…", …)` that names its phrase."""
     for path in PACKAGE.rglob("notifications/**/*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree(path)):
             if not isinstance(node, ast.Call) or not node.args:
                 continue
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")

@@ -8,18 +8,22 @@ from collections.abc import Callable
 
 import pandas as pd
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from metrics_platform.calendar import SLOT, Slot, slot_at
+from metrics_platform.calendar import SLOT, Slot, SlotRange, slot_at
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.schema import create_tables
+from metrics_platform.warehouse.slots import compute_slots
 from metrics_platform.warehouse.sources import SOURCES, latest_event, rows_of_days, rows_of_slots, weeks_before
 from metrics_platform.warehouse.tables import APP_DAILY, SLOT_METRICS, columns_of
-from metrics_platform_tests.generated_events import FEED_COLUMNS, TYPES
+from metrics_platform_tests.generated_events import FEED_COLUMNS, MESSAGE_COLUMNS, TYPES, World, worlds
 from metrics_platform_tests.worlds import SourceTables
 
 NOW = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
+SECOND = datetime.timedelta(seconds=1)
 MINUTE = datetime.timedelta(minutes=1)
 DAY = datetime.timedelta(days=1)
 
@@ -50,8 +54,8 @@ def test_the_latest_event_is_found_however_long_ago(sources: SourceTables, ago: 
 def test_an_event_of_the_future_says_nothing_of_now_but_clocks_may_differ_by_minutes(sources: SourceTables) -> None:
     happens(sources, NOW - MINUTE, NOW + 6 * MINUTE, NOW + 4000 * DAY)
     assert latest(sources) == NOW - MINUTE
-    happens(sources, NOW + 4 * MINUTE)
-    assert latest(sources) == NOW + 4 * MINUTE
+    happens(sources, NOW + 5 * MINUTE, NOW + 5 * MINUTE + SECOND)
+    assert latest(sources) == NOW + 5 * MINUTE
 
 
 def test_events_before_the_first_day_do_not_count(sources: SourceTables) -> None:
@@ -60,6 +64,35 @@ def test_events_before_the_first_day_do_not_count(sources: SourceTables) -> None
     assert latest(sources) is None
     happens(sources, first)
     assert latest(sources) == first
+
+
+def test_of_a_product_that_began_today_nothing_older_is_looked_for(make_settings: Callable[..., Settings]) -> None:
+    young = SourceTables.create(make_settings(start_date="2026-11-20"))
+    happens(young, NOW - 13 * 60 * MINUTE)
+    assert latest(young) is None
+    happens(young, NOW - 12 * 60 * MINUTE)
+    assert latest(young) == NOW - 12 * 60 * MINUTE
+
+
+def test_each_source_has_a_latest_event_of_its_own(sources: SourceTables) -> None:
+    happens(sources, NOW - 50 * DAY)
+    messages = [(1, 2, NOW - 3 * DAY, 1, 25, "", "", "iOS", "ads", 0)]
+    frame = pd.DataFrame(messages, columns=list(MESSAGE_COLUMNS)).astype({"time": TYPES["time"]})
+    sources.insert_messages(frame.rename(columns={"reciever_id": sources.settings.receiver_column}))
+    assert (latest(sources), latest(sources, "message_actions")) == (NOW - 50 * DAY, NOW - 3 * DAY)
+
+
+@given(seconds=st.lists(st.integers(-250 * 86_400, 900) | st.integers(-50 * 86_400, 900), max_size=6))
+@example(seconds=[-2 * 86_400, -2 * 86_400 - 1, 301])
+@example(seconds=[-40 * 86_400 - 1, 301])
+def test_the_latest_event_is_the_one_that_pandas_finds(
+    make_settings: Callable[..., Settings], seconds: list[int]
+) -> None:
+    sources = SourceTables.create(make_settings(start_date="2026-05-01"))
+    moments = pd.Series([NOW + each * SECOND for each in seconds], dtype="datetime64[ns, UTC]")
+    happens(sources, *moments.dt.to_pydatetime())
+    counted = moments[moments.between(pd.Timestamp("2026-05-01", tz="UTC"), pd.Timestamp(NOW) + pd.Timedelta("5min"))]
+    assert latest(sources) == (counted.max().to_pydatetime() if len(counted) else None)
 
 
 @pytest.mark.parametrize("kind", ["DateTime('Asia/Tokyo')", "DateTime64(3, 'America/New_York')", "DateTime"])
@@ -102,16 +135,41 @@ def test_rows_of_slots_are_the_totals_of_those_that_were_computed(sources: Sourc
     create_tables(sources.warehouse, [SLOT_METRICS])
     rows = [
         [NOW, "total", "total", 10, 3, 5, 4, 2, 0.3],
-        [NOW, "os", "iOS", 10, 3, 5, 4, 2, 0.3],
+        [NOW, "os", "iOS", 7, 2, 3, 2, 1, 0.3],
+        [NOW, "version", "total", 3, 1, 2, 2, 1, 0.3],
         [NOW + SLOT, "total", "total", 0, 0, 0, 0, 0, None],
         [NOW + 2 * SLOT, "total", "total", 9, 9, 9, 9, 9, 1.0],
     ]
     sources.warehouse.run(lambda client: client.insert("slot_metrics", rows), doing="Test")
     asked = [Slot(NOW - SLOT), slot, Slot(NOW + SLOT)]
-    assert rows_of_slots(sources.warehouse, asked) == {
+    assert rows_of_slots(sources.warehouse, iter(asked)) == {
         slot: {"feed_actions": 13, "message_actions": 4},
         Slot(NOW + SLOT): dict.fromkeys(SOURCES, 0),
     }
+    assert rows_of_slots(sources.warehouse, []) == {}
+
+
+@given(world=worlds())
+def test_rows_of_computed_slots_are_the_events_that_pandas_counts(
+    make_settings: Callable[..., Settings], world: World
+) -> None:
+    sources = SourceTables.create(make_settings(), gender_as_text=world.gender_as_text, nullable=world.nullable)
+    sources.insert_feed(world.feed)
+    sources.insert_messages(world.messages.rename(columns={world.receiver_column: sources.settings.receiver_column}))
+    midnight = datetime.datetime.combine(world.days[0], datetime.time.min, tzinfo=datetime.UTC)
+    slots = SlotRange(midnight, midnight + DAY)
+    for _ in compute_slots(sources.warehouse, slots, sources.settings):
+        pass
+    feed = world.feed[world.feed["action"].isin(["view", "like"])]
+    counts = {source: _counted(events) for source, events in zip(SOURCES, (feed, world.messages), strict=True)}
+    assert rows_of_slots(sources.warehouse, [*slots, Slot(slots.end)]) == {
+        slot: {source: counted.get(slot.start, 0) for source, counted in counts.items()} for slot in slots
+    }
+
+
+def _counted(events: pd.DataFrame) -> dict[datetime.datetime, int]:
+    times = pd.to_datetime(events["time"], utc=True).dt.floor("15min")
+    return {moment.to_pydatetime(): len(group) for moment, group in times.groupby(times)}
 
 
 def test_the_same_slot_of_the_weeks_before_is_at_the_same_time_on_the_products_clocks() -> None:
@@ -121,6 +179,41 @@ def test_the_same_slot_of_the_weeks_before_is_at_the_same_time_on_the_products_c
     assert [f"{each:%m-%d %H:%M %z}" for each in found] == [
         "10-21 09:15 +0200", "10-14 09:15 +0200", "10-07 09:15 +0200",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("local", "before"),
+    [
+        ("2026-11-01 02:15", "10-25 02:15 +0200"),  # that night it was 02:15 twice: the first
+        ("2026-04-05 02:15", "03-29 03:15 +0200"),  # and that one never: an hour later
+        ("2026-03-29 03:15", "03-22 03:15 +0100"),
+    ],
+)
+def test_a_time_that_a_week_ago_was_twice_or_never_has_one_slot_there_all_the_same(local: str, before: str) -> None:
+    zone = zoneinfo.ZoneInfo("Europe/Berlin")
+    (found,) = weeks_before(slot_at(datetime.datetime.fromisoformat(local).replace(tzinfo=zone)), zone, 1)
+    assert f"{found.start.astimezone(zone):%m-%d %H:%M %z}" == before
+
+
+def test_both_slots_of_an_hour_that_is_twice_are_compared_with_the_same_one() -> None:
+    zone = zoneinfo.ZoneInfo("Europe/Berlin")
+    both = [slot_at(datetime.datetime(2026, 10, 25, 2, 30, tzinfo=zone, fold=fold)) for fold in (0, 1)]
+    assert both[0] != both[1]
+    assert weeks_before(both[0], zone, 5) == weeks_before(both[1], zone, 5)
+
+
+@given(
+    number=st.integers(0, 365 * 96),
+    name=st.sampled_from(["Europe/Berlin", "America/New_York", "Europe/Moscow", "Asia/Kathmandu", "UTC"]),
+)
+def test_the_weeks_before_are_those_of_pandas(number: int, name: str) -> None:
+    slot = slot_at(datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC) + number * SLOT)
+    local = pd.Timestamp(slot.start).tz_convert(name).tz_localize(None)
+    expected = [
+        (local - pd.Timedelta(weeks=week)).tz_localize(name, ambiguous=True, nonexistent=pd.Timedelta("1h"))
+        for week in range(1, 6)
+    ]
+    assert [each.start for each in weeks_before(slot, zoneinfo.ZoneInfo(name), 5)] == expected
 
 
 def test_looking_for_the_latest_event_reads_the_last_days_alone(sources: SourceTables) -> None:
