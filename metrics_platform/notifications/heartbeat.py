@@ -29,6 +29,6 @@ def beat(url: str) -> str:
 def _secrets(url: str) -> Iterator[str]:
     """What of an address lets others call it; an answer may repeat any part of it by itself, decoded."""
     parts = urlsplit(url)
-    yield from (url, parts.path.strip("/"), parts.query)
+    yield from (url, parts.query)
     yield from map(unquote, (*parts.path.split("/"), parts.password or ""))
     yield from (value for _, value in parse_qsl(parts.query))

@@ -46,6 +46,7 @@ def test_any_answer_of_success_is_a_good_one(status: bytes) -> None:
         ("/ping/5ecret-uuid", "no check 5ecret-uuid"),
         ("/5ecret-uuid/", "no check 5ecret-uuid"),
         ("/5ecret-key/nightly-5ecret", "no check NIGHTLY of 5ecret-key: nightly-5ecret"),
+        ("/push?5ecret-one", "token 5ecret-one is not known"),
         ("/push?token=5ecret-one&msg=OK", "token 5ecret-one is not known"),
         ("/push?token=5ecret%2Fone", "5ecret/one or 5ecret%2Fone"),
         ("/5ecret%20one", "5ecret one or 5ecret%20one"),
