@@ -6,12 +6,13 @@ URLs that may hold a password – is a `SecretStr`.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import re
 from dataclasses import dataclass, field
 from email.utils import parseaddr
 from typing import Annotated, Any, Literal, get_args
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode
@@ -148,7 +149,7 @@ class ChannelSettings(BaseSettings):
     @classmethod
     def _check_web_address(cls, value: str | None) -> str | None:
         if value is not None:
-            parts = urlsplit(value)
+            parts = _parts_of(value)
             if parts.scheme not in ("http", "https") or not parts.hostname:
                 raise ValueError("write a web address, https://host/path")
             if parts.password:
@@ -173,7 +174,7 @@ class ChannelSettings(BaseSettings):
     @classmethod
     def _check_proxy(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            parts = urlsplit(value.get_secret_value())
+            parts = _parts_of(value.get_secret_value())
             if parts.scheme not in ("http", "https") or not parts.hostname:
                 raise ValueError("write it as http://user:password@host:port")
         return value
@@ -182,7 +183,7 @@ class ChannelSettings(BaseSettings):
     @classmethod
     def _check_webhook(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            parts = urlsplit(value.get_secret_value())
+            parts = _parts_of(value.get_secret_value())
             if parts.scheme not in ("http", "https") or not parts.hostname or parts.path in ("", "/"):
                 raise ValueError("write the whole URL that Slack gave, https://hooks.slack.com/services/T…/B…/…")
         return value
@@ -191,7 +192,7 @@ class ChannelSettings(BaseSettings):
     @classmethod
     def _check_heartbeat(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            parts = urlsplit(value.get_secret_value())
+            parts = _parts_of(value.get_secret_value())
             if parts.scheme not in ("http", "https") or not parts.hostname:
                 raise ValueError("write the whole web address that the watcher gave, https://host/path")
         return value
@@ -321,6 +322,17 @@ def parse_smtp_url(url: str) -> MailServer:
         user=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,
     )
+
+
+def _parts_of(url: str) -> SplitResult:
+    """The parts of a web address; raises ValueError that does not quote it, as urlsplit's own would."""
+    parts = None
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(url)
+    if parts is None:
+        # Outside the `except` block: the error that quotes the password must not be its context.
+        raise ValueError("it cannot be read as a web address; write it as https://host/path")
+    return parts
 
 
 def _check_kind_or_severity(name: str) -> None:

@@ -134,3 +134,14 @@ def test_a_heartbeat_that_has_no_web_address_is_refused_without_repeating_it(add
 )
 def test_a_kind_is_as_severe_as_its_setting_says_else_as_usual(given: str, kind: str, expected: Any) -> None:
     assert load_settings(None, severities=given).severity_of(kind, "warning") == expected
+
+
+@pytest.mark.parametrize("address", ["https://u:5ecret\u2100pw@host/x", "https://[5ecret]/x"])
+@pytest.mark.parametrize("name", ["METRICS_HEARTBEAT_URL", "SLACK_WEBHOOK_URL", "TELEGRAM_PROXY"])
+def test_an_address_that_cannot_be_read_is_refused_without_being_quoted(
+    monkeypatch: pytest.MonkeyPatch, name: str, address: str
+) -> None:
+    monkeypatch.setenv(name, address)
+    with pytest.raises(SettingsError) as refused:
+        load_settings(None)
+    assert name in str(refused.value) and "5ecret" not in str(refused.value)
