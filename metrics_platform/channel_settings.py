@@ -99,8 +99,8 @@ class ChannelSettings(BaseSettings):
     )
     heartbeat_url: SecretStr | None = Field(
         None,
-        description="A web address that is fetched after each good `anomaly_check`, so that an outside watcher (such "
-        "as healthchecks.io) notices when this whole platform is dead.",
+        description="A web address that is called (POST) after each good `anomaly_check`, so that an outside watcher, "
+        "such as healthchecks.io, notices when this whole platform is dead.",
     )
     copy_to_slack: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Kinds or severities, comma-separated, that Slack gets as well: critical, daily_report, …"

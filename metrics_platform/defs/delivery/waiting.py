@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
-from pydantic import BaseModel, ConfigDict, ValidationError
 
+from metrics_platform.defs.cursor import Cursor
 from metrics_platform.defs.delivery.storage import Stored, read_keys, read_since
 from metrics_platform.notifications.journal import Asked, Reopened, Sent, asked, closed, current
 from metrics_platform.notifications.kinds import Event
@@ -33,23 +33,13 @@ _WAITS_FOR_A_START = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTE
 _ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
 
-class Remembered(BaseModel):
+class Remembered(Cursor):
     """The sensor's cursor."""
-
-    model_config = ConfigDict(frozen=True)
 
     read_until: float = 0.0
     open: tuple[str, ...] = ()
     reached_at: float | None = None
     checked_by: str = ""  # the process whose channels were checked last
-
-    @classmethod
-    def from_cursor(cls, cursor: str | None) -> Remembered:
-        """What `cursor` says; one that says nothing readable is the same as none."""
-        try:
-            return cls.model_validate_json(cursor or "{}")
-        except ValidationError:
-            return cls()
 
 
 @dataclass(frozen=True)

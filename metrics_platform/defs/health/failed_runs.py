@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import dagster as dg
-from pydantic import BaseModel, ConfigDict, ValidationError
 
+from metrics_platform.defs.cursor import Cursor
 from metrics_platform.defs.daily.schedule import JOB as DAILY_JOB
 from metrics_platform.defs.delivery.assets import CHECK_JOB
 from metrics_platform.defs.delivery.storage import asking
@@ -39,12 +39,10 @@ _JOB, _CHECK = "job", "check"
 _NOT_OF_KEYS = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-class _Remembered(BaseModel):
+class _Remembered(Cursor):
     """The sensor's cursor: runs that ended up to this moment are taken in, and which of the last minutes' are."""
 
-    model_config = ConfigDict(frozen=True)
-
-    until: float
+    until: float = 0.0
     told: tuple[str, ...] = ()
     troubles: Troubles = Troubles()
 
@@ -66,8 +64,10 @@ def failed_run_sensor(
         "nothing.",
     )
     def tick(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        remembered = _remembered(context.cursor, now())
-        since = datetime.datetime.fromtimestamp(remembered.until, datetime.UTC) - _OVERLAP
+        remembered = _Remembered.from_cursor(context.cursor)
+        # At the first tick of all, failures count from now on.
+        known_until = remembered.until or now().timestamp()
+        since = datetime.datetime.fromtimestamp(known_until, datetime.UTC) - _OVERLAP
         ended = ended_runs(context.instance, since, _MOST_RUNS + len(remembered.told))
         found = [each for each in ended if not each.is_undecided(now())]  # those are looked at again
         fresh = [each for each in found if each.run_id not in remembered.told]
@@ -80,8 +80,8 @@ def failed_run_sensor(
         if settings.tell_success:
             events += [_success(run) for run in runs if run.succeeded and run.by_itself and _is_nightly(run)]
         told = as_set(events, settings)
-        until = max([remembered.until, *(each.record.update_timestamp.timestamp() for each in found)])
-        recent = [each.run_id for each in found if each.record.update_timestamp.timestamp() >= until - _OVERLAP.seconds]
+        until = max([known_until, *(each.updated_at for each in found)])
+        recent = [each.run_id for each in found if each.updated_at >= until - _OVERLAP.total_seconds()]
         return dg.SensorResult(
             skip_reason=_said(told, troubles),
             cursor=_Remembered(until=until, told=tuple(recent), troubles=troubles).model_dump_json(),
@@ -89,14 +89,6 @@ def failed_run_sensor(
         )
 
     return tick
-
-
-def _remembered(cursor: str | None, now: datetime.datetime) -> _Remembered:
-    """What the cursor says; at the first tick of all, that failures count from now on."""
-    try:
-        return _Remembered.model_validate_json(cursor or "")
-    except ValidationError:
-        return _Remembered(until=now.timestamp())
 
 
 def _happened(run: EndedRun) -> Iterator[Failure | Success]:

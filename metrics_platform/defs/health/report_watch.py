@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import dagster as dg
-from pydantic import BaseModel, ConfigDict, ValidationError
 
+from metrics_platform.defs.cursor import Cursor
 from metrics_platform.defs.delivery.storage import asking, journal_of
 from metrics_platform.defs.health.run_facts import EndedRun
 from metrics_platform.defs.health.telling import as_set
@@ -27,10 +27,8 @@ _SCHEDULE = "daily_report_schedule"
 _PARTITION = "dagster/partition"
 
 
-class _Remembered(BaseModel):
+class _Remembered(Cursor):
     """The sensor's cursor: the last tick, since when it has ticked without a pause, the last day that is settled."""
-
-    model_config = ConfigDict(frozen=True)
 
     ticked_at: float = 0.0
     since: float = 0.0
@@ -107,10 +105,7 @@ def _decide(
 
 def _after_tick(cursor: str | None, now: datetime.datetime) -> _Remembered:
     """What is remembered, with this tick."""
-    try:
-        before = _Remembered.model_validate_json(cursor or "{}")
-    except ValidationError:
-        before = _Remembered()
+    before = _Remembered.from_cursor(cursor)
     paused = now.timestamp() - before.ticked_at > _PAUSE.total_seconds()
     return before.model_copy(
         update={"ticked_at": now.timestamp(), "since": now.timestamp() if paused else before.since}

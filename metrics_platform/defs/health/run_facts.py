@@ -48,8 +48,13 @@ class EndedRun:
     @property
     def at(self) -> datetime.datetime:
         """When it ended."""
-        seconds = self.record.end_time or self.record.update_timestamp.timestamp()
+        seconds = self.record.end_time or self.updated_at
         return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+
+    @property
+    def updated_at(self) -> float:
+        """When Dagster wrote of it last, in seconds since 1970."""
+        return self.record.update_timestamp.timestamp()
 
     @property
     def by_itself(self) -> bool:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import dagster as dg
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from metrics_platform.calendar import SLOT
+from metrics_platform.defs.cursor import Cursor
 from metrics_platform.defs.delivery.storage import asking
 from metrics_platform.defs.health.source_checks import (
     CANNOT_LOOK,
@@ -48,14 +49,12 @@ class _Source(BaseModel):
     day_told: datetime.date | None = None
 
 
-class _Remembered(BaseModel):
+class _Remembered(Cursor):
     """The sensor's cursor."""
 
-    model_config = ConfigDict(frozen=True)
-
-    sources: dict[str, _Source] = {}
+    sources: dict[str, _Source] = Field(default_factory=dict)
     slot: AwareDatetime | None = None  # the last slot that was judged
-    shown: dict[str, tuple[bool, float]] = {}  # by check: what it said when
+    shown: dict[str, tuple[bool, float]] = Field(default_factory=dict)  # by check: what it said when
 
 
 def source_sensor(
@@ -81,7 +80,7 @@ def source_sensor(
                 f"No events are expected now: METRICS_START_DATE is {settings.start_date}, METRICS_END_DATE "
                 f"{settings.end_date or 'not set'}."
             )
-        look = _Look(settings, _remembered(context.cursor), moment)
+        look = _Look(settings, _Remembered.from_cursor(context.cursor), moment)
         refusal = ""
         try:
             look.at_sources()
@@ -99,14 +98,6 @@ def source_sensor(
         )
 
     return tick
-
-
-def _remembered(cursor: str | None) -> _Remembered:
-    """What the cursor says; one that says nothing readable is the same as none: keys keep messages from doubling."""
-    try:
-        return _Remembered.model_validate_json(cursor or "{}")
-    except ValidationError:
-        return _Remembered()
 
 
 class _Look:
