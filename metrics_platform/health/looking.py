@@ -54,10 +54,15 @@ class Volume:
     judgement: Judgement
 
 
-def is_expected(settings: Settings, now: datetime.datetime) -> bool:
-    """Whether there should be events at `now`: not before METRICS_START_DATE, nor after METRICS_END_DATE."""
+def why_no_events(settings: Settings, now: datetime.datetime) -> str | None:
+    """Why no events are to be expected at `now`; None: they are, between METRICS_START_DATE and METRICS_END_DATE."""
     today = now.astimezone(settings.zone).date()
-    return settings.start_date <= today and (settings.end_date is None or today <= settings.end_date)
+    if settings.start_date <= today and (settings.end_date is None or today <= settings.end_date):
+        return None
+    return (
+        f"No events are expected now: METRICS_START_DATE is {settings.start_date}, METRICS_END_DATE "
+        f"{settings.end_date or 'not set'}."
+    )
 
 
 def limits_of(settings: Settings, source: str) -> Limits:

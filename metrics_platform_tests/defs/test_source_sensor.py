@@ -338,9 +338,8 @@ def test_the_checks_of_the_sources_show_what_was_found_and_are_written_again_onl
     assert "117 min ago (limit 60 min)" in (evaluation.description or "")
 
 
-@pytest.mark.parametrize("name", ["is_fresh", "day_volume", "slot_volume"])
-def test_a_check_executed_by_hand_looks_at_once_and_tells_nobody(desk: Desk, name: str) -> None:
-    desk.event(NOON)
+def by_hand(desk: Desk, name: str) -> dg.AssetCheckEvaluation:
+    """A check of the feed executed two hours after NOON."""
     office = PostOffice(desk.settings, desk.instance)
     selection = dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("feed_actions"), name))
     job = dg.define_asset_job("by_hand", selection=selection)
@@ -348,5 +347,18 @@ def test_a_check_executed_by_hand_looks_at_once_and_tells_nobody(desk: Desk, nam
     with time_machine.travel(NOON + 2 * HOUR, tick=True):
         result = definitions.resolve_job_def("by_hand").execute_in_process(instance=desk.instance)
     (evaluation,) = result.get_asset_check_evaluations()
-    assert evaluation.passed == (name != "is_fresh")
+    return evaluation
+
+
+@pytest.mark.parametrize("name", ["is_fresh", "day_volume", "slot_volume"])
+def test_a_check_executed_by_hand_looks_at_once_and_tells_nobody(desk: Desk, name: str) -> None:
+    desk.event(NOON)
+    assert by_hand(desk, name).passed == (name != "is_fresh")
     assert desk.asked == []
+
+
+def test_of_a_product_whose_events_have_ended_nothing_is_stale(desk: Desk) -> None:
+    desk.event(NOON - 3 * DAY)
+    desk.settings = desk.settings.model_copy(update={"end_date": NOON.date() - 2 * DAY})
+    found = by_hand(desk, "is_fresh")
+    assert found.passed and "METRICS_END_DATE 2026-11-18" in (found.description or "")

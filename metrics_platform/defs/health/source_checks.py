@@ -49,10 +49,15 @@ def _check(source: str, name: str, settings: Settings) -> dg.AssetChecksDefiniti
 
     @dg.asset_check(asset=source, name=name, description=_DESCRIPTIONS[name].format(limit=setting))
     def check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        from metrics_platform.health.looking import why_no_events  # noqa: PLC0415
+
+        now = datetime.datetime.now(datetime.UTC)
+        if reason := why_no_events(settings, now):
+            return dg.AssetCheckResult(passed=True, description=reason)
         found: dg.AssetCheckResult | None = None
         refusal = ""
         try:
-            found = _LOOKS[name](quick_warehouse(settings), source, settings, datetime.datetime.now(datetime.UTC))
+            found = _LOOKS[name](quick_warehouse(settings), source, settings, now)
         except CANNOT_LOOK as error:
             refusal = str(error)
         if refusal:

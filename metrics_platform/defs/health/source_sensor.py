@@ -72,14 +72,11 @@ def source_sensor(
         "Stale data, odd volumes and fresh data are told once; the checks of the two sources show what was found.",
     )
     def tick(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        from metrics_platform.health.looking import is_expected  # noqa: PLC0415
+        from metrics_platform.health.looking import why_no_events  # noqa: PLC0415
 
         moment = now()
-        if not is_expected(settings, moment):
-            return dg.SkipReason(
-                f"No events are expected now: METRICS_START_DATE is {settings.start_date}, METRICS_END_DATE "
-                f"{settings.end_date or 'not set'}."
-            )
+        if reason := why_no_events(settings, moment):
+            return dg.SkipReason(reason)
         look = _Look(settings, _Remembered.from_cursor(context.cursor), moment)
         refusal = ""
         try:
