@@ -40,6 +40,8 @@ _FOR_PEOPLE = {
     "PartitionMismatchError",
     "LoadError",
     "ExampleError",
+    "DemoError",
+    "DagsterError",
     "EmbeddedServerError",
     "MonitoringFileError",
     "BacktestError",
@@ -138,6 +140,40 @@ def notify_test() -> None:
     from metrics_platform.settings import load_settings  # noqa: PLC0415
 
     sys.exit(1 if _tell(send_test_message(load_settings())) else 0)
+
+
+@main.command()
+@click.option("--days", type=click.IntRange(8, 400), default=35, show_default=True, help="How many days of history.")
+@click.option("--port", type=click.IntRange(1, 65_535), default=3000, show_default=True, help="Port of Dagster's UI.")
+@click.option("--fresh", is_flag=True, help="Forget the last demo and make a new product.")
+@click.option(
+    "--incident",
+    type=click.Choice(["outage", "spike", "ctr", "ios"]),
+    help="Let something go wrong, so that an alert is seen within a slot; also into a demo that runs already.",
+)
+@click.option("--fast", is_flag=True, help="Hurry through the last eight hours: a slot of 15 minutes takes one.")
+@click.option("--send", is_flag=True, help="Send messages by the channels of your .env, instead of into the outbox.")
+@click.option("--browser/--no-browser", default=True, help="Open Dagster's UI in your browser.  [default: browser]")
+@click.option("--directory", type=_FILE, default=Path(".metrics/demo"), show_default=True, help="Where the demo lives.")
+def demo(  # noqa: PLR0917  (one for each option)
+    days: int, port: int, fresh: bool, incident: str | None, fast: bool, send: bool, browser: bool, directory: Path
+) -> None:
+    """The whole platform on a made-up product: starts a ClickHouse with weeks of history and live events, computes
+    what is missing, and opens Dagster's UI with all schedules and sensors on. Ctrl-C leaves nothing behind; the next
+    start goes on."""
+    from metrics_platform.local.demo.command import Options, run_demo  # noqa: PLC0415
+
+    options = Options(
+        directory=directory,
+        days=days,
+        port=port,
+        fresh=fresh,
+        incident=incident,
+        fast=fast,
+        send=send,
+        browser=browser,
+    )
+    sys.exit(run_demo(options))
 
 
 @main.command()

@@ -189,7 +189,7 @@ def load_settings(env_file: Path | None = Path(".env"), **overrides: Any) -> Set
     Raises:
         SettingsError: naming every setting that is unknown or bad, its value (unless secret) and the remedy.
     """
-    given = _given_values(env_file)
+    given = given_values(env_file)
     problems = [text for name in sorted(given) if (text := _unknown(name))]
     try:
         settings = Settings(_env_file=env_file, **overrides)  # type: ignore[call-arg]  # pydantic-settings' own
@@ -217,7 +217,7 @@ def _known_names() -> set[str]:
     return {setting_name(field) for field in Settings.model_fields}
 
 
-def _given_values(env_file: Path | None) -> dict[str, str]:
+def given_values(env_file: Path | None) -> dict[str, str]:
     """The names with our prefixes in the environment and in `env_file`, with their values."""
     from dotenv import dotenv_values  # noqa: PLC0415  (a dependency of pydantic-settings)
 

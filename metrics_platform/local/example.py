@@ -9,32 +9,24 @@ directory is touched; running it again starts afresh.
 from __future__ import annotations
 
 import datetime
-import logging
-import os
 import shutil
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from metrics_platform.local.clickhouse import running_server
+from metrics_platform.local.dagster_local import ended_by_signals, own_settings, run_job, running_dagster
 from metrics_platform.local.example_data import ExampleFiles, write_example
-from metrics_platform.settings import CHANNEL_PREFIXES, PREFIX, Settings, load_settings
+from metrics_platform.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from metrics_platform.warehouse.client import Warehouse
 
 # What marks a directory as ours to clear: a stranger's folder given by mistake must survive.
 _MARKER = "metrics-platform-example"
-# Dagster's webserver, daemon and code server stop one after the other.
-_STOP_SECONDS = 45
 _SHOWN_ROWS = """
 SELECT dimension, dimension_value, views, likes, messages_received, messages_sent, users_received, users_sent
 FROM dimension_metrics
@@ -74,7 +66,7 @@ def run_example(directory: Path, *, days: int, ui: bool, port: int) -> int:
     )
     with running_server(directory / "clickhouse") as server:
         console.print(f"[bold]2.[/] An embedded ClickHouse answers on port {server.port}")
-        with _environment(directory, example):
+        with own_settings(directory, _settings(example)):
             settings = load_settings(env_file=None)
             _load(settings, example)
             first, last = (
@@ -93,7 +85,7 @@ def run_example(directory: Path, *, days: int, ui: bool, port: int) -> int:
             )
             _show(console, settings, last)
             if ui:
-                return _serve_ui(console, port)
+                return _serve_ui(console, directory, port)
     console.print(
         "Look at it all in Dagster's UI: [bold]metrics-platform example --ui[/] · your own data: see «Your own "
         "ClickHouse» in the README."
@@ -109,30 +101,13 @@ def _clear(directory: Path) -> None:
     (directory / _MARKER).touch()
 
 
-@contextmanager
-def _environment(directory: Path, example: ExampleFiles) -> Iterator[None]:
-    """The settings of the example, for this process and for Dagster's: nothing of the person's own settings."""
-    before = dict(os.environ)
-    for name in [name for name in os.environ if name.startswith((PREFIX, *CHANNEL_PREFIXES))]:
-        del os.environ[name]
-    dagster_home = directory / "dagster"
-    dagster_home.mkdir(exist_ok=True)
-    (dagster_home / "dagster.yaml").write_text(
-        "telemetry:\n  enabled: false\nnux:\n  enabled: false\n", encoding="utf-8"
-    )
-    os.environ.update(
-        METRICS_DATA_DIR=str(directory),
-        METRICS_START_DATE=example.first_day.isoformat(),
-        METRICS_END_DATE=example.last_day.isoformat(),
-        METRICS_TIMEZONE=example.zone,
-        METRICS_DRY_RUN="true",  # a .env of the person's may name their chat
-        DAGSTER_HOME=str(dagster_home),
-    )
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+def _settings(example: ExampleFiles) -> dict[str, str]:
+    return {
+        "METRICS_START_DATE": example.first_day.isoformat(),
+        "METRICS_END_DATE": example.last_day.isoformat(),
+        "METRICS_TIMEZONE": example.zone,
+        "METRICS_DRY_RUN": "true",  # a .env of the person's may name their chat
+    }
 
 
 def _load(settings: Settings, example: ExampleFiles) -> None:
@@ -154,7 +129,7 @@ def _materialize(first: datetime.date, last: datetime.date) -> float:
 
     started = time.perf_counter()
     span = {"start": first, "end": last}
-    _run("daily_etl", tags={f"dagster/asset_partition_range_{end}": day.isoformat() for end, day in span.items()})
+    run_job("daily_etl", tags={f"dagster/asset_partition_range_{end}": day.isoformat() for end, day in span.items()})
     return time.perf_counter() - started
 
 
@@ -163,34 +138,11 @@ def _report(settings: Settings, day: datetime.date) -> Path:
     import dagster as dg  # noqa: PLC0415
 
     key = f"report-{day}"
-    _run("daily_report_job", {"daily_report": {"config": {"send": True}}}, partition_key=day.isoformat())
+    run_job("daily_report_job", {"daily_report": {"config": {"send": True}}}, partition_key=day.isoformat())
     with dg.DagsterInstance.get() as instance:
         instance.add_dynamic_partitions("notifications", [key])
-    _run("notify", partition_key=key)
+    run_job("notify", partition_key=key)
     return settings.outbox / "index.html"
-
-
-def _run(job: str, ops: dict[str, Any] | None = None, **options: Any) -> None:
-    """Run a job of the code location in this process; `options` as of `execute_in_process`."""
-    import dagster as dg  # noqa: PLC0415
-
-    from metrics_platform.definitions import defs  # noqa: PLC0415
-
-    logging.getLogger("dagster").setLevel(logging.ERROR)
-    with dg.DagsterInstance.get() as instance:
-        result = defs.resolve_job_def(job).execute_in_process(
-            instance=instance,
-            raise_on_error=False,
-            run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}, "ops": ops or {}},
-            **options,
-        )
-    if not result.success:
-        causes = [
-            str(getattr(event.step_failure_data.error, "message", ""))
-            for event in result.all_events
-            if event.is_step_failure
-        ]
-        raise ExampleError(f"{job} failed: " + "; ".join(causes))
 
 
 def _show(console: Console, settings: Settings, day: datetime.date) -> None:
@@ -214,37 +166,16 @@ def _print_rows(console: Console, title: str, warehouse: Warehouse, sql: str, da
     console.print()
 
 
-def _serve_ui(console: Console, port: int) -> int:
-    console.print(
-        f"Dagster's UI: [bold]http://localhost:{port}[/] – open Assets → View lineage, or a partition of "
-        "dimension_metrics. Ctrl-C ends it."
-    )
-    command = [
-        sys.executable,
-        "-m",
-        "dagster",
-        "dev",
-        "-m",
-        "metrics_platform.definitions",
-        "-p",
-        str(port),
-        "-h",
-        "127.0.0.1",
-    ]
-    # Whichever way this process is asked to end, Dagster's processes end with it: before they start, for in the
-    # background of a script Ctrl-C is ignored, and what is ignored they inherit.
-    before = {each: signal.signal(each, signal.default_int_handler) for each in (signal.SIGTERM, signal.SIGINT)}
-    process = subprocess.Popen(command)  # noqa: S603  (our own command)
-    try:
-        return process.wait()
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-            process.wait(timeout=_STOP_SECONDS)
+def _serve_ui(console: Console, directory: Path, port: int) -> int:
+    console.print("Starting Dagster's UI …")
+    with ended_by_signals(), running_dagster(directory, port) as dagster:
+        dagster.wait_until_ready()
+        console.print(
+            f"Dagster's UI: [bold]{dagster.url}[/] – open Assets → View lineage, or a partition of dimension_metrics. "
+            "Ctrl-C ends it."
+        )
+        dagster.wait()
+    return 0
 
 
 def _warehouse(settings: Settings) -> Warehouse:

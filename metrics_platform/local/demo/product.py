@@ -1,0 +1,131 @@
+"""The demo's product: its people and its events, made by SQL in ClickHouse and never held in Python.
+
+Volumes, daily and weekly course and attributes are those of a real product of this kind: 18 to 22 thousand users a
+day, 570 to 720 thousand feed rows, 13 thousand messages. Events are a function of the seed, the people and the story:
+what is missing between the last stop and now is made when the demo starts again, each event once.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from metrics_platform.backtest.traffic import WEEKEND, WORKDAY
+from metrics_platform.calendar import day_of, first_instant
+from metrics_platform.loading.events import feed_source, messages_source
+from metrics_platform.loading.targets import prepare_target
+from metrics_platform.local.demo.story import Happening, Past
+from metrics_platform.settings import Settings
+from metrics_platform.warehouse.client import Warehouse
+
+_ONE_DAY = datetime.timedelta(days=1)
+_BASE = 34_000
+_NEWCOMERS = 750
+_CAMPAIGN_USERS = 5_000
+# For so long new people join; a demo that is older has no new users any more.
+_HORIZON_DAYS = 800
+_TABLES = ("people", "story", "active_people")
+_EVENTS = ("feed_events", "message_events")
+_TABLES_OF_EVENTS = ("feed_actions", "message_actions")
+_LATER = "FROM simulator.{table:Identifier} WHERE time >= {since:DateTime('UTC')}"
+
+
+@dataclass(frozen=True)
+class Product:
+    """A made-up product from its first day on; `today` is the day on which the demo was made."""
+
+    first_day: datetime.date
+    today: datetime.date
+    zone: ZoneInfo
+    seed: int = 1
+
+    def create(self, warehouse: Warehouse, settings: Settings) -> None:
+        """Make the source tables, the people and the story, where they are missing.
+
+        Raises:
+            WarehouseError: ClickHouse refused or did not answer.
+        """
+        for source in (feed_source(), messages_source(settings.receiver_column)):
+            prepare_target(settings, warehouse, source)
+        for name in _TABLES:
+            warehouse.execute(_read(f"schema/{name}.sql"), doing=f"Making simulator.{name}", repeatable=True)
+        past = Past(self.today, self.zone)
+        if not warehouse.value("SELECT count() FROM simulator.people"):
+            parameters = {
+                "first_day": self.first_day,
+                "campaign_day": past.campaign_day,
+                "base": _BASE,
+                "newcomers": _NEWCOMERS,
+                "campaign_users": _CAMPAIGN_USERS,
+                "horizon_days": _HORIZON_DAYS,
+                "seed": self.seed,
+            }
+            warehouse.execute(_read("queries/people.sql"), parameters, doing="Making the demo's people")
+        if not warehouse.value("SELECT count() FROM simulator.story"):
+            for happening in past.happenings():
+                add_to_story(warehouse, happening)
+
+    def write_events(
+        self, warehouse: Warehouse, since: datetime.datetime, until: datetime.datetime
+    ) -> Iterator[datetime.datetime]:
+        """Write the events in [since, until), day by day of the product; yields how far it is after each.
+
+        What is there from `since` on, of an attempt that was broken off, is written anew.
+
+        Raises:
+            WarehouseError: ClickHouse refused or did not answer; up to what was yielded last, all is written once.
+        """
+        for table in _TABLES_OF_EVENTS:
+            later = {"table": table, "since": since}
+            if warehouse.value(f"SELECT count() {_LATER}", later):
+                warehouse.execute(f"DELETE {_LATER}", later, doing=f"Tidying up {table}")
+        while since < until:
+            date = since.astimezone(self.zone).date()
+            day = day_of(date, self.zone)
+            end = min(until, day.end)
+            parameters = {
+                "seed": self.seed,
+                "first_day": self.first_day,
+                "day": date,
+                "day_start": day.start,
+                "day_end": day.end,
+                "quantiles": _course(weekend=date.weekday() >= 5),
+                "from": since,
+                "until": end,
+            }
+            for name in _EVENTS:
+                warehouse.execute(_read(f"queries/{name}.sql"), parameters, doing=f"Making the {name} of {date}")
+            yield end
+            since = end
+
+    def first_instant(self) -> datetime.datetime:
+        """The instant at which the first day begins."""
+        return first_instant(self.first_day, self.zone)
+
+
+def add_to_story(warehouse: Warehouse, happening: Happening) -> None:
+    """Let something happen to the product; events that are made later obey it."""
+    warehouse.execute(
+        "INSERT INTO simulator.story VALUES ({kind:String}, {begins:DateTime('UTC')}, {ends:DateTime('UTC')})",
+        {"kind": happening.kind, "begins": happening.begins, "ends": happening.ends},
+        doing="Writing the demo's story",
+    )
+
+
+def _course(*, weekend: bool) -> list[int]:
+    """By which second of the day each 1440th of its sessions has begun: 1442 numbers, ascending."""
+    curve = WEEKEND if weekend else WORKDAY
+    # As the curve is meant: its numbers are those of the middles of hours.
+    activity = np.interp(np.arange(86_400) / 3600, np.arange(-0.5, 25), [curve[-1], *curve, curve[0]])
+    begun = np.concatenate([[0.0], np.cumsum(activity)]) / activity.sum()
+    seconds = np.interp(np.arange(1441) / 1440, begun, np.arange(86_401))
+    return [*(int(second) for second in seconds), 86_400]
+
+
+def _read(name: str) -> str:
+    return (files("metrics_platform.local.demo") / name).read_text(encoding="utf-8")

@@ -1,0 +1,59 @@
+-- What people do in the feed in [from, until), which lie in one day of the product. It is a function of the seed, the
+-- day, the story and the person alone: any piece can be made at any time, and the pieces put together are the whole.
+--
+-- A person comes in sessions, two a day on the average; when, says `quantiles`: the seconds of the day by which each
+-- 1440th of the day's sessions have begun.
+INSERT INTO simulator.feed_actions
+    (user_id, post_id, action, time, gender, age, country, city, os, source, exp_group)
+WITH
+    hash -> hash / 18446744073709551615. AS uniform,
+    dateDiff('second', {day_start:DateTime('UTC')}, {day_end:DateTime('UTC')}) / 86400 AS stretch,
+    (SELECT groupArrayIf((begins, ends), kind = 'outage') FROM simulator.story) AS outages,
+    (SELECT groupArrayIf((begins, ends), kind = 'ios') FROM simulator.story) AS ios_outages,
+    (SELECT groupArrayIf((begins, ends), kind = 'ctr') FROM simulator.story) AS likes_lost,
+    (SELECT groupArrayIf((begins, ends), kind = 'cities') FROM simulator.story) AS city_outages,
+    (times, instant) -> arrayExists(each -> instant >= each.1 AND instant < each.2, times) AS during,
+    sessions AS
+    (
+        SELECT
+            *,
+            least(8, 1 + floor(-1.55 * log(uniform(cityHash64({seed:UInt32}, user_id, {day:Date}, 'feed'))))) AS times,
+            arrayJoin(range(toUInt32(times))) AS session,
+            cityHash64({seed:UInt32}, user_id, {day:Date}, session, 'feed') AS hash,
+            1440 * uniform(hash) AS position,
+            toUInt32(floor(position)) AS before,
+            {quantiles:Array(UInt32)} AS seconds,
+            {day_start:DateTime('UTC')} + toUInt32(stretch * (
+                seconds[before + 1] + (position - before) * (seconds[before + 2] - seconds[before + 1]))) AS begins,
+            least(150, 1 + toUInt32(-16.5 * feed_share * log(uniform(cityHash64(hash, 'actions'))))) AS actions,
+            8 + 22 * uniform(cityHash64(hash, 'pace')) AS seconds_between
+        FROM simulator.active_people(seed = {seed:UInt32}, day = {day:Date})
+        WHERE feed_share > 0
+    )
+SELECT
+    user_id,
+    -- New posts come every day, and mostly those of the last days are read.
+    toUInt32(
+        200000 + 700 * (dateDiff('day', {first_day:Date}, {day:Date}) + hour / 24)
+        + 900 * log(uniform(cityHash64(action_hash, 'post')))) AS post_id,
+    if(uniform(action_hash) < like_share * (1 + 0.06 * sin(hour / 3.8)), 'like', 'view') AS action,
+    moment AS time,
+    gender, age, country, city, os, source, exp_group
+FROM
+(
+    SELECT
+        *,
+        arrayJoin(range(actions)) AS number,
+        cityHash64(hash, number) AS action_hash,
+        begins + toUInt32(number * seconds_between) AS moment,
+        dateDiff('second', {day_start:DateTime('UTC')}, moment) / 3600 AS hour
+    FROM sessions
+    -- The longest session takes 150 times 30 seconds.
+    WHERE begins >= {from:DateTime('UTC')} - 4600 AND begins < {until:DateTime('UTC')}
+)
+WHERE moment >= {from:DateTime('UTC')} AND moment < {until:DateTime('UTC')}
+    -- One session of twenty gets through.
+    AND NOT (during(outages, moment) AND hash % 20 > 0)
+    AND NOT (os = 'iOS' AND during(ios_outages, moment) AND hash % 20 > 0)
+    AND NOT (action = 'like' AND during(likes_lost, moment) AND cityHash64(action_hash, 'lost') % 10 < 6)
+    AND NOT (city IN ('Novosibirsk', 'Krasnoyarsk', 'Omsk', 'Tomsk', 'Irkutsk') AND during(city_outages, moment))

@@ -1,0 +1,90 @@
+"""What the demo says in the terminal: what to click, where messages are, what comes next."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from metrics_platform.calendar import SLOT, slot_at
+from metrics_platform.local.demo.story import INCIDENTS, Happening
+from metrics_platform.settings import Settings
+
+# With less of a slot to go, most of it is as it should be, and it takes the next one.
+_ENOUGH_OF_A_SLOT = datetime.timedelta(minutes=6)
+
+
+def progress_bars(console: Console) -> Progress:
+    """A bar for each step, with its share and its time."""
+    return Progress(
+        TextColumn("{task.description:<46}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        console=console,
+    )
+
+
+def tell_where(console: Console, settings: Settings, *, ui: str, clickhouse_port: int, log: Path, sends: bool) -> None:
+    """Where everything is, and what to look at first."""
+    outbox = settings.outbox / "index.html"
+    messages = "by the channels of your .env" if sends else f"[link={outbox.as_uri()}]{escape(shown(outbox))}[/link]"
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    table.add_row("Dagster", f"[link={ui}]{ui}[/link]")
+    table.add_row("", f"the tables' graph: {ui}/asset-groups")
+    table.add_row("", f"a day in numbers and its query: {ui}/assets/dimension_metrics?view=partitions")
+    table.add_row("", f"the checks, each metric with its chart: {ui}/assets/verdicts?view=checks")
+    table.add_row("", f"what was told, with every attempt: {ui}/assets/notifications")
+    table.add_row("Messages", f"{messages} – yesterday's report comes first, in a few seconds")
+    url = escape(shown(settings.data_dir / "clickhouse" / "readonly_url"))
+    table.add_row("ClickHouse", f"port {clickhouse_port}, for Redash and Superset: address, user, password in {url}")
+    table.add_row("Log", escape(shown(log)))
+    console.print(table)
+    console.print()
+
+
+def tell_next(console: Console, happening: Happening | None, settings: Settings, *, fast: bool) -> None:
+    """What has been let happen, or how to let something happen."""
+    if happening is None:
+        command = escape(f"metrics-platform demo --incident {'|'.join(INCIDENTS)}")
+        console.print(f"Let something go wrong, from a second terminal: [bold]{command}[/]")
+    else:
+        due = "in about a minute" if fast else f"shortly after {_alert_due(happening).astimezone(settings.zone):%H:%M}"
+        console.print(f"{_told(happening, settings)} The alert comes {due}, its all-clear half an hour after the end.")
+    console.print("Ctrl-C stops everything.\n")
+
+
+def tell_injected(console: Console, happening: Happening, settings: Settings) -> None:
+    """What has been let happen in a demo that runs."""
+    due = _alert_due(happening).astimezone(settings.zone)
+    console.print(f"{_told(happening, settings)} The alert comes after the check of the slot that ends at {due:%H:%M}.")
+
+
+def tell_message(console: Console, title: str, page: Path, settings: Settings) -> None:
+    """That a message has arrived in the outbox."""
+    now = datetime.datetime.now(settings.zone)
+    console.print(f"[dim]{now:%H:%M:%S}[/]  ✉  {escape(title)}  [dim]{escape(shown(page))}[/]", soft_wrap=True)
+
+
+def shown(path: Path) -> str:
+    """The path as short as a person in this directory would write it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _told(happening: Happening, settings: Settings) -> str:
+    begins, ends = (each.astimezone(settings.zone) for each in (happening.begins, happening.ends))
+    return f"[bold]{INCIDENTS[happening.kind]}[/], in the product from {begins:%H:%M:%S} to {ends:%H:%M:%S}."
+
+
+def _alert_due(happening: Happening) -> datetime.datetime:
+    slot = slot_at(happening.begins)
+    return slot.end if slot.end - happening.begins >= _ENOUGH_OF_A_SLOT else slot.end + SLOT
