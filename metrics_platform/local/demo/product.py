@@ -24,9 +24,6 @@ from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 
 _ONE_DAY = datetime.timedelta(days=1)
-_BASE = 34_000
-_NEWCOMERS = 750
-_CAMPAIGN_USERS = 5_000
 # For so long new people join; a demo that is older has no new users any more.
 _HORIZON_DAYS = 800
 _TABLES = ("people", "story", "active_people")
@@ -37,12 +34,21 @@ _LATER = "FROM simulator.{table:Identifier} WHERE time >= {since:DateTime('UTC')
 
 @dataclass(frozen=True)
 class Product:
-    """A made-up product from its first day on; `today` is the day on which the demo was made."""
+    """A made-up product from its first day on; `today` is the day on which the demo was made.
+
+    Attributes:
+        base: people who are there before the first day.
+        newcomers: people who join on each day.
+        campaign_users: people whom the advertising campaign wins, on one day.
+    """
 
     first_day: datetime.date
     today: datetime.date
     zone: ZoneInfo
     seed: int = 1
+    base: int = 34_000
+    newcomers: int = 750
+    campaign_users: int = 5_000
 
     def create(self, warehouse: Warehouse, settings: Settings) -> None:
         """Make the source tables, the people and the story, where they are missing.
@@ -59,9 +65,9 @@ class Product:
             parameters = {
                 "first_day": self.first_day,
                 "campaign_day": past.campaign_day,
-                "base": _BASE,
-                "newcomers": _NEWCOMERS,
-                "campaign_users": _CAMPAIGN_USERS,
+                "base": self.base,
+                "newcomers": self.newcomers,
+                "campaign_users": self.campaign_users,
                 "horizon_days": _HORIZON_DAYS,
                 "seed": self.seed,
             }

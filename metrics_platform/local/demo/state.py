@@ -51,7 +51,10 @@ class State:
             product = Product(found.first_day, found.today, ZoneInfo(found.zone), found.seed)
         except FileNotFoundError:
             return None
-        except (ValidationError, ValueError, KeyError) as error:
+        except ValidationError as error:
+            why = "; ".join(f"{'.'.join(map(str, each['loc']))} {each['msg']}".strip() for each in error.errors())
+            raise DemoError(f"{file} cannot be read: {why}. {_REMEDY}") from error
+        except (ValueError, KeyError) as error:
             raise DemoError(f"{file} cannot be read: {error}. {_REMEDY}") from error
         return cls(directory, product, found.written_until)
 

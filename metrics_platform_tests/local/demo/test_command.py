@@ -1,0 +1,108 @@
+"""What the command answers to what a newcomer may get wrong; the whole demo is tried in `end_to_end`."""
+
+from __future__ import annotations
+
+import datetime
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from metrics_platform.cli import main
+from metrics_platform.local.clickhouse import EmbeddedServer, running_server
+from metrics_platform.local.demo.product import Product
+from metrics_platform.local.demo.state import State, held
+from metrics_platform.settings import load_settings
+from metrics_platform.warehouse.client import Warehouse
+
+NOW = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """That of a demo which has run before."""
+    directory = tmp_path / "demo"
+    directory.mkdir()
+    (directory / "metrics-platform-demo").touch()
+    return directory
+
+
+@pytest.fixture
+def clickhouse(directory: Path) -> Iterator[EmbeddedServer]:
+    with running_server(directory / "clickhouse") as server:
+        yield server
+
+
+def _demo(directory: Path, *options: str) -> Result:
+    return CliRunner().invoke(main, ["demo", "--no-browser", "--directory", str(directory), *options])
+
+
+def _remember(directory: Path, written_until: datetime.datetime = NOW) -> None:
+    zone = load_settings(env_file=None).zone
+    State(directory, Product(NOW.date() - datetime.timedelta(days=8), NOW.date(), zone), written_until).write()
+
+
+def test_a_port_in_use_is_named_before_anything_is_begun(directory: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = _demo(directory, "--port", str(port))
+    assert result.exit_code == 1
+    assert f"Port {port}, for Dagster's UI, is taken" in result.output
+    assert f"--port {port + 1}" in result.output
+    assert sorted(path.name for path in directory.iterdir()) == ["demo.lock", "metrics-platform-demo"]
+
+
+def test_a_strangers_folder_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    result = _demo(tmp_path, "--fresh")
+    assert result.exit_code == 1
+    assert "is not empty and was not made by this command" in result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_second_demo_is_told_of_the_first(directory: Path) -> None:
+    with held(directory):
+        result = _demo(directory)
+    assert result.exit_code == 1
+    assert "A demo is running already" in result.output
+    assert "--directory DIR --port N" in result.output
+
+
+def test_a_misspelt_zone_is_named(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRICS_TIMEZONE", "Europe/Moskau")
+    result = _demo(directory, "--port", "39999")
+    assert result.exit_code == 1
+    assert "METRICS_TIMEZONE = 'Europe/Moskau' is no time zone" in result.output
+
+
+def test_the_present_cannot_be_hurried_through(directory: Path) -> None:
+    _remember(directory, NOW + datetime.timedelta(hours=1))
+    result = _demo(directory, "--fast", "--port", "39999")
+    assert result.exit_code == 1
+    assert "add --fresh" in result.output
+
+
+def test_an_incident_goes_into_the_demo_that_runs(directory: Path, clickhouse: EmbeddedServer) -> None:
+    configured = load_settings(env_file=None, clickhouse_url=clickhouse.url)
+    warehouse = Warehouse.from_settings(configured)
+    _remember(directory)
+    state = State.read(directory)
+    assert state is not None
+    state.product.create(warehouse, configured)
+    with held(directory):
+        result = _demo(directory, "--incident", "ctr")
+    assert result.exit_code == 0, result.output
+    assert "six of ten likes are lost" in result.output
+    (row,) = warehouse.query("SELECT begins, ends FROM simulator.story WHERE kind = 'ctr'").rows
+    begins = row["begins"].replace(tzinfo=datetime.UTC)
+    assert datetime.timedelta() < begins - NOW < datetime.timedelta(minutes=1)  # not into what is written already
+    assert (row["ends"] - row["begins"]) == datetime.timedelta(minutes=45)
+
+
+def test_an_incident_for_a_demo_that_is_not_ready_yet_has_to_wait(directory: Path) -> None:
+    with held(directory):
+        result = _demo(directory, "--incident", "ctr")
+    assert result.exit_code == 1
+    assert "not ready yet" in result.output

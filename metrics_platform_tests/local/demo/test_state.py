@@ -1,0 +1,46 @@
+"""What a demo remembers, and that only one runs in a directory."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from metrics_platform.local.demo.product import Product
+from metrics_platform.local.demo.state import DemoError, State, held, holder
+
+PRODUCT = Product(datetime.date(2026, 10, 23), datetime.date(2026, 11, 27), ZoneInfo("America/New_York"), seed=7)
+NOW = datetime.datetime(2026, 11, 27, 17, 30, tzinfo=datetime.UTC)
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    State(tmp_path, PRODUCT, NOW).write()
+    assert State.read(tmp_path) == State(tmp_path, PRODUCT, NOW)
+
+
+def test_without_a_demo_there_is_nothing_to_read(tmp_path: Path) -> None:
+    assert State.read(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "{}", '{"first_day": "2026-10-23", "today": "x"}', None],
+    ids=["empty", "torn", "nothing in it", "no date", "no such zone"],
+)
+def test_a_broken_file_is_named_with_the_way_out(tmp_path: Path, content: str | None) -> None:
+    State(tmp_path, PRODUCT, NOW).write()
+    file = tmp_path / "demo.json"
+    file.write_text(file.read_text().replace("New_York", "Nowhere") if content is None else content)
+    with pytest.raises(DemoError, match=r"demo\.json cannot be read.*--fresh"):
+        State.read(tmp_path)
+
+
+def test_a_directory_is_held_by_one_at_a_time_and_tells_by_whom(tmp_path: Path) -> None:
+    with held(tmp_path / "made if absent") as first, held(tmp_path / "made if absent") as second:
+        assert (first, second) == (True, False)
+        assert holder(tmp_path / "made if absent") == str(os.getpid())
+    with held(tmp_path / "made if absent") as again:
+        assert again
