@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from metrics_platform.settings import Settings, SettingsError, load_settings, setting_name
+from metrics_platform.settings_document import settings_document
 from metrics_platform.warehouse.client import NoWarehouseError, connection_of
 
 SECRET = "pa55-w0rd"
@@ -152,3 +153,13 @@ def test_every_setting_is_in_the_example_file_with_its_default() -> None:
         if default is not None and field != "email_to":  # what has no default is shown by an example
             given = load_settings(None, **{field: shown[setting_name(field)]})
             assert getattr(given, field) == default, field
+
+
+def test_the_document_of_settings_is_of_this_version() -> None:
+    remedy = "write it anew: python -m metrics_platform.settings_document"
+    assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == settings_document(), remedy
+
+
+def test_the_document_of_settings_names_each_of_them_once() -> None:
+    names = re.findall(r"^\| `(\w+)` \|", settings_document(), flags=re.MULTILINE)
+    assert sorted(names) == sorted(setting_name(field) for field in Settings.model_fields)
