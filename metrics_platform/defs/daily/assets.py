@@ -13,6 +13,7 @@ import dagster as dg
 
 from metrics_platform.defs.daily.descriptions import DESCRIPTIONS, SLICE_DESCRIPTION, SOURCE_DESCRIPTIONS
 from metrics_platform.defs.daily.metadata import check_results, column_schema, day_metadata
+from metrics_platform.defs.lineage import table_metadata
 from metrics_platform.defs.resources import ClickHouseResource
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse import tables
@@ -93,6 +94,10 @@ def _upstream(settings: Settings, partitions: dg.DailyPartitionsDefinition) -> d
     }
 
 
+def _names(deps: list[Any]) -> list[str]:
+    return [dep.asset_key.to_user_string() if isinstance(dep, dg.AssetDep) else dep for dep in deps]
+
+
 def _daily_asset(
     table: DailyTable, deps: list[Any], partitions: dg.DailyPartitionsDefinition, settings: Settings
 ) -> dg.AssetsDefinition:
@@ -110,7 +115,7 @@ def _daily_asset(
         owners=[settings.owner],
         description=description,
         metadata={
-            "dagster/column_schema": column_schema(table.columns),
+            **table_metadata(table, _names(deps), settings, f"queries/{table.file}.sql"),
             "sql": dg.MetadataValue.md(f"```sql\n{table.query}```"),
         },
         check_specs=[

@@ -14,7 +14,7 @@ import dagster as dg
 from metrics_platform.calendar import SLOT_KEY_FORMAT, SlotRange, first_instant, slot_at, slot_of_key
 from metrics_platform.catalog import SLOT_METRICS as METRICS
 from metrics_platform.defs.daily.assets import RETRY_POLICY
-from metrics_platform.defs.daily.metadata import column_schema
+from metrics_platform.defs.lineage import table_metadata
 from metrics_platform.defs.monitoring.descriptions import DESCRIPTIONS
 from metrics_platform.defs.resources import ClickHouseResource
 from metrics_platform.settings import Settings
@@ -72,6 +72,11 @@ def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 def _asset(
     table: DailyTable, deps: list[str], kinds: set[str], checks: list[dg.AssetCheckSpec], settings: Settings
 ) -> dg.AssetsDefinition:
+    query = f"queries/{table.file}.sql" if "sql" in kinds else None
+    metadata = table_metadata(table, deps, settings, query)
+    if query:
+        metadata["sql"] = dg.MetadataValue.md(f"```sql\n{table.query}```")
+
     @dg.asset(
         name=table.name,
         deps=deps,
@@ -83,7 +88,7 @@ def _asset(
         kinds=kinds,
         owners=[settings.owner],
         description=DESCRIPTIONS[table.name],
-        metadata={"dagster/column_schema": column_schema(table.columns)},
+        metadata=metadata,
         check_specs=checks,
     )
     def compute(context: dg.AssetExecutionContext, clickhouse: ClickHouseResource) -> Iterator[Any]:

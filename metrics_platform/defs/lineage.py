@@ -1,0 +1,173 @@
+"""From which columns each column of the platform's tables is computed, and in which file: for Dagster's UI.
+
+What is not said here comes from the columns of the same name in the tables upstream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from metrics_platform.settings import Settings
+from metrics_platform.warehouse.tables import Column, DailyTable, columns_of
+
+_ATTRIBUTES = ("os", "gender", "age", "country", "city", "exp_group")
+_SEEN_AT = {f"{name}_seen_at": (name, "time") for name in _ATTRIBUTES}
+_MERGED = ("used_feed", "used_messenger")
+_ACTIVE = ("users.last_active_day",)
+_COHORT = ("users.first_day",)
+_RETAINED = ("users.first_day", "users.last_active_day")
+_NEW = ("users.first_day", "users.source")
+
+# Names alone stand for those columns of every table upstream that has them; `table.column` for one.
+_FROM: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "feed_user_daily": {
+        "event_date": ("time",),
+        "views": ("action",),
+        "likes": ("action",),
+        "first_seen_at": ("time",),
+        **_SEEN_AT,
+    },
+    "message_user_daily": {
+        "event_date": ("time",),
+        "user_id": ("user_id", "receiver_id"),
+        "messages_sent": ("user_id",),
+        "users_sent": ("user_id", "receiver_id"),
+        "messages_received": ("receiver_id",),
+        "users_received": ("receiver_id", "user_id"),
+        "first_seen_at": ("time",),
+        **_SEEN_AT,
+    },
+    "users": {
+        **{name: (name, f"{name}_seen_at") for name in _ATTRIBUTES},
+        "source": ("source", "first_seen_at"),
+        "first_day": ("event_date", "first_day"),
+        "last_active_day": ("event_date", "last_active_day"),
+    },
+    "user_daily": {
+        **{name: (f"users.{name}",) for name in (*_ATTRIBUTES, "source")},
+        "used_feed": ("feed_user_daily.user_id",),
+        "used_messenger": ("message_user_daily.messages_sent",),
+        "age_group": ("users.age",),
+    },
+    "app_daily": {
+        "app_dau": _MERGED,
+        "feed_dau": ("used_feed",),
+        "messenger_dau": ("used_messenger",),
+        "feed_only": _MERGED,
+        "messenger_only": _MERGED,
+        "both_services": _MERGED,
+        "ctr": ("views", "likes"),
+        "views_per_user": ("views", "used_feed"),
+        "likes_per_user": ("likes", "used_feed"),
+        "senders": ("used_messenger",),
+        "receivers": ("messages_received",),
+        "sent_per_sender": ("messages_sent", "used_messenger"),
+        "received_per_receiver": ("messages_sent", "messages_received"),
+        "sent_received": ("used_messenger", "messages_received"),
+        "new_users": _COHORT,
+        "new_users_ads": _NEW,
+        "new_users_organic": _NEW,
+        "new_users_other": _NEW,
+        "wau": _ACTIVE,
+        "mau": _ACTIVE,
+        "stickiness": (*_MERGED, *_ACTIVE),
+        "cohort_d1": _COHORT,
+        "retained_d1": _RETAINED,
+        "retention_d1": _RETAINED,
+        "cohort_d7": _COHORT,
+        "retained_d7": _RETAINED,
+        "retention_d7": _RETAINED,
+    },
+    "slot_metrics": {
+        "slot_start": ("time",),
+        "dimension": (),
+        "dimension_value": ("os", "source", "country"),
+        "views": ("feed_actions.action",),
+        "likes": ("feed_actions.action",),
+        "feed_users": ("feed_actions.user_id",),
+        "messages": ("message_actions.user_id",),
+        "senders": ("message_actions.user_id",),
+        "ctr": ("feed_actions.action",),
+    },
+    "verdicts": {"value": ("views", "likes", "feed_users", "messages", "senders", "ctr")},
+}
+
+
+def column_sources(
+    table: str, columns: Iterable[Column], upstream: Mapping[str, Iterable[Column]]
+) -> dict[str, list[tuple[str, str]]]:
+    """Per column those (table, column) it is computed from, of the tables in `upstream`."""
+    known = {name: {column.name for column in found} for name, found in upstream.items()}
+    return {
+        column.name: [
+            found
+            for source in _FROM.get(table, {}).get(column.name, _same_name(table, column.name))
+            for found in _found(source, known)
+        ]
+        for column in columns
+    }
+
+
+def table_metadata(
+    table: DailyTable, upstream: Iterable[str], settings: Settings, query: str | None = None
+) -> dict[str, Any]:
+    """The definition's metadata: columns with types, meanings and origins, and the file of the query.
+
+    Args:
+        table: the table.
+        upstream: the assets it is computed from.
+        settings: for the receiver's column, which has two spellings.
+        query: the path of its query within `metrics_platform/warehouse`.
+    """
+    columns = table.columns
+    found = {name: columns_of("slice" if name.endswith("_slice") else name) for name in upstream}
+    renamed = {("message_actions", "receiver_id"): ("message_actions", settings.receiver_column)}
+    sources = {
+        name: [renamed.get(each, each) for each in origins]
+        for name, origins in column_sources(table.name, columns, found).items()
+    }
+    metadata: dict[str, Any] = {
+        "dagster/column_schema": dg.TableSchema(
+            [
+                dg.TableColumn(column.name, type=column.type, description=_described(column, sources[column.name]))
+                for column in columns
+            ]
+        ),
+        "dagster/column_lineage": dg.TableColumnLineage(
+            {
+                name: [dg.TableColumnDep(asset_key=asset, column_name=column) for asset, column in origins]
+                for name, origins in sources.items()
+                if origins
+            }
+        ),
+    }
+    if query is not None:
+        path = Path(str(files("metrics_platform.warehouse") / query))
+        metadata["dagster/code_references"] = dg.CodeReferencesMetadataValue(
+            code_references=[dg.LocalFileCodeReference(file_path=str(path), label=path.name)]
+        )
+    return metadata
+
+
+def _described(column: Column, sources: Sequence[tuple[str, str]]) -> str:
+    origins = ", ".join(f"{table}.{name}" for table, name in sources)
+    return f"{column.comment} ← {origins}" if origins else column.comment
+
+
+def _same_name(table: str, column: str) -> tuple[str, ...]:
+    # A slice's value is a column of the merged table, which one says the asset's own name.
+    if table.endswith("_slice") and column == "dimension_value":
+        return (table.removesuffix("_slice"),)
+    return (column,)
+
+
+def _found(source: str, known: Mapping[str, set[str]]) -> list[tuple[str, str]]:
+    table, dot, column = source.rpartition(".")
+    if dot:
+        return [(table, column)]
+    return [(name, column) for name, columns in known.items() if column in columns]
