@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,13 @@ def test_each_metric_is_a_check_that_warns_and_the_run_succeeds(world: MonitorWo
     assert float(str(views.metadata["lower"].value)) > 100
     assert views.metadata["reason"].value == "no data"
     assert views.metadata["detector"].value == "seasonal"
+    assert re.fullmatch(
+        r"Views 0 at 2026-\S+ \S+ UTC, expected 2\d\d \(\d+ – \d+\), −100%: anomalous\.", str(views.description)
+    )
+    ctr = check_outcomes(calm)["verdicts: ctr"]
+    assert re.match(
+        r"CTR \d+\.\d% at .*, expected \d+\.\d% \(\d+\.\d% – \d+\.\d%\), .* normal\.", str(ctr.description)
+    )
     assert outcomes["verdicts: ctr"].passed  # not known, and not anomalous
     assert all(each.passed for name, each in outcomes.items() if name.startswith("slot_metrics"))
 

@@ -59,7 +59,8 @@ def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                 dg.AssetCheckSpec(
                     metric.name,
                     asset=VERDICTS.name,
-                    description=f"{metric.name} of the run's latest slot is in its band, as a whole and by slice.",
+                    description=f"{metric.name} of the run's latest slot is in its expected band, as a whole and in "
+                    "each slice. It shows what was judged; people are told by incidents.",
                 )
                 for metric in METRICS
             ],

@@ -251,7 +251,8 @@ def _zone() -> ZoneInfo:
 
     named = os.environ.get("METRICS_TIMEZONE")
     try:
-        return ZoneInfo(named or tzlocal.get_localzone_name())
+        zone = ZoneInfo(named or tzlocal.get_localzone_name())
+        return ZoneInfo("UTC") if zone.key == "Etc/UTC" else zone
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         if named:
             raise DemoError(

@@ -8,7 +8,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from metrics_platform.calendar import SLOT, slot_at
 from metrics_platform.local.demo.story import INCIDENTS, Happening
@@ -33,19 +32,18 @@ def tell_where(console: Console, settings: Settings, *, ui: str, clickhouse_port
     """Where everything is, and what to look at first."""
     outbox = settings.outbox / "index.html"
     messages = "by the channels of your .env" if sends else f"[link={outbox.as_uri()}]{escape(shown(outbox))}[/link]"
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    table.add_row("Dagster", f"[link={ui}]{ui}[/link]")
-    table.add_row("", f"the tables' graph: {ui}/asset-groups")
-    table.add_row("", f"a day in numbers and its query: {ui}/assets/dimension_metrics?view=partitions")
-    table.add_row("", f"the checks, each metric with its chart: {ui}/assets/verdicts?view=checks")
-    table.add_row("", f"what was told, with every attempt: {ui}/assets/notifications")
-    table.add_row("Messages", f"{messages} – yesterday's report comes first, in a few seconds")
     url = escape(shown(settings.data_dir / "clickhouse" / "readonly_url"))
-    table.add_row("ClickHouse", f"port {clickhouse_port}, for Redash and Superset: address, user, password in {url}")
-    table.add_row("Log", escape(shown(log)))
-    console.print(table)
+    lines = (
+        ("Dagster", f"{ui}/asset-groups – the tables, and what comes from what"),
+        ("", f"{ui}/assets/dimension_metrics?view=partitions – a day: its numbers, its query"),
+        ("", f"{ui}/assets/verdicts?view=checks – each metric against what was expected"),
+        ("", f"{ui}/assets/notifications – what was told, with every attempt"),
+        ("Messages", f"{messages} – yesterday's report first, in a few seconds"),
+        ("ClickHouse", f"port {clickhouse_port} – for Redash and Superset: address, user and password are in {url}"),
+        ("Log", escape(shown(log))),
+    )
+    for name, text in lines:
+        console.print(f"[bold]{name:<12}[/]{text}", soft_wrap=True)
     console.print()
 
 
@@ -53,17 +51,19 @@ def tell_next(console: Console, happening: Happening | None, settings: Settings,
     """What has been let happen, or how to let something happen."""
     if happening is None:
         command = escape(f"metrics-platform demo --incident {'|'.join(INCIDENTS)}")
-        console.print(f"Let something go wrong, from a second terminal: [bold]{command}[/]")
+        console.print(f"Let something go wrong, in a second terminal: [bold]{command}[/]", soft_wrap=True)
     else:
         due = "in about a minute" if fast else f"shortly after {_alert_due(happening).astimezone(settings.zone):%H:%M}"
-        console.print(f"{_told(happening, settings)} The alert comes {due}, its all-clear half an hour after the end.")
+        text = f"{_told(happening, settings)} The alert comes {due}, its all-clear half an hour after the end."
+        console.print(text, soft_wrap=True)
     console.print("Ctrl-C stops everything.\n")
 
 
 def tell_injected(console: Console, happening: Happening, settings: Settings) -> None:
     """What has been let happen in a demo that runs."""
     due = _alert_due(happening).astimezone(settings.zone)
-    console.print(f"{_told(happening, settings)} The alert comes after the check of the slot that ends at {due:%H:%M}.")
+    text = f"{_told(happening, settings)} The alert comes after the check of the slot that ends at {due:%H:%M}."
+    console.print(text, soft_wrap=True)
 
 
 def tell_message(console: Console, title: str, page: Path, settings: Settings) -> None:
