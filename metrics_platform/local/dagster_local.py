@@ -26,6 +26,13 @@ _STOP_SECONDS = 45
 _START_SECONDS = 120
 _REQUEST_SECONDS = 30
 _LAST_LINES = 15
+# The code location has the name it has everywhere (pyproject.toml, the project's workspace.yaml).
+_WORKSPACE = """\
+load_from:
+  - python_module:
+      module_name: metrics_platform.definitions
+      location_name: metrics_platform
+"""
 
 
 class DagsterError(RuntimeError):
@@ -211,7 +218,14 @@ def running_dagster(directory: Path, port: int) -> Iterator[DagsterUI]:
     a terminal does not reach it: it is ended in order at the end of the block. Where the system can (Linux), it also
     ends when this process is killed.
     """
-    command = [sys.executable, "-m", "dagster", "dev", "-m", "metrics_platform.definitions"]
+    import dagster as dg  # noqa: PLC0415
+
+    # Its databases are made here: two processes that make them at once end in a broken one.
+    with dg.DagsterInstance.get():
+        pass
+    workspace = directory / "workspace.yaml"
+    workspace.write_text(_WORKSPACE, encoding="utf-8")
+    command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace)]
     log = directory / "dagster.log"
     # Runs of the code that this process has, also where it is not installed.
     paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]

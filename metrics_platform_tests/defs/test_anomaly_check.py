@@ -98,9 +98,7 @@ def test_each_metric_is_a_check_that_warns_and_the_run_succeeds(world: MonitorWo
         r"Views 0 at 2026-\S+ \S+ UTC, expected 2\d\d \(\d+ – \d+\), −100%: anomalous\.", str(views.description)
     )
     ctr = check_outcomes(calm)["verdicts: ctr"]
-    assert re.match(
-        r"CTR \d+\.\d% at .*, expected \d+\.\d% \(\d+\.\d% – \d+\.\d%\), .* normal\.", str(ctr.description)
-    )
+    assert re.match(r"CTR \d+\.\d% at .*, expected \d+\.\d% \(\d+\.\d% – \d+\.\d%\), .* normal\.", str(ctr.description))
     assert outcomes["verdicts: ctr"].passed  # not known, and not anomalous
     assert all(each.passed for name, each in outcomes.items() if name.startswith("slot_metrics"))
 
