@@ -1,0 +1,37 @@
+"""The documents and the deployment's files keep to the code: columns, versions, Dagster's settings."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from metrics_platform.warehouse import tables
+
+ROOT = Path(__file__).parents[1]
+FILES = [table.file for table in (*tables.daily_tables(("os",)), *tables.MONITOR_TABLES)]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_column_is_explained_in_the_section_of_its_table(file: str) -> None:
+    text = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
+    name = "dimension_metrics" if file == "slice" else file
+    (section,) = (part for part in text.split("\n## ") if f"`{name}`" in part.splitlines()[0])
+    named = set(re.findall(r"`(\w+)`", section))
+    assert {column.name for column in tables.columns_of(file)} - named == set()
+
+
+def test_a_deployment_keeps_all_that_the_root_sets_for_dagster() -> None:
+    own, deployed = (
+        yaml.safe_load((ROOT / path / "dagster.yaml").read_text(encoding="utf-8")) for path in ("", "deploy")
+    )
+    assert {name: deployed.get(name) for name in own} == own
+    assert set(deployed) - set(own) == {"storage", "compute_logs"}
+
+
+def test_dagsters_postgres_is_the_companion_of_the_pinned_dagster() -> None:
+    pinned = re.search(r"^dagster==1\.13\.(\d+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    assert pinned is not None
+    assert f"dagster-postgres==0.29.{pinned[1]}\n" in (ROOT / "deploy/requirements.txt").read_text(encoding="utf-8")
