@@ -33,11 +33,12 @@ class Reader:
     """The reading account, asking as Redash's query runner does: a POST whose body ends with FORMAT JSON."""
 
     connection: Connection
+    session: requests.Session
 
     def ask(self, sql: str, **settings: str) -> Answer:
         """The answer to a query, under ClickHouse `settings`; a refusal fails the test with ClickHouse's words."""
         account = {"user": self.connection.user, "password": self.connection.password}
-        response = requests.post(
+        response = self.session.post(
             f"http://{self.connection.host}:{self.connection.port}",
             data=f"{sql}\nFORMAT JSON".encode(),
             params={**account, "database": self.connection.database, **settings},
@@ -65,10 +66,11 @@ def warehouse(_tables: Warehouse) -> Iterator[Warehouse]:
         _tables.execute(f"TRUNCATE TABLE {name}")
 
 
-@pytest.fixture
-def reader(clickhouse_server: EmbeddedServer, _tables: Warehouse) -> Reader:
+@pytest.fixture(scope="session")
+def reader(clickhouse_server: EmbeddedServer, _tables: Warehouse) -> Iterator[Reader]:
     """The reading account on the same database."""
-    return Reader(replace(parse_url(clickhouse_server.readonly_url), database=_tables.database))
+    with requests.Session() as session:
+        yield Reader(replace(parse_url(clickhouse_server.readonly_url), database=_tables.database), session)
 
 
 def in_zone(sql: str, zone: str) -> str:

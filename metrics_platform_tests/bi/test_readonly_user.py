@@ -11,7 +11,7 @@ from metrics_platform_tests.bi.conftest import BI, Reader
 
 SQL = re.sub(r"--.*", "", (BI / "clickhouse" / "readonly_user.sql").read_text(encoding="utf-8"))
 STATEMENTS = [statement.strip() for statement in SQL.split(";") if statement.strip()]
-PLATFORM_TABLES = re.compile(r"\b(?:FROM|JOIN)\s+([a-z_]+)\b")
+PLATFORM_TABLES = re.compile(r"(?:\bFROM|(?<!ARRAY )\bJOIN)\s+([a-z_]+)\b")
 
 
 def test_every_statement_can_be_read_by_clickhouse(warehouse: Warehouse) -> None:
