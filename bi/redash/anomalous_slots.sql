@@ -1,0 +1,24 @@
+-- The 15-minute slots in which a metric was outside its band, latest first.
+--
+-- Visualisation: Table, as it is. change_percent is the value against what was expected.
+-- Parameters: date_range (Date Range).
+--
+-- slot_time is what the product's clocks showed: product_timezone is METRICS_TIMEZONE.
+WITH 'UTC' AS product_timezone
+SELECT
+    toDateTime(toString(toTimeZone(slot_start, product_timezone))) AS slot_time,
+    metric,
+    if(dimension = 'total', 'whole product', concat(dimension, ': ', dimension_value)) AS series,
+    severity,
+    round(value, 3) AS value,
+    round(expected, 3) AS expected,
+    round(lower, 3) AS lower,
+    round(upper, 3) AS upper,
+    round(100 * (value / nullIf(expected, 0) - 1), 1) AS change_percent,
+    reason
+FROM verdicts
+WHERE status = 'anomalous'
+  AND slot_start >= toDateTime('{{ date_range.start }} 00:00:00', product_timezone)
+  AND slot_start < toDateTime('{{ date_range.end }} 00:00:00', product_timezone) + INTERVAL 1 DAY
+ORDER BY slot_start DESC, metric, series
+LIMIT 1000

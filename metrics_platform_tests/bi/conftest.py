@@ -1,0 +1,80 @@
+"""A warehouse with the tables, and its reading account as BI tools use it: over HTTP, without rights to write."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from metrics_platform.connection import Connection, parse_url
+from metrics_platform.local.clickhouse import EmbeddedServer
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.schema import create_tables
+from metrics_platform.warehouse.tables import MONITOR_TABLES, daily_tables
+
+BI = Path(__file__).parents[2] / "bi"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What ClickHouse answers to FORMAT JSON: the columns with their types, and the rows."""
+
+    types: dict[str, str]
+    rows: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """The reading account, asking as Redash's query runner does: a POST whose body ends with FORMAT JSON."""
+
+    connection: Connection
+    session: requests.Session
+
+    def ask(self, sql: str, **settings: str) -> Answer:
+        """The answer to a query, under ClickHouse `settings`; a refusal fails the test with ClickHouse's words."""
+        account = {"user": self.connection.user, "password": self.connection.password}
+        response = self.session.post(
+            f"http://{self.connection.host}:{self.connection.port}",
+            data=f"{sql}\nFORMAT JSON".encode(),
+            params={**account, "database": self.connection.database, **settings},
+            timeout=30,
+        )
+        assert response.ok, response.text
+        answer = response.json()
+        return Answer({column["name"]: column["type"] for column in answer["meta"]}, answer["data"])
+
+
+@pytest.fixture(scope="session")
+def _tables(clickhouse_server: EmbeddedServer) -> Warehouse:
+    """The platform's account on a database with the tables that BI reads: made once, which takes most of the time."""
+    warehouse = Warehouse(replace(parse_url(clickhouse_server.url), database="bi"))
+    daily = [table for table in daily_tables(()) if table.name in ("app_daily", "dimension_metrics")]
+    create_tables(warehouse, [*daily, *MONITOR_TABLES])
+    return warehouse
+
+
+@pytest.fixture
+def warehouse(_tables: Warehouse) -> Iterator[Warehouse]:
+    """The platform's account on empty tables; what a test writes is gone after it."""
+    yield _tables
+    for name in ("app_daily", "dimension_metrics", "slot_metrics", "verdicts", "incidents"):
+        _tables.execute(f"TRUNCATE TABLE {name}")
+
+
+@pytest.fixture(scope="session")
+def reader(clickhouse_server: EmbeddedServer, _tables: Warehouse) -> Iterator[Reader]:
+    """The reading account on the same database."""
+    with requests.Session() as session:
+        yield Reader(replace(parse_url(clickhouse_server.readonly_url), database=_tables.database), session)
+
+
+def in_zone(sql: str, zone: str) -> str:
+    """The query with the product's time zone put in, as the documents say to do it; fails where there is no place."""
+    changed, places = re.subn("'UTC' AS product_timezone", f"'{zone}' AS product_timezone", sql)
+    assert places == 1
+    return changed

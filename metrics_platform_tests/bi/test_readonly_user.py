@@ -1,0 +1,40 @@
+"""The SQL of the BI user: ClickHouse reads it, its limits are settings that exist, its rights are what BI reads."""
+
+from __future__ import annotations
+
+import re
+
+import yaml
+
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform_tests.bi.conftest import BI, Reader
+
+SQL = re.sub(r"--.*", "", (BI / "clickhouse" / "readonly_user.sql").read_text(encoding="utf-8"))
+STATEMENTS = [statement.strip() for statement in SQL.split(";") if statement.strip()]
+PLATFORM_TABLES = re.compile(r"(?:\bFROM|(?<!ARRAY )\bJOIN)\s+([a-z_]+)\b")
+
+
+def test_every_statement_can_be_read_by_clickhouse(warehouse: Warehouse) -> None:
+    # Parsed, not run: accounts made by SQL are what the embedded engine does not have.
+    assert len(STATEMENTS) == 7
+    for statement in STATEMENTS:
+        assert warehouse.query(f"EXPLAIN AST {statement}").rows
+
+
+def test_the_limits_are_settings_that_a_query_runs_under(reader: Reader) -> None:
+    (profile,) = [statement for statement in STATEMENTS if statement.startswith("CREATE SETTINGS PROFILE")]
+    settings = dict(re.findall(r"(\w+) = '?(\w+)'?", profile))
+    assert settings.pop("readonly") == "1"
+    assert {"session_timezone", "max_execution_time", "max_memory_usage", "max_result_rows"} <= set(settings)
+    assert reader.ask("SELECT count() AS days, timezone() AS zone FROM app_daily", **settings).rows[0]["zone"] == "UTC"
+
+
+def test_the_rights_are_on_the_tables_that_superset_and_redash_read_and_no_others() -> None:
+    granted = set(re.findall(r"GRANT SELECT ON metrics\.(\w+) TO metrics_bi", SQL))
+    read: set[str] = set()
+    for file in (BI / "redash").glob("*.sql"):
+        read |= set(PLATFORM_TABLES.findall(re.sub(r"--.*", "", file.read_text(encoding="utf-8"))))
+    for file in (BI / "superset" / "datasets").rglob("*.yaml"):
+        dataset = yaml.safe_load(file.read_text(encoding="utf-8"))
+        read |= set(PLATFORM_TABLES.findall(dataset["sql"] or f"FROM {dataset['table_name']} "))
+    assert granted == read

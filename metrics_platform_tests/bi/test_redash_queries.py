@@ -1,0 +1,172 @@
+"""Redash's queries: asked as Redash asks them, of empty tables and of rows whose answers are known."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metrics_platform.settings import load_settings
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform_tests.bi.conftest import BI, Reader, in_zone
+
+FILES = sorted((BI / "redash").glob("*.sql"))
+PARAMETER = re.compile(r"\{\{ ([a-z_.]+) \}\}")
+VALUES = {
+    "date_range.start": "2026-11-20",
+    "date_range.end": "2026-11-27",
+    "metric": "views",
+    "dimension": "os",
+    "dimension_value": "iOS",
+}
+# What Redash knows as a number, a day or a time; everything else it draws as text (DateTime('UTC'), too).
+KNOWN_TYPES = re.compile(r"(Nullable\()?(U?Int\d+|Float\d+|Date|DateTime)\)?")
+TEXT_TYPES = {"String", "LowCardinality(String)"}
+
+
+def _head(sql: str) -> str:
+    lines = [line for line in sql.splitlines() if line.startswith("--")]
+    return " ".join(line.removeprefix("--").strip() for line in lines)
+
+
+def _filled(name: str, **values: str) -> str:
+    sql = (BI / "redash" / f"{name}.sql").read_text(encoding="utf-8")
+    return PARAMETER.sub(lambda found: {**VALUES, **values}[found[1]], sql)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_query_runs_and_says_how_to_draw_what_it_answers(reader: Reader, file: Path) -> None:
+    sql = file.read_text(encoding="utf-8")
+    head = _head(sql)
+    assert "{{" not in head  # Redash would take it for a parameter
+    visualisation, parameters = re.split("Parameters:", head.split("Visualisation:")[1])
+    for name in {found.split(".")[0] for found in PARAMETER.findall(sql)} or {"none"}:
+        assert name in parameters
+    assert "{{" not in PARAMETER.sub("", sql)
+
+    types = reader.ask(_filled(file.stem)).types
+    assert all(KNOWN_TYPES.fullmatch(kind) or kind in TEXT_TYPES for kind in types.values()), types
+    named = {
+        word for part in re.findall(r"[XY]: ([^.]*)\.", f"{visualisation}.") for word in re.findall("[a-z_0-9]+", part)
+    }
+    assert {word for word in named if "_" in word} <= set(types)
+    assert set(types) & named or "Table" in visualisation or "Counter" in visualisation
+
+
+def test_the_time_zone_of_the_files_is_the_default_of_the_setting() -> None:
+    with_zone = [file for file in FILES if "product_timezone" in file.read_text(encoding="utf-8")]
+    assert {file.stem for file in with_zone} == {"quarter_hours", "anomalous_slots", "incidents"}
+    default = load_settings(None).timezone
+    assert all(f"WITH '{default}' AS product_timezone" in file.read_text(encoding="utf-8") for file in with_zone)
+
+
+def _day(warehouse: Warehouse, day: str, **values: Any) -> None:
+    columns = {"event_date": f"'{day}'", **values}
+    warehouse.execute(f"INSERT INTO app_daily ({', '.join(columns)}) VALUES ({', '.join(map(str, columns.values()))})")
+
+
+def test_the_latest_day_is_compared_by_date_and_a_missing_day_shifts_nothing(
+    warehouse: Warehouse, reader: Reader
+) -> None:
+    _day(warehouse, "2026-11-19", app_dau=80, ctr=0.25, mau=0)
+    _day(warehouse, "2026-11-25", app_dau=50, ctr=0.5, mau=0)
+    _day(warehouse, "2026-11-26", app_dau=100, ctr=0.2, mau=7)
+    rows = {row["metric"]: row for row in reader.ask(_filled("latest_day")).rows}
+    assert len(rows) == 26
+    assert {row["event_date"] for row in rows.values()} == {"2026-11-26"}
+    changes = {name: (row["value"], row["change_1d"], row["change_7d"]) for name, row in rows.items()}
+    assert changes["App DAU"] == (100, 100, 25)
+    assert changes["CTR"] == (20, -30, -5)  # percentage points
+    assert changes["MAU"] == (7, None, None)  # a base of 0
+    assert changes["D1 retention"] == (None, None, None)
+    _day(warehouse, "2026-11-28", app_dau=1)
+    (row,) = [row for row in reader.ask(_filled("latest_day")).rows if row["metric"] == "App DAU"]
+    assert (row["value"], row["day_before"], row["week_before"]) == (1, None, None)
+
+
+def test_a_missing_day_is_a_row_of_nothing_not_of_zeros(warehouse: Warehouse, reader: Reader) -> None:
+    _day(warehouse, "2026-11-21", app_dau=5, stickiness=0.125)
+    _day(warehouse, "2026-11-23", app_dau=0)
+    rows = reader.ask(_filled("audience")).rows
+    assert [(row["event_date"], row["app_dau"]) for row in rows] == [
+        ("2026-11-21", 5),
+        ("2026-11-22", None),
+        ("2026-11-23", 0),
+    ]
+    assert rows[0]["stickiness_percent"] == 12.5
+
+
+def test_slices_are_of_one_dimension_and_ages_are_classes_in_order(warehouse: Warehouse, reader: Reader) -> None:
+    rows = [("os", "iOS", 4, 1), ("age", "9", 1, 0), ("age", "18", 2, 1), ("age", "55", 3, 0), ("age", "unknown", 4, 0)]
+    values = ", ".join(
+        f"('2026-11-20', '{dimension}', '{value}', {views}, {likes})" for dimension, value, views, likes in rows
+    )
+    warehouse.execute(
+        f"INSERT INTO dimension_metrics (event_date, dimension, dimension_value, views, likes) VALUES {values}"
+    )
+    (row,) = reader.ask(_filled("daily_slices")).rows
+    assert (row["dimension_value"], row["views"], row["ctr_percent"]) == ("iOS", 4, 25)
+    groups = [(row["age_group"], row["views"]) for row in reader.ask(_filled("age_groups")).rows]
+    assert groups == [("<18", 1), ("18-24", 2), ("55+", 3), ("unknown", 4)]
+
+
+def _slot(warehouse: Warehouse, slot: str, views: int) -> None:
+    columns = "slot_start, dimension, dimension_value, views"
+    warehouse.execute(f"INSERT INTO slot_metrics ({columns}) VALUES ('{slot}', 'os', 'iOS', {views})")
+
+
+def test_quarter_hours_are_the_days_of_the_products_clocks(warehouse: Warehouse, reader: Reader) -> None:
+    _slot(warehouse, "2026-11-19 18:15:00", 1)  # 23:45 in Kolkata: the day before
+    _slot(warehouse, "2026-11-19 18:30:00", 2)
+    _slot(warehouse, "2026-11-27 18:15:00", 3)
+    _slot(warehouse, "2026-11-27 18:30:00", 4)  # midnight: the day after
+    columns = "slot_start, metric, dimension, dimension_value, status, expected, lower, upper"
+    warehouse.execute(
+        f"INSERT INTO verdicts ({columns}) VALUES "
+        "('2026-11-27 18:15:00', 'views', 'os', 'iOS', 'anomalous', 9, 8, 10), "
+        "('2026-11-27 18:15:00', 'likes', 'os', 'iOS', 'anomalous', 1, 1, 1)"
+    )
+    sql = in_zone(_filled("quarter_hours"), "Asia/Kolkata")
+    first, last = reader.ask(sql).rows
+    nothing = {"expected": None, "lower": None, "upper": None, "anomalous": None}
+    assert first == {"slot_time": "2026-11-20 00:00:00", "value": 2, **nothing}
+    assert last == {
+        "slot_time": "2026-11-27 23:45:00",
+        "value": 3,
+        "expected": 9,
+        "lower": 8,
+        "upper": 10,
+        "anomalous": 3,
+    }
+    assert reader.ask(sql, session_timezone="America/New_York").rows == [first, last]
+    anomalies = reader.ask(in_zone(_filled("anomalous_slots"), "Asia/Kolkata")).rows
+    assert [(row["slot_time"], row["metric"], row["series"]) for row in anomalies] == [
+        ("2026-11-27 23:45:00", "likes", "os: iOS"),
+        ("2026-11-27 23:45:00", "views", "os: iOS"),
+    ]
+
+
+def test_an_incident_is_shown_once_as_it_stands_now(warehouse: Warehouse, reader: Reader) -> None:
+    columns = (
+        "slot_start, incident, metric, dimension, dimension_value, state, severity, opened_at, closed_at, worst_change"
+    )
+    warehouse.execute(
+        f"INSERT INTO incidents ({columns}) VALUES "
+        "('2026-11-21 10:00:00', 'aaaaa', 'views', 'total', 'total', 'open', 'warning', '2026-11-21 10:00:00', "
+        "NULL, -0.3), "
+        "('2026-11-21 11:00:00', 'aaaaa', 'views', 'total', 'total', 'resolved', 'critical', '2026-11-21 10:00:00', "
+        "'2026-11-21 10:30:00', -0.5), "
+        "('2026-11-22 10:15:00', 'bbbbb', 'ctr', 'os', 'iOS', 'open', 'critical', '2026-11-22 10:00:00', NULL, 0.2)"
+    )
+    open_now, resolved = reader.ask(in_zone(_filled("incidents"), "Europe/Moscow")).rows
+    assert (open_now["incident"], open_now["series"], open_now["closed"], open_now["hours"]) == (
+        "bbbbb",
+        "os: iOS",
+        None,
+        0.5,
+    )
+    assert (resolved["state"], resolved["severity"], resolved["worst_change_percent"]) == ("resolved", "critical", -50)
+    assert (resolved["opened"], resolved["closed"]) == ("2026-11-21 13:00:00", "2026-11-21 13:30:00")
+    assert reader.ask(_filled("open_incidents")).rows == [{"open_incidents": 1, "critical": 1}]

@@ -1,0 +1,224 @@
+"""Superset's export: every reference resolves, every column and metric that a chart names is there in ClickHouse."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import uuid
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from metrics_platform.settings import load_settings
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform_tests.bi.conftest import BI, Reader, in_zone
+
+ROOT = BI / "superset"
+File = dict[str, Any]
+
+
+def _files(folder: str) -> dict[str, File]:
+    """The files of a folder by their UUIDs."""
+    found = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in sorted((ROOT / folder).rglob("*.yaml"))]
+    return {each["uuid"]: each for each in found}
+
+
+DATABASES, DATASETS, CHARTS = _files("databases"), _files("datasets"), _files("charts")
+(DASHBOARD,) = _files("dashboards").values()
+POSITION = {key: value for key, value in DASHBOARD["position"].items() if key != "DASHBOARD_VERSION_KEY"}
+PLACED = [node["meta"] for node in POSITION.values() if node["type"] == "CHART"]
+by_table = {dataset["table_name"]: dataset for dataset in DATASETS.values()}
+
+
+def _source(dataset: File) -> str:
+    """What a query of Superset's has after FROM."""
+    return f"({dataset['sql']}) AS virtual_table" if dataset["sql"] else dataset["table_name"]
+
+
+def test_every_uuid_is_one_of_its_own_and_every_reference_resolves() -> None:
+    own = [*DATABASES, *DATASETS, *CHARTS, DASHBOARD["uuid"]]
+    files = [file for file in ROOT.rglob("*.yaml") if file.name != "metadata.yaml"]
+    assert len({uuid.UUID(each) for each in own}) == len(files)
+    assert {dataset["database_uuid"] for dataset in DATASETS.values()} == set(DATABASES)
+    assert {chart["dataset_uuid"] for chart in CHARTS.values()} == set(DATASETS)
+    assert sorted(meta["uuid"] for meta in PLACED) == sorted(CHARTS)  # each chart stands in one place
+    assert {meta["uuid"]: meta["sliceName"] for meta in PLACED} == {
+        key: chart["slice_name"] for key, chart in CHARTS.items()
+    }
+    assert len({meta["chartId"] for meta in PLACED}) == len(PLACED)  # the import finds charts by these numbers
+
+
+def test_the_layout_is_a_tree_whose_rows_are_at_most_twelve_columns_wide() -> None:
+    children = [child for node in POSITION.values() for child in node.get("children", [])]
+    assert sorted(children) == sorted(set(POSITION) - {"ROOT_ID", "GRID_ID", "HEADER_ID"})
+    for key, node in POSITION.items():
+        assert node["id"] == key
+        for child in node.get("children", []):
+            assert POSITION[child]["parents"] == [*node.get("parents", []), key]
+        if node["type"] == "ROW":
+            assert sum(POSITION[child]["meta"]["width"] for child in node["children"]) == 12
+
+
+def test_filters_stand_on_tabs_and_columns_that_exist() -> None:
+    numbers = {meta["chartId"] for meta in PLACED}
+    filters = DASHBOARD["metadata"]["native_filter_configuration"]
+    assert [each["name"] for each in filters] == ["Days", "Quarter hours", "Where"]
+    for each in filters:
+        assert set(each["scope"]["rootPath"]) <= set(POSITION)
+        assert set(each["scope"]["excluded"]) <= numbers
+        for target in filter(None, each["targets"]):
+            columns = {column["column_name"] for column in DATASETS[target["datasetUuid"]]["columns"]}
+            assert target["column"]["name"] in columns
+
+
+def test_no_password_is_in_the_files() -> None:
+    (database,) = DATABASES.values()
+    address = urlsplit(database["sqlalchemy_uri"])
+    assert (address.scheme, address.username) == ("clickhousedb", "metrics_bi")
+    assert address.password == "X" * 10  # Superset's mask: the import asks for the password
+    assert database["allow_dml"] is database["allow_ctas"] is database["allow_cvas"] is False
+    assert "password" not in database
+    assert "encrypted_extra" not in database
+
+
+def test_the_documented_command_makes_a_zip_with_one_folder_at_its_root(tmp_path: Path) -> None:
+    document = (BI.parent / "docs" / "superset.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^python3 (-m zipfile -c .*)$", document, re.MULTILINE)
+    arguments = shlex.split(command)
+    arguments[3] = str(tmp_path / "export.zip")
+    subprocess.run([sys.executable, *arguments], cwd=BI.parent, check=True)
+    with zipfile.ZipFile(tmp_path / "export.zip") as archive:
+        names = [name for name in archive.namelist() if not name.endswith("/")]
+    assert set(names) == {f"superset/{file.relative_to(ROOT)}" for file in ROOT.rglob("*.yaml")}
+    assert "superset/metadata.yaml" in names
+
+
+@pytest.mark.parametrize("table", by_table)
+def test_a_dataset_has_the_columns_that_clickhouse_has(reader: Reader, table: str) -> None:
+    dataset = by_table[table]
+    columns = {column["column_name"]: column for column in dataset["columns"] if not column["expression"]}
+    described = {row["name"]: row["type"] for row in reader.ask(f"DESCRIBE (SELECT * FROM {_source(dataset)})").rows}
+    assert set(described) == set(columns)
+    for name, kind in described.items():
+        assert columns[name]["type"] == re.sub(r"LowCardinality\((\w+)\)", r"\1", kind), name
+        assert columns[name]["is_dttm"] is ("Date" in kind)
+        assert columns[name]["verbose_name"]
+        assert columns[name]["description"]
+    assert dataset["main_dttm_col"] in columns
+    calculated = [column["expression"] for column in dataset["columns"] if column["expression"]]
+    expressions = [*calculated, *(metric["expression"] for metric in dataset["metrics"])]
+    reader.ask(f"SELECT {', '.join(expressions)} FROM {_source(dataset)} GROUP BY ALL")
+    assert not {metric["metric_name"] for metric in dataset["metrics"]} & {
+        column["column_name"] for column in dataset["columns"]
+    }  # in ClickHouse an alias that is a column's name wins over the column
+
+
+def _asked(params: File, suffix: str = "") -> Iterator[tuple[str, Any]]:
+    """What a chart asks for: ("column", its name), ("metric", the name of a saved one or the SQL of its own)."""
+    columns = [params.get("x_axis"), *params.get(f"groupby{suffix}", []), *params.get("all_columns", [])]
+    columns += [each["subject"] for each in params.get(f"adhoc_filters{suffix}", [])]
+    columns += [re.findall(r'"(\w+)"', each)[0] for each in params.get("order_by_cols", [])]
+    yield from (("column", name) for name in dict.fromkeys(filter(None, columns)))
+    yield from (("metric", each) for each in [*params.get(f"metrics{suffix}", []), params.get("metric")] if each)
+
+
+@pytest.mark.parametrize("key", CHARTS, ids=lambda key: CHARTS[key]["slice_name"])
+def test_a_charts_columns_and_metrics_are_those_of_its_dataset_and_clickhouse_runs_them(
+    reader: Reader, key: str
+) -> None:
+    chart = CHARTS[key]
+    dataset, params = DATASETS[chart["dataset_uuid"]], chart["params"]
+    columns = {column["column_name"]: column["expression"] for column in dataset["columns"]}
+    metrics = {metric["metric_name"]: metric["expression"] for metric in dataset["metrics"]}
+    assert params["viz_type"] == chart["viz_type"]
+    assert set(params.get("column_config", {})) <= set(columns) | set(metrics)
+    for suffix in ("", "_b") if chart["viz_type"] == "mixed_timeseries" else ("",):
+        selected: list[str] = []
+        for kind, name in _asked(params, suffix):
+            if kind == "column":
+                selected.append(f"{columns[name] or name} AS {name}")
+            else:
+                selected.append(metrics[name] if isinstance(name, str) else name["sqlExpression"])
+        assert len(selected) > 0
+        conditions = [
+            f"{each['subject']} = '{each['comparator']}'"
+            for each in params.get(f"adhoc_filters{suffix}", [])
+            if each["operator"] == "=="
+        ]
+        where = " AND ".join(conditions) or "1"
+        reader.ask(f"SELECT {', '.join(selected)} FROM {_source(dataset)} WHERE {where} GROUP BY ALL")
+
+
+def test_every_colour_is_of_a_label_that_can_appear() -> None:
+    labels = {"iOS", "Android", "unknown", "male", "female", "critical", "warning"}
+    for dataset in DATASETS.values():
+        labels |= {metric[name] for metric in dataset["metrics"] for name in ("metric_name", "verbose_name")}
+    for chart in CHARTS.values():
+        labels |= {each["label"] for each in chart["params"].get("metrics", []) if isinstance(each, dict)}
+    assert set(DASHBOARD["metadata"]["label_colors"]) <= labels
+
+
+def test_quarter_hours_join_each_value_with_its_verdict_on_the_products_clocks(
+    warehouse: Warehouse, reader: Reader
+) -> None:
+    assert f"WITH '{load_settings(None).timezone}' AS product_timezone" in by_table["quarter_hours"]["sql"]
+    warehouse.execute(
+        "INSERT INTO slot_metrics (slot_start, dimension, dimension_value, views, ctr) VALUES "
+        "('2026-11-20 21:30:00', 'total', 'total', 12, 0.5), ('2026-11-20 21:30:00', 'os', 'iOS', 5, NULL), "
+        "('2026-10-01 00:00:00', 'total', 'total', 1, NULL)"
+    )
+    columns = "slot_start, metric, dimension, dimension_value, status, expected, lower, upper"
+    warehouse.execute(
+        f"INSERT INTO verdicts ({columns}) VALUES "
+        "('2026-11-20 21:30:00', 'views', 'total', 'total', 'anomalous', 10, 8, 11)"
+    )
+    sql = in_zone(by_table["quarter_hours"]["sql"], "Europe/Moscow")
+    rows = reader.ask(f"SELECT * FROM ({sql}) WHERE slot_time >= toDateTime('2026-11-21 00:00:00')").rows
+    assert len(rows) == 12  # six metrics of two series; what is older than 35 days is not joined
+    assert {row["slot_time"] for row in rows} == {"2026-11-21 00:30:00"}
+    found = {(row["metric"], row["series"]): (row["value"], row["expected"], row["status"]) for row in rows}
+    assert found["views", "whole product"] == (12, 10, "anomalous")
+    assert found["ctr", "whole product"] == (0.5, None, "")
+    assert found["views", "os: iOS"] == (5, None, "")
+    assert found["ctr", "os: iOS"] == (None, None, "")
+    (change,) = [row["change"] for row in rows if row["expected"]]
+    assert change == pytest.approx(0.2)
+
+
+def test_an_incident_is_one_row_as_it_stands_now(warehouse: Warehouse, reader: Reader) -> None:
+    columns = (
+        "slot_start, incident, metric, dimension, dimension_value, state, opened_at, closed_at, folded_into, told_at"
+    )
+    warehouse.execute(
+        f"INSERT INTO incidents ({columns}) VALUES "
+        "('2026-11-21 10:00:00', 'aaaaa', 'views', 'total', 'total', 'open', '2026-11-21 10:00:00', NULL, '', NULL), "
+        "('2026-11-21 11:00:00', 'aaaaa', 'views', 'total', 'total', 'resolved', '2026-11-21 10:00:00', "
+        "'2026-11-21 10:45:00', '', '2026-11-21 10:00:00'), "
+        "('2026-11-21 10:00:00', 'bbbbb', 'views', 'os', 'iOS', 'open', '2026-11-21 10:00:00', NULL, 'aaaaa', NULL)"
+    )
+    rows = reader.ask(in_zone(by_table["incidents_now"]["sql"], "Europe/Moscow") + "ORDER BY incident").rows
+    shown = [(row["series"], row["state"], row["opened"], row["closed"], row["hours"], row["told"]) for row in rows]
+    assert shown == [
+        ("whole product", "resolved", "2026-11-21 13:00:00", "2026-11-21 13:45:00", 0.75, 1),
+        ("os: iOS", "open", "2026-11-21 13:00:00", None, 0.25, 0),
+    ]
+    assert [row["part_of"] for row in rows] == ["", "aaaaa"]
+
+
+def test_rates_of_more_than_one_day_are_sums_divided(warehouse: Warehouse, reader: Reader) -> None:
+    warehouse.execute(
+        "INSERT INTO app_daily (event_date, app_dau, views, likes, retained_d1, cohort_d1) VALUES "
+        "('2026-11-20', 10, 100, 10, 1, 4), ('2026-11-21', 20, 300, 90, 0, 0)"
+    )
+    names = ("click_through_rate", "average_app_dau", "retained_after_1_day", "retained_after_7_days")
+    expressions = {metric["metric_name"]: metric["expression"] for metric in by_table["app_daily"]["metrics"]}
+    chosen = ", ".join(f"{expressions[name]} AS {name}" for name in names)
+    (row,) = reader.ask(f"SELECT {chosen} FROM app_daily").rows
+    assert tuple(row.values()) == (0.25, 15, 0.25, None)
