@@ -8,6 +8,8 @@ import shutil
 import sys
 import time
 import webbrowser
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,9 +117,7 @@ class _Demo:
             messages = NewMessages(settings.outbox)
             with telling.progress_bars(self.console) as progress:
                 happening = self._write_history(progress, stream)
-                # Not before: its sensors would take a product without events for one that has fallen silent.
-                dagster = stack.enter_context(running_dagster(self.directory, self.options.port))
-                self._compute(progress, stream, dagster)
+                dagster, do_what_can_wait = self._compute(stack, progress, stream)
             self.console.print(f"[bold green]Ready[/] in {time.monotonic() - started:.0f} s.\n")
             telling.tell_where(
                 self.console,
@@ -131,7 +131,8 @@ class _Demo:
             schedules = self._schedules(stream, dagster)
             if self.options.browser:
                 _open(dagster.url)
-            self._go_on(stream, schedules, dagster, messages)
+            with ThreadPoolExecutor(1) as beside:
+                self._go_on(stream, schedules, dagster, messages, beside.submit(do_what_can_wait))
 
     def _settings(self, state: State) -> dict[str, str]:
         """The demo's settings, and of the person's own: the language, and with --send the channels of messages."""
@@ -164,20 +165,35 @@ class _Demo:
             happening = Happening(self.options.incident, begins, begins + INCIDENT_LASTS)
             add_to_story(stream.warehouse, happening)
         state.write()
-        preparing.write_history(state, stream.warehouse, now, step)
+        with ThreadPoolExecutor(1) as beside:
+            made_ready = beside.submit(preparing.make_ready)
+            preparing.write_history(state, stream.warehouse, now, step)
+            made_ready.result()
         step(1)
         return happening
 
-    def _compute(self, progress: Progress, stream: Stream, dagster: DagsterUI) -> None:
-        """Compute what is missing, while Dagster starts."""
-        state, now = stream.state, stream.clock.now()
-        if missing := preparing.missing_days(state, now):
-            first, last = missing
-            step = _step(progress, f"Computing the tables of {(last - first).days + 1} day(s)")
-            preparing.compute_days(first, last, stream.warehouse, step)
-        step = _step(progress, "Computing and judging quarters of an hour")
-        preparing.compute_slots(load_settings(env_file=None), stream.warehouse, now, step)
-        step(1)
+    def _compute(self, stack: ExitStack, progress: Progress, stream: Stream) -> tuple[DagsterUI, Callable[[], None]]:
+        """Compute what is missing, and open Dagster; returns it, and what does all that can wait."""
+        state, warehouse, now = stream.state, stream.warehouse, stream.clock.now()
+        settings = load_settings(env_file=None)
+        days, slots = preparing.missing_days(state, now), preparing.missing_slots(settings, now)
+        with ThreadPoolExecutor(1) as beside, ExitStack() as watching:
+            if days:
+                step = _step(progress, f"Computing the tables of {(days.last - days.first).days + 1} day(s)")
+                watching.enter_context(preparing.watched(warehouse, days, step))
+                messages = beside.submit(preparing.compute_messages, days)
+                preparing.compute_feed(days)
+                messages.result()
+            if slots:
+                recent = beside.submit(preparing.compute_slots, warehouse, slots.recent, settings)
+            # Not before there are events: its sensors would take the product for one that has fallen silent. And not
+            # before this, for two cores have enough to do.
+            dagster = stack.enter_context(running_dagster(self.directory, self.options.port))
+            if days:
+                preparing.compute_users(days)
+                preparing.compute_shown_days(days)
+            if slots:
+                recent.result()
         step = _step(progress, "Writing the morning report")
         preparing.ask_for_report(now.astimezone(state.product.zone).date() - _ONE_DAY)
         step(1)
@@ -185,17 +201,33 @@ class _Demo:
         dagster.wait_until_ready()
         step(1)
 
+        def do_what_can_wait() -> None:
+            if slots:
+                preparing.compute_slots(warehouse, slots.older, settings)
+                preparing.judge_slots(dagster, slots.judged)
+            # Not before: a first tick without judged slots would judge a month of them.
+            if not self.options.fast:
+                dagster.turn_on_schedules()
+            if days:
+                preparing.backfill_days(dagster, days)
+
+        return dagster, do_what_can_wait
+
     def _schedules(self, stream: Stream, dagster: DagsterUI) -> FastSchedules | None:
-        """Turn on the schedules, or what stands in for them while the product's time runs fast."""
+        """What stands in for schedules while the product's time runs fast."""
         if not self.options.fast:
-            dagster.turn_on_schedules()
             return None
         judged_until = slot_at(stream.clock.now()).start
         stream.clock.start()
         return FastSchedules(stream.state, dagster, stream.clock, judged_until)
 
     def _go_on(
-        self, stream: Stream, schedules: FastSchedules | None, dagster: DagsterUI, messages: NewMessages
+        self,
+        stream: Stream,
+        schedules: FastSchedules | None,
+        dagster: DagsterUI,
+        messages: NewMessages,
+        beside: Future[None],
     ) -> None:
         """Write events, and say what arrives, until Ctrl-C."""
         settings = load_settings(env_file=None)
@@ -205,8 +237,10 @@ class _Demo:
                 problem = ""
                 try:
                     stream.write()
-                    if schedules is not None:
-                        schedules.tick()
+                    if beside.done():
+                        beside.result()
+                        if schedules is not None:
+                            schedules.tick()
                 except (WarehouseError, DagsterError, requests.RequestException) as error:
                     problem = f" · {error}"
                 for title, page in messages.take():

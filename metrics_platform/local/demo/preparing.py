@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import datetime
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-from metrics_platform.calendar import SlotRange, slot_of_key
-from metrics_platform.local.dagster_local import run_job
+from metrics_platform.calendar import SLOT, SlotRange, slot_at
+from metrics_platform.local.dagster_local import DagsterUI, materialize, run_job
 from metrics_platform.local.demo.state import State
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.tables import FEED_USER_DAILY, MESSAGE_USER_DAILY, USERS
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-# So many slots are computed and judged through Dagster, so that it shows them; of those before, which the detectors
-# only look back at, the metrics alone are computed. A day of them is judged in seconds.
-_SLOTS_THROUGH_DAGSTER = 96
+_EVERY_DAY = (FEED_USER_DAILY.name, MESSAGE_USER_DAILY.name, USERS.name)
+_SHOWN = ("user_daily", "os_slice", "gender_slice", "age_slice", "dimension_metrics", "app_daily")
+_SHOWN_DAYS = 14
+_RECENT = datetime.timedelta(days=15)
+# So many slots are judged, and shown by Dagster: eight hours.
+_JUDGED_SLOTS = 32
 _LOOKED_THROUGH = 200
 _ONE_DAY = datetime.timedelta(days=1)
 # Told how much of a step is done, from 0 to 1.
@@ -32,47 +37,147 @@ def write_history(state: State, warehouse: Warehouse, until: datetime.datetime, 
         progress((written - since) / (until - since))
 
 
-def missing_days(state: State, now: datetime.datetime) -> tuple[datetime.date, datetime.date] | None:
-    """The first and last complete day that `daily_etl` has not computed yet; None where it is up to date."""
+def make_ready() -> None:
+    """Import what computing needs and make Dagster's databases, while ClickHouse writes and Python is idle."""
+    import seaborn  # noqa: F401, PLC0415
+
+    import metrics_platform.definitions  # noqa: F401, PLC0415
+
+    end_lost_runs()
+
+
+@dataclass(frozen=True)
+class Slots:
+    """The complete slots that have not been judged yet, as far back as a first check goes: from `all.start` on.
+
+    The last of them (`judged`) go through Dagster. Of those before, detectors only need the metrics: of two weeks at
+    once (`recent`), of the others (`older`) when there is time. Dagster does not show them, for it would take minutes
+    to write down thousands of partitions.
+    """
+
+    all: SlotRange
+
+    @property
+    def judged(self) -> SlotRange:
+        return SlotRange(max(self.all.start, self.all.end - _JUDGED_SLOTS * SLOT), self.all.end)
+
+    @property
+    def recent(self) -> SlotRange:
+        return SlotRange(max(self.all.start, self.judged.start - _RECENT), self.judged.start)
+
+    @property
+    def older(self) -> SlotRange:
+        return SlotRange(self.all.start, self.recent.start)
+
+
+def missing_slots(settings: Settings, now: datetime.datetime) -> Slots | None:
+    """The slots up to `now` that have not been judged yet; None where there are none."""
+    import dagster as dg  # noqa: PLC0415
+
+    from metrics_platform.defs.monitoring.schedule import slots_to_compute  # noqa: PLC0415
+
+    with dg.DagsterInstance.get() as instance:
+        done = instance.fetch_materializations(dg.AssetKey("incidents"), limit=_LOOKED_THROUGH).records
+    slots = slots_to_compute(now, [each.partition_key for each in done], settings)
+    return Slots(slots) if slots else None
+
+
+def compute_slots(warehouse: Warehouse, slots: SlotRange, settings: Settings) -> None:
+    """Compute the metrics of slots, without Dagster."""
+    from metrics_platform.warehouse import slots as slots_of_warehouse  # noqa: PLC0415
+
+    if len(slots) > 0:
+        for _ in slots_of_warehouse.compute_slots(warehouse, slots, settings):
+            pass
+
+
+def end_lost_runs() -> None:
+    """End the runs that were going on when the demo was stopped: nobody works on them any more.
+
+    Cancelled, not failed: a failure would be told. What they left undone is caught up with.
+    """
+    import dagster as dg  # noqa: PLC0415
+
+    going_on = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+    with dg.DagsterInstance.get() as instance:
+        for run in instance.get_runs(dg.RunsFilter(statuses=going_on)):
+            instance.report_run_canceled(run, message="The demo was stopped while this run went on.")
+
+
+def missing_days(state: State, now: datetime.datetime) -> Days | None:
+    """The complete days that `daily_etl` has not computed yet; None where it is up to date."""
     import dagster as dg  # noqa: PLC0415
 
     yesterday = now.astimezone(state.product.zone).date() - _ONE_DAY
     with dg.DagsterInstance.get() as instance:
-        done = instance.get_materialized_partitions(dg.AssetKey("dimension_metrics"))
+        done = instance.get_materialized_partitions(dg.AssetKey(_EVERY_DAY[-1]))
     days = [
         state.product.first_day + number * _ONE_DAY for number in range((yesterday - state.product.first_day).days + 1)
     ]
     missing = [day for day in days if day.isoformat() not in done]
-    return (missing[0], yesterday) if missing else None
+    return Days(missing[0], yesterday) if missing else None
 
 
-def compute_days(first: datetime.date, last: datetime.date, warehouse: Warehouse, progress: Progress) -> None:
-    """Run `daily_etl` for a range of days, in one run in this process."""
-    with _watched(warehouse, (last - first).days + 1, progress):
-        run_job("daily_etl", tags={RANGE_START: first.isoformat(), RANGE_END: last.isoformat()})
+@dataclass(frozen=True)
+class Days:
+    """The days that are to be computed.
+
+    The snapshot of a day's users continues that of the day before, so extracts and users are needed for every day. The
+    rest is for the last two weeks, of which the report has pictures (`shown` to `last`); what lies before can wait.
+    """
+
+    first: datetime.date
+    last: datetime.date
+
+    @property
+    def shown(self) -> datetime.date:
+        """The first day of which everything is computed at once."""
+        return max(self.first, self.last - (_SHOWN_DAYS - 1) * _ONE_DAY)
+
+    @property
+    def partitions(self) -> int:
+        """How many there are to compute at once, of all tables."""
+        every, shown = ((self.last - since).days + 1 for since in (self.first, self.shown))
+        return len(_EVERY_DAY) * every + len(_SHOWN) * shown
 
 
-def compute_slots(settings: Settings, warehouse: Warehouse, now: datetime.datetime, progress: Progress) -> None:
-    """Compute the slots up to `now` that are missing, and judge the last of them, as `anomaly_check` would."""
+def compute_feed(days: Days) -> None:
+    """Compute the feed's extract of every day, through Dagster in this process."""
+    _compute(days.first, days.last, [FEED_USER_DAILY.name])
+
+
+def compute_messages(days: Days) -> None:
+    """Compute the messenger's extract of every day, in another process: in one, Dagster runs one thing at a time."""
+    materialize(MESSAGE_USER_DAILY.name, f"{days.first}...{days.last}")
+
+
+def compute_users(days: Days) -> None:
+    """Compute the users' snapshot of every day, of both extracts."""
+    _compute(days.first, days.last, [USERS.name])
+
+
+def compute_shown_days(days: Days) -> None:
+    """Compute the other tables of the days that are shown."""
+    _compute(days.shown, days.last, _SHOWN)
+
+
+def _compute(first: datetime.date, last: datetime.date, assets: Sequence[str]) -> None:
     import dagster as dg  # noqa: PLC0415
 
-    from metrics_platform.defs.monitoring.schedule import slots_to_compute  # noqa: PLC0415
-    from metrics_platform.warehouse import slots as slots_of_warehouse  # noqa: PLC0415
+    tags = {RANGE_START: first.isoformat(), RANGE_END: last.isoformat()}
+    run_job("daily_etl", tags=tags, asset_selection=[dg.AssetKey(name) for name in assets])
 
-    with dg.DagsterInstance.get() as instance:
-        done = instance.fetch_materializations(dg.AssetKey("incidents"), limit=_LOOKED_THROUGH).records
-        slots = slots_to_compute(now, [each.partition_key for each in done], settings)
-    if slots is None:
-        return
-    judged = SlotRange(max(slots.start, slots.end - _SLOTS_THROUGH_DAGSTER * (slots.end - slots.last.start)), slots.end)
-    if judged.start > slots.start:
-        before = SlotRange(slots.start, judged.start)
-        for result in slots_of_warehouse.compute_slots(warehouse, before, settings):
-            progress(0.5 * (result.slots.end - before.start) / (before.end - before.start))
-    progress(0.5)
-    first = next(iter(judged))
-    run_job("anomaly_check", tags={RANGE_START: first.key, RANGE_END: slot_of_key(judged.last.key).key})
-    progress(1)
+
+def backfill_days(dagster: DagsterUI, days: Days) -> None:
+    """Put a run into Dagster's queue that computes what could wait."""
+    if days.first < days.shown:
+        tags = {RANGE_START: days.first.isoformat(), RANGE_END: (days.shown - _ONE_DAY).isoformat()}
+        dagster.launch("daily_etl", tags, assets=_SHOWN)
+
+
+def judge_slots(dagster: DagsterUI, slots: SlotRange) -> None:
+    """Put a run of `anomaly_check` for the slots into Dagster's queue."""
+    dagster.launch("anomaly_check", {RANGE_START: slot_at(slots.start).key, RANGE_END: slots.last.key})
 
 
 def ask_for_report(day: datetime.date) -> None:
@@ -81,20 +186,19 @@ def ask_for_report(day: datetime.date) -> None:
 
 
 @contextmanager
-def _watched(warehouse: Warehouse, days: int, progress: Progress) -> Iterator[None]:
-    """Tell how far `daily_etl` is, by the partitions of its tables that have been swapped in since it began."""
+def watched(warehouse: Warehouse, days: Days, progress: Progress) -> Iterator[None]:
+    """Tell how far the days are, by the partitions of their tables that have been swapped in so far."""
     begun = warehouse.value("SELECT now()")
     ended = threading.Event()
-    tables = 9
 
     def watch() -> None:
-        while not ended.wait(0.5):
+        while not ended.wait(1.5):
             done = warehouse.value(
                 "SELECT uniqExact(table, partition) FROM system.parts WHERE database = currentDatabase() AND active "
                 "AND modification_time >= {begun:DateTime} AND NOT startsWith(table, 'staging__')",
                 {"begun": begun},
             )
-            progress(min(done / (tables * days), 1))
+            progress(min(done / days.partitions, 1))
         warehouse.close()
 
     thread = threading.Thread(target=watch, name="demo-progress")

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from metrics_platform.backtest.traffic import WEEKEND, WORKDAY
-from metrics_platform.calendar import day_of, first_instant
+from metrics_platform.calendar import Day, day_of, first_instant
 from metrics_platform.loading.events import feed_source, messages_source
 from metrics_platform.loading.targets import prepare_target
 from metrics_platform.local.demo.story import Happening, Past
@@ -26,6 +28,7 @@ from metrics_platform.warehouse.client import Warehouse
 _ONE_DAY = datetime.timedelta(days=1)
 # For so long new people join; a demo that is older has no new users any more.
 _HORIZON_DAYS = 800
+_CORES = 2
 _TABLES = ("people", "story", "active_people")
 _EVENTS = ("feed_events", "message_events")
 _TABLES_OF_EVENTS = ("feed_actions", "message_actions")
@@ -90,24 +93,36 @@ class Product:
             later = {"table": table, "since": since}
             if warehouse.value(f"SELECT count() {_LATER}", later):
                 warehouse.execute(f"DELETE {_LATER}", later, doing=f"Tidying up {table}")
+        # Two days at a time: each is the work of one core.
+        with ThreadPoolExecutor(_CORES) as writers:
+            yield from writers.map(partial(self._write_piece, warehouse), self._pieces(since, until))
+
+    def _pieces(
+        self, since: datetime.datetime, until: datetime.datetime
+    ) -> Iterator[tuple[Day, datetime.datetime, datetime.datetime]]:
         while since < until:
-            date = since.astimezone(self.zone).date()
-            day = day_of(date, self.zone)
+            day = day_of(since.astimezone(self.zone).date(), self.zone)
             end = min(until, day.end)
-            parameters = {
-                "seed": self.seed,
-                "first_day": self.first_day,
-                "day": date,
-                "day_start": day.start,
-                "day_end": day.end,
-                "quantiles": _course(weekend=date.weekday() >= 5),
-                "from": since,
-                "until": end,
-            }
-            for name in _EVENTS:
-                warehouse.execute(_read(f"queries/{name}.sql"), parameters, doing=f"Making the {name} of {date}")
-            yield end
+            yield day, since, end
             since = end
+
+    def _write_piece(
+        self, warehouse: Warehouse, piece: tuple[Day, datetime.datetime, datetime.datetime]
+    ) -> datetime.datetime:
+        day, since, until = piece
+        parameters = {
+            "seed": self.seed,
+            "first_day": self.first_day,
+            "day": day.date,
+            "day_start": day.start,
+            "day_end": day.end,
+            "quantiles": _course(weekend=day.date.weekday() >= 5),
+            "from": since,
+            "until": until,
+        }
+        for name in _EVENTS:
+            warehouse.execute(_read(f"queries/{name}.sql"), parameters, doing=f"Making the {name} of {day.key}")
+        return until
 
     def first_instant(self) -> datetime.datetime:
         """The instant at which the first day begins."""

@@ -26,17 +26,18 @@ WITH
             {day_start:DateTime('UTC')} + toUInt32(stretch * (
                 seconds[before + 1] + (position - before) * (seconds[before + 2] - seconds[before + 1]))) AS begins,
             least(150, 1 + toUInt32(-16.5 * feed_share * log(uniform(cityHash64(hash, 'actions'))))) AS actions,
-            8 + 22 * uniform(cityHash64(hash, 'pace')) AS seconds_between
+            8 + 22 * uniform(cityHash64(hash, 'pace')) AS seconds_between,
+            dateDiff('second', {day_start:DateTime('UTC')}, begins) / 3600 AS hour,
+            like_share * (1 + 0.06 * sin(hour / 3.8)) AS like_share_now,
+            200000 + 700 * (dateDiff('day', {first_day:Date}, {day:Date}) + hour / 24) AS newest_post
         FROM simulator.active_people(seed = {seed:UInt32}, day = {day:Date})
         WHERE feed_share > 0
     )
 SELECT
     user_id,
     -- New posts come every day, and mostly those of the last days are read.
-    toUInt32(
-        200000 + 700 * (dateDiff('day', {first_day:Date}, {day:Date}) + hour / 24)
-        + 900 * log(uniform(cityHash64(action_hash, 'post')))) AS post_id,
-    if(uniform(action_hash) < like_share * (1 + 0.06 * sin(hour / 3.8)), 'like', 'view') AS action,
+    toUInt32(newest_post + 900 * log((1 + action_hash % 65536) / 65536)) AS post_id,
+    if(uniform(action_hash) < like_share_now, 'like', 'view') AS action,
     moment AS time,
     gender, age, country, city, os, source, exp_group
 FROM
@@ -44,9 +45,8 @@ FROM
     SELECT
         *,
         arrayJoin(range(actions)) AS number,
-        cityHash64(hash, number) AS action_hash,
-        begins + toUInt32(number * seconds_between) AS moment,
-        dateDiff('second', {day_start:DateTime('UTC')}, moment) / 3600 AS hour
+        intHash64(hash + number) AS action_hash,
+        begins + toUInt32(number * seconds_between) AS moment
     FROM sessions
     -- The longest session takes 150 times 30 seconds.
     WHERE begins >= {from:DateTime('UTC')} - 4600 AND begins < {until:DateTime('UTC')}
@@ -55,5 +55,5 @@ WHERE moment >= {from:DateTime('UTC')} AND moment < {until:DateTime('UTC')}
     -- One session of twenty gets through.
     AND NOT (during(outages, moment) AND hash % 20 > 0)
     AND NOT (os = 'iOS' AND during(ios_outages, moment) AND hash % 20 > 0)
-    AND NOT (action = 'like' AND during(likes_lost, moment) AND cityHash64(action_hash, 'lost') % 10 < 6)
+    AND NOT (action = 'like' AND during(likes_lost, moment) AND intHash64(action_hash) % 10 < 6)
     AND NOT (city IN ('Novosibirsk', 'Krasnoyarsk', 'Omsk', 'Tomsk', 'Irkutsk') AND during(city_outages, moment))
