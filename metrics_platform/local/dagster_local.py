@@ -205,7 +205,9 @@ class DagsterUI:
                 if answer["__typename"] != "ScheduleStateResult":
                     raise DagsterError(f"{schedule['name']} cannot be turned on: {answer.get('message', answer)}")
 
-    def launch(self, job: str, tags: Mapping[str, str], assets: Sequence[str] = ()) -> str:
+    def launch(
+        self, job: str, tags: Mapping[str, str], *, assets: Sequence[str] = (), config: Mapping[str, Any] | None = None
+    ) -> str:
         """Put a run of the job, or of some of its assets, into Dagster's queue; returns its id.
 
         Raises:
@@ -222,7 +224,7 @@ class DagsterUI:
                         "pipelineName": job,
                         "assetSelection": [{"path": [name]} for name in assets] or None,
                     },
-                    "runConfigData": {},
+                    "runConfigData": dict(config or {}),
                     "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
                 }
             },

@@ -184,30 +184,26 @@ class _Demo:
                 messages = beside.submit(preparing.compute_messages, days)
                 preparing.compute_feed(days)
                 messages.result()
-            if slots:
-                recent = beside.submit(preparing.compute_slots, warehouse, slots.recent, settings)
             # Not before there are events: its sensors would take the product for one that has fallen silent. And not
             # before this, for two cores have enough to do.
             dagster = stack.enter_context(running_dagster(self.directory, self.options.port))
             if days:
                 preparing.compute_users(days)
                 preparing.compute_shown_days(days)
-            if slots:
-                recent.result()
-        step = _step(progress, "Writing the morning report")
-        preparing.ask_for_report(now.astimezone(state.product.zone).date() - _ONE_DAY)
-        step(1)
         step = _step(progress, "Opening Dagster")
         dagster.wait_until_ready()
         step(1)
 
         def do_what_can_wait() -> None:
+            preparing.ask_for_report(dagster, now.astimezone(state.product.zone).date() - _ONE_DAY)
             if slots:
-                preparing.compute_slots(warehouse, slots.older, settings)
+                preparing.compute_slots(warehouse, slots.recent, settings)
                 preparing.judge_slots(dagster, slots.judged)
             # Not before: a first tick without judged slots would judge a month of them.
             if not self.options.fast:
                 dagster.turn_on_schedules()
+            if slots:
+                preparing.compute_slots(warehouse, slots.older, settings)
             if days:
                 preparing.backfill_days(dagster, days)
 

@@ -13,12 +13,21 @@ from metrics_platform.local.dagster_local import DagsterUI, materialize, run_job
 from metrics_platform.local.demo.state import State
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.tables import FEED_USER_DAILY, MESSAGE_USER_DAILY, USERS
+from metrics_platform.warehouse.tables import (
+    APP_DAILY,
+    DIMENSION_METRICS,
+    FEED_USER_DAILY,
+    MESSAGE_USER_DAILY,
+    USER_DAILY,
+    USERS,
+)
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 _EVERY_DAY = (FEED_USER_DAILY.name, MESSAGE_USER_DAILY.name, USERS.name)
-_SHOWN = ("user_daily", "os_slice", "gender_slice", "age_slice", "dimension_metrics", "app_daily")
-_SHOWN_DAYS = 14
+_REPORT = (USER_DAILY.name, APP_DAILY.name)
+_SLICES = ("os_slice", "gender_slice", "age_slice", DIMENSION_METRICS.name)
+# How many of the last days are computed before the demo is ready; None: all.
+_AT_ONCE = {_EVERY_DAY: None, _REPORT: 14, _SLICES: 7}
 _RECENT = datetime.timedelta(days=15)
 # So many slots are judged, and shown by Dagster: eight hours.
 _JUDGED_SLOTS = 32
@@ -39,8 +48,6 @@ def write_history(state: State, warehouse: Warehouse, until: datetime.datetime, 
 
 def make_ready() -> None:
     """Import what computing needs and make Dagster's databases, while ClickHouse writes and Python is idle."""
-    import seaborn  # noqa: F401, PLC0415
-
     import metrics_platform.definitions  # noqa: F401, PLC0415
 
     end_lost_runs()
@@ -120,25 +127,24 @@ def missing_days(state: State, now: datetime.datetime) -> Days | None:
 
 @dataclass(frozen=True)
 class Days:
-    """The days that are to be computed.
+    """The days that are to be computed, and those of them that a newcomer looks at first.
 
     The snapshot of a day's users continues that of the day before, so extracts and users are needed for every day. The
-    rest is for the last two weeks, of which the report has pictures (`shown` to `last`); what lies before can wait.
+    report has pictures of two weeks; of the slices, the last week is enough to begin with.
     """
 
     first: datetime.date
     last: datetime.date
 
-    @property
-    def shown(self) -> datetime.date:
-        """The first day of which everything is computed at once."""
-        return max(self.first, self.last - (_SHOWN_DAYS - 1) * _ONE_DAY)
+    def since(self, assets: Sequence[str]) -> datetime.date:
+        """The first day of which these assets (a group below) are computed at once."""
+        days = _AT_ONCE[tuple(assets)]
+        return self.first if days is None else max(self.first, self.last - (days - 1) * _ONE_DAY)
 
     @property
     def partitions(self) -> int:
         """How many there are to compute at once, of all tables."""
-        every, shown = ((self.last - since).days + 1 for since in (self.first, self.shown))
-        return len(_EVERY_DAY) * every + len(_SHOWN) * shown
+        return sum(len(assets) * ((self.last - self.since(assets)).days + 1) for assets in _AT_ONCE)
 
 
 def compute_feed(days: Days) -> None:
@@ -157,8 +163,9 @@ def compute_users(days: Days) -> None:
 
 
 def compute_shown_days(days: Days) -> None:
-    """Compute the other tables of the days that are shown."""
-    _compute(days.shown, days.last, _SHOWN)
+    """Compute the other tables of the days that are looked at first."""
+    for assets in (_REPORT, _SLICES):
+        _compute(days.since(assets), days.last, assets)
 
 
 def _compute(first: datetime.date, last: datetime.date, assets: Sequence[str]) -> None:
@@ -169,10 +176,12 @@ def _compute(first: datetime.date, last: datetime.date, assets: Sequence[str]) -
 
 
 def backfill_days(dagster: DagsterUI, days: Days) -> None:
-    """Put a run into Dagster's queue that computes what could wait."""
-    if days.first < days.shown:
-        tags = {RANGE_START: days.first.isoformat(), RANGE_END: (days.shown - _ONE_DAY).isoformat()}
-        dagster.launch("daily_etl", tags, assets=_SHOWN)
+    """Put runs into Dagster's queue that compute the days before."""
+    for assets in (_REPORT, _SLICES):
+        last = days.since(assets) - _ONE_DAY
+        if days.first <= last:
+            tags = {RANGE_START: days.first.isoformat(), RANGE_END: last.isoformat()}
+            dagster.launch("daily_etl", tags, assets=assets)
 
 
 def judge_slots(dagster: DagsterUI, slots: SlotRange) -> None:
@@ -180,9 +189,10 @@ def judge_slots(dagster: DagsterUI, slots: SlotRange) -> None:
     dagster.launch("anomaly_check", {RANGE_START: slot_at(slots.start).key, RANGE_END: slots.last.key})
 
 
-def ask_for_report(day: datetime.date) -> None:
-    """Have the morning report of the day made and sent, unless these numbers have been told already."""
-    run_job("daily_report_job", {"daily_report": {"config": {"send": True}}}, partition_key=day.isoformat())
+def ask_for_report(dagster: DagsterUI, day: datetime.date) -> None:
+    """Have Dagster make and send the morning report of the day, unless these numbers have been told already."""
+    config = {"ops": {"daily_report": {"config": {"send": True}}}}
+    dagster.launch("daily_report_job", {"dagster/partition": day.isoformat()}, config=config)
 
 
 @contextmanager

@@ -38,7 +38,7 @@ def tell_where(console: Console, settings: Settings, *, ui: str, clickhouse_port
         ("", f"{ui}/assets/dimension_metrics?view=partitions – a day: its numbers, its query"),
         ("", f"{ui}/assets/verdicts?view=checks – each metric against what was expected"),
         ("", f"{ui}/assets/notifications – what was told, with every attempt"),
-        ("Messages", f"{messages} – yesterday's report first, in a few seconds"),
+        ("Messages", f"{messages} – yesterday's report is there in half a minute"),
         ("ClickHouse", f"port {clickhouse_port} – for Redash and Superset: address, user and password are in {url}"),
         ("Log", escape(shown(log))),
     )
