@@ -23,10 +23,23 @@ def examine(env_file: Path | None = Path(".env")) -> Iterator[Finding]:
             problem, _, remedy = line.strip().removeprefix("- ").partition(": ")
             yield Finding("Settings", "problem", problem, remedy)
         return
-    yield Finding("Settings", "ok", _summary(settings))
+    yield _examine_start(settings)
     yield from _examine_monitoring(settings)
     yield from _examine_warehouse(settings)
     yield from inspect_channels(settings)
+
+
+def _examine_start(settings: Settings) -> Finding:
+    """A first day that is still to come is allowed, and has nothing to compute until then."""
+    today = datetime.datetime.now(settings.zone).date()
+    if settings.start_date <= today:
+        return Finding("Settings", "ok", _summary(settings))
+    return Finding(
+        "Settings",
+        "problem",
+        f"METRICS_START_DATE = {settings.start_date} is still to come: there is no day to compute",
+        f"Set it to the first day there are events for; today is {today}.",
+    )
 
 
 def _examine_monitoring(settings: Settings) -> Iterator[Finding]:

@@ -251,4 +251,5 @@ def _problem(detail: Any, given: Mapping[str, str], overrides: Mapping[str, Any]
     secret = Settings.model_fields[field].annotation == (SecretStr | None)
     # An address that is refused for its password must not be told with it.
     value = "(secret)" if secret else _PASSWORD.sub(r"\1***@", repr(overrides.get(field, given.get(name, ""))))
-    return f"{name} = {value}: {text}. It means: {Settings.model_fields[field].description}"
+    end = "" if text.endswith("?") else "."
+    return f"{name} = {value}: {text}{end} It means: {Settings.model_fields[field].description}"

@@ -195,3 +195,12 @@ def test_a_monitoring_file_is_read_and_everything_wrong_in_it_named(
     file.unlink()
     (missing,) = [each for each in examine(None) if each.subject == "Monitoring file"]
     assert "cannot be read" in missing.detail
+
+
+def test_a_first_day_that_is_still_to_come_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    tomorrow = (NOW + datetime.timedelta(days=2)).date()
+    monkeypatch.setenv("METRICS_START_DATE", str(tomorrow))
+    finding = next(examine(None))
+    assert finding.status == "problem"
+    assert f"METRICS_START_DATE = {tomorrow} is still to come" in finding.detail
+    assert "first day there are events for" in finding.remedy

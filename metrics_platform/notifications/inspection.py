@@ -70,7 +70,13 @@ def _chat(client: TelegramClient, target: ChatTarget, bot: str) -> Finding:
     subject = f"Telegram chat {target.chat}" + (f", topic {target.thread}" if target.thread else "")
     chat, problem = _asked(client, "getChat", chat_id=target.chat)
     if problem:
-        return Finding(subject, "problem", *problem)
+        said, remedy = problem
+        if target.chat.isdigit() and not remedy:
+            remedy = (
+                f"The number of a group begins with a minus: is it -{target.chat}? A person's does not, but has to "
+                "write to the bot first."
+            )
+        return Finding(subject, "problem", said, remedy)
     title = f"«{chat.get('title') or chat.get('first_name') or chat.get('username')}» ({chat.get('type')})"
     if target.thread and not chat.get("is_forum"):
         remedy = "Leave TELEGRAM_THREAD_ID, or /topic in TELEGRAM_ROUTES, out."

@@ -88,6 +88,12 @@ def test_a_chat_that_is_not_there_and_a_wrong_token_say_which_setting_to_correct
     assert other not in str(finding)
 
 
+def test_a_groups_number_without_its_minus_is_guessed(api: BotApi) -> None:
+    finding = _findings(_settings(api, 1001234567890))["Telegram chat 1001234567890"]
+    assert finding.status == "problem"
+    assert "is it -1001234567890?" in finding.remedy
+
+
 def test_telegram_being_away_is_a_problem_of_the_network_without_the_token(api: BotApi) -> None:
     api.down()
     finding = _findings(_settings(api, api.group))["Telegram"]
