@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import requests
@@ -326,12 +328,21 @@ def _end_with_parent() -> Callable[[], None] | None:
 
 
 @contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """Whichever way this process is asked to end, its children end with it, in order: it is as Ctrl-C."""
+def ended_by_signals() -> Iterator[threading.Event]:
+    """Whichever way this process is asked to end, its children end with it, in order: it is as Ctrl-C.
+
+    What it yields says that it was asked to: an interrupt that comes while some library loads or cleans up can get lost.
+    """
+    asked = threading.Event()
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        asked.set()
+        signal.default_int_handler(number, frame)
+
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {each: signal.signal(each, signal.default_int_handler) for each in signals}
+    before = {each: signal.signal(each, interrupt) for each in signals}
     try:
-        yield
+        yield asked
     except KeyboardInterrupt:
         pass
     finally:

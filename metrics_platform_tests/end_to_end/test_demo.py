@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,8 @@ class Demo:
 
 
 def _start(directory: Path, port: int, *options: str) -> Demo:
-    output = directory.with_suffix(".out")
+    # One file for each start: what the last one said is not to be taken for what this one says.
+    output = directory.with_name(f"demo-{uuid.uuid4().hex}.out")
     command = [sys.executable, "-m", "metrics_platform.cli", "demo", "--no-browser"]
     with output.open("ab") as file:
         process = subprocess.Popen(
@@ -213,11 +215,11 @@ def test_an_incident_is_told_once_with_its_chart(demo: Demo, page: Any) -> None:
 
 
 def test_what_was_told_is_in_dagster_with_its_text(demo: Demo, page: Any) -> None:
-    report = f"report-{DAY}"
-    found = _until(lambda: list((demo.directory / "outbox").glob("*-report-*.html")), 120)
-    key = re.search(r"report-\d{4}-\d\d-\d\d", found[0].name)
-    assert key is not None, report
-    page.goto(demo.page(f"/assets/notifications?view=partitions&partition={key[0]}"))
+    (page_of_report,) = _until(lambda: list((demo.directory / "outbox").glob("*-report-*.html")), 120)
+    key = page_of_report.stem.partition("-report-")[2]
+    page.goto(demo.page(f"/assets/notifications?view=partitions&partition=report-{key}"))
+    page.get_by_text("delivered: outbox").first.wait_for()
+    page.get_by_text("[Show Markdown]").first.click()
     page.get_by_text("Daily report").first.wait_for()
 
 

@@ -6,6 +6,7 @@ import datetime
 import os
 import shutil
 import sys
+import threading
 import time
 import webbrowser
 from collections.abc import Callable
@@ -78,8 +79,8 @@ def run_demo(options: Options) -> int:
     with held(directory) as free:
         if free:
             (directory / _MARKER).touch()
-            with ended_by_signals():
-                _Demo(console, directory, options).run()
+            with ended_by_signals() as asked_to_end:
+                _Demo(console, directory, options, asked_to_end).run()
             console.print("\nAll stopped. The next start goes on; [bold]--fresh[/] makes a new product.")
             return 0
     if options.incident and not options.fresh:
@@ -96,6 +97,7 @@ class _Demo:
     console: Console
     directory: Path
     options: Options
+    asked_to_end: threading.Event
 
     def run(self) -> None:
         started = time.monotonic()
@@ -228,7 +230,7 @@ class _Demo:
         """Write events, and say what arrives, until Ctrl-C."""
         settings = load_settings(env_file=None)
         with self.console.status("") as status:
-            while True:
+            while not self.asked_to_end.is_set():
                 dagster.check()
                 problem = ""
                 try:
