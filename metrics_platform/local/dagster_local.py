@@ -42,6 +42,10 @@ class DagsterError(RuntimeError):
     """Dagster cannot run here, or a run of it failed; the text says what to do."""
 
 
+class _LocationError(DagsterError):
+    """The code location cannot be loaded: no waiting helps."""
+
+
 @contextmanager
 def own_settings(directory: Path, settings: Mapping[str, str]) -> Iterator[None]:
     """The environment of a platform that lives in `directory`, for this process and for Dagster's.
@@ -165,6 +169,8 @@ class DagsterUI:
             try:
                 if self.locations():
                     return
+            except _LocationError:
+                raise
             except (requests.RequestException, DagsterError):
                 pass
             time.sleep(0.3)
@@ -180,15 +186,23 @@ class DagsterUI:
             raise DagsterError(f"Dagster has ended with exit code {self._process.returncode}. {self._last_words()}")
 
     def locations(self) -> list[dict[str, Any]]:
-        """The loaded repositories: `name`, `location`, `schedules` by name. Empty while they are being loaded."""
-        repository = "name location { name } schedules { name }"
-        found = self.ask(
-            f"{{ repositoriesOrError {{ ... on RepositoryConnection {{ nodes {{ {repository} }} }} "
-            "... on PythonError { message } } }"
-        )["repositoriesOrError"]
-        if "message" in found:
-            raise DagsterError(f"Dagster cannot load metrics_platform: {found['message']}")
-        return list(found["nodes"])
+        """The loaded repositories: `name`, `location`, `schedules` by name. Empty while they are being loaded.
+
+        Raises:
+            DagsterError: the code location cannot be loaded; with the reason.
+            requests.RequestException: no answer.
+        """
+        entries = self.ask(
+            "{ workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError { __typename "
+            "... on PythonError { message errorChain { error { message } } } "
+            "... on RepositoryLocation { repositories { name location { name } schedules { name } } } } } } } }"
+        )["workspaceOrError"].get("locationEntries", [])
+        found = [entry["locationOrLoadError"] for entry in entries if entry["locationOrLoadError"]]
+        for each in found:
+            if "message" in each:
+                causes = [link["error"]["message"] for link in each["errorChain"]]
+                raise _LocationError(f"Dagster cannot load metrics_platform: {(causes or [each['message']])[-1]}")
+        return [repository for each in found for repository in each["repositories"]]
 
     def turn_on_schedules(self) -> None:
         """Turn on every schedule of the code location; those that are on stay so.
@@ -331,7 +345,7 @@ def _end_with_parent() -> Callable[[], None] | None:
 def ended_by_signals() -> Iterator[threading.Event]:
     """Whichever way this process is asked to end, its children end with it, in order: it is as Ctrl-C.
 
-    What it yields says that it was asked to: an interrupt that comes while some library loads or cleans up can get lost.
+    What it yields says that it was asked to: an interrupt that comes while a library loads or cleans up can get lost.
     """
     asked = threading.Event()
 

@@ -1,0 +1,89 @@
+"""Dagster beside an embedded ClickHouse: settings of its own, an orderly end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from metrics_platform.local.dagster_local import DagsterError, ended_by_signals, own_settings, running_dagster
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_whichever_signal_asks_for_the_end_the_block_is_left_in_order(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    left = []
+    with ended_by_signals() as asked, contextlib.ExitStack() as stack:
+        stack.callback(left.append, "in order")
+        os.kill(os.getpid(), number)
+        time.sleep(10)
+        left.append("not at all")
+    assert left == ["in order"]
+    assert asked.is_set()
+    assert signal.getsignal(number) == before
+
+
+def test_an_interrupt_that_got_lost_is_known_all_the_same() -> None:
+    with ended_by_signals() as asked:
+        with contextlib.suppress(KeyboardInterrupt):  # as a library may
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(10)
+        assert asked.is_set()
+
+
+def test_nothing_of_the_persons_settings_is_in_it_and_all_of_them_are_back_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METRICS_CLICKHOUSE_URL", "http://theirs:8123/metrics")
+    monkeypatch.setenv("TELEGRAM_CHAT_ID", "-1001")
+    before = dict(os.environ)
+    with own_settings(tmp_path, {"METRICS_LANGUAGE": "ru"}):
+        ours = {name: value for name, value in os.environ.items() if name.startswith(("METRICS_", "TELEGRAM_"))}
+        assert ours == {"METRICS_LANGUAGE": "ru", "METRICS_DATA_DIR": str(tmp_path)}
+        assert os.environ["DAGSTER_HOME"] == str(tmp_path / "dagster")
+    assert dict(os.environ) == before
+    assert yaml.safe_load((tmp_path / "dagster" / "dagster.yaml").read_text())["concurrency"]["pools"]
+
+
+@pytest.mark.end_to_end
+def test_code_that_cannot_be_loaded_says_why_and_is_not_waited_for(tmp_path: Path) -> None:
+    with (
+        own_settings(tmp_path, {"METRICS_TIMEZONE": "Europe/Moskow"}),
+        running_dagster(tmp_path, 39_998) as dagster,
+        pytest.raises(DagsterError, match="METRICS_TIMEZONE"),
+    ):
+        dagster.wait_until_ready()
+
+
+@pytest.mark.end_to_end
+def test_dagsters_processes_are_gone_with_the_process_that_started_them(tmp_path: Path) -> None:
+    if not sys.platform.startswith("linux"):
+        pytest.skip("only Linux tells a child of its parent's death")
+    script = (
+        "import os, time; from pathlib import Path\n"
+        "from metrics_platform.local.dagster_local import own_settings, running_dagster\n"
+        f"home = Path({str(tmp_path)!r})\n"
+        "with own_settings(home, {}), running_dagster(home, 39_997) as dagster:\n"
+        "    print(dagster._process.pid, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    time.sleep(3)  # until it heeds the signal
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    for _ in range(100):
+        if not Path(f"/proc/{child}").exists() or "zombie" in Path(f"/proc/{child}/status").read_text():
+            return
+        time.sleep(0.2)
+    os.killpg(child, signal.SIGKILL)
+    raise AssertionError("it lives on")
