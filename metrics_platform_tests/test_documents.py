@@ -36,3 +36,12 @@ def test_dagsters_postgres_is_the_companion_of_the_pinned_dagster() -> None:
     pinned = re.search(r"^dagster==1\.13\.(\d+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
     assert pinned is not None
     assert f"dagster-postgres==0.29.{pinned[1]}\n" in (ROOT / "deploy/requirements.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("file", ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))])
+def test_every_link_and_picture_of_a_document_is_there(file: str) -> None:
+    text = re.sub(r"```.*?```", "", (ROOT / file).read_text(encoding="utf-8"), flags=re.DOTALL)
+    targets = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'src="([^"]+)"', text)
+    local = [target.partition("#")[0] for target in targets if "://" not in target]
+    missing = [target for target in local if target and not (ROOT / file).parent.joinpath(target).exists()]
+    assert missing == []
