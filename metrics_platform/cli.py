@@ -151,7 +151,7 @@ def notify_test() -> None:
     type=click.Choice(["outage", "spike", "ctr", "ios"]),
     help="Let something go wrong, so that an alert is seen within a slot; also into a demo that runs already.",
 )
-@click.option("--fast", is_flag=True, help="Hurry through the last eight hours: a slot of 15 minutes takes one.")
+@click.option("--fast", is_flag=True, help="Hurry through the last eight hours: 15 minutes take one.")
 @click.option("--send", is_flag=True, help="Send messages by the channels of your .env, instead of into the outbox.")
 @click.option("--browser/--no-browser", default=True, help="Open Dagster's UI in your browser.  [default: browser]")
 @click.option("--directory", type=_FILE, default=Path(".metrics/demo"), show_default=True, help="Where the demo lives.")

@@ -29,6 +29,8 @@ _STOP_SECONDS = 45
 _START_SECONDS = 120
 _REQUEST_SECONDS = 30
 _LAST_LINES = 15
+_PROGRAM = "metrics-platform"
+_BEGAN_IN = Path.cwd()
 # The code location has the name it has everywhere (pyproject.toml, the project's workspace.yaml).
 _WORKSPACE = """\
 load_from:
@@ -46,13 +48,28 @@ class _LocationError(DagsterError):
     """The code location cannot be loaded: no waiting helps."""
 
 
+def shown(path: Path) -> str:
+    """The path as short as a person would write it, who is where this process began."""
+    try:
+        return str(path.relative_to(_BEGAN_IN))
+    except ValueError:
+        return str(path)
+
+
+def this_command() -> str:
+    """How a person has called this program, to be called again."""
+    program = Path(sys.argv[0])
+    return str(shown(program) if program.is_absolute() else program) if program.name == _PROGRAM else _PROGRAM
+
+
 @contextmanager
 def own_settings(directory: Path, settings: Mapping[str, str]) -> Iterator[None]:
     """The environment of a platform that lives in `directory`, for this process and for Dagster's.
 
-    Nothing of the person's own settings is in it: they may name a ClickHouse or a chat that is not to be touched.
+    Nothing of the person's own settings is in it: they may name a ClickHouse or a chat that is not to be touched. So
+    for the time being `directory` is the working directory, too: the platform and Dagster read .env where they are.
     """
-    before = dict(os.environ)
+    before, was_in = dict(os.environ), Path.cwd()
     for name in [name for name in os.environ if name.startswith((PREFIX, *CHANNEL_PREFIXES))]:
         del os.environ[name]
     home = directory / "dagster"
@@ -60,9 +77,11 @@ def own_settings(directory: Path, settings: Mapping[str, str]) -> Iterator[None]
     with as_file(files("metrics_platform.local") / "dagster.yaml") as configuration:
         shutil.copyfile(configuration, home / "dagster.yaml")
     os.environ.update({"METRICS_DATA_DIR": str(directory), "DAGSTER_HOME": str(home), **settings})
+    os.chdir(directory)
     try:
         yield
     finally:
+        os.chdir(was_in)
         os.environ.clear()
         os.environ.update(before)
 

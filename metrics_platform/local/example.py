@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from metrics_platform.local.clickhouse import running_server
-from metrics_platform.local.dagster_local import ended_by_signals, own_settings, run_job, running_dagster
+from metrics_platform.local.dagster_local import ended_by_signals, own_settings, run_job, running_dagster, shown
 from metrics_platform.local.example_data import ExampleFiles, write_example
 from metrics_platform.settings import Settings, load_settings
 
@@ -62,7 +62,7 @@ def run_example(directory: Path, *, days: int, ui: bool, port: int) -> int:
         example = write_example(directory / "events")
     console.print(
         f"[bold]1.[/] {example.messages_rows:,} real messages (CollegeMsg) and {example.feed_rows:,} made feed events, "
-        f"{example.first_day} – {example.last_day}, in {_shown(directory / 'events')}"
+        f"{example.first_day} – {example.last_day}, in {shown(directory / 'events')}"
     )
     with running_server(directory / "clickhouse") as server:
         console.print(f"[bold]2.[/] An embedded ClickHouse answers on port {server.port}")
@@ -81,7 +81,7 @@ def run_example(directory: Path, *, days: int, ui: bool, port: int) -> int:
                 page = _report(settings, last)
             console.print(
                 f"[bold]4.[/] The morning report of {last} is written as Telegram would get it; open it in a browser: "
-                f"{_shown(page)}"
+                f"{shown(page)}"
             )
             _show(console, settings, last)
             if ui:
@@ -182,10 +182,3 @@ def _warehouse(settings: Settings) -> Warehouse:
     from metrics_platform.warehouse.client import Warehouse  # noqa: PLC0415
 
     return Warehouse.from_settings(settings)
-
-
-def _shown(path: Path) -> str:
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)

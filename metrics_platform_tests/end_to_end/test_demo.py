@@ -71,7 +71,7 @@ def _start(directory: Path, port: int, *options: str) -> Demo:
     with output.open("ab") as file:
         process = subprocess.Popen(
             [*command, "--directory", str(directory), "--port", str(port), *options],
-            env={**os.environ, "METRICS_TIMEZONE": "UTC"},
+            env={**os.environ, "METRICS_TIMEZONE": "UTC", "METRICS_CLICKHOUSE_URL": "http://nobody@127.0.0.1:9/x"},
             stdout=file,
             stderr=subprocess.STDOUT,
         )
@@ -142,7 +142,7 @@ def _all_done(demo: Demo, job: str, known: set[str]) -> list[dict[str, Any]]:
 
 
 def test_the_terminal_says_what_to_click_and_no_warning(demo: Demo) -> None:
-    assert f"http://localhost:{demo.port}/asset-groups" in demo.said
+    assert f"http://localhost:{demo.port}/locations/metrics_platform/asset-groups/daily" in demo.said
     assert "outbox/index.html" in demo.said
     assert "19 of 20 visits to the feed fail" in demo.said
     assert not re.search(r"warning|traceback|deprecat", demo.said, re.IGNORECASE)

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from metrics_platform.local.dagster_local import DagsterError, ended_by_signals, own_settings, running_dagster
+from metrics_platform.settings import load_settings
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -50,6 +51,30 @@ def test_nothing_of_the_persons_settings_is_in_it_and_all_of_them_are_back_after
         assert os.environ["DAGSTER_HOME"] == str(tmp_path / "dagster")
     assert dict(os.environ) == before
     assert yaml.safe_load((tmp_path / "dagster" / "dagster.yaml").read_text())["concurrency"]["pools"]
+
+
+def test_an_env_file_where_the_person_is_says_nothing_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    theirs.mkdir()
+    (theirs / ".env").write_text(
+        "METRICS_CLICKHOUSE_URL=http://production:8123/metrics\nMETRICS_START_DATE=2026-11-24\n"
+    )
+    monkeypatch.chdir(theirs)
+    assert load_settings().clickhouse_url is not None
+    with own_settings(ours, {"METRICS_START_DATE": "2026-10-23"}):
+        # As code that knows nothing of this room reads them: Dagster's definitions, and what Dagster's commands load.
+        assert load_settings().clickhouse_url is None
+        assert str(load_settings().start_date) == "2026-10-23"
+        read = subprocess.run(
+            [sys.executable, "-m", "dagster", "asset", "list", "-m", "metrics_platform.definitions"],
+            env={**os.environ, "METRICS_TIMEZONE": "Europe/Moskow"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert "METRICS_TIMEZONE" in read.stderr + read.stdout  # it has read its settings, and
+    assert "production" not in read.stderr + read.stdout
+    assert Path.cwd() == theirs
 
 
 @pytest.mark.end_to_end

@@ -144,6 +144,7 @@ class _Demo:
             "METRICS_TIMEZONE": state.product.zone.key,
             "METRICS_DAGSTER_URL": f"http://localhost:{self.options.port}",
             "METRICS_DRY_RUN": "false" if self.options.send else "true",
+            "METRICS_ENVIRONMENT": "demo",  # of made-up alarms, nobody is to think that they are real
         }
         if "METRICS_LANGUAGE" in own:
             settings["METRICS_LANGUAGE"] = own["METRICS_LANGUAGE"]

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from metrics_platform.calendar import SLOT, slot_at
+from metrics_platform.local.dagster_local import shown, this_command
 from metrics_platform.local.demo.story import INCIDENTS, Happening
 from metrics_platform.settings import Settings
 
@@ -31,15 +32,20 @@ def progress_bars(console: Console) -> Progress:
 def tell_where(console: Console, settings: Settings, *, ui: str, clickhouse_port: int, log: Path, sends: bool) -> None:
     """Where everything is, and what to look at first."""
     outbox = settings.outbox / "index.html"
-    messages = "by the channels of your .env" if sends else f"[link={outbox.as_uri()}]{escape(shown(outbox))}[/link]"
+    messages = f"[link={outbox.as_uri()}]{escape(shown(outbox))}[/link] – yesterday's report is there within a minute"
+    if sends:
+        messages = "by the channels of your .env – what was told before is not told again, but for a --fresh product"
     url = escape(shown(settings.data_dir / "clickhouse" / "readonly_url"))
     lines = (
-        ("Dagster", f"{ui}/asset-groups – the tables, and what comes from what"),
+        ("Dagster", f"{ui}/locations/metrics_platform/asset-groups/daily – the tables, and what comes from what"),
         ("", f"{ui}/assets/dimension_metrics?view=partitions – a day: its numbers, its query"),
         ("", f"{ui}/assets/verdicts?view=checks – each metric against what was expected"),
         ("", f"{ui}/assets/notifications – what was told, with every attempt"),
-        ("Messages", f"{messages} – yesterday's report is there in half a minute"),
-        ("ClickHouse", f"port {clickhouse_port} – for Redash and Superset: address, user and password are in {url}"),
+        ("Messages", messages),
+        (
+            "ClickHouse",
+            f"port {clickhouse_port} – for Redash and Superset: address, user, password in {url}",
+        ),
         ("Log", escape(shown(log))),
     )
     for name, text in lines:
@@ -50,11 +56,13 @@ def tell_where(console: Console, settings: Settings, *, ui: str, clickhouse_port
 def tell_next(console: Console, happening: Happening | None, settings: Settings, *, fast: bool) -> None:
     """What has been let happen, or how to let something happen."""
     if happening is None:
-        command = escape(f"metrics-platform demo --incident {'|'.join(INCIDENTS)}")
-        console.print(f"Let something go wrong, in a second terminal: [bold]{command}[/]", soft_wrap=True)
+        first, *others = INCIDENTS
+        command = f"[bold]{escape(this_command())} demo --incident {first}[/] (or {', '.join(others)})"
+        console.print(f"Let something go wrong, in a second terminal: {command}", soft_wrap=True)
     else:
         due = "in about a minute" if fast else f"shortly after {_alert_due(happening).astimezone(settings.zone):%H:%M}"
-        text = f"{_told(happening, settings)} The alert comes {due}, its all-clear half an hour after the end."
+        over = "two minutes" if fast else "half an hour"
+        text = f"{_told(happening, settings)} The alert comes {due}, its all-clear {over} after the end."
         console.print(text, soft_wrap=True)
     console.print("Ctrl-C stops everything.\n")
 
@@ -70,14 +78,6 @@ def tell_message(console: Console, title: str, page: Path, settings: Settings) -
     """That a message has arrived in the outbox."""
     now = datetime.datetime.now(settings.zone)
     console.print(f"[dim]{now:%H:%M:%S}[/]  ✉  {escape(title)}  [dim]{escape(shown(page))}[/]", soft_wrap=True)
-
-
-def shown(path: Path) -> str:
-    """The path as short as a person in this directory would write it."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
 
 
 def _told(happening: Happening, settings: Settings) -> str:
