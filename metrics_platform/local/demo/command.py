@@ -216,7 +216,8 @@ class _Demo:
         """What stands in for schedules while the product's time runs fast."""
         if not self.options.fast:
             return None
-        judged_until = slot_at(stream.clock.now()).start
+        lag = datetime.timedelta(seconds=load_settings(env_file=None).slot_lag_seconds)
+        judged_until = slot_at(stream.clock.now() - lag).start  # as the first check, which has been asked for
         stream.clock.start()
         return FastSchedules(stream.state, dagster, stream.clock, judged_until)
 
