@@ -86,7 +86,7 @@ def misbehaving_proxy(url: str) -> Iterator[tuple[str, Faults]]:
             return
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         place = url.replace(f":{target.port}/", f":{server.server_port}/")

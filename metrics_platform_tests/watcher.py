@@ -35,7 +35,7 @@ def watcher(status: int = 200, *, wait: float = 0.0, **headers: str) -> Iterator
             """Nothing to say."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}{PATH}?{QUERY}", called
