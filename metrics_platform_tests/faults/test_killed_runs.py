@@ -53,7 +53,10 @@ def test_a_run_killed_once_in_every_step_leaves_whole_days_and_ends_with_the_und
             swapped |= proxy.swapped()
             assert_as_killed(world, case, table, name, swapped)
             left += [table] if leaves_staging(name) else []
-            assert sorted(staging.split("__")[1] for staging in case.staging_tables()) == sorted(left)
+            # On a slow machine, what lay there for a minute has been tidied up by the runs after it.
+            lying = {staging.split("__")[1] for staging in case.staging_tables()}
+            assert lying <= set(left)
+            assert table in lying or not leaves_staging(name)
 
         again = run_to_its_end(Plan(case.settings, DAY))
         assert (again.success, again.retried) == (True, ()), again
