@@ -122,6 +122,12 @@ def page(browser: Any, request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
     page.close()
 
 
+def _is_seen(found: Any) -> bool:
+    """Whether the first of what is looked for comes into view; it is waited for."""
+    found.first.wait_for()
+    return bool(found.first.is_visible())
+
+
 def _content(demo: Demo) -> list[dict[str, Any]]:
     return demo.warehouse().query("SELECT * FROM dimension_metrics ORDER BY ALL").rows
 
@@ -151,16 +157,16 @@ def test_the_terminal_says_what_to_click_and_no_warning(demo: Demo) -> None:
 def test_the_graph_shows_every_table_and_what_comes_from_what(demo: Demo, page: Any) -> None:
     page.goto(demo.page("/asset-groups"))
     for group in ("sources", "daily", "monitoring", "report", "delivery"):
-        page.get_by_text(group, exact=True).first.wait_for()
+        assert _is_seen(page.get_by_text(group, exact=True))
     page.goto(demo.page("/locations/metrics_platform/asset-groups/daily"))
     for table in ("feed_user_daily", "message_user_daily", "users", "os_slice", "dimension_metrics", "app_daily"):
-        page.get_by_text(table, exact=True).first.wait_for()
+        assert _is_seen(page.get_by_text(table, exact=True))
 
 
 def test_a_tables_page_explains_its_columns_and_shows_its_query(demo: Demo, page: Any) -> None:
     page.goto(demo.page("/assets/app_daily"))
-    page.get_by_text("The facts of the morning report").first.wait_for()
-    page.get_by_text("← users.last_active_day").first.wait_for()
+    assert _is_seen(page.get_by_text("The facts of the morning report"))
+    assert _is_seen(page.get_by_text("← users.last_active_day"))
 
 
 def test_a_day_that_is_materialised_again_has_the_same_rows(demo: Demo, page: Any) -> None:
@@ -196,7 +202,7 @@ def test_a_range_is_backfilled_in_one_run_and_changes_nothing(demo: Demo, page: 
 def test_a_check_says_what_was_judged(demo: Demo, page: Any) -> None:
     _until(lambda: _all_done(demo, "anomaly_check", set()), 120)
     page.goto(demo.page("/assets/verdicts?view=checks&checkDetail=ctr"))
-    page.get_by_text(re.compile(r"CTR .* at .*, expected .*%")).first.wait_for()
+    assert _is_seen(page.get_by_text(re.compile(r"CTR .* at .*, expected .*%")))
 
 
 def test_an_incident_is_told_once_with_its_chart(demo: Demo, page: Any) -> None:
@@ -221,7 +227,7 @@ def test_what_was_told_is_in_dagster_with_its_text(demo: Demo, page: Any) -> Non
     page.goto(demo.page(f"/assets/notifications?view=partitions&partition=report-{key}"))
     page.get_by_text("delivered: outbox").first.wait_for()
     page.get_by_text("[Show Markdown]").first.click()
-    page.get_by_text("Daily report").first.wait_for()
+    assert _is_seen(page.get_by_text("Daily report"))
 
 
 def test_ctrl_c_leaves_nothing_behind_and_the_next_start_goes_on(demo: Demo) -> None:
