@@ -198,7 +198,8 @@ class _Demo:
         step(1)
 
         def do_what_can_wait() -> None:
-            preparing.ask_for_report(dagster, now.astimezone(state.product.zone).date() - _ONE_DAY)
+            yesterday = now.astimezone(state.product.zone).date() - _ONE_DAY
+            preparing.ask_for_report(dagster, yesterday)
             if slots:
                 preparing.compute_slots(warehouse, slots.recent, settings)
                 preparing.judge_slots(dagster, slots.judged)
@@ -207,8 +208,7 @@ class _Demo:
                 dagster.turn_on_schedules()
             if slots:
                 preparing.compute_slots(warehouse, slots.older, settings)
-            if days:
-                preparing.backfill_days(dagster, days)
+            preparing.backfill_days(dagster, state, yesterday)
 
         return dagster, do_what_can_wait
 

@@ -113,16 +113,20 @@ def end_lost_runs() -> None:
 
 def missing_days(state: State, now: datetime.datetime) -> Days | None:
     """The complete days that `daily_etl` has not computed yet; None where it is up to date."""
+    yesterday = now.astimezone(state.product.zone).date() - _ONE_DAY
+    missing = _missing(state, _EVERY_DAY[-1], yesterday)
+    return Days(missing[0], yesterday) if missing else None
+
+
+def _missing(state: State, asset: str, last: datetime.date) -> list[datetime.date]:
+    """The days up to `last` of which the asset has not been materialised."""
     import dagster as dg  # noqa: PLC0415
 
-    yesterday = now.astimezone(state.product.zone).date() - _ONE_DAY
     with dg.DagsterInstance.get() as instance:
-        done = instance.get_materialized_partitions(dg.AssetKey(_EVERY_DAY[-1]))
-    days = [
-        state.product.first_day + number * _ONE_DAY for number in range((yesterday - state.product.first_day).days + 1)
-    ]
-    missing = [day for day in days if day.isoformat() not in done]
-    return Days(missing[0], yesterday) if missing else None
+        done = instance.get_materialized_partitions(dg.AssetKey(asset))
+    first = state.product.first_day
+    days = (first + number * _ONE_DAY for number in range((last - first).days + 1))
+    return [day for day in days if day.isoformat() not in done]
 
 
 @dataclass(frozen=True)
@@ -175,12 +179,11 @@ def _compute(first: datetime.date, last: datetime.date, assets: Sequence[str]) -
     run_job("daily_etl", tags=tags, asset_selection=[dg.AssetKey(name) for name in assets])
 
 
-def backfill_days(dagster: DagsterUI, days: Days) -> None:
-    """Put runs into Dagster's queue that compute the days before."""
+def backfill_days(dagster: DagsterUI, state: State, last: datetime.date) -> None:
+    """Put runs into Dagster's queue that compute the days before; also those that an earlier stop has cut off."""
     for assets in (_REPORT, _SLICES):
-        last = days.since(assets) - _ONE_DAY
-        if days.first <= last:
-            tags = {RANGE_START: days.first.isoformat(), RANGE_END: last.isoformat()}
+        if missing := _missing(state, assets[-1], last):
+            tags = {RANGE_START: missing[0].isoformat(), RANGE_END: missing[-1].isoformat()}
             dagster.launch("daily_etl", tags, assets=assets)
 
 

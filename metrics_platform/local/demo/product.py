@@ -93,9 +93,13 @@ class Product:
             later = {"table": table, "since": since}
             if warehouse.value(f"SELECT count() {_LATER}", later):
                 warehouse.execute(f"DELETE {_LATER}", later, doing=f"Tidying up {table}")
+        pieces = list(self._pieces(since, until))
+        if len(pieces) == 1:  # as every few seconds: a thread would need a connection of its own
+            yield self._write_piece(warehouse, pieces[0])
+            return
         # Two days at a time: each is the work of one core.
         with ThreadPoolExecutor(_CORES) as writers:
-            yield from writers.map(partial(self._write_piece, warehouse), self._pieces(since, until))
+            yield from writers.map(partial(self._write_piece, warehouse), pieces)
 
     def _pieces(
         self, since: datetime.datetime, until: datetime.datetime

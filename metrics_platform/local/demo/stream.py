@@ -65,10 +65,10 @@ class FastSchedules:
             self.dagster.launch("anomaly_check", {**tags, "dagster/priority": "7"})
             self.judged_until = complete
         today = written.astimezone(self.state.product.zone).date()
-        yesterday, self._today = self._today or today, today
-        if yesterday < today:
-            days = {RANGE_START: yesterday.isoformat(), RANGE_END: (today - _ONE_DAY).isoformat()}
+        if self._today and self._today < today:
+            days = {RANGE_START: self._today.isoformat(), RANGE_END: (today - _ONE_DAY).isoformat()}
             self.dagster.launch("daily_etl", days)
+        self._today = today
         if not self.clock.is_behind:
             self.dagster.turn_on_schedules()
             self._done = True
