@@ -16,6 +16,9 @@ from zoneinfo import ZoneInfo
 SLOT = datetime.timedelta(minutes=15)
 # Dagster's own spelling of partitions shorter than a day.
 SLOT_KEY_FORMAT = "%Y-%m-%d-%H:%M"
+# Dagster's tags of a run of consecutive partitions: the keys of the first and the last.
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
 _ONE_DAY = datetime.timedelta(days=1)
 
 

@@ -17,6 +17,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from metrics_platform.calendar import RANGE_END, RANGE_START
 from metrics_platform.local.clickhouse import running_server
 from metrics_platform.local.dagster_local import ended_by_signals, own_settings, run_job, running_dagster, shown
 from metrics_platform.local.example_data import ExampleFiles, write_example
@@ -128,8 +129,7 @@ def _materialize(first: datetime.date, last: datetime.date) -> float:
     import time  # noqa: PLC0415
 
     started = time.perf_counter()
-    span = {"start": first, "end": last}
-    run_job("daily_etl", tags={f"dagster/asset_partition_range_{end}": day.isoformat() for end, day in span.items()})
+    run_job("daily_etl", tags={RANGE_START: first.isoformat(), RANGE_END: last.isoformat()})
     return time.perf_counter() - started
 
 

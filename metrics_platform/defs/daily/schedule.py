@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from metrics_platform.calendar import RANGE_END, RANGE_START
 from metrics_platform.defs.daily.assets import GROUP
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse import tables
@@ -16,8 +17,6 @@ JOB = "daily_etl"
 # Longest gap the nightly run closes by itself after a downtime; a longer one is a backfill, which somebody
 # should start on purpose.
 MAX_CATCH_UP_DAYS = 31
-RANGE_START = "dagster/asset_partition_range_start"
-RANGE_END = "dagster/asset_partition_range_end"
 
 
 def daily_etl_job() -> Any:

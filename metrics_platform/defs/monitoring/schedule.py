@@ -8,8 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from metrics_platform.calendar import SLOT, Slot, SlotRange, first_instant, slot_at, slot_of_key
-from metrics_platform.defs.daily.schedule import RANGE_END, RANGE_START
+from metrics_platform.calendar import RANGE_END, RANGE_START, SLOT, Slot, SlotRange, first_instant, slot_at, slot_of_key
 from metrics_platform.defs.monitoring.assets import GROUP
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.tables import INCIDENTS

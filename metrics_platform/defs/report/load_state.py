@@ -8,7 +8,7 @@ from functools import cache
 
 import dagster as dg
 
-from metrics_platform.defs.daily.schedule import RANGE_END, RANGE_START
+from metrics_platform.calendar import RANGE_END, RANGE_START
 from metrics_platform.report.facts import LoadState
 from metrics_platform.warehouse import tables
 

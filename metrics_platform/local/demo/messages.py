@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import html
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_TITLE = re.compile(r"<title>(.*?)</title>", re.DOTALL)
+from metrics_platform.notifications.outbox import text_of_page
 
 
 @dataclass
@@ -24,12 +22,7 @@ class NewMessages:
         """Title and file of each message since the last call, oldest first."""
         new = sorted(self._pages() - self._known)
         self._known.update(new)
-        return [(self._title(path), path) for path in new]
+        return [((text_of_page(path) or path.stem).strip(), path) for path in new]
 
     def _pages(self) -> set[Path]:
         return {path for path in self.outbox.glob("*.html") if path.name != "index.html"}
-
-    @staticmethod
-    def _title(path: Path) -> str:
-        found = _TITLE.search(path.read_text(encoding="utf-8", errors="replace"))
-        return html.unescape(found[1]).strip() if found else path.stem

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from metrics_platform.calendar import SLOT, SlotRange, slot_at
+from metrics_platform.calendar import RANGE_END, RANGE_START, SLOT, SlotRange, slot_at
 from metrics_platform.local.dagster_local import DagsterUI, materialize, run_job
 from metrics_platform.local.demo.state import State
 from metrics_platform.settings import Settings
@@ -22,7 +22,6 @@ from metrics_platform.warehouse.tables import (
     USERS,
 )
 
-RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 _EVERY_DAY = (FEED_USER_DAILY.name, MESSAGE_USER_DAILY.name, USERS.name)
 _REPORT = (USER_DAILY.name, APP_DAILY.name)
 _SLICES = ("os_slice", "gender_slice", "age_slice", DIMENSION_METRICS.name)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass, field
 
-from metrics_platform.calendar import Slot, SlotRange, slot_at
+from metrics_platform.calendar import RANGE_END, RANGE_START, Slot, SlotRange, slot_at
 from metrics_platform.local.dagster_local import DagsterUI
 from metrics_platform.local.demo.clock import Clock
-from metrics_platform.local.demo.preparing import RANGE_END, RANGE_START
 from metrics_platform.local.demo.state import State
 from metrics_platform.warehouse.client import Warehouse
 
