@@ -41,6 +41,6 @@ SELECT
             snapshot.age < 45, '35-44',
             snapshot.age < 55, '45-54', '55+') AS age_group,
     snapshot.source, snapshot.country, snapshot.city, snapshot.exp_group
-FROM activity
-LEFT ANY JOIN (SELECT * FROM users WHERE event_date = {event_date:Date}) AS snapshot
-    ON activity.active_user_id = snapshot.user_id
+-- The right side of a join is held in memory: those who were active on the day, not everybody who was ever seen.
+FROM (SELECT * FROM users WHERE event_date = {event_date:Date}) AS snapshot
+RIGHT ANY JOIN activity ON snapshot.user_id = activity.active_user_id
