@@ -15,10 +15,11 @@ from typing import Annotated, Any, Literal, get_args
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode
+from pydantic_settings import NoDecode
 
 from metrics_platform.formats import Language
 from metrics_platform.setting_lists import split_list
+from metrics_platform.settings_part import SettingsPart
 
 Severity = Literal["critical", "failed", "warning", "resolved", "info"]
 Kind = Literal[
@@ -70,7 +71,7 @@ class MailServer:
     password: str | None = field(repr=False)
 
 
-class ChannelSettings(BaseSettings):
+class ChannelSettings(SettingsPart):
     """What messages say and where they go."""
 
     language: Language = Field("en", description="Language of messages: en or ru.")

@@ -7,10 +7,11 @@ import math
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, NoDecode
+from pydantic_settings import NoDecode
 
 from metrics_platform.channel_settings import Severity
 from metrics_platform.setting_lists import split_list
+from metrics_platform.settings_part import SettingsPart
 
 OFF = "off"
 # A year; numbers that no duration can hold would fail at each look only.
@@ -25,7 +26,7 @@ SETTABLE: dict[str, tuple[str, ...]] = {
 }
 
 
-class HealthSettings(BaseSettings):
+class HealthSettings(SettingsPart):
     """Part of `Settings`: names as there, `METRICS_…`."""
 
     feed_stale_hours: Annotated[tuple[float, ...], NoDecode] = Field(

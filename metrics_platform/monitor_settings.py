@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, NoDecode
+from pydantic_settings import NoDecode
 
 from metrics_platform.setting_lists import split_distinct
+from metrics_platform.settings_part import SettingsPart
 
 MonitoredDimension = Literal["os", "source", "country", "city", "gender", "exp_group"]
 
 
-class MonitorSettings(BaseSettings):
+class MonitorSettings(SettingsPart):
     """Part of `Settings`: names as there, `METRICS_…`."""
 
     slot_lag_seconds: int = Field(

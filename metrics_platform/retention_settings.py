@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pydantic import Field
-from pydantic_settings import BaseSettings
+
+from metrics_platform.settings_part import SettingsPart
 
 
-class RetentionSettings(BaseSettings):
+class RetentionSettings(SettingsPart):
     """Part of `Settings`: names as there, `METRICS_…`."""
 
     keep_slots_days: int = Field(

@@ -53,6 +53,7 @@ class Settings(ChannelSettings, MonitorSettings, HealthSettings, RetentionSettin
         frozen=True,
         hide_input_in_errors=True,
         env_ignore_empty=True,
+        defer_build=False,  # not as its parts
         populate_by_name=True,  # overrides are given by field names, also where the environment's name is an alias
     )
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 class Cursor(BaseModel):
     """Base of the sensors' memories; every field has a default."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     @classmethod
     def from_cursor(cls, cursor: str | None) -> Self:

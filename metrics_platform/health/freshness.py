@@ -48,7 +48,7 @@ class Staleness(BaseModel):
         new: the first event seen since; new_at: when it was seen.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     level: Level = "fresh"
     since: AwareDatetime | None = None

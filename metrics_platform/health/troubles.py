@@ -53,7 +53,7 @@ class Trouble(BaseModel):
         run_id: the run of its last failure.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     name: str
     subject: str
@@ -81,7 +81,7 @@ class Troubles(BaseModel):
         flood_since: when the first of them failed that nobody has been told of.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     troubles: tuple[Trouble, ...] = ()
     loud_at: tuple[AwareDatetime, ...] = ()

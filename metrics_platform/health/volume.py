@@ -82,7 +82,7 @@ class Course(BaseModel):
         calm: normal slots in a row; told: whether people know.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     direction: Literal["", "up", "down"] = ""
     lasted: int = 0

@@ -150,7 +150,7 @@ def test_sensors_with_what_they_start_and_that_they_run_from_the_beginning(setti
     definitions = build_definitions(settings)
     sensors = {sensor.name: sensor for sensor in definitions.sensors or [] if isinstance(sensor, dg.SensorDefinition)}
     assert {name: sensor.minimum_interval_seconds for name, sensor in sensors.items()} == {
-        "notify_sensor": 5,
+        "notify_sensor": 3,
         "failed_run_sensor": 15,
         "source_sensor": 120,
         "report_watch_sensor": 60,

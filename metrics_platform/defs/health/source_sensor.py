@@ -41,7 +41,7 @@ _SHOWN_AGAIN_AFTER = datetime.timedelta(hours=1)
 class _Source(BaseModel):
     """What is remembered of one source."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     staleness: Staleness = Staleness()
     course: Course = Course()

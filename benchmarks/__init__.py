@@ -1,0 +1,1 @@
+"""How fast the platform is, each question side by side with what it is compared with: `python -m benchmarks --help`."""

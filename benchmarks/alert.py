@@ -1,0 +1,104 @@
+"""Question 4: how long from the close of a slot (plus the lag) to Telegram's answer, in a running `dagster dev`?
+
+The events of the last day lie there from the beginning, and every fourth slot has four times as many. Each of these is
+checked as the schedule asks for it, and timed from the launch of the run on. Incidents are forgotten in between: a
+second one within two hours is told by changing the first message. Dagster's scheduler wakes up when a schedule is due,
+so its delay is not looked at.
+"""
+
+from __future__ import annotations
+
+import datetime
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmarks.platform import Platform, running_platform
+from benchmarks.source import write_evenly
+from metrics_platform.calendar import RANGE_END, RANGE_START, SLOT, Slot, SlotRange, slot_at
+from metrics_platform.warehouse.slots import compute_slots
+
+_HISTORY = datetime.timedelta(days=32)
+_BETWEEN = 4  # slots; of those of the last 24 hours people are told
+MOST_ALERTS = 24 * 4 // _BETWEEN - 1
+_EVENTS = 3_000_000
+_WAIT_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Result:
+    """Seconds: of each alert from the launch to Telegram's answer, and of that until the check had ended."""
+
+    alerts: list[float]
+    checks: list[float]
+    memory: dict[str, float]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.alerts)
+
+    @property
+    def most(self) -> float:
+        return max(self.alerts)
+
+
+def run(alerts: int) -> Result:
+    """So many alerts, one after the other."""
+    now = slot_at(datetime.datetime.now(datetime.UTC)).start
+    first = now - alerts * _BETWEEN * SLOT
+    start = first - _HISTORY
+    with running_platform(start.date(), METRICS_ALERT_MAX_AGE_MINUTES="1440") as platform:
+        write_evenly(platform.warehouse, platform.settings, start, now, _EVENTS)
+        in_a_slot = _EVENTS // ((now - start) // SLOT)
+        loud = [Slot(first + (number * _BETWEEN + _BETWEEN - 1) * SLOT) for number in range(alerts)]
+        for slot in loud:
+            write_evenly(platform.warehouse, platform.settings, slot.start, slot.end, 3 * in_a_slot)
+        for _ in compute_slots(
+            platform.warehouse, SlotRange(slot_at(start).start + 96 * SLOT, first), platform.settings
+        ):
+            pass
+        taken, checked = [], []
+        for number, slot in enumerate(loud):
+            # The sensor that asks for messages looks every five seconds: alerts meet it at any moment in between.
+            time.sleep(number % 5)
+            platform.warehouse.execute("TRUNCATE TABLE IF EXISTS incidents")
+            answered, check = _alert(platform, slot)
+            taken.append(answered)
+            checked.append(check)
+        return Result(taken, checked, platform.memory())
+
+
+def _alert(platform: Platform, slot: Slot) -> tuple[float, float]:
+    """Seconds from the launch of the slot's check to Telegram's answer to its alert, and to the end of the check."""
+    before = len(_pictures(platform))
+    began = time.time()
+    # As the schedule asks for it: with the slots before, for late events.
+    first = Slot(slot.start - platform.settings.recompute_slots * SLOT)
+    checked = platform.run("anomaly_check", {RANGE_START: first.key, RANGE_END: slot.key}).seconds
+    _until(lambda: len(_pictures(platform)) > before, "the alert")
+    return _pictures(platform)[before] - began, checked
+
+
+def _pictures(platform: Platform) -> list[float]:
+    """When Telegram answered to each alert with its chart."""
+    return [call.time for call in platform.telegram.calls_of("sendPhoto") if call.ok]
+
+
+def _until(happened: Callable[[], bool], what: str) -> None:
+    give_up = time.time() + _WAIT_SECONDS
+    while not happened():
+        if time.time() > give_up:
+            raise RuntimeError(f"{what} has not come within {_WAIT_SECONDS} s")
+        time.sleep(0.05)
+
+
+def told(result: Result) -> str:
+    """The result in Markdown."""
+    memory = ", ".join(f"{name} {mib:.0f}" for name, mib in sorted(result.memory.items(), key=lambda each: -each[1]))
+    check = statistics.median(result.checks)
+    return (
+        f"Of {len(result.alerts)} alerts, from the launch of the check to Telegram's answer: median "
+        f"**{result.median:.1f} s**, at most **{result.most:.1f} s**; of it the check {check:.1f} s."
+        f"\n\nMemory of all processes after that: {sum(result.memory.values()):.0f} MiB ({memory})."
+    )

@@ -1,0 +1,77 @@
+"""Question 2: a month backfilled in one run, beside a run for each of its days; through Dagster, as people do."""
+
+from __future__ import annotations
+
+import datetime
+import statistics
+from dataclasses import dataclass
+
+from benchmarks.platform import running_platform
+from benchmarks.source import DATE, write_day
+from metrics_platform.calendar import RANGE_END, RANGE_START
+
+_JOB = "daily_etl"
+_ONE_DAY = datetime.timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Result:
+    """The two ways.
+
+    Attributes:
+        range_seconds: all days in one run, from its launch to its end.
+        single_seconds: the median of runs of one day, of which `singles` ran.
+        step_start_seconds: in these: the median from when Dagster asked for a process until the step began in it.
+        step_seconds: what the steps of one of them took together.
+    """
+
+    days: int
+    events: int
+    range_seconds: float
+    single_seconds: float
+    singles: int
+    step_start_seconds: float
+    step_seconds: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times as long a run for each day takes."""
+        return self.single_seconds * self.days / self.range_seconds
+
+
+def run(days: int, events: int, singles: int) -> Result:
+    """Write so many days of so many actions, and compute them both ways; of the single runs only `singles` are run.
+
+    They are the last days, which no run is faster for than for others: each has the whole snapshot before it.
+    """
+    first = DATE - (days - 1) * _ONE_DAY
+    with running_platform(first) as platform:
+        for number in range(days):
+            write_day(platform.warehouse, platform.settings, first + number * _ONE_DAY, events)
+        whole = platform.run(_JOB, {RANGE_START: first.isoformat(), RANGE_END: DATE.isoformat()})
+        alone = [
+            platform.run(_JOB, {"dagster/partition": (DATE - number * _ONE_DAY).isoformat()})
+            for number in range(singles)
+        ]
+        steps = [step for each in alone for step in platform.steps(each)]
+        return Result(
+            days,
+            events,
+            whole.seconds,
+            statistics.median(each.seconds for each in alone),
+            singles,
+            statistics.median(step.start_seconds for step in steps),
+            sum(step.seconds for step in steps) / singles,
+        )
+
+
+def told(result: Result) -> str:
+    """The result in Markdown."""
+    singles = result.single_seconds * result.days
+    return (
+        f"{result.days} days of {result.events / 1e6:g} M actions in one run: {result.range_seconds:.0f} s. A run of "
+        f"one of them: {result.single_seconds:.1f} s (median of {result.singles}), so {result.days} runs: "
+        f"{singles:.0f} s, **{result.ratio:.1f} times as long**. In such a run a step begins "
+        f"{result.step_start_seconds:.2f} s after Dagster has asked for its process (median); the work of all its steps "
+        f"takes {result.step_seconds:.1f} s."
+    )

@@ -1,0 +1,149 @@
+"""Question 1: what does a day cost, beside the notebook way and the floor, and how does that grow with events?"""
+
+from __future__ import annotations
+
+import datetime
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from benchmarks import notebook
+from benchmarks.measure import Usage, alone, measured, median_usage, table
+from benchmarks.source import DATE, create_source, empty_clickhouse, know_more_users, read_query, settings_of, write_day
+from metrics_platform.calendar import day_of
+from metrics_platform.settings import Settings
+from metrics_platform.warehouse import tables
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.daily import compute_days
+
+Way = Literal["floor", "platform", "platform, 400 MiB", "notebook"]
+_WAYS: tuple[Way, ...] = ("floor", "platform", "platform, 400 MiB", "notebook")
+_LITTLE_MIB = 400
+_DAY_BEFORE = DATE - datetime.timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One way at one size.
+
+    Attributes:
+        events: actions in the feed.
+        engine_mib: the most memory that one query took.
+        tables: of the platform: the median seconds of each table, its checks included.
+    """
+
+    events: int
+    way: Way
+    usage: Usage
+    engine_mib: float
+    tables: dict[str, float]
+
+
+def run(sizes: tuple[int, ...], times: int) -> Iterator[Result]:
+    """Each way at each size, so many times; the medians, as they are there."""
+    for events in sizes:
+        with empty_clickhouse() as server:
+            settings = settings_of(server.url, "day", _DAY_BEFORE)
+            warehouse = create_source(settings)
+            # The day before is computed, too: a snapshot that is continued costs more than one that begins.
+            for date in (_DAY_BEFORE, DATE):
+                write_day(warehouse, settings, date, events)
+            _platform(warehouse, settings, _DAY_BEFORE)
+            know_more_users(warehouse, _DAY_BEFORE, events)
+            warehouse.execute(notebook.CREATE)
+            for way in _WAYS:
+                usages, seconds = alone(_work, server.pid, server.url, way, times)
+                yield Result(events, way, median_usage(usages), _engine_mib(warehouse, way), seconds)
+
+
+def _work(engine_pid: int, url: str, way: Way, times: int) -> tuple[list[Usage], dict[str, float]]:
+    settings = settings_of(url, "day", _DAY_BEFORE)
+    if way == "platform, 400 MiB":
+        settings = settings.model_copy(update={"clickhouse_max_memory_mb": _LITTLE_MIB})
+    warehouse = Warehouse.from_settings(settings, tags={"way": way})
+    day = day_of(DATE, settings.zone)
+    database = settings.feed_table.split(".")[0]
+    taken: dict[str, list[float]] = {}
+
+    def work() -> None:
+        if way == "notebook":
+            warehouse.run(lambda client: notebook.compute(client, database, day), doing="The notebook way")
+        elif way == "floor":
+            bounds = {"day_start": f"{day.start:%Y-%m-%d %H:%M:%S}", "day_end": f"{day.end:%Y-%m-%d %H:%M:%S}"}
+            warehouse.query(read_query("floor"), {"database": database, **bounds})
+        else:
+            for name, seconds in _platform(warehouse, settings, DATE).items():
+                taken.setdefault(name, []).append(seconds)
+
+    _import(warehouse)
+    usages = [measured(engine_pid, work) for _ in range(times)]
+    return usages, {name: statistics.median(seconds) for name, seconds in taken.items()}
+
+
+def _import(warehouse: Warehouse) -> None:
+    """Load what each of the ways imports, and connect: neither is what is timed."""
+    import numpy  # noqa: F401, PLC0415
+    import pandas  # noqa: F401, PLC0415
+
+    warehouse.run(lambda client: client.query_df("SELECT 1"), doing="Connecting")
+
+
+def _platform(warehouse: Warehouse, settings: Settings, date: datetime.date) -> dict[str, float]:
+    """Compute the day as `daily_etl` does; the seconds of each table."""
+    taken = {}
+    for each in tables.daily_tables(settings.dimensions):
+        began = time.perf_counter()
+        for result in compute_days(warehouse, each, [date], settings):
+            if not result.published:
+                raise RuntimeError(f"{each.name} does not add up: {result.violations}")
+        taken[each.name] = time.perf_counter() - began
+    return taken
+
+
+def _engine_mib(warehouse: Warehouse, way: Way) -> float:
+    warehouse.execute("SYSTEM FLUSH LOGS")
+    most = warehouse.value(
+        "SELECT max(memory_usage) FROM system.query_log "
+        "WHERE type = 'QueryFinish' AND JSONExtractString(log_comment, 'way') = {way:String}",
+        {"way": way},
+    )
+    return int(most) / 1024 / 1024
+
+
+def told(results: list[Result]) -> str:
+    """The results in Markdown."""
+    notebooks = {each.events: each.usage for each in results if each.way == "notebook"}
+    rows = []
+    for each in results:
+        usage, beside = each.usage, notebooks[each.events]
+        rows.append(
+            [
+                f"{each.events / 1e6:g} M, {each.way}",
+                f"{usage.seconds:.2f} s",
+                f"{usage.seconds / beside.seconds:.2f}",
+                f"{usage.client_seconds:.2f} + {usage.engine_seconds:.2f} s",
+                f"{usage.processor_seconds / beside.processor_seconds:.2f}",
+                f"{usage.client_mib:.1f} MiB",
+                f"{each.engine_mib:.0f} MiB",
+            ]
+        )
+    columns = ["actions, way", "wall", "÷ notebook", "processor: Python + ClickHouse", "÷ notebook", "Python grew by",
+               "largest query"]  # fmt: skip
+    parts = [table(columns, rows)]
+    if len(platform := [each for each in results if each.way == "platform"]) > 1:
+        first, last = platform[0], platform[-1]
+        parts.append(
+            f"From {first.events / 1e6:g} M to {last.events / 1e6:g} M actions ({last.events / first.events:g} times), "
+            f"the platform takes {last.usage.seconds / first.usage.seconds:.1f} times as long and "
+            f"{last.usage.processor_seconds / first.usage.processor_seconds:.1f} times the processor."
+        )
+    last = platform[-1]
+    shares = [(name, seconds / sum(last.tables.values())) for name, seconds in last.tables.items()]
+    parts.append(
+        f"Of the platform's {last.events / 1e6:g} M: "
+        + ", ".join(f"{name} {share:.0%}" for name, share in shares)
+        + "."
+    )
+    return "\n\n".join(parts)

@@ -1,0 +1,113 @@
+"""docs/benchmarks.md: what was measured, on what, and what it means."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+from metrics_platform.local.clickhouse_engine import installed_version
+
+_PACKAGES = ("dagster", "clickhouse-connect", "pandas", "matplotlib")
+_INTRODUCTION = """\
+# Benchmarks
+
+How fast the platform is, side by side in one run with what it is compared with. Written by
+
+```sh
+.venv/bin/python -m benchmarks all      # or one question: day, backfill, check, alert, startup, pictures; --help
+```
+
+Seconds are those of one machine; **the ratios are what to look at**. Figures are medians, unless they say otherwise.
+"""
+# What a question is about, and how to read its answer; {figures} is what was measured.
+_SECTIONS = {
+    "day": """\
+## A day
+
+One day of the feed and the messenger (33 actions for one user, 43 for one message, five known users for one who comes),
+computed in three ways on the same server:
+
+- **floor**: one scan that only sums the columns the day needs;
+- **platform**: everything that `daily_etl` does in ClickHouse: two extracts with the attributes of every user, the
+  snapshot of all users ever seen, the merged table, three slices, `dimension_metrics` and the report's facts, each
+  checked against what it is made of before it is swapped in; once more with 400 MiB for a query instead of 4 GiB;
+- **notebook**: per-user frames of three attributes into pandas, outer merge, three times groupby, insert. No snapshot
+  (receivers have no attributes), no facts of the report, no check, and rows twice when it is run twice.
+
+{figures}
+""",
+    "backfill": """\
+## A month again
+
+{figures}
+""",
+    "check": """\
+## A 15-minute check
+
+The three slots that a check computes and judges, with more history and with more events in the raw table behind them.
+
+{figures}
+""",
+    "alert": """\
+## From a slot's end to Telegram
+
+A running `dagster dev`, alerts one after the other, each with its chart, to a Bot API server on loopback that answers
+at once. To this come METRICS_SLOT_LAG_SECONDS; Dagster's scheduler wakes up at the second that a schedule is due.
+
+{figures}
+""",
+    "startup": """\
+## Loading the code location
+
+In new processes, in turns, without what Python itself takes. Each run and each restart of a code server pays it.
+
+{figures}
+""",
+    "pictures": """\
+## Pictures
+
+{figures}
+""",
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """The answer to one question, in Markdown."""
+
+    question: str
+    text: str
+
+
+def write(path: Path, sections: Sequence[Section], seconds: float) -> None:
+    """Write the document."""
+    parts = [
+        _INTRODUCTION,
+        _machine(seconds),
+        *(_SECTIONS[each.question].format(figures=each.text) for each in sections),
+    ]
+    path.write_text("\n".join(parts), encoding="utf-8")
+
+
+def _machine(seconds: float) -> str:
+    versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    return (
+        f"On {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, in {seconds / 60:.0f} minutes: {os.cpu_count()} cores "
+        f"({_processor()}), {psutil.virtual_memory().total / 2**30:.0f} GiB, {platform.system()}; Python "
+        f"{platform.python_version()}, ClickHouse {installed_version()} (chdb-core), {versions}.\n"
+    )
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
