@@ -72,6 +72,6 @@ def told(result: Result) -> str:
         f"{result.days} days of {result.events / 1e6:g} M actions in one run: {result.range_seconds:.0f} s. A run of "
         f"one of them: {result.single_seconds:.1f} s (median of {result.singles}), so {result.days} runs: "
         f"{singles:.0f} s, **{result.ratio:.1f} times as long**. In such a run a step begins "
-        f"{result.step_start_seconds:.2f} s after Dagster has asked for its process (median); the work of all its steps "
-        f"takes {result.step_seconds:.1f} s."
+        f"{result.step_start_seconds:.2f} s after Dagster has asked for its process (median); the work of all its "
+        f"steps takes {result.step_seconds:.1f} s."
     )

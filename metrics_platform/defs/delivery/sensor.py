@@ -25,7 +25,7 @@ from metrics_platform.settings import Settings
 
 SENSOR = "notify_sensor"
 # Dagster looks every 5 s which sensors are due. One that asks for just that is due a moment later, and so at every
-# other look: alerts waited for up to 10 s. From the launch of a check to Telegram's answer it was 15 s at the median and
+# other look: alerts waited for up to 10 s. From the launch of a check to Telegram's answer it was 15 s at the median,
 # 23 s at the most; so it is 11 s and 14 s (`python -m benchmarks alert`).
 SECONDS_BETWEEN_TICKS = 3
 # Dagster lists partitions; older ones are taken off its list, their entries stay in its event log.
