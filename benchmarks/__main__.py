@@ -118,7 +118,7 @@ def _ask_backfill(days: int, events: int, singles: int) -> Section:
 
 
 def _ask_check(events: int, series: int) -> Section:
-    checked = list(check.checks(events, days=(33, 90), volumes=(5,)))
+    checked = check.checks(events, days=(33, 90), volumes=(5,))
     return Section("check", check.told(check.judging(series), checked))
 
 

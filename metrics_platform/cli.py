@@ -91,12 +91,14 @@ def create_tables() -> None:
 @click.option("--feed", type=_FILE, help="Feed events: CSV, CSV.gz or Parquet.")
 @click.option("--messages", type=_FILE, help="Messenger events: CSV, CSV.gz or Parquet.")
 @click.option("--strict", is_flag=True, help="Stop at the first bad row; nothing is loaded then.")
+@click.option("--again", is_flag=True, help="Load also a file that was loaded before: its events are there twice then.")
 @click.option("--rejects", type=_FILE, default=Path(), show_default=True, help="Directory for the file of bad rows.")
 @click.option("--time-zone", default="UTC", show_default=True, help="Zone of times that carry no offset of their own.")
-def load(feed: Path | None, messages: Path | None, strict: bool, rejects: Path, time_zone: str) -> None:
+def load(feed: Path | None, messages: Path | None, strict: bool, again: bool, rejects: Path, time_zone: str) -> None:
     """Load event files into the source tables, creating them where they are missing.
 
-    All or nothing: bad rows are set aside and named, but after a failure nothing is half-loaded.
+    All or nothing: bad rows are set aside and named, but after a failure nothing is half-loaded. A file that was loaded
+    before is refused.
     """
     from metrics_platform.loading import load as load_files  # noqa: PLC0415
     from metrics_platform.settings import load_settings  # noqa: PLC0415
@@ -111,6 +113,7 @@ def load(feed: Path | None, messages: Path | None, strict: bool, rejects: Path, 
         feed=feed,
         messages=messages,
         strict=strict,
+        again=again,
         rejects_directory=rejects,
         time_zone=time_zone,
     )

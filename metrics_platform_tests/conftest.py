@@ -29,6 +29,8 @@ hypothesis_settings.register_profile(
 hypothesis_settings.register_profile("thorough", deadline=None, suppress_health_check=_CHECKS, max_examples=150)
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 _numbers = itertools.count(1)
+# As wherever the platform runs a second time: hundreds of processes of these tests need not compile it anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 # Whole runs and whole worlds: files of few tests that take long. Begun last, one worker would end alone.

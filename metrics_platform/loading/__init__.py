@@ -11,7 +11,8 @@ What is promised:
   visible and the rest not, until the next `load` of whatever file, which completes it before anything else; of the
   same file it then says so and does not load it again. A commit that ClickHouse refuses outright (rights, shape) is
   given up as long as nothing was moved.
-- Both files are one load. Loading a file again is taken at its word: events are counted twice, with a warning.
+- Both files are one load. A file that was loaded before is refused, unless `again` is asked for: then its events are
+  there twice, and that is said.
 
 What is not:
 - Readers see the days of a load appear one after the other, in milliseconds each, not all in one instant.

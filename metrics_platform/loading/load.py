@@ -60,6 +60,7 @@ def load(
     feed: Path | None,
     messages: Path | None,
     strict: bool = False,
+    again: bool = False,
     rejects_directory: Path = Path(),
     progress: bool = True,
     time_zone: str = "UTC",
@@ -69,13 +70,15 @@ def load(
 
     Args:
         strict: stop at the first bad row instead of writing it to a rejects file and going on.
+        again: load also a file that was loaded before, so that its events are there twice.
         rejects_directory: where `<file>.rejected.csv` is written if rows are rejected.
         progress: show a bar where standard error is a terminal.
         time_zone: the zone (IANA name) of times that carry no offset.
         say: told every line for people at once; by default they go to standard error.
 
     Raises:
-        LoadError: a file, a row (`strict`) or a table is not usable, or the commit was interrupted.
+        LoadError: a file, a row (`strict`) or a table is not usable, a file was loaded before (without `again`), or the
+            commit was interrupted.
         WarehouseError: ClickHouse refused or is away; nothing was loaded.
     """
     started = time.perf_counter()
@@ -91,6 +94,8 @@ def load(
             job.sha256 = fingerprint(job.file, advance)
     done = list(_completed_files(settings, display, jobs, targets, completed))
     rest = [job for job in jobs if job.source.name not in {file.source for file in done}]
+    for job in rest:
+        _check_not_loaded(warehouse, display, job, targets[job.source.name], again=again)
     done += _load_all(settings, warehouse, display, rest, targets, time_zone=time_zone, strict=strict)
     order = [job.source.name for job in jobs]
     done.sort(key=lambda file: order.index(file.source))
@@ -127,7 +132,7 @@ def _completed_files(
     for job in jobs:
         for entry in completed:
             if (entry.sha256, entry.target_name) == (job.sha256, targets[job.source.name].name):
-                display.say(f"{job.file} is that file: it is not loaded again. To load it twice, run this once more.")
+                display.say(f"{job.file} is that file: it is not loaded again. To load it twice, add --again.")
                 yield _loaded_earlier(settings, job, entry)
                 break
 
@@ -177,13 +182,26 @@ def _say_before(warehouse: Warehouse, display: Display, job: _Job, target: Targe
         display.say(
             f"{target.name} feeds {', '.join(target.views)}; loaded rows do not pass through views. Fill them yourself."
         )
+
+
+def _check_not_loaded(warehouse: Warehouse, display: Display, job: _Job, target: Target, *, again: bool) -> None:
+    """Refuse a file that was loaded before; with `again`, say so.
+
+    Raises:
+        LoadError: it was, and is not to be loaded again.
+    """
     earlier = None if target.created else history.earlier_load(warehouse, job.sha256, target.database, target.table)
-    if earlier:
-        display.say(
-            f"{job.file} was loaded into {target.name} before ({earlier['file']}, "
-            f"{earlier['changed_at']:%Y-%m-%d %H:%M:%S} UTC, byte for byte the same): unless they were "
-            "removed since, its events will be there twice."
+    if not earlier:
+        return
+    before = (
+        f"{job.file} was loaded into {target.name} before ({earlier['file']}, "
+        f"{earlier['changed_at']:%Y-%m-%d %H:%M:%S} UTC, byte for byte the same)"
+    )
+    if not again:
+        raise LoadError(
+            f"{before}. Nothing was loaded. If its events were removed since, or are to be there twice, add --again."
         )
+    display.say(f"{before}: unless they were removed since, its events will be there twice.")
 
 
 def _stage(display: Display, job: _Job, plan: Plan, into: Staging, *, strict: bool) -> _Staged:

@@ -79,13 +79,18 @@ def test_events_before_the_start_date_are_loaded_with_a_hint(loading: Loading, t
     assert "METRICS_START_DATE=2024-02-29" in loading.said[-1]
 
 
-def test_the_same_file_twice_counts_twice_and_says_so(loading: Loading, tmp_path: Path) -> None:
+def test_the_same_file_twice_is_refused_and_with_again_counts_twice_and_says_so(
+    loading: Loading, tmp_path: Path
+) -> None:
     file = write_feed(tmp_path / "feed.csv", 1)
     loading.feed(file)
     assert not any("before" in line for line in loading.said)
     copy = tmp_path / "copy.csv"
     copy.write_bytes(file.read_bytes())
-    loading.feed(copy)
+    with pytest.raises(LoadError, match=r"copy\.csv was loaded into .* Nothing was loaded\. .* add --again"):
+        loading.feed(copy)
+    assert users_in(loading.warehouse, loading.settings.feed_table) == [0, 1, 2]
+    loading.feed(copy, again=True)
     assert any("byte for byte the same" in line for line in loading.said)
     assert users_in(loading.warehouse, loading.settings.feed_table) == [0, 0, 1, 1, 2, 2]
 
