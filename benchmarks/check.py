@@ -80,8 +80,8 @@ def judging(series: int) -> Judging:
 def checks(events_a_day: int, days: tuple[int, ...], volumes: tuple[int, ...]) -> list[Check]:
     """Check the latest slot with so many days behind it, and with so many times the volume in the days before it.
 
-    The slot that is checked, and its day, have the same events each time. All of them lie there before the first is timed,
-    and they are timed in turns.
+    The slot that is checked, and its day, have the same events each time. All of them lie there before the first is
+    timed, and they are timed in turns.
     """
     sizes = [(each, 1) for each in days] + [(days[0], each) for each in volumes]
     with empty_clickhouse() as server:

@@ -94,7 +94,9 @@ def create_tables() -> None:
 @click.option("--again", is_flag=True, help="Load also a file that was loaded before: its events are there twice then.")
 @click.option("--rejects", type=_FILE, default=Path(), show_default=True, help="Directory for the file of bad rows.")
 @click.option("--time-zone", default="UTC", show_default=True, help="Zone of times that carry no offset of their own.")
-def load(feed: Path | None, messages: Path | None, strict: bool, again: bool, rejects: Path, time_zone: str) -> None:
+def load(  # noqa: PLR0917  (one for each option)
+    feed: Path | None, messages: Path | None, strict: bool, again: bool, rejects: Path, time_zone: str
+) -> None:
     """Load event files into the source tables, creating them where they are missing.
 
     All or nothing: bad rows are set aside and named, but after a failure nothing is half-loaded. A file that was loaded

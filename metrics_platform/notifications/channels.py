@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 
 from metrics_platform.channel_settings import ChannelSettings
 from metrics_platform.notifications.channel import Channel
+from metrics_platform.notifications.configured import OUTBOX, configured
 from metrics_platform.notifications.email import EmailChannel
 from metrics_platform.notifications.outbox import OutboxChannel
-from metrics_platform.notifications.routing import OUTBOX, configured
 from metrics_platform.notifications.slack import SlackChannel
 from metrics_platform.notifications.telegram.channel import TelegramChannel
 from metrics_platform.notifications.telegram.client import Pacer, TelegramClient

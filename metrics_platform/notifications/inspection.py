@@ -12,9 +12,9 @@ from typing import Any
 from metrics_platform.channel_settings import ChatTarget
 from metrics_platform.findings import Finding
 from metrics_platform.notifications.channels import telegram_client
+from metrics_platform.notifications.configured import configured
 from metrics_platform.notifications.email import EmailChannel
 from metrics_platform.notifications.errors import DeliveryError
-from metrics_platform.notifications.routing import configured
 from metrics_platform.notifications.slack import SlackChannel
 from metrics_platform.notifications.telegram.client import TelegramClient
 from metrics_platform.notifications.transport import Patience

@@ -10,26 +10,10 @@ import datetime
 from collections.abc import Sequence
 
 from metrics_platform.channel_settings import ChannelSettings
+from metrics_platform.notifications.configured import configured, first_channel
 from metrics_platform.notifications.journal import Entry, Sent, failures, is_sent, left_open
 from metrics_platform.notifications.kinds import AnomalyUpdated, Digest, Event
 from metrics_platform.notifications.planning import Waiting
-
-# Channels that can be set up, in the order in which they are preferred.
-CHANNELS = ("telegram", "slack", "email")
-OUTBOX = "outbox"
-
-
-def configured(settings: ChannelSettings) -> tuple[str, ...]:
-    """The channels that are set up, the preferred first; none in a dry run."""
-    if settings.dry_run:
-        return ()
-    given = {"telegram": settings.telegram_bot_token, "slack": settings.slack_webhook_url, "email": settings.smtp_url}
-    return tuple(name for name in CHANNELS if given[name])
-
-
-def first_channel(settings: ChannelSettings) -> str:
-    """The channel that every message goes to; without any, the outbox folder."""
-    return next(iter(configured(settings)), OUTBOX)
 
 
 def legs(event: Event, settings: ChannelSettings) -> tuple[str, ...]:

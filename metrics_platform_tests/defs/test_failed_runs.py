@@ -13,7 +13,7 @@ import pytest
 
 from metrics_platform.defs.daily import assets
 from metrics_platform.defs.delivery.storage import read_since
-from metrics_platform.defs.health.failed_runs import failed_run_sensor
+from metrics_platform.defs.health.sensors import failed_run_sensor
 from metrics_platform.health.troubles import Trouble, Troubles
 from metrics_platform.notifications.journal import Asked, asked
 from metrics_platform.notifications.kinds import FailedRun

@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 import time_machine
 
-from metrics_platform.defs.delivery import sensor as delivery_sensor
+from metrics_platform.defs.delivery import tick as delivery_tick
 from metrics_platform.defs.delivery.storage import ask
 from metrics_platform.notifications import kinds
 from metrics_platform.settings import Settings
@@ -243,7 +243,7 @@ def test_clickhouse_is_not_asked_for_anything(office: PostOffice, api: BotApi) -
 def test_dagster_lists_the_latest_partitions_only(
     office: PostOffice, api: BotApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery_sensor, "MOST_PARTITIONS", 2)
+    monkeypatch.setattr(delivery_tick, "MOST_PARTITIONS", 2)
     for number in range(4):
         office.ask(_now(FAILED_RUN, key=f"run-{number}"))
         office.until_quiet()

@@ -13,7 +13,7 @@ from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, ScheduleInstigatorData
 
 from metrics_platform.defs.delivery.storage import asking, journal_of, observation
-from metrics_platform.defs.health.report_watch import report_watch_sensor
+from metrics_platform.defs.health.sensors import report_watch_sensor
 from metrics_platform.notifications.journal import Closed, Entry, Failed, Sent, asked
 from metrics_platform.notifications.kinds import DailyReport, ReportNotDelivered
 from metrics_platform.settings import Settings

@@ -14,7 +14,7 @@ import time_machine
 
 from metrics_platform.calendar import SLOT, slot_at
 from metrics_platform.defs.delivery.storage import journal_of, read_since
-from metrics_platform.defs.health.source_sensor import source_sensor
+from metrics_platform.defs.health.sensors import source_sensor
 from metrics_platform.notifications.journal import Asked, asked
 from metrics_platform.notifications.kinds import Event
 from metrics_platform.settings import Settings

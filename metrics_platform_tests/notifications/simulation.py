@@ -12,12 +12,13 @@ from functools import cache
 from typing import Any
 
 from metrics_platform.channel_settings import SEVERITIES
+from metrics_platform.notifications.configured import configured
 from metrics_platform.notifications.delivery import Courier
 from metrics_platform.notifications.errors import DeliveryError
 from metrics_platform.notifications.journal import Asked, Closed, Entry, MemoryJournal, Sent, asked, closed
 from metrics_platform.notifications.kinds import Digest, Event
 from metrics_platform.notifications.planning import Plan, Situation, Waiting, digest_key, plan
-from metrics_platform.notifications.routing import configured, fallback, legs, waiting_for
+from metrics_platform.notifications.routing import fallback, legs, waiting_for
 from metrics_platform.settings import Settings, load_settings
 from metrics_platform_tests.notifications.desk import START, Killed
 from metrics_platform_tests.notifications.examples import writer

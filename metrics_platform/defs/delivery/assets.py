@@ -13,21 +13,17 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from metrics_platform.defs.delivery.storage import ASSET, PARTITIONS, DagsterJournal, Stored, recent_sends
-from metrics_platform.defs.delivery.waiting import JOB, asked_at
+from metrics_platform.defs.delivery.names import ASSET, CHANNELS, CHECK, CHECK_JOB, JOB, PARTITIONS
 from metrics_platform.defs.resources import TelegramResource
-from metrics_platform.notifications.journal import Reopened, asked, current
-from metrics_platform.notifications.kinds import Event
-from metrics_platform.notifications.routing import configured, fallback, legs
+from metrics_platform.notifications.configured import configured
 from metrics_platform.settings import Settings
 
 if TYPE_CHECKING:
+    from metrics_platform.defs.delivery.storage import DagsterJournal, Stored
     from metrics_platform.notifications.delivery import Courier
+    from metrics_platform.notifications.kinds import Event
 
 GROUP = "delivery"
-CHANNELS = "channels"
-CHECK = "channels_answer"
-CHECK_JOB = "check_channels"
 _DESCRIPTION = """\
 Every message that leaves the platform: reports, alerts, all-clears, failures. One partition for each, named by the
 message's key; a run of `notify` delivers it over Telegram (or Slack, e-mail; the outbox folder in a dry run).
@@ -70,6 +66,9 @@ def notifications_asset(settings: Settings) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: NotifyConfig, telegram: TelegramResource
     ) -> dg.MaterializeResult[Any]:
         from metrics_platform.defs.delivery.metadata import run_metadata, what_failed  # noqa: PLC0415
+        from metrics_platform.defs.delivery.storage import DagsterJournal  # noqa: PLC0415
+        from metrics_platform.notifications.journal import Reopened, asked, current  # noqa: PLC0415
+        from metrics_platform.notifications.routing import fallback, legs  # noqa: PLC0415
 
         key = context.partition_key
         journal = DagsterJournal(context.instance, context.log_event)
@@ -99,9 +98,10 @@ def notifications_asset(settings: Settings) -> dg.AssetsDefinition:
 
 
 def _courier(
-    context: dg.AssetExecutionContext, journal: DagsterJournal, telegram: TelegramResource, settings: Settings
+    context: dg.AssetExecutionContext, journal: "DagsterJournal", telegram: TelegramResource, settings: Settings
 ) -> "Courier":
     from metrics_platform.charts.draw import draw  # noqa: PLC0415
+    from metrics_platform.defs.delivery.storage import recent_sends  # noqa: PLC0415
     from metrics_platform.notifications.channels import channels_for  # noqa: PLC0415
     from metrics_platform.notifications.delivery import Courier  # noqa: PLC0415
     from metrics_platform.notifications.telegram.client import GROUP_SECONDS  # noqa: PLC0415
@@ -121,8 +121,10 @@ def _courier(
     )
 
 
-def _waited(stored: Iterable[Stored]) -> datetime.timedelta:
+def _waited(stored: "Iterable[Stored]") -> datetime.timedelta:
     """How long the notification has been waiting."""
+    from metrics_platform.defs.delivery.waiting import asked_at  # noqa: PLC0415
+
     now = time.time()
     return datetime.timedelta(seconds=now - (asked_at(stored) or now))
 

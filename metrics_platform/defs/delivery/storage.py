@@ -15,13 +15,11 @@ from typing import Any
 import dagster as dg
 from pydantic import ValidationError
 
+from metrics_platform.defs.delivery.names import ASSET, KEY
 from metrics_platform.notifications.journal import Asked, Closed, Entry, Sent, current, read_entry
 from metrics_platform.notifications.kinds import Event
 from metrics_platform.notifications.redaction import mask
 
-ASSET = "notifications"
-KEY = dg.AssetKey(ASSET)
-PARTITIONS = dg.DynamicPartitionsDefinition(name=ASSET)
 _ENTRY = "entry"
 _PAGE = 500
 # Partitions asked for in one query: databases take some thousands of parameters at most.

@@ -14,14 +14,15 @@ from dataclasses import dataclass
 import dagster as dg
 
 from metrics_platform.defs.cursor import Cursor
+from metrics_platform.defs.delivery.names import JOB
 from metrics_platform.defs.delivery.storage import Stored, read_keys, read_since
+from metrics_platform.notifications.configured import first_channel
 from metrics_platform.notifications.journal import Asked, Reopened, Sent, asked, closed, current
 from metrics_platform.notifications.kinds import Event
 from metrics_platform.notifications.planning import Waiting
-from metrics_platform.notifications.routing import first_channel, waiting_for
+from metrics_platform.notifications.routing import waiting_for
 from metrics_platform.settings import Settings
 
-JOB = "notify"
 # Entries are read again for so long: other machines' clocks differ, and a database may show a later one first.
 _OVERLAP = datetime.timedelta(minutes=5)
 # Where nothing is remembered, so much more than the longest wait is looked at.

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dagster as dg
 
-from metrics_platform.defs.health.failed_runs import failed_run_sensor
-from metrics_platform.defs.health.report_watch import report_watch_sensor
+from metrics_platform.defs.health.sensors import failed_run_sensor, report_watch_sensor, source_sensor
 from metrics_platform.defs.health.source_checks import source_checks
-from metrics_platform.defs.health.source_sensor import source_sensor
 from metrics_platform.settings import Settings
 
 

@@ -5,21 +5,21 @@ failures: such a one loses an event whose body raises, and handles five runs a t
 decided by `health.troubles`.
 """
 
-# No `from __future__ import annotations` here: Dagster reads the annotations of the functions it is given.
+from __future__ import annotations
 
 import datetime
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 
 from metrics_platform.defs.cursor import Cursor
 from metrics_platform.defs.daily.schedule import JOB as DAILY_JOB
-from metrics_platform.defs.delivery.assets import CHECK_JOB
+from metrics_platform.defs.delivery.names import CHECK_JOB
+from metrics_platform.defs.delivery.names import JOB as NOTIFY_JOB
 from metrics_platform.defs.delivery.storage import asking
-from metrics_platform.defs.delivery.waiting import JOB as NOTIFY_JOB
 from metrics_platform.defs.health.run_facts import EndedRun, ended_runs, numbers_of, run_of
 from metrics_platform.defs.health.telling import as_set
 from metrics_platform.health.troubles import Failure, Rules, Success, Telling, Trouble, Troubles, take_in
@@ -27,8 +27,6 @@ from metrics_platform.notifications.kinds import Event, FailedCheck, FailedRun, 
 from metrics_platform.notifications.kinds import Success as Done
 from metrics_platform.settings import Settings
 
-SENSOR = "failed_run_sensor"
-_SECONDS_BETWEEN_TICKS = 15
 # Runs are looked at again for so long: other machines' clocks differ.
 _OVERLAP = datetime.timedelta(minutes=5)
 # A tick has a minute; reading a run takes some ten milliseconds. The next tick goes on where this one ends.
@@ -47,48 +45,32 @@ class _Remembered(Cursor):
     troubles: Troubles = Troubles()
 
 
-def failed_run_sensor(
-    settings: Settings,
-    now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
-) -> dg.SensorDefinition:
-    """The sensor; `now` is its clock."""
+def tick(context: dg.SensorEvaluationContext, settings: Settings, now: datetime.datetime) -> dg.SensorResult:
+    """Look, and tell what is to be told."""
     rules = Rules(again_after=datetime.timedelta(hours=settings.reminder_hours))
-
-    @dg.sensor(
-        name=SENSOR,
-        minimum_interval_seconds=_SECONDS_BETWEEN_TICKS,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Every 15 s: runs of schedules and sensors that have failed, their retries included, become one "
-        "message each, with the step and the cause; so do checks that failed with ERROR. The same cause again is "
-        "counted and told after hours; when it is over there is an all-clear. Runs started by hand and backfills send "
-        "nothing.",
+    remembered = _Remembered.from_cursor(context.cursor)
+    # At the first tick of all, failures count from now on.
+    known_until = remembered.until or now.timestamp()
+    since = datetime.datetime.fromtimestamp(known_until, datetime.UTC) - _OVERLAP
+    ended = ended_runs(context.instance, since, _MOST_RUNS + len(remembered.told))
+    found = [each for each in ended if not each.is_undecided(now)]  # those are looked at again
+    fresh = [each for each in found if each.run_id not in remembered.told]
+    runs = [each for each in fresh if each.run.job_name not in _ABOUT_MESSAGES and not each.of_backfill]
+    happened = [event for run in runs for event in _happened(run)]
+    troubles, tellings = take_in(remembered.troubles, happened, now, rules)
+    graph = context.repository_def.asset_graph if context.repository_def else None
+    teller = _Teller(context.instance, {each.run_id: each for each in runs}, graph)
+    events: list[Event] = [event for telling in tellings for event in teller.events_of(telling)]
+    if settings.tell_success:
+        events += [_success(run) for run in runs if run.succeeded and run.by_itself and _is_nightly(run)]
+    told = as_set(events, settings)
+    until = max([known_until, *(each.updated_at for each in found)])
+    recent = [each.run_id for each in found if each.updated_at >= until - _OVERLAP.total_seconds()]
+    return dg.SensorResult(
+        skip_reason=_said(told, troubles),
+        cursor=_Remembered(until=until, told=tuple(recent), troubles=troubles).model_dump_json(),
+        asset_events=asking(*told),
     )
-    def tick(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        remembered = _Remembered.from_cursor(context.cursor)
-        # At the first tick of all, failures count from now on.
-        known_until = remembered.until or now().timestamp()
-        since = datetime.datetime.fromtimestamp(known_until, datetime.UTC) - _OVERLAP
-        ended = ended_runs(context.instance, since, _MOST_RUNS + len(remembered.told))
-        found = [each for each in ended if not each.is_undecided(now())]  # those are looked at again
-        fresh = [each for each in found if each.run_id not in remembered.told]
-        runs = [each for each in fresh if each.run.job_name not in _ABOUT_MESSAGES and not each.of_backfill]
-        happened = [event for run in runs for event in _happened(run)]
-        troubles, tellings = take_in(remembered.troubles, happened, now(), rules)
-        graph = context.repository_def.asset_graph if context.repository_def else None
-        teller = _Teller(context.instance, {each.run_id: each for each in runs}, graph)
-        events: list[Event] = [event for telling in tellings for event in teller.events_of(telling)]
-        if settings.tell_success:
-            events += [_success(run) for run in runs if run.succeeded and run.by_itself and _is_nightly(run)]
-        told = as_set(events, settings)
-        until = max([known_until, *(each.updated_at for each in found)])
-        recent = [each.run_id for each in found if each.updated_at >= until - _OVERLAP.total_seconds()]
-        return dg.SensorResult(
-            skip_reason=_said(told, troubles),
-            cursor=_Remembered(until=until, told=tuple(recent), troubles=troubles).model_dump_json(),
-            asset_events=asking(*told),
-        )
-
-    return tick
 
 
 def _happened(run: EndedRun) -> Iterator[Failure | Success]:

@@ -1,9 +1,8 @@
 """Whether the morning report has arrived: where it has not some time after it was due, that is told."""
 
-# No `from __future__ import annotations` here: Dagster reads the annotations of the functions it is given.
+from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import dagster as dg
@@ -13,13 +12,12 @@ from metrics_platform.defs.delivery.storage import asking, journal_of
 from metrics_platform.defs.health.run_facts import EndedRun
 from metrics_platform.defs.health.telling import as_set
 from metrics_platform.defs.report.schedule import JOB, report_due_at, why_no_report
+from metrics_platform.notifications.configured import first_channel
 from metrics_platform.notifications.journal import asked, closed, failures, is_sent
 from metrics_platform.notifications.kinds import ReportNotDelivered
-from metrics_platform.notifications.routing import fallback, first_channel
+from metrics_platform.notifications.routing import fallback
 from metrics_platform.settings import Settings
 
-SENSOR = "report_watch_sensor"
-_SECONDS_BETWEEN_TICKS = 60
 _ONE_DAY = datetime.timedelta(days=1)
 # Ticks further apart than this mean that the platform was off: what it has missed is given its time first.
 _PAUSE = datetime.timedelta(minutes=5)
@@ -44,29 +42,13 @@ class _State:
     thread: str | None = None
 
 
-def report_watch_sensor(
-    settings: Settings,
-    now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
-) -> dg.SensorDefinition:
-    """The sensor; `now` is its clock."""
-
-    @dg.sensor(
-        name=SENSOR,
-        minimum_interval_seconds=_SECONDS_BETWEEN_TICKS,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Every minute: a report that has not been delivered {settings.report_grace_minutes} minutes after "
-        f"its time ({settings.report_at:%H:%M} {settings.timezone}) is told, with what stopped it. Not while only "
-        "Telegram is away: then the report itself is on its way. Only while daily_report_schedule is on.",
-    )
-    def tick(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        moment = now()
-        remembered = _after_tick(context.cursor, moment)
-        decision = _decide(context.instance, remembered, moment, settings)
-        told = as_set([decision.event] if decision.event else [], settings)
-        kept = remembered.model_copy(update={"settled": decision.settled or remembered.settled})
-        return dg.SensorResult(skip_reason=decision.said, cursor=kept.model_dump_json(), asset_events=asking(*told))
-
-    return tick
+def tick(context: dg.SensorEvaluationContext, settings: Settings, now: datetime.datetime) -> dg.SensorResult:
+    """Look, and tell what is to be told."""
+    remembered = _after_tick(context.cursor, now)
+    decision = _decide(context.instance, remembered, now, settings)
+    told = as_set([decision.event] if decision.event else [], settings)
+    kept = remembered.model_copy(update={"settled": decision.settled or remembered.settled})
+    return dg.SensorResult(skip_reason=decision.said, cursor=kept.model_dump_json(), asset_events=asking(*told))
 
 
 @dataclass(frozen=True)

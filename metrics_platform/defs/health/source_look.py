@@ -1,9 +1,9 @@
 """Every two minutes the sources are looked at: do events arrive, and as many as usual? What is wrong is told, once."""
 
-# No `from __future__ import annotations` here: Dagster reads the annotations of the functions it is given.
+from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from metrics_platform.calendar import Slot
     from metrics_platform.health.looking import Freshness, Volume
 
-SENSOR = "source_sensor"
-_SECONDS_BETWEEN_TICKS = 120
 # A check that says the same is shown anew so often: each showing is an entry in Dagster's event log.
 _SHOWN_AGAIN_AFTER = datetime.timedelta(hours=1)
 
@@ -57,44 +55,30 @@ class _Remembered(Cursor):
     shown: dict[str, tuple[bool, float]] = Field(default_factory=dict)  # by check: what it said when
 
 
-def source_sensor(
-    settings: Settings,
-    now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
-) -> dg.SensorDefinition:
-    """The sensor; `now` is its clock."""
+def tick(
+    context: dg.SensorEvaluationContext, settings: Settings, now: datetime.datetime
+) -> dg.SensorResult | dg.SkipReason:
+    """Look, and tell what is to be told."""
+    from metrics_platform.health.looking import why_no_events  # noqa: PLC0415
 
-    @dg.sensor(
-        name=SENSOR,
-        minimum_interval_seconds=_SECONDS_BETWEEN_TICKS,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Every 2 minutes: how old each source's latest event is (METRICS_FEED_STALE_HOURS, "
-        "METRICS_MESSAGES_STALE_HOURS), and whether the last day and the latest slots have as many rows as usual. "
-        "Stale data, odd volumes and fresh data are told once; the checks of the two sources show what was found.",
+    if reason := why_no_events(settings, now):
+        return dg.SkipReason(reason)
+    look = _Look(settings, _Remembered.from_cursor(context.cursor), now)
+    refusal = ""
+    try:
+        look.at_sources()
+    except CANNOT_LOOK as error:
+        refusal = str(error)
+    if refusal:
+        # Whatever needs ClickHouse fails meanwhile, and that is told; what is stale cannot be said.
+        return dg.SkipReason(f"The sources cannot be looked at: {refusal}")
+    told = as_set(look.events, settings)
+    shown = evaluations(look.to_show())
+    return dg.SensorResult(
+        skip_reason=f"Told: {', '.join(event.key for event in told)}." if told else "; ".join(look.found),
+        cursor=look.remembered().model_dump_json(),
+        asset_events=[*asking(*told), *shown],
     )
-    def tick(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        from metrics_platform.health.looking import why_no_events  # noqa: PLC0415
-
-        moment = now()
-        if reason := why_no_events(settings, moment):
-            return dg.SkipReason(reason)
-        look = _Look(settings, _Remembered.from_cursor(context.cursor), moment)
-        refusal = ""
-        try:
-            look.at_sources()
-        except CANNOT_LOOK as error:
-            refusal = str(error)
-        if refusal:
-            # Whatever needs ClickHouse fails meanwhile, and that is told; what is stale cannot be said.
-            return dg.SkipReason(f"The sources cannot be looked at: {refusal}")
-        told = as_set(look.events, settings)
-        shown = evaluations(look.to_show())
-        return dg.SensorResult(
-            skip_reason=f"Told: {', '.join(event.key for event in told)}." if told else "; ".join(look.found),
-            cursor=look.remembered().model_dump_json(),
-            asset_events=[*asking(*told), *shown],
-        )
-
-    return tick
 
 
 class _Look:
@@ -148,7 +132,7 @@ class _Look:
             self._shown[name] = (bool(result.passed), self.now.timestamp())
             yield result
 
-    def _judge_freshness(self, source: str, found: "Freshness") -> None:
+    def _judge_freshness(self, source: str, found: Freshness) -> None:
         from metrics_platform.health.freshness import judge  # noqa: PLC0415
         from metrics_platform.health.messages import freshness_event  # noqa: PLC0415
 
@@ -169,7 +153,7 @@ class _Look:
             table = source_table(self.settings, source)
             self.events.append(freshness_event(table, telling, known, found, self.now))
 
-    def _judge_day(self, source: str, found: "Volume") -> None:
+    def _judge_day(self, source: str, found: Volume) -> None:
         self.results.append(day_result(source, found, self.settings))
         date = found.start.astimezone(self.settings.zone).date()
         if found.judgement.status != "odd" or self._sources[source].day_told == date:
@@ -180,7 +164,7 @@ class _Look:
         )
 
     def _judge_slot(
-        self, warehouse: Warehouse, source: str, slot: "Slot", judgement: Judgement, freshness: "Freshness"
+        self, warehouse: Warehouse, source: str, slot: Slot, judgement: Judgement, freshness: Freshness
     ) -> None:
         from metrics_platform.health.looking import is_told_by_an_incident  # noqa: PLC0415
 
