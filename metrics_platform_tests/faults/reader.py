@@ -11,11 +11,11 @@ from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform_tests.faults.world import Look, State, look
 
-_PAUSE_SECONDS = 0.01
+_PAUSE_SECONDS = 0.05
 
 
 class Reader:
-    """Looks every few milliseconds, in a thread of its own, for the time of a `with` block.
+    """Looks some twenty times a second, in a thread of its own, for the time of a `with` block.
 
     Attributes:
         looks: how many answers it got.
