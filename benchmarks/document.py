@@ -47,12 +47,12 @@ computed in three ways on the same server:
 METRICS_CLICKHOUSE_MAX_MEMORY_MB: beyond a quarter of it, grouping and sorting go to disk.
 
 **The aim was a quarter of the notebook's time, and it is not reached.** One day's events have to be grouped by user, by
-whoever does it, and ClickHouse does that for both: of the notebook's time, that is the most. To know seven attributes of
-each user, and not three, costs as much again, and the tables that the notebook does not make cost the rest. What was tried
-for the extracts and brought nothing: attributes as numbers of a dictionary, one hash of all of them as the key, `argMax`
-for each. What brought something: the snapshot as a merge of sorted tables, a third of the processor time and a quarter of
-the memory of grouping everybody anew. The next idea: the quarter-hour's sums for each user, kept by `anomaly_check` as it
-reads the events anyway, so that the night has only to add them up.
+whoever does it, and ClickHouse does that for both: of the notebook's time, that is the most. To know seven attributes
+of each user, and not three, costs as much again, and the tables that the notebook does not make cost the rest. What was
+tried for the extracts and brought nothing: attributes as numbers of a dictionary, one hash of all of them as the key,
+`argMax` for each. What brought something: the snapshot as a merge of sorted tables, a third of the processor time and a
+quarter of the memory of grouping everybody anew. The next idea: the quarter-hour's sums for each user, kept by
+`anomaly_check` as it reads the events anyway, so that the night has only to add them up.
 """,
     "backfill": """\
 ## A month again

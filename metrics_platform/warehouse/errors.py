@@ -63,10 +63,34 @@ _NO_ANSWER_REMEDY = (
     "embedded server is started by `metrics-platform clickhouse`."
 )
 
+# What answers is not ClickHouse as it is spoken to; no waiting helps.
+_OTHER_PORT = "its HTTP interface is at port 8123, or at 8443 with https://"
+_NOT_AS_SPOKEN_TO = (
+    (
+        re.compile(r"WRONG_VERSION_NUMBER|HTTP_REQUEST\]|record layer failure"),
+        "That port speaks no TLS: write http:// in METRICS_CLICKHOUSE_URL, or the port of HTTPS (8443).",
+    ),
+    (
+        re.compile(r"CERTIFICATE_VERIFY_FAILED"),
+        "Its certificate is for another name, has run out, or is of an authority that this machine does not know: then "
+        "METRICS_CLICKHOUSE_CA_FILE is the authority's certificate.",
+    ),
+    (
+        re.compile(r"is for clickhouse-client program"),
+        f"That is the port of ClickHouse's own protocol; {_OTHER_PORT}: correct METRICS_CLICKHOUSE_URL.",
+    ),
+    (
+        re.compile(r"HTTP status 4(?!08|29)\d\d|Unexpected response to server version|BadStatusLine"),
+        f"Something else than ClickHouse answers there; {_OTHER_PORT}: correct METRICS_CLICKHOUSE_URL.",
+    ),
+)
+
 _NAME = re.compile(r"\(([A-Z][A-Z0-9_]{2,})\)")
 _NOISE = re.compile(r"\s*\(version [^()]*(?:\([^()]*\))?[^()]*\)|\s*\(for url [^)]*\)")
 # Of urllib3's nested errors the innermost says it all: «[Errno 111] Connection refused».
 _INNERMOST = re.compile(r"\(Caused by \w+\([\"'](?:HTTPS?Connection\([^)]*\): )?(?P<text>.*?)[\"']\)\)", re.DOTALL)
+_TLS = re.compile(r"SSL\w*Error\(1, ['\"](?P<text>.*?)(?: \(_ssl\.c:\d+\))?['\"]\)")
+_TAGS = re.compile(r"<[^<>]*>")
 _URL_PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):[^/\s@]*@")
 
 
@@ -109,21 +133,26 @@ def cause_of(error: BaseException, secret: str = "") -> Cause:
     text = _NOISE.sub("", raw)
     if code:
         text = re.sub(r"^.*?DB::Exception:\s*", "", text, count=1, flags=re.DOTALL)
-    elif innermost := _INNERMOST.search(text):
+    elif innermost := _TLS.search(text) or _INNERMOST.search(text):
         text = innermost["text"]
+    else:
+        text = _TAGS.sub(" ", text)  # a web server's page
     text = _URL_PASSWORD.sub(r"\1:***@", text)
     if secret:
         text = text.replace(secret, "***")
     text = " ".join(text.split())
     if len(text) > 1000:
         text = text[:1000] + " …"
-    remedy = _NO_ANSWER_REMEDY if code is None else _REMEDIES.get(code, "Read ClickHouse's words above.")
-    return Cause(code, names[-1] if names else "", text, _is_transient(code, raw), remedy)
+    name = names[-1] if names else ""
+    if code is not None:
+        return Cause(code, name, text, _is_transient(code, raw), _REMEDIES.get(code, "Read ClickHouse's words above."))
+    for words, remedy in _NOT_AS_SPOKEN_TO:
+        if words.search(raw):
+            return Cause(None, name, text, transient=False, remedy=remedy)
+    return Cause(None, name, text, transient=True, remedy=_NO_ANSWER_REMEDY)
 
 
-def _is_transient(code: int | None, text: str) -> bool:
-    if code is None:
-        return True
+def _is_transient(code: int, text: str) -> bool:
     if code == _MEMORY_LIMIT:
         # «(total) memory limit exceeded»: other queries filled the server. A query over its own limit will be again.
         return "(total)" in text or "(for user)" in text

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import socketserver
+import ssl
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import pytest
+import trustme
 
 from metrics_platform.connection import Connection, parse_url
 from metrics_platform.local.clickhouse import EmbeddedServer
@@ -140,6 +144,63 @@ def test_clickhouse_away_says_where_it_was_looked_for() -> None:
     assert failure.value.code is None
     assert failure.value.transient
     assert "metrics-platform clickhouse" in str(failure.value)
+
+
+_PAGE = b"<html><h1>It works!</h1></html>"
+_OTHERS = {
+    "a web site": (b"HTTP/1.1 404 Not Found\r\nContent-Length: 31\r\n\r\n" + _PAGE, "Something else than ClickHouse"),
+    "a web site that is content": (b"HTTP/1.1 200 OK\r\nContent-Length: 31\r\n\r\n" + _PAGE, "at port 8123"),
+    "Redis": (b"-ERR unknown command 'POST'\r\n", "Something else than ClickHouse"),
+    "ClickHouse's own protocol": (
+        b"HTTP/1.0 400 Bad Request\r\n\r\nPort 9000 is for clickhouse-client program\r\n",
+        "the port of ClickHouse's own protocol; its HTTP interface is at port 8123",
+    ),
+}
+
+
+@contextmanager
+def _answering(answer: bytes, context: ssl.SSLContext | None = None) -> Iterator[str]:
+    """A server on loopback that gives every caller the same answer; its host and port."""
+
+    class Answer(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError):
+                caller = context.wrap_socket(self.request, server_side=True) if context else self.request
+                caller.recv(65536)
+                caller.sendall(answer)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answer) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(("answer", "remedy"), _OTHERS.values(), ids=_OTHERS)
+def test_what_answers_and_is_not_clickhouse_is_named_and_not_tried_again(answer: bytes, remedy: str) -> None:
+    with _answering(answer) as place, pytest.raises(WarehouseError) as failure:
+        _warehouse(f"http://platform:pa55-w0rd@{place}/metrics").value("SELECT 1")
+    assert remedy in str(failure.value)
+    assert "<h1>" not in str(failure.value)
+    assert not failure.value.transient
+
+
+def test_https_at_a_port_without_it_says_so(clickhouse_server: EmbeddedServer) -> None:
+    with pytest.raises(WarehouseError, match="speaks no TLS: write http:// in METRICS_CLICKHOUSE_URL") as failure:
+        Warehouse(replace(parse_url(clickhouse_server.url), secure=True)).value("SELECT 1")
+    assert not failure.value.transient
+
+
+def test_a_certificate_of_an_unknown_authority_asks_for_the_authority() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    with (
+        _answering(b"", context) as place,
+        pytest.raises(WarehouseError, match="METRICS_CLICKHOUSE_CA_FILE") as failure,
+    ):
+        _warehouse(f"https://platform:pa55-w0rd@{place}/metrics").value("SELECT 1")
+    assert "certificate verify failed" in str(failure.value)
+    assert not failure.value.transient
 
 
 def test_the_password_is_in_no_error_chain_and_no_log(
