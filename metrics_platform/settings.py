@@ -227,7 +227,10 @@ def given_values(env_file: Path | None) -> dict[str, str]:
         values = dotenv_values(env_file, encoding="utf-8")
     merged = {**values, **os.environ}
     prefixes = (PREFIX, *CHANNEL_PREFIXES)
-    return {name.upper(): value or "" for name, value in merged.items() if name.upper().startswith(prefixes)}
+    given = {name.upper(): value or "" for name, value in merged.items()}
+    # Of other programs' names those that are one of ours without its S: nobody else has METRIC_TIMEZONE.
+    misspelt = {f"METRIC_{name.removeprefix(PREFIX)}" for name in _known_names() if name.startswith(PREFIX)}
+    return {name: value for name, value in given.items() if name.startswith(prefixes) or name in misspelt}
 
 
 def _unknown(name: str) -> str | None:

@@ -65,17 +65,23 @@ def test_a_bad_value_is_refused_with_name_value_and_remedy(
     assert remedy in text
 
 
+@pytest.mark.parametrize("name", ["METRICS_TIMZONE", "METRIC_TIMEZONE"])
 @pytest.mark.parametrize("where", ["environment", "env_file"])
 def test_an_unknown_name_is_refused_with_the_nearest_known_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, name: str
 ) -> None:
     env_file = tmp_path / ".env"
     if where == "environment":
-        monkeypatch.setenv("METRICS_TIMZONE", "UTC")
+        monkeypatch.setenv(name, "UTC")
     else:
-        env_file.write_text("METRICS_TIMZONE=UTC\n")
-    with pytest.raises(SettingsError, match=r"METRICS_TIMZONE.*did you mean METRICS_TIMEZONE"):
+        env_file.write_text(f"{name}=UTC\n")
+    with pytest.raises(SettingsError, match=rf"{name}.*did you mean METRICS_TIMEZONE"):
         load_settings(env_file)
+
+
+def test_a_name_of_another_program_is_none_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRIC_COLOUR", "red")
+    load_settings(None)
 
 
 def test_an_end_before_the_start_is_refused_with_both(monkeypatch: pytest.MonkeyPatch) -> None:
