@@ -40,19 +40,30 @@ def inspect_channels(settings: Settings, patience: Patience = _PATIENCE) -> Iter
         remedy = "" if settings.dry_run else "Set TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID to send them to Telegram."
         yield Finding("Messages", "note", f"dry run ({why}): they go to {settings.outbox}/index.html", remedy)
         return
-    looks: dict[str, Callable[[], Iterator[Finding]]] = {
-        "telegram": lambda: _telegram(settings, patience),
-        "slack": lambda: _alive("Slack", SlackChannel.for_settings(settings, patience=patience).check, "the webhook"),
-        "email": lambda: _alive(
-            "E-mail", EmailChannel.for_settings(settings, patience=patience).check, "the mail server"
-        ),
-    }
     for name in names:
-        yield from looks[name]()
+        yield from inspect_channel(name, settings, patience)
     first, *others = names
     if not others:
         remedy = "Set up Slack or e-mail as the fallback, for when it cannot be reached."
         yield Finding("Messages", "note", f"they go over {first} alone", remedy)
+
+
+def inspect_channel(name: str, settings: Settings, patience: Patience = _PATIENCE) -> Iterator[Finding]:
+    """What is found of one channel that is set up."""
+    if name == "telegram":
+        yield from _telegram(settings, patience)
+    elif name == "slack":
+        yield from _alive("Slack", SlackChannel.for_settings(settings, patience=patience).check, "the webhook")
+    elif name == "email":
+        yield from _alive("E-mail", EmailChannel.for_settings(settings, patience=patience).check, "the mail server")
+
+
+def remedy_of(name: str, failure: DeliveryError, settings: Settings, patience: Patience = _PATIENCE) -> str:
+    """What to do where a channel has failed just now; empty where nothing is known but what the failure says."""
+    if failure.reason in ("unreachable", "unknown"):
+        return _NETWORK
+    remedies = (found.remedy for found in inspect_channel(name, settings, patience) if found.status == "problem")
+    return " ".join(dict.fromkeys(filter(None, remedies)))
 
 
 def _telegram(settings: Settings, patience: Patience) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from metrics_platform.charts.draw import draw
 from metrics_platform.findings import Finding
 from metrics_platform.notifications.channels import channels_for
 from metrics_platform.notifications.delivery import Courier
+from metrics_platform.notifications.inspection import remedy_of
 from metrics_platform.notifications.journal import Asked, MemoryJournal
 from metrics_platform.notifications.kinds import TestMessage
 from metrics_platform.notifications.templates.writer import Writer
@@ -34,7 +35,8 @@ def send_test_message(settings: Settings, patience: Patience = _PATIENCE) -> Ite
     outcome = courier.deliver(event.key, tuple(channels))
     for name in channels:
         if name in outcome.failures:
-            yield Finding(name, "problem", str(outcome.failures[name]))
+            failure = outcome.failures[name]
+            yield Finding(name, "problem", str(failure), remedy_of(name, failure, settings, patience))
         else:
             sent = next(each for each in outcome.sent if each.channel == name)
             yield Finding(name, "ok", f"sent to {sent.address}" + (f": {sent.link}" if sent.link else ""))
