@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 _FILE = click.Path(path_type=Path)
 
 
+def _check_detectors(_context: click.Context, _option: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Not a `click.Choice`: that needs the names before any command is known."""
+    from metrics_platform.detection.config import DETECTORS  # noqa: PLC0415
+
+    if unknown := [name for name in names if name not in DETECTORS]:
+        raise click.BadParameter(f"{unknown[0]!r} is no detector. There are: {', '.join(DETECTORS)}.")
+    return names
+
+
 class _Commands(click.Group):
     """Turns the errors that are meant for people into one message and exit code 1, without a traceback."""
 
@@ -210,8 +219,9 @@ def example(days: int, ui: bool, port: int, directory: Path) -> None:
     "--detector",
     "detectors",
     multiple=True,
-    type=click.Choice(["seasonal", "day_over_day", "iqr"]),
-    help="Which detectors; may be given several times.  [default: all]",
+    metavar="DETECTOR",
+    callback=_check_detectors,
+    help="Which detectors (docs/monitoring.md); may be given several times.  [default: all]",
 )
 @click.option("--trials", type=click.IntRange(1, 10_000), default=40, show_default=True, help="Trials of each fault.")
 @click.option("--picture", type=_FILE, help="Write a picture (PNG), too.")
@@ -231,7 +241,7 @@ def backtest(  # noqa: PLR0917  (one for each option)
     It reads `slot_metrics` and METRICS_MONITORING_FILE, and changes nothing: try thresholds before they alert you.
     """
     from metrics_platform.backtest import command  # noqa: PLC0415
-    from metrics_platform.backtest.run import DETECTORS  # noqa: PLC0415
+    from metrics_platform.detection.config import DETECTORS  # noqa: PLC0415
     from metrics_platform.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()

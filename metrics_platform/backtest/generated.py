@@ -10,6 +10,7 @@ import numpy as np
 from metrics_platform.backtest.traffic import Product, Stretch, generate
 from metrics_platform.detection.series import Floats
 from metrics_platform.monitor.history import TOTAL, SlotHistory
+from metrics_platform.warehouse.tables import SLOT_METRICS
 
 # The first one's share of the users.
 SHARE = 0.62
@@ -25,7 +26,7 @@ def generated_history(feed_users: float, days: int, seed: int) -> SlotHistory:
     stretch = Stretch(start, days, ZoneInfo("Europe/Berlin"), HOLIDAYS)  # with a clock change in it
     metrics = generate([Product(feed_users)], stretch, seed)
     columns: dict[str, Floats] = {}
-    for name in ("views", "likes", "feed_users", "messages", "senders"):
+    for name in SLOT_METRICS.measures:
         total = metrics[name].values
         part = random.binomial(total.astype(np.int64), SHARE).astype(np.float64)
         columns[name] = np.concatenate([total, part, total - part], axis=1)

@@ -11,13 +11,12 @@ import numpy as np
 from metrics_platform.backtest.faults import FAULTS, Fault, inject
 from metrics_platform.calendar import SLOT
 from metrics_platform.catalog import SLOT_METRICS, SlotMetric
-from metrics_platform.detection.config import Detector, Judging, MetricMonitoring
+from metrics_platform.detection.config import DETECTORS, Detector, Judging, MetricMonitoring
 from metrics_platform.detection.judge import judge, reach
 from metrics_platform.detection.series import SLOTS_A_DAY, Floats, SlotSeries
 from metrics_platform.incidents.machine import Rules
 from metrics_platform.monitor.history import SlotHistory
 
-DETECTORS: tuple[Detector, ...] = ("seasonal", "day_over_day", "iqr")
 _EPOCH = datetime.date(1970, 1, 1)
 
 
@@ -155,6 +154,3 @@ def _touches(fault: Fault, metric: SlotMetric) -> bool:
     if fault.hits == "likes":
         return metric.numerator == "likes"
     return metric.denominator is None
-
-
-__all__ = ["DETECTORS", "Backtest", "Found", "Row"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 Detector = Literal["seasonal", "day_over_day", "iqr"]
+DETECTORS: tuple[Detector, ...] = get_args(Detector)
 Direction = Literal["both", "up", "down"]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +12,34 @@ from metrics_platform.detection import day_over_day, iqr, seasonal
 from metrics_platform.detection.config import Detector, Judging
 from metrics_platform.detection.judgement import Judgements, Reason, Status
 from metrics_platform.detection.series import SlotSeries
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A detector: how far it looks back, and how it judges the last so many slots; holidays as days since 1970."""
+
+    reach: Callable[[Judging], int]
+    judge: Callable[[SlotSeries, int, Judging, Collection[int]], Judgements]
+
+
+_DETECTORS: Mapping[Detector, _Known] = {
+    "seasonal": _Known(
+        lambda _judging: seasonal.REACH,
+        lambda series, slots, judging, holidays: seasonal.judge(
+            series, slots, judging.seasonal, judging.minimum_volume, holidays
+        ),
+    ),
+    "day_over_day": _Known(
+        lambda _judging: day_over_day.REACH,
+        lambda series, slots, judging, _holidays: day_over_day.judge(
+            series, slots, judging.day_over_day, judging.minimum_volume
+        ),
+    ),
+    "iqr": _Known(
+        lambda judging: iqr.reach(judging.iqr),
+        lambda series, slots, judging, _holidays: iqr.judge(series, slots, judging.iqr),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -25,14 +53,14 @@ class Combined:
 
 def reach(judging: Judging) -> int:
     """How many slots, up to and with the judged one, an answer looks at: a longer history changes nothing."""
-    each = {"seasonal": seasonal.REACH, "day_over_day": day_over_day.REACH, "iqr": iqr.reach(judging.iqr)}
-    return max(each[name] for name in judging.detectors) + judging.slots_in_a_row - 1
+    return max(_DETECTORS[name].reach(judging) for name in judging.detectors) + judging.slots_in_a_row - 1
 
 
 def judge(series: SlotSeries, slots: int, judging: Judging, holidays: Collection[int] = ()) -> Combined:
     """Judge the last `slots` slots of `series`; `holidays` are local dates as days since 1970."""
     asked = min(series.length, slots + judging.slots_in_a_row - 1)
-    answers = [_directed(_detect(name, series, asked, judging, holidays), judging) for name in judging.detectors]
+    found = [_DETECTORS[name].judge(series, asked, judging, holidays) for name in judging.detectors]
+    answers = [_directed(each, judging) for each in found]
     anomalous = np.stack([answer.anomalous for answer in answers])
     answered = np.stack([np.isin(answer.status, (Status.NORMAL, Status.ANOMALOUS)) for answer in answers])
     if judging.combine == "all":
@@ -51,14 +79,6 @@ def judge(series: SlotSeries, slots: int, judging: Judging, holidays: Collection
     lasting = _lasting(combined, judging.slots_in_a_row)
     cut = {name: getattr(lasting, name)[-slots:] for name in Judgements.__dataclass_fields__}
     return Combined(Judgements(**cut), shown[-slots:].astype(np.int8), judging.detectors)
-
-
-def _detect(name: Detector, series: SlotSeries, slots: int, judging: Judging, holidays: Collection[int]) -> Judgements:
-    if name == "seasonal":
-        return seasonal.judge(series, slots, judging.seasonal, judging.minimum_volume, holidays)
-    if name == "day_over_day":
-        return day_over_day.judge(series, slots, judging.day_over_day, judging.minimum_volume)
-    return iqr.judge(series, slots, judging.iqr)
 
 
 def _directed(found: Judgements, judging: Judging) -> Judgements:

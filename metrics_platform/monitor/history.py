@@ -70,6 +70,6 @@ def read_history(warehouse: Warehouse, judged: SlotRange, reach: int, settings: 
     columns = {}
     for name in SLOT_METRICS.measures:
         cells = np.full((slots, lanes), np.nan)
-        cells[rows, lane] = table.column(name).combine_chunks().flatten().to_numpy()
+        cells[rows, lane] = table.column(f"groupArray({name})").combine_chunks().flatten().to_numpy()
         columns[name] = cells
     return SlotHistory(start, settings.zone, names, columns)

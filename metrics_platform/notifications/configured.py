@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from metrics_platform.channel_settings import ChannelSettings
 
-# Channels that can be set up, in the order in which they are preferred.
-CHANNELS = ("telegram", "slack", "email")
+# Channels that can be set up, in the order in which they are preferred, each with the setting without which it is not.
+_SETTING = {"telegram": "telegram_bot_token", "slack": "slack_webhook_url", "email": "smtp_url"}
 OUTBOX = "outbox"
 
 
@@ -13,8 +13,7 @@ def configured(settings: ChannelSettings) -> tuple[str, ...]:
     """The channels that are set up, the preferred first; none in a dry run."""
     if settings.dry_run:
         return ()
-    given = {"telegram": settings.telegram_bot_token, "slack": settings.slack_webhook_url, "email": settings.smtp_url}
-    return tuple(name for name in CHANNELS if given[name])
+    return tuple(name for name, setting in _SETTING.items() if getattr(settings, setting))
 
 
 def first_channel(settings: ChannelSettings) -> str:

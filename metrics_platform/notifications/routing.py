@@ -28,8 +28,8 @@ def legs(event: Event, settings: ChannelSettings) -> tuple[str, ...]:
 
 def _legs(names: set[str], settings: ChannelSettings) -> tuple[str, ...]:
     first = first_channel(settings)
-    copies = {"slack": settings.copy_to_slack, "email": settings.copy_to_email}
-    others = tuple(name for name in configured(settings) if name != first and names & set(copies.get(name, ())))
+    copies = {name: set(getattr(settings, f"copy_to_{name}", ())) for name in configured(settings)}
+    others = tuple(name for name, wanted in copies.items() if name != first and names & wanted)
     return (first, *others)
 
 

@@ -115,9 +115,14 @@ class WarehouseError(RuntimeError):
     def __init__(self, doing: str, cause: Cause) -> None:
         label = f"ClickHouse error {cause.code} {cause.name}" if cause.code else "No answer from ClickHouse"
         super().__init__(f"{doing}: {label.strip()}: {cause.text}\nWhat to do: {cause.remedy}")
+        self.doing = doing
         self.code = cause.code
         self.transient = cause.transient
         self.cause = cause
+
+    def __reduce__(self) -> tuple[type[WarehouseError], tuple[str, Cause]]:
+        """To another process it goes as what it was made of: as all exceptions, it would else be made of its text."""
+        return WarehouseError, (self.doing, self.cause)
 
 
 def cause_of(error: BaseException, secret: str = "") -> Cause:

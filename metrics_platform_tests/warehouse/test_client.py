@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import pickle
 import socket
 import socketserver
 import ssl
@@ -133,6 +134,13 @@ def test_an_error_says_what_was_being_done_what_happened_and_what_to_do(
     assert failure.value.code == code
     assert remedy in text
     assert "(version" not in text
+
+
+def test_an_error_reaches_another_process_as_it_is(admin: Warehouse) -> None:
+    with pytest.raises(WarehouseError) as failure:
+        admin.query("SELECT nothing FROM system.one", doing="Looking for nothing")
+    there = pickle.loads(pickle.dumps(failure.value))
+    assert (str(there), there.code, there.transient) == (str(failure.value), 47, False)
 
 
 def test_clickhouse_away_says_where_it_was_looked_for() -> None:

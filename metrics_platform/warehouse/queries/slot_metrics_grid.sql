@@ -31,13 +31,20 @@ spans AS
     WHERE has({dimensions:Array(String)}, dimension) AND dimension != 'total'
     UNION ALL
     SELECT 'total', 'total', {first_slot:DateTime('UTC')}, {end_slot:DateTime('UTC')}
+),
+-- Sums of no rows at all: 0 for every count, NULL for every rate.
+nothing AS
+(
+    SELECT * EXCEPT (slot_start, dimension, dimension_value) APPLY sum
+    FROM slot_metrics
+    WHERE false
 )
 SELECT
     arrayJoin(arrayMap(n -> slot + n * 900, range(toUInt32((span_end - slot) / 900)))) AS slot_start,
     dimension,
     dimension_value,
-    0 AS views, 0 AS likes, 0 AS feed_users, 0 AS messages, 0 AS senders, NULL AS ctr
-FROM spans
+    nothing.*
+FROM spans, nothing
 WHERE slot_start >= {first_slot:DateTime('UTC')}
   AND (slot_start, dimension, dimension_value) NOT IN (
       SELECT slot_start, dimension, dimension_value FROM {staging:Identifier})
