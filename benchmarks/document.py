@@ -44,8 +44,8 @@ computed in three ways on the same server:
 {figures}
 
 **What Python holds** is what it reports: a few rows a table. **Memory in ClickHouse** is bounded by
-METRICS_CLICKHOUSE_MAX_MEMORY_MB: beyond a quarter of it, grouping and sorting go to disk. There is an end to that: a day
-of 100 M actions of 3 M users does not fit into 400 MiB (feed_user_daily is refused, and says so), but into 4 GiB.
+METRICS_CLICKHOUSE_MAX_MEMORY_MB: beyond a quarter of it, grouping and sorting go to disk. There is an end to that: a
+day of 100 M actions of 3 M users does not fit into 400 MiB (feed_user_daily is refused, and says so), but into 4 GiB.
 
 **The aim was a quarter of the notebook's time, and it is not reached.** One day's events have to be grouped by user, by
 whoever does it, and ClickHouse does that for both: of the notebook's time, that is the most. To know seven attributes
