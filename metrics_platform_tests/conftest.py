@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -36,12 +35,6 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Whole runs and whole worlds: files of few tests that take long. Begun last, one worker would end alone.
 _LONG = ("faults", "warehouse", "defs", "test_cli.py")
-
-
-def pytest_collection_finish() -> None:
-    """What is there by now stays: the collector need not walk through Dagster and all tests again and again."""
-    gc.collect()
-    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
