@@ -24,6 +24,8 @@ How fast the platform is, side by side in one run with what it is compared with.
 .venv/bin/python -m benchmarks all      # or one question: day, backfill, check, alert, startup, pictures; --help
 ```
 
+It needs what the tests need (`pip install -e '.[test]'`) and a machine that does nothing else meanwhile.
+
 Seconds are those of one machine; **the ratios are what to look at**. Figures are medians, unless they say otherwise.
 """
 # What a question is about, and how to read its answer; {figures} is what was measured.
