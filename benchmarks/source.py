@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from metrics_platform.calendar import Day, day_of
+from metrics_platform.loading.events import feed_source, messages_source
+from metrics_platform.loading.targets import prepare_target
 from metrics_platform.local.clickhouse import EmbeddedServer, running_server
 from metrics_platform.settings import Settings, load_settings
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import create_database
-from metrics_platform.warehouse.tables import read_sql
 
 # As in a product of this kind: 33 actions a day and user who came, 43 actions for one message.
 ACTIONS_A_USER = 33
@@ -46,10 +47,8 @@ def create_source(settings: Settings) -> Warehouse:
     """The databases and the empty tables of events; a client."""
     warehouse = Warehouse.from_settings(settings)
     create_database(warehouse, warehouse.database)
-    for name, file in ((settings.feed_table, "feed_actions"), (settings.messages_table, "message_actions")):
-        database, table = name.split(".")
-        create_database(warehouse, database)
-        warehouse.execute(read_sql(f"schema/{file}.sql"), {"database": database, "table": table})
+    for source in (feed_source(), messages_source(settings.receiver_column)):
+        prepare_target(settings, warehouse, source)
     return warehouse
 
 

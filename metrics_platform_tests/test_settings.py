@@ -80,8 +80,9 @@ def test_an_unknown_name_is_refused_with_the_nearest_known_one(
 
 
 def test_a_name_of_another_program_is_none_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    without = load_settings(None)
     monkeypatch.setenv("METRIC_COLOUR", "red")
-    load_settings(None)
+    assert load_settings(None) == without
 
 
 def test_an_end_before_the_start_is_refused_with_both(monkeypatch: pytest.MonkeyPatch) -> None:
