@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
@@ -107,7 +108,7 @@ def series(figure: Figure, identity: str, number: int = 0) -> list[tuple[float, 
         (float(x), float(y))
         for line in figure.axes[number].get_lines()
         if line.get_gid() == identity
-        for x, y in line.get_xydata()
+        for x, y in np.asarray(line.get_xydata(), dtype=float)
     ]
 
 
