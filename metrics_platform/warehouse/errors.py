@@ -92,6 +92,8 @@ _INNERMOST = re.compile(r"\(Caused by \w+\([\"'](?:HTTPS?Connection\([^)]*\): )?
 _TLS = re.compile(r"SSL\w*Error\(1, ['\"](?P<text>.*?)(?: \(_ssl\.c:\d+\))?['\"]\)")
 _TAGS = re.compile(r"<[^<>]*>")
 _URL_PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):[^/\s@]*@")
+# One that is shorter is in every other word, and is masked in URLs alone (as in notifications/redaction.py).
+_SHORTEST_SECRET = 4
 
 
 class Cause(NamedTuple):
@@ -128,7 +130,8 @@ class WarehouseError(RuntimeError):
 def cause_of(error: BaseException, secret: str = "") -> Cause:
     """Read the code, name, text and remedy out of an exception of clickhouse-connect or urllib3.
 
-    `secret` is masked wherever it occurs in the text.
+    `secret` is masked wherever it occurs in the text; one of up to three characters, which other words are made of, where
+    it is a URL's password.
     """
     raw = str(error)
     code = getattr(error, "code", None)
@@ -143,7 +146,7 @@ def cause_of(error: BaseException, secret: str = "") -> Cause:
     else:
         text = _TAGS.sub(" ", text)  # a web server's page
     text = _URL_PASSWORD.sub(r"\1:***@", text)
-    if secret:
+    if len(secret) >= _SHORTEST_SECRET:
         text = text.replace(secret, "***")
     text = " ".join(text.split())
     if len(text) > 1000:

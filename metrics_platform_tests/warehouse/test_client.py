@@ -233,6 +233,12 @@ def test_the_password_is_in_no_error_chain_and_no_log(
     assert secret not in caplog.text
 
 
+def test_a_password_of_one_letter_leaves_the_other_words_readable() -> None:
+    error = RuntimeError("http://anna:e@somewhere:8123/ failed to establish a connection")
+    assert cause_of(error, "e").text == "http://anna:***@somewhere:8123/ failed to establish a connection"
+    assert cause_of(RuntimeError("user anna, password hunter2"), "hunter2").text == "user anna, password ***"
+
+
 def test_a_wrong_password_is_a_problem_of_the_setting(clickhouse_server: EmbeddedServer) -> None:
     connection = replace(parse_url(clickhouse_server.url), password="wrong")
     with pytest.raises(WarehouseError, match="METRICS_CLICKHOUSE_URL") as failure:
