@@ -130,8 +130,8 @@ class WarehouseError(RuntimeError):
 def cause_of(error: BaseException, secret: str = "") -> Cause:
     """Read the code, name, text and remedy out of an exception of clickhouse-connect or urllib3.
 
-    `secret` is masked wherever it occurs in the text; one of up to three characters, which other words are made of, where
-    it is a URL's password.
+    `secret` is masked wherever it occurs in the text; one of up to three characters, which other words are made of,
+    where it is a URL's password.
     """
     raw = str(error)
     code = getattr(error, "code", None)

@@ -34,7 +34,7 @@ from metrics_platform.local.dagster_local import (
 )
 from metrics_platform.local.demo import preparing, telling
 from metrics_platform.local.demo.clock import Clock
-from metrics_platform.local.demo.messages import NewMessages
+from metrics_platform.local.demo.messages import Messages, NewPages, SentMessages
 from metrics_platform.local.demo.product import Product, add_to_story
 from metrics_platform.local.demo.state import DemoError, State, held, holder
 from metrics_platform.local.demo.story import INCIDENT_LASTS, Happening
@@ -116,7 +116,7 @@ class _Demo:
             clickhouse = self.directory / "clickhouse"
             server = stack.enter_context(running_server(clickhouse, clickhouse_port, _CLICKHOUSE_SECONDS))
             stream = Stream(state, Warehouse.from_settings(settings), clock)
-            messages = NewMessages(settings.outbox)
+            messages = SentMessages(settings) if self.options.send else NewPages(settings.outbox)
             with telling.progress_bars(self.console) as progress:
                 happening = self._write_history(progress, stream)
                 dagster, do_what_can_wait = self._compute(stack, progress, stream)
@@ -226,7 +226,7 @@ class _Demo:
         stream: Stream,
         schedules: FastSchedules | None,
         dagster: DagsterUI,
-        messages: NewMessages,
+        messages: Messages,
         beside: Future[None],
     ) -> None:
         """Write events, and say what arrives, until Ctrl-C."""
@@ -243,8 +243,8 @@ class _Demo:
                             schedules.tick()
                 except (WarehouseError, DagsterError, requests.RequestException) as error:
                     problem = f" · {error}"
-                for title, page in messages.take():
-                    telling.tell_message(self.console, title, page, settings)
+                for told in messages.take():
+                    telling.tell_message(self.console, told, settings)
                 time_there = stream.state.written_until.astimezone(settings.zone)
                 status.update(f"In the product it is {time_there:%Y-%m-%d %H:%M:%S}{escape(problem)}")
                 time.sleep(_TICK_SECONDS)

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from metrics_platform.calendar import SLOT, slot_at
 from metrics_platform.local.dagster_local import shown, this_command
+from metrics_platform.local.demo.messages import Told
 from metrics_platform.local.demo.story import INCIDENTS, Happening
 from metrics_platform.settings import Settings
 
@@ -74,10 +75,10 @@ def tell_injected(console: Console, happening: Happening, settings: Settings) ->
     console.print(text, soft_wrap=True)
 
 
-def tell_message(console: Console, title: str, page: Path, settings: Settings) -> None:
-    """That a message has arrived in the outbox."""
+def tell_message(console: Console, told: Told, settings: Settings) -> None:
+    """That a message has arrived."""
     now = datetime.datetime.now(settings.zone)
-    console.print(f"[dim]{now:%H:%M:%S}[/]  ✉  {escape(title)}  [dim]{escape(shown(page))}[/]", soft_wrap=True)
+    console.print(f"[dim]{now:%H:%M:%S}[/]  ✉  {escape(told.headline)}  [dim]{escape(told.where)}[/]", soft_wrap=True)
 
 
 def _told(happening: Happening, settings: Settings) -> str:

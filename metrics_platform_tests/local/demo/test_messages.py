@@ -1,29 +1,88 @@
-"""The messages that arrive in the outbox while the demo runs."""
+"""The messages that arrive, in the outbox or in chats, while the demo runs."""
 
 from __future__ import annotations
 
+import datetime
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from metrics_platform.local.demo.messages import NewMessages
+import dagster as dg
+import pytest
+
+from metrics_platform.defs.delivery.storage import journal_of
+from metrics_platform.local.demo.messages import NewPages, SentMessages
+from metrics_platform.notifications import kinds
+from metrics_platform.notifications.journal import Asked, Entry, Failed, Sending, Sent
+from metrics_platform.notifications.message import text_of
+from metrics_platform.notifications.templates import write
+from metrics_platform_tests.notifications.examples import EXAMPLES, NOON, writer
+from metrics_platform_tests.notifications.simulation import settings_of
 
 
 def test_only_what_arrives_is_told_once_and_in_its_order(tmp_path: Path) -> None:
     (tmp_path / "2026-11-27-a.html").write_text("<title>Before</title>")
-    messages = NewMessages(tmp_path)
+    messages = NewPages(tmp_path)
     assert messages.take() == []
     (tmp_path / "2026-11-27-c.html").write_text("<title>Feed users &amp; views −91 %</title>")
     (tmp_path / "2026-11-27-b.html").write_text("<p>no title</p>")
     (tmp_path / "index.html").write_text("<title>Messages</title>")
     assert messages.take() == [
-        ("2026-11-27-b", tmp_path / "2026-11-27-b.html"),
-        ("Feed users & views −91 %", tmp_path / "2026-11-27-c.html"),
+        ("2026-11-27-b", str(tmp_path / "2026-11-27-b.html")),
+        ("Feed users & views −91 %", str(tmp_path / "2026-11-27-c.html")),
     ]
     assert messages.take() == []
 
 
 def test_an_outbox_that_is_not_there_yet_has_no_messages(tmp_path: Path) -> None:
-    messages = NewMessages(tmp_path / "outbox")
+    messages = NewPages(tmp_path / "outbox")
     assert messages.take() == []
     (tmp_path / "outbox").mkdir()
     (tmp_path / "outbox" / "x.html").write_text("<title>First</title>")
     assert [title for title, _ in messages.take()] == ["First"]
+
+
+@pytest.fixture
+def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with dg.DagsterInstance.get() as found:
+        yield found
+
+
+def _store(instance: dg.DagsterInstance, key: str, *entries: Entry) -> None:
+    for entry in entries:
+        journal_of(instance).write(key, entry)
+
+
+def _sent(step: int = 0, steps: int = 1, **more: Any) -> Sent:
+    return Sent(channel="telegram", step=step, steps=steps, address="-1001234567890", **more)
+
+
+def test_a_message_that_was_sent_is_told_once_with_its_headline_and_its_chat(instance: dg.DagsterInstance) -> None:
+    key, event = next((key, each) for key, each in EXAMPLES.items() if isinstance(each, kinds.AnomalyOpened))
+    _store(instance, "before", _sent())
+    messages = SentMessages(settings_of())
+    _store(instance, key, Asked(notification=event), Sending(channel="telegram", step=0, composed_at=NOON), _sent(0, 2))
+    assert messages.take() == []  # its picture is still on its way
+    _store(instance, key, _sent(1, 2))
+    (told,) = messages.take()
+    assert told.headline == text_of(write(event, writer(now=datetime.datetime.now(datetime.UTC))).headline)
+    assert told.where == "telegram -1001234567890"
+    assert messages.take() == []
+
+
+def test_a_message_with_a_link_is_told_with_it_and_one_over_two_channels_twice(instance: dg.DagsterInstance) -> None:
+    messages = SentMessages(settings_of())
+    _store(instance, "known-by-its-key", _sent(link="https://t.me/c/1234567890/7"))
+    _store(instance, "known-by-its-key", Sent(channel="slack", step=0, steps=1))
+    assert messages.take() == [
+        ("known-by-its-key", "https://t.me/c/1234567890/7"),
+        ("known-by-its-key", "slack"),
+    ]
+
+
+def test_what_failed_or_went_out_in_a_digest_is_not_told(instance: dg.DagsterInstance) -> None:
+    messages = SentMessages(settings_of())
+    _store(instance, "one", Failed(channel="telegram", reason="unreachable", text="away"))
+    _store(instance, "two", _sent(within="digest"))
+    assert messages.take() == []
