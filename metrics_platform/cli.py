@@ -88,11 +88,11 @@ def create_tables() -> None:
     from metrics_platform.settings import load_settings  # noqa: PLC0415
     from metrics_platform.warehouse import schema  # noqa: PLC0415
     from metrics_platform.warehouse.client import Warehouse  # noqa: PLC0415
-    from metrics_platform.warehouse.tables import MONITOR_TABLES, daily_tables  # noqa: PLC0415
+    from metrics_platform.warehouse.tables import all_tables  # noqa: PLC0415
 
     settings = load_settings()
     warehouse = Warehouse.from_settings(settings)
-    created = schema.create_tables(warehouse, [*daily_tables(settings.dimensions), *MONITOR_TABLES])
+    created = schema.create_tables(warehouse, all_tables(settings.dimensions))
     click.echo(f"Created in {warehouse.database}: {', '.join(created)}" if created else "All tables are there.")
 
 

@@ -15,13 +15,14 @@ from pathlib import Path
 from metrics_platform.local import clickhouse_config
 from metrics_platform.local.clickhouse import serve
 
-ENGINE = "GRANT TABLE ENGINE ON MergeTree"
+ENGINES = ("MergeTree", "ReplacingMergeTree")
 
 
 @contextmanager
-def restricted_server(directory: Path, *grants: str) -> Iterator[str]:
-    """Run a server on `directory` in which `platform` has just `grants`; yields the account's URL."""
-    command = [sys.executable, "-m", "metrics_platform_tests.restricted_server", str(directory), *grants, ENGINE]
+def restricted_server(directory: Path, *grants: str, engines: tuple[str, ...] = ENGINES) -> Iterator[str]:
+    """Run a server on `directory` in which `platform` has just `grants` and `engines`; yields the account's URL."""
+    given = [*grants, *(f"GRANT TABLE ENGINE ON {engine}" for engine in engines)]
+    command = [sys.executable, "-m", "metrics_platform_tests.restricted_server", str(directory), *given]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1])
     try:
         assert process.stdout is not None

@@ -20,7 +20,7 @@ from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.inspection import inspect_warehouse
 from metrics_platform.warehouse.schema import create_tables
-from metrics_platform.warehouse.tables import daily_tables
+from metrics_platform.warehouse.tables import all_tables
 from metrics_platform_tests.worlds import SourceTables
 
 MakeSettings = Callable[..., Settings]
@@ -48,7 +48,7 @@ def test_all_is_well_where_all_is_well_and_nothing_is_left_behind(make_settings:
     sources = SourceTables.create(settings)
     sources.insert_feed(_event(datetime.datetime(2026, 1, 1, 12)))
     sources.insert_messages(_event(datetime.datetime(2026, 1, 1, 12)))
-    create_tables(sources.warehouse, daily_tables(settings.dimensions))
+    create_tables(sources.warehouse, all_tables(settings.dimensions))
     tables = (
         "SELECT groupArray(name) FROM (SELECT name FROM system.tables WHERE database = currentDatabase() ORDER BY 1)"
     )

@@ -12,7 +12,8 @@ from metrics_platform.settings import Settings, load_settings
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.inspection import inspect_warehouse, needed_rights
-from metrics_platform.warehouse.tables import read_sql
+from metrics_platform.warehouse.schema import create_tables
+from metrics_platform.warehouse.tables import MONITOR_TABLES, read_sql
 from metrics_platform_tests.restricted_server import restricted_server
 from metrics_platform_tests.worlds import compute_all
 
@@ -46,7 +47,19 @@ def test_the_documented_rights_are_enough_for_doctor_and_load(directory: Path) -
         assert [f for f in inspect_warehouse(warehouse, settings) if f.status == "problem"] == []
         compute_all(warehouse, settings, [DAY])
         compute_all(warehouse, settings, [DAY])
+        create_tables(warehouse, MONITOR_TABLES)
         assert warehouse.value("SELECT sum(views) FROM dimension_metrics WHERE dimension = 'os'") == 1
+
+
+def test_an_engine_that_only_the_monitor_needs_is_missed_by_doctor_with_its_grant(directory: Path) -> None:
+    grants = [grant.removesuffix(" TO metrics") for grant in needed_rights(_settings("http://metrics:x@h:1/metrics"))]
+    with restricted_server(directory, *grants, engines=("MergeTree",)) as url:
+        settings = _settings(url)
+        (problem,) = [
+            f for f in inspect_warehouse(Warehouse.from_settings(settings), settings) if f.status == "problem"
+        ]
+    assert problem.subject == "Rights"
+    assert "TABLE ENGINE ON ReplacingMergeTree" in problem.detail
 
 
 def test_a_source_that_may_not_be_read_is_named_with_the_grant_and_nothing_is_written(directory: Path) -> None:

@@ -158,6 +158,11 @@ def daily_tables(dimensions: tuple[str, ...]) -> tuple[DailyTable, ...]:
     return (FEED_USER_DAILY, MESSAGE_USER_DAILY, USERS, USER_DAILY, *slices, DIMENSION_METRICS, APP_DAILY)
 
 
+def all_tables(dimensions: tuple[str, ...]) -> tuple[DailyTable, ...]:
+    """All tables of the platform: those of the daily load and the monitor's."""
+    return (*daily_tables(dimensions), *MONITOR_TABLES)
+
+
 @cache
 def read_sql(name: str) -> str:
     """The text of a `.sql` file of this package, such as `queries/users.sql`."""

@@ -24,8 +24,9 @@ def daily_etl_job() -> Any:
     return dg.define_asset_job(
         JOB,
         selection=dg.AssetSelection.groups(GROUP),
-        description="The daily load: both extracts, the users' snapshot, the merged table, the slices and "
-        "`dimension_metrics`, for one day or a range of days in one run. Running a day again gives the same rows.",
+        description="The daily load: both extracts, the users' snapshot, the merged table, the slices, "
+        "`dimension_metrics` and the report's `app_daily`, for one day or a range of days in one run. Running a day "
+        "again gives the same rows.",
     )
 
 
