@@ -11,8 +11,10 @@ from typing import Any
 import dagster as dg
 import pytest
 import time_machine
+from dagster._cli.utils import get_possibly_temporary_instance_for_cli
 
 from metrics_platform.defs.delivery import tick as delivery_tick
+from metrics_platform.defs.delivery.names import KEY
 from metrics_platform.defs.delivery.storage import ask
 from metrics_platform.notifications import kinds
 from metrics_platform.settings import Settings
@@ -304,3 +306,27 @@ def test_a_run_asks_for_a_message_by_one_call_and_it_is_durable_at_once(office: 
     assert not telling.execute_in_process(instance=office.instance, raise_on_error=False).success
     office.until_quiet()
     assert [message.text[:8] for message in api.messages(api.supergroup)] == ["❌ FAILED"]
+
+
+def test_a_run_whose_storage_ends_with_its_command_asks_for_nothing_and_says_what_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dg.op
+    def tell(context) -> None:
+        ask(context, _now(FAILED_RUN))
+
+    @dg.job
+    def telling() -> None:
+        tell()
+
+    monkeypatch.chdir(tmp_path)  # Dagster makes its folder there
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.delenv("DAGSTER_IS_DEV_CLI", raising=False)
+    with get_possibly_temporary_instance_for_cli("a test") as instance:
+        with pytest.raises(dg.Failure, match=r"DAGSTER_HOME=\$\{PWD\} in \.env") as refused:
+            telling.execute_in_process(instance=instance)
+        assert not refused.value.allow_retries
+        assert instance.fetch_observations(KEY, limit=1).records == []
+        monkeypatch.setenv("DAGSTER_IS_DEV_CLI", "1")  # `dagster dev` keeps such a folder, and sends, until it ends
+        assert telling.execute_in_process(instance=instance).success
+        assert len(instance.fetch_observations(KEY, limit=2).records) == 1

@@ -7,9 +7,11 @@ and in Dagster's UI a notification's partition shows everything that was ever tr
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -22,6 +24,8 @@ from metrics_platform.notifications.redaction import mask
 
 _ENTRY = "entry"
 _PAGE = 500
+# As Dagster calls the folder of a command that is told of none; `dagster dev` keeps it for as long as it runs.
+_THROWN_AWAY = ".tmp_dagster_home_"
 # Partitions asked for in one query: databases take some thousands of parameters at most.
 _KEYS = 400
 
@@ -44,9 +48,24 @@ def ask(context: dg.OpExecutionContext | dg.AssetExecutionContext, *events: Even
     """Ask for notifications from within a run: durable when this returns, sent by the job `notify`.
 
     Asking again for the same key changes nothing.
+
+    Raises:
+        dg.Failure: Dagster's storage ends with this command: nobody would ever send them.
     """
+    _refuse_to_lose(context.instance)
     for event in events:
         context.log_event(observation(event.key, Asked(notification=event)))  # type: ignore[arg-type]
+
+
+def _refuse_to_lose(instance: dg.DagsterInstance) -> None:
+    """A `dagster` command without DAGSTER_HOME keeps its events in a folder that it deletes at its end."""
+    home = Path(instance.root_directory).name if instance.root_directory else ""
+    if home.startswith(_THROWN_AWAY) and "DAGSTER_IS_DEV_CLI" not in os.environ:
+        raise dg.Failure(
+            "Nobody would send this message: DAGSTER_HOME is not set, so Dagster forgets this run at its end. Set "
+            "DAGSTER_HOME=${PWD} in .env, as .env.example does, or export the folder of the Dagster that runs.",
+            allow_retries=False,
+        )
 
 
 def asking(*events: Event) -> list[dg.AssetObservation]:
