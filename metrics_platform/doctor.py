@@ -32,8 +32,10 @@ def examine(env_file: Path | None = Path(".env")) -> Iterator[Finding]:
 def _examine_start(settings: Settings) -> Finding:
     """A first day that is still to come is allowed, and has nothing to compute until then."""
     today = datetime.datetime.now(settings.zone).date()
-    if settings.start_date <= today:
+    if settings.start_date < today:
         return Finding("Settings", "ok", _summary(settings))
+    if settings.start_date == today:
+        return Finding("Settings", "note", f"{_summary(settings)}: there is no complete day yet", "Wait for tomorrow.")
     return Finding(
         "Settings",
         "problem",

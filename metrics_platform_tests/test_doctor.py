@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from pydantic import SecretStr
 
 from metrics_platform.cli import main
 from metrics_platform.connection import parse_url
@@ -95,7 +96,32 @@ def test_the_other_spelling_of_the_receiver_column_is_suggested(make_settings: M
     settings = make_settings(receiver_column="reciever_id")
     SourceTables.create(settings)
     (problem,) = _problems(settings.model_copy(update={"receiver_column": "receiver_id"}))
-    assert "there is reciever_id: set METRICS_RECEIVER_COLUMN" in problem.detail
+    assert problem.remedy == "Set METRICS_RECEIVER_COLUMN=reciever_id, which is there."
+
+
+def test_a_mistyped_source_is_answered_with_the_tables_that_there_are(make_settings: MakeSettings) -> None:
+    settings = make_settings()
+    SourceTables.create(settings)
+    (problem,) = _problems(settings.model_copy(update={"feed_table": settings.feed_table.removesuffix("s")}))
+    assert problem.remedy.startswith(f"There is {settings.feed_table}, ")
+
+
+def test_a_mistyped_database_is_a_note_with_those_that_there_are_and_is_not_made(make_settings: MakeSettings) -> None:
+    settings = make_settings()
+    warehouse = SourceTables.create(settings).warehouse
+    assert settings.clickhouse_url is not None
+    mistyped = settings.model_copy(
+        update={"clickhouse_url": SecretStr(f"{settings.clickhouse_url.get_secret_value()}x")},
+    )
+    findings = _findings(mistyped)
+    (database,) = findings["Database"]
+    assert database.status == "note"
+    assert f"{warehouse.database}x is not there yet" in database.detail
+    assert database.remedy.startswith(f"There is {warehouse.database}, ")
+    assert "Rights" not in findings and "Tables" not in findings
+    assert [f.status for f in findings[f"Source {settings.feed_table}"]] == ["ok", "note"]  # looked at all the same
+    names = "SELECT count() FROM system.databases WHERE name = {name:String}"
+    assert warehouse.value(names, {"name": f"{warehouse.database}x"}) == 0
 
 
 def test_events_from_the_future_make_it_ask_for_the_time_zone(make_settings: MakeSettings) -> None:
@@ -105,6 +131,9 @@ def test_events_from_the_future_make_it_ask_for_the_time_zone(make_settings: Mak
     finding = _findings(settings)[f"Source {settings.feed_table}"][1]
     assert finding.status == "note"
     assert "METRICS_TIMEZONE" in finding.remedy
+    sources.insert_feed(_event(NOW + datetime.timedelta(days=1800)))
+    finding = _findings(settings)[f"Source {settings.feed_table}"][1]
+    assert "METRICS_TIMEZONE" not in finding.remedy and "a mistake" in finding.remedy
 
 
 def test_events_before_the_start_date_are_a_note_with_the_date_to_set(make_settings: MakeSettings) -> None:
@@ -113,6 +142,17 @@ def test_events_before_the_start_date_are_a_note_with_the_date_to_set(make_setti
     sources.insert_feed(_event(datetime.datetime(2026, 1, 15, 12)))
     finding = _findings(settings)[f"Source {settings.feed_table}"][1]
     assert (finding.status, "METRICS_START_DATE=2026-01-15" in finding.remedy) == ("note", True)
+
+
+def test_a_start_date_long_before_the_first_event_is_a_note_with_the_date_to_set(make_settings: MakeSettings) -> None:
+    settings = make_settings(start_date=datetime.date(2026, 1, 1))
+    sources = SourceTables.create(settings)
+    sources.insert_feed(_event(datetime.datetime(2026, 2, 10, 12)))
+    assert "Settings" not in _findings(settings)  # the messenger has no events yet: it may have had the first
+    sources.insert_messages(_event(datetime.datetime(2026, 3, 1, 12)))
+    (finding,) = _findings(settings)["Settings"]
+    assert finding.status == "note"
+    assert finding.remedy.startswith("Set METRICS_START_DATE=2026-02-10: else 40 days without events")
 
 
 def test_an_account_that_may_not_write_is_a_problem_of_rights(

@@ -7,10 +7,13 @@ tells whether the rights, quotas and settings of an account are enough.
 from __future__ import annotations
 
 import datetime
+import difflib
 import re
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 
 from metrics_platform.findings import Finding
 from metrics_platform.settings import Settings
@@ -18,7 +21,7 @@ from metrics_platform.warehouse import tables
 from metrics_platform.warehouse.client import Warehouse, connection_of
 from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_leftovers
-from metrics_platform.warehouse.schema import SchemaMismatchError, create_database, missing_tables, outside_database
+from metrics_platform.warehouse.schema import SchemaMismatchError, missing_tables, outside_database
 
 MINIMUM_VERSION = (24, 8)
 
@@ -38,6 +41,7 @@ _EXPECTED_TYPES: dict[str, tuple[str, str]] = {
     "os": (_TEXT, "String"),
     "source": (_TEXT, "String"),
 }
+_NAMES_SHOWN = 5
 _ATTRIBUTES = ("os", "gender", "age", "country", "city", "exp_group", "source")
 
 
@@ -49,14 +53,25 @@ def inspect_warehouse(warehouse: Warehouse, settings: Settings) -> Iterator[Find
         return
     database = _look("Database", lambda: _database(warehouse))
     yield database
-    if database.status != "problem":
+    if database.status == "ok":
         rights = _look("Rights", lambda: _rights(warehouse))
         if rights.status == "problem":
             rights = replace(rights, remedy=f"{rights.remedy} All it needs: {'; '.join(needed_rights(settings))}.")
         yield rights
         yield _look("Tables", lambda: _own_tables(warehouse, settings))
-    yield from _source(warehouse, settings, "METRICS_FEED_TABLE", settings.feed_table, "feed_actions")
-    yield from _source(warehouse, settings, "METRICS_MESSAGES_TABLE", settings.messages_table, "message_actions")
+    # The platform's own database may not be there yet.
+    with closing(outside_database(warehouse)) as outside:
+        first_days: list[datetime.date] = []
+        for setting, table, file in (
+            ("METRICS_FEED_TABLE", settings.feed_table, "feed_actions"),
+            ("METRICS_MESSAGES_TABLE", settings.messages_table, "message_actions"),
+        ):
+            columns = _look(f"Source {table}", partial(_source_columns, outside, settings, setting, table, file))
+            yield columns
+            if columns.status != "problem":
+                yield _look(f"Source {table}", partial(_source_times, outside, settings, table, first_days))
+    if len(first_days) == 2 and min(first_days) > settings.start_date:
+        yield _late_first_event(min(first_days), settings.start_date)
 
 
 def needed_rights(settings: Settings) -> list[str]:
@@ -88,8 +103,29 @@ def _server(warehouse: Warehouse) -> Finding:
 
 
 def _database(warehouse: Warehouse) -> Finding:
-    create_database(warehouse, warehouse.database)
-    return Finding("Database", "ok", f"{warehouse.database} is there")
+    """Only looked for: who mistypes its name wants no database of that name."""
+    with closing(outside_database(warehouse)) as outside:
+        names = _names(outside, "SELECT name FROM system.databases WHERE lower(name) NOT IN {ours:Array(String)}")
+    if warehouse.database in names:
+        return Finding("Database", "ok", f"{warehouse.database} is there")
+    return Finding(
+        "Database",
+        "note",
+        f"{warehouse.database} is not there yet: it is made on first use, or by `metrics-platform create-tables`",
+        f"{_there_are(warehouse.database, names)}If {warehouse.database} is right, make it, and run doctor again "
+        "for the rights.",
+    )
+
+
+def _names(warehouse: Warehouse, query: str) -> list[str]:
+    parameters = {"ours": ["system", "information_schema"]}
+    return [str(row["name"]) for row in warehouse.query(query, parameters, doing="Looking for its name").rows]
+
+
+def _there_are(wanted: str, names: list[str]) -> str:
+    """What a mistyped name may have been meant to be, as a sentence."""
+    near = difflib.get_close_matches(wanted, names, n=_NAMES_SHOWN, cutoff=0.0)
+    return f"There is {', '.join(near)}. " if near else ""
 
 
 def _rights(warehouse: Warehouse) -> Finding:
@@ -127,14 +163,6 @@ def _own_tables(warehouse: Warehouse, settings: Settings) -> Finding:
     return Finding("Tables", "ok", f"all {len(wanted)} are there, with the columns this version writes")
 
 
-def _source(warehouse: Warehouse, settings: Settings, setting: str, table: str, file: str) -> Iterator[Finding]:
-    subject = f"Source {table}"
-    columns = _look(subject, lambda: _source_columns(warehouse, settings, setting, table, file))
-    yield columns
-    if columns.status != "problem":
-        yield _look(subject, lambda: _source_times(warehouse, settings, table))
-
-
 def _source_columns(warehouse: Warehouse, settings: Settings, setting: str, table: str, file: str) -> Finding:
     """Are the columns the queries read there, with types they understand, and may they be read?"""
     database, name = table.split(".")
@@ -150,35 +178,37 @@ def _source_columns(warehouse: Warehouse, settings: Settings, setting: str, tabl
     ).rows
     found = {row["name"]: row["type"] for row in rows}
     if not found:
+        every_table = "SELECT concat(database, '.', name) AS name FROM system.tables"
+        others = _names(warehouse, f"{every_table} WHERE database NOT IN {{ours:Array(String)}}")
         return Finding(
             subject,
             "problem",
             "it does not exist, or the account may not see it",
-            f"Set {setting} to the table's name; GRANT SELECT ON {table} TO the account; or make the table by "
-            "`metrics-platform load`.",
+            f"{_there_are(table, others)}Set {setting} to the table's name; GRANT SELECT ON {table} TO the account; or "
+            "make the table by `metrics-platform load`.",
         )
-    problems = []
+    problems, remedies = [], []
     for column in needed:
         actual = settings.receiver_column if column == "receiver_id" else column
         pattern, wanted = _EXPECTED_TYPES[column]
         if actual not in found:
+            problems.append(f"column {actual} is missing; expected {wanted}")
             near = [name for name in found if name in ("receiver_id", "reciever_id")]
-            hint = f" (there is {near[0]}: set METRICS_RECEIVER_COLUMN)" if column == "receiver_id" and near else ""
-            problems.append(f"column {actual} is missing{hint}; expected {wanted}")
+            if column == "receiver_id" and near:
+                remedies.append(f"Set METRICS_RECEIVER_COLUMN={near[0]}, which is there.")
         elif not re.fullmatch(pattern, _bare_type(found[actual])):
             problems.append(f"column {actual} has type {found[actual]}; expected {wanted}")
-    if problems:
-        return Finding(
-            subject,
-            "problem",
-            "; ".join(problems),
-            f"Mend the table (ALTER TABLE {table} ADD COLUMN …), or name a view that has these columns in {setting}.",
+    if len(problems) > len(remedies):
+        remedies.append(
+            f"Mend the table (ALTER TABLE {table} ADD COLUMN …), or name a view that has these columns in {setting}."
         )
+    if problems:
+        return Finding(subject, "problem", "; ".join(problems), " ".join(remedies))
     return Finding(subject, "ok", f"has the {len(needed)} columns that are read")
 
 
-def _source_times(warehouse: Warehouse, settings: Settings, table: str) -> Finding:
-    """Do the events' times make sense in the settings' zone and from the start date on?"""
+def _source_times(warehouse: Warehouse, settings: Settings, table: str, first_days: list[datetime.date]) -> Finding:
+    """Do the events' times make sense in the settings' zone and from the start date on? Adds the first event's day."""
     database, name = table.split(".")
     subject = f"Source {table}"
     (row,) = warehouse.query(
@@ -194,15 +224,18 @@ def _source_times(warehouse: Warehouse, settings: Settings, table: str) -> Findi
     first, last, now = (row[key].replace(tzinfo=datetime.UTC) for key in ("first", "last", "now"))
     local = f"{first.astimezone(settings.zone):%Y-%m-%d %H:%M} – {last.astimezone(settings.zone):%Y-%m-%d %H:%M}"
     detail = f"{row['events']:,} events, {local} {settings.timezone}"
+    first_day = first.astimezone(settings.zone).date()
+    first_days.append(first_day)
     if last > now + datetime.timedelta(minutes=10):
         return Finding(
             subject,
             "note",
             f"{detail}: the last lies in the future",
             "Are local times stored as if they were UTC? Compare with the product, and correct the times or "
-            "METRICS_TIMEZONE.",
+            "METRICS_TIMEZONE."
+            if last < now + datetime.timedelta(days=1)
+            else "No day is computed before it is over. Are these events a mistake? Look at those after now().",
         )
-    first_day = first.astimezone(settings.zone).date()
     if first_day < settings.start_date:
         return Finding(
             subject,
@@ -211,6 +244,16 @@ def _source_times(warehouse: Warehouse, settings: Settings, table: str) -> Findi
             f"Set METRICS_START_DATE={first_day} if users' attributes and first days are to count from there.",
         )
     return Finding(subject, "ok", detail)
+
+
+def _late_first_event(first_day: datetime.date, start_date: datetime.date) -> Finding:
+    days = (first_day - start_date).days
+    return Finding(
+        "Settings",
+        "note",
+        f"METRICS_START_DATE = {start_date}, and the first event is of {first_day}",
+        f"Set METRICS_START_DATE={first_day}: else {days:,} day{'s' * (days > 1)} without events will be computed.",
+    )
 
 
 def _bare_type(kind: str) -> str:
