@@ -27,9 +27,14 @@ class Connection:
     @property
     def shown(self) -> str:
         """The URL with its password masked, for people and logs."""
-        scheme = "https" if self.secure else "http"
+        scheme, _, place = self.address.partition("://")
+        return f"{scheme}://{quote(self.user)}:***@{place}/{self.database}"
+
+    @property
+    def address(self) -> str:
+        """Scheme, host and port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{scheme}://{quote(self.user)}:***@{host}:{self.port}/{self.database}"
+        return f"{'https' if self.secure else 'http'}://{host}:{self.port}"
 
 
 def parse_url(url: str, ca_file: Path | None = None) -> Connection:

@@ -138,7 +138,9 @@ class Settings(ChannelSettings, MonitorSettings, HealthSettings, RetentionSettin
         try:
             zoneinfo.ZoneInfo(value)
         except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-            near = difflib.get_close_matches(value, zoneinfo.available_timezones(), n=1, cutoff=0.6)
+            # MSK is not MST: only what names a place is suggested.
+            places = [name for name in zoneinfo.available_timezones() if "/" in name]
+            near = difflib.get_close_matches(value, places, n=1, cutoff=0.6)
             hint = f"; did you mean {near[0]}?" if near else ", such as Europe/Moscow"
             raise ValueError(f"use an IANA time zone name{hint}") from None
         return value
@@ -247,6 +249,8 @@ def _unknown(name: str) -> str | None:
 
 def _problem(detail: Any, given: Mapping[str, str], overrides: Mapping[str, Any]) -> str:
     text = str(detail["msg"]).removeprefix("Value error, ")
+    if str(detail["type"]).startswith("date_"):
+        text = "write a date as 2026-01-31"
     if not detail["loc"]:  # about several settings at once: the text names them
         return f"{text}. Correct one of them."
     named = {setting_name(field): field for field in Settings.model_fields}

@@ -39,6 +39,8 @@ def test_the_environment_wins_over_the_env_file(tmp_path: Path, monkeypatch: pyt
     ("name", "value", "remedy"),
     [
         ("METRICS_TIMEZONE", "Europe/Moscw", "did you mean Europe/Moscow"),
+        ("METRICS_TIMEZONE", "MSK", "such as Europe/Moscow"),  # and not MST, which is in America
+        ("METRICS_START_DATE", "01.01.2026", "write a date as 2026-01-31"),
         ("METRICS_START_DATE", "01.02.2026", "The first day"),
         ("METRICS_ETL_AT", "25:00", "Local time"),
         ("METRICS_ETL_AT", "00:05:30", "HH:MM"),
@@ -153,6 +155,7 @@ def test_without_url_and_embedded_server_the_remedy_names_both(tmp_path: Path) -
 def test_every_setting_is_in_the_example_file_with_its_default() -> None:
     text = (ROOT / ".env.example").read_text(encoding="utf-8")
     shown = dict(re.findall(r"^#?([A-Z]+_\w+)=(.*)$", text, flags=re.MULTILINE))
+    assert shown.pop("DAGSTER_HOME") == "${PWD}"  # Dagster's own
     assert set(shown) == {setting_name(field) for field in Settings.model_fields}
     defaults = load_settings(None)
     for field in Settings.model_fields:

@@ -23,6 +23,8 @@ from metrics_platform.settings import Settings
 # A person waits for the answer.
 _PATIENCE = Patience(budget=6, tries=2)
 _NETWORK = "Can this machine reach it? Look at the network and the proxy; messages wait until it answers."
+# Digits of a basic group's number, at most; those of a supergroup follow on 100.
+_LONGEST_GROUP = 11
 _RIGHTS = {
     "can_send_messages": "send messages",
     "can_send_photos": "send photos",
@@ -82,12 +84,7 @@ def _chat(client: TelegramClient, target: ChatTarget, bot: str) -> Finding:
     chat, problem = _asked(client, "getChat", chat_id=target.chat)
     if problem:
         said, remedy = problem
-        if target.chat.isdigit() and not remedy:
-            remedy = (
-                f"The number of a group begins with a minus: is it -{target.chat}? A person's does not, but has to "
-                "write to the bot first."
-            )
-        return Finding(subject, "problem", said, remedy)
+        return Finding(subject, "problem", said, remedy or _meant(client, target.chat))
     title = f"«{chat.get('title') or chat.get('first_name') or chat.get('username')}» ({chat.get('type')})"
     if target.thread and not chat.get("is_forum"):
         remedy = "Leave TELEGRAM_THREAD_ID, or /topic in TELEGRAM_ROUTES, out."
@@ -102,6 +99,23 @@ def _chat(client: TelegramClient, target: ChatTarget, bot: str) -> Finding:
         remedy = f"Let the bot {lacking} there (in a channel: as an administrator)."
         return Finding(subject, "problem", f"the bot may not {lacking} in {title}", remedy)
     return Finding(subject, "ok", title)
+
+
+def _meant(client: TelegramClient, chat: str) -> str:
+    """Which chat a number may mean that has lost its minus or its -100: asked, not guessed; empty where none may."""
+    digits = chat.removeprefix("-")
+    if not digits.isdigit() or chat.startswith("-100"):
+        return ""
+    has_its_100 = digits.startswith("100") and len(digits) > _LONGEST_GROUP
+    spellings = [f"-{digits}"] if has_its_100 else [f"-{digits}", f"-100{digits}"]
+    for spelling in spellings:
+        found, problem = _asked(client, "getChat", chat_id=spelling) if spelling != chat else ({}, ("", ""))
+        if not problem:
+            return f"There is {spelling}, «{found.get('title')}»: is that the one?"
+    return (
+        f"Numbers of groups begin with a minus, those of supergroups and channels with -100: is the bot a member of "
+        f"{' or '.join(spellings)}? A person's has no minus, and has to write to the bot first."
+    )
 
 
 def _lacking(chat: dict[str, Any], member: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from metrics_platform.connection import Connection, parse_url
-from metrics_platform.warehouse.errors import WarehouseError, cause_of
+from metrics_platform.warehouse.errors import ADDRESS, WarehouseError, cause_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -185,7 +185,8 @@ class Warehouse:
                 wait = next(waits, None) if cause.transient else None
             if wait is None:
                 # Raised outside the `except` block: a chained driver exception could carry what was masked here.
-                raise WarehouseError(f"{doing} ({self.connection.shown})", cause)
+                remedy = cause.remedy.replace(ADDRESS, self.connection.address)
+                raise WarehouseError(f"{doing} ({self.connection.shown})", cause._replace(remedy=remedy))
             wait *= 1 + random.random() / 2  # noqa: S311  (jitter, not secrecy)
             if self.on_retry:
                 self.on_retry(f"{doing}: {cause.name or cause.text}; trying again in {wait:.1f} s")

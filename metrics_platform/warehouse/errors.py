@@ -58,8 +58,10 @@ _REMEDIES: dict[int, str] = {
     497: "Grant the account what the message names (`GRANT … ON … TO …`); `metrics-platform doctor` lists all "
     "rights that are needed.",
 }
+# Where a remedy names the server's address: who knows it puts it there.
+ADDRESS = "http://host:port"
 _NO_ANSWER_REMEDY = (
-    "Is ClickHouse running at that address (`curl http://host:port/ping`), and is METRICS_CLICKHOUSE_URL right? The "
+    f"Is ClickHouse running at that address (`curl {ADDRESS}/ping`), and is METRICS_CLICKHOUSE_URL right? The "
     "embedded server is started by `metrics-platform clickhouse`."
 )
 

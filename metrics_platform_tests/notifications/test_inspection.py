@@ -88,10 +88,21 @@ def test_a_chat_that_is_not_there_and_a_wrong_token_say_which_setting_to_correct
     assert other not in str(finding)
 
 
-def test_a_groups_number_without_its_minus_is_guessed(api: BotApi) -> None:
-    finding = _findings(_settings(api, 1001234567890))["Telegram chat 1001234567890"]
+@pytest.mark.parametrize("without", ["2555000111", "-2555000111", "1002555000111"])
+def test_a_supergroups_number_without_its_minus_or_its_100_is_found(api: BotApi, without: str) -> None:
+    finding = _findings(_settings(api, int(without)))[f"Telegram chat {without}"]
     assert finding.status == "problem"
-    assert "is it -1001234567890?" in finding.remedy
+    assert finding.remedy == f"There is {api.supergroup}, «Metrics, the supergroup»: is that the one?"
+
+
+def test_a_groups_number_without_its_minus_is_found(api: BotApi) -> None:
+    finding = _findings(_settings(api, -api.group))[f"Telegram chat {-api.group}"]
+    assert finding.remedy == f"There is {api.group}, «Metrics, the group»: is that the one?"
+
+
+def test_a_number_that_no_spelling_helps_is_told_how_numbers_are_written(api: BotApi) -> None:
+    finding = _findings(_settings(api, 777))["Telegram chat 777"]
+    assert (finding.status, "a member of -777 or -100777?" in finding.remedy) == ("problem", True)
 
 
 def test_telegram_being_away_is_a_problem_of_the_network_without_the_token(api: BotApi) -> None:
@@ -147,7 +158,7 @@ def test_a_test_message_that_does_not_arrive_says_why(api: BotApi) -> None:
 
 def test_a_test_message_to_a_group_without_its_minus_says_so(api: BotApi) -> None:
     (finding,) = send_test_message(_settings(api, -api.supergroup), AT_ONCE)
-    assert (finding.status, f"is it {api.supergroup}?" in finding.remedy) == ("problem", True)
+    assert (finding.status, f"There is {api.supergroup}, " in finding.remedy) == ("problem", True)
 
 
 def test_a_test_message_that_cannot_leave_asks_for_the_network(api: BotApi) -> None:

@@ -230,4 +230,4 @@ def _said(told: list[Event], troubles: Troubles) -> str:
     if lasting:
         named = ", ".join(f"{name} ({count} times)" for name, count in lasting.most_common(5))
         return f"Nothing new; not over yet: {named}."
-    return "No run has failed."
+    return "No run that a schedule or a sensor started has failed. (Who starts one sees it, and is not told.)"
