@@ -219,16 +219,24 @@ def _compare(warehouse: Warehouse, staged: Staged, day: Day, settings: Settings)
 def _preview(warehouse: Warehouse, staged: Staged, rows: int) -> list[Row]:
     if not rows:
         return []
+    # Of a table of several dimensions, so many rows of each.
+    by = "BY dimension" if any(column.name == "dimension" for column in staged.table.columns) else ""
     return warehouse.query(
-        "SELECT * EXCEPT (event_date) FROM {staging:Identifier} ORDER BY ALL LIMIT {rows:UInt32}",
+        f"SELECT * EXCEPT (event_date) FROM {{staging:Identifier}} ORDER BY ALL LIMIT {{rows:UInt32}} {by}",  # noqa: S608
         {"staging": staged.name, "rows": rows},
         doing=f"Previewing {staged.table.name}",
     ).rows
 
 
 def runnable_query(table: DailyTable, day: Day, settings: Settings) -> str:
-    """The day's query as a person can run it in any ClickHouse client: its parameters as SET statements first."""
-    sql, parameters = _selects(table, day, settings)[0]
+    """The day's query as a person can run it in any ClickHouse client: its parameters as SET statements first.
+
+    What is put together of several queries is shown with all of them.
+    """
+    return "\n\n".join(_runnable(sql, parameters) for sql, parameters in _selects(table, day, settings))
+
+
+def _runnable(sql: str, parameters: Parameters) -> str:
     values = {name: int(value) if isinstance(value, bool) else value for name, value in parameters.items()}
     lines = [f"SET param_{name} = '{value}';" for name, value in values.items() if f"{{{name}:" in sql]
     return "\n".join([*lines, sql.rstrip() + ";"])

@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import dagster as dg
 
@@ -39,7 +40,7 @@ def run_metadata(outcome: Outcome, stored: Sequence[Stored], settings: Settings)
         metadata |= message_metadata(outcome.message, outcome.pictures)
     links = dict.fromkeys(each.link for each in outcome.sent if each.link)
     for number, link in enumerate(links, 1):
-        metadata["link" if number == 1 else f"link {number}"] = dg.MetadataValue.url(link)
+        metadata["link" if number == 1 else f"link {number}"] = _link(link)
     if delivered := ", ".join(dict.fromkeys(f"{each.channel} {each.address}".strip() for each in outcome.sent)):
         metadata["delivered over"] = delivered
     if outcome.closed is not None:
@@ -57,6 +58,12 @@ def message_metadata(message: Message, pictures: Sequence[Picture]) -> dict[str,
         shown = tuple(replace(each, png=smaller(each.png, _PICTURE_WIDTH)) for each in pictures)
         metadata["pictures"] = dg.MetadataValue.md(picture_markdown(shown))
     return metadata
+
+
+def _link(link: str) -> dg.MetadataValue:
+    """A page of the outbox as its path: browsers follow no link from a web page to a file."""
+    address = urlsplit(link)
+    return dg.MetadataValue.path(unquote(address.path)) if address.scheme == "file" else dg.MetadataValue.url(link)
 
 
 def what_failed(outcome: Outcome) -> str:

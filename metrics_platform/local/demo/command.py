@@ -125,6 +125,7 @@ class _Demo:
                 self.console,
                 settings,
                 ui=dagster.url,
+                yesterday=stream.clock.now().astimezone(settings.zone).date() - _ONE_DAY,
                 clickhouse_port=server.port,
                 log=dagster.log,
                 sends=self.options.send,

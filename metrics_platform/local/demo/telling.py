@@ -30,7 +30,16 @@ def progress_bars(console: Console) -> Progress:
     )
 
 
-def tell_where(console: Console, settings: Settings, *, ui: str, clickhouse_port: int, log: Path, sends: bool) -> None:
+def tell_where(
+    console: Console,
+    settings: Settings,
+    *,
+    ui: str,
+    yesterday: datetime.date,
+    clickhouse_port: int,
+    log: Path,
+    sends: bool,
+) -> None:
     """Where everything is, and what to look at first."""
     outbox = settings.outbox / "index.html"
     messages = f"[link={outbox.as_uri()}]{escape(shown(outbox))}[/link] – yesterday's report is there within a minute"
@@ -39,9 +48,9 @@ def tell_where(console: Console, settings: Settings, *, ui: str, clickhouse_port
     url = escape(shown(settings.data_dir / "clickhouse" / "readonly_url"))
     lines = (
         ("Dagster", f"{ui}/locations/metrics_platform/asset-groups/daily – the tables, and what comes from what"),
-        ("", f"{ui}/assets/dimension_metrics?view=partitions – a day: its numbers, its query"),
+        ("", f"{ui}/assets/dimension_metrics?view=partitions&partition={yesterday} – a day: its numbers, its query"),
         ("", f"{ui}/assets/verdicts?view=checks – each metric against what was expected"),
-        ("", f"{ui}/assets/notifications – what was told, with every attempt"),
+        ("", f"{ui}/assets/notifications?view=partitions – what was told, with every attempt"),
         ("Messages", messages),
         (
             "ClickHouse",
