@@ -15,6 +15,8 @@ from metrics_platform.loading.problems import LoadError, listed
 
 FieldKind = Literal["integer", "gender", "action", "time", "text"]
 SourceName = Literal["feed", "messages"]
+# How products spell the column of who gets a message.
+_RECEIVERS = frozenset({"receiver_id", "reciever_id"})
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,16 @@ class Source:
             f"{file}: {listed(missing)} missing among its columns, so these are no {self.title}.\n"
             f"  expected: {', '.join(expected)} (in any order; those in brackets may be missing)\n"
             f"  found:    {listed(list(found)) or 'nothing'}\n"
-            "What to do: give the file a header line with these names (is it the other kind of events, or without a "
-            "header?)."
+            f"What to do: {self._remedy(found)}"
         )
+
+    def _remedy(self, found: Sequence[str]) -> str:
+        names = {name.strip().lower() for name in found}
+        if self.name == "feed" and names & _RECEIVERS:
+            return "these look like messages: name the file with --messages."
+        if self.name == "messages" and "action" in names:
+            return "these look like feed events: name the file with --feed."
+        return "give the file a header line with these names, if it has none."
 
 
 def feed_source() -> Source:
@@ -93,7 +102,7 @@ def feed_source() -> Source:
 
 def messages_source(receiver_column: str) -> Source:
     """The messenger's events; a file may spell the receiver's column in either way, or as the table does."""
-    spellings = frozenset({"receiver_id", "reciever_id", receiver_column.lower()})
+    spellings = frozenset({*_RECEIVERS, receiver_column.lower()})
     fields = (
         _field("user_id", "integer", "UInt32"),
         Field(receiver_column, "integer", "UInt32", None, spellings),

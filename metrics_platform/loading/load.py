@@ -171,7 +171,7 @@ def _load_all(
         if not one.staging.rows:
             one.staging.drop()
     loaded = [_loaded(settings, one) for one in staged]
-    _say_first_day(settings, display, loaded)
+    _say_days(settings, display, loaded)
     return loaded
 
 
@@ -234,7 +234,15 @@ def _say_after(display: Display, job: _Job, plan: Plan, rejects: Rejects, rows: 
         display.say(note)
 
 
-def _say_first_day(settings: Settings, display: Display, loaded: list[LoadedFile]) -> None:
+def _say_days(settings: Settings, display: Display, loaded: list[LoadedFile]) -> None:
+    """Which days of what was loaded will not be computed, or not soon."""
+    today = datetime.datetime.now(settings.zone).date()
+    for file in loaded:
+        if file.last_day and file.last_day > today:
+            display.say(
+                f"{file.file}: the last event is of {file.last_day}, which is still to come, and its day is computed "
+                f"when it is over. A mistake? ALTER TABLE {file.table} DELETE WHERE time > now() takes such events out."
+            )
     first = min((file.first_day for file in loaded if file.first_day), default=settings.start_date)
     if first < settings.start_date:
         display.say(

@@ -12,7 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from metrics_platform.loading import LoadError
-from metrics_platform_tests.loading.event_files import FEED_HEADER, FEED_LINE, write_lines
+from metrics_platform_tests.loading.event_files import (
+    FEED_HEADER,
+    FEED_LINE,
+    MESSAGE_LINE,
+    MESSAGES_HEADER,
+    write_lines,
+)
 from metrics_platform_tests.loading.reading import MESSAGES, judge
 
 _TEXT = f"{FEED_HEADER}\n{FEED_LINE}\n".encode()
@@ -54,6 +60,13 @@ def test_a_file_that_is_no_event_file_is_refused(tmp_path: Path, name: str, cont
         judge(file)
     assert str(file) in str(caught.value)
     assert len(str(caught.value)) < 700
+
+
+def test_a_file_of_the_other_kind_is_told_its_option(tmp_path: Path) -> None:
+    with pytest.raises(LoadError, match="these look like feed events: name the file with --feed"):
+        judge(write_lines(tmp_path / "messages.csv", FEED_LINE), MESSAGES)
+    with pytest.raises(LoadError, match="these look like messages: name the file with --messages"):
+        judge(write_lines(tmp_path / "feed.csv", MESSAGE_LINE, header=MESSAGES_HEADER))
 
 
 def test_the_columns_expected_and_found_are_listed(tmp_path: Path) -> None:

@@ -79,6 +79,14 @@ def test_events_before_the_start_date_are_loaded_with_a_hint(loading: Loading, t
     assert "METRICS_START_DATE=2024-02-29" in loading.said[-1]
 
 
+def test_events_that_are_still_to_come_are_loaded_and_said(loading: Loading, tmp_path: Path) -> None:
+    year = datetime.date.today().year + 5
+    file = write_csv(tmp_path / "feed.csv", [feed_row(), feed_row(time=f"{year}-02-01 20:00:00")])
+    loaded = loading.feed(file)
+    assert f"{file}: the last event is of {year}-02-01" in loading.said[-1]
+    assert f"ALTER TABLE {loaded.table} DELETE WHERE time > now()" in loading.said[-1]
+
+
 def test_the_same_file_twice_is_refused_and_with_again_counts_twice_and_says_so(
     loading: Loading, tmp_path: Path
 ) -> None:
