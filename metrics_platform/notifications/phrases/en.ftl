@@ -12,6 +12,7 @@ state-digest = DIGEST
 
 # --- labels of lines and links --------------------------------------------------------------------------------------
 label-where = Where
+label-when = When
 label-data = Data
 label-impact = Impact
 label-next = Next
@@ -117,6 +118,7 @@ report-chart-title = { $part } · { $date }
 anomaly-subject = { $metric } { $change }
 anomaly-no-data = { $metric }: no data
 anomaly-several = { $count } metrics: { $list }
+anomaly-no-slice = no slice stands out
 anomaly-value-at = { $value } at { $times }, expected { $expected }
 anomaly-nothing-at = No events at { $times }, expected { $expected }
 anomaly-no-data-at = No data at { $times }, expected { $expected }

@@ -13,6 +13,7 @@ state-digest = СВОДКА
 
 # --- подписи строк и ссылок -----------------------------------------------------------------------------------------
 label-where = Где
+label-when = Когда
 label-data = Данные
 label-impact = Последствия
 label-next = Что делать
@@ -127,6 +128,7 @@ anomaly-several = { $count ->
     [many] { $count } метрик: { $list }
    *[other] { $count } метрики: { $list }
 }
+anomaly-no-slice = ни один срез не выделяется
 anomaly-value-at = { $value } за { $times }, ожидалось { $expected }
 anomaly-nothing-at = Ни одного события за { $times }, ожидалось { $expected }
 anomaly-no-data-at = Нет данных за { $times }, ожидалось { $expected }

@@ -173,10 +173,11 @@ def _rough_band(anomaly: Anomaly, writer: Writer) -> str:
 
 def _where(anomaly: Anomaly, writer: Writer, *, with_name: bool) -> list[TextLine]:
     shown = anomaly.contributions[:_CONTRIBUTIONS_SHOWN]
-    if not shown:
-        return []
-    fell = not _rose(anomaly)
     name = (*writer.metric(anomaly.metric, anomaly.dimension, anomaly.dimension_value), ": ") if with_name else ()
+    if not shown:
+        total = anomaly.dimension is None and anomaly.change is not None
+        return [writer.labelled("where", *name, writer.say("anomaly-no-slice"))] if total else []
+    fell = not _rose(anomaly)
     return [writer.labelled("where", *name, *listed(_contribution(each, fell, writer) for each in shown))]
 
 
@@ -261,8 +262,11 @@ def _table(anomalies: tuple[Anomaly, ...], writer: Writer) -> Table:
 
 
 def _below_table(anomalies: tuple[Anomaly, ...], writer: Writer) -> list[TextLine]:
-    """What its rows do not say: how many more there are, and which are only a warning."""
+    """What its rows do not say: how many more there are, of which slot, and which are only a warning."""
     lines = _more(len(anomalies) - _ROWS_SHOWN, writer)
+    times = {writer.times(anomaly.slot_start, anomaly.slot_end) for anomaly in anomalies}
+    if len(times) == 1:
+        lines.append(writer.labelled("when", times.pop()))
     warnings = [anomaly for anomaly in anomalies[:_ROWS_SHOWN] if anomaly.severity == "warning"]
     if 0 < len(warnings) < len(anomalies):
         names = [writer.metric(each.metric, each.dimension, each.dimension_value) for each in warnings]
