@@ -140,7 +140,7 @@ def doctor() -> None:
     from metrics_platform.doctor import examine  # noqa: PLC0415
 
     problems = _tell(examine())
-    click.echo(f"{problems} problem(s)." if problems else "All well.")
+    click.echo(f"{problems} problem{'s' * (problems != 1)}." if problems else "All well.")
     sys.exit(1 if problems else 0)
 
 

@@ -39,8 +39,8 @@ def daily_etl_schedule(job: Any, settings: Settings) -> dg.ScheduleDefinition:
         execution_timezone=settings.timezone,
         job=job,
         description=f"Every night at {settings.etl_at:%H:%M} {settings.timezone}: the last "
-        f"{settings.recompute_days} complete day(s), for late events, and up to {MAX_CATCH_UP_DAYS} days that a "
-        "downtime left out.",
+        f"{settings.recompute_days} complete day{'s' * (settings.recompute_days > 1)}, for late events, and up to "
+        f"{MAX_CATCH_UP_DAYS} days that a downtime left out.",
     )
     def nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         local = context.scheduled_execution_time.astimezone(settings.zone)

@@ -76,6 +76,8 @@ def run_demo(options: Options) -> int:
     console = Console(highlight=False)
     directory = options.directory.absolute()
     _check_ours(directory)
+    if not directory.exists():
+        check_port(options.port)  # before anything is made
     with held(directory) as free:
         if free:
             (directory / _MARKER).touch()
@@ -84,6 +86,8 @@ def run_demo(options: Options) -> int:
             console.print("\nAll stopped. The next start goes on; [bold]--fresh[/] makes a new product.")
             return 0
     if options.incident and not options.fresh:
+        if options.fast:
+            console.print("[yellow]--fast is for a demo that begins; the time of the one that runs is as it is.[/]")
         _into_the_running_one(console, directory, options.incident)
         return 0
     raise DemoError(
@@ -183,7 +187,8 @@ class _Demo:
         days, slots = preparing.missing_days(state, now), preparing.missing_slots(settings, now)
         with ThreadPoolExecutor(1) as beside, ExitStack() as watching:
             if days:
-                step = _step(progress, f"Computing the tables of {(days.last - days.first).days + 1} day(s)")
+                count = (days.last - days.first).days + 1
+                step = _step(progress, f"Computing the tables of {count} day{'s' * (count > 1)}")
                 watching.enter_context(preparing.watched(warehouse, days, step))
                 messages = beside.submit(preparing.compute_messages, days)
                 preparing.compute_feed(days)

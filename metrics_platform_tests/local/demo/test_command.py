@@ -48,9 +48,11 @@ def test_a_port_in_use_is_named_before_anything_is_begun(directory: Path) -> Non
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         result = _demo(directory, "--port", str(port))
-    assert result.exit_code == 1
+        other = _demo(directory.parent / "another", "--port", str(port))
+    assert result.exit_code == other.exit_code == 1
     assert f"Port {port}, for Dagster's UI, is taken" in result.output
     assert f"--port {port + 1}" in result.output
+    assert not (directory.parent / "another").exists()
     assert sorted(path.name for path in directory.iterdir()) == ["demo.lock", "metrics-platform-demo"]
 
 
@@ -92,7 +94,8 @@ def test_an_incident_goes_into_the_demo_that_runs(directory: Path, clickhouse: E
     assert state is not None
     state.product.create(warehouse, configured)
     with held(directory):
-        result = _demo(directory, "--incident", "ctr")
+        result = _demo(directory, "--incident", "ctr", "--fast")
+    assert "--fast is for a demo that begins" in result.output  # and not left out of account in silence
     assert result.exit_code == 0, result.output
     assert "six of ten likes are lost" in result.output
     (row,) = warehouse.query("SELECT begins, ends FROM simulator.story WHERE kind = 'ctr'").rows
