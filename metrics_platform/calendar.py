@@ -72,6 +72,11 @@ class SlotRange:
             raise ValueError(f"{last.key} lies before {first.key}")
         return cls(first.start, last.end)
 
+    def __str__(self) -> str:
+        """For people: from when to when; the end's date only where it is another."""
+        end = f"{self.end:%H:%M}" if self.start.date() == self.end.date() else f"{self.end:%Y-%m-%d %H:%M}"
+        return f"{self.start:%Y-%m-%d %H:%M} – {end} UTC"
+
     def __len__(self) -> int:
         """How many slots there are."""
         return (self.end - self.start) // SLOT

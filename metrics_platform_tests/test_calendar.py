@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metrics_platform.calendar import day_of, day_of_key, first_instant, slot_at, slot_of_key
+from metrics_platform.calendar import SLOT, SlotRange, day_of, day_of_key, first_instant, slot_at, slot_of_key
 
 ZONES = (
     "UTC", "Europe/Moscow", "America/New_York", "America/Sao_Paulo", "America/Havana", "America/St_Johns",
@@ -90,3 +90,9 @@ def test_a_key_that_names_no_slot_is_refused(key: str) -> None:
 def test_a_moment_without_a_time_zone_lies_in_no_slot() -> None:
     with pytest.raises(ValueError, match="has no time zone"):
         slot_at(datetime.datetime(2026, 10, 25, 0, 7))
+
+
+def test_a_range_of_slots_reads_with_its_ends_date_where_it_is_another() -> None:
+    begins = datetime.datetime(2026, 11, 8, 22, 30, tzinfo=datetime.UTC)
+    assert str(SlotRange(begins, begins + 2 * SLOT)) == "2026-11-08 22:30 – 23:00 UTC"
+    assert str(SlotRange(begins, begins + 6 * SLOT)) == "2026-11-08 22:30 – 2026-11-09 00:00 UTC"

@@ -40,7 +40,7 @@ def compute_slot_metrics(
     for result in compute_slots(warehouse, slots, settings):
         results.append(result)
         context.log.info(
-            f"slot_metrics of {result.slots.start:%Y-%m-%d %H:%M} – {result.slots.end:%H:%M} UTC "
+            f"slot_metrics of {result.slots} "
             f"({len(result.slots)} slots): {result.read_rows:,} rows read, {result.seconds:.2f} s"
         )
     for key, numbers in slot_numbers(warehouse, slots, _SHOWN_SLOTS).items():
@@ -56,7 +56,7 @@ def compute_slot_metrics(
         return [dg.MaterializeResult(check_results=checks)]
     facts = "; ".join(f"{c.check}: {c.quantity} is {c.actual:,}, expected {c.expected:,}" for c in bad.violations)
     failure = dg.Failure(
-        f"slot_metrics of {bad.slots.start:%Y-%m-%d %H:%M} – {bad.slots.end:%H:%M} UTC do not add up, so they were not "
+        f"slot_metrics of {bad.slots} do not add up, so they were not "
         f"swapped in: readers still see the slots as they were. {facts}. What to do: materialise them again.",
         allow_retries=False,
     )
@@ -70,7 +70,7 @@ def compute_verdicts(
     monitoring = load_monitoring(settings)
     for result in judge_slots(warehouse, slots, settings, monitoring):
         context.log.info(
-            f"{result.slots.start:%Y-%m-%d %H:%M} – {result.slots.end:%H:%M} UTC: {result.series} series in "
+            f"{result.slots}: {result.series} series in "
             f"{len(result.slots)} slots judged, {result.anomalous} anomalous, {result.seconds:.2f} s"
         )
     found = verdicts_at(warehouse, slots.last)
