@@ -133,7 +133,7 @@ def load(  # noqa: PLR0917  (one for each option)
 
 @main.command()
 def doctor() -> None:
-    """Look at the settings, at ClickHouse and at the channels of messages: each problem with its remedy.
+    """Look at the settings, at ClickHouse, the channels of messages and Dagster: each problem with its remedy.
 
     Nothing is sent. Exit code 0: all well; 1: not.
     """

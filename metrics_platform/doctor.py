@@ -1,8 +1,9 @@
-"""`metrics-platform doctor`: settings, ClickHouse and the channels of messages, each problem with its remedy."""
+"""`metrics-platform doctor`: settings, ClickHouse, the channels of messages, Dagster; each problem with its remedy."""
 
 from __future__ import annotations
 
 import datetime
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,17 @@ def examine(env_file: Path | None = Path(".env")) -> Iterator[Finding]:
     yield from _examine_monitoring(settings)
     yield from _examine_warehouse(settings)
     yield from inspect_channels(settings)
+    yield from _examine_dagster(env_file)
+
+
+def _examine_dagster(env_file: Path | None) -> Iterator[Finding]:
+    """Where Dagster's own commands find its home: in .env first."""
+    from dotenv import dotenv_values  # noqa: PLC0415  (a dependency of pydantic-settings)
+
+    from metrics_platform.defs.inspection import inspect_dagster  # noqa: PLC0415
+
+    own = dotenv_values(env_file, encoding="utf-8") if env_file is not None and env_file.exists() else {}
+    yield from inspect_dagster(own.get("DAGSTER_HOME") or os.environ.get("DAGSTER_HOME"))
 
 
 def _examine_start(settings: Settings) -> Finding:

@@ -9,8 +9,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, ScheduleInstigatorData
 
 from metrics_platform.defs.delivery.storage import asking, journal_of, observation
 from metrics_platform.defs.health.sensors import report_watch_sensor
@@ -18,6 +16,7 @@ from metrics_platform.notifications.journal import Closed, Entry, Failed, Sent, 
 from metrics_platform.notifications.kinds import DailyReport, ReportNotDelivered
 from metrics_platform.settings import Settings
 from metrics_platform_tests.defs.post_office import PostOffice
+from metrics_platform_tests.defs.switched_on import switched_on
 
 MINUTE = datetime.timedelta(minutes=1)
 DAY = datetime.date(2026, 11, 21)
@@ -51,7 +50,7 @@ class Watch:
 
     def switch_on(self, at: datetime.datetime) -> None:
         """Somebody turns the schedule on."""
-        self.instance.add_instigator_state(_state(at))
+        self.instance.add_instigator_state(switched_on("daily_report_schedule", at))
 
     def write(self, *entries: Entry) -> None:
         """What the delivery has stored of the report."""
@@ -74,21 +73,6 @@ class Watch:
         if status == "failed":
             self.instance.report_run_failed(run, message="ClickHouse does not answer")
         return run
-
-
-def _state(at: datetime.datetime) -> InstigatorState:
-    from dagster._core.remote_origin import (
-        RegisteredCodeLocationOrigin,
-        RemoteInstigatorOrigin,
-        RemoteRepositoryOrigin,
-    )
-
-    origin = RemoteInstigatorOrigin(
-        RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("metrics_platform"), "__repository__"),
-        "daily_report_schedule",
-    )
-    data = ScheduleInstigatorData("0 11 * * *", start_timestamp=at.timestamp())
-    return InstigatorState(origin, InstigatorType.SCHEDULE, InstigatorStatus.RUNNING, data)
 
 
 @pytest.fixture
