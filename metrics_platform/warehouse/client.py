@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import random
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from metrics_platform.connection import Connection, parse_url
+from metrics_platform.warehouse.clients import client_for, forget
 from metrics_platform.warehouse.errors import ADDRESS, WarehouseError, cause_of
 
 if TYPE_CHECKING:
@@ -86,7 +85,6 @@ class Warehouse:
     settings: Mapping[str, Any] = field(default_factory=dict)
     on_retry: Callable[[str], None] | None = None
     retry_waits: Sequence[float] = RETRY_WAITS
-    _local: threading.local = field(default_factory=threading.local, repr=False, init=False)
 
     @classmethod
     def from_settings(cls, settings: Settings, **options: Any) -> Warehouse:
@@ -167,11 +165,8 @@ class Warehouse:
         return self._run(work, doing, repeatable=repeatable)
 
     def close(self) -> None:
-        """Close this thread's client."""
-        client = getattr(self._local, "client", None)
-        if client is not None:
-            client.close()
-        self._local.__dict__.clear()
+        """Close this thread's client, also for the warehouses that are alike; the next query makes a new one."""
+        forget(self._key())
 
     def _run(self, work: Callable[[Client], _Result], doing: str, *, repeatable: bool) -> _Result:
         waits = iter(self.retry_waits if repeatable else ())
@@ -193,13 +188,14 @@ class Warehouse:
             time.sleep(wait)
 
     def _client(self) -> Client:
-        """This thread's client in this process: a fork must not share its parent's sockets."""
-        if getattr(self._local, "process", None) != os.getpid():
-            self._local.__dict__.clear()
-        if not hasattr(self._local, "client"):
-            self._local.client = self._new_client()
-            self._local.process = os.getpid()
-        return self._local.client  # type: ignore[no-any-return]
+        """This thread's client in this process, set to tag its queries as this warehouse's."""
+        client = client_for(self._key(), self._new_client)
+        comment = {"application": "metrics_platform", **self.tags}
+        client.set_client_setting("log_comment", json.dumps(comment, sort_keys=True))
+        return client
+
+    def _key(self) -> Hashable:
+        return self.connection, self.timeout_seconds, json.dumps(self._query_settings(), sort_keys=True, default=str)
 
     def _new_client(self) -> Client:
         import clickhouse_connect  # noqa: PLC0415  (0.3 s that loading the code location does not need)
@@ -234,7 +230,6 @@ class Warehouse:
             "max_bytes_before_external_group_by": memory // 4,
             "max_bytes_before_external_sort": memory // 4,
             "cancel_http_readonly_queries_on_client_close": 1,
-            "log_comment": json.dumps({"application": "metrics_platform", **self.tags}, sort_keys=True),
             **self.settings,
         }
 

@@ -11,7 +11,6 @@ import difflib
 import re
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
@@ -60,16 +59,16 @@ def inspect_warehouse(warehouse: Warehouse, settings: Settings) -> Iterator[Find
         yield rights
         yield _look("Tables", lambda: _own_tables(warehouse, settings))
     # The platform's own database may not be there yet.
-    with closing(outside_database(warehouse)) as outside:
-        first_days: list[datetime.date] = []
-        for setting, table, file in (
-            ("METRICS_FEED_TABLE", settings.feed_table, "feed_actions"),
-            ("METRICS_MESSAGES_TABLE", settings.messages_table, "message_actions"),
-        ):
-            columns = _look(f"Source {table}", partial(_source_columns, outside, settings, setting, table, file))
-            yield columns
-            if columns.status != "problem":
-                yield _look(f"Source {table}", partial(_source_times, outside, settings, table, first_days))
+    outside = outside_database(warehouse)
+    first_days: list[datetime.date] = []
+    for setting, table, file in (
+        ("METRICS_FEED_TABLE", settings.feed_table, "feed_actions"),
+        ("METRICS_MESSAGES_TABLE", settings.messages_table, "message_actions"),
+    ):
+        columns = _look(f"Source {table}", partial(_source_columns, outside, settings, setting, table, file))
+        yield columns
+        if columns.status != "problem":
+            yield _look(f"Source {table}", partial(_source_times, outside, settings, table, first_days))
     if len(first_days) == 2 and min(first_days) > settings.start_date:
         yield _late_first_event(min(first_days), settings.start_date)
 
@@ -104,8 +103,8 @@ def _server(warehouse: Warehouse) -> Finding:
 
 def _database(warehouse: Warehouse) -> Finding:
     """Only looked for: who mistypes its name wants no database of that name."""
-    with closing(outside_database(warehouse)) as outside:
-        names = _names(outside, "SELECT name FROM system.databases WHERE lower(name) NOT IN {ours:Array(String)}")
+    every_database = "SELECT name FROM system.databases WHERE lower(name) NOT IN {ours:Array(String)}"
+    names = _names(outside_database(warehouse), every_database)
     if warehouse.database in names:
         return Finding("Database", "ok", f"{warehouse.database} is there")
     return Finding(

@@ -76,19 +76,16 @@ def tables_are_there(warehouse: Warehouse, tables: Iterable[DailyTable]) -> bool
 def create_database(warehouse: Warehouse, name: str) -> None:
     """Create a database if it is missing; asks first, since many accounts may use but not create one."""
     outside = outside_database(warehouse)
-    try:
-        there = outside.value(
-            "SELECT count() FROM system.databases WHERE name = {name:String}", {"name": name}, doing="Connecting"
+    there = outside.value(
+        "SELECT count() FROM system.databases WHERE name = {name:String}", {"name": name}, doing="Connecting"
+    )
+    if not there:
+        outside.execute(
+            "CREATE DATABASE IF NOT EXISTS {name:Identifier}",
+            {"name": name},
+            doing=f"Creating database {name}",
+            repeatable=True,
         )
-        if not there:
-            outside.execute(
-                "CREATE DATABASE IF NOT EXISTS {name:Identifier}",
-                {"name": name},
-                doing=f"Creating database {name}",
-                repeatable=True,
-            )
-    finally:
-        outside.close()
 
 
 def outside_database(warehouse: Warehouse) -> Warehouse:

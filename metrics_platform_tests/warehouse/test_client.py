@@ -20,6 +20,7 @@ import trustme
 from metrics_platform.connection import Connection, parse_url
 from metrics_platform.local.clickhouse import EmbeddedServer
 from metrics_platform.settings import Settings
+from metrics_platform.warehouse import clients
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import TRANSIENT_CODES, WarehouseError, cause_of
 from metrics_platform_tests.http_stub import misbehaving_proxy
@@ -256,6 +257,40 @@ def test_queries_are_tagged_with_what_asked_them(make_settings: Callable[..., Se
         "SELECT any(log_comment) FROM system.query_log WHERE query LIKE 'SELECT \\'tagged query\\'%' AND type = 2"
     )
     assert json.loads(comment) == {"application": "metrics_platform", **tags}
+
+
+def test_warehouses_of_one_account_share_a_client_and_each_tags_its_own_queries(admin: Warehouse) -> None:
+    first, second = (replace(admin, tags={"asset": name}) for name in ("users", "user_daily"))
+    assert _client_of(first) is _client_of(second)
+    for _ in range(2):
+        for warehouse, name in ((first, "users"), (second, "user_daily")):
+            comment = json.loads(warehouse.value("SELECT getSetting('log_comment')"))
+            assert comment == {"application": "metrics_platform", "asset": name}
+    assert _client_of(replace(admin, max_memory_mb=64)) is not _client_of(first)
+    assert replace(admin, max_memory_mb=64).value("SELECT getSetting('max_memory_usage')") == 64 * 2**20
+
+
+def test_a_client_is_not_used_after_a_long_pause_nor_in_a_fork_nor_once_it_is_closed(
+    admin: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = [_client_of(admin)]
+    monkeypatch.setattr(clients, "_LONGEST_IDLE", -1.0)
+    used.append(_client_of(admin))
+    monkeypatch.undo()
+    assert _client_of(admin) is used[-1]
+    monkeypatch.setattr(clients.os, "getpid", lambda: -1)
+    used.append(_client_of(admin))
+    monkeypatch.undo()
+    used.append(_client_of(admin))
+    assert _client_of(admin) is used[-1]
+    admin.close()
+    used.append(_client_of(admin))
+    assert len(set(map(id, used))) == 5
+    assert admin.value("SELECT 1") == 1
+
+
+def _client_of(warehouse: Warehouse) -> object:
+    return warehouse.run(lambda client: client, doing="Looking at the client")
 
 
 def test_threads_query_at_the_same_time_each_with_its_own_client(admin: Warehouse) -> None:
