@@ -41,6 +41,7 @@ _EXPECTED_TYPES: dict[str, tuple[str, str]] = {
     "source": (_TEXT, "String"),
 }
 _NAMES_SHOWN = 5
+_ALIKE = 0.6
 _ATTRIBUTES = ("os", "gender", "age", "country", "city", "exp_group", "source")
 
 
@@ -121,9 +122,9 @@ def _names(warehouse: Warehouse, query: str) -> list[str]:
     return [str(row["name"]) for row in warehouse.query(query, parameters, doing="Looking for its name").rows]
 
 
-def _there_are(wanted: str, names: list[str]) -> str:
-    """What a mistyped name may have been meant to be, as a sentence."""
-    near = difflib.get_close_matches(wanted, names, n=_NAMES_SHOWN, cutoff=0.0)
+def _there_are(wanted: str, names: list[str], alike: float = 0.0) -> str:
+    """What a mistyped name may have been meant to be, as a sentence; of many names, those that are `alike` (0 to 1)."""
+    near = difflib.get_close_matches(wanted, names, n=_NAMES_SHOWN, cutoff=alike)
     return f"There is {', '.join(near)}. " if near else ""
 
 
@@ -178,13 +179,13 @@ def _source_columns(warehouse: Warehouse, settings: Settings, setting: str, tabl
     found = {row["name"]: row["type"] for row in rows}
     if not found:
         every_table = "SELECT concat(database, '.', name) AS name FROM system.tables"
-        others = _names(warehouse, f"{every_table} WHERE database NOT IN {{ours:Array(String)}}")
+        others = _names(warehouse, f"{every_table} WHERE lower(database) NOT IN {{ours:Array(String)}}")
         return Finding(
             subject,
             "problem",
             "it does not exist, or the account may not see it",
-            f"{_there_are(table, others)}Set {setting} to the table's name; GRANT SELECT ON {table} TO the account; or "
-            "make the table by `metrics-platform load`.",
+            f"{_there_are(table, others, _ALIKE)}Set {setting} to the table's name; GRANT SELECT ON {table} TO the "
+            "account; or make the table by `metrics-platform load`.",
         )
     problems, remedies = [], []
     for column in needed:
