@@ -32,8 +32,9 @@ _HEAD = """\
 
 From the environment, or from `.env` in the folder Dagster runs in. Where both name a setting, the environment wins in
 `metrics-platform`, and `.env` in Dagster's own commands (`dagster dev`, `dagster asset materialize` …), which load it
-themselves: name a setting in one place. A name that is no setting, or a value that makes no sense, is refused with the
-remedy. `metrics-platform doctor` looks at all of them together; begin with [`.env.example`](../.env.example).
+themselves: name a setting in one place. An empty value is as none, and takes no value of `.env` back. A name that is no
+setting, or a value that makes no sense, is refused with the remedy. `metrics-platform doctor` looks at all of them
+together; begin with [`.env.example`](../.env.example).
 
 How metrics are judged – thresholds, detectors, mutes – is no setting but a YAML file, `METRICS_MONITORING_FILE`:
 [monitoring.md](monitoring.md). Dagster's own (its database, how many runs at once, how long ticks are kept) are in
