@@ -264,13 +264,13 @@ def _table(anomalies: tuple[Anomaly, ...], writer: Writer) -> Table:
 def _below_table(anomalies: tuple[Anomaly, ...], writer: Writer) -> list[TextLine]:
     """What its rows do not say: how many more there are, of which slot, and which are only a warning."""
     lines = _more(len(anomalies) - _ROWS_SHOWN, writer)
-    times = {writer.times(anomaly.slot_start, anomaly.slot_end) for anomaly in anomalies}
-    if len(times) == 1:
-        lines.append(writer.labelled("when", times.pop()))
     warnings = [anomaly for anomaly in anomalies[:_ROWS_SHOWN] if anomaly.severity == "warning"]
     if 0 < len(warnings) < len(anomalies):
         names = [writer.metric(each.metric, each.dimension, each.dimension_value) for each in warnings]
         lines.append(line(*writer.tell("anomaly-only-warning", list=listed(names))))
+    times = {writer.times(anomaly.slot_start, anomaly.slot_end) for anomaly in anomalies}
+    if len(times) == 1:
+        lines.append(writer.labelled("when", times.pop()))
     return lines
 
 
