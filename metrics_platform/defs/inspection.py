@@ -47,7 +47,10 @@ def inspect_dagster(home: str | None) -> Iterator[Finding]:
 def _has_run(home: Path) -> bool:
     """Whether there is a storage to look into: a file's, which looking would make, or a database's."""
     file = home / "dagster.yaml"
-    settings = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
+    try:
+        settings = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
+    except (OSError, ValueError, yaml.YAMLError):
+        return True  # as Dagster will say, which cannot read it either
     return "storage" in (settings or {}) or (home / "schedules" / "schedules.db").exists()
 
 

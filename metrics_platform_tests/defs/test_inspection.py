@@ -52,9 +52,11 @@ def test_a_dagster_without_a_home_or_with_none_that_there_is_is_told(tmp_path: P
     assert (finding.status, "is no folder" in finding.detail) == ("problem", True)
 
 
-def test_a_storage_that_is_away_is_a_note_without_its_password(tmp_path: Path) -> None:
-    storage = "storage: {sqlite: {base_dir: {env: DAGSTER_STORAGE_OF_ANOTHER_MACHINE}}}"
-    (tmp_path / "dagster.yaml").write_text(storage, encoding="utf-8")
+@pytest.mark.parametrize(
+    "settings", ["storage: {sqlite: {base_dir: {env: DAGSTER_STORAGE_OF_ANOTHER_MACHINE}}}", "storage: {no: [yaml"]
+)
+def test_a_storage_that_cannot_be_looked_into_is_a_note(tmp_path: Path, settings: str) -> None:
+    (tmp_path / "dagster.yaml").write_text(settings, encoding="utf-8")
     finding = _finding(str(tmp_path))
     assert (finding.status, "cannot be read" in finding.detail) == ("note", True)
 

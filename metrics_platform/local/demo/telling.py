@@ -50,7 +50,7 @@ def tell_where(
         ("Dagster", f"{ui}/locations/metrics_platform/asset-groups/daily – the tables, and what comes from what"),
         ("", f"{ui}/assets/dimension_metrics?view=partitions&partition={yesterday} – a day: its numbers, its query"),
         ("", f"{ui}/assets/verdicts?view=checks – each metric against what was expected"),
-        ("", f"{ui}/assets/notifications?view=partitions – what was told, with every attempt"),
+        ("", f"{ui}/assets/notifications?view=partitions&partition=report-{yesterday} – what was told, each attempt"),
         ("Messages", messages),
         (
             "ClickHouse",
