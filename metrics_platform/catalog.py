@@ -1,107 +1,652 @@
-"""Every metric once: its name, how it is counted and shown, and how the 15-minute ones are judged.
+"""The catalogue: every source, dimension and metric, once.
 
-A metric's name is the column of `app_daily` or `slot_metrics` that holds it, and what its phrases in
-`notifications/phrases` are called by. How it is defined is said where it is computed, in the comment of its column.
+`metrics.yaml` beside this file is the built-in catalogue. The file that METRICS_CATALOG names has the same format and is
+merged on top: it adds entries and overrides any key of those that exist. What is wrong with a file is said with the
+entry, the key, the value and the remedy. What only ClickHouse can tell (tables, columns, types) is checked in
+`warehouse/catalog_check.py`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import datetime
+import difflib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import available_timezones
 
-from metrics_platform.detection.config import Judging, MetricMonitoring, Seasonal
+from pydantic import Field, SecretStr, ValidationError
 
-# A count is shown as a number of things, a share (0…1) as per cent, a ratio as a number with decimals. Changes of
-# counts and ratios are per cent, those of shares percentage points.
+from metrics_platform import expressions
+from metrics_platform.detection.config import DetectorConfig, Kind, MonitorConfig, Strict
+from metrics_platform.settings import Settings, setting_name
+from metrics_platform.table_names import TableName, parse_table_name
+
+TOTAL = "total"
+# The slices that hold what no other slice does: values that are not known, and values beyond the largest ones.
+UNKNOWN, OTHER = "unknown", "other"
+# Shown as a number of things, as per cent, or as a number with decimals. Changes of shares are percentage points.
 Unit = Literal["count", "share", "ratio"]
+Titles = dict[Literal["en", "ru"], str]
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
+_RESERVED = {TOTAL, UNKNOWN, OTHER}
+# There are dozens of slices to one total, so each must raise far fewer false alerts for people to go on reading.
+_SLICE_VOLUME = 3
+_SLICE_DEFAULTS: Mapping[str, Any] = {
+    "seasonal": {"slot_threshold": 6.0, "hour_threshold": 6.0, "two_hours_threshold": 6.0, "minimum_change": 0.3}
+}
+
+
+class CatalogError(ValueError):
+    """A catalogue file cannot be read or is not valid; `problems` has one text per problem."""
+
+    def __init__(self, where: str, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join([f"{where} is not valid:", *(f"  - {problem}" for problem in self.problems)]))
+
+
+class SourceEntry(Strict):
+    """A table of events. `user`, `receiver`, `time`, `where` and `columns` are columns or SQL expressions over a row."""
+
+    table: str = Field(description="database.table, a table or a view. Put backticks around parts with dots.")
+    user: str | None = Field(default=None, description="Who made the event, as an integer; sipHash64(…) of other ids.")
+    receiver: str | None = Field(
+        default=None, description="Who received it, as an integer. Rows without one are left out."
+    )
+    time: str = Field(default="time", description="When the event happened, as DateTime or DateTime64.")
+    where: str | None = Field(default=None, description="Only rows for which this holds are events.")
+    columns: dict[str, str | None] = Field(
+        default={}, description="Columns of the row under other names: name → SQL; null: the source does not have it."
+    )
+    dimensions: tuple[str, ...] = Field(default=(), description="The dimensions that its events can be sliced by.")
+    timezone: str | None = Field(
+        default=None, description="The zone of times that are stored as text; they are parsed then."
+    )
+    lag_seconds: int | None = Field(
+        default=None, ge=0, le=3600, description="How long events take to arrive. Default: METRICS_SLOT_LAG_SECONDS."
+    )
+    stale_hours: tuple[float, float] = Field(
+        default=(1.0, 3.0), description="Hours of expected events missing until a warning, and until an error."
+    )
+    title: Titles = Field(default={}, description="Its name for people, by language.")
+    description: str = Field(default="", description="One or two sentences for Dagster's UI.")
+    enabled: bool = Field(default=True, description="false: neither it nor its metrics are computed.")
+
+
+class DimensionEntry(Strict):
+    """What events are sliced by."""
+
+    sql: str | None = Field(
+        default=None, description="SQL over a row; NULL and empty text are `unknown`. Default: the name."
+    )
+    monitor: bool | None = Field(
+        default=None,
+        description="Whether the 15-minute metrics are sliced by it. Default: true for your own dimensions, "
+        "METRICS_MONITORED_DIMENSIONS for the built-in ones.",
+    )
+    values: int = Field(default=50, ge=1, le=10_000, description="How many values a day are kept; the rest is `other`.")
+    title: Titles = Field(default={}, description="Its name for people, by language.")
+
+
+class ReportEntry(Strict):
+    """Where the morning report shows a metric."""
+
+    section: str = Field(description="The section of the report, made of the metrics that name it.")
+
+
+class MetricEntry(Strict):
+    """A metric: an aggregate over the rows of a source (`source` and `sql`), or a quotient of two metrics."""
+
+    source: str | None = Field(default=None, description="The source whose rows it is computed from.")
+    sql: str | None = Field(default=None, description="An aggregate over the rows, such as countIf(action = 'view').")
+    numerator: str | None = Field(default=None, description="A metric with `sql`; `denominator` is another.")
+    denominator: str | None = Field(default=None, description="A metric with `sql`.")
+    kind: Kind | None = Field(
+        default=None,
+        description="count: has counting noise; gauge: has none; share: the numerator is part of the denominator; ratio: it "
+        "is not. Default: count for aggregates that count, else gauge; ratio for quotients.",
+    )
+    empty: Literal["zero", "unknown"] | None = Field(
+        default=None,
+        description="What a slot without rows means. Default: zero for counts and sums, else unknown.",
+    )
+    unit: str = Field(default="", max_length=8, description="Written after the value, such as €.")
+    title: Titles = Field(default={}, description="Its name for people, by language. Default: the name.")
+    short: Titles = Field(default={}, description="The same for tables, at most 10 characters.")
+    description: str = Field(default="", description="What it counts, in one sentence.")
+    monitor: dict[str, Any] | Literal[False] = Field(
+        default={}, description="How the 15-minute values are evaluated (docs/monitoring.md); false: not at all."
+    )
+    report: ReportEntry | Literal[False] | None = Field(default=None, description="Where the morning report shows it.")
+    was: str | None = Field(
+        default=None, description="Its name before it was renamed: takes over history and incidents."
+    )
+    enabled: bool = Field(default=True, description="false: it is not computed.")
+
+
+class CatalogFile(Strict):
+    """The format of `metrics.yaml` and of the file that METRICS_CATALOG names."""
+
+    sources: dict[str, SourceEntry] = {}
+    dimensions: dict[str, DimensionEntry] = {}
+    metrics: dict[str, MetricEntry] = {}
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """What events are sliced by.
+
+    Attributes:
+        sql: an expression over a row.
+        values: how many values a day are kept.
+        is_monitored: whether the 15-minute metrics are sliced by it.
+        is_builtin: whether it is as in the built-in catalogue: then a source may lack its column.
+    """
+
+    name: str
+    sql: str
+    values: int
+    is_monitored: bool
+    is_builtin: bool
+    title: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A table of events, mapped. See `SourceEntry` for the attributes."""
+
+    name: str
+    table: TableName
+    user: str | None
+    receiver: str | None
+    time: str
+    where: str | None
+    columns: Mapping[str, str | None]
+    dimensions: tuple[Dimension, ...]
+    timezone: str | None
+    lag: datetime.timedelta
+    stale_limits: tuple[datetime.timedelta, datetime.timedelta]
+    title: Mapping[str, str]
+    description: str
+
+    @property
+    def monitored_dimensions(self) -> tuple[Dimension, ...]:
+        """The dimensions that the 15-minute metrics are sliced by."""
+        return tuple(dimension for dimension in self.dimensions if dimension.is_monitored)
+
+    @property
+    def events_metric(self) -> str:
+        """The name under which the number of its events is kept beside its metrics; no metric can be called so."""
+        return f"{self.name}.events"
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric of the product."""
+    """A metric.
+
+    Attributes:
+        source: the source of its rows; of a quotient the numerator's.
+        sql: an aggregate over the rows; None for a quotient, which has a numerator and a denominator instead.
+        kind: how the detectors treat a value.
+        empty: what a slot without rows means.
+        monitor: how its 15-minute values are evaluated.
+        definition: a hash of what its values depend on; values of another definition are not comparable.
+    """
 
     name: str
-    unit: Unit
+    source: str
+    sql: str | None
+    numerator: str | None
+    denominator: str | None
+    kind: Kind
+    empty: Literal["zero", "unknown"]
+    unit_text: str
+    title: Mapping[str, str]
+    short: Mapping[str, str]
+    description: str
+    monitor: MonitorConfig
+    section: str | None
+    was: str | None
+    definition: int
 
+    @property
+    def unit(self) -> Unit:
+        """How its values are shown."""
+        return "share" if self.kind == "share" else "count" if self.kind == "count" else "ratio"
 
-DAILY_METRICS = (
-    Metric("feed_dau", "count"),
-    Metric("views", "count"),
-    Metric("likes", "count"),
-    Metric("ctr", "share"),
-    Metric("views_per_user", "ratio"),
-    Metric("likes_per_user", "ratio"),
-    Metric("messenger_dau", "count"),
-    Metric("messages_sent", "count"),
-    Metric("senders", "count"),
-    Metric("receivers", "count"),
-    Metric("sent_per_sender", "ratio"),
-    Metric("received_per_receiver", "ratio"),
-    Metric("sent_received", "ratio"),
-    Metric("app_dau", "count"),
-    Metric("feed_only", "count"),
-    Metric("messenger_only", "count"),
-    Metric("both_services", "count"),
-    Metric("new_users", "count"),
-    Metric("new_users_ads", "count"),
-    Metric("new_users_organic", "count"),
-    Metric("new_users_other", "count"),
-    Metric("wau", "count"),
-    Metric("mau", "count"),
-    Metric("stickiness", "share"),
-    Metric("retention_d1", "share"),
-    Metric("retention_d7", "share"),
-)
-_DAILY = {metric.name: metric for metric in DAILY_METRICS}
-
-
-def daily_metric(name: str) -> Metric:
-    """The metric of a column of `app_daily`; raises KeyError."""
-    return _DAILY[name]
+    @property
+    def aggregate(self) -> expressions.Aggregate | None:
+        """The one aggregate call it is; None for quotients and for larger expressions."""
+        return expressions.aggregate_of(self.sql) if self.sql else None
 
 
 @dataclass(frozen=True)
-class SlotMetric(Metric):
-    """A metric of `slot_metrics`.
+class Catalog:
+    """What the platform computes. `problem`: why METRICS_CATALOG was left out; empty: it was not."""
 
-    Attributes:
-        source: the source whose events it counts, by the name of its asset.
-        numerator, denominator: of a rate the columns it is made of; a count has no denominator and is its own.
-        monitoring: how it is judged, unless METRICS_MONITORING_FILE says otherwise.
+    sources: Mapping[str, Source]
+    dimensions: Mapping[str, Dimension]
+    metrics: Mapping[str, Metric]
+    problem: str = field(default="")
+
+    def metrics_of(self, source: str) -> tuple[Metric, ...]:
+        """The metrics computed from a source's rows, in the order of the file; quotients are left out."""
+        return tuple(metric for metric in self.metrics.values() if metric.sql and metric.source == source)
+
+    @cached_property
+    def quotients(self) -> tuple[Metric, ...]:
+        """The metrics that are quotients of two others."""
+        return tuple(metric for metric in self.metrics.values() if not metric.sql)
+
+    def sources_of(self, metric: str) -> set[str]:
+        """The sources whose rows a metric is computed from."""
+        found = self.metrics[metric]
+        if found.sql:
+            return {found.source}
+        return {self.metrics[part].source for part in (found.numerator, found.denominator) if part in self.metrics}
+
+    def without(self, names: Iterable[str]) -> Catalog:
+        """The same without some metrics, and without the quotients that are made of them."""
+        gone = set(names)
+        kept = {
+            name: metric
+            for name, metric in self.metrics.items()
+            if not gone & {name, metric.numerator, metric.denominator}
+        }
+        return Catalog(self.sources, self.dimensions, kept, self.problem)
+
+    def title(self, metric: str, language: str, *, short: bool = False) -> str | None:
+        """A metric's name for people; None where there is no such metric."""
+        found = self.metrics.get(metric)
+        if found is None:
+            return None
+        if short and language in found.short:
+            return found.short[language]
+        return found.title.get(language) or found.title.get("en") or metric
+
+    def dimension_title(self, dimension: str, language: str) -> str | None:
+        """A dimension's name for people; None where it has none in any language."""
+        found = self.dimensions.get(dimension)
+        return (found.title.get(language) or found.title.get("en")) if found else None
+
+
+def load_catalog(settings: Settings) -> Catalog:
+    """The catalogue of these settings.
+
+    Raises:
+        CatalogError: METRICS_CATALOG cannot be read or is not valid.
     """
+    merged: dict[str, Any] = dict(_builtin())
+    where = "The built-in catalogue"
+    if settings.catalog is not None:
+        where = f"METRICS_CATALOG = {settings.catalog}"
+        merged = _merged(merged, _read(settings.catalog))
+    problems: list[str] = []
+    merged = _resolved(merged, settings, "", problems)
+    if problems:
+        raise CatalogError(where, problems)
+    try:
+        entries = CatalogFile.model_validate(merged)
+    except ValidationError as error:
+        raise CatalogError(where, [_problem_text(detail) for detail in error.errors()]) from None
+    catalog = _build(entries, settings, problems)
+    if problems:
+        raise CatalogError(where, problems)
+    return catalog
 
-    source: str
-    numerator: str
-    denominator: str | None
-    monitoring: MetricMonitoring
+
+def load_catalog_or_builtin(settings: Settings) -> Catalog:
+    """The same, but a file that is not valid is left out as a whole, and `problem` says why."""
+    try:
+        return load_catalog(settings)
+    except CatalogError as error:
+        builtin = load_catalog(settings.model_copy(update={"catalog": None}))
+        return Catalog(builtin.sources, builtin.dimensions, builtin.metrics, str(error))
 
 
-def _monitored(minimum_volume: float) -> MetricMonitoring:
-    """The default way to judge a metric that needs `minimum_volume` for an answer to mean something.
+@cache
+def _builtin() -> Mapping[str, Any]:
+    return _read(None)
 
-    There are dozens of slices to one total, so each must be far rarer wrong for people to go on reading.
-    """
-    return MetricMonitoring(
-        total=Judging(minimum_volume=minimum_volume),
-        slices=Judging(
-            minimum_volume=3 * minimum_volume,
-            seasonal=Seasonal(slot_threshold=6.0, hour_threshold=6.0, two_hours_threshold=6.0, minimum_change=0.3),
-        ),
+
+def _read(file: Path | None) -> dict[str, Any]:
+    """A file as it is written; None: the built-in one."""
+    import yaml  # noqa: PLC0415  (on use only)
+
+    where = f"METRICS_CATALOG = {file}"
+    try:
+        if file is None:
+            text = (files("metrics_platform") / "metrics.yaml").read_text(encoding="utf-8")
+        else:
+            text = file.read_text(encoding="utf-8")
+        content = yaml.load(text, _loader())  # noqa: S506  (a SafeLoader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CatalogError(where, [" ".join(str(error).split())]) from None
+    if content is None:
+        return {}
+    sections = list(CatalogFile.model_fields)
+    if not isinstance(content, dict):
+        raise CatalogError(where, [f"write the sections {', '.join(sections)}, each with its entries below it"])
+    problems = []
+    for section, entries in content.items():
+        if section not in sections:
+            problems.append(f"{section}: is not a section{_near(str(section), sections)}")
+        elif not isinstance(entries or {}, dict):
+            problems.append(f"{section} = {entries!r}: write its entries below it, each as a name and its keys")
+        else:
+            problems += [
+                f"{section}.{name} = {entry!r}: write its keys below it, as `key: value`"
+                for name, entry in (entries or {}).items()
+                if not isinstance(entry, dict)
+            ]
+    if problems:
+        raise CatalogError(where, problems)
+    return {section: entries or {} for section, entries in content.items()}
+
+
+def _loader() -> Any:
+    """A loader that refuses a key that is given twice: YAML would silently take the last."""
+    import yaml  # noqa: PLC0415
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    def mapping(loader: Any, node: Any) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = loader.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is given twice; keep one of them", key_node.start_mark
+                )
+            seen.add(key)
+        return dict(yaml.SafeLoader.construct_mapping(loader, node, deep=True))
+
+    Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
+    return Loader
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[Any, Any]) -> dict[Any, Any]:
+    """`below` with what `above` changes, at any depth."""
+    merged = dict(below)
+    for name, value in above.items():
+        inner = merged.get(name)
+        merged[name] = _merged(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _resolved(value: Any, settings: Settings, path: str, problems: list[str]) -> Any:
+    """`value` with its placeholders `${NAME}` replaced by settings and environment variables."""
+    if isinstance(value, Mapping):
+        return {
+            str(name): _resolved(inner, settings, f"{path}.{name}".strip("."), problems)
+            for name, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [_resolved(inner, settings, path, problems) for inner in value]
+    if not isinstance(value, str):
+        return value
+    fields = {setting_name(name): name for name in Settings.model_fields}
+
+    def found(name: str) -> Any:
+        given = getattr(settings, fields[name]) if name in fields else os.environ.get(name)
+        if isinstance(given, SecretStr) or (
+            name in fields and Settings.model_fields[fields[name]].annotation == SecretStr | None
+        ):
+            problems.append(f"{path} = {value!r}: {name} is a secret, and catalogues are shown in the UI; remove it")
+        elif given is None:
+            problems.append(f"{path} = {value!r}: {name} is not set; set it in the environment or write a value")
+        else:
+            return given
+        return ""
+
+    if match := _PLACEHOLDER.fullmatch(value):
+        return found(match[1])
+    return _PLACEHOLDER.sub(lambda match: str(found(match[1])), value)
+
+
+def _build(entries: CatalogFile, settings: Settings, problems: list[str]) -> Catalog:
+    for section in CatalogFile.model_fields:
+        problems += [
+            f"{section}.{name}: use small letters, digits and _ in a name, beginning with a letter"
+            for name in getattr(entries, section)
+            if not _NAME.fullmatch(name)
+        ]
+    dimensions = {name: _dimension(name, entry, settings, problems) for name, entry in entries.dimensions.items()}
+    sources = {
+        name: _source(name, entry, dimensions, settings, problems)
+        for name, entry in entries.sources.items()
+        if entry.enabled
+    }
+    metrics = {
+        name: metric
+        for name, entry in entries.metrics.items()
+        if entry.enabled and (metric := _metric(name, entry, entries, sources, problems)) is not None
+    }
+    return Catalog({name: source for name, source in sources.items() if source}, dimensions, metrics)  # type: ignore[misc]
+
+
+def _dimension(name: str, entry: DimensionEntry, settings: Settings, problems: list[str]) -> Dimension:
+    if name in _RESERVED:
+        problems.append(f"dimensions.{name}: this name is reserved; choose another")
+    sql = entry.sql if entry.sql is not None else name
+    _check_sql(f"dimensions.{name}.sql", sql, problems)
+    monitored = entry.monitor
+    builtin = _builtin()["dimensions"].get(name)
+    if monitored is None:
+        monitored = builtin is None or name in settings.monitored_dimensions
+    return Dimension(name, sql, entry.values, monitored, builtin is not None and builtin["sql"] == sql, entry.title)
+
+
+def _source(
+    name: str, entry: SourceEntry, dimensions: Mapping[str, Dimension], settings: Settings, problems: list[str]
+) -> Source | None:
+    at = f"sources.{name}"
+    expressions_of = {"user": entry.user, "receiver": entry.receiver, "time": entry.time, "where": entry.where}
+    for key, sql in {**expressions_of, **{f"columns.{column}": sql for column, sql in entry.columns.items()}}.items():
+        if sql is not None:
+            _check_sql(f"{at}.{key}", sql, problems)
+    for column in {"user", "receiver", "time"} & set(entry.columns):
+        problems.append(f"{at}.columns.{column}: write it as the key `{column}` of the source")
+    for dimension in entry.dimensions:
+        if dimension not in dimensions:
+            problems.append(f"{at}.dimensions = {dimension!r}: no such dimension{_near(dimension, dimensions)}")
+    warning, error = entry.stale_hours
+    if not 0 < warning <= error:
+        problems.append(f"{at}.stale_hours = {list(entry.stale_hours)}: write two numbers that rise, such as [1, 3]")
+    if entry.timezone is not None and entry.timezone not in available_timezones():
+        problems.append(
+            f"{at}.timezone = {entry.timezone!r}: no such IANA zone{_near(entry.timezone, available_timezones())}"
+        )
+    try:
+        table = parse_table_name(entry.table)
+    except ValueError as refusal:
+        problems.append(f"{at}.table = {entry.table!r}: {refusal}")
+        return None
+    lag = settings.slot_lag_seconds if entry.lag_seconds is None else entry.lag_seconds
+    return Source(
+        name,
+        table,
+        entry.user,
+        entry.receiver,
+        entry.time,
+        entry.where,
+        entry.columns,
+        tuple(dimensions[dimension] for dimension in entry.dimensions if dimension in dimensions),
+        entry.timezone,
+        datetime.timedelta(seconds=lag),
+        (datetime.timedelta(hours=warning), datetime.timedelta(hours=error)),
+        entry.title,
+        entry.description,
     )
 
 
-# Least volumes in what scatters: ten users; their views come in dozens, their messages in threes.
-SLOT_METRICS = (
-    SlotMetric("feed_users", "count", "feed_actions", "feed_users", None, _monitored(10)),
-    SlotMetric("views", "count", "feed_actions", "views", None, _monitored(50)),
-    SlotMetric("likes", "count", "feed_actions", "likes", None, _monitored(20)),
-    SlotMetric("ctr", "share", "feed_actions", "likes", "views", _monitored(100)),
-    SlotMetric("messages", "count", "message_actions", "messages", None, _monitored(20)),
-    SlotMetric("senders", "count", "message_actions", "senders", None, _monitored(10)),
-)
-_SLOT = {metric.name: metric for metric in SLOT_METRICS}
+def _metric(
+    name: str,
+    entry: MetricEntry,
+    entries: CatalogFile,
+    sources: Mapping[str, Source | None],
+    problems: list[str],
+) -> Metric | None:
+    at = f"metrics.{name}"
+    given = {key for key in ("source", "sql", "numerator", "denominator") if getattr(entry, key) is not None}
+    if given not in ({"source", "sql"}, {"numerator", "denominator"}):
+        problems.append(
+            f"{at}: has {', '.join(sorted(given)) or 'neither'}; write `source` and `sql`, or `numerator` and `denominator`"
+        )
+        return None
+    if name in _RESERVED:
+        problems.append(f"{at}: this name is reserved; choose another")
+    kind: Kind
+    if entry.sql is not None and entry.source is not None:
+        _check_sql(f"{at}.sql", entry.sql, problems)
+        if entry.source not in entries.sources:
+            problems.append(f"{at}.source = {entry.source!r}: no such source{_near(entry.source, entries.sources)}")
+            return None
+        if sources.get(entry.source) is None:
+            return None
+        aggregate = expressions.aggregate_of(entry.sql)
+        counts = aggregate is not None and aggregate.is_zero_without_rows
+        kind = entry.kind or ("count" if counts and not aggregate.name.startswith("sum") else "gauge")  # type: ignore[union-attr]
+        if kind in ("share", "ratio"):
+            problems.append(
+                f"{at}.kind = {kind!r}: is for quotients; write `numerator` and `denominator`, or another kind"
+            )
+        empty = entry.empty or ("zero" if counts else "unknown")
+        source, depends = entry.source, [_row_definition(entries, entry.source), entry.sql]
+    else:
+        kind, empty = entry.kind or "ratio", "unknown"
+        if kind not in ("share", "ratio"):
+            problems.append(f"{at}.kind = {kind!r}: a quotient is a share or a ratio")
+        parts = [_part(at, key, entries, problems) for key in ("numerator", "denominator")]
+        if None in parts:
+            return None
+        if any(sources.get(str(part.source)) is None for part in parts if part):
+            return None
+        source = str(parts[0].source)  # type: ignore[union-attr]
+        depends = [value for part in parts if part for value in (_row_definition(entries, str(part.source)), part.sql)]
+    if entry.was is not None and entry.was in entries.metrics and entries.metrics[entry.was].enabled:
+        problems.append(f"{at}.was = {entry.was!r}: that metric still exists; remove it, or remove `was`")
+    digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).digest()
+    return Metric(
+        name,
+        source,
+        entry.sql,
+        entry.numerator,
+        entry.denominator,
+        kind,
+        empty,  # type: ignore[arg-type]
+        entry.unit,
+        entry.title,
+        entry.short,
+        entry.description,
+        _monitor(at, entry, kind, problems),
+        entry.report.section if isinstance(entry.report, ReportEntry) else None,
+        entry.was,
+        int.from_bytes(digest[:8], "big"),
+    )
 
 
-def slot_metric(name: str) -> SlotMetric:
-    """The 15-minute metric of that name; raises KeyError."""
-    return _SLOT[name]
+def _part(at: str, key: str, entries: CatalogFile, problems: list[str]) -> MetricEntry | None:
+    """The metric that is a quotient's numerator or denominator."""
+    name = getattr(entries.metrics[at.removeprefix("metrics.")], key)
+    found = entries.metrics.get(name)
+    if found is None:
+        problems.append(f"{at}.{key} = {name!r}: no such metric{_near(name, entries.metrics)}")
+    elif not found.enabled:
+        problems.append(f"{at}.{key} = {name!r}: that metric is disabled; enable it, or disable {at.split('.')[1]} too")
+    elif found.sql is None or found.source is None:
+        problems.append(f"{at}.{key} = {name!r}: is a quotient itself; name a metric with `sql`")
+    else:
+        return found
+    return None
+
+
+def _row_definition(entries: CatalogFile, source: str) -> Any:
+    """What a source's rows depend on. Its table is left out: a table that moved holds the same events."""
+    entry = entries.sources[source]
+    dimensions = {name: entries.dimensions[name].sql for name in entry.dimensions if name in entries.dimensions}
+    return [entry.user, entry.receiver, entry.time, entry.where, entry.columns, entry.timezone, dimensions]
+
+
+def _monitor(at: str, entry: MetricEntry, kind: Kind, problems: list[str]) -> MonitorConfig:
+    """How a metric is evaluated: its keys, over the defaults of its kind; slices differ in what `slices` says."""
+    if entry.monitor is False:
+        return MonitorConfig(total=None, slices=None)
+    given = dict(entry.monitor)
+    own = {key: given.pop(key) for key in ("critical_change", "muted_until") if key in given}
+    slices = given.pop("slices", {})
+    total: dict[str, Any] = {"minimum_volume": 0.0 if kind in ("gauge", "ratio") else 10.0, **given}
+    found: dict[str, Any] = dict(own)
+    try:
+        found["total"] = DetectorConfig.model_validate(total)
+        if slices is False:
+            found["slices"] = None
+        elif isinstance(slices, Mapping):
+            volume = {"minimum_volume": _SLICE_VOLUME * found["total"].minimum_volume}
+            inherited = _merged(_merged(total, volume), _SLICE_DEFAULTS)
+            found["slices"] = DetectorConfig.model_validate(_merged(inherited, slices))
+        else:
+            problems.append(f"{at}.monitor.slices = {slices!r}: write keys below it, or false")
+        return MonitorConfig.model_validate(found)
+    except ValidationError as error:
+        known = [*DetectorConfig.model_fields, "slices", "critical_change", "muted_until"]
+        problems += [_problem_text(detail, f"{at}.monitor", known) for detail in error.errors()]
+        return MonitorConfig()
+
+
+def _check_sql(at: str, sql: str, problems: list[str]) -> None:
+    if problem := expressions.problem_of(sql):
+        problems.append(f"{at} = {sql!r}: {problem}")
+
+
+def _problem_text(detail: Any, at: str = "", known: Iterable[str] = ()) -> str:
+    """One of pydantic's errors in words: the key, the value and the remedy."""
+    path = [part for part in detail["loc"] if not (isinstance(part, str) and ("[" in part or part in ("ReportEntry",)))]
+    where = ".".join([*([at] if at else []), *map(str, path)])
+    value = detail["input"]
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        return f"{where}: no such key{_near(str(path[-1]), known or _keys(path))}"
+    if kind == "missing":
+        return f"{where}: is missing; add it"
+    if kind == "literal_error":
+        allowed = re.findall(r"'([^']+)'", str(detail["ctx"]["expected"])) or [str(detail["ctx"]["expected"])]
+        return f"{where} = {value!r}: write {_listed(allowed)}{_meant(str(value), allowed)}"
+    text = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    return (
+        f"{where} = {value!r}: write {text}"
+        if str(detail["msg"]).startswith("Input should be")
+        else f"{where} = {value!r}: {text}"
+    )
+
+
+def _keys(path: list[Any]) -> list[str]:
+    """The keys there are where one was refused."""
+    models = {"sources": SourceEntry, "dimensions": DimensionEntry, "metrics": MetricEntry}
+    if len(path) < 3:
+        return list(CatalogFile.model_fields)
+    return list((ReportEntry if "report" in path else models[str(path[0])]).model_fields)
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    return _meant(name, names) or (f"; choose from {', '.join(names)}" if names and len(names) <= 40 else "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 from typing import Annotated, Any
 
@@ -78,11 +77,6 @@ class HealthSettings(SettingsPart):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"name each kind only once: {', '.join(twice)}")
         return value
-
-    def stale_limits(self, source: str) -> tuple[datetime.timedelta, datetime.timedelta]:
-        """After how long without an event `feed_actions` or `message_actions` is stale: warning, critical."""
-        hours = self.feed_stale_hours if source == "feed_actions" else self.messages_stale_hours
-        return datetime.timedelta(hours=hours[0]), datetime.timedelta(hours=hours[1])
 
     def severity_of(self, kind: str, usual: Severity) -> Severity | None:
         """How severe a kind is; None: nobody is told."""

@@ -33,9 +33,10 @@ class MonitorSettings(SettingsPart):
         "exp_group.",
     )
 
-    monitoring_file: Path | None = Field(
+    catalog: Path | None = Field(
         None,
-        description="YAML file with how each metric is judged, where it differs from the catalogue; read at every run.",
+        description="Your catalogue of sources, dimensions and metrics (YAML), merged on top of the built-in one; read "
+        "at every run.",
     )
     holidays: Annotated[tuple[datetime.date, ...], NoDecode] = Field(
         (),

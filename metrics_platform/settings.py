@@ -27,6 +27,7 @@ from metrics_platform.health_settings import HealthSettings
 from metrics_platform.monitor_settings import MonitorSettings
 from metrics_platform.retention_settings import RetentionSettings
 from metrics_platform.setting_lists import split_distinct
+from metrics_platform.table_names import parse_table_name
 
 PREFIX = "METRICS_"
 # The channels' own names have these prefixes. Other programs use them, too: a name that is no setting is refused only
@@ -120,9 +121,7 @@ class Settings(ChannelSettings, MonitorSettings, HealthSettings, RetentionSettin
     @field_validator("feed_table", "messages_table")
     @classmethod
     def _check_table(cls, value: str) -> str:
-        parts = value.split(".")
-        if len(parts) != 2 or not all(_IDENTIFIER.fullmatch(part) for part in parts):
-            raise ValueError("write it as database.table, letters, digits and _ only")
+        parse_table_name(value)
         return value
 
     @field_validator("receiver_column")

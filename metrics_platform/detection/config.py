@@ -1,4 +1,4 @@
-"""How a metric is judged: which detectors, how they combine, their thresholds. Validated; unknown names are refused."""
+"""How a metric's series are evaluated: which detectors, how they combine, and their thresholds."""
 
 from __future__ import annotations
 
@@ -9,68 +9,77 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 Detector = Literal["seasonal", "day_over_day", "iqr"]
 DETECTORS: tuple[Detector, ...] = get_args(Detector)
 Direction = Literal["both", "up", "down"]
+# count: a number of things, with counting noise. gauge: any number, without it. share: the numerator is a part of the
+# denominator. ratio: it is not.
+Kind = Literal["count", "gauge", "share", "ratio"]
 
 
 class Strict(BaseModel):
-    """Base: frozen, no unknown names, no NaN."""
+    """Base: frozen, refuses unknown names and NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 class Seasonal(Strict):
-    """Against the same time of day on the days before, see `seasonal.py`."""
+    """Compares a slot with the same time of day on earlier days, see `seasonal.py`."""
 
     slot_threshold: float = Field(default=4.0, gt=0, description="Deviation of a slot, in standard deviations.")
     hour_threshold: float = Field(default=4.0, gt=0, description="Deviation of the last hour.")
     two_hours_threshold: float = Field(default=4.0, gt=0, description="Deviation of the last two hours.")
     minimum_change: float = Field(
-        default=0.12, ge=0, lt=1, description="A smaller share of the expected is never anomalous."
+        default=0.12, ge=0, lt=1, description="A smaller change, as a share of the expected value, is never anomalous."
     )
 
 
 class DayOverDay(Strict):
-    """Against the same slot exactly 24 hours earlier."""
+    """Compares a slot with the same slot exactly 24 hours earlier."""
 
     threshold_pct: float = Field(default=50.0, gt=0, description="Change in per cent beyond which a slot is anomalous.")
 
 
 class Iqr(Strict):
-    """Against the quartiles of the slots just before."""
+    """Compares a slot with the quartiles of the slots just before it."""
 
     n: int = Field(
-        default=5, ge=2, le=96, description="How many slots the quartiles are taken of, and bounds smoothed over."
+        default=5, ge=2, le=96, description="Number of slots for the quartiles and for smoothing the bounds."
     )
     a: float = Field(
-        default=4.0, gt=0, description="How many interquartile ranges beyond the quartiles the bounds lie."
+        default=4.0, gt=0, description="Distance of the bounds from the quartiles, in interquartile ranges."
     )
 
 
-class Judging(Strict):
-    """How one kind of series (a metric's total, or its slices) is judged."""
+class DetectorConfig(Strict):
+    """How one kind of series (a metric's total, or its slices) is evaluated."""
 
-    detectors: tuple[Detector, ...] = Field(default=("seasonal",), min_length=1, description="Which detectors judge.")
-    combine: Literal["any", "all"] = Field(default="any", description="How many of them must find a slot anomalous.")
-    direction: Direction = Field(default="both", description="Whether only rises or only falls are anomalous.")
+    detectors: tuple[Detector, ...] = Field(default=("seasonal",), min_length=1, description="The detectors to run.")
+    combine: Literal["any", "all"] = Field(
+        default="any", description="Whether any or all of the detectors must find a slot anomalous."
+    )
+    direction: Direction = Field(default="both", description="Whether rises, falls or both are anomalous.")
     minimum_volume: float = Field(
         default=10.0,
         ge=0,
-        description="Least expected (of a rise: actual) count, of a rate its denominator, that is judged.",
+        description="Least expected count to evaluate (for a rise, the actual count; for a share, the denominator).",
     )
     slots_in_a_row: int = Field(default=1, ge=1, le=8, description="How many slots in a row must be anomalous.")
-    seasonal: Seasonal = Seasonal()
-    day_over_day: DayOverDay = DayOverDay()
-    iqr: Iqr = Iqr()
+    seasonal: Seasonal = Field(default=Seasonal(), description="Thresholds of the detector `seasonal`.")
+    day_over_day: DayOverDay = Field(default=DayOverDay(), description="Threshold of the detector `day_over_day`.")
+    iqr: Iqr = Field(default=Iqr(), description="Parameters of the detector `iqr`.")
 
 
-class MetricMonitoring(Strict):
-    """How a metric is judged, as a whole and by slice, and whether people are told."""
+class MonitorConfig(Strict):
+    """How a metric is evaluated, as a whole and by slice, and whether people are notified.
 
-    total: Judging = Judging()
-    slices: Judging = Judging()
-    judge_slices: bool = Field(default=True, description="Whether its slices are judged, too.")
+    Attributes:
+        total: for the whole product; slices: for each slice. None: not evaluated.
+    """
+
+    total: DetectorConfig | None = DetectorConfig()
+    slices: DetectorConfig | None = DetectorConfig()
     critical_change: float = Field(
-        default=0.3, gt=0, description="Share of the expected from which an anomaly is critical and not a warning."
+        default=0.3, gt=0, description="Change, as a share of the expected value, from which an anomaly is critical."
     )
     muted_until: AwareDatetime | None = Field(
-        default=None, description="Until then its incidents are recorded and nobody is told, as 2026-12-01T09:00+03:00."
+        default=None,
+        description="Until then incidents are recorded and no one is notified, for example 2026-12-01T09:00+03:00.",
     )

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from metrics_platform.calendar import Day
-from metrics_platform.catalog import daily_metric
 from metrics_platform.notifications.kinds import DailyReport, ReportPart, ReportRow, ReportSeries
+from metrics_platform.report.metrics import DAILY_METRICS
 
 if TYPE_CHECKING:
     from metrics_platform.incidents.standing import Standing
@@ -150,7 +150,7 @@ def _rows(
     return tuple(
         ReportRow(
             metric=name,
-            unit=daily_metric(name).unit,
+            unit=DAILY_METRICS[name],
             value=_value(rows, date, name),
             day_before=_value(rows, day_before, name),
             week_before=_value(rows, week_before, name),
@@ -165,7 +165,7 @@ def _rows(
 def _series(name: str, days: tuple[datetime.date, ...], rows: Mapping[datetime.date, Metrics]) -> ReportSeries:
     return ReportSeries(
         metric=name,
-        unit=daily_metric(name).unit,
+        unit=DAILY_METRICS[name],
         values=tuple(_value(rows, day, name) for day in days),
         values_before=tuple(_value(rows, day - DAYS_SHOWN * _ONE_DAY, name) for day in days),
     )
