@@ -90,13 +90,13 @@ class SlotRange:
         """The last slot."""
         return Slot(self.end - SLOT)
 
-    def by_utc_day(self) -> Iterator[tuple[datetime.date, SlotRange]]:
-        """The same slots in pieces that lie in one UTC day each, oldest first."""
+    def by_day(self, zone: ZoneInfo) -> Iterator[tuple[Day, SlotRange]]:
+        """The same slots in pieces that lie in one day of the product each, oldest first."""
         start = self.start
         while start < self.end:
-            midnight = datetime.datetime.combine(start.date() + _ONE_DAY, datetime.time.min, tzinfo=datetime.UTC)
-            end = min(self.end, midnight)
-            yield start.date(), SlotRange(start, end)
+            day = day_of(start.astimezone(zone).date(), zone)
+            end = min(self.end, day.end)
+            yield day, SlotRange(start, end)
             start = end
 
 
@@ -125,6 +125,12 @@ def day_of(date: datetime.date, zone: ZoneInfo) -> Day:
 def day_of_key(key: str, zone: ZoneInfo) -> Day:
     """The day of a partition key (YYYY-MM-DD) in `zone`; raises ValueError on anything else."""
     return day_of(datetime.date.fromisoformat(key), zone)
+
+
+def slots_of(day: Day, until: datetime.datetime | None = None) -> SlotRange:
+    """The slots of a day, as far as they have ended at `until`; empty for a day that the zone skipped."""
+    end = day.end if until is None else min(day.end, slot_at(until).start)
+    return SlotRange(day.start, max(day.start, end))
 
 
 def first_instant(date: datetime.date, zone: ZoneInfo) -> datetime.datetime:

@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from metrics_platform.catalog import CatalogError, load_catalog
 from metrics_platform.findings import Finding
-from metrics_platform.monitor.configuration import MonitoringFileError, load_monitoring
 from metrics_platform.notifications.inspection import inspect_channels
 from metrics_platform.settings import Settings, SettingsError, load_settings
 from metrics_platform.warehouse.client import NoWarehouseError, Warehouse
@@ -25,7 +25,7 @@ def examine(env_file: Path | None = Path(".env")) -> Iterator[Finding]:
             yield Finding("Settings", "problem", problem, remedy)
         return
     yield _examine_start(settings)
-    yield from _examine_monitoring(settings)
+    yield from _examine_catalog(settings)
     yield from _examine_warehouse(settings)
     yield from inspect_channels(settings)
     yield from _examine_dagster(env_file)
@@ -56,21 +56,24 @@ def _examine_start(settings: Settings) -> Finding:
     )
 
 
-def _examine_monitoring(settings: Settings) -> Iterator[Finding]:
-    """What METRICS_MONITORING_FILE says, where it is set."""
-    if settings.monitoring_file is None:
-        return
+def _examine_catalog(settings: Settings) -> Iterator[Finding]:
+    """What METRICS_CATALOG says, where it is set."""
     try:
-        monitoring = load_monitoring(settings)
-    except MonitoringFileError as error:
-        problem, *details = str(error).splitlines()
-        for detail in details or [problem]:
-            yield Finding("Monitoring file", "problem", detail.strip().removeprefix("- "), f"Correct it: {problem}")
+        catalog = load_catalog(settings)
+    except CatalogError as error:
+        for problem in error.problems:
+            yield Finding(
+                "Catalogue", "problem", problem, f"Correct it in {settings.catalog}; until then it is left out."
+            )
         return
     now = datetime.datetime.now(datetime.UTC)
-    muted = [name for name, each in monitoring.items() if each.muted_until is not None and each.muted_until > now]
+    muted = [
+        name
+        for name, metric in catalog.metrics.items()
+        if metric.monitor.muted_until is not None and metric.monitor.muted_until > now
+    ]
     said = f"; muted: {', '.join(muted)}" if muted else ""
-    yield Finding("Monitoring file", "ok", f"{settings.monitoring_file}{said}")
+    yield Finding("Catalogue", "ok", f"{len(catalog.sources)} sources, {len(catalog.metrics)} metrics{said}")
 
 
 def _examine_warehouse(settings: Settings) -> Iterator[Finding]:

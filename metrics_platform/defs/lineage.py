@@ -83,18 +83,6 @@ _FROM: Mapping[str, Mapping[str, Sequence[str]]] = {
         "retained_d7": _RETAINED,
         "retention_d7": _RETAINED,
     },
-    "slot_metrics": {
-        "slot_start": ("time",),
-        "dimension": (),
-        "dimension_value": ("os", "source", "country"),
-        "views": ("feed_actions.action",),
-        "likes": ("feed_actions.action",),
-        "feed_users": ("feed_actions.user_id",),
-        "messages": ("message_actions.user_id",),
-        "senders": ("message_actions.user_id",),
-        "ctr": ("feed_actions.action",),
-    },
-    "verdicts": {"value": ("views", "likes", "feed_users", "messages", "senders", "ctr")},
 }
 
 
@@ -125,7 +113,12 @@ def table_metadata(
         query: the path of its query within `metrics_platform/warehouse`.
     """
     columns = table.columns
-    found = {name: columns_of("slice" if name.endswith("_slice") else name) for name in upstream}
+    # A source of the user's own has no schema file here.
+    found = {
+        name: columns_of("slice" if name.endswith("_slice") else name)
+        for name in upstream
+        if name.endswith("_slice") or (files("metrics_platform.warehouse") / f"schema/{name}.sql").is_file()
+    }
     renamed = {("message_actions", "receiver_id"): ("message_actions", settings.receiver_column)}
     sources = {
         name: [renamed.get(each, each) for each in origins]

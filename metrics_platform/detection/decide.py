@@ -79,7 +79,7 @@ def decide(
     quiet = reason == Reason.WITHIN_BAND
     reason[quiet & small] = Reason.CHANGE_TOO_SMALL
     reason[quiet & few] = Reason.BELOW_MINIMUM_VOLUME
-    if series.trials is None:
+    if series.has_counting_noise:
         reason[~quiet & (value == 0)] = Reason.NO_DATA
     expected = one.expected[-slots:]
     distance = width * one.sigma[-slots:] * wide
@@ -100,7 +100,7 @@ def _change(window: Window) -> Floats:
     """The size of the change as a share of the expected."""
     actual, usual = window.actual, window.expected
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(usual > 0, np.abs(actual / usual - 1), np.where(actual > 0, np.inf, 0.0))
+        return np.where(usual != 0, np.abs(actual / usual - 1), np.where(actual != 0, np.inf, 0.0))
 
 
 def _widening(scores: Floats, slots: int) -> Floats:
@@ -129,6 +129,10 @@ def _band(
     is called normal.
     """
     config, minimum_volume = limits
+    if not series.has_counting_noise and series.trials is None:
+        least = np.where(narrow, 0.0, config.minimum_change * np.abs(expected))
+        reached = np.maximum(distance, least)
+        return expected - reached, expected + reached
     if series.trials is None:
         middle = np.sqrt(expected + 0.375)
         lower = np.maximum(middle - distance, 0.0) ** 2 - 0.375

@@ -1,4 +1,4 @@
-"""Judging a metric as it is configured: its detectors, how they combine, the direction, how long it must last."""
+"""DetectorConfig a metric as it is configured: its detectors, how they combine, the direction, how long it must last."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metrics_platform.detection import day_over_day, iqr, seasonal
-from metrics_platform.detection.config import Detector, Judging
+from metrics_platform.detection.config import Detector, DetectorConfig
 from metrics_platform.detection.judgement import Judgements, Reason, Status
 from metrics_platform.detection.series import SlotSeries
 
@@ -18,8 +18,8 @@ from metrics_platform.detection.series import SlotSeries
 class _Known:
     """A detector: how far it looks back, and how it judges the last so many slots; holidays as days since 1970."""
 
-    reach: Callable[[Judging], int]
-    judge: Callable[[SlotSeries, int, Judging, Collection[int]], Judgements]
+    reach: Callable[[DetectorConfig], int]
+    judge: Callable[[SlotSeries, int, DetectorConfig, Collection[int]], Judgements]
 
 
 _DETECTORS: Mapping[Detector, _Known] = {
@@ -51,12 +51,12 @@ class Combined:
     detectors: tuple[Detector, ...]
 
 
-def reach(judging: Judging) -> int:
+def reach(judging: DetectorConfig) -> int:
     """How many slots, up to and with the judged one, an answer looks at: a longer history changes nothing."""
     return max(_DETECTORS[name].reach(judging) for name in judging.detectors) + judging.slots_in_a_row - 1
 
 
-def judge(series: SlotSeries, slots: int, judging: Judging, holidays: Collection[int] = ()) -> Combined:
+def judge(series: SlotSeries, slots: int, judging: DetectorConfig, holidays: Collection[int] = ()) -> Combined:
     """Judge the last `slots` slots of `series`; `holidays` are local dates as days since 1970."""
     asked = min(series.length, slots + judging.slots_in_a_row - 1)
     found = [_DETECTORS[name].judge(series, asked, judging, holidays) for name in judging.detectors]
@@ -81,7 +81,7 @@ def judge(series: SlotSeries, slots: int, judging: Judging, holidays: Collection
     return Combined(Judgements(**cut), shown[-slots:].astype(np.int8), judging.detectors)
 
 
-def _directed(found: Judgements, judging: Judging) -> Judgements:
+def _directed(found: Judgements, judging: DetectorConfig) -> Judgements:
     """Normal where it moved in the direction that is none of interest."""
     if judging.direction == "both":
         return found

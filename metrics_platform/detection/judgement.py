@@ -66,7 +66,7 @@ class Judgements:
     def change(self) -> Floats:
         """The deviation as a share of the expected; NaN where nothing is expected."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(self.expected > 0, self.value / self.expected - 1, np.nan)
+            return np.where(self.expected != 0, (self.value - self.expected) / np.abs(self.expected), np.nan)
 
     def where_unknown(self, not_enough: npt.NDArray[np.bool_]) -> Judgements:
         """The same without an answer where there is no value, or `not_enough` history: no number is known there."""

@@ -45,6 +45,7 @@ _LEAST_DAYS = 5
 _MAD_TO_SIGMA = 1.4826
 _POISSON = 0.5  # the deviation of a Poisson count's square root, and of a rate's arcsine root times √trials
 _RELATIVE = 0.03  # no metric of people is quieter than this
+_TINY = 1e-9  # a gauge that has been constant at zero has no noise at all
 # Today's level: a slot's weight halves in an hour, «as usual» weighs eight slots, and no slot moves it far.
 _DECAY = 0.5 ** (1 / 4)
 _PULL = 8.0
@@ -125,7 +126,7 @@ def _baseline(days: _Days) -> tuple[Floats, Floats, Floats]:
     if series.trials is None:
         scale = days.scale
         base, count = _weighted_median(_around(series.values, same) * scale, days.weights)
-        deviation = np.sqrt(_at(series.values, same) * scale) - np.sqrt(base)[:, :, None]
+        deviation = _even(series, _at(series.values, same) * scale) - _even(series, base)[:, :, None]
     else:
         successes, trials = _around(series.values, same), _around(series.trials, same)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -144,7 +145,7 @@ def _deviation(days: _Days, sums: Floats, length: int) -> Floats:
     series, same = days.series, days.same
     then = _at(_running_sum(series.values, length), same)
     if series.trials is None:
-        deviation = np.sqrt(then * days.scale) - np.sqrt(sums)[:, :, None]
+        deviation = _even(series, then * days.scale) - _even(series, sums)[:, :, None]
     else:
         trials = _running_sum(series.trials, length)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -256,13 +257,16 @@ def _levels(series: SlotSeries, positions: Integers, base: Floats, deviation: Fl
     for step in range(LEVEL_SLOTS):
         value, plain, valid = (part[step : step + count] for part in (actual, usual, known))
         meant = plain * level
-        room = np.maximum(_LEVEL_STEP * meant, 2.5 * np.sqrt(meant))
-        sigma = np.maximum(noise[step : step + count], _POISSON)
-        odd = (
-            np.abs(np.sqrt(value) - np.sqrt(meant)) > _OUTLIER * sigma
-            if series.trials is None
-            else (np.abs(value - meant) > 2 * _OUTLIER * np.maximum(np.sqrt(meant), _POISSON))
-        )
+        sigma = noise[step : step + count]
+        if series.has_counting_noise:
+            room = np.maximum(_LEVEL_STEP * meant, 2.5 * np.sqrt(meant))
+            odd = np.abs(np.sqrt(value) - np.sqrt(meant)) > _OUTLIER * np.maximum(sigma, _POISSON)
+        elif series.trials is None:
+            room = np.maximum(_LEVEL_STEP * np.abs(meant), 2.5 * sigma)
+            odd = np.abs(value - meant) > _OUTLIER * np.maximum(sigma, _RELATIVE * np.abs(meant))
+        else:
+            room = np.maximum(_LEVEL_STEP * meant, 2.5 * np.sqrt(meant))
+            odd = np.abs(value - meant) > 2 * _OUTLIER * np.maximum(np.sqrt(meant), _POISSON)
         use = valid & ~odd
         above = _DECAY * above + np.where(use, np.clip(value, meant - room, meant + room), 0.0)
         below = _DECAY * below + np.where(use, plain, 0.0)
@@ -270,6 +274,11 @@ def _levels(series: SlotSeries, positions: Integers, base: Floats, deviation: Fl
             level = np.where(below + pull > 0, (above + pull) / (below + pull), 1.0)
         level = np.clip(level, *_LEVEL_BOUNDS)
     return level
+
+
+def _even(series: SlotSeries, values: Floats) -> Floats:
+    """The values on the scale on which their deviation does not depend on their size: counts as square roots."""
+    return np.sqrt(values) if series.has_counting_noise else values
 
 
 def _arcsine(rates: Floats) -> Floats:
@@ -293,6 +302,10 @@ def _window(days: _Days, values: Floats, expected: Floats, noise: Floats, length
     actual = _running_sum(values, length)
     if series.trials is None:
         usual = _running_sum(expected, length)
+        if not series.has_counting_noise:
+            # A gauge may have any size: what counts is its own noise, and no number is too small to look at.
+            sigma = np.maximum(noise, np.maximum(_RELATIVE * np.abs(usual), _TINY))
+            return Window(actual, usual, np.full_like(actual, np.inf), sigma, (actual - usual) / sigma)
         sigma = np.maximum(np.maximum(noise, _POISSON), _RELATIVE / 2 * np.sqrt(usual))
         score = (np.sqrt(actual + 0.375) - np.sqrt(usual + 0.375)) / sigma
         return Window(actual, usual, np.maximum(actual, usual), sigma, score)

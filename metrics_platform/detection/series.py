@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from metrics_platform.calendar import SLOT
+from metrics_platform.detection.config import Kind
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -29,14 +30,17 @@ class SlotSeries:
     Attributes:
         start: the first slot's begin, in UTC.
         zone: the product's zone, by which a time of day is the same as yesterday's.
-        values: [slots, series]: the counts; of a rate its numerator. NaN: the slot was never computed.
-        trials: of a rate its denominator, [slots, series]; None for counts.
+        values: [slots, series]: the counts or gauges; of a share its numerator. NaN: unknown.
+        trials: of a share its denominator, [slots, series]; None for all other kinds.
+        kind: whether values are counts, which have counting noise, or gauges and ratios, which have none. A share is
+            told by its trials.
     """
 
     start: datetime.datetime
     zone: ZoneInfo
     values: Floats
     trials: Floats | None = None
+    kind: Kind = "count"
 
     def __post_init__(self) -> None:
         """Raises ValueError where the arrays do not fit."""
@@ -44,6 +48,11 @@ class SlotSeries:
             raise ValueError(f"values must be [slots, series], not of {self.values.ndim} dimensions")
         if self.trials is not None and self.trials.shape != self.values.shape:
             raise ValueError(f"trials have the shape {self.trials.shape}, values {self.values.shape}")
+
+    @property
+    def has_counting_noise(self) -> bool:
+        """Whether values scatter at least as counts do."""
+        return self.trials is None and self.kind == "count"
 
     @property
     def length(self) -> int:
@@ -95,12 +104,12 @@ class SlotSeries:
     def lane(self, number: int) -> SlotSeries:
         """One of the series."""
         trials = None if self.trials is None else self.trials[:, number : number + 1]
-        return SlotSeries(self.start, self.zone, self.values[:, number : number + 1], trials)
+        return SlotSeries(self.start, self.zone, self.values[:, number : number + 1], trials, self.kind)
 
     def between(self, first: int, end: int) -> SlotSeries:
         """The slots from position `first` up to `end`, as a history of their own."""
         trials = None if self.trials is None else self.trials[first:end]
-        return SlotSeries(self.start + first * SLOT, self.zone, self.values[first:end], trials)
+        return SlotSeries(self.start + first * SLOT, self.zone, self.values[first:end], trials, self.kind)
 
 
 def shifted(values: Floats, slots: int) -> Floats:

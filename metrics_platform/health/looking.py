@@ -6,15 +6,15 @@ import datetime
 from dataclasses import dataclass
 
 from metrics_platform.calendar import SLOT, Slot, day_of
-from metrics_platform.catalog import SLOT_METRICS
+from metrics_platform.catalog import Catalog, Source
 from metrics_platform.health.freshness import Level, Limits
 from metrics_platform.health.volume import WEEKS, Judgement, judge
 from metrics_platform.incidents.store import incidents_before, last_slot_taken_in
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import tables_are_there
+from metrics_platform.warehouse.source_rows import SourceRows
 from metrics_platform.warehouse.sources import (
-    SOURCES,
     latest_event,
     rows_of_days,
     rows_of_slots,
@@ -65,15 +65,15 @@ def why_no_events(settings: Settings, now: datetime.datetime) -> str | None:
     )
 
 
-def limits_of(settings: Settings, source: str) -> Limits:
-    """The limits of the settings."""
-    return Limits(*settings.stale_limits(source))
+def limits_of(source: Source) -> Limits:
+    """The limits of a source."""
+    return Limits(*source.stale_limits)
 
 
-def look_at_freshness(warehouse: Warehouse, source: str, settings: Settings, now: datetime.datetime) -> Freshness:
+def look_at_freshness(warehouse: Warehouse, rows: SourceRows, settings: Settings, now: datetime.datetime) -> Freshness:
     """How fresh a source is; errors as of `latest_event`."""
-    limits = limits_of(settings, source)
-    latest = latest_event(warehouse, source, settings, now)
+    limits = limits_of(rows.source)
+    latest = latest_event(warehouse, rows, settings, now)
     beginning = day_of(settings.start_date, settings.zone).start
     # In its first hours a product is not late with its first event.
     since = latest if latest is not None or now - beginning >= limits.critical else beginning
@@ -92,9 +92,9 @@ def look_at_yesterday(warehouse: Warehouse, settings: Settings, now: datetime.da
         source: Volume(
             day.start,
             day.end,
-            judge(found[yesterday][source], [found[date][source] for date in before if date in found]),
+            judge(rows, [found[date][source] for date in before if source in found.get(date, {})]),
         )
-        for source in SOURCES
+        for source, rows in found[yesterday].items()
     }
 
 
@@ -115,8 +115,8 @@ def look_at_slots(
         (
             slot,
             {
-                source: judge(rows[slot][source], [rows[each][source] for each in before[slot] if each in rows])
-                for source in SOURCES
+                source: judge(count, [rows[each][source] for each in before[slot] if source in rows.get(each, {})])
+                for source, count in rows[slot].items()
             },
         )
         for slot in slots
@@ -124,9 +124,9 @@ def look_at_slots(
     ]
 
 
-def is_told_by_an_incident(warehouse: Warehouse, source: str, slot: Slot) -> bool:
+def is_told_by_an_incident(warehouse: Warehouse, source: str, slot: Slot, catalog: Catalog) -> bool:
     """Whether people know already: an incident of one of the source's metrics is open, and told."""
-    metrics = {metric.name for metric in SLOT_METRICS if metric.source == source}
+    metrics = {metric.name for metric in catalog.metrics.values() if metric.source == source}
     return any(
         each.is_open and each.message and each.series.is_total and each.series.metric in metrics
         for each in incidents_before(warehouse, Slot(slot.end))

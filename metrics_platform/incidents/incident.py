@@ -21,6 +21,7 @@ Change = Literal[
     "back_in_band",
     "not_judged",
     "not_judged_for_a_day",
+    "metric_removed",
     "reopened",
 ]
 # Letters and digits that nobody mixes up when reading an id aloud.

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from metrics_platform.calendar import SLOT, Slot
-from metrics_platform.catalog import slot_metric
 from metrics_platform.incidents.incident import Change, Incident, Series, Verdict, incident_id
 
 
@@ -74,20 +73,25 @@ def step(
     tells: bool,
     muted: Collection[str] = (),
     stale: Mapping[str, str] | None = None,
+    sources: Mapping[str, str] | None = None,
 ) -> Step:
     """Take the verdicts of `slot` into the incidents, open ones and those that ended lately.
 
     `tells` says whether the slot is young enough for people to be told; what happened in older ones is told at the
     first young slot at which it still matters. `muted` are metrics of which nobody is told. `stale` are metrics (with
     their source) whose source is stale: that is told by itself, and an incident of such a metric that only says that
-    there is nothing is a part of it.
+    there is nothing is a part of it. `sources` are the metrics of the catalogue, each with its source: an incident of
+    any other metric is over, since nothing evaluates it any more.
     """
     said = _said_by_staleness(verdicts, stale or {})
     before = {each.incident: each for each in incidents}
     latest = {each.series: each for each in sorted(before.values(), key=lambda each: each.opened_at)}
     after = dict(before)
     for series, each in latest.items():
-        after[each.incident] = _advance(slot, each, verdicts.get(series), rules)
+        if sources is not None and each.is_open and series.metric not in sources:
+            after[each.incident] = replace(each, state="expired", closed_at=slot.start, change="metric_removed")
+        else:
+            after[each.incident] = _advance(slot, each, verdicts.get(series), rules)
     for series, verdict in verdicts.items():
         known = after[latest[series].incident] if series in latest else None
         if verdict.status == "anomalous" and (known is None or not known.is_open):
@@ -103,7 +107,7 @@ def step(
         }
         silenced = {each.series for each in after.values() if each.is_open and not each.message} & anomalous & set(said)
         anomalous -= set(said)
-        tellings += _tell_openings(slot, after, anomalous, rules)
+        tellings += _tell_openings(slot, after, anomalous, rules, sources or {})
         tellings += _tell_reminders(slot, after, anomalous, rules)
         tellings += _tell_all_clears(slot, after)
     changed = [each for name, each in sorted(after.items()) if each.is_open or each != before.get(name)]
@@ -192,7 +196,11 @@ def _folded(incident: Incident, totals: Mapping[Series, Incident], said: Mapping
 
 
 def _tell_openings(
-    slot: Slot, after: dict[str, Incident], anomalous: Collection[Series], rules: Rules
+    slot: Slot,
+    after: dict[str, Incident],
+    anomalous: Collection[Series],
+    rules: Rules,
+    sources: Mapping[str, str],
 ) -> Iterator[Telling]:
     """Tell of what is open and anomalous now: in a message of its own, or in one that was told just before.
 
@@ -202,7 +210,7 @@ def _tell_openings(
     now = [each for each in after.values() if each.is_open and each.series in anomalous]
     changed = {each.message for each in now if each.message and (each.cleared or each.change == "worsened")}
     untold = [each for each in now if not each.message and not each.folded_into]
-    target = _message_to_join(slot, untold, after, rules) if untold else None
+    target = _message_to_join(slot, untold, after, rules, sources) if untold else None
     key = target.message if target else f"anomaly-{slot.key}"
     for each in untold:
         told_at = target.told_at if target else slot.start
@@ -223,17 +231,21 @@ def _tell_openings(
 
 
 def _message_to_join(
-    slot: Slot, untold: list[Incident], after: Mapping[str, Incident], rules: Rules
+    slot: Slot,
+    untold: list[Incident],
+    after: Mapping[str, Incident],
+    rules: Rules,
+    source_of: Mapping[str, str],
 ) -> Incident | None:
     """An incident whose message takes in new ones: open, young, of the same direction, and not less severe.
 
     That the other service fails, too, is news that makes a sound, unless both have failed at once.
     """
     directions = {each.direction for each in untold}
-    sources = {slot_metric(each.series.metric).source for each in untold}
+    sources = {source_of.get(each.series.metric, "") for each in untold}
     critical = any(each.severity == "critical" for each in untold)
     told_of = {
-        message: {slot_metric(each.series.metric).source for each in _of_message(message, after)}
+        message: {source_of.get(each.series.metric, "") for each in _of_message(message, after)}
         for message in {each.message for each in after.values() if each.message}
     }
     young = [

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from metrics_platform.calendar import SLOT, Slot
-from metrics_platform.catalog import SLOT_METRICS, SlotMetric, slot_metric
+from metrics_platform.catalog import Unit
 from metrics_platform.incidents.contributions import contributions_to
 from metrics_platform.incidents.incident import Incident, Series, Verdict
 from metrics_platform.incidents.machine import Telling
@@ -25,6 +25,7 @@ from metrics_platform.notifications.kinds import (
     ResolvedAnomaly,
 )
 from metrics_platform.settings import Settings
+from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.sources import latest_event
 from metrics_platform.warehouse.tables import read_sql
@@ -52,6 +53,7 @@ class Teller:
     warehouse: Warehouse
     settings: Settings
     slot: Slot
+    checked: CheckedCatalog
     run_id: str | None = None
 
     def event_of(self, telling: Telling) -> Event:
@@ -61,7 +63,7 @@ class Teller:
             WarehouseError: ClickHouse refused, failed or did not answer.
         """
         verdicts = verdicts_at(self.warehouse, self.slot)
-        telling = replace(telling, incidents=tuple(sorted(telling.incidents, key=_by_importance)))
+        telling = replace(telling, incidents=tuple(sorted(telling.incidents, key=self._importance)))
         if telling.kind == "resolved":
             return AnomalyResolved(
                 key=telling.key,
@@ -110,10 +112,9 @@ class Teller:
     def anomaly(self, incident: Incident, verdicts: Mapping[Series, Verdict], *, with_history: bool) -> Anomaly:
         """An incident as the verdict of the slot shows it."""
         verdict, series = verdicts[incident.series], incident.series
-        metric = slot_metric(series.metric)
-        history, day_before = self._history(metric, series, self.slot.end - _SHOWN) if with_history else (None, None)
+        history, day_before = self._history(series, self.slot.end - _SHOWN) if with_history else (None, None)
         return Anomaly(
-            **_named(incident),
+            **self._named(incident),
             severity="critical" if verdict.severity == "critical" else "warning",
             slot_start=self.slot.start,
             slot_end=self.slot.end,
@@ -130,17 +131,16 @@ class Teller:
 
     def _over(self, incident: Incident, verdicts: Mapping[Series, Verdict], *, with_history: bool) -> ResolvedAnomaly:
         series = incident.series
-        metric = slot_metric(series.metric)
         since = max(min(self.slot.end - _SHOWN, incident.opened_at - _BEFORE_OPENING), self.slot.end - _SHOWN_AT_MOST)
         verdict = verdicts.get(series)
         return ResolvedAnomaly(
-            **_named(incident),
+            **self._named(incident),
             opened_at=incident.opened_at,
             resolved_at=incident.closed_at or self.slot.start,
             value=verdict.value if verdict else None,
             worst_change=incident.worst_change,
             worst_at=incident.worst_at,
-            history=self._history(metric, series, since)[0] if with_history else None,
+            history=self._history(series, since)[0] if with_history else None,
         )
 
     @staticmethod
@@ -155,34 +155,29 @@ class Teller:
     def _fresh_at(self, anomalies: Sequence[Anomaly]) -> datetime.datetime | None:
         """The latest event of the sources that the anomalies count; of two the earlier: one may have fallen silent."""
         now = max(self.slot.end, datetime.datetime.now(datetime.UTC))
-        sources = sorted({slot_metric(each.metric).source for each in anomalies})
-        latest = [latest_event(self.warehouse, source, self.settings, now) for source in sources]
+        sources = sorted({source for each in anomalies for source in self._sources_of(each.metric)})
+        rows = [self.checked.rows[source] for source in sources if source in self.checked.rows]
+        latest = [latest_event(self.warehouse, found, self.settings, now) for found in rows]
         return min((each for each in latest if each is not None), default=None)
 
-    def _history(self, metric: SlotMetric, series: Series, since: datetime.datetime) -> tuple[History, float | None]:
+    def _history(self, series: Series, since: datetime.datetime) -> tuple[History, float | None]:
         """The values from `since` up to the slot, with those a day and a week before; and the slot's a day before."""
         rows = self.warehouse.query(
             read_sql("queries/slot_values.sql"),
             {
                 "first_slot": f"{since - WEEK:%Y-%m-%d %H:%M:%S}",
                 "end_slot": f"{self.slot.end:%Y-%m-%d %H:%M:%S}",
-                "metric": metric.name,
+                "metric": series.metric,
                 "dimension": series.dimension,
                 "dimension_value": series.dimension_value,
-                "numerator": metric.numerator,
-                "denominator": metric.denominator or metric.numerator,
             },
-            doing=f"Reading the history of {metric.name}",
+            doing=f"Reading the history of {series.metric}",
         ).rows
         found = {row["slot_start"].replace(tzinfo=datetime.UTC): row for row in rows}
 
         def value(moment: datetime.datetime) -> float | None:
             row = found.get(moment)
-            if row is None:
-                return None
-            if metric.denominator is None:
-                return float(row["numerator"])
-            return row["numerator"] / row["denominator"] if row["denominator"] else None
+            return row["value"] if row else None
 
         def bound(moment: datetime.datetime, name: str) -> float | None:
             row = found.get(moment)
@@ -199,22 +194,25 @@ class Teller:
         )
         return history, value(self.slot.start - DAY)
 
+    def _sources_of(self, metric: str) -> set[str]:
+        return self.checked.catalog.sources_of(metric) if metric in self.checked.metrics else set()
 
-def _named(incident: Incident) -> dict[str, Any]:
-    """What an anomaly and its end are called by."""
-    series = incident.series
-    return {
-        "incident": incident.incident,
-        "metric": series.metric,
-        "unit": slot_metric(series.metric).unit,
-        "dimension": None if series.is_total else series.dimension,
-        "dimension_value": None if series.is_total else series.dimension_value,
-    }
+    def _named(self, incident: Incident) -> dict[str, Any]:
+        """What an anomaly and its end are called by."""
+        series = incident.series
+        metric = self.checked.metrics.get(series.metric)
+        unit: Unit = metric.unit if metric else "count"
+        return {
+            "incident": incident.incident,
+            "metric": series.metric,
+            "unit": unit,
+            "dimension": None if series.is_total else series.dimension,
+            "dimension_value": None if series.is_total else series.dimension_value,
+        }
 
-
-_ORDER = {metric.name: number for number, metric in enumerate(SLOT_METRICS)}
-
-
-def _by_importance(incident: Incident) -> tuple[bool, int, Series]:
-    """The whole product before its slices, metrics in the order of the catalogue."""
-    return not incident.series.is_total, _ORDER[incident.series.metric], incident.series
+    def _importance(self, incident: Incident) -> tuple[bool, int, Series]:
+        """The whole product before its slices, metrics in the order of the catalogue."""
+        order = list(self.checked.metrics)
+        name = incident.series.metric
+        place = order.index(name) if name in order else len(order)
+        return not incident.series.is_total, place, incident.series

@@ -6,11 +6,12 @@ import datetime
 from dataclasses import dataclass
 
 from metrics_platform.calendar import Slot
-from metrics_platform.catalog import SLOT_METRICS
+from metrics_platform.catalog import load_catalog_or_builtin
 from metrics_platform.incidents.messages import Teller
 from metrics_platform.incidents.store import incidents_before, last_slot_taken_in, verdicts_at
 from metrics_platform.notifications.kinds import Anomaly
 from metrics_platform.settings import Settings
+from metrics_platform.warehouse.catalog_check import check_catalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import SchemaMismatchError, tables_are_there
 from metrics_platform.warehouse.tables import MONITOR_TABLES
@@ -53,7 +54,8 @@ def standing(warehouse: Warehouse, settings: Settings, now: datetime.datetime) -
     if last is None or not last.end <= now <= last.end + _OLDEST:
         return Standing()
     verdicts = verdicts_at(warehouse, last)
-    teller = Teller(warehouse, settings, last)
+    checked = check_catalog(warehouse, load_catalog_or_builtin(settings))
+    teller = Teller(warehouse, settings, last, checked)
     incidents = [each for each in incidents_before(warehouse, Slot(last.end)) if each.is_open and each.message]
     anomalies = [
         teller.anomaly(each, verdicts, with_history=False).model_copy(update={"severity": each.severity})
@@ -61,7 +63,7 @@ def standing(warehouse: Warehouse, settings: Settings, now: datetime.datetime) -
         if each.series in verdicts
     ]
     anomalies.sort(key=lambda each: (each.severity != "critical", each.dimension is not None))
-    names = {metric.name for metric in SLOT_METRICS}
+    names = set(checked.metrics)
     odd = {each.series.metric for each in incidents}
     judged = {series.metric for series, each in verdicts.items() if series.is_total and each.status == "normal"}
     return Standing(tuple(anomalies), len((judged & names) - odd))

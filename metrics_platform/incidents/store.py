@@ -10,7 +10,7 @@ from typing import Any
 from metrics_platform.calendar import Slot, SlotRange
 from metrics_platform.incidents.incident import Incident, Series, Verdict
 from metrics_platform.warehouse.client import Row, Warehouse
-from metrics_platform.warehouse.schema import create_tables
+from metrics_platform.warehouse.schema import create_tables, tables_are_there
 from metrics_platform.warehouse.tables import INCIDENTS, MONITORED_SLOTS, VERDICTS, columns_of, read_sql
 
 _NUMBERS = ("value", "trials", "expected", "lower", "upper", "score")
@@ -34,6 +34,8 @@ def create_incident_tables(warehouse: Warehouse) -> None:
 
 def last_slot_taken_in(warehouse: Warehouse) -> Slot | None:
     """The latest slot that has been taken into the incidents; None: none yet."""
+    if not tables_are_there(warehouse, [MONITORED_SLOTS]):
+        return None
     latest = warehouse.value(
         "SELECT maxOrNull(slot_start) FROM monitored_slots", doing="Reading how far the incidents are"
     )
@@ -49,7 +51,7 @@ def incidents_before(warehouse: Warehouse, slot: Slot) -> list[Incident]:
 
 
 def judged_slots(warehouse: Warehouse, date: datetime.date, slots: SlotRange) -> list[JudgedSlot]:
-    """Those of `slots`, all on the UTC day `date`, that have verdicts."""
+    """Those of `slots`, all on the day `date`, that have verdicts."""
     rows = warehouse.query(
         read_sql("queries/judged_slots.sql"),
         {"event_date": date, **_bounds(slots.start, slots.end)},
@@ -58,10 +60,27 @@ def judged_slots(warehouse: Warehouse, date: datetime.date, slots: SlotRange) ->
     return [JudgedSlot(Slot(_utc(row["slot_start"])), row["series"], row["anomalous"]) for row in rows]
 
 
+def unjudged_since(warehouse: Warehouse, slots: SlotRange) -> datetime.datetime:
+    """The start of the first of `slots` that has no verdict; their end where all have one."""
+    rows = (
+        warehouse.query(
+            "SELECT DISTINCT slot_start FROM verdicts FINAL WHERE slot_start >= {first_slot:DateTime('UTC')} "
+            "AND slot_start < {end_slot:DateTime('UTC')} AND dimension = 'total' "
+            "AND event_date >= toDate({first_slot:DateTime('UTC')}) - 1",
+            _bounds(slots.start, slots.end),
+            doing="Looking for slots without verdicts",
+        ).rows
+        if tables_are_there(warehouse, [VERDICTS])
+        else []
+    )
+    judged = {_utc(row["slot_start"]) for row in rows}
+    return next((slot.start for slot in slots if slot.start not in judged), slots.end)
+
+
 def verdicts_of(
     warehouse: Warehouse, date: datetime.date, slots: SlotRange, known: Iterable[Incident]
 ) -> dict[datetime.datetime, dict[Series, Verdict]]:
-    """The verdicts of `slots` (on the UTC day `date`) that incidents are made of, by the slot's begin and series."""
+    """The verdicts of `slots` (on the day `date`) that incidents are made of, by the slot's begin and series."""
     series = sorted({each.series for each in known})
     rows = warehouse.query(
         read_sql("queries/verdicts_of_slots.sql"),
@@ -84,9 +103,10 @@ def verdicts_of(
 def verdicts_at(warehouse: Warehouse, slot: Slot) -> dict[Series, Verdict]:
     """Every verdict of a slot, by series."""
     rows = warehouse.query(
-        "SELECT * FROM verdicts WHERE toDate(slot_start) = {event_date:Date} "
-        "AND slot_start = {first_slot:DateTime('UTC')}",
-        {"event_date": slot.start.date(), **_bounds(slot.start, slot.end)},
+        "SELECT * FROM verdicts FINAL WHERE slot_start = {first_slot:DateTime('UTC')} "
+        # Which day of the product it is does not matter: no zone is further from UTC.
+        "AND event_date BETWEEN toDate({first_slot:DateTime('UTC')}) - 1 AND toDate({first_slot:DateTime('UTC')}) + 1",
+        _bounds(slot.start, slot.end),
         doing=f"Reading the verdicts of {slot.key}",
     ).rows
     found = map(verdict_of, rows)

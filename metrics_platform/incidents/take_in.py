@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from metrics_platform.calendar import Slot, SlotRange
-from metrics_platform.detection.config import MetricMonitoring
+from metrics_platform.catalog import Catalog
 from metrics_platform.incidents.incident import Incident
 from metrics_platform.incidents.inhibition import metrics_of, silent_sources
 from metrics_platform.incidents.machine import Rules, Telling, step
@@ -26,7 +26,7 @@ from metrics_platform.warehouse.client import Warehouse
 
 @dataclass(frozen=True)
 class Batch:
-    """Slots of one UTC day, worked out and not yet written.
+    """Slots of one day, worked out and not yet written.
 
     Attributes:
         states: how each incident that changed or is open stands after a slot.
@@ -56,13 +56,14 @@ def batches(
     warehouse: Warehouse,
     slots: SlotRange,
     settings: Settings,
-    monitoring: Mapping[str, MetricMonitoring],
+    catalog: Catalog,
     now: datetime.datetime,
 ) -> Iterator[Batch]:
-    """Work out `slots`, by UTC day; each batch must have been written before the next is asked for.
+    """Work out `slots`, by day; each batch must have been written before the next is asked for.
 
-    Slots up to the last one that was taken in change nothing, nor do slots without verdicts. Of slots that ended longer
-    ago than METRICS_ALERT_MAX_AGE_MINUTES nothing is told.
+    Slots up to the last one that was taken in change nothing. The first slot without verdicts ends it: slots are taken
+    in their order, and what is missing has to be evaluated first. Of slots that ended longer ago than
+    METRICS_ALERT_MAX_AGE_MINUTES nothing is told.
 
     Raises:
         WarehouseError: ClickHouse refused, failed or did not answer.
@@ -70,8 +71,10 @@ def batches(
     """
     create_incident_tables(warehouse)
     rules = rules_of(settings)
+    sources = {name: metric.source for name, metric in catalog.metrics.items()}
     oldest = now - datetime.timedelta(minutes=settings.alert_max_age_minutes)
-    for date, piece in slots.by_utc_day():
+    for day, piece in slots.by_day(settings.zone):
+        date = day.date
         last = last_slot_taken_in(warehouse)
         start = max(piece.start, last.end) if last else piece.start
         if start >= piece.end:
@@ -83,13 +86,16 @@ def batches(
         taken_in: list[tuple[JudgedSlot, int]] = []
         tellings: list[tuple[Slot, Telling]] = []
         said_by: set[str] = set()
-        silent = silent_sources(warehouse, rest, settings)
-        for judged in judged_slots(warehouse, date, rest):
-            slot = judged.slot
+        silent = silent_sources(warehouse, rest, settings, catalog)
+        judged_by_slot = {judged.slot: judged for judged in judged_slots(warehouse, date, rest)}
+        for slot in rest:
+            judged = judged_by_slot.get(slot)
+            if judged is None:
+                break
             muted = {
                 name
-                for name, each in monitoring.items()
-                if each.muted_until is not None and each.muted_until > slot.end
+                for name, metric in catalog.metrics.items()
+                if metric.monitor.muted_until is not None and metric.monitor.muted_until > slot.end
             }
             found = step(
                 slot,
@@ -98,7 +104,8 @@ def batches(
                 rules,
                 tells=slot.end >= oldest,
                 muted=muted,
-                stale=metrics_of(silent.get(slot, ())),
+                stale=metrics_of(silent.get(slot, ()), catalog),
+                sources=sources,
             )
             incidents |= {each.incident: each for each in found.incidents}
             states += [(slot, each) for each in found.incidents]
@@ -106,3 +113,5 @@ def batches(
             tellings += [(slot, each) for each in found.tellings]
             said_by |= set(found.said_by)
         yield Batch(tuple(states), tuple(taken_in), tuple(tellings), tuple(sorted(said_by)))
+        if len(taken_in) < len(rest):
+            return

@@ -1,75 +1,120 @@
-"""Reading the rollup's history as arrays, for the detectors."""
+"""Reads the history of a metric's series from `slot_metrics` as arrays, for the detectors."""
 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from metrics_platform.calendar import SLOT, SlotRange, first_instant
-from metrics_platform.catalog import SlotMetric
+from metrics_platform.calendar import SLOT, SlotRange
+from metrics_platform.catalog import Metric, Source
 from metrics_platform.detection.series import Floats, SlotSeries
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.tables import SLOT_METRICS, read_sql
+from metrics_platform.warehouse.slots import first_slot
+from metrics_platform.warehouse.tables import read_sql
 
 TOTAL = ("total", "total")
+# Series that are read at a time: a month of them takes some 100 MB.
+_SERIES_AT_A_TIME = 2_000
 
 
 @dataclass(frozen=True)
 class SlotHistory:
-    """A stretch of `slot_metrics`.
+    """A stretch of one metric's series.
 
     Attributes:
-        start: its first slot's begin, in UTC.
+        metric: the metric.
+        start: the start of its first slot, in UTC.
         zone: the product's zone.
-        names: (dimension, value) of each series, the total first.
-        columns: column → [slots, series]; NaN where a slot was not computed, or a slice not on the grid.
+        names: (dimension, value) of each series; the total comes first, where it is among them.
+        numerators: [slots, series]; NaN where a slot was not computed, has no value, or a slice was not on the grid.
+        denominators: the same of a quotient; None for other metrics.
     """
 
+    metric: Metric
     start: datetime.datetime
     zone: ZoneInfo
     names: tuple[tuple[str, str], ...]
-    columns: dict[str, Floats]
+    numerators: Floats
+    denominators: Floats | None
 
-    def series(self, metric: SlotMetric, first: int, end: int) -> SlotSeries:
-        """A metric's history for the series `first` up to `end` of `names`."""
-        trials = None if metric.denominator is None else self.columns[metric.denominator][:, first:end]
-        return SlotSeries(self.start, self.zone, self.columns[metric.numerator][:, first:end], trials)
+    def series(self, first: int, end: int) -> SlotSeries:
+        """The series from `first` up to `end` of `names`."""
+        values = self.numerators[:, first:end]
+        if self.denominators is None:
+            return SlotSeries(self.start, self.zone, values, kind=self.metric.kind)
+        below = self.denominators[:, first:end]
+        if self.metric.kind == "share":
+            return SlotSeries(self.start, self.zone, values, below)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return SlotSeries(self.start, self.zone, np.where(below != 0, values / below, np.nan), kind="ratio")
 
 
-def read_history(warehouse: Warehouse, judged: SlotRange, reach: int, settings: Settings) -> SlotHistory:
-    """The history that judging the slots `judged` needs: `reach` slots up to and with each.
+def read_history(  # noqa: PLR0917  (a stretch of a metric, of a table, by settings)
+    warehouse: Warehouse, metric: Metric, source: Source, evaluated: SlotRange, lookback: int, settings: Settings
+) -> Iterator[SlotHistory]:
+    """The history that evaluating the slots `evaluated` of a metric needs: `lookback` slots up to and with each.
+
+    Series are read in parts, the one with the total first, so that memory stays bounded however many slices there are.
 
     Raises:
         WarehouseError: ClickHouse refused, failed or did not answer.
     """
-    # Not before the product: what was never computed only costs memory.
-    beginning = first_instant(settings.start_date, settings.zone)
-    beginning -= (beginning - datetime.datetime.fromtimestamp(0, datetime.UTC)) % SLOT
-    start = max(judged.start - (reach - 1) * SLOT, min(beginning, judged.start))
+    # Not before the product began: what was never computed only takes memory.
+    start = max(evaluated.start - (lookback - 1) * SLOT, min(first_slot(settings).start, evaluated.start))
     parameters = {
-        "first_slot": f"{start:%Y-%m-%d %H:%M:%S}",
-        "judged_slot": f"{judged.start:%Y-%m-%d %H:%M:%S}",
-        "end_slot": f"{judged.end:%Y-%m-%d %H:%M:%S}",
-        "dimensions": ["total", *settings.monitored_dimensions],
+        "metric": metric.name,
+        "first_day": start.astimezone(settings.zone).date(),
+        "last_day": evaluated.last.start.astimezone(settings.zone).date(),
+        "start": f"{start:%Y-%m-%d %H:%M:%S}",
+        "evaluated_from": f"{evaluated.start:%Y-%m-%d %H:%M:%S}",
+        "end": f"{evaluated.end:%Y-%m-%d %H:%M:%S}",
+        "dimensions": ["total", *(dimension.name for dimension in source.monitored_dimensions)],
     }
+    series, total = (
+        warehouse.query(
+            "SELECT uniqExact(dimension, dimension_value), (cityHash64('total', 'total')) FROM slot_metrics FINAL "
+            "WHERE metric = {metric:String} AND event_date = {last_day:Date} AND slot_start < {end:DateTime('UTC')}",
+            parameters,
+            doing=f"Counting the series of {metric.name}",
+        )
+        .rows[0]
+        .values()
+    )
+    parts = max(1, -(-series // _SERIES_AT_A_TIME))
+    with_total = total % parts
+    for part in sorted(range(parts), key=lambda number: number != with_total):
+        yield _read_part(warehouse, metric, start, evaluated, {**parameters, "parts": parts, "part": part}, settings)
+
+
+def _read_part(  # noqa: PLR0917
+    warehouse: Warehouse,
+    metric: Metric,
+    start: datetime.datetime,
+    evaluated: SlotRange,
+    parameters: dict[str, object],
+    settings: Settings,
+) -> SlotHistory:
     sql = read_sql("queries/slot_history.sql")
     table = warehouse.run(
         lambda client: client.query_arrow(sql, parameters=parameters, use_strings=True),
-        doing="Reading the history of the slots",
+        doing=f"Reading the history of {metric.name}",
         repeatable=True,
     )
-    slots, lanes = (judged.end - start) // SLOT, table.num_rows
+    slots, count = (evaluated.end - start) // SLOT, table.num_rows
     names = tuple(zip(*(table.column(name).to_pylist() for name in ("series_dimension", "series_value")), strict=True))
-    lists = table.column("positions").combine_chunks()
-    lengths = np.diff(lists.offsets.to_numpy())
-    rows, lane = lists.flatten().to_numpy(), np.repeat(np.arange(lanes), lengths)
-    columns = {}
-    for name in SLOT_METRICS.measures:
-        cells = np.full((slots, lanes), np.nan)
-        cells[rows, lane] = table.column(f"groupArray({name})").combine_chunks().flatten().to_numpy()
-        columns[name] = cells
-    return SlotHistory(start, settings.zone, names, columns)
+    positions = table.column("positions").combine_chunks()
+    lengths = np.diff(positions.offsets.to_numpy())
+    rows, columns = positions.flatten().to_numpy(), np.repeat(np.arange(count), lengths)
+
+    def cells(name: str) -> Floats:
+        found = np.full((slots, count), np.nan)
+        found[rows, columns] = table.column(name).combine_chunks().flatten().to_numpy()
+        return found
+
+    denominators = None if metric.sql else cells("denominators")
+    return SlotHistory(metric, start, settings.zone, names, cells("numerators"), denominators)

@@ -1,47 +1,54 @@
-"""Judging slots: every metric, as a whole and by slice, and writing the verdicts by UTC day."""
+"""Evaluates slots: every metric, as a whole and by slice, and writes the verdicts day by day."""
 
 from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from string import Template
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from metrics_platform.calendar import SLOT, SlotRange
-from metrics_platform.catalog import SLOT_METRICS as METRICS
-from metrics_platform.catalog import SlotMetric
-from metrics_platform.detection.config import Judging, MetricMonitoring
+from metrics_platform.catalog import Metric
 from metrics_platform.detection.judge import Combined, judge, reach
 from metrics_platform.detection.judgement import Reason, Status
 from metrics_platform.detection.series import Floats
-from metrics_platform.monitor.history import SlotHistory, read_history
+from metrics_platform.monitor.history import TOTAL, SlotHistory, read_history
 from metrics_platform.settings import Settings
+from metrics_platform.table_names import quoted
+from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.partitions import drop_leftovers, publish, staged_partition
+from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_leftovers, drop_staging
 from metrics_platform.warehouse.schema import create_tables
-from metrics_platform.warehouse.tables import SLOT_METRICS, VERDICTS, columns_of, read_sql
+from metrics_platform.warehouse.tables import SLICE_VALUES, SLOT_METRICS, VERDICTS, read_sql
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
 
 _EPOCH = datetime.date(1970, 1, 1)
-_TEXTS = tuple(column.name for column in columns_of("verdicts") if "String" in column.type)
-_NUMBERS = tuple(column.name for column in columns_of("verdicts") if "Float64" in column.type)
+_NUMBERS = ("value", "trials", "expected", "lower", "upper", "score")
+_TEXTS = ("metric", "dimension", "dimension_value", "status", "severity", "reason", "detector")
 
 
-class NoSlotsError(RuntimeError):
-    """The slots to judge are not in `slot_metrics`."""
+class MissingSlotsError(RuntimeError):
+    """Slots that are to be evaluated are not in `slot_metrics`."""
 
 
 @dataclass(frozen=True)
 class VerdictsResult:
-    """Judged slots of one UTC day.
+    """Evaluated slots of one day.
 
     Attributes:
-        slots: those that were judged.
+        slots: the slots that were evaluated.
         series: how many series, metrics times slices.
-        anomalous: how many verdicts are «anomalous».
+        anomalous: how many verdicts are `anomalous`.
         seconds: wall time.
     """
 
@@ -51,81 +58,93 @@ class VerdictsResult:
     seconds: float
 
 
-def judge_slots(
-    warehouse: Warehouse, slots: SlotRange, settings: Settings, monitoring: Mapping[str, MetricMonitoring]
+def evaluate_slots(
+    warehouse: Warehouse, slots: SlotRange, checked: CheckedCatalog, settings: Settings
 ) -> Iterator[VerdictsResult]:
-    """Judge slots in their order, each UTC day swapped in before the next begins; yields each day as it is done.
+    """Evaluate slots in their order, each day published before the next begins; yields each day as it is done.
 
-    Judging again gives the same rows, as long as the rollup is the same.
+    Evaluating again gives the same rows, as long as the values are the same.
 
     Raises:
-        NoSlotsError: slots are missing in `slot_metrics`.
+        MissingSlotsError: slots are missing in `slot_metrics`.
         WarehouseError: ClickHouse refused, failed or did not answer; nothing is half-written.
         SchemaMismatchError: a table is there with other columns.
     """
-    create_tables(warehouse, [SLOT_METRICS, VERDICTS])
+    create_tables(warehouse, [SLICE_VALUES, SLOT_METRICS, VERDICTS])
     drop_leftovers(warehouse, VERDICTS)
-    furthest = max(reach(judging) for each in monitoring.values() for judging in (each.total, each.slices))
-    for date, piece in slots.by_utc_day():
+    for day, piece in slots.by_day(settings.zone):
         started = time.perf_counter()
-        history = read_history(warehouse, piece, furthest + len(piece) - 1, settings)
-        _require(history, piece)
-        rows = pa.concat_tables(list(_verdicts(history, piece, settings, monitoring)))
-        kept = {
-            "event_date": date,
-            "first_slot": f"{piece.start:%Y-%m-%d %H:%M:%S}",
-            "end_slot": f"{piece.end:%Y-%m-%d %H:%M:%S}",
-        }
-        selects = [(read_sql("queries/verdicts_kept.sql"), kept)]
-        with staged_partition(warehouse, VERDICTS, date, selects, rows) as staged:
-            publish(warehouse, staged)
-        anomalous = int(np.sum(rows.column("status").to_numpy(zero_copy_only=False) == "anomalous"))
-        seconds = time.perf_counter() - started
-        series = rows.num_rows // len(piece)
-        yield VerdictsResult(piece, series, anomalous, seconds)
+        with _staging(warehouse, day.date) as (name, version):
+            series = anomalous = 0
+            for metric in checked.metrics.values():
+                for rows in _metric_verdicts(warehouse, metric, day.date, piece, checked, settings):
+                    warehouse.run(
+                        partial(_insert, name=name, rows=_versioned(rows, version)), doing=f"Writing {VERDICTS.name}"
+                    )
+                    series += rows.num_rows // len(piece)
+                    anomalous += int(np.sum(rows.column("status").to_numpy(zero_copy_only=False) == "anomalous"))
+            _publish(warehouse, name, version, day.date, piece)
+        yield VerdictsResult(piece, series, anomalous, time.perf_counter() - started)
 
 
-def _require(history: SlotHistory, slots: SlotRange) -> None:
-    total = history.columns["views"][-len(slots) :, 0] if history.names else np.full(len(slots), np.nan)
-    missing = [slot.key for slot, value in zip(slots, total, strict=True) if np.isnan(value)]
-    if missing:
-        raise NoSlotsError(
-            f"{len(missing)} of the slots to judge are not in slot_metrics, the first {missing[0]}. Materialise "
-            f"`slot_metrics` from {missing[0]} to {missing[-1]} first."
-        )
-
-
-def _verdicts(
-    history: SlotHistory, slots: SlotRange, settings: Settings, monitoring: Mapping[str, MetricMonitoring]
+def _metric_verdicts(  # noqa: PLR0917
+    warehouse: Warehouse,
+    metric: Metric,
+    date: datetime.date,
+    slots: SlotRange,
+    checked: CheckedCatalog,
+    settings: Settings,
 ) -> Iterator[pa.Table]:
-    holidays = [(each - _EPOCH).days for each in settings.holidays]
-    for metric in METRICS:
-        how = monitoring[metric.name]
-        groups: list[tuple[int, int, Judging]] = [(0, 1, how.total)]
-        if how.judge_slices and len(history.names) > 1:
-            groups.append((1, len(history.names), how.slices))
-        for first, end, judging in groups:
-            series = history.series(metric, first, end)
-            found = judge(series, len(slots), judging, holidays)
-            trials = None if series.trials is None else series.trials[-len(slots) :]
-            yield _rows(metric, history.names[first:end], slots, found, trials, how)
+    """The verdicts on a metric's series, a part of them at a time."""
+    configs = [config for config in (metric.monitor.total, metric.monitor.slices) if config is not None]
+    if not configs:
+        return
+    lookback = max(map(reach, configs)) + len(slots) - 1
+    found_total = False
+    for history in read_history(warehouse, metric, checked.rows[metric.source].source, slots, lookback, settings):
+        found_total |= TOTAL in history.names
+        if not found_total:
+            raise MissingSlotsError(
+                f"slot_metrics has no values of {metric.name} in {slots}. Materialise `slot_metrics` of {date} first."
+            )
+        yield from _verdicts(history, date, slots, settings)
+
+
+def _verdicts(history: SlotHistory, date: datetime.date, slots: SlotRange, settings: Settings) -> Iterator[pa.Table]:
+    holidays = [(holiday - _EPOCH).days for holiday in settings.holidays]
+    metric = history.metric
+    first_slice = 1 if TOTAL in history.names else 0
+    for first, end, config in (
+        (0, first_slice, metric.monitor.total),
+        (first_slice, len(history.names), metric.monitor.slices),
+    ):
+        if config is None or first == end:
+            continue
+        series = history.series(first, end)
+        found = judge(series, len(slots), config, holidays)
+        below = None if history.denominators is None else history.denominators[-len(slots) :, first:end]
+        yield _rows(metric, date, history.names[first:end], slots, found, below)
 
 
 def _rows(  # noqa: PLR0917  (what a row says comes from six places)
-    metric: SlotMetric,
+    metric: Metric,
+    date: datetime.date,
     names: tuple[tuple[str, str], ...],
     slots: SlotRange,
     combined: Combined,
-    trials: Floats | None,
-    how: MetricMonitoring,
+    denominators: Floats | None,
 ) -> pa.Table:
     found = combined.judgements
-    count, lanes = found.value.shape
+    count, series = found.value.shape
     starts = int(slots.start.timestamp()) + int(SLOT.total_seconds()) * np.arange(count)
-    critical = (np.abs(found.change) >= how.critical_change) | (found.expected == 0) | (found.reason == Reason.NO_DATA)
+    critical = (
+        (np.abs(found.change) >= metric.monitor.critical_change)
+        | (found.expected == 0)
+        | (found.reason == Reason.NO_DATA)
+    )
     severity = np.where(found.anomalous, np.where(critical, "critical", "warning"), "")
     texts = {
-        "metric": np.full(count * lanes, metric.name),
+        "metric": np.full(count * series, metric.name),
         "dimension": np.tile(np.array([dimension for dimension, _ in names], dtype=object), count),
         "dimension_value": np.tile(np.array([value for _, value in names], dtype=object), count),
         "status": _named(Status, found.status),
@@ -135,14 +154,15 @@ def _rows(  # noqa: PLR0917  (what a row says comes from six places)
     }
     numbers = {
         "value": found.value,
-        "trials": np.full(found.value.shape, np.nan) if trials is None else trials,
+        "trials": np.full(found.value.shape, np.nan) if denominators is None else denominators,
         "expected": found.expected,
         "lower": found.lower,
         "upper": found.upper,
         "score": found.score,
     }
     columns = {
-        "slot_start": pa.array(np.repeat(starts, lanes).astype(np.uint32)),
+        "event_date": pa.array(np.full(count * series, (date - _EPOCH).days, dtype=np.uint16)),
+        "slot_start": pa.array(np.repeat(starts, series).astype(np.uint32)),
         **{name: pa.array(texts[name].astype(object), type=pa.string()) for name in _TEXTS},
         **{name: pa.array(numbers[name].ravel(), mask=~np.isfinite(numbers[name].ravel())) for name in _NUMBERS},
     }
@@ -150,4 +170,54 @@ def _rows(  # noqa: PLR0917  (what a row says comes from six places)
 
 
 def _named(names: type[Status] | type[Reason], codes: npt.NDArray[np.int8]) -> npt.NDArray[np.str_]:
-    return np.array([each.name.lower() for each in names], dtype=np.str_)[codes].ravel()
+    return np.array([member.name.lower() for member in names], dtype=np.str_)[codes].ravel()
+
+
+class _staging:  # noqa: N801  (used as `with _staging(…)`)
+    """A staging table of `verdicts` for one day, and the version of its rows."""
+
+    def __init__(self, warehouse: Warehouse, date: datetime.date) -> None:
+        self.warehouse = warehouse
+        self.name = f"{STAGING_PREFIX}{VERDICTS.name}__{date:%Y%m%d}__{uuid.uuid4().hex[:12]}"
+        self.doing = f"Writing {VERDICTS.name} of {date}"
+
+    def __enter__(self) -> tuple[str, int]:
+        version = self.warehouse.value("SELECT toUnixTimestamp64Micro(now64(6))", doing=self.doing)
+        self.warehouse.execute(f"CREATE TABLE {quoted(self.name)} AS {VERDICTS.name}", doing=self.doing)
+        return self.name, int(version)
+
+    def __exit__(self, *_: object) -> None:
+        drop_staging(self.warehouse, self.name)
+
+
+def _versioned(rows: pa.Table, version: int) -> pa.Table:
+    return rows.append_column("version", pa.array(np.full(rows.num_rows, version, dtype=np.uint64))).append_column(
+        "is_deleted", pa.array(np.zeros(rows.num_rows, dtype=np.uint8))
+    )
+
+
+def _insert(client: Client, name: str, rows: pa.Table) -> None:
+    client.insert_arrow(name, rows)
+
+
+def _publish(warehouse: Warehouse, name: str, version: int, date: datetime.date, slots: SlotRange) -> None:
+    """Mark what is gone as deleted, and attach the staged rows: readers see all of them at once."""
+    gone = Template(read_sql("queries/vanished_rows.sql")).substitute(
+        table=VERDICTS.name,
+        in_range="slot_start >= {start:DateTime('UTC')} AND slot_start < {end:DateTime('UTC')}",
+        keys="event_date, slot_start",
+        is_computed="true",
+    )
+    parameters = {
+        "event_date": date,
+        "start": f"{slots.start:%Y-%m-%d %H:%M:%S}",
+        "end": f"{slots.end:%Y-%m-%d %H:%M:%S}",
+        "version": version,
+        "staging": name,
+    }
+    doing = f"Publishing {VERDICTS.name} of {date}"
+    columns = ", ".join(column.name for column in VERDICTS.columns)
+    warehouse.execute(f"INSERT INTO {quoted(name)} ({columns})\n{gone}", parameters, doing=doing)
+    warehouse.execute(
+        f"ALTER TABLE {VERDICTS.name} ATTACH PARTITION '{date}' FROM {quoted(name)}", doing=doing, repeatable=True
+    )

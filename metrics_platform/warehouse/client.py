@@ -230,6 +230,11 @@ class Warehouse:
             "max_bytes_before_external_group_by": memory // 4,
             "max_bytes_before_external_sort": memory // 4,
             "cancel_http_readonly_queries_on_client_close": 1,
+            # What the numbers rest on, whatever the account's profile says.
+            "aggregate_functions_null_for_empty": 0,
+            "join_use_nulls": 0,
+            "prefer_column_name_to_alias": 1,
+            "transform_null_in": 0,
             **self.settings,
         }
 

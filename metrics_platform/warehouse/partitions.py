@@ -106,7 +106,7 @@ def staged_partition(
             )
         yield Staged(table, date, name, totals, read)
     finally:
-        _drop(warehouse, name)
+        drop_staging(warehouse, name)
 
 
 def publish(warehouse: Warehouse, staged: Staged) -> None:
@@ -148,7 +148,7 @@ def drop_idle_staging_tables(warehouse: Warehouse, prefix: str, idle_seconds: in
     )
     names = [row["name"] for row in found.rows]
     for name in names:
-        _drop(warehouse, name)
+        drop_staging(warehouse, name)
     return names
 
 
@@ -173,7 +173,7 @@ def _totals(
     return Totals(int(rows), dict(zip(table.measures, map(int, values), strict=True))), int(others)
 
 
-def _drop(warehouse: Warehouse, name: str) -> None:
+def drop_staging(warehouse: Warehouse, name: str) -> None:
     """Drop a staging table; where ClickHouse is away it stays for `drop_leftovers`."""
     try:
         warehouse.execute(

@@ -1,104 +1,131 @@
-"""The 15-minute rollup: slots of `slot_metrics`, computed, checked and swapped in by UTC day. No Dagster.
-
-Only the slots asked for are read from the source; the day's others are kept as they are.
-"""
+"""The 15-minute metrics: which slots are missing, and computing slots day by day. No Dagster."""
 
 from __future__ import annotations
 
 import datetime
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from metrics_platform.calendar import SlotRange
+from metrics_platform.calendar import SLOT, Slot, SlotRange, first_instant, slot_at
+from metrics_platform.catalog import Metric
 from metrics_platform.settings import Settings
-from metrics_platform.warehouse.client import Parameters, Warehouse
-from metrics_platform.warehouse.daily import EXTRACT_TRIES, Comparison, source_names
-from metrics_platform.warehouse.partitions import Staged, Totals, drop_leftovers, publish, staged_partition
+from metrics_platform.warehouse.catalog_check import CheckedCatalog
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.metric_values import Scope, ValuesResult, compute
+from metrics_platform.warehouse.partitions import drop_leftovers
 from metrics_platform.warehouse.schema import create_tables
-from metrics_platform.warehouse.tables import SLOT_METRICS, read_sql
+from metrics_platform.warehouse.tables import SLICE_VALUES, SLOT_METRICS
 
-_KEPT = "queries/slot_metrics_kept.sql"
-_GRID = "queries/slot_metrics_grid.sql"
+_SECONDS = int(SLOT.total_seconds())
+_PRESENT = """
+SELECT event_date, metric, definition, groupArray(intDiv(toUnixTimestamp(slot_start), 900)) AS slots
+FROM slot_metrics FINAL
+WHERE event_date >= {first_day:Date} AND event_date <= {last_day:Date} AND dimension = 'total'
+  AND slot_start >= {start:DateTime('UTC')} AND slot_start < {end:DateTime('UTC')}
+GROUP BY event_date, metric, definition
+"""
 
 
 @dataclass(frozen=True)
-class SlotsResult:
-    """Computed slots of one UTC day.
-
-    Attributes:
-        slots: those that were computed.
-        totals: rows and sums of the whole day's partition, those that were kept included.
-        comparisons: every check's quantities, over the computed slots.
-        published: whether readers see them; False when a check does not hold.
-        read_rows: rows ClickHouse read to compute them.
-        seconds: wall time.
-    """
+class Missing:
+    """Slots of one day that have to be computed, and the metrics that lack them."""
 
     slots: SlotRange
-    totals: Totals
-    comparisons: tuple[Comparison, ...]
-    published: bool
-    read_rows: int
-    seconds: float
-
-    @property
-    def violations(self) -> tuple[Comparison, ...]:
-        """What does not hold."""
-        return tuple(each for each in self.comparisons if not each.holds)
+    metrics: tuple[Metric, ...]
 
 
-def compute_slots(warehouse: Warehouse, slots: SlotRange, settings: Settings) -> Iterator[SlotsResult]:
-    """Compute slots in their order, each UTC day swapped in before the next begins; yields each day as it is done.
+def compute_slots(
+    warehouse: Warehouse,
+    slots: SlotRange,
+    checked: CheckedCatalog,
+    settings: Settings,
+    metrics: Sequence[Metric] | None = None,
+) -> Iterator[ValuesResult]:
+    """Compute slots of all metrics, or of `metrics`, day by day; yields each day as it is published.
 
-    Running it again gives the same rows, whatever happened before, and leaves the slots around them as they are. Ends
-    after the first day whose checks do not hold.
+    Running it again gives the same rows, whatever happened before, and leaves all other rows as they are. It ends after
+    the first day whose checks do not hold.
 
     Raises:
         WarehouseError: ClickHouse refused, failed or did not answer; nothing is half-written.
         SchemaMismatchError: the table is there with other columns.
-        PartitionMismatchError: what was written is not what is there.
     """
-    create_tables(warehouse, [SLOT_METRICS])
+    create_tables(warehouse, [SLICE_VALUES, SLOT_METRICS])
     drop_leftovers(warehouse, SLOT_METRICS)
-    for date, piece in slots.by_utc_day():
-        result = _compute_day(warehouse, date, piece, settings)
+    chosen = tuple(checked.metrics.values()) if metrics is None else tuple(metrics)
+    for day, piece in slots.by_day(settings.zone):
+        result = compute(warehouse, slots_scope(checked, chosen, day.date, piece))
         yield result
         if not result.published:
             return
 
 
-def slot_parameters(slots: SlotRange, settings: Settings) -> Parameters:
-    """The server-side parameters that the slots' queries share: bounds in UTC, dimensions, names of sources."""
-    return {
-        **source_names(settings),
-        "event_date": slots.start.date(),
-        "first_slot": f"{slots.start:%Y-%m-%d %H:%M:%S}",
-        "end_slot": f"{slots.end:%Y-%m-%d %H:%M:%S}",
-        "dimensions": ["total", *settings.monitored_dimensions],
-    }
+def slots_scope(checked: CheckedCatalog, metrics: tuple[Metric, ...], date: datetime.date, slots: SlotRange) -> Scope:
+    """What computing some slots of a day takes."""
+    needed = {metric.source for metric in metrics if metric.sql}
+    rows = {name: found for name, found in checked.rows.items() if name in needed}
+    return Scope(checked.catalog, rows, metrics, checked.by_row, SLOT_METRICS, date, slots.start, slots.end)
 
 
-def _compute_day(warehouse: Warehouse, date: datetime.date, slots: SlotRange, settings: Settings) -> SlotsResult:
-    started = time.perf_counter()
-    parameters = slot_parameters(slots, settings)
-    selects = [(sql, parameters) for sql in (read_sql(_KEPT), SLOT_METRICS.query, read_sql(_GRID))]
-    for attempt in range(1, EXTRACT_TRIES + 1):
-        with staged_partition(warehouse, SLOT_METRICS, date, selects) as staged:
-            comparisons = _compare(warehouse, staged, parameters)
-            holds = all(each.holds for each in comparisons)
-            if holds:
-                publish(warehouse, staged)
-            if holds or attempt == EXTRACT_TRIES:
-                seconds = time.perf_counter() - started
-                return SlotsResult(slots, staged.totals, comparisons, holds, staged.read_rows, seconds)
-    raise AssertionError("unreachable: the last attempt returns")
+def missing_slots(warehouse: Warehouse, slots: SlotRange, checked: CheckedCatalog, settings: Settings) -> list[Missing]:
+    """The slots among `slots` that some metric lacks, by day, oldest first.
+
+    A metric lacks a slot whose value is not there, or was computed by another definition. What is missing of a day is
+    taken from its first to its last missing slot, so that a gap is one statement.
+
+    Raises:
+        WarehouseError: ClickHouse refused, failed or did not answer.
+        SchemaMismatchError: the table is there with other columns.
+    """
+    create_tables(warehouse, [SLICE_VALUES, SLOT_METRICS])
+    if not len(slots):
+        return []
+    pieces = list(slots.by_day(settings.zone))
+    rows = warehouse.query(
+        _PRESENT,
+        {
+            "first_day": pieces[0][0].date,
+            "last_day": pieces[-1][0].date,
+            "start": f"{slots.start:%Y-%m-%d %H:%M:%S}",
+            "end": f"{slots.end:%Y-%m-%d %H:%M:%S}",
+        },
+        doing="Looking for slots that are missing",
+    ).rows
+    present = {(row["event_date"], row["metric"], row["definition"]): set(row["slots"]) for row in rows}
+    found: list[Missing] = []
+    for day, piece in pieces:
+        numbers = range(int(piece.start.timestamp()) // _SECONDS, int(piece.end.timestamp()) // _SECONDS)
+        lacking: dict[tuple[int, int], list[Metric]] = {}
+        for metric in checked.metrics.values():
+            there = present.get((day.date, metric.name, metric.definition), set())
+            absent = [number for number in numbers if number not in there]
+            if absent:
+                lacking.setdefault((absent[0], absent[-1] + 1), []).append(metric)
+        found += [
+            Missing(SlotRange(_instant(start), _instant(end)), tuple(metrics))
+            for (start, end), metrics in lacking.items()
+        ]
+    return found
 
 
-def _compare(warehouse: Warehouse, staged: Staged, parameters: Parameters) -> tuple[Comparison, ...]:
-    answer = warehouse.query(
-        SLOT_METRICS.check_query, {**parameters, "staging": staged.name}, doing=f"Checking slots of {staged.date}"
-    )
-    return tuple(
-        Comparison(row["check_name"], row["quantity"], int(row["expected"]), int(row["actual"])) for row in answer.rows
-    )
+def first_slot(settings: Settings) -> Slot:
+    """The first slot that there is: the one in which METRICS_START_DATE begins."""
+    return slot_at(first_instant(settings.start_date, settings.zone))
+
+
+def last_complete_slot(settings: Settings, lag: datetime.timedelta, now: datetime.datetime) -> Slot | None:
+    """The latest slot whose events are in at `now`: its end and `lag` have passed. None: there is none yet."""
+    end = slot_at(now - lag).start
+    if settings.end_date is not None:
+        end = min(end, first_instant(settings.end_date + datetime.timedelta(days=1), settings.zone))
+    last = Slot(end - SLOT)
+    return last if last.start >= first_slot(settings).start else None
+
+
+def lag_of(checked: Iterable[datetime.timedelta], settings: Settings) -> datetime.timedelta:
+    """How long a check waits for events: as long as the slowest source takes."""
+    return max([*checked, datetime.timedelta(seconds=settings.slot_lag_seconds)])
+
+
+def _instant(number: int) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(number * _SECONDS, datetime.UTC)

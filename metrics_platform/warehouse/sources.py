@@ -1,4 +1,4 @@
-"""How the sources are: their latest event, and how many rows of theirs a day or a slot has."""
+"""How the sources are: their latest event, and how many rows a day or a slot has."""
 
 from __future__ import annotations
 
@@ -8,48 +8,36 @@ from zoneinfo import ZoneInfo
 
 from metrics_platform.calendar import Slot, first_instant, slot_at
 from metrics_platform.settings import Settings
-from metrics_platform.warehouse.app_days import read_app_days
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import tables_are_there
-from metrics_platform.warehouse.tables import SLOT_METRICS, read_sql
+from metrics_platform.warehouse.source_rows import SourceRows
+from metrics_platform.warehouse.tables import METRIC_DAILY, SLOT_METRICS, read_sql
 
-SOURCES = ("feed_actions", "message_actions")
 _DAY = datetime.timedelta(days=1)
-# The latest event is looked for in so many days, and only where there is none in more: of a large table a whole
+# The latest event is looked for in the last days first, and only where there is none in more: of a large table a whole
 # column would be read.
 _LOOK_BACK_DAYS = (2, 40)
-# Clocks differ: an event that is dated so little ahead is one of now.
+# Clocks differ: an event that is dated a little ahead is one of now.
 _AHEAD = datetime.timedelta(minutes=5)
 
 Rows = Mapping[str, int]
 
 
-def source_table(settings: Settings, source: str) -> str:
-    """The table of a source, as database.table."""
-    return settings.feed_table if source == "feed_actions" else settings.messages_table
-
-
 def latest_event(
-    warehouse: Warehouse, source: str, settings: Settings, now: datetime.datetime
+    warehouse: Warehouse, rows: SourceRows, settings: Settings, now: datetime.datetime
 ) -> datetime.datetime | None:
     """When the latest event of a source happened, UTC; None: it has none since METRICS_START_DATE.
 
     Raises:
-        WarehouseError: ClickHouse refused, failed or did not answer, or the table is not there.
+        WarehouseError: ClickHouse refused, failed or did not answer.
     """
-    database, table = source_table(settings, source).split(".")
     beginning = first_instant(settings.start_date, settings.zone)
     until = now + _AHEAD
     for since in _beginnings(beginning, now):
         latest: datetime.datetime | None = warehouse.value(
-            read_sql("queries/latest_event_of_source.sql"),
-            {
-                "source_database": database,
-                "source_table": table,
-                "from_time": _written(since),
-                "until_time": _written(until),
-            },
-            doing=f"Looking for the latest event of {database}.{table}",
+            rows.render(read_sql("queries/latest_event_of_source.sql")),
+            {"from_time": _written(since), "until_time": _written(until)},
+            doing=f"Looking for the latest event of {rows.source.table}",
         )
         if latest is not None:
             return latest.replace(tzinfo=datetime.UTC) if latest.tzinfo is None else latest.astimezone(datetime.UTC)
@@ -57,19 +45,25 @@ def latest_event(
 
 
 def rows_of_days(warehouse: Warehouse, dates: Iterable[datetime.date]) -> dict[datetime.date, Rows]:
-    """The events of each source on each of these days, as far as `app_daily` has them; errors of `read_app_days`."""
-    wanted = sorted(dates)
-    if not wanted:
+    """The events of each source on each of these days, as far as `metric_daily` has them.
+
+    Raises:
+        WarehouseError: ClickHouse refused, failed or did not answer.
+        SchemaMismatchError: the table has other columns than this version reads.
+    """
+    if not tables_are_there(warehouse, [METRIC_DAILY]):
         return {}
-    found = read_app_days(warehouse, wanted[0], wanted[-1])
-    return {
-        date: {
-            "feed_actions": int((facts["views"] or 0) + (facts["likes"] or 0)),
-            "message_actions": int(facts["messages_sent"] or 0),
-        }
-        for date, facts in found.items()
-        if date in set(wanted)
-    }
+    answer = warehouse.query(
+        "SELECT event_date, replaceOne(toString(metric), '.events', '') AS source, toUInt64(value) AS rows "
+        "FROM metric_daily FINAL WHERE endsWith(toString(metric), '.events') AND dimension = 'total' "
+        "AND event_date IN {dates:Array(Date)}",
+        {"dates": [date.isoformat() for date in dates]},
+        doing="Reading how many events the days have",
+    )
+    found: dict[datetime.date, dict[str, int]] = {}
+    for row in answer.rows:
+        found.setdefault(row["event_date"], {})[row["source"]] = int(row["rows"])
+    return dict(found)
 
 
 def rows_of_slots(warehouse: Warehouse, slots: Iterable[Slot]) -> dict[Slot, Rows]:
@@ -86,10 +80,10 @@ def rows_of_slots(warehouse: Warehouse, slots: Iterable[Slot]) -> dict[Slot, Row
         {"slots": [_written(slot.start) for slot in slots]},
         doing="Reading how many events the slots have",
     )
-    return {
-        slot_at(row["slot_start"].replace(tzinfo=datetime.UTC)): {name: int(row[name]) for name in SOURCES}
-        for row in answer.rows
-    }
+    found: dict[Slot, dict[str, int]] = {}
+    for row in answer.rows:
+        found.setdefault(slot_at(row["slot_start"].replace(tzinfo=datetime.UTC)), {})[row["source"]] = int(row["rows"])
+    return dict(found)
 
 
 def weeks_before(slot: Slot, zone: ZoneInfo, weeks: int) -> list[Slot]:

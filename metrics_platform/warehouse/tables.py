@@ -121,21 +121,25 @@ APP_DAILY = DailyTable(
     },
 )
 
-_UTC_DAY = "toDate(slot_start)"
+SLICE_VALUES = DailyTable("slice_values", "slice_values", checks={})
+_VALUE_CHECKS = {
+    "reconciles_with_source": "Each metric's total equals its value taken straight from the source.",
+    "slices_add_up": "Of counts and sums, the slices of each dimension add up to the total.",
+}
 SLOT_METRICS = DailyTable(
     "slot_metrics",
     "slot_metrics",
-    checks={
-        "reconciles_with_source": "Each slot's total equals a count taken straight from the source.",
-        "slices_add_up": "Views, likes and messages of each dimension's slices add up to the total.",
-        "grid_is_full": "Every slot has its total, and every row stands there once.",
-    },
-    day=_UTC_DAY,
+    checks={**_VALUE_CHECKS, "grid_is_full": "Every slot has its total, and every row is there once."},
 )
-VERDICTS = DailyTable("verdicts", "verdicts", checks={}, day=_UTC_DAY)
-INCIDENTS = DailyTable("incidents", "incidents", checks={}, day=_UTC_DAY)
-MONITORED_SLOTS = DailyTable("monitored_slots", "monitored_slots", checks={}, day=_UTC_DAY)
-MONITOR_TABLES = (SLOT_METRICS, VERDICTS, INCIDENTS, MONITORED_SLOTS)
+METRIC_DAILY = DailyTable(
+    "metric_daily",
+    "metric_daily",
+    checks={**_VALUE_CHECKS, "grid_is_full": "Every row is there once."},
+)
+VERDICTS = DailyTable("verdicts", "verdicts", checks={})
+INCIDENTS = DailyTable("incidents", "incidents", checks={})
+MONITORED_SLOTS = DailyTable("monitored_slots", "monitored_slots", checks={})
+MONITOR_TABLES = (SLICE_VALUES, SLOT_METRICS, VERDICTS, INCIDENTS, MONITORED_SLOTS)
 
 
 @cache
@@ -160,7 +164,7 @@ def daily_tables(dimensions: tuple[str, ...]) -> tuple[DailyTable, ...]:
 
 def all_tables(dimensions: tuple[str, ...]) -> tuple[DailyTable, ...]:
     """All tables of the platform: those of the daily load and the monitor's."""
-    return (*daily_tables(dimensions), *MONITOR_TABLES)
+    return (*daily_tables(dimensions), METRIC_DAILY, *MONITOR_TABLES)
 
 
 @cache

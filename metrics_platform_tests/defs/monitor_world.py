@@ -10,7 +10,9 @@ import dagster as dg
 import pandas as pd
 import time_machine
 
-from metrics_platform.calendar import SLOT, Slot, SlotRange, slot_at
+from metrics_platform.calendar import RANGE_END, RANGE_START, SLOT, Slot, SlotRange, slot_at
+from metrics_platform.catalog import load_catalog
+from metrics_platform.defs.monitoring.run_slots import tags_of
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Row, Warehouse
 from metrics_platform.warehouse.schema import create_tables
@@ -27,20 +29,30 @@ LAG = datetime.timedelta(seconds=60)
 # In every slot: so many users of each os see one post each and like every third, and half of them write.
 USERS = {"iOS": 80, "Android": 160}
 
-# The same weeks as a rollup, restless by a hash of the slot's number.
+# The same weeks as 15-minute values, restless by a hash of the slot's number.
 _HISTORY = """
 INSERT INTO slot_metrics
+    (event_date, slot_start, metric, dimension, dimension_value, value, numerator, denominator, definition, version, is_deleted)
+WITH
+    240 AS usual,
+    toInt64(slice.3 * (0.92 + 0.16 * (cityHash64(number, slice.2) % 1000) / 1000)) AS viewed,
+    toInt64(viewed / 3) AS liked,
+    toInt64(slice.3 / 2 * (0.92 + 0.16 * (cityHash64(number, slice.2, 1) % 1000) / 1000)) AS sent
 SELECT
-    toDateTime({first:DateTime('UTC')}, 'UTC') + number * 900 AS slot_start,
-    slice.1, slice.2,
-    toInt64(slice.3 * (0.92 + 0.16 * (cityHash64(number, slice.2) % 1000) / 1000)) AS views,
-    toInt64(views / 3) AS likes,
-    views AS feed_users,
-    toInt64(slice.3 / 2 * (0.92 + 0.16 * (cityHash64(number, slice.2, 1) % 1000) / 1000)) AS messages,
-    messages AS senders,
-    likes / views
-FROM numbers({slots:UInt32})
+    toDate(toTimeZone(slot, {zone:String})) AS event_date, slot AS slot_start,
+    found.1 AS metric, slice.1 AS dimension, slice.2 AS dimension_value,
+    found.2 / found.3 AS value, found.2 AS numerator, nullIf(found.3, 1) AS denominator,
+    transform(metric, {names:Array(String)}, {definitions:Array(UInt64)}, toUInt64(0)) AS definition, 1 AS version, 0 AS is_deleted
+FROM
+(
+    SELECT toDateTime({first:DateTime('UTC')}, 'UTC') + number * 900 AS slot, number
+    FROM numbers({slots:UInt32})
+)
 ARRAY JOIN [('total', 'total', 240), ('os', 'iOS', 80), ('os', 'Android', 160)] AS slice
+ARRAY JOIN [
+    ('views', viewed, 1), ('likes', liked, 1), ('feed_users', viewed, 1), ('messages', sent, 1), ('senders', sent, 1),
+    ('ctr', liked, viewed), ('feed_actions.events', viewed + liked, 1), ('message_actions.events', sent, 1)
+] AS found
 """
 
 
@@ -62,9 +74,16 @@ class MonitorWorld:
         settings = make_settings(monitored_dimensions=("os",), start_date=first.date(), **more)
         sources = SourceTables.create(settings)
         create_tables(sources.warehouse, [SLOT_METRICS])
+        metrics = load_catalog(settings).metrics.values()
         sources.warehouse.execute(
             _HISTORY,
-            {"first": f"{first:%Y-%m-%d %H:%M:%S}", "slots": HISTORY_DAYS * 96},
+            {
+                "first": f"{first:%Y-%m-%d %H:%M:%S}",
+                "slots": HISTORY_DAYS * 96,
+                "zone": settings.timezone,
+                "names": [metric.name for metric in metrics],
+                "definitions": [metric.definition for metric in metrics],
+            },
             settings={"max_partitions_per_insert_block": 1000},
         )
         return cls(settings, instance, sources, PostOffice(settings, instance))
@@ -105,10 +124,8 @@ class MonitorWorld:
         """Run `anomaly_check` for slots after NOON, as the schedule asks for it just after the last one's end."""
         slots = SlotRange.of(slot_at(NOON + first * SLOT), slot_at(NOON + (first if last is None else last) * SLOT))
         job = self.office.definitions.resolve_job_def("anomaly_check")
-        tags = {
-            "dagster/asset_partition_range_start": slot_at(slots.start).key,
-            "dagster/asset_partition_range_end": slots.last.key,
-        }
+        days = [day.key for day, _ in slots.by_day(self.settings.zone)]
+        tags = {RANGE_START: days[0], RANGE_END: days[-1], **tags_of(slots)}
         with time_machine.travel(now or slots.end + LAG, tick=True):
             return job.execute_in_process(instance=self.instance, raise_on_error=False, run_config=QUIET, tags=tags)
 
@@ -118,9 +135,10 @@ class MonitorWorld:
             self.office.until_quiet()
 
     def rows(self, table: str) -> list[Row]:
-        """Everything in one of the monitor's tables."""
+        """Everything that readers see of one of the monitor's tables."""
         final = "FINAL" if table in _REPLACING else ""
-        return self.warehouse.query(f"SELECT * FROM {table} {final} ORDER BY ALL").rows
+        rows = self.warehouse.query(f"SELECT * FROM {table} {final} ORDER BY ALL").rows
+        return [{name: value for name, value in row.items() if name != "version"} for row in rows]
 
 
-_REPLACING = ("incidents", "monitored_slots")
+_REPLACING = ("slot_metrics", "slice_values", "verdicts", "incidents", "monitored_slots")

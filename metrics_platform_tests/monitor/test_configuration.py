@@ -6,10 +6,10 @@ import datetime
 from pathlib import Path
 
 import pytest
+from metrics_platform.monitor.configuration import MonitoringFileError, load_monitoring
 
 from metrics_platform.catalog import SLOT_METRICS
 from metrics_platform.detection.config import MetricMonitoring
-from metrics_platform.monitor.configuration import MonitoringFileError, load_monitoring
 from metrics_platform.settings import load_settings
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import dagster as dg
 
-from metrics_platform.defs.daily.descriptions import DESCRIPTIONS, SLICE_DESCRIPTION, SOURCE_DESCRIPTIONS
-from metrics_platform.defs.daily.metadata import check_results, column_schema, day_metadata
+from metrics_platform.defs.daily.descriptions import DESCRIPTIONS, SLICE_DESCRIPTION
+from metrics_platform.defs.daily.metadata import check_results, day_metadata
 from metrics_platform.defs.lineage import table_metadata
 from metrics_platform.defs.resources import ClickHouseResource
 from metrics_platform.settings import Settings
@@ -43,27 +43,6 @@ def day_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
         end_date=datetime.datetime.combine(after_end, midnight) if after_end else None,
         timezone=settings.timezone,
     )
-
-
-def source_assets(settings: Settings) -> list[dg.AssetSpec]:
-    """The two event tables, which the product writes and the platform only reads."""
-    return [
-        dg.AssetSpec(
-            name,
-            group_name="sources",
-            description=SOURCE_DESCRIPTIONS[name],
-            kinds={"clickhouse", "table"},
-            owners=[settings.owner],
-            metadata={
-                "dagster/table_name": table,
-                "dagster/column_schema": column_schema(tables.columns_of(name), renamed),
-            },
-        )
-        for name, table, renamed in (
-            ("feed_actions", settings.feed_table, {}),
-            ("message_actions", settings.messages_table, {"receiver_id": settings.receiver_column}),
-        )
-    ]
 
 
 def daily_assets(settings: Settings) -> list[dg.AssetsDefinition]:

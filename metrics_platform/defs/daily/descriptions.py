@@ -2,17 +2,6 @@
 
 from __future__ import annotations
 
-SOURCE_DESCRIPTIONS = {
-    "feed_actions": (
-        "**The feed's events**: one row per view or like, written by the product. There is no event id; identical "
-        "rows are legitimate and are counted. Attributes (os, gender, age …) are the acting user's."
-    ),
-    "message_actions": (
-        "**The messenger's events**: one row per message sent, written by the product. Attributes are **the "
-        "sender's**; a row tells nothing about the receiver but the id."
-    ),
-}
-
 DESCRIPTIONS = {
     "feed_user_daily": (
         "**The feed's extract**: one row per user with at least one feed action on the day, with `views` and `likes` "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import dagster as dg
@@ -11,21 +10,10 @@ import dagster as dg
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Row
 from metrics_platform.warehouse.daily import Comparison, DayResult, runnable_query
-from metrics_platform.warehouse.tables import Column, DailyTable
+from metrics_platform.warehouse.tables import DailyTable
 
 # Rows of a check's table of comparisons: a range has six a day, and a person reads the latest ones.
 MAX_SHOWN = 24
-
-
-def column_schema(columns: Iterable[Column], renamed: Mapping[str, str] | None = None) -> dg.TableSchema:
-    """The columns with their ClickHouse types and meanings; `renamed` maps names of the file to the actual ones."""
-    names = renamed or {}
-    return dg.TableSchema(
-        [
-            dg.TableColumn(names.get(column.name, column.name), type=column.type, description=column.comment)
-            for column in columns
-        ]
-    )
 
 
 def day_metadata(result: DayResult, database: str, settings: Settings) -> dict[str, Any]:

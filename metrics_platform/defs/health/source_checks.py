@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from metrics_platform.catalog import Catalog, Source
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import NoWarehouseError, Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.schema import SchemaMismatchError
-from metrics_platform.warehouse.sources import SOURCES, source_table
+from metrics_platform.warehouse.source_rows import SourceError, SourceRows, resolve
 
 if TYPE_CHECKING:
     from metrics_platform.calendar import Slot
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 FRESH, DAY_VOLUME, SLOT_VOLUME = "is_fresh", "day_volume", "slot_volume"
 # A look must not take longer than a tick of a sensor may.
 _TIMEOUT_SECONDS = 10
-CANNOT_LOOK = (WarehouseError, NoWarehouseError, SchemaMismatchError)
+CANNOT_LOOK = (WarehouseError, NoWarehouseError, SchemaMismatchError, SourceError)
 _DESCRIPTIONS = {
     FRESH: "The latest event is younger than the limit ({limit}): judged by the events themselves, every few minutes.",
     DAY_VOLUME: "The last complete day has as many rows as the same weekday of the weeks before.",
@@ -39,15 +40,16 @@ def quick_warehouse(settings: Settings) -> Warehouse:
     return Warehouse.from_settings(hasty, tags={"job": "source_sensor"}, retry_waits=())
 
 
-def source_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
+def source_checks(settings: Settings, catalog: Catalog) -> list[dg.AssetChecksDefinition]:
     """Three checks for each source."""
-    return [_check(source, name, settings) for source in SOURCES for name in _DESCRIPTIONS]
+    return [_check(source, name, settings) for source in catalog.sources.values() for name in _DESCRIPTIONS]
 
 
-def _check(source: str, name: str, settings: Settings) -> dg.AssetChecksDefinition:
-    setting = "METRICS_FEED_STALE_HOURS" if source == SOURCES[0] else "METRICS_MESSAGES_STALE_HOURS"
+def _check(source: Source, name: str, settings: Settings) -> dg.AssetChecksDefinition:
+    warning, critical = (limit.total_seconds() / 3600 for limit in source.stale_limits)
+    limits = f"{warning:g} h, then {critical:g} h"
 
-    @dg.asset_check(asset=source, name=name, description=_DESCRIPTIONS[name].format(limit=setting))
+    @dg.asset_check(asset=source.name, name=name, description=_DESCRIPTIONS[name].format(limit=limits))
     def check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         from metrics_platform.health.looking import why_no_events  # noqa: PLC0415
 
@@ -68,37 +70,40 @@ def _check(source: str, name: str, settings: Settings) -> dg.AssetChecksDefiniti
     return check
 
 
-def _fresh(warehouse: Warehouse, source: str, settings: Settings, now: datetime.datetime) -> Any:
+def _fresh(warehouse: Warehouse, source: Source, settings: Settings, now: datetime.datetime) -> Any:
     from metrics_platform.health.looking import look_at_freshness  # noqa: PLC0415
 
-    return fresh_result(source, look_at_freshness(warehouse, source, settings, now), settings, now)
+    rows = resolve(warehouse, source)
+    return fresh_result(rows, look_at_freshness(warehouse, rows, settings, now), settings, now)
 
 
-def _day(warehouse: Warehouse, source: str, settings: Settings, now: datetime.datetime) -> Any:
+def _day(warehouse: Warehouse, source: Source, settings: Settings, now: datetime.datetime) -> Any:
     from metrics_platform.health.looking import look_at_yesterday  # noqa: PLC0415
 
-    found = look_at_yesterday(warehouse, settings, now).get(source)
-    return day_result(source, found, settings) if found else None
+    found = look_at_yesterday(warehouse, settings, now).get(source.name)
+    return day_result(source.name, found, settings) if found else None
 
 
-def _slot(warehouse: Warehouse, source: str, settings: Settings, now: datetime.datetime) -> Any:
+def _slot(warehouse: Warehouse, source: Source, settings: Settings, now: datetime.datetime) -> Any:
     from metrics_platform.health.looking import look_at_slots  # noqa: PLC0415
 
     found = look_at_slots(warehouse, settings, None, now)
-    return slot_result(source, *found[-1], settings) if found else None
+    return slot_result(source.name, *found[-1], settings) if found and source.name in found[-1][1] else None
 
 
-_LOOKS: dict[str, Callable[[Warehouse, str, Settings, datetime.datetime], Any]] = {
+_LOOKS: dict[str, Callable[[Warehouse, Source, Settings, datetime.datetime], Any]] = {
     FRESH: _fresh,
     DAY_VOLUME: _day,
     SLOT_VOLUME: _slot,
 }
 
 
-def fresh_result(source: str, found: "Freshness", settings: Settings, now: datetime.datetime) -> dg.AssetCheckResult:
+def fresh_result(
+    rows: SourceRows, found: "Freshness", settings: Settings, now: datetime.datetime
+) -> dg.AssetCheckResult:
     """What the check of freshness shows."""
     limit = found.limits.exceeded(found.level)
-    table = source_table(settings, source)
+    table = str(rows.source.table)
     if found.latest is None:
         said = f"{table} has no event since {settings.start_date}."
         metadata: dict[str, Any] = {}
@@ -114,7 +119,7 @@ def fresh_result(source: str, found: "Freshness", settings: Settings, now: datet
     }
     critical = found.level == "critical"
     return dg.AssetCheckResult(
-        asset_key=source,
+        asset_key=rows.source.name,
         check_name=FRESH,
         passed=found.level == "fresh",
         severity=dg.AssetCheckSeverity.ERROR if critical else dg.AssetCheckSeverity.WARN,

@@ -26,10 +26,11 @@ from metrics_platform.health.volume import TOLD_AFTER_SLOTS, Course, Judgement, 
 from metrics_platform.notifications.kinds import Event, OddVolume
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.sources import SOURCES, source_table
+from metrics_platform.warehouse.source_rows import SourceError, SourceRows, resolve
 
 if TYPE_CHECKING:
     from metrics_platform.calendar import Slot
+    from metrics_platform.catalog import Catalog
     from metrics_platform.health.looking import Freshness, Volume
 
 # A check that says the same is shown anew so often: each showing is an entry in Dagster's event log.
@@ -59,11 +60,12 @@ def tick(
     context: dg.SensorEvaluationContext, settings: Settings, now: datetime.datetime
 ) -> dg.SensorResult | dg.SkipReason:
     """Look, and tell what is to be told."""
+    from metrics_platform.catalog import load_catalog_or_builtin  # noqa: PLC0415
     from metrics_platform.health.looking import why_no_events  # noqa: PLC0415
 
     if reason := why_no_events(settings, now):
         return dg.SkipReason(reason)
-    look = _Look(settings, _Remembered.from_cursor(context.cursor), now)
+    look = _Look(settings, load_catalog_or_builtin(settings), _Remembered.from_cursor(context.cursor), now)
     refusal = ""
     try:
         look.at_sources()
@@ -82,16 +84,17 @@ def tick(
 
 
 class _Look:
-    """One look at both sources."""
+    """One look at all sources."""
 
-    def __init__(self, settings: Settings, before: _Remembered, now: datetime.datetime) -> None:
+    def __init__(self, settings: Settings, catalog: Catalog, before: _Remembered, now: datetime.datetime) -> None:
         self.settings = settings
+        self.catalog = catalog
         self.before = before
         self.now = now
         self.events: list[Event] = []
         self.found: list[str] = []
         self.results: list[dg.AssetCheckResult] = []
-        self._sources = {source: before.sources.get(source, _Source()) for source in SOURCES}
+        self._sources = {source: before.sources.get(source, _Source()) for source in catalog.sources}
         self._slot = before.slot
         self._shown = dict(before.shown)
 
@@ -101,20 +104,29 @@ class _Look:
 
         warehouse = quick_warehouse(self.settings)
         try:
-            fresh = {
-                source: looking.look_at_freshness(warehouse, source, self.settings, self.now) for source in SOURCES
-            }
-            for source, freshness in fresh.items():
-                self._judge_freshness(source, freshness)
-            for source, volume in looking.look_at_yesterday(warehouse, self.settings, self.now).items():
-                self._judge_day(source, volume)
+            fresh = {}
+            for source in self.catalog.sources.values():
+                try:
+                    rows = resolve(warehouse, source)
+                except SourceError as error:
+                    # The check of the catalogue names it; the other sources go on.
+                    self.found.append(str(error))
+                    continue
+                fresh[source.name] = looking.look_at_freshness(warehouse, rows, self.settings, self.now)
+                self._judge_freshness(rows, fresh[source.name])
+            for name, volume in looking.look_at_yesterday(warehouse, self.settings, self.now).items():
+                if name in fresh:
+                    self._judge_day(name, volume)
             slots = looking.look_at_slots(warehouse, self.settings, self.before.slot, self.now)
             for slot, judgements in slots:
-                for source in SOURCES:
-                    self._judge_slot(warehouse, source, slot, judgements[source], fresh[source])
+                for name in fresh.keys() & judgements.keys():
+                    self._judge_slot(warehouse, name, slot, judgements[name], fresh[name])
                 self._slot = slot.start
             if slots:
-                self.results += [slot_result(source, *slots[-1], self.settings) for source in SOURCES]
+                slot, judgements = slots[-1]
+                self.results += [
+                    slot_result(name, slot, judgements, self.settings) for name in fresh if name in judgements
+                ]
         finally:
             warehouse.close()
 
@@ -132,11 +144,12 @@ class _Look:
             self._shown[name] = (bool(result.passed), self.now.timestamp())
             yield result
 
-    def _judge_freshness(self, source: str, found: Freshness) -> None:
+    def _judge_freshness(self, rows: SourceRows, found: Freshness) -> None:
         from metrics_platform.health.freshness import judge  # noqa: PLC0415
         from metrics_platform.health.messages import freshness_event  # noqa: PLC0415
 
-        result = fresh_result(source, found, self.settings, self.now)
+        source = rows.source.name
+        result = fresh_result(rows, found, self.settings, self.now)
         self.results.append(result)
         self.found.append(str(result.description))
         known = self._sources[source].staleness
@@ -150,8 +163,7 @@ class _Look:
         )
         self._sources[source] = self._sources[source].model_copy(update={"staleness": after})
         if telling is not None:
-            table = source_table(self.settings, source)
-            self.events.append(freshness_event(table, telling, known, found, self.now))
+            self.events.append(freshness_event(str(rows.source.table), telling, known, found, self.now))
 
     def _judge_day(self, source: str, found: Volume) -> None:
         self.results.append(day_result(source, found, self.settings))
@@ -174,7 +186,7 @@ class _Look:
         recent = (*known.recent, band)[-TOLD_AFTER_SLOTS:]
         self._sources[source] = known.model_copy(update={"course": course, "recent": recent})
         # What a stale source or an incident says already is not said again in other words.
-        if not tells or freshness.level != "fresh" or is_told_by_an_incident(warehouse, source, slot):
+        if not tells or freshness.level != "fresh" or is_told_by_an_incident(warehouse, source, slot, self.catalog):
             return
         whole = together([Judgement("odd", rows, 0, *rest) for rows, *rest in recent])
         start = slot.end - len(recent) * SLOT
@@ -194,7 +206,7 @@ class _Look:
             key=key,
             occurred_at=at,
             severity=judgement.severity,
-            table=source_table(self.settings, source),
+            table=str(self.catalog.sources[source].table),
             period_start=start,
             period_end=end,
             rows=judgement.rows,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from metrics_platform.catalog import load_catalog_or_builtin
 from metrics_platform.defs.monitoring.assets import monitoring_assets
 from metrics_platform.defs.monitoring.schedule import anomaly_check_job, anomaly_check_schedule
 from metrics_platform.settings import Settings
@@ -12,8 +13,9 @@ from metrics_platform.settings import Settings
 def monitoring_definitions(settings: Settings) -> dg.Definitions:
     """The definitions of the monitor for these settings."""
     job = anomaly_check_job()
+    catalog = load_catalog_or_builtin(settings)
     return dg.Definitions(
-        assets=monitoring_assets(settings),
+        assets=monitoring_assets(settings, catalog),
         jobs=[job],
-        schedules=[anomaly_check_schedule(job, settings)],
+        schedules=[anomaly_check_schedule(job, settings, catalog)],
     )

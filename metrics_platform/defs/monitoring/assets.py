@@ -1,6 +1,6 @@
-"""The monitor's assets: `slot_metrics` → `verdicts` → `incidents`, partitioned by slots in UTC.
+"""The monitor's assets: `slot_metrics` → `verdicts` → `incidents`, partitioned by day, today included.
 
-What computes is imported on use: most processes of the platform load this page and never judge.
+What computes is imported on use: most processes of the platform load this page and never evaluate a slot.
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of the functions it is given.
@@ -11,11 +11,9 @@ from typing import Any
 
 import dagster as dg
 
-from metrics_platform.calendar import SLOT_KEY_FORMAT, SlotRange, first_instant, slot_at, slot_of_key
-from metrics_platform.catalog import SLOT_METRICS as METRICS
+from metrics_platform.catalog import Catalog
 from metrics_platform.defs.daily.assets import RETRY_POLICY
 from metrics_platform.defs.lineage import table_metadata
-from metrics_platform.defs.monitoring.descriptions import DESCRIPTIONS
 from metrics_platform.defs.resources import ClickHouseResource
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import NoWarehouseError
@@ -24,30 +22,51 @@ from metrics_platform.warehouse.schema import SchemaMismatchError
 from metrics_platform.warehouse.tables import INCIDENTS, SLOT_METRICS, VERDICTS, DailyTable
 
 GROUP = "monitoring"
+CATALOG_CHECK = "catalog_is_valid"
+_DESCRIPTIONS = {
+    SLOT_METRICS.name: "The 15-minute value of every metric of the catalogue, for the whole product and by slice, on a "
+    "full grid: a slot without events has zeros, so that an outage is seen.\n\nA check computes the slots that are due, "
+    "and all that are missing. Materialising a day computes its complete slots again and leaves all others as they are.",
+    VERDICTS.name: "Whether every metric was normal in every slot, as a whole and by slice: the expected value, the band, "
+    "and why. Each metric is a check, which warns where the latest slot of the run is anomalous. An anomaly never fails "
+    "a run.\n\nA slot is compared with its past only, so evaluating it again gives the same answer. The catalogue says "
+    "how each metric is evaluated.",
+    INCIDENTS.name: "Anomalies that belong together in time: one incident from the first anomalous slot until the metric "
+    "has been back in its band for two. You are notified once when it opens, again after hours, and when it is "
+    "over.\n\nEvery slot is processed once, in its order. Of slots older than METRICS_ALERT_MAX_AGE_MINUTES nothing is "
+    "sent.",
+}
 
 
-def slot_partitions(settings: Settings) -> dg.TimeWindowPartitionsDefinition:
-    """One partition per slot, from METRICS_START_DATE to METRICS_END_DATE or now; keys are in UTC."""
+def monitored_days(settings: Settings) -> dg.DailyPartitionsDefinition:
+    """One partition per day of the product's zone, from METRICS_START_DATE to METRICS_END_DATE or today."""
+    midnight = datetime.time.min
     after_end = settings.end_date and settings.end_date + datetime.timedelta(days=1)
-    return dg.TimeWindowPartitionsDefinition(
-        cron_schedule="*/15 * * * *",
-        fmt=SLOT_KEY_FORMAT,
-        start=slot_at(first_instant(settings.start_date, settings.zone)).key,
-        end=slot_at(first_instant(after_end, settings.zone)).key if after_end else None,
-        timezone="UTC",
+    return dg.DailyPartitionsDefinition(
+        start_date=datetime.datetime.combine(settings.start_date, midnight),
+        end_date=datetime.datetime.combine(after_end, midnight) if after_end else None,
+        timezone=settings.timezone,
+        end_offset=0 if after_end else 1,
     )
 
 
-def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
-    """The rollup, the verdicts and the incidents."""
+def monitoring_assets(settings: Settings, catalog: Catalog) -> list[dg.AssetsDefinition]:
+    """The 15-minute values, the verdicts and the incidents."""
     return [
         _asset(
             SLOT_METRICS,
-            ["feed_actions", "message_actions"],
+            list(catalog.sources),
             {"clickhouse", "sql"},
             [
-                dg.AssetCheckSpec(name, asset=SLOT_METRICS.name, description=promise, blocking=True)
-                for name, promise in SLOT_METRICS.checks.items()
+                *(
+                    dg.AssetCheckSpec(name, asset=SLOT_METRICS.name, description=promise, blocking=True)
+                    for name, promise in SLOT_METRICS.checks.items()
+                ),
+                dg.AssetCheckSpec(
+                    CATALOG_CHECK,
+                    asset=SLOT_METRICS.name,
+                    description="Every entry of the catalogue fits its source: tables, columns, types and SQL.",
+                ),
             ],
             settings,
         ),
@@ -59,10 +78,11 @@ def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                 dg.AssetCheckSpec(
                     metric.name,
                     asset=VERDICTS.name,
-                    description=f"{metric.name} of the run's latest slot is in its expected band, as a whole and in "
-                    "each slice. It shows what was judged; people are told by incidents.",
+                    description=f"{metric.description or metric.name} The latest slot is in its expected band, as a "
+                    "whole and in each slice.".strip(),
                 )
-                for metric in METRICS
+                for metric in catalog.metrics.values()
+                if metric.monitor.total or metric.monitor.slices
             ],
             settings,
         ),
@@ -73,47 +93,33 @@ def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 def _asset(
     table: DailyTable, deps: list[str], kinds: set[str], checks: list[dg.AssetCheckSpec], settings: Settings
 ) -> dg.AssetsDefinition:
-    query = f"queries/{table.file}.sql" if "sql" in kinds else None
-    metadata = table_metadata(table, deps, settings, query)
-    if query:
-        metadata["sql"] = dg.MetadataValue.md(f"```sql\n{table.query}```")
-
     @dg.asset(
         name=table.name,
         deps=deps,
-        partitions_def=slot_partitions(settings),
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        partitions_def=monitored_days(settings),
+        # A backfill runs a day at a time, so that it never holds up a check for long.
+        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
         retry_policy=RETRY_POLICY,
-        pool=GROUP,  # dagster.yaml lets one run of it go on at a time: two would write the same day
+        pool=GROUP,
         group_name=GROUP,
         kinds=kinds,
         owners=[settings.owner],
-        description=DESCRIPTIONS[table.name],
-        metadata=metadata,
+        description=_DESCRIPTIONS[table.name],
+        metadata=table_metadata(table, deps, settings),
         check_specs=checks,
     )
     def compute(context: dg.AssetExecutionContext, clickhouse: ClickHouseResource) -> Iterator[Any]:
         from metrics_platform.defs.monitoring.computing import WORK  # noqa: PLC0415
-        from metrics_platform.monitor.configuration import MonitoringFileError  # noqa: PLC0415
-        from metrics_platform.monitor.verdicts import NoSlotsError  # noqa: PLC0415
+        from metrics_platform.defs.monitoring.run_slots import NoCompleteSlotError  # noqa: PLC0415
+        from metrics_platform.monitor.verdicts import MissingSlotsError  # noqa: PLC0415
 
-        keys = sorted(context.partition_keys)
-        slots = SlotRange.of(slot_of_key(keys[0]), slot_of_key(keys[-1]))
-        refusal = ""
         try:
-            results = WORK[table.name](context, clickhouse.warehouse(context, settings), slots, settings)
-        except (NoWarehouseError, SchemaMismatchError, MonitoringFileError, NoSlotsError) as error:
-            refusal = str(error)
+            yield from WORK[table.name](context, clickhouse.warehouse(context, settings), settings)
+        except (NoWarehouseError, SchemaMismatchError, MissingSlotsError, NoCompleteSlotError) as error:
+            raise dg.Failure(str(error), allow_retries=False) from None
         except WarehouseError as error:
             if error.transient:
                 raise
-            refusal = str(error)
-        if refusal:
-            # Outside the `except` block: the refusal says all there is to say, a chain of driver errors does not.
-            raise dg.Failure(refusal, allow_retries=False)
-        for result in results:
-            if isinstance(result, dg.Failure):
-                raise result
-            yield result
+            raise dg.Failure(str(error), allow_retries=False) from None
 
     return compute

@@ -1,105 +1,180 @@
-"""What the monitor's assets do in a run: work, and say in Dagster's words what came out."""
+"""What the monitor's assets do in a run, and what they show of it in Dagster."""
 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 
-from metrics_platform.calendar import SlotRange
-from metrics_platform.catalog import SLOT_METRICS as METRICS
+from metrics_platform.calendar import Slot, SlotRange
+from metrics_platform.catalog import Metric, load_catalog_or_builtin
 from metrics_platform.defs.daily.metadata import compared_result
 from metrics_platform.defs.delivery.storage import ask
-from metrics_platform.defs.monitoring.metadata import incident_metadata, slot_facts, slot_numbers, verdict_check
+from metrics_platform.defs.monitoring.assets import CATALOG_CHECK
+from metrics_platform.defs.monitoring.metadata import catalog_result, day_metadata, incident_metadata, verdict_check
+from metrics_platform.defs.monitoring.run_slots import is_check, slots_of_run
 from metrics_platform.defs.monitoring.staleness import see_that_staleness_is_told
 from metrics_platform.incidents.messages import Teller
-from metrics_platform.incidents.store import verdicts_at
+from metrics_platform.incidents.store import last_slot_taken_in, unjudged_since, verdicts_at
 from metrics_platform.incidents.take_in import Batch, batches
-from metrics_platform.monitor.configuration import load_monitoring
-from metrics_platform.monitor.verdicts import judge_slots
+from metrics_platform.monitor.verdicts import evaluate_slots
 from metrics_platform.notifications.heartbeat import beat
 from metrics_platform.settings import Settings
+from metrics_platform.warehouse.catalog_check import CheckedCatalog, check_catalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
+from metrics_platform.warehouse.metric_values import ValuesResult
 from metrics_platform.warehouse.retention import drop_what_is_old
-from metrics_platform.warehouse.slots import compute_slots
+from metrics_platform.warehouse.slots import compute_slots, first_slot, lag_of, missing_slots
 from metrics_platform.warehouse.tables import INCIDENTS, SLOT_METRICS, VERDICTS
 
-# Slots of a long range that get numbers of their own in Dagster's UI: a day of them.
-_SHOWN_SLOTS = 96
+# How far back the seasonal detector looks: what is missing of it, a check computes.
+HISTORY = datetime.timedelta(days=32)
+# Without incidents yet, a check evaluates a day, so that charts have a band.
+_FIRST_EVALUATED = datetime.timedelta(days=1)
 # A check of older slots says nothing of whether the platform is alive now.
 _HEARTBEAT_WITHIN = datetime.timedelta(hours=1)
 
 
-def compute_slot_metrics(
-    context: dg.AssetExecutionContext, warehouse: Warehouse, slots: SlotRange, settings: Settings
-) -> list[Any]:
-    """Compute the slots; a failing check leaves its day as it was, and a `Failure` is the last of what is returned."""
-    results = []
-    for result in compute_slots(warehouse, slots, settings):
-        results.append(result)
-        context.log.info(
-            f"slot_metrics of {result.slots} "
-            f"({len(result.slots)} slots): {result.read_rows:,} rows read, {result.seconds:.2f} s"
-        )
-    for key, numbers in slot_numbers(warehouse, slots, _SHOWN_SLOTS).items():
-        context.add_asset_metadata(numbers, partition_key=key)
-    periods = f"{len(slots)} slots"
-    compared = [(f"{r.slots.start:%Y-%m-%d %H:%M}", each) for r in reversed(results) for each in r.comparisons]
+def compute_slot_metrics(context: dg.AssetExecutionContext, warehouse: Warehouse, settings: Settings) -> Iterator[Any]:
+    """Compute the run's slots, and in a check all that are missing before them; days that do not add up stay as they were."""
+    checked = _checked(warehouse, settings)
+    slots = _slots(context, checked, settings)
+    results: list[ValuesResult] = []
+    work: list[tuple[SlotRange, tuple[Metric, ...] | None]] = [(slots, None)]
+    if is_check(context):
+        missing = missing_slots(warehouse, _window(slots, settings), checked, settings)
+        before = [(gap.slots, gap.metrics) for gap in missing if gap.slots.start < slots.start]
+        work = [*before, (slots, None)]
+    for stretch, metrics in work:
+        for result in compute_slots(warehouse, stretch, checked, settings, metrics):
+            results.append(result)
+            context.log.info(
+                f"slot_metrics, {SlotRange(result.start, result.end)}: {len(result.metrics)} metrics, "
+                f"{result.rows:,} rows, {result.read_rows:,} read, {result.seconds:.2f} s"
+            )
+            _show_day(context, warehouse, result, settings)
+        if not results[-1].published:
+            break
+    problems = dict(checked.problems)
+    for result in results:
+        problems |= result.problems
     checks = [
-        compared_result(name, promise, [(key, each) for key, each in compared if each.check == name], periods)
+        compared_result(name, promise, _compared(results, name), f"{len(results)} stretches of slots")
         for name, promise in SLOT_METRICS.checks.items()
     ]
+    checks.append(catalog_result(CATALOG_CHECK, checked.catalog, problems))
     bad = results[-1]
     if bad.published:
-        return [dg.MaterializeResult(check_results=checks)]
+        yield dg.MaterializeResult(check_results=checks)
+        return
+    yield from checks
     facts = "; ".join(f"{c.check}: {c.quantity} is {c.actual:,}, expected {c.expected:,}" for c in bad.violations)
-    failure = dg.Failure(
-        f"slot_metrics of {bad.slots} do not add up, so they were not "
-        f"swapped in: readers still see the slots as they were. {facts}. What to do: materialise them again.",
+    raise dg.Failure(
+        f"slot_metrics, {SlotRange(bad.start, bad.end)}, do not add up, so they were not published: readers still see the "
+        f"slots as they were. {facts}. What to do: materialise the day again.",
         allow_retries=False,
     )
-    return [*checks, failure]
 
 
-def compute_verdicts(
-    context: dg.AssetExecutionContext, warehouse: Warehouse, slots: SlotRange, settings: Settings
-) -> list[Any]:
-    """Judge the slots; each metric's check is about the last of them."""
-    monitoring = load_monitoring(settings)
-    for result in judge_slots(warehouse, slots, settings, monitoring):
+def compute_verdicts(context: dg.AssetExecutionContext, warehouse: Warehouse, settings: Settings) -> Iterator[Any]:
+    """Evaluate the run's slots, and in a check all that were not evaluated before them."""
+    checked = _checked(warehouse, settings)
+    slots = _slots(context, checked, settings)
+    if is_check(context):
+        window = _window(slots, settings)
+        last = last_slot_taken_in(warehouse)
+        begin = max(last.end if last else slots.end - _FIRST_EVALUATED, window.start)
+        slots = SlotRange(
+            min(slots.start, unjudged_since(warehouse, SlotRange(min(begin, slots.start), slots.end))), slots.end
+        )
+    for result in evaluate_slots(warehouse, slots, checked, settings):
         context.log.info(
-            f"{result.slots}: {result.series} series in "
-            f"{len(result.slots)} slots judged, {result.anomalous} anomalous, {result.seconds:.2f} s"
+            f"{result.slots}: {result.series} series in {len(result.slots)} slots evaluated, {result.anomalous} "
+            f"anomalous, {result.seconds:.2f} s"
         )
     found = verdicts_at(warehouse, slots.last)
-    checks = [verdict_check(metric, slots.last, found, settings) for metric in METRICS]
-    return [dg.MaterializeResult(check_results=checks)]
+    names = [key.name for key in context.selected_asset_check_keys]
+    checks = [verdict_check(name, slots.last, found, checked, settings) for name in names]
+    yield dg.MaterializeResult(check_results=checks)
 
 
-def take_in_verdicts(
-    context: dg.AssetExecutionContext, warehouse: Warehouse, slots: SlotRange, settings: Settings
-) -> list[Any]:
-    """Take the slots into the incidents and ask for what is to be told."""
-    monitoring = load_monitoring(settings)
+def update_incidents(context: dg.AssetExecutionContext, warehouse: Warehouse, settings: Settings) -> Iterator[Any]:
+    """Process the evaluated slots that come next, in their order, and queue the notifications."""
+    checked = _checked(warehouse, settings)
+    slots = _slots(context, checked, settings)
+    last = last_slot_taken_in(warehouse)
+    start = max(last.end, _window(slots, settings).start) if last else slots.start
     done: list[Batch] = []
-    for batch in batches(warehouse, slots, settings, monitoring, datetime.datetime.now(datetime.UTC)):
-        for slot, telling in batch.tellings:
-            event = Teller(warehouse, settings, slot, context.run.run_id).event_of(telling)
-            ask(context, event)
-            context.log.info(f"Asked for {event.key}: {telling.kind}, {len(telling.incidents)} incident(s)")
-        for source in batch.said_by:
-            if key := see_that_staleness_is_told(context, warehouse, source, settings):
-                context.log.info(f"Asked for {key}: {source} has no events, which is what its metrics' incidents say")
-        batch.write(warehouse)
-        done.append(batch)
-    for key, facts in slot_facts(warehouse, slots, _SHOWN_SLOTS).items():
-        context.add_asset_metadata(facts, partition_key=key)
-    context.add_asset_metadata(incident_metadata(warehouse, slots, done, settings), partition_key=slots.last.key)
+    if start < slots.end:
+        now = datetime.datetime.now(datetime.UTC)
+        for batch in batches(warehouse, SlotRange(start, slots.end), settings, checked.catalog, now):
+            _notify(context, warehouse, batch, checked, settings)
+            batch.write(warehouse)
+            done.append(batch)
+    context.add_asset_metadata(
+        incident_metadata(warehouse, slots, done, settings), partition_key=_day_of(slots.last, settings)
+    )
     _drop_what_is_old(context, warehouse, settings)
     _beat(context, slots, settings)
-    return [dg.MaterializeResult()]
+    yield dg.MaterializeResult()
+
+
+def _notify(
+    context: dg.AssetExecutionContext, warehouse: Warehouse, batch: Batch, checked: CheckedCatalog, settings: Settings
+) -> None:
+    for slot, telling in batch.tellings:
+        event = Teller(warehouse, settings, slot, checked, context.run.run_id).event_of(telling)
+        ask(context, event)
+        context.log.info(f"Queued {event.key}: {telling.kind}, {len(telling.incidents)} incident(s)")
+    for source in batch.said_by:
+        if key := see_that_staleness_is_told(context, warehouse, checked.rows[source], settings):
+            context.log.info(f"Queued {key}: {source} has no events, which is what its metrics' incidents say")
+
+
+def _checked(warehouse: Warehouse, settings: Settings) -> CheckedCatalog:
+    """The catalogue as it is now: changes apply at the next check."""
+    return check_catalog(warehouse, load_catalog_or_builtin(settings))
+
+
+def _slots(context: dg.AssetExecutionContext, checked: CheckedCatalog, settings: Settings) -> SlotRange:
+    lag = lag_of((source.lag for source in checked.catalog.sources.values()), settings)
+    return slots_of_run(context, settings, lag)
+
+
+def _window(slots: SlotRange, settings: Settings) -> SlotRange:
+    """The slots that a check sees to: those that the detectors look back over, and its own."""
+    return SlotRange(max(slots.end - HISTORY, first_slot(settings).start), slots.end)
+
+
+def _compared(results: list[ValuesResult], name: str) -> list[tuple[str, Any]]:
+    """What a check compared, the latest first."""
+    return [
+        (f"{result.start:%Y-%m-%d %H:%M}", comparison)
+        for result in reversed(results)
+        for comparison in result.comparisons
+        if comparison.check == name
+    ]
+
+
+def _show_day(
+    context: dg.AssetExecutionContext, warehouse: Warehouse, result: ValuesResult, settings: Settings
+) -> None:
+    """Attach a day's numbers to its partition; a day outside of the run's partitions is recorded as materialised."""
+    if not result.published:
+        return
+    metadata = day_metadata(warehouse, result)
+    key = result.date.isoformat()
+    if key in context.partition_keys:
+        context.add_asset_metadata(metadata, partition_key=key)
+    else:
+        context.log_event(dg.AssetMaterialization(SLOT_METRICS.name, partition=key, metadata=metadata))
+
+
+def _day_of(slot: Slot, settings: Settings) -> str:
+    return slot.start.astimezone(settings.zone).date().isoformat()
 
 
 def _drop_what_is_old(context: dg.AssetExecutionContext, warehouse: Warehouse, settings: Settings) -> None:
@@ -112,11 +187,11 @@ def _drop_what_is_old(context: dg.AssetExecutionContext, warehouse: Warehouse, s
 
 
 def _beat(context: dg.AssetExecutionContext, slots: SlotRange, settings: Settings) -> None:
-    """The heartbeat of a check of the latest slots; what it meets fails no run."""
+    """The heartbeat of a check of the latest slots; a failure of it fails no run."""
     if settings.heartbeat_url is None or datetime.datetime.now(datetime.UTC) - slots.end > _HEARTBEAT_WITHIN:
         return
     if problem := beat(settings.heartbeat_url.get_secret_value()):
         context.log.warning(problem)
 
 
-WORK = {SLOT_METRICS.name: compute_slot_metrics, VERDICTS.name: compute_verdicts, INCIDENTS.name: take_in_verdicts}
+WORK = {SLOT_METRICS.name: compute_slot_metrics, VERDICTS.name: compute_verdicts, INCIDENTS.name: update_incidents}

@@ -8,62 +8,66 @@ from typing import Any
 import dagster as dg
 
 from metrics_platform.calendar import SLOT, Slot, SlotRange
-from metrics_platform.catalog import SlotMetric
+from metrics_platform.catalog import Catalog, Metric
 from metrics_platform.formats import formats_for
 from metrics_platform.incidents.contributions import contributions_to
 from metrics_platform.incidents.incident import Series, Verdict
 from metrics_platform.incidents.store import incidents_before
 from metrics_platform.incidents.take_in import Batch
-from metrics_platform.notifications.phrases import metric_title
 from metrics_platform.settings import Settings
+from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.tables import SLOT_METRICS, read_sql
+from metrics_platform.warehouse.metric_values import ValuesResult
+from metrics_platform.warehouse.tables import SLOT_METRICS
 
 _SLICES_SHOWN = 20
 
 
-def slot_numbers(warehouse: Warehouse, slots: SlotRange, most: int) -> dict[str, dict[str, Any]]:
-    """The totals of the last slots, by partition key: numbers by name, so that Dagster plots them."""
+def day_metadata(warehouse: Warehouse, result: ValuesResult) -> dict[str, Any]:
+    """What was computed of a day, and the totals of its last slot: numbers by name, so that Dagster plots them."""
+    last = result.end - SLOT
     rows = warehouse.query(
-        "SELECT * EXCEPT (dimension, dimension_value) FROM slot_metrics "
-        "WHERE dimension = 'total' AND slot_start >= {first:DateTime('UTC')} AND slot_start < {end:DateTime('UTC')}",
-        _last(slots, most),
-        doing="Reading the slots' totals",
+        "SELECT toString(metric) AS name, value FROM slot_metrics FINAL "
+        "WHERE event_date = {event_date:Date} AND dimension = 'total' AND slot_start = {slot:DateTime('UTC')}",
+        {"event_date": result.date, "slot": f"{last:%Y-%m-%d %H:%M:%S}"},
+        doing="Reading the slot's totals",
     ).rows
     return {
-        Slot(row["slot_start"]).key: {
-            "dagster/table_name": f"{warehouse.database}.{SLOT_METRICS.name}",
-            **{name: value for name, value in row.items() if name != "slot_start" and value is not None},
-        }
-        for row in rows
+        "dagster/table_name": f"{warehouse.database}.{SLOT_METRICS.name}",
+        "computed": str(SlotRange(result.start, result.end)),
+        "rows written": result.rows,
+        "rows read": result.read_rows,
+        "duration (s)": round(result.seconds, 3),
+        "last slot": f"{last:%Y-%m-%d %H:%M} UTC",
+        **{row["name"]: row["value"] for row in rows if row["value"] is not None},
     }
 
 
-def slot_facts(warehouse: Warehouse, slots: SlotRange, most: int) -> dict[str, dict[str, Any]]:
-    """What each of the last slots did to the incidents, by partition key, whichever run took it in."""
-    rows = warehouse.query(
-        read_sql("queries/slots_taken_in.sql"), _last(slots, most), doing="Reading what the slots did"
-    ).rows
-    return {
-        Slot(row["slot_start"]).key: {
-            "series judged": row["series"],
-            "series anomalous": row["anomalous"],
-            "open incidents": row["open_incidents"],
-            "told": ", ".join(row["messages"]) or "nothing new",
-        }
-        for row in rows
-    }
-
-
-def _last(slots: SlotRange, most: int) -> dict[str, str]:
-    start = max(slots.start, slots.end - most * SLOT)
-    return {"first": f"{start:%Y-%m-%d %H:%M:%S}", "end": f"{slots.end:%Y-%m-%d %H:%M:%S}"}
+def catalog_result(name: str, catalog: Catalog, problems: Mapping[str, str]) -> dg.AssetCheckResult:
+    """Whether every entry of the catalogue can be computed; each that cannot is named with the remedy."""
+    found = ([catalog.problem] if catalog.problem else []) + list(problems.values())
+    if not found:
+        said = (
+            f"{len(catalog.sources)} sources, {len(catalog.dimensions)} dimensions and {len(catalog.metrics)} metrics."
+        )
+    else:
+        said = "\n".join(found)
+    return dg.AssetCheckResult(
+        check_name=name,
+        passed=not found,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=said,
+        metadata={"entries left out": len(problems), "metrics": len(catalog.metrics)},
+    )
 
 
 def verdict_check(
-    metric: SlotMetric, slot: Slot, verdicts: Mapping[Series, Verdict], settings: Settings
+    name: str, slot: Slot, verdicts: Mapping[Series, Verdict], checked: CheckedCatalog, settings: Settings
 ) -> dg.AssetCheckResult:
     """The check of a metric in a slot: the total's numbers, and the slices that are anomalous."""
+    metric = checked.metrics.get(name)
+    if metric is None:
+        return _not_computed(name, checked)
     total = verdicts.get(Series(metric.name, "total", "total"))
     slices = [each for each in verdicts.values() if each.series.metric == metric.name and not each.series.is_total]
     odd = sorted((each for each in slices if each.status == "anomalous"), key=lambda each: -abs(each.score or 0.0))
@@ -102,11 +106,23 @@ def verdict_check(
     )
 
 
-def _said(metric: SlotMetric, verdict: Verdict, when: str) -> str:
+def _not_computed(name: str, checked: CheckedCatalog) -> dg.AssetCheckResult:
+    """The check of a metric that was there when the code location was loaded, and is not computed now."""
+    problem = checked.problems.get(f"metrics.{name}")
+    return dg.AssetCheckResult(
+        check_name=name,
+        passed=problem is None,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=problem or f"{name} is no longer in the catalogue. Reload the code location to remove this check.",
+    )
+
+
+def _said(metric: Metric, verdict: Verdict, when: str) -> str:
     """As messages say it: «CTR 18.9 % at …, expected 19.1 % (15.6 % – 22.9 %), −0.8 %: normal.»"""
     formats = formats_for("en")
     shown = formats.percent if metric.unit == "share" else formats.number
-    value = f"{metric_title('en', metric.name)} {shown(verdict.value)} at {when}"
+    title = metric.title.get("en", metric.name)
+    value = f"{title} {shown(verdict.value)} at {when}"
     if verdict.expected is None:
         return f"{value}: {verdict.status.replace('_', ' ')}."
     band = f" ({shown(verdict.lower)} – {shown(verdict.upper)})" if None not in (verdict.lower, verdict.upper) else ""
@@ -138,11 +154,9 @@ def incident_metadata(
     told = [telling.key for batch in done for _, telling in batch.tellings]
     taken_in = sum(len(batch.taken_in) for batch in done)
     metadata: dict[str, Any] = {
-        "slots taken in": taken_in,
-        "asked for": ", ".join(told) or "nothing",
+        "slots processed": taken_in,
+        "notifications": ", ".join(told) or "none",
     }
-    if taken_in < len(slots):
-        metadata["slots left out"] = f"{len(slots) - taken_in}: taken in before, or without verdicts"
     if stand:
         metadata["incidents"] = dg.MetadataValue.table(
             [

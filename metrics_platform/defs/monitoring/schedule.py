@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
 
-from metrics_platform.calendar import RANGE_END, RANGE_START, SLOT, Slot, SlotRange, first_instant, slot_at, slot_of_key
+from metrics_platform.calendar import RANGE_END, RANGE_START, SLOT, SlotRange
+from metrics_platform.catalog import Catalog
 from metrics_platform.defs.monitoring.assets import GROUP
+from metrics_platform.defs.monitoring.run_slots import tags_of
 from metrics_platform.settings import Settings
-from metrics_platform.warehouse.tables import INCIDENTS
+from metrics_platform.warehouse.slots import first_slot, lag_of, last_complete_slot
 
 JOB = "anomaly_check"
-# The history the seasonal detector looks at, which a first run computes and a downtime may leave a hole in.
-HISTORY = datetime.timedelta(days=32)
-# The latest materialisations that are looked through for the last slot: a run by hand may have gone back since.
-_LOOKED_THROUGH = 200
-_GOING_ON = [
+_ACTIVE = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -27,27 +25,28 @@ _GOING_ON = [
 
 
 def anomaly_check_job() -> Any:
-    """The job that computes, judges and takes in slots."""
+    """The job that computes and evaluates slots and updates the incidents."""
     return dg.define_asset_job(
         JOB,
         selection=dg.AssetSelection.groups(GROUP),
         # Three steps of a second each: a process for every one would take longer than they do.
         executor_def=dg.in_process_executor,
-        # Before reports and backfills in the queue, behind messages.
-        # A month of slots takes minutes; a check that hangs would hold up all that follow.
-        tags={"dagster/priority": "7", "dagster/max_runtime": "10800"},
-        description="Computes the 15-minute metrics of the latest slots, judges them, and tells people of incidents. "
-        "Running a slot again changes nothing and tells nothing.",
+        # Before reports and backfills in the queue, behind messages. A check that hangs would hold up all that follow.
+        tags={"dagster/priority": "7", "dagster/max_runtime": "3600"},
+        description="Computes the 15-minute metrics of the slots that are due, evaluates them, and reports incidents. "
+        "For a day, it computes the day's complete slots again; recorded incidents never change.",
     )
 
 
 def anomaly_check_schedule(
     job: Any,
     settings: Settings,
+    catalog: Catalog,
     now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
 ) -> dg.ScheduleDefinition:
-    """Every slot, as soon as METRICS_SLOT_LAG_SECONDS have passed since its end; `now` is its clock."""
-    minute = -(-settings.slot_lag_seconds // 60) % 15
+    """Every slot, as soon as its events are in; `now` is the schedule's clock."""
+    lag = lag_of((source.lag for source in catalog.sources.values()), settings)
+    minute = -(-int(lag.total_seconds()) // 60) % 15
     minutes = ",".join(str(minute + quarter) for quarter in (0, 15, 30, 45))
 
     @dg.schedule(
@@ -55,41 +54,35 @@ def anomaly_check_schedule(
         cron_schedule=f"{minutes} * * * *",
         execution_timezone="UTC",
         job=job,
-        description=f"Every 15 minutes, {settings.slot_lag_seconds} s after the end of a slot: that slot, "
-        f"{settings.recompute_slots} before it again for late events, and those that a downtime left out.",
+        description=f"Every 15 minutes, {lag.total_seconds():g} s after the end of a slot: that slot, "
+        f"{settings.recompute_slots} before it again for late events, and every slot that is missing.",
     )
     def every_slot(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         due = context.scheduled_execution_time.astimezone(datetime.UTC)
         if now() - due >= SLOT:
             return dg.SkipReason(f"The check of {due:%Y-%m-%d %H:%M} UTC is too late: a newer one is due.")
-        if context.instance.get_run_ids(dg.RunsFilter(job_name=JOB, statuses=_GOING_ON), limit=1):
-            return dg.SkipReason("The check before is still going on; the next one catches up.")
-        done = context.instance.fetch_materializations(dg.AssetKey(INCIDENTS.name), limit=_LOOKED_THROUGH).records
-        slots = slots_to_compute(due, (each.partition_key for each in done), settings)
+        if context.instance.get_run_ids(dg.RunsFilter(job_name=JOB, statuses=_ACTIVE), limit=1):
+            return dg.SkipReason("The check before is still running; the next one catches up.")
+        slots = due_slots(due, lag, settings)
         if slots is None:
             return dg.SkipReason(
                 f"No slot to check: METRICS_START_DATE is {settings.start_date}, METRICS_END_DATE "
                 f"{settings.end_date or 'not set'}."
             )
-        first = slot_at(slots.start)
-        return dg.RunRequest(run_key=slots.last.key, tags={RANGE_START: first.key, RANGE_END: slots.last.key})
+        days = [day.key for day, _ in slots.by_day(settings.zone)]
+        return dg.RunRequest(run_key=slots.last.key, tags={RANGE_START: days[0], RANGE_END: days[-1], **tags_of(slots)})
 
     return every_slot
 
 
-def slots_to_compute(due: datetime.datetime, done: Iterable[str | None], settings: Settings) -> SlotRange | None:
+def due_slots(due: datetime.datetime, lag: datetime.timedelta, settings: Settings) -> SlotRange | None:
     """The slots of the check that is due: the latest complete one, and those before it for late events.
 
-    Where slots were missed, from the one after the last that is done (partition keys), at most HISTORY back; a first
-    run computes as much. None: there is no slot yet, or none any more.
+    What else is missing, after a downtime or on the first day, is found by the check itself. None: there is no slot yet,
+    or there are none any more.
     """
-    last = Slot(slot_at(due - datetime.timedelta(seconds=settings.slot_lag_seconds)).start - SLOT)
-    beginning = slot_at(first_instant(settings.start_date, settings.zone)).start
-    after_end = settings.end_date and first_instant(settings.end_date + datetime.timedelta(days=1), settings.zone)
-    if last.start < beginning or (after_end and last.start >= after_end):
+    last = last_complete_slot(settings, lag, due)
+    if last is None or due - last.end >= lag + 2 * SLOT:
         return None
-    earlier = [slot_of_key(key).start for key in done if key is not None and key <= last.key]
-    first = last.start - settings.recompute_slots * SLOT
-    resumed = max(earlier) + SLOT if earlier else beginning
-    first = max(min(first, resumed), last.start - HISTORY, beginning)
+    first = max(last.start - settings.recompute_slots * SLOT, first_slot(settings).start)
     return SlotRange(first, last.end)

@@ -14,13 +14,13 @@ from metrics_platform.notifications.journal import Asked
 from metrics_platform.notifications.kinds import StaleData
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.sources import source_table
+from metrics_platform.warehouse.source_rows import SourceRows
 
 _REMINDED_WITHIN = datetime.timedelta(days=8)
 
 
 def see_that_staleness_is_told(
-    context: dg.AssetExecutionContext, warehouse: Warehouse, source: str, settings: Settings
+    context: dg.AssetExecutionContext, warehouse: Warehouse, rows: SourceRows, settings: Settings
 ) -> str | None:
     """Ask for the message that a source is stale, unless that has been asked for since its latest event.
 
@@ -30,8 +30,8 @@ def see_that_staleness_is_told(
         WarehouseError: ClickHouse refused, failed or did not answer.
     """
     now = datetime.datetime.now(datetime.UTC)
-    found = look_at_freshness(warehouse, source, settings, now)
-    table = source_table(settings, source)
+    found = look_at_freshness(warehouse, rows, settings, now)
+    source, table = rows.source.name, str(rows.source.table)
     # What lasts is told again at least once in this time.
     since = max(found.latest or now - _REMINDED_WITHIN, now - _REMINDED_WITHIN)
     for stored in read_since(context.instance, since.timestamp()):

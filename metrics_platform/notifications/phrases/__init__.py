@@ -41,11 +41,6 @@ def metric_title(language: Language, metric: str, *, short: bool = False) -> str
     return _title(language, f"metric-{metric}", short=short)
 
 
-def dimension_title(language: Language, dimension: str) -> str | None:
-    """A dimension's name for people; None for one that has no phrase."""
-    return _title(language, f"dimension-{dimension}")
-
-
 def _title(language: Language, identifier: str, *, short: bool = False) -> str | None:
     bundle = _bundle(language)
     if not bundle.has_message(identifier):

@@ -30,12 +30,6 @@ headline-over = { $subject }, over after { $duration }
 
 # --- metrics --------------------------------------------------------------------------------------------------------
 # `.short` is the name in tables, at most 10 characters; where there is none, the name is short enough.
-metric-feed_users = Feed users
-metric-views = Views
-metric-likes = Likes
-metric-ctr = CTR
-metric-messages = Messages
-metric-senders = Senders
 metric-receivers = Receivers
 metric-app_dau = App DAU
 metric-feed_dau = Feed DAU
@@ -74,14 +68,6 @@ metric-retention_d7 = D7 retention
     .short = D7 retent.
 
 # --- dimensions and slices ------------------------------------------------------------------------------------------
-dimension-os = OS
-dimension-gender = gender
-dimension-age = age
-dimension-age_group = age
-dimension-source = source
-dimension-country = country
-dimension-city = city
-dimension-exp_group = test group
 slice-of-metric = { $metric } ({ $slice })
 
 # --- the daily report -----------------------------------------------------------------------------------------------

@@ -31,14 +31,6 @@ headline-over = { $subject }, длилось { $duration }
 
 # --- метрики --------------------------------------------------------------------------------------------------------
 # `.short` – имя в таблицах, не длиннее 10 знаков; где его нет, хватает полного.
-metric-feed_users = Пользователи ленты
-    .short = В ленте
-metric-views = Просмотры
-metric-likes = Лайки
-metric-ctr = CTR
-metric-messages = Сообщения
-metric-senders = Отправители
-    .short = Отправили
 metric-receivers = Получатели
     .short = Получили
 metric-app_dau = DAU приложения
@@ -82,14 +74,6 @@ metric-retention_d7 = Удержание D7
     .short = Удерж. D7
 
 # --- измерения и срезы ----------------------------------------------------------------------------------------------
-dimension-os = ОС
-dimension-gender = пол
-dimension-age = возраст
-dimension-age_group = возраст
-dimension-source = источник
-dimension-country = страна
-dimension-city = город
-dimension-exp_group = группа теста
 slice-of-metric = { $metric } ({ $slice })
 
 # --- ежедневный отчёт -----------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import urlsplit
 
-from metrics_platform.catalog import Unit
+from metrics_platform.catalog import Catalog, Unit, load_catalog_or_builtin
 from metrics_platform.channel_settings import Severity
 from metrics_platform.charts.model import Chart
 from metrics_platform.formats import Formats, Language, formats_for
@@ -28,7 +28,7 @@ from metrics_platform.notifications.message import (
     line,
     named,
 )
-from metrics_platform.notifications.phrases import Say, dimension_title, metric_title, phrases
+from metrics_platform.notifications.phrases import Say, metric_title, phrases
 from metrics_platform.settings import Settings
 
 # An emoji never stands without its word.
@@ -58,6 +58,7 @@ class Writer:
     now: datetime.datetime
     dashboard_url: str | None = None
     dagster_url: str | None = None
+    catalog: Catalog | None = None
 
     @classmethod
     def for_settings(cls, settings: Settings, now: datetime.datetime) -> Writer:
@@ -70,6 +71,7 @@ class Writer:
             now=now,
             dashboard_url=settings.dashboard_url,
             dagster_url=settings.dagster_url,
+            catalog=load_catalog_or_builtin(settings),
         )
 
     @cached_property
@@ -145,7 +147,7 @@ class Writer:
 
     def metric(self, metric: str, dimension: str | None = None, dimension_value: str | None = None) -> Parts:
         """A metric's name, with the slice it is of."""
-        title = metric_title(self.language, metric) or named(metric)
+        title = self._metric_title(metric) or named(metric)
         if dimension is None:
             return (title,)
         return self.tell("slice-of-metric", metric=(title,), slice=self.slice(dimension, dimension_value or ""))
@@ -154,11 +156,17 @@ class Writer:
         """«OS Android»; `short` is «Android», or «age 25» where the value alone says nothing."""
         if short and value[:1].isalpha() and value != "unknown":
             return (named(value),)
-        return (dimension_title(self.language, dimension) or named(dimension), " ", named(value))
+        title = self.catalog.dimension_title(dimension, self.language) if self.catalog else None
+        return (title or named(dimension), " ", named(value))
 
     def metric_short(self, metric: str) -> str:
         """A metric's name for tables: at most 10 characters."""
-        return metric_title(self.language, metric, short=True) or metric
+        return self._metric_title(metric, short=True) or metric
+
+    def _metric_title(self, metric: str, *, short: bool = False) -> str | None:
+        """Its title in the catalogue, or among the phrases: those of the report's own metrics."""
+        title = self.catalog.title(metric, self.language, short=short) if self.catalog else None
+        return title or metric_title(self.language, metric, short=short)
 
     def joined(self, items: Iterable[Parts]) -> Parts:
         """«a, b and c»."""

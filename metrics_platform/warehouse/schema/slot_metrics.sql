@@ -1,18 +1,21 @@
--- The 15-minute metrics, for the whole product and by slice. Signed numbers, so that a difference of two slots
--- never wraps around. Partitioned by UTC day: a partition per slot would be 35 thousand parts a year.
+-- The 15-minute values of every metric, for the whole product and by slice, on a full grid.
+-- Slots are inserted, never swapped: of two rows with the same key the one with the larger version is valid, so two
+-- writers of a day never undo each other's slots. Read it with FINAL.
 CREATE TABLE IF NOT EXISTS {table:Identifier}
 (
-    slot_start      DateTime('UTC')        COMMENT 'begin of the quarter of an hour',
+    event_date      Date                   COMMENT 'the day of the slot, in the product''s time zone',
+    slot_start      DateTime('UTC')        COMMENT 'start of the 15-minute slot',
+    metric          LowCardinality(String) COMMENT 'the metric''s name in the catalogue; <source>.events counts a source''s rows',
     dimension       LowCardinality(String) COMMENT 'total for the whole product; os, source, country, …',
-    dimension_value LowCardinality(String) COMMENT 'total for the whole product; iOS, ads, …, or unknown',
-    views           Int64                  COMMENT 'views of content',
-    likes           Int64                  COMMENT 'likes of content',
-    feed_users      Int64                  COMMENT 'distinct users with a feed action',
-    messages        Int64                  COMMENT 'messages sent',
-    senders         Int64                  COMMENT 'distinct users who sent a message',
-    ctr             Nullable(Float64)      COMMENT 'likes / views; NULL where there are no views'
+    dimension_value LowCardinality(String) COMMENT 'total for the whole product; iOS, ads, …, unknown, or other: all beyond the largest',
+    value           Nullable(Float64)      COMMENT 'the metric; NULL: unknown',
+    numerator       Nullable(Float64)      COMMENT 'of a quotient its numerator; else the value',
+    denominator     Nullable(Float64)      COMMENT 'of a quotient its denominator; else NULL',
+    definition      UInt64                 COMMENT 'hash of the definition that the value was computed by',
+    version         UInt64                 COMMENT 'when it was computed, in microseconds since 1970',
+    is_deleted      UInt8                  COMMENT '1: the row is gone, since the slot was computed again'
 )
-ENGINE = MergeTree
-PARTITION BY toDate(slot_start)
-ORDER BY (dimension, dimension_value, slot_start)
-COMMENT 'The 15-minute metrics: one row per slot, dimension and value, on a full grid'
+ENGINE = ReplacingMergeTree(version, is_deleted)
+PARTITION BY event_date
+ORDER BY (metric, dimension, dimension_value, slot_start)
+COMMENT 'The 15-minute metrics: one row per slot, metric, dimension and value. Read it with FINAL'

@@ -1,22 +1,26 @@
--- What the detectors found, slot by slot: whether each metric was normal, for the whole product and by slice.
+-- What the detectors found, slot by slot: whether each metric was normal, for the whole product and by slice. Slots are
+-- inserted with a version, as in `slot_metrics`. Read it with FINAL.
 CREATE TABLE IF NOT EXISTS {table:Identifier}
 (
-    slot_start      DateTime('UTC')        COMMENT 'begin of the quarter of an hour',
-    metric          LowCardinality(String) COMMENT 'feed_users, views, likes, ctr, messages, senders',
+    event_date      Date                   COMMENT 'the day of the slot, in the product''s time zone',
+    slot_start      DateTime('UTC')        COMMENT 'start of the 15-minute slot',
+    metric          LowCardinality(String) COMMENT 'the metric''s name in the catalogue',
     dimension       LowCardinality(String) COMMENT 'total for the whole product; os, source, country, …',
     dimension_value LowCardinality(String) COMMENT 'total for the whole product; iOS, ads, …, or unknown',
     status          LowCardinality(String) COMMENT 'normal, anomalous, not_enough_history or unknown',
     severity        LowCardinality(String) COMMENT 'critical or warning where it is anomalous, else empty',
     reason          LowCardinality(String) COMMENT 'why, such as within_band, this_slot, last_hour, no_data',
-    detector        LowCardinality(String) COMMENT 'which detector the numbers are of',
-    value           Nullable(Float64)      COMMENT 'the metric; NULL: not known',
-    trials          Nullable(Float64)      COMMENT 'of a rate its denominator',
-    expected        Nullable(Float64)      COMMENT 'what was expected',
-    lower           Nullable(Float64)      COMMENT 'the band it should have been in: from',
-    upper           Nullable(Float64)      COMMENT 'the band it should have been in: to',
-    score           Nullable(Float64)      COMMENT 'the deviation in the unit of the detector'
+    detector        LowCardinality(String) COMMENT 'the detector that the numbers are from',
+    value           Nullable(Float64)      COMMENT 'the metric; NULL: unknown',
+    trials          Nullable(Float64)      COMMENT 'of a quotient its denominator',
+    expected        Nullable(Float64)      COMMENT 'the expected value',
+    lower           Nullable(Float64)      COMMENT 'lower bound of the expected band',
+    upper           Nullable(Float64)      COMMENT 'upper bound of the expected band',
+    score           Nullable(Float64)      COMMENT 'the deviation, in the detector''s own unit',
+    version         UInt64                 COMMENT 'when the slot was evaluated, in microseconds since 1970',
+    is_deleted      UInt8                  COMMENT '1: the row is gone, since the slot was evaluated again'
 )
-ENGINE = MergeTree
-PARTITION BY toDate(slot_start)
+ENGINE = ReplacingMergeTree(version, is_deleted)
+PARTITION BY event_date
 ORDER BY (metric, dimension, dimension_value, slot_start)
-COMMENT 'The verdict on each 15-minute metric: one row per slot, metric, dimension and value'
+COMMENT 'The verdict on each 15-minute metric: one row per slot, metric, dimension and value. Read it with FINAL'

@@ -1,0 +1,72 @@
+"""The asset `metric_daily`: the value of the day of every metric of the catalogue."""
+
+# No `from __future__ import annotations` here: Dagster reads the annotations of the functions it is given.
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from metrics_platform.catalog import Catalog
+from metrics_platform.defs.daily.assets import GROUP, RETRY_POLICY, day_partitions
+from metrics_platform.defs.lineage import table_metadata
+from metrics_platform.defs.resources import ClickHouseResource
+from metrics_platform.settings import Settings
+from metrics_platform.warehouse.client import NoWarehouseError
+from metrics_platform.warehouse.errors import WarehouseError
+from metrics_platform.warehouse.schema import SchemaMismatchError
+from metrics_platform.warehouse.tables import METRIC_DAILY
+
+# What the report compares with, and the weeks that a usual day is told by.
+_HISTORY_DAYS = 35
+
+
+class MetricsConfig(dg.Config):
+    """Which metrics a run computes."""
+
+    metrics: list[str] = Field(
+        default=[], description="Names of the catalogue; the rows of all others stay as they are. Empty: all metrics."
+    )
+
+
+def metric_daily_asset(settings: Settings, catalog: Catalog) -> dg.AssetsDefinition:
+    """The asset; the run of yesterday also computes days of the last five weeks that a metric lacks."""
+
+    @dg.asset(
+        name=METRIC_DAILY.name,
+        deps=list(catalog.sources),
+        partitions_def=day_partitions(settings),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        retry_policy=RETRY_POLICY,
+        pool=GROUP,
+        group_name=GROUP,
+        kinds={"clickhouse", "sql"},
+        owners=[settings.owner],
+        description="The value of the day of every metric of the catalogue, for the whole product and by slice. Distinct "
+        "counts are computed over the day.\n\nThe nightly run also computes what a new or changed metric lacks of the "
+        "last five weeks. To compute an older stretch of one metric, materialise it with `metrics` in the run's config: "
+        "the rows of all other metrics stay as they are.",
+        metadata=table_metadata(METRIC_DAILY, list(catalog.sources), settings),
+        check_specs=[
+            dg.AssetCheckSpec(name, asset=METRIC_DAILY.name, description=promise, blocking=True)
+            for name, promise in METRIC_DAILY.checks.items()
+        ],
+    )
+    def compute(
+        context: dg.AssetExecutionContext, config: MetricsConfig, clickhouse: ClickHouseResource
+    ) -> Iterator[Any]:
+        from metrics_platform.defs.daily.metric_daily_run import compute_metric_daily  # noqa: PLC0415
+
+        try:
+            yield from compute_metric_daily(
+                context, clickhouse.warehouse(context, settings), config.metrics, settings, _HISTORY_DAYS
+            )
+        except (NoWarehouseError, SchemaMismatchError) as error:
+            raise dg.Failure(str(error), allow_retries=False) from None
+        except WarehouseError as error:
+            if error.transient:
+                raise
+            raise dg.Failure(str(error), allow_retries=False) from None
+
+    return compute

@@ -1,0 +1,144 @@
+"""The catalogue against ClickHouse: tables, columns, types, rights and SQL of every entry.
+
+A bad entry is left out and named; the others go on. Nothing is read but names and types.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from metrics_platform.catalog import Catalog, Metric, Source
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.errors import WarehouseError
+from metrics_platform.warehouse.source_rows import SourceError, SourceRows, bare_type, named_value, resolve
+
+_NUMBER = re.compile(r"(U?Int\d+|Float(32|64)|BFloat16|Decimal\d*\(.*\)|Bool)")
+
+
+@dataclass(frozen=True)
+class CheckedCatalog:
+    """The part of a catalogue that ClickHouse can compute.
+
+    Attributes:
+        catalog: without the entries that are not valid.
+        rows: each source, resolved.
+        by_row: metrics whose SQL is more than one aggregate call.
+        problems: entry, such as `metrics.revenue` → what is wrong with it and the remedy.
+    """
+
+    catalog: Catalog
+    rows: Mapping[str, SourceRows]
+    by_row: frozenset[str]
+    problems: Mapping[str, str]
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """The metrics that can be computed."""
+        return self.catalog.metrics
+
+
+def check_catalog(warehouse: Warehouse, catalog: Catalog) -> CheckedCatalog:
+    """Look at every entry.
+
+    Raises:
+        WarehouseError: ClickHouse did not answer, or an answer says nothing about the catalogue.
+    """
+    problems: dict[str, str] = {}
+    rows: dict[str, SourceRows] = {}
+    by_row: set[str] = set()
+    gone: set[str] = set()
+    for name, source in catalog.sources.items():
+        metrics = catalog.metrics_of(name)
+        try:
+            usable = _without_broken_dimensions(warehouse, source, problems)
+            found = resolve(warehouse, usable, [str(metric.sql) for metric in metrics])
+        except SourceError as error:
+            entry, _, text = str(error).partition(": ")
+            problems[entry.split(" ")[0]] = str(error)
+            problems |= {f"metrics.{metric.name}": f"its source is not usable: {text or entry}" for metric in metrics}
+            gone |= {metric.name for metric in metrics}
+            continue
+        rows[name] = found
+        broken, without_state = _check_metrics(warehouse, found, metrics)
+        problems |= {f"metrics.{metric}": text for metric, text in broken.items()}
+        gone |= set(broken)
+        by_row |= without_state
+    kept = catalog.without(gone)
+    lost = set(catalog.metrics) - set(kept.metrics) - gone
+    problems |= {f"metrics.{name}": "its numerator or denominator is not usable, see there" for name in lost}
+    sources = {name: found.source for name, found in rows.items()}
+    return CheckedCatalog(replace(kept, sources=sources), rows, frozenset(by_row), problems)
+
+
+def _without_broken_dimensions(warehouse: Warehouse, source: Source, problems: dict[str, str]) -> Source:
+    """The source with the dimensions that ClickHouse can compute over its rows."""
+    found = resolve(warehouse, source)
+    named = {dimension.name: named_value(dimension.sql) for dimension in source.dimensions}
+    if not named or _refusal(warehouse, found, ", ".join(named.values())) is None:
+        return source
+    kept = []
+    for dimension in source.dimensions:
+        if (text := _refusal(warehouse, found, named[dimension.name])) is None:
+            kept.append(dimension)
+        else:
+            problems[f"dimensions.{dimension.name}"] = (
+                f"dimensions.{dimension.name}.sql = {dimension.sql!r} does not fit {source.table}: {text}"
+            )
+    return replace(source, dimensions=tuple(kept))
+
+
+def _check_metrics(
+    warehouse: Warehouse, rows: SourceRows, metrics: tuple[Metric, ...]
+) -> tuple[dict[str, str], set[str]]:
+    """Metric → what is wrong with it; and the metrics that have no aggregate state."""
+    broken: dict[str, str] = {}
+    without_state = {metric.name for metric in metrics if metric.aggregate is None}
+    plain = [metric for metric in metrics if metric.aggregate is not None]
+    # Grouped by something, so that a column outside of an aggregate is refused.
+    everything = [*(str(metric.sql) for metric in metrics), *(m.aggregate.state for m in plain if m.aggregate)]
+    grouped = "GROUP BY time"
+    types = _described(warehouse, rows, everything, grouped) if everything else []
+    if isinstance(types, str):
+        for metric in metrics:
+            found = _described(warehouse, rows, [str(metric.sql)], grouped)
+            text = found if isinstance(found, str) else _type_problem(found[0])
+            if text:
+                broken[metric.name] = f"metrics.{metric.name}.sql = {metric.sql!r}: {text}"
+            elif metric.aggregate and isinstance(_described(warehouse, rows, [metric.aggregate.state], grouped), str):
+                without_state.add(metric.name)
+        return broken, without_state - set(broken)
+    for metric, kind in zip(metrics, types, strict=False):
+        if text := _type_problem(kind):
+            broken[metric.name] = f"metrics.{metric.name}.sql = {metric.sql!r}: {text}"
+    return broken, without_state - set(broken)
+
+
+def _type_problem(kind: str) -> str:
+    return "" if _NUMBER.fullmatch(bare_type(kind)) else f"it gives {kind}, and a metric is a number"
+
+
+def _refusal(warehouse: Warehouse, rows: SourceRows, selected: str) -> str | None:
+    found = _described(warehouse, rows, [selected], "")
+    return found if isinstance(found, str) else None
+
+
+def _described(warehouse: Warehouse, rows: SourceRows, selected: list[str], grouped: str) -> list[str] | str:
+    """The types of expressions over the rows, or ClickHouse's refusal."""
+    columns = ", ".join(f"{sql} AS described_{number}" for number, sql in enumerate(selected))
+    try:
+        answer = warehouse.query(
+            f"DESCRIBE (SELECT {columns} FROM {rows.sql} AS events {grouped})",
+            doing=f"Checking sources.{rows.source.name}",
+        )
+    except WarehouseError as error:
+        if error.code is None or error.transient:
+            raise
+        return _short(error.cause.text)
+    return [row["type"] for row in answer.rows]
+
+
+def _short(text: str) -> str:
+    """ClickHouse's words without the query that they repeat."""
+    return re.split(r"\. In scope |: In scope |: While executing|: while executing", text)[0].strip()

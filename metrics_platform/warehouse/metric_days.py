@@ -1,0 +1,77 @@
+"""The metrics of the day: which days are missing, and computing days of `metric_daily`. No Dagster."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Iterator, Sequence
+
+from metrics_platform.calendar import day_of
+from metrics_platform.catalog import Metric
+from metrics_platform.settings import Settings
+from metrics_platform.warehouse.catalog_check import CheckedCatalog
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.metric_values import Scope, ValuesResult, compute
+from metrics_platform.warehouse.partitions import drop_leftovers
+from metrics_platform.warehouse.schema import create_tables
+from metrics_platform.warehouse.tables import METRIC_DAILY, SLICE_VALUES
+
+_PRESENT = """
+SELECT event_date, metric, definition
+FROM metric_daily FINAL
+WHERE event_date >= {first:Date} AND event_date <= {last:Date} AND dimension = 'total'
+"""
+
+
+def compute_metric_days(
+    warehouse: Warehouse,
+    dates: Iterable[datetime.date],
+    checked: CheckedCatalog,
+    settings: Settings,
+    metrics: Sequence[Metric] | None = None,
+) -> Iterator[ValuesResult]:
+    """Compute days of all metrics, or of `metrics`; yields each day as it is published. Ends where checks do not hold.
+
+    Running it again gives the same rows, and leaves all other rows as they are.
+
+    Raises:
+        WarehouseError: ClickHouse refused, failed or did not answer; nothing is half-written.
+        SchemaMismatchError: the table is there with other columns.
+    """
+    create_tables(warehouse, [SLICE_VALUES, METRIC_DAILY])
+    drop_leftovers(warehouse, METRIC_DAILY)
+    chosen = tuple(checked.metrics.values()) if metrics is None else tuple(metrics)
+    needed = {metric.source for metric in chosen if metric.sql}
+    rows = {name: found for name, found in checked.rows.items() if name in needed}
+    for date in sorted(dates):
+        day = day_of(date, settings.zone)
+        if day.start >= day.end:
+            continue  # the zone's clocks skipped it
+        result = compute(
+            warehouse, Scope(checked.catalog, rows, chosen, checked.by_row, METRIC_DAILY, date, day.start, day.end)
+        )
+        yield result
+        if not result.published:
+            return
+
+
+def missing_days(
+    warehouse: Warehouse, first: datetime.date, last: datetime.date, checked: CheckedCatalog
+) -> list[tuple[datetime.date, tuple[Metric, ...]]]:
+    """The days from `first` to `last` that some metric lacks, or has by another definition, with these metrics.
+
+    Raises:
+        WarehouseError: ClickHouse refused, failed or did not answer.
+        SchemaMismatchError: the table is there with other columns.
+    """
+    create_tables(warehouse, [SLICE_VALUES, METRIC_DAILY])
+    rows = warehouse.query(_PRESENT, {"first": first, "last": last}, doing="Looking for days that are missing").rows
+    present = {(row["event_date"], row["metric"], row["definition"]) for row in rows}
+    found = []
+    for number in range((last - first).days + 1):
+        date = first + datetime.timedelta(days=number)
+        lacking = tuple(
+            metric for metric in checked.metrics.values() if (date, metric.name, metric.definition) not in present
+        )
+        if lacking:
+            found.append((date, lacking))
+    return found

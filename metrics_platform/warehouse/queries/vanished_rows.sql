@@ -1,0 +1,11 @@
+-- Rows that the table holds and that are not computed any more, such as a slice whose events were corrected: they are
+-- marked as deleted in the new version.
+SELECT
+    * EXCEPT (version, is_deleted),
+    {version:UInt64} AS version,
+    1                AS is_deleted
+FROM $table FINAL
+WHERE event_date = {event_date:Date} AND $in_range
+  AND $is_computed
+  AND ($keys, metric, dimension, dimension_value) NOT IN (
+      SELECT $keys, metric, dimension, dimension_value FROM {staging:Identifier})

@@ -1,0 +1,166 @@
+"""A source of the catalogue as rows: the subquery that maps its table to `user`, `receiver`, `time` and named columns.
+
+Every query on events reads a source through it, for the day and for the slots, so that a row means the same everywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from metrics_platform import expressions
+from metrics_platform.catalog import Source
+from metrics_platform.table_names import quoted
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.errors import WarehouseError
+
+_INTEGER = re.compile(r"U?Int(8|16|32|64)")
+_TIME = re.compile(r"DateTime(64)?(\(.*\))?")
+_IDS = "an integer; write `sipHash64({0})` for text and UUIDs"
+_TIMES = {
+    "String": "a DateTime; write `parseDateTimeBestEffort({0})`, or set the source's `timezone`",
+    "Date": "a DateTime; a date has no time of day, so slots and days in another zone cannot be told",
+    "Date32": "a DateTime; a date has no time of day, so slots and days in another zone cannot be told",
+}
+_EPOCH = "a DateTime; write `toDateTime({0})` for seconds since 1970, `fromUnixTimestamp64Milli({0})` for milliseconds"
+# Names that an expression of the catalogue may hold without naming a column.
+_WORDS = {
+    "null",
+    "in",
+    "not",
+    "and",
+    "or",
+    "is",
+    "like",
+    "between",
+    "case",
+    "when",
+    "then",
+    "else",
+    "end",
+    "true",
+    "false",
+}
+
+
+class SourceError(RuntimeError):
+    """An entry of the catalogue does not fit the source's table; the text names the entry and the remedy."""
+
+
+@dataclass(frozen=True)
+class SourceRows:
+    """A source, resolved against its table.
+
+    Attributes:
+        sql: the subquery, in brackets, with the columns `user` (where the source has one), `receiver`, `time`, those of
+            `columns`, and the columns of the table that are used.
+        missing: columns of built-in dimensions that the table does not have; they are NULL.
+    """
+
+    source: Source
+    sql: str
+    missing: tuple[str, ...] = ()
+
+    def render(self, sql: str) -> str:
+        """`sql` with `$rows` replaced by the subquery."""
+        return sql.replace("$rows", self.sql)
+
+
+def resolve(warehouse: Warehouse, source: Source, used: Iterable[str] = ()) -> SourceRows:
+    """Map a source's table as it is now. `used` are SQL expressions over the rows, beside those of the dimensions.
+
+    Raises:
+        SourceError: the table is not there, a column is missing or has a type that cannot be used.
+        WarehouseError: ClickHouse refused, failed or did not answer.
+    """
+    columns = _columns(warehouse, source)
+    mapped = {name: sql for name, sql in source.columns.items() if sql is not None}
+    absent = {name for name, sql in source.columns.items() if sql is None}
+    wanted = set().union(*(expressions.names_in(sql) for sql in used)) if used else set()
+    for dimension in source.dimensions:
+        names = expressions.names_in(dimension.sql)
+        wanted |= names
+        if dimension.is_builtin:
+            absent |= {
+                name for name in names if name.lower() not in _WORDS and name not in columns and name not in mapped
+            }
+    own = {"time": source.time, "user": source.user, "receiver": source.receiver}
+    types = _types(warehouse, source, {name: sql for name, sql in own.items() if sql is not None})
+    selected = [f"{_known(source, name, sql, types[name])} AS {name}" for name, sql in own.items() if sql is not None]
+    selected += [f"{sql} AS {quoted(name)}" for name, sql in mapped.items()]
+    selected += [f"CAST(NULL, 'Nullable(String)') AS {quoted(name)}" for name in sorted(absent)]
+    taken = {*own, *mapped, *absent}
+    selected += [quoted(name) for name in columns if name in wanted and name not in taken]
+    conditions = [f"isNotNull({sql})" for name, sql in own.items() if sql is not None and "Nullable" in types[name]]
+    conditions += [f"({source.where})"] if source.where else []
+    lines = ["(", "    SELECT", ",\n".join(f"        {column}" for column in selected), f"    FROM {source.table.sql}"]
+    lines += [f"    WHERE {' AND '.join(conditions)}"] if conditions else []
+    return SourceRows(source, "\n".join([*lines, ")"]), tuple(sorted(absent - set(source.columns))))
+
+
+def named_value(expression: str) -> str:
+    """The SQL of a slice's name: text without blanks around it, `unknown` for NULL and empty text."""
+    return f"ifNull(nullIf(trimBoth(toString({expression})), ''), 'unknown')"
+
+
+def _columns(warehouse: Warehouse, source: Source) -> list[str]:
+    rows = warehouse.query(
+        "SELECT name FROM system.columns WHERE database = {database:String} AND table = {table:String} ORDER BY position",
+        {"database": source.table.database, "table": source.table.table},
+        doing=f"Reading the columns of {source.table}",
+    ).rows
+    if not rows:
+        raise SourceError(
+            f"sources.{source.name}.table = {source.table}: the table does not exist, or the account may not read it. "
+            f"Correct the name, or GRANT SELECT ON {source.table} TO the account."
+        )
+    return [row["name"] for row in rows]
+
+
+def _types(warehouse: Warehouse, source: Source, own: dict[str, str]) -> dict[str, str]:
+    """The types of the expressions for user, receiver and time; they are looked at one by one only where one fails."""
+    try:
+        return _described(warehouse, source, own)
+    except WarehouseError as error:
+        if error.code is None or error.transient:
+            raise
+        for name, sql in own.items():
+            try:
+                _described(warehouse, source, {name: sql})
+            except WarehouseError as refusal:
+                if refusal.code is None or refusal.transient:
+                    raise
+                raise SourceError(f"sources.{source.name}.{name} = {sql!r}: {refusal.cause.text}") from None
+        raise
+
+
+def _described(warehouse: Warehouse, source: Source, own: dict[str, str]) -> dict[str, str]:
+    where = f" WHERE {source.where}" if source.where else ""
+    selected = ", ".join(f"{sql} AS own_{name}" for name, sql in own.items())
+    rows = warehouse.query(
+        f"DESCRIBE (SELECT {selected} FROM {source.table.sql}{where})",
+        doing=f"Checking sources.{source.name}",
+    ).rows
+    return {row["name"].removeprefix("own_"): row["type"] for row in rows}
+
+
+def _known(source: Source, name: str, sql: str, kind: str) -> str:
+    """The expression without NULL; raises SourceError where its type is of no use."""
+    bare = bare_type(kind)
+    at = f"sources.{source.name}.{name} = {sql!r} is {kind}"
+    if name == "time":
+        if bare == "String" and source.timezone:
+            return f"parseDateTimeBestEffort({sql}, '{source.timezone}')"
+        if not _TIME.fullmatch(bare):
+            raise SourceError(f"{at}; it must be {_TIMES.get(bare, _EPOCH).format(sql)}.")
+    elif not _INTEGER.fullmatch(bare):
+        raise SourceError(f"{at}; it must be {_IDS.format(sql)}.")
+    return f"assumeNotNull({sql})" if "Nullable" in kind else sql
+
+
+def bare_type(kind: str) -> str:
+    """A type without Nullable(…) and LowCardinality(…) around it."""
+    while match := re.fullmatch(r"(?:Nullable|LowCardinality)\((.*)\)", kind):
+        kind = match.group(1)
+    return kind
