@@ -27,6 +27,7 @@ from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_leftovers, drop_staging
 from metrics_platform.warehouse.schema import create_tables
+from metrics_platform.warehouse.slots import missing_slots
 from metrics_platform.warehouse.tables import SLICE_VALUES, SLOT_METRICS, VERDICTS, read_sql
 
 if TYPE_CHECKING:
@@ -74,9 +75,10 @@ def evaluate_slots(
     drop_leftovers(warehouse, VERDICTS)
     for day, piece in slots.by_day(settings.zone):
         started = time.perf_counter()
+        metrics = _complete_metrics(warehouse, piece, checked, settings)
         with _staging(warehouse, day.date) as (name, version):
             series = anomalous = 0
-            for metric in checked.metrics.values():
+            for metric in metrics:
                 for rows in _metric_verdicts(warehouse, metric, day.date, piece, checked, settings):
                     warehouse.run(
                         partial(_insert, name=name, rows=_versioned(rows, version)), doing=f"Writing {VERDICTS.name}"
@@ -85,6 +87,21 @@ def evaluate_slots(
                     anomalous += int(np.sum(rows.column("status").to_numpy(zero_copy_only=False) == "anomalous"))
             _publish(warehouse, name, version, day.date, piece)
         yield VerdictsResult(piece, series, anomalous, time.perf_counter() - started)
+
+
+def _complete_metrics(
+    warehouse: Warehouse, slots: SlotRange, checked: CheckedCatalog, settings: Settings
+) -> list[Metric]:
+    """The metrics that have a value in each of the slots; one whose SQL failed on the rows has none, the others go on."""
+    missing = missing_slots(warehouse, slots, checked, settings)
+    lacking = {metric.name for gap in missing for metric in gap.metrics}
+    complete = [metric for metric in checked.metrics.values() if metric.name not in lacking]
+    if missing and not complete:
+        date = slots.start.astimezone(settings.zone).date()
+        raise MissingSlotsError(
+            f"slot_metrics has no values in {missing[0].slots}. Materialise `slot_metrics` of {date} first."
+        )
+    return complete
 
 
 def _metric_verdicts(  # noqa: PLR0917
@@ -100,13 +117,7 @@ def _metric_verdicts(  # noqa: PLR0917
     if not configs:
         return
     lookback = max(map(reach, configs)) + len(slots) - 1
-    found_total = False
     for history in read_history(warehouse, metric, checked.rows[metric.source].source, slots, lookback, settings):
-        found_total |= TOTAL in history.names
-        if not found_total:
-            raise MissingSlotsError(
-                f"slot_metrics has no values of {metric.name} in {slots}. Materialise `slot_metrics` of {date} first."
-            )
         yield from _verdicts(history, date, slots, settings)
 
 

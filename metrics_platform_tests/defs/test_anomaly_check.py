@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import time_machine
 from pydantic import SecretStr
 
 from metrics_platform.calendar import SLOT
@@ -19,7 +20,7 @@ from metrics_platform.incidents.take_in import Batch
 from metrics_platform.notifications.journal import asked
 from metrics_platform.notifications.kinds import AnomalyOpened, AnomalyResolved, StaleData
 from metrics_platform.settings import Settings
-from metrics_platform_tests.defs.monitor_world import NOON, MonitorWorld
+from metrics_platform_tests.defs.monitor_world import LAG, NOON, MonitorWorld
 from metrics_platform_tests.defs.running import check_outcomes, failure_texts
 from metrics_platform_tests.telegram.bot_api import BotApi
 from metrics_platform_tests.watcher import PATH, QUERY, watcher
@@ -151,27 +152,26 @@ def test_a_slot_that_was_taken_in_opens_nothing_when_its_data_change_afterwards(
         world.warehouse.execute(f"TRUNCATE TABLE {table}")
     assert world.check(0, 1).success
     views = [row for row in world.rows("verdicts") if (row["metric"], row["dimension"]) == ("views", "total")]
-    assert {row["status"] for row in views} == {"anomalous"}
+    assert [row["status"] for row in views[-2:]] == ["anomalous", "anomalous"]
     assert [world.rows(table) for table in ("incidents", "monitored_slots")] == before
     assert _asked(world) == []
 
 
-def test_each_slot_shows_what_it_did_also_after_it_was_run_again(world: MonitorWorld) -> None:
-    for number in range(3):
+def test_a_day_shows_the_totals_of_its_last_slot_and_its_open_incidents(world: MonitorWorld) -> None:
+    for number in range(2):
         world.happens(number, **({"iOS": 0.0, "Android": 0.0} if number == 1 else {}))
-    world.check(0, 2)
-    for _ in range(2):
-        shown = {}
-        for record in world.instance.fetch_materializations(dg.AssetKey("incidents"), limit=3).records:
-            assert record.asset_materialization is not None
-            metadata = record.asset_materialization.metadata
-            shown[record.partition_key] = (metadata["told"].value, int(str(metadata["series anomalous"].value)) > 0)
-        assert shown == {
-            "2026-11-20-12:00": ("nothing new", False),
-            "2026-11-20-12:15": (OPENED, True),
-            "2026-11-20-12:30": ("nothing new", False),
-        }
-        world.check(0, 2)
+    world.check(0, 1)
+    shown = {}
+    for asset in ("slot_metrics", "incidents"):
+        (record,) = world.instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=["2026-11-20"]), limit=1
+        ).records
+        assert record.asset_materialization is not None
+        shown[asset] = record.asset_materialization.metadata
+    assert shown["slot_metrics"]["views"].value == 0
+    assert shown["slot_metrics"]["last slot"].value == "2026-11-20 12:15 UTC"
+    assert shown["incidents"]["notifications"].value == OPENED
+    assert "incidents" in shown["incidents"]
 
 
 def test_a_backfill_of_old_slots_tells_nothing(world: MonitorWorld) -> None:
@@ -202,35 +202,104 @@ def test_a_run_that_dies_between_asking_and_writing_asks_for_the_same_again(
     assert len(api.messages(api.supergroup)) == 1
 
 
-def test_a_muted_metric_is_recorded_and_not_told(world: MonitorWorld, tmp_path: Path) -> None:
-    file = tmp_path / "monitoring.yaml"
+def test_a_muted_metric_is_recorded_and_no_one_is_notified(world: MonitorWorld, tmp_path: Path) -> None:
+    file = tmp_path / "catalog.yaml"
     names = ("feed_users", "views", "likes", "messages", "senders")
-    file.write_text("metrics:\n" + "".join(f"  {n}: {{muted_until: 2026-11-21T00:00:00Z}}\n" for n in names), "utf-8")
-    world.restart(monitoring_file=file)
+    muted = "".join(f"  {name}: {{monitor: {{muted_until: 2026-11-21T00:00:00Z}}}}\n" for name in names)
+    file.write_text(f"metrics:\n{muted}", "utf-8")
+    world.restart(catalog=file)
     world.happens(0)
     assert world.check(0, 1).success
     assert _asked(world) == []
     assert {row["message"] for row in world.rows("incidents")} == {""}
 
 
-def test_a_bad_monitoring_file_fails_the_run_at_once_and_is_named(world: MonitorWorld, tmp_path: Path) -> None:
-    world.restart(monitoring_file=tmp_path / "none.yaml")
+def test_a_catalogue_that_is_not_valid_is_named_and_the_built_in_one_goes_on(
+    world: MonitorWorld, tmp_path: Path
+) -> None:
+    file = tmp_path / "catalog.yaml"
+    file.write_text("metrics: {views: {kind: counts}}", "utf-8")
+    world.restart(catalog=file)
+    world.happens(0)
     result = world.check(0)
-    assert not result.success
-    assert "METRICS_MONITORING_FILE" in failure_texts(result)["verdicts"]
-    assert not [event for event in result.all_events if event.is_step_up_for_retry]
-
-
-def test_slots_that_were_never_computed_are_named_with_the_remedy(world: MonitorWorld) -> None:
-    job = world.office.definitions.resolve_job_def("anomaly_check")
-    result = job.execute_in_process(
-        instance=world.instance,
-        raise_on_error=False,
-        partition_key="2026-11-20-14:00",
-        asset_selection=[dg.AssetKey("verdicts")],
+    assert result.success
+    check = check_outcomes(result)["slot_metrics: catalog_is_valid"]
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert "metrics.views.kind = 'counts': write count, gauge, share or ratio; did you mean count?" in str(
+        check.description
     )
+    assert check_outcomes(result)["verdicts: views"].passed
+
+
+def test_a_broken_entry_fails_its_own_check_and_the_others_go_on(world: MonitorWorld, tmp_path: Path) -> None:
+    file = tmp_path / "catalog.yaml"
+    file.write_text(
+        "metrics:\n"
+        "  countries: {source: feed_actions, sql: uniqExact(country)}\n"
+        "  broken: {source: feed_actions, sql: sum(amount)}\n",
+        "utf-8",
+    )
+    world.restart(catalog=file)
+    world.happens(0)
+    result = world.check(0)
+    assert result.success
+    checks = check_outcomes(result)
+    assert not checks["verdicts: broken"].passed
+    assert "metrics.broken.sql = 'sum(amount)'" in str(checks["verdicts: broken"].description)
+    assert "Unknown expression or function identifier `amount`" in str(checks["slot_metrics: catalog_is_valid"].description)
+    assert checks["verdicts: countries"].passed
+    assert {row["metric"] for row in world.rows("slot_metrics")} >= {"countries", "views"}
+
+
+def test_a_slot_computed_by_hand_after_a_downtime_leaves_no_slot_out(world: MonitorWorld) -> None:
+    for number in range(8):
+        world.happens(number)
+    assert world.check(0).success
+    # A downtime; then someone materialises the day, and the schedule goes on with the next slot.
+    job = world.office.definitions.resolve_job_def("anomaly_check")
+    with time_machine.travel(NOON + 6 * SLOT + LAG, tick=True):
+        assert job.execute_in_process(instance=world.instance, partition_key="2026-11-20").success
+    assert world.check(7).success
+    slots = {row["slot_start"] for row in world.rows("monitored_slots")}
+    assert slots == {(NOON + number * SLOT).replace(tzinfo=None) for number in range(8)}
+
+
+def test_a_check_computes_the_slots_that_a_downtime_left_out(world: MonitorWorld) -> None:
+    for number in range(8):
+        world.happens(number)
+    assert world.check(0).success
+    # One of them was computed alone meanwhile: the ones before it are still found.
+    assert world.check(5).success
+    assert world.check(7).success
+    views = [row for row in world.rows("slot_metrics") if (row["metric"], row["dimension"]) == ("views", "total")]
+    assert [row["value"] for row in views[-8:]] == [240.0] * 8
+    slots = sorted(row["slot_start"] for row in world.rows("monitored_slots"))
+    assert slots == [(NOON + number * SLOT).replace(tzinfo=None) for number in range(8)]
+
+
+def test_a_removed_metric_ends_its_incidents(world: MonitorWorld, tmp_path: Path) -> None:
+    world.happens(0)
+    assert world.check(0, 1).success
+    file = tmp_path / "catalog.yaml"
+    file.write_text("metrics: {feed_users: {enabled: false}}", "utf-8")
+    world.restart(catalog=file)
+    assert world.check(2).success
+    latest = {row["metric"]: row for row in world.rows("incidents") if row["dimension"] == "total"}
+    assert (latest["feed_users"]["state"], latest["feed_users"]["change"]) == ("expired", "metric_removed")
+    assert latest["views"]["state"] == "open"
+
+
+def test_verdicts_of_slots_without_values_name_what_to_materialise(world: MonitorWorld) -> None:
+    job = world.office.definitions.resolve_job_def("anomaly_check")
+    with time_machine.travel(NOON + 5 * SLOT, tick=True):
+        result = job.execute_in_process(
+            instance=world.instance,
+            raise_on_error=False,
+            partition_key="2026-11-20",
+            asset_selection=[dg.AssetKey("verdicts")],
+        )
     assert not result.success
-    assert "Materialise `slot_metrics` from 2026-11-20-14:00" in failure_texts(result)["verdicts"]
+    assert "Materialise `slot_metrics` of 2026-11-20 first." in failure_texts(result)["verdicts"]
 
 
 def test_the_all_clear_carries_how_long_and_how_bad_it_was(world: MonitorWorld) -> None:
