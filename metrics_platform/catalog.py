@@ -304,6 +304,12 @@ def load_catalog(settings: Settings) -> Catalog:
     return catalog
 
 
+@cache
+def builtin_catalog() -> Catalog:
+    """The built-in catalogue with the settings' defaults, for names and titles."""
+    return load_catalog(Settings.model_construct())
+
+
 def load_catalog_or_builtin(settings: Settings) -> Catalog:
     """The same, but a file that is not valid is left out as a whole, and `problem` says why."""
     try:
@@ -311,6 +317,12 @@ def load_catalog_or_builtin(settings: Settings) -> Catalog:
     except CatalogError as error:
         builtin = load_catalog(settings.model_copy(update={"catalog": None}))
         return Catalog(builtin.sources, builtin.dimensions, builtin.metrics, str(error))
+
+
+def json_schema() -> str:
+    """The JSON schema of the format, for editors; `metrics.schema.json` beside this file is its text."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **CatalogFile.model_json_schema()}
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 @cache
@@ -583,10 +595,10 @@ def _monitor(at: str, entry: MetricEntry, kind: Kind, problems: list[str]) -> Mo
     if entry.monitor is False:
         return MonitorConfig(total=None, slices=None)
     given = dict(entry.monitor)
-    own = {key: given.pop(key) for key in ("critical_change", "muted_until") if key in given}
+    own: dict[str, Any] = {key: given.pop(key) for key in ("critical_change", "muted_until") if key in given}
     slices = given.pop("slices", {})
     total: dict[str, Any] = {"minimum_volume": 0.0 if kind in ("gauge", "ratio") else 10.0, **given}
-    found: dict[str, Any] = dict(own)
+    found = dict(own)
     try:
         found["total"] = DetectorConfig.model_validate(total)
         if slices is False:
@@ -632,7 +644,7 @@ def _problem_text(detail: Any, at: str = "", known: Iterable[str] = ()) -> str:
 
 def _keys(path: list[Any]) -> list[str]:
     """The keys there are where one was refused."""
-    models = {"sources": SourceEntry, "dimensions": DimensionEntry, "metrics": MetricEntry}
+    models: dict[str, type[Strict]] = {"sources": SourceEntry, "dimensions": DimensionEntry, "metrics": MetricEntry}
     if len(path) < 3:
         return list(CatalogFile.model_fields)
     return list((ReportEntry if "report" in path else models[str(path[0])]).model_fields)

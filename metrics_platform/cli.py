@@ -52,7 +52,9 @@ _FOR_PEOPLE = {
     "DemoError",
     "DagsterError",
     "EmbeddedServerError",
-    "MonitoringFileError",
+    "CatalogError",
+    "SourceError",
+    "UnknownMetricError",
     "BacktestError",
 }
 
@@ -238,7 +240,7 @@ def backtest(  # noqa: PLR0917  (one for each option)
 ) -> None:
     """Try the detectors on your history: alerts a day, and the share found of injected faults.
 
-    It reads `slot_metrics` and METRICS_MONITORING_FILE, and changes nothing: try thresholds before they alert you.
+    It reads `slot_metrics` and the catalogue, and changes nothing: try thresholds before they alert you.
     """
     from metrics_platform.backtest import command  # noqa: PLC0415
     from metrics_platform.detection.config import DETECTORS  # noqa: PLC0415
@@ -252,6 +254,31 @@ def backtest(  # noqa: PLR0917  (one for each option)
         days = [each.date() if each else None for each in (first, last)]
         rows, title = command.try_on_history(settings, *days, **how)
     command.tell(rows, title, markdown=markdown, picture=picture, echo=click.echo)
+
+
+@main.command()
+@click.argument("name", required=False)
+@click.option("--schema", is_flag=True, help="Print the JSON schema of the catalogue's format, for editors.")
+def metrics(name: str | None, schema: bool) -> None:
+    """List the metrics of the catalogue, or try one: NAME shows its SQL and its values in the last two hours.
+
+    Without NAME, each metric has its latest values and its state. With NAME, the entry is computed now, straight from
+    its source; nothing is written. Entries that cannot be computed are named with the remedy.
+    """
+    from rich.console import Console  # noqa: PLC0415
+
+    from metrics_platform import metrics_command  # noqa: PLC0415
+    from metrics_platform.catalog import json_schema  # noqa: PLC0415
+    from metrics_platform.settings import load_settings  # noqa: PLC0415
+
+    if schema:
+        click.echo(json_schema())
+        return
+    settings, console = load_settings(), Console()
+    if name is not None:
+        metrics_command.show_metric(settings, name, console)
+    elif not metrics_command.list_metrics(settings, console):
+        sys.exit(1)
 
 
 def _tell(findings: Iterable[Finding]) -> int:

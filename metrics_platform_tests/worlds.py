@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -100,3 +100,24 @@ def read_table(warehouse: Warehouse, table: str, date: datetime.date | None = No
     answer = warehouse.query(f"SELECT * FROM `{table}` {where} ORDER BY ALL", {"date": date} if date else None)
     file = "slice" if table.endswith("_slice") else table
     return pd.DataFrame(answer.rows, columns=[column.name for column in columns_of(file)], dtype=object)
+
+
+def insert_event_counts(
+    warehouse: Warehouse, table: str, moment: datetime.datetime, counts: Mapping[str, int], dimension: str = "total"
+) -> None:
+    """How many events each source had in a slot or on a day, as `slot_metrics` and `metric_daily` keep them."""
+    for source, count in counts.items():
+        values: dict[str, object] = {
+            "event_date": moment.date(),
+            "metric": f"{source}.events",
+            "dimension": dimension,
+            "dimension_value": dimension,
+            "value": count,
+            "numerator": count,
+        }
+        if table == "slot_metrics":
+            values["slot_start"] = moment
+        row = [list(values.values())]
+        warehouse.run(
+            lambda client, row=row, names=list(values): client.insert(table, row, column_names=names), doing="Test"
+        )

@@ -273,6 +273,46 @@ def statements(scope: Scope) -> Iterator[tuple[str, Parameters]]:
         )
 
 
+def runnable_sql(scope: Scope) -> Iterator[str]:
+    """The SELECTs that aggregate the sources, as a person can run them: their parameters as SET statements first."""
+    for source in scope.rows:
+        parameters = {**scope.parameters(), "source": source}
+        yield _runnable(values_sql(scope, source), parameters)
+        for metric in scope.own(source):
+            if metric.name in scope.by_row or metric.aggregate is None:
+                own = {"metric": metric.name, "definition": metric.definition}
+                yield _runnable(_by_row_sql(scope, metric), {**parameters, **own})
+
+
+def _runnable(sql: str, parameters: Parameters) -> str:
+    lines = [f"SET param_{name} = {_text(str(value))};" for name, value in parameters.items() if f"{{{name}:" in sql]
+    return "\n".join([*lines, sql.rstrip() + ";"])
+
+
+def total_values(warehouse: Warehouse, scope: Scope, metric: Metric) -> dict[datetime.datetime, float | None]:
+    """A metric's value in the whole product, by the start of the slot, straight from its source; writes nothing."""
+    if metric.sql:
+        rows = _totals(warehouse, scope, metric)
+        return {start: value if value is not None and math.isfinite(value) else None for start, value in rows.items()}
+    by_name = {part.name: part for part in scope.metrics}
+    above, below = (_totals(warehouse, scope, by_name[str(name)]) for name in (metric.numerator, metric.denominator))
+    return {start: (above.get(start) or 0.0) / value if value else None for start, value in below.items()}
+
+
+def _totals(warehouse: Warehouse, scope: Scope, metric: Metric) -> dict[datetime.datetime, float | None]:
+    found = warehouse.query(
+        f"SELECT {scope.bucket} AS bucket, toFloat64({metric.sql}) AS found FROM {scope.rows[metric.source].sql} AS events "  # noqa: S608
+        "WHERE time >= {start:DateTime('UTC')} AND time < {end:DateTime('UTC')} GROUP BY bucket",
+        scope.parameters(),
+        doing=f"Computing {metric.name}",
+    ).rows
+    values = {row["bucket"].replace(tzinfo=datetime.UTC): row["found"] for row in found}
+    if metric.empty == "zero":
+        slots = (scope.end - scope.start) // SLOT
+        return {start: values.get(start, 0.0) for start in (scope.start + number * SLOT for number in range(slots))}
+    return values
+
+
 def choose_slices(warehouse: Warehouse, scope: Scope) -> None:
     """Choose which values of each dimension are slices of their own on the day, as far as that is still open.
 

@@ -246,7 +246,9 @@ def test_a_broken_entry_fails_its_own_check_and_the_others_go_on(world: MonitorW
     checks = check_outcomes(result)
     assert not checks["verdicts: broken"].passed
     assert "metrics.broken.sql = 'sum(amount)'" in str(checks["verdicts: broken"].description)
-    assert "Unknown expression or function identifier `amount`" in str(checks["slot_metrics: catalog_is_valid"].description)
+    assert "Unknown expression or function identifier `amount`" in str(
+        checks["slot_metrics: catalog_is_valid"].description
+    )
     assert checks["verdicts: countries"].passed
     assert {row["metric"] for row in world.rows("slot_metrics")} >= {"countries", "views"}
 
@@ -410,3 +412,37 @@ def test_the_morning_report_has_the_incidents_that_are_open_and_told(world: Moni
     assert standing(world.warehouse, world.settings, hours_later) == Standing()  # nobody knows what is now
     world.warehouse.execute("ALTER TABLE verdicts ADD COLUMN more UInt8")
     assert standing(world.warehouse, world.settings, NOON + 3 * SLOT) == Standing()  # the report goes without
+
+
+def test_backfilling_one_metric_leaves_the_rows_of_the_others(world: MonitorWorld) -> None:
+    world.happens(0)
+    world.check(0)
+    world.happens(0)  # late events: recomputed metrics see them, the others do not
+    before = [row for row in world.rows("slot_metrics") if row["metric"] not in ("likes", "feed_actions.events")]
+    job = world.office.definitions.resolve_job_def("anomaly_check")
+    with time_machine.travel(NOON + SLOT + LAG, tick=True):
+        result = job.execute_in_process(
+            instance=world.instance,
+            partition_key="2026-11-20",
+            asset_selection=[dg.AssetKey("slot_metrics")],
+            run_config={"ops": {"slot_metrics": {"config": {"metrics": ["likes"]}}}},
+        )
+    assert result.success
+    after = world.rows("slot_metrics")
+    assert [row for row in after if row["metric"] not in ("likes", "feed_actions.events")] == before
+    likes = [row["value"] for row in after if (row["metric"], row["dimension"]) == ("likes", "total")]
+    assert likes[-1] == 2 * 81
+
+
+def test_a_config_with_an_unknown_metric_fails_the_run_and_names_the_choices(world: MonitorWorld) -> None:
+    job = world.office.definitions.resolve_job_def("anomaly_check")
+    with time_machine.travel(NOON + SLOT + LAG, tick=True):
+        result = job.execute_in_process(
+            instance=world.instance,
+            raise_on_error=False,
+            partition_key="2026-11-20",
+            asset_selection=[dg.AssetKey("slot_metrics")],
+            run_config={"ops": {"slot_metrics": {"config": {"metrics": ["vews"]}}}},
+        )
+    assert not result.success
+    assert "the catalogue has no metric 'vews'. Choose from feed_users, views" in failure_texts(result)["slot_metrics"]

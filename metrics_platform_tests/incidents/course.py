@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from metrics_platform.calendar import SLOT, Slot
+from metrics_platform.catalog import builtin_catalog
 from metrics_platform.incidents.incident import Incident, Series, Verdict
 from metrics_platform.incidents.machine import Rules, Telling, step
 
 START = datetime.datetime(2026, 11, 20, 10, tzinfo=datetime.UTC)
 VIEWS, LIKES, MESSAGES = (Series(name, "total", "total") for name in ("views", "likes", "messages"))
+METRICS = {name: metric.source for name, metric in builtin_catalog().metrics.items()}
 VIEWS_ON_ANDROID = Series("views", "os", "Android")
 
 
@@ -70,7 +72,7 @@ class Course:
     ) -> None:
         """One slot."""
         before = self.incidents.values()
-        found = step(self.slot, before, verdicts, self.rules, tells=tells, muted=set(muted), stale=stale)
+        found = step(self.slot, before, verdicts, self.rules, tells=tells, muted=set(muted), stale=stale, sources=METRICS)
         self.said_by += [(self.number, source) for source in found.said_by]
         self.incidents |= {each.incident: each for each in found.incidents}
         self.told += [(self.number, telling) for telling in found.tellings]

@@ -11,14 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metrics_platform.calendar import SLOT, Slot, SlotRange
+from metrics_platform.catalog import builtin_catalog, load_catalog
 from metrics_platform.incidents.inhibition import is_silent, metrics_of, silent_sources, slots_of
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.tables import SLOT_METRICS
 from metrics_platform_tests.incidents.course import LIKES, MESSAGES, START, VIEWS, VIEWS_ON_ANDROID, Course
+from metrics_platform_tests.worlds import insert_event_counts
 
-FEED_STALE = metrics_of(("feed_actions",))
+FEED_STALE = metrics_of(("feed_actions",), builtin_catalog())
 
 
 def while_stale(first: int, last: int) -> dict[int, dict[str, str]]:
@@ -99,25 +101,13 @@ def test_silence_is_read_from_the_rollup_for_each_source_with_its_own_limit(
     warehouse = Warehouse.from_settings(settings)
     create_tables(warehouse, [SLOT_METRICS])
     feed, messages = [5, 0, 0, 0, 3], [4, 4, 0, 2, 0]
-    rows = [
-        [
-            START + number * SLOT,
-            "total",
-            "total",
-            feed[number],
-            0,
-            feed[number],
-            messages[number],
-            messages[number],
-            None,
-        ]
-        for number in range(5)
-    ]
-    warehouse.run(lambda client: client.insert("slot_metrics", rows), doing="Test")
+    for number in range(5):
+        counts = {"feed_actions": feed[number], "message_actions": messages[number]}
+        insert_event_counts(warehouse, SLOT_METRICS.name, START + number * SLOT, counts)
     slots = SlotRange(START, START + 5 * SLOT)
-    found = silent_sources(warehouse, slots, settings)
+    found = silent_sources(warehouse, slots, settings, load_catalog(settings))
     assert list(found.values()) == [
         (), (), ("feed_actions", "message_actions"), ("feed_actions",), ("message_actions",),
     ]  # fmt: skip
     told_otherwise = settings.model_copy(update={"severities": ("stale_data=off",)})
-    assert silent_sources(warehouse, slots, told_otherwise) == {}
+    assert silent_sources(warehouse, slots, told_otherwise, load_catalog(told_otherwise)) == {}

@@ -16,6 +16,7 @@ from metrics_platform.incidents.machine import Rules, step
 from metrics_platform_tests.incidents.course import (
     LIKES,
     MESSAGES,
+    METRICS,
     START,
     VIEWS,
     VIEWS_ON_ANDROID,
@@ -203,8 +204,8 @@ def test_a_slot_worked_out_again_from_what_was_before_gives_the_same(lines: list
         verdicts = {s: verdict(s, line[position]) for s, line in zip(names, lines, strict=True) if position < len(line)}
         before, slot = list(course.incidents.values()), course.slot
         tells = position not in silent
-        once = step(slot, before, verdicts, course.rules, tells=tells)
-        assert once == step(slot, list(reversed(before)), dict(reversed(verdicts.items())), course.rules, tells=tells)
+        once = step(slot, before, verdicts, course.rules, tells=tells, sources=METRICS)
+        assert once == step(slot, list(reversed(before)), dict(reversed(verdicts.items())), course.rules, tells=tells, sources=METRICS)
         course.take(verdicts, tells=tells)
 
 

@@ -12,20 +12,24 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from metrics_platform.calendar import SLOT, Slot, SlotRange, slot_at
+from metrics_platform.catalog import load_catalog
 from metrics_platform.settings import Settings
+from metrics_platform.warehouse.catalog_check import check_catalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.slots import compute_slots
-from metrics_platform.warehouse.sources import SOURCES, latest_event, rows_of_days, rows_of_slots, weeks_before
-from metrics_platform.warehouse.tables import APP_DAILY, SLOT_METRICS, columns_of
+from metrics_platform.warehouse.source_rows import resolve
+from metrics_platform.warehouse.sources import latest_event, rows_of_days, rows_of_slots, weeks_before
+from metrics_platform.warehouse.tables import METRIC_DAILY, SLOT_METRICS
 from metrics_platform_tests.generated_events import FEED_COLUMNS, MESSAGE_COLUMNS, TYPES, World, worlds
-from metrics_platform_tests.worlds import SourceTables
+from metrics_platform_tests.worlds import SourceTables, insert_event_counts
 
 NOW = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
 SECOND = datetime.timedelta(seconds=1)
 MINUTE = datetime.timedelta(minutes=1)
 DAY = datetime.timedelta(days=1)
+SOURCES = ("feed_actions", "message_actions")
 
 
 @pytest.fixture
@@ -41,7 +45,8 @@ def happens(sources: SourceTables, *moments: datetime.datetime) -> None:
 
 
 def latest(sources: SourceTables, source: str = "feed_actions") -> datetime.datetime | None:
-    return latest_event(sources.warehouse, source, sources.settings, NOW)
+    rows = resolve(sources.warehouse, load_catalog(sources.settings).sources[source])
+    return latest_event(sources.warehouse, rows, sources.settings, NOW)
 
 
 @pytest.mark.parametrize("ago", [MINUTE, 30 * MINUTE, 2 * DAY, 3 * DAY, 39 * DAY, 41 * DAY, 200 * DAY])
@@ -115,14 +120,12 @@ def test_rows_of_days_are_those_that_were_computed_and_zero_where_nothing_happen
     date = datetime.date(2026, 11, 19)
     assert rows_of_days(sources.warehouse, [date]) == {}  # there is no table yet
     assert rows_of_days(sources.warehouse, []) == {}
-    create_tables(sources.warehouse, [APP_DAILY])
+    create_tables(sources.warehouse, [METRIC_DAILY])
     numbers = {"views": 10, "likes": 3, "messages_sent": 4}
-    rows = [
-        [each if column.name == "event_date" else numbers.get(column.name, 0) * count
-         for column in columns_of("app_daily")]
-        for each, count in ((date, 1), (date - 7 * DAY, 0), (date - DAY, 100))
-    ]  # fmt: skip
-    sources.warehouse.run(lambda client: client.insert("app_daily", rows), doing="Test")
+    for each, count in ((date, 1), (date - 7 * DAY, 0), (date - DAY, 100)):
+        midnight = datetime.datetime.combine(each, datetime.time.min, tzinfo=datetime.UTC)
+        counts = {"feed_actions": 13 * count, "message_actions": 4 * count}
+        insert_event_counts(sources.warehouse, METRIC_DAILY.name, midnight, counts)
     assert rows_of_days(sources.warehouse, [date, date - 7 * DAY, date - 14 * DAY]) == {
         date: {"feed_actions": 13, "message_actions": 4},
         date - 7 * DAY: {"feed_actions": 0, "message_actions": 0},
@@ -133,14 +136,10 @@ def test_rows_of_slots_are_the_totals_of_those_that_were_computed(sources: Sourc
     slot = slot_at(NOW)
     assert rows_of_slots(sources.warehouse, [slot]) == {}
     create_tables(sources.warehouse, [SLOT_METRICS])
-    rows = [
-        [NOW, "total", "total", 10, 3, 5, 4, 2, 0.3],
-        [NOW, "os", "iOS", 7, 2, 3, 2, 1, 0.3],
-        [NOW, "version", "total", 3, 1, 2, 2, 1, 0.3],
-        [NOW + SLOT, "total", "total", 0, 0, 0, 0, 0, None],
-        [NOW + 2 * SLOT, "total", "total", 9, 9, 9, 9, 9, 1.0],
-    ]
-    sources.warehouse.run(lambda client: client.insert("slot_metrics", rows), doing="Test")
+    for moment, feed, messages in ((NOW, 13, 4), (NOW + SLOT, 0, 0), (NOW + 2 * SLOT, 18, 9)):
+        counts = {"feed_actions": feed, "message_actions": messages}
+        insert_event_counts(sources.warehouse, SLOT_METRICS.name, moment, counts)
+    insert_event_counts(sources.warehouse, SLOT_METRICS.name, NOW, {"feed_actions": 9}, dimension="os")
     asked = [Slot(NOW - SLOT), slot, Slot(NOW + SLOT)]
     assert rows_of_slots(sources.warehouse, iter(asked)) == {
         slot: {"feed_actions": 13, "message_actions": 4},
@@ -158,10 +157,10 @@ def test_rows_of_computed_slots_are_the_events_that_pandas_counts(
     sources.insert_messages(world.messages.rename(columns={world.receiver_column: sources.settings.receiver_column}))
     midnight = datetime.datetime.combine(world.days[0], datetime.time.min, tzinfo=datetime.UTC)
     slots = SlotRange(midnight, midnight + DAY)
-    for _ in compute_slots(sources.warehouse, slots, sources.settings):
+    checked = check_catalog(sources.warehouse, load_catalog(sources.settings))
+    for _ in compute_slots(sources.warehouse, slots, checked, sources.settings):
         pass
-    feed = world.feed[world.feed["action"].isin(["view", "like"])]
-    counts = {source: _counted(events) for source, events in zip(SOURCES, (feed, world.messages), strict=True)}
+    counts = {source: _counted(events) for source, events in zip(SOURCES, (world.feed, world.messages), strict=True)}
     assert rows_of_slots(sources.warehouse, [*slots, Slot(slots.end)]) == {
         slot: {source: counted.get(slot.start, 0) for source, counted in counts.items()} for slot in slots
     }
@@ -233,5 +232,5 @@ def test_looking_for_the_latest_event_reads_the_last_days_alone(sources: SourceT
             return answer
 
     counting = Counting(sources.warehouse.connection)
-    assert latest_event(counting, "feed_actions", sources.settings, NOW) == NOW - MINUTE
+    assert latest_event(counting, rows, sources.settings, NOW) == NOW - MINUTE
     assert len(seen) == 1 and seen[0] <= 3 * 24 * 60

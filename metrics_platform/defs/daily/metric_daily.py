@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
-from pydantic import Field
 
 from metrics_platform.catalog import Catalog
 from metrics_platform.defs.daily.assets import GROUP, RETRY_POLICY, day_partitions
 from metrics_platform.defs.lineage import table_metadata
+from metrics_platform.defs.metrics_config import MetricsConfig
 from metrics_platform.defs.resources import ClickHouseResource
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import NoWarehouseError
@@ -20,14 +20,6 @@ from metrics_platform.warehouse.tables import METRIC_DAILY
 
 # What the report compares with, and the weeks that a usual day is told by.
 _HISTORY_DAYS = 35
-
-
-class MetricsConfig(dg.Config):
-    """Which metrics a run computes."""
-
-    metrics: list[str] = Field(
-        default=[], description="Names of the catalogue; the rows of all others stay as they are. Empty: all metrics."
-    )
 
 
 def metric_daily_asset(settings: Settings, catalog: Catalog) -> dg.AssetsDefinition:

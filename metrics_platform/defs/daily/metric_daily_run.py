@@ -10,11 +10,13 @@ import dagster as dg
 
 from metrics_platform.catalog import Metric, load_catalog_or_builtin
 from metrics_platform.defs.daily.metadata import compared_result
+from metrics_platform.defs.metrics_config import chosen_metrics
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.catalog_check import CheckedCatalog, check_catalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.metric_days import compute_metric_days, missing_days
 from metrics_platform.warehouse.metric_values import ValuesResult
+from metrics_platform.warehouse.renames import apply_renames
 from metrics_platform.warehouse.tables import METRIC_DAILY
 
 _ONE_DAY = datetime.timedelta(days=1)
@@ -25,9 +27,11 @@ def compute_metric_daily(
 ) -> Iterator[Any]:
     """Compute the run's days; where they end with yesterday, also what metrics lack of the days before."""
     checked = check_catalog(warehouse, load_catalog_or_builtin(settings))
+    for text in apply_renames(warehouse, checked.catalog):
+        context.log.info(text)
     dates = [datetime.date.fromisoformat(key) for key in context.partition_keys]
     results: list[ValuesResult] = []
-    for stretch, metrics in _work(warehouse, dates, _chosen(names, checked), checked, settings, history_days):
+    for stretch, metrics in _work(warehouse, dates, chosen_metrics(names, checked), checked, settings, history_days):
         for result in compute_metric_days(warehouse, stretch, checked, settings, metrics):
             results.append(result)
             context.log.info(
@@ -56,23 +60,6 @@ def compute_metric_daily(
         f"{facts}. What to do: materialise it again.",
         allow_retries=False,
     )
-
-
-def _chosen(names: Sequence[str], checked: CheckedCatalog) -> tuple[Metric, ...] | None:
-    """The metrics of the run's config; None: all."""
-    if not names:
-        return None
-    unknown = [name for name in names if name not in checked.metrics]
-    if unknown:
-        problems = [
-            checked.problems.get(f"metrics.{name}", f"the catalogue has no metric {name!r}") for name in unknown
-        ]
-        raise dg.Failure(
-            f"The run's config names metrics that cannot be computed: {'; '.join(problems)}. Choose from "
-            f"{', '.join(checked.metrics)}.",
-            allow_retries=False,
-        )
-    return tuple(checked.metrics[name] for name in names)
 
 
 def _work(  # noqa: PLR0917

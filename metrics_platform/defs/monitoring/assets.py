@@ -7,13 +7,14 @@ What computes is imported on use: most processes of the platform load this page 
 
 import datetime
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 
 from metrics_platform.catalog import Catalog
 from metrics_platform.defs.daily.assets import RETRY_POLICY
 from metrics_platform.defs.lineage import table_metadata
+from metrics_platform.defs.metrics_config import MetricsConfig
 from metrics_platform.defs.resources import ClickHouseResource
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import NoWarehouseError
@@ -93,33 +94,53 @@ def monitoring_assets(settings: Settings, catalog: Catalog) -> list[dg.AssetsDef
 def _asset(
     table: DailyTable, deps: list[str], kinds: set[str], checks: list[dg.AssetCheckSpec], settings: Settings
 ) -> dg.AssetsDefinition:
-    @dg.asset(
-        name=table.name,
-        deps=deps,
-        partitions_def=monitored_days(settings),
+    common: dict[str, Any] = {
+        "name": table.name,
+        "deps": deps,
+        "partitions_def": monitored_days(settings),
         # A backfill runs a day at a time, so that it never holds up a check for long.
-        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
-        retry_policy=RETRY_POLICY,
-        pool=GROUP,
-        group_name=GROUP,
-        kinds=kinds,
-        owners=[settings.owner],
-        description=_DESCRIPTIONS[table.name],
-        metadata=table_metadata(table, deps, settings),
-        check_specs=checks,
-    )
+        "backfill_policy": dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
+        "retry_policy": RETRY_POLICY,
+        "pool": GROUP,
+        "group_name": GROUP,
+        "kinds": kinds,
+        "owners": [settings.owner],
+        "description": _DESCRIPTIONS[table.name],
+        "metadata": table_metadata(table, deps, settings),
+        "check_specs": checks,
+    }
+    if table == SLOT_METRICS:
+
+        @dg.asset(**common)  # type: ignore[untyped-decorator]
+        def compute_values(
+            context: dg.AssetExecutionContext, config: MetricsConfig, clickhouse: ClickHouseResource
+        ) -> Iterator[Any]:
+            from metrics_platform.defs.monitoring.computing import compute_slot_metrics  # noqa: PLC0415
+
+            warehouse = clickhouse.warehouse(context, settings)
+            yield from _failing_at_once(compute_slot_metrics(context, warehouse, settings, config.metrics))
+
+        return cast(dg.AssetsDefinition, compute_values)
+
+    @dg.asset(**common)  # type: ignore[untyped-decorator]
     def compute(context: dg.AssetExecutionContext, clickhouse: ClickHouseResource) -> Iterator[Any]:
         from metrics_platform.defs.monitoring.computing import WORK  # noqa: PLC0415
-        from metrics_platform.defs.monitoring.run_slots import NoCompleteSlotError  # noqa: PLC0415
-        from metrics_platform.monitor.verdicts import MissingSlotsError  # noqa: PLC0415
 
-        try:
-            yield from WORK[table.name](context, clickhouse.warehouse(context, settings), settings)
-        except (NoWarehouseError, SchemaMismatchError, MissingSlotsError, NoCompleteSlotError) as error:
-            raise dg.Failure(str(error), allow_retries=False) from None
-        except WarehouseError as error:
-            if error.transient:
-                raise
-            raise dg.Failure(str(error), allow_retries=False) from None
+        yield from _failing_at_once(WORK[table.name](context, clickhouse.warehouse(context, settings), settings))
 
-    return compute
+    return cast(dg.AssetsDefinition, compute)
+
+
+def _failing_at_once(work: Iterator[Any]) -> Iterator[Any]:
+    """What `work` yields; errors that waiting does not fix fail the step without a retry, in their own words."""
+    from metrics_platform.defs.monitoring.run_slots import NoCompleteSlotError  # noqa: PLC0415
+    from metrics_platform.monitor.verdicts import MissingSlotsError  # noqa: PLC0415
+
+    try:
+        yield from work
+    except (NoWarehouseError, SchemaMismatchError, MissingSlotsError, NoCompleteSlotError) as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
+    except WarehouseError as error:
+        if error.transient:
+            raise
+        raise dg.Failure(str(error), allow_retries=False) from None

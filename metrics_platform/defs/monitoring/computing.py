@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
@@ -12,6 +12,7 @@ from metrics_platform.calendar import Slot, SlotRange
 from metrics_platform.catalog import Metric, load_catalog_or_builtin
 from metrics_platform.defs.daily.metadata import compared_result
 from metrics_platform.defs.delivery.storage import ask
+from metrics_platform.defs.metrics_config import chosen_metrics
 from metrics_platform.defs.monitoring.assets import CATALOG_CHECK
 from metrics_platform.defs.monitoring.metadata import catalog_result, day_metadata, incident_metadata, verdict_check
 from metrics_platform.defs.monitoring.run_slots import is_check, slots_of_run
@@ -26,6 +27,7 @@ from metrics_platform.warehouse.catalog_check import CheckedCatalog, check_catal
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.metric_values import ValuesResult
+from metrics_platform.warehouse.renames import apply_renames
 from metrics_platform.warehouse.retention import drop_what_is_old
 from metrics_platform.warehouse.slots import compute_slots, first_slot, lag_of, missing_slots
 from metrics_platform.warehouse.tables import INCIDENTS, SLOT_METRICS, VERDICTS
@@ -38,12 +40,16 @@ _FIRST_EVALUATED = datetime.timedelta(days=1)
 _HEARTBEAT_WITHIN = datetime.timedelta(hours=1)
 
 
-def compute_slot_metrics(context: dg.AssetExecutionContext, warehouse: Warehouse, settings: Settings) -> Iterator[Any]:
+def compute_slot_metrics(
+    context: dg.AssetExecutionContext, warehouse: Warehouse, settings: Settings, names: Sequence[str] = ()
+) -> Iterator[Any]:
     """Compute the run's slots, and in a check all that are missing before them; days that do not add up stay as they were."""
     checked = _checked(warehouse, settings)
+    _rename(context, warehouse, checked)
     slots = _slots(context, checked, settings)
+    chosen = chosen_metrics(names, checked)
     results: list[ValuesResult] = []
-    work: list[tuple[SlotRange, tuple[Metric, ...] | None]] = [(slots, None)]
+    work: list[tuple[SlotRange, tuple[Metric, ...] | None]] = [(slots, chosen)]
     if is_check(context):
         missing = missing_slots(warehouse, _window(slots, settings), checked, settings)
         before = [(gap.slots, gap.metrics) for gap in missing if gap.slots.start < slots.start]
@@ -139,6 +145,11 @@ def _checked(warehouse: Warehouse, settings: Settings) -> CheckedCatalog:
     return check_catalog(warehouse, load_catalog_or_builtin(settings))
 
 
+def _rename(context: dg.AssetExecutionContext, warehouse: Warehouse, checked: CheckedCatalog) -> None:
+    for text in apply_renames(warehouse, checked.catalog):
+        context.log.info(text)
+
+
 def _slots(context: dg.AssetExecutionContext, checked: CheckedCatalog, settings: Settings) -> SlotRange:
     lag = lag_of((source.lag for source in checked.catalog.sources.values()), settings)
     return slots_of_run(context, settings, lag)
@@ -194,4 +205,4 @@ def _beat(context: dg.AssetExecutionContext, slots: SlotRange, settings: Setting
         context.log.warning(problem)
 
 
-WORK = {SLOT_METRICS.name: compute_slot_metrics, VERDICTS.name: compute_verdicts, INCIDENTS.name: update_incidents}
+WORK = {VERDICTS.name: compute_verdicts, INCIDENTS.name: update_incidents}

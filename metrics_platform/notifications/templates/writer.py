@@ -6,11 +6,11 @@ import datetime
 import re
 import zoneinfo
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import urlsplit
 
-from metrics_platform.catalog import Catalog, Unit, load_catalog_or_builtin
+from metrics_platform.catalog import Catalog, Unit, builtin_catalog, load_catalog_or_builtin
 from metrics_platform.channel_settings import Severity
 from metrics_platform.charts.model import Chart
 from metrics_platform.formats import Formats, Language, formats_for
@@ -58,7 +58,7 @@ class Writer:
     now: datetime.datetime
     dashboard_url: str | None = None
     dagster_url: str | None = None
-    catalog: Catalog | None = None
+    catalog: Catalog = field(default_factory=builtin_catalog)
 
     @classmethod
     def for_settings(cls, settings: Settings, now: datetime.datetime) -> Writer:
@@ -156,7 +156,7 @@ class Writer:
         """«OS Android»; `short` is «Android», or «age 25» where the value alone says nothing."""
         if short and value[:1].isalpha() and value != "unknown":
             return (named(value),)
-        title = self.catalog.dimension_title(dimension, self.language) if self.catalog else None
+        title = self.catalog.dimension_title(dimension, self.language)
         return (title or named(dimension), " ", named(value))
 
     def metric_short(self, metric: str) -> str:
@@ -165,7 +165,7 @@ class Writer:
 
     def _metric_title(self, metric: str, *, short: bool = False) -> str | None:
         """Its title in the catalogue, or among the phrases: those of the report's own metrics."""
-        title = self.catalog.title(metric, self.language, short=short) if self.catalog else None
+        title = self.catalog.title(metric, self.language, short=short)
         return title or metric_title(self.language, metric, short=short)
 
     def joined(self, items: Iterable[Parts]) -> Parts:

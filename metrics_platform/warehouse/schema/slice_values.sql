@@ -9,5 +9,5 @@ CREATE TABLE IF NOT EXISTS {table:Identifier}
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY event_date
-ORDER BY (source, dimension, dimension_value)
+ORDER BY (event_date, source, dimension, dimension_value)
 COMMENT 'The slices of each day: one row per source, dimension and value'

@@ -1,0 +1,36 @@
+"""Which metrics a run of `slot_metrics` or `metric_daily` computes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import dagster as dg
+from pydantic import Field
+
+from metrics_platform.catalog import Metric
+from metrics_platform.warehouse.catalog_check import CheckedCatalog
+
+
+class MetricsConfig(dg.Config):
+    """The run's config."""
+
+    metrics: list[str] = Field(
+        default=[], description="Names of the catalogue; the rows of all others stay as they are. Empty: all metrics."
+    )
+
+
+def chosen_metrics(names: Sequence[str], checked: CheckedCatalog) -> tuple[Metric, ...] | None:
+    """The metrics that the config names; None: all. Fails the run where one of them cannot be computed."""
+    if not names:
+        return None
+    unknown = [name for name in names if name not in checked.metrics]
+    if unknown:
+        problems = [
+            checked.problems.get(f"metrics.{name}", f"the catalogue has no metric {name!r}") for name in unknown
+        ]
+        raise dg.Failure(
+            f"The run's config names metrics that cannot be computed: {'; '.join(problems)}. Choose from "
+            f"{', '.join(checked.metrics)}.",
+            allow_retries=False,
+        )
+    return tuple(checked.metrics[name] for name in names)

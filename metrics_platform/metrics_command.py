@@ -1,0 +1,157 @@
+"""`metrics-platform metrics`: what the catalogue has, and one entry computed on the latest slots, so that it can be tried."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from metrics_platform.calendar import SLOT, SlotRange, day_of
+from metrics_platform.catalog import Catalog, Metric, load_catalog
+from metrics_platform.formats import formats_for
+from metrics_platform.settings import Settings
+from metrics_platform.warehouse.catalog_check import CheckedCatalog, check_catalog
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.metric_values import Scope, runnable_sql, total_values
+from metrics_platform.warehouse.schema import tables_are_there
+from metrics_platform.warehouse.slots import lag_of, last_complete_slot
+from metrics_platform.warehouse.tables import METRIC_DAILY, SLOT_METRICS, VERDICTS, DailyTable
+
+# How many of the latest slots an entry is tried on.
+_TRIED_SLOTS = 8
+
+_LATEST = """
+SELECT toString(metric) AS name, argMax(value, {at}) AS latest, max({at}) AS at
+FROM {table} FINAL
+WHERE dimension = 'total' AND event_date >= {{since:Date}}
+GROUP BY metric
+"""
+
+
+class UnknownMetricError(LookupError):
+    """The catalogue has no metric of that name."""
+
+
+def list_metrics(settings: Settings, console: Console) -> bool:
+    """Print every metric with its latest values and state; whether all entries can be computed.
+
+    Raises:
+        CatalogError: METRICS_CATALOG is not valid.
+        WarehouseError: ClickHouse refused, failed or did not answer.
+    """
+    catalog = load_catalog(settings)
+    warehouse = Warehouse.from_settings(settings)
+    checked = check_catalog(warehouse, catalog)
+    since = datetime.datetime.now(settings.zone).date() - datetime.timedelta(days=8)
+    slots = _latest(warehouse, SLOT_METRICS, "slot_start", since)
+    days = _latest(warehouse, METRIC_DAILY, "event_date", since)
+    states = _states(warehouse, since)
+    table = Table(
+        caption="Values of the last slot and of the last day. `metrics-platform metrics NAME` tries an entry."
+    )
+    for heading, right in (
+        ("metric", False), ("kind", False), ("source", False), ("last slot", True), ("last day", True), ("state", False),
+    ):  # fmt: skip
+        table.add_column(heading, justify="right" if right else "left", no_wrap=heading == "metric")
+    for metric in catalog.metrics.values():
+        broken = metric.name not in checked.metrics
+        state = "not valid" if broken else states.get(metric.name, "not evaluated yet")
+        table.add_row(
+            metric.name,
+            metric.kind,
+            metric.source,
+            _value(metric, slots.get(metric.name)),
+            _value(metric, days.get(metric.name)),
+            state.replace("_", " "),
+        )
+    console.print(table)
+    for problem in checked.problems.values():
+        console.print(f"[red]✗[/red] {problem}", highlight=False)
+    return not checked.problems
+
+
+def show_metric(settings: Settings, name: str, console: Console) -> None:
+    """Print an entry, its SQL for the last slot, and its values of the last two hours, computed now; writes nothing.
+
+    Raises:
+        CatalogError: METRICS_CATALOG is not valid.
+        UnknownMetricError: there is no such metric, or it cannot be computed.
+        WarehouseError: ClickHouse refused, failed or did not answer.
+    """
+    catalog = load_catalog(settings)
+    if name not in catalog.metrics:
+        raise UnknownMetricError(f"The catalogue has no metric {name!r}. Choose from {', '.join(catalog.metrics)}.")
+    warehouse = Warehouse.from_settings(settings)
+    checked = check_catalog(warehouse, catalog)
+    if name not in checked.metrics:
+        raise UnknownMetricError(checked.problems[f"metrics.{name}"])
+    metric = checked.metrics[name]
+    console.print(_heading(metric, catalog), highlight=False)
+    lag = lag_of((source.lag for source in checked.catalog.sources.values()), settings)
+    last = last_complete_slot(settings, lag, datetime.datetime.now(datetime.UTC))
+    if last is None:
+        console.print("No slot is complete yet.")
+        return
+    scope = _scope(checked, metric, SlotRange(last.end - _TRIED_SLOTS * SLOT, last.end), settings)
+    values = total_values(warehouse, scope, metric)
+    table = Table(
+        title=f"{_TRIED_SLOTS} slots up to {last.end.astimezone(settings.zone):%Y-%m-%d %H:%M} {settings.timezone}"
+    )
+    table.add_column("slot")
+    table.add_column(name, justify="right")
+    for number in range(_TRIED_SLOTS):
+        start = scope.start + number * SLOT
+        table.add_row(f"{start.astimezone(settings.zone):%H:%M}", _value(metric, values.get(start)))
+    console.print(table)
+    console.print("\n-- The SQL of the last slot, as the monitor runs it:", highlight=False)
+    for sql in runnable_sql(_scope(checked, metric, SlotRange(last.start, last.end), settings)):
+        console.print(sql, highlight=False, markup=False, soft_wrap=True)
+
+
+def _scope(checked: CheckedCatalog, metric: Metric, slots: SlotRange, settings: Settings) -> Scope:
+    """The metric alone, with the metrics that a quotient is made of."""
+    parts = [checked.metrics[part] for part in (metric.numerator, metric.denominator) if part]
+    needed = {part.source for part in (*parts, metric) if part.sql}
+    rows = {source: found for source, found in checked.rows.items() if source in needed}
+    date = day_of(slots.last.start.astimezone(settings.zone).date(), settings.zone).date
+    return Scope(checked.catalog, rows, (*parts, metric), checked.by_row, SLOT_METRICS, date, slots.start, slots.end)
+
+
+def _heading(metric: Metric, catalog: Catalog) -> str:
+    definition = metric.sql or f"{metric.numerator} / {metric.denominator}"
+    lines = [f"[bold]{metric.name}[/bold] = {definition}", f"{metric.kind}, from {metric.source}"]
+    if metric.source in catalog.sources:
+        lines[1] += f" ({catalog.sources[metric.source].table})"
+    return "\n".join([*lines, *([metric.description] if metric.description else [])])
+
+
+def _value(metric: Metric, value: float | None) -> str:
+    formats = formats_for("en")
+    shown = formats.percent(value) if metric.kind == "share" else formats.number(value)
+    return f"{shown} {metric.unit_text}" if metric.unit_text and value is not None else shown
+
+
+def _latest(warehouse: Warehouse, table: DailyTable, at: str, since: datetime.date) -> Mapping[str, Any]:
+    """The latest value of each metric's total in a table."""
+    if not tables_are_there(warehouse, [table]):
+        return {}
+    rows = warehouse.query(
+        _LATEST.format(at=at, table=table.name), {"since": since}, doing=f"Reading {table.name}"
+    ).rows
+    return {row["name"]: row["latest"] for row in rows}
+
+
+def _states(warehouse: Warehouse, since: datetime.date) -> Mapping[str, str]:
+    """The verdict on each metric's total in the latest slot that was evaluated."""
+    if not tables_are_there(warehouse, [VERDICTS]):
+        return {}
+    rows = warehouse.query(
+        "SELECT toString(metric) AS name, argMax(status, slot_start) AS state FROM verdicts FINAL "
+        "WHERE dimension = 'total' AND event_date >= {since:Date} GROUP BY metric",
+        {"since": since},
+        doing="Reading verdicts",
+    ).rows
+    return {row["name"]: row["state"] for row in rows}
