@@ -16,10 +16,9 @@ from metrics_platform.catalog import load_catalog
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.catalog_check import check_catalog
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.slots import compute_slots
-from metrics_platform.warehouse.source_rows import resolve
+from metrics_platform.warehouse.source_rows import SourceError, resolve
 from metrics_platform.warehouse.sources import latest_event, rows_of_days, rows_of_slots, weeks_before
 from metrics_platform.warehouse.tables import METRIC_DAILY, SLOT_METRICS
 from metrics_platform_tests.generated_events import FEED_COLUMNS, MESSAGE_COLUMNS, TYPES, World, worlds
@@ -105,14 +104,14 @@ def test_the_latest_event_is_an_instant_whatever_the_columns_type_and_zone(sourc
     sources.warehouse.execute(f"DROP TABLE {sources.settings.feed_table}")
     sources.warehouse.execute(
         f"CREATE TABLE {sources.settings.feed_table} ENGINE = MergeTree ORDER BY tuple() AS "
-        f"SELECT CAST(toDateTime('2026-11-20 11:59:30', 'UTC') AS {kind}) AS time"
+        f"SELECT 1 AS user_id, CAST(toDateTime('2026-11-20 11:59:30', 'UTC') AS {kind}) AS time"
     )
     assert latest(sources) == NOW - datetime.timedelta(seconds=30)
 
 
 def test_a_table_that_is_not_there_is_named(sources: SourceTables) -> None:
     sources.warehouse.execute(f"DROP TABLE {sources.settings.feed_table}")
-    with pytest.raises(WarehouseError, match=sources.settings.feed_table):
+    with pytest.raises(SourceError, match=sources.settings.feed_table):
         latest(sources)
 
 
@@ -219,7 +218,7 @@ def test_looking_for_the_latest_event_reads_the_last_days_alone(sources: SourceT
     sources.warehouse.execute(f"DROP TABLE {sources.settings.feed_table}")
     sources.warehouse.execute(
         f"CREATE TABLE {sources.settings.feed_table} ENGINE = MergeTree PARTITION BY toDate(time) ORDER BY time AS "
-        "SELECT toDateTime('2026-11-20 11:59:00', 'UTC') - number * 60 AS time FROM numbers(57600)"  # forty days
+        "SELECT 1 AS user_id, toDateTime('2026-11-20 11:59:00', 'UTC') - number * 60 AS time FROM numbers(57600)"  # forty days
     )
     seen: list[int] = []
 
@@ -231,6 +230,7 @@ def test_looking_for_the_latest_event_reads_the_last_days_alone(sources: SourceT
             seen.append(answer.read_rows)
             return answer
 
+    rows = resolve(sources.warehouse, load_catalog(sources.settings).sources["feed_actions"])
     counting = Counting(sources.warehouse.connection)
     assert latest_event(counting, rows, sources.settings, NOW) == NOW - MINUTE
     assert len(seen) == 1 and seen[0] <= 3 * 24 * 60
