@@ -29,6 +29,7 @@ Kind = Literal[
     "anomaly_still_open",
     "anomaly_resolved",
     "failed_run",
+    "failed_tick",
     "failed_runs",
     "recovered",
     "failed_check",

@@ -35,10 +35,13 @@ def _examine_dagster(env_file: Path | None) -> Iterator[Finding]:
     """Where Dagster's own commands find its home: in .env first."""
     from dotenv import dotenv_values  # noqa: PLC0415  (a dependency of pydantic-settings)
 
+    from metrics_platform.defs.health.inspection import inspect_work  # noqa: PLC0415
     from metrics_platform.defs.inspection import inspect_dagster  # noqa: PLC0415
 
     own = dotenv_values(env_file, encoding="utf-8") if env_file is not None and env_file.exists() else {}
-    yield from inspect_dagster(own.get("DAGSTER_HOME") or os.environ.get("DAGSTER_HOME"))
+    home = own.get("DAGSTER_HOME") or os.environ.get("DAGSTER_HOME")
+    yield from inspect_dagster(home)
+    yield from inspect_work(home, datetime.datetime.now(datetime.UTC))
 
 
 def _examine_start(settings: Settings) -> Finding:

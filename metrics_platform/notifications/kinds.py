@@ -19,6 +19,7 @@ from metrics_platform.channel_settings import Severity
 Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9:._+=-]{0,150}$")]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Values = tuple[Number | None, ...]
+Automation = Literal["schedule", "sensor", "code location"]
 
 
 class Facts(BaseModel):
@@ -247,8 +248,20 @@ class FailedRun(Event):
     attempts: int | None = None
     cause: str = Field(description="The unwrapped cause, not only «Steps failed».")
     killed: bool = Field(default=False, description="The run's process ended without a word of its own.")
+    never_started: bool = Field(default=False, description="The run failed before its process began.")
     impact: tuple[str, ...] = Field(default=(), description="Assets that are stale now.")
     repeats: int = Field(default=0, ge=0, description="How often the same cause came again since it was told.")
+
+
+class FailedTick(Event):
+    """A tick of a schedule or a sensor raised, so it started no run; or the code location does not answer at all."""
+
+    kind: Literal["failed_tick"] = "failed_tick"
+    severity: Severity = "failed"
+    automation: Automation
+    name: str
+    cause: str = Field(description="The exception that all others came from.")
+    repeats: int = Field(default=0, ge=0, description="How often the same cause came again since it was reported.")
 
 
 class FailedRuns(Event):
@@ -265,13 +278,15 @@ class FailedRuns(Event):
 
 
 class Recovered(Event):
-    """What failed has succeeded since: a job, or a check of an asset."""
+    """What failed has succeeded since: a job, a check of an asset, or a schedule, sensor or code location."""
 
     kind: Literal["recovered"] = "recovered"
     severity: Severity = "resolved"
     job: str | None = None
     asset: str | None = None
     check: str | None = None
+    automation: Automation | None = None
+    name: str | None = Field(default=None, description="The name of the schedule, sensor or code location.")
     failures: int = Field(ge=1)
     failed_since: AwareDatetime
     failed_until: AwareDatetime
@@ -372,6 +387,7 @@ Notification = Annotated[
     | AnomalyStillOpen
     | AnomalyResolved
     | FailedRun
+    | FailedTick
     | FailedRuns
     | Recovered
     | FailedCheck

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import logging
 import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -10,6 +11,9 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import time_machine
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._daemon.monitoring.run_monitoring import monitor_starting_run
 
 from metrics_platform.defs.daily import assets
 from metrics_platform.defs.delivery.storage import read_since
@@ -20,6 +24,7 @@ from metrics_platform.notifications.kinds import FailedRun
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform_tests.defs.post_office import PostOffice
+from metrics_platform_tests.defs.stored_ticks import LOCATION, raised, switch_on, tick, unreachable
 from metrics_platform_tests.telegram.bot_api import BotApi
 
 BY_SCHEDULE = {"dagster/schedule_name": "daily_etl_schedule"}
@@ -160,11 +165,85 @@ def test_a_run_of_which_dagster_has_not_said_yet_whether_it_is_retried_is_waited
 def test_a_run_killed_without_a_word_is_told_as_killed(watch: Watch, api: BotApi) -> None:
     job = watch.office.definitions.resolve_job_def("daily_etl")
     run = watch.office.instance.create_run_for_job(job, tags={**RANGE, **BY_SCHEDULE})
+    watch.office.instance.report_dagster_event(dg.DagsterEvent("PIPELINE_START", job_name="daily_etl"), run.run_id)
     watch.office.instance.report_run_failed(run, message="Run worker process 4242 is gone.")
     (event,) = watch.tick()
     assert event.killed and "4242" in event.cause
     watch.office.until_quiet()
     assert "killed" in api.messages(api.supergroup)[0].text
+
+
+def times_out(watch: Watch, **tags: str) -> dg.DagsterRun:
+    """A run that waits for its start until Dagster's monitoring fails it."""
+    instance = watch.office.instance
+    job = watch.office.definitions.resolve_job_def("anomaly_check")
+    run = instance.create_run_for_job(job, tags={**BY_SCHEDULE, **tags})
+    record = instance.get_run_records(dg.RunsFilter(run_ids=[run.run_id]))[0]
+    with time_machine.travel(record.create_timestamp + HOUR, tick=False):
+        monitor_starting_run(instance, record, logging.getLogger())
+    return run
+
+
+def test_a_run_that_timed_out_before_its_start_is_reported_before_its_retries(watch: Watch, api: BotApi) -> None:
+    first = times_out(watch, **{"dagster/will_retry": "true", "dagster/max_retries": "2"})
+    (event,) = watch.tick()
+    assert event.never_started and not event.killed and "to start" in event.cause
+    root = {"dagster/root_run_id": first.run_id, "dagster/retry_number": "1", "dagster/max_retries": "2"}
+    times_out(watch, **root, **{"dagster/will_retry": "true"})
+    assert watch.tick() == []
+    assert [trouble.failures for trouble in watch.troubles()] == [2]
+    watch.office.until_quiet()
+    (message,) = api.messages(api.supergroup)
+    assert "never started" in message.text and "killed" not in message.text
+
+
+def test_a_tick_that_raises_is_one_message_with_repeats_counted_and_an_all_clear(watch: Watch, api: BotApi) -> None:
+    instance = watch.office.instance
+    sensor = switch_on(instance, "source_sensor", InstigatorType.SENSOR)
+    for number in range(3):
+        watch.now += datetime.timedelta(seconds=30)
+        tick(instance, sensor, watch.now, error=raised(f"no such column, try {number}"))
+        watch.tick()
+    (event,) = watch.asked
+    assert (event.kind, event.automation, event.name) == ("failed_tick", "sensor", "source_sensor")
+    assert event.cause == "RuntimeError: no such column, try 0"
+    watch.now += 5 * HOUR
+    tick(instance, sensor, watch.now, error=raised("no such column, try 9"))
+    watch.tick()
+    watch.now += HOUR
+    tick(instance, sensor, watch.now)
+    watch.tick()
+    watch.office.until_quiet()
+    first, again, over = [message.text for message in api.messages(api.supergroup)]
+    assert first.startswith("❌ FAILED · sensor source_sensor") and "no such column" in first
+    assert "3 more times" in again
+    assert over.startswith("✅ RESOLVED · sensor source_sensor works again")
+
+
+def test_ticks_that_failed_before_the_sensor_was_there_are_not_reported(watch: Watch) -> None:
+    schedule = switch_on(watch.office.instance, "daily_etl_schedule", InstigatorType.SCHEDULE)
+    tick(watch.office.instance, schedule, watch.now - HOUR, error=raised("old"))
+    watch.cursor = None
+    watch.tick()
+    assert watch.asked == []
+
+
+def test_a_code_server_that_stays_away_is_one_message_for_all_schedules_and_sensors(watch: Watch) -> None:
+    instance = watch.office.instance
+    names = ("daily_etl_schedule", "daily_report_schedule", "anomaly_check_schedule")
+    states = [switch_on(instance, name, InstigatorType.SCHEDULE) for name in names]
+    for number in (1, 2, 3):
+        watch.now += datetime.timedelta(seconds=30)
+        for state in states:
+            tick(instance, state, watch.now, error=unreachable(), in_a_row=number)
+        watch.tick()
+        assert len(watch.asked) == (number > 1)
+    (event,) = watch.asked
+    assert (event.automation, event.name) == ("code location", LOCATION)
+    watch.now += HOUR
+    tick(instance, states[0], watch.now)
+    watch.tick()
+    assert watch.asked[-1].kind == "recovered"
 
 
 def test_more_failures_than_one_tick_of_dagsters_own_sensors_takes_are_counted_and_told_once_for_each_job(

@@ -149,7 +149,7 @@ _PREVIEWS = {
     ),
     "stale-feed_actions-1": ("WARNING · Stale data: feed_actions", "", "ВНИМАНИЕ · Данные устарели: feed_actions"),
     "volume-message_actions-2026-11-20": ("WARNING · Volume", f"{_MINUS}37%", "ВНИМАНИЕ · Объём"),
-    "digest-1": ("DIGEST · 16 messages", "6", "СВОДКА · 16 сообщений"),
+    "digest-1": ("DIGEST · 20 messages", "6", "СВОДКА · 20 сообщений"),
 }
 
 
@@ -224,6 +224,9 @@ def test_sound_is_for_what_is_critical_or_failed() -> None:
         "stale-feed_actions-2",
         "run-7d1c3a55",
         "run-killed",
+        "run-never-started",
+        "tick-4711-1763721000000",
+        "tick-4712-1763721000000",
         "failures-2026-11-21T103000",
         "check-dimension_metrics-2026-11-21",
         "no-report-2026-11-21",
@@ -238,7 +241,9 @@ def test_failed_is_said_of_code_and_warning_and_critical_of_data() -> None:
             if EXAMPLES[key].severity in ("failed", "critical", "warning"):
                 state, _, subject = text_of(told(language, key).headline).partition(" · ")
                 titles.setdefault(subject, set()).add(state)
-                of_code = isinstance(EXAMPLES[key], kinds.FailedRun | kinds.FailedRuns | kinds.ReportNotDelivered)
+                of_code = isinstance(
+                    EXAMPLES[key], kinds.FailedRun | kinds.FailedTick | kinds.FailedRuns | kinds.ReportNotDelivered
+                )
                 assert (state in ("❌ FAILED", "❌ СБОЙ")) == of_code
     assert all(len(states) == 1 for states in titles.values())
 
@@ -287,10 +292,10 @@ def test_the_first_line_of_what_is_over_says_what_it_was_and_how_long(language: 
 
 def test_a_digest_is_ordered_by_loudness_then_time_and_says_when_each_happened() -> None:
     lines = re.findall(r"^((?:\d+ \w+ )?\d\d:\d\d) (\S+) [A-Z]{4,} · ", shown(told("en", "digest-1")), re.MULTILINE)
-    assert len(lines) == 16
+    assert len(lines) == 20
     marks = "".join(mark for _, mark in lines)
     assert re.fullmatch("🔴*❌*🟠*✅*", marks)
-    assert [moment for moment, mark in lines if mark == "✅"] == ["11:15", "11:15", "11:45", "11:45", "12:15"]
+    assert [moment for moment, mark in lines if mark == "✅"] == ["11:15", "11:15", "11:45", "11:45", "11:45", "12:15"]
 
 
 def test_a_digest_whose_parts_are_gone_names_their_keys() -> None:

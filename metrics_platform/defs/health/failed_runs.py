@@ -1,4 +1,4 @@
-"""What schedules and sensors have started and what went wrong in it is told: failed runs, failed checks, their end.
+"""What schedules and sensors do and what went wrong in it is reported: failed runs, checks and ticks, and their end.
 
 It looks at Dagster's own storage and nothing else, so that «ClickHouse is down» gets out. A plain sensor, not one on
 failures: such a one loses an event whose body raises, and handles five runs a tick. What is told, and when again, is
@@ -22,8 +22,17 @@ from metrics_platform.defs.delivery.names import JOB as NOTIFY_JOB
 from metrics_platform.defs.delivery.storage import asking
 from metrics_platform.defs.health.run_facts import EndedRun, ended_runs, numbers_of, run_of
 from metrics_platform.defs.health.telling import as_set
+from metrics_platform.defs.health.ticks import automation_of, happened, new_ticks
 from metrics_platform.health.troubles import Failure, Rules, Success, Telling, Trouble, Troubles, take_in
-from metrics_platform.notifications.kinds import Event, FailedCheck, FailedRun, FailedRuns, Recovered
+from metrics_platform.notifications.kinds import (
+    Automation,
+    Event,
+    FailedCheck,
+    FailedRun,
+    FailedRuns,
+    FailedTick,
+    Recovered,
+)
 from metrics_platform.notifications.kinds import Success as Done
 from metrics_platform.settings import Settings
 
@@ -38,10 +47,12 @@ _NOT_OF_KEYS = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class _Remembered(Cursor):
-    """The sensor's cursor: runs that ended up to this moment are taken in, and which of the last minutes' are."""
+    """The sensor's cursor: runs that ended up to this moment are taken in, and which of the last minutes' are; and when
+    the last known tick of each schedule and sensor ended, by its selector id."""
 
     until: float = 0.0
     told: tuple[str, ...] = ()
+    ticks: dict[str, float] | None = None
     troubles: Troubles = Troubles()
 
 
@@ -56,8 +67,10 @@ def tick(context: dg.SensorEvaluationContext, settings: Settings, now: datetime.
     found = [each for each in ended if not each.is_undecided(now)]  # those are looked at again
     fresh = [each for each in found if each.run_id not in remembered.told]
     runs = [each for each in fresh if each.run.job_name not in _ABOUT_MESSAGES and not each.of_backfill]
-    happened = [event for run in runs for event in _happened(run)]
-    troubles, tellings = take_in(remembered.troubles, happened, now, rules)
+    ticks, known_ticks = new_ticks(context.instance, remembered.ticks, now)
+    events_of_runs = [event for run in runs for event in _happened(run)]
+    events_of_ticks = [event for ended in ticks for event in happened(ended)]
+    troubles, tellings = take_in(remembered.troubles, [*events_of_runs, *events_of_ticks], now, rules)
     graph = context.repository_def.asset_graph if context.repository_def else None
     teller = _Teller(context.instance, {each.run_id: each for each in runs}, graph)
     events: list[Event] = [event for telling in tellings for event in teller.events_of(telling)]
@@ -68,7 +81,7 @@ def tick(context: dg.SensorEvaluationContext, settings: Settings, now: datetime.
     recent = [each.run_id for each in found if each.updated_at >= until - _OVERLAP.total_seconds()]
     return dg.SensorResult(
         skip_reason=_said(told, troubles),
-        cursor=_Remembered(until=until, told=tuple(recent), troubles=troubles).model_dump_json(),
+        cursor=_Remembered(until=until, told=tuple(recent), ticks=known_ticks, troubles=troubles).model_dump_json(),
         asset_events=asking(*told),
     )
 
@@ -78,7 +91,8 @@ def _happened(run: EndedRun) -> Iterator[Failure | Success]:
     job = f"{_JOB} {run.run.job_name}"
     if run.succeeded:
         yield Success(job, run.at)
-    elif run.by_itself and not run.is_retried and not run.failed_by_checks:
+    elif run.by_itself and (run.start_timed_out or not run.is_retried) and not run.failed_by_checks:
+        # A start that timed out is not waited for: each retry would take as long again before anybody heard of it.
         yield Failure(job, run.cause, run.at, f"run-{run.first_run_id}", run.run_id)
     if run.is_retried:
         return
@@ -115,10 +129,13 @@ class _Teller:
         if telling.kind == "over":
             yield _recovered(telling, trouble)
             return
+        repeats = telling.failures if telling.kind == "again" else telling.failures - 1
+        if automation := automation_of(trouble.subject):
+            yield _failed_tick(telling, trouble, automation, repeats)
+            return
         run = self._runs.get(trouble.run_id) or run_of(self._instance, trouble.run_id)
         if run is None:
             return
-        repeats = telling.failures if telling.kind == "again" else telling.failures - 1
         if trouble.subject.startswith(f"{_CHECK} "):
             yield from self._failed_check(telling, trouble, run, repeats)
         else:
@@ -136,7 +153,8 @@ class _Teller:
             attempt=run.attempt,
             attempts=run.attempts,
             cause=run.cause,
-            killed=not run.step_failures,
+            killed=not run.step_failures and not run.never_started,
+            never_started=run.never_started,
             impact=run.stale_assets(self._graph),
             repeats=repeats,
         )
@@ -162,6 +180,19 @@ class _Teller:
             )
 
 
+def _failed_tick(telling: Telling, trouble: Trouble, automation: tuple[Automation, str], repeats: int) -> FailedTick:
+    kind, name = automation
+    return FailedTick(
+        key=telling.key,
+        thread=telling.thread or None,
+        occurred_at=telling.at,
+        automation=kind,
+        name=name,
+        cause=trouble.cause,
+        repeats=repeats,
+    )
+
+
 def _together(telling: Telling) -> FailedRuns:
     subjects: Counter[str] = Counter()
     causes: Counter[str] = Counter()
@@ -181,13 +212,16 @@ def _together(telling: Telling) -> FailedRuns:
 
 def _recovered(telling: Telling, trouble: Trouble) -> Recovered:
     asset, check = _check_of(trouble) if trouble.subject.startswith(f"{_CHECK} ") else (None, None)
+    automation, name = automation_of(trouble.subject) or (None, None)
     return Recovered(
         key=telling.key,
         thread=telling.thread,
         occurred_at=telling.at,
-        job=None if check else trouble.subject.partition(" ")[2],
+        job=None if check or automation else trouble.subject.partition(" ")[2],
         asset=asset,
         check=check,
+        automation=automation,
+        name=name,
         failures=trouble.failures,
         failed_since=trouble.first_at,
         failed_until=trouble.last_at,
@@ -230,4 +264,4 @@ def _said(told: list[Event], troubles: Troubles) -> str:
     if lasting:
         named = ", ".join(f"{name} ({count} times)" for name, count in lasting.most_common(5))
         return f"Nothing new; not over yet: {named}."
-    return "No run that a schedule or a sensor started has failed. (Who starts one sees it, and is not told.)"
+    return "No tick and no run of a schedule or a sensor has failed. (Runs started by hand are not reported.)"

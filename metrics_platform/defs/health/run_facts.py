@@ -16,6 +16,7 @@ from metrics_platform.calendar import RANGE_END, RANGE_START
 _ATTEMPT, _WILL_RETRY, _MOST_RETRIES = "dagster/retry_number", "dagster/will_retry", "dagster/max_retries"
 _FIRST_RUN = "dagster/root_run_id"
 _BACKFILL = "dagster/backfill"
+_FAILURE_REASON, _START_TIMEOUT = "dagster/failure_reason", "START_TIMEOUT"
 # What people start by hand they look at themselves; a backfill of a month must not fill a chat.
 _STARTED_BY = ("dagster/schedule_name", "dagster/sensor_name")
 _CHECK_NUMBERS = 12
@@ -75,6 +76,16 @@ class EndedRun:
     def is_retried(self) -> bool:
         """Whether Dagster starts it again by itself."""
         return self.run.tags.get(_WILL_RETRY) == "true"
+
+    @property
+    def never_started(self) -> bool:
+        """Whether it failed before its process began."""
+        return not self.succeeded and self.record.start_time is None
+
+    @property
+    def start_timed_out(self) -> bool:
+        """Whether Dagster waited for its start in vain (`start_timeout_seconds`)."""
+        return self.run.tags.get(_FAILURE_REASON) == _START_TIMEOUT
 
     def is_undecided(self, now: datetime.datetime) -> bool:
         """Whether Dagster has not said yet whether it starts it again: it marks a run as failed, and tags it then."""
@@ -189,11 +200,16 @@ def numbers_of(evaluation: dg.AssetCheckEvaluation) -> tuple[tuple[str, str], ..
     return tuple(each for each in found if len(each[1]) <= 80)[:_CHECK_NUMBERS]
 
 
-def ended_runs(instance: dg.DagsterInstance, since: datetime.datetime, most: int) -> Sequence[EndedRun]:
+def ended_runs(
+    instance: dg.DagsterInstance, since: datetime.datetime, most: int, *, latest_first: bool = False
+) -> Sequence[EndedRun]:
     """The runs that have failed or succeeded after `since`, in the order in which they ended, at most so many."""
     ended = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]
     records = instance.get_run_records(
-        dg.RunsFilter(statuses=ended, updated_after=since), limit=most, order_by="update_timestamp", ascending=True
+        dg.RunsFilter(statuses=ended, updated_after=since),
+        limit=most,
+        order_by="update_timestamp",
+        ascending=not latest_first,
     )
     return [EndedRun(instance, record) for record in records]
 
@@ -209,7 +225,11 @@ def _cause(event: dg.DagsterEvent) -> str:
     data = event.step_failure_data
     if data.user_failure_data and data.user_failure_data.description:
         return data.user_failure_data.description
-    error: Any = data.error
+    return cause_of(data.error)
+
+
+def cause_of(error: Any) -> str:
+    """The text of the exception that all others came from; `error` is as Dagster stores it, or None."""
     while error is not None and error.cause is not None:
         error = error.cause
     return re.sub(r"\s+\Z", "", error.message) if error else ""

@@ -8,7 +8,7 @@ from metrics_platform.notifications.kinds import Event, Recovered
 from metrics_platform.settings import Settings
 
 # An all-clear goes with its alert.
-_BELONGS_TO = {"fresh_data": "stale_data", "failed_runs": "failed_run"}
+_BELONGS_TO = {"fresh_data": "stale_data", "failed_runs": "failed_run", "failed_tick": "failed_run"}
 
 
 def as_set(events: Iterable[Event], settings: Settings) -> list[Event]:

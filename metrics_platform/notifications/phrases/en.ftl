@@ -170,6 +170,15 @@ failed-run-repeats = { $count ->
 }
 failed-run-next = remove the cause, then “Re-execute from failure” in the run
 failed-run-killed-next = see whether the machine restarted or ran out of memory, then “Re-execute from failure” in the run
+failed-run-never-started = The run never started: it failed before its process began.
+failed-run-never-started-next = run “metrics-platform doctor”: it shows a second Dagster daemon and runs that wait; then “Re-execute” the run
+automation-schedule = schedule
+automation-sensor = sensor
+automation-code-location = code location
+failed-tick = Its tick raised an error, so it starts no run.
+failed-tick-next = remove the cause; Dagster tries again by itself (Automation shows each tick)
+failed-location = Dagster cannot reach it: no schedule and no sensor runs.
+failed-location-next = see Deployment in Dagster and the log of the code server, then start it again
 failed-runs-subject = { $count } more { $count ->
     [one] failure
    *[other] failures
@@ -177,6 +186,7 @@ failed-runs-subject = { $count } more { $count ->
 failed-runs-since = Since { $moment }; after the first few they are told together.
 failed-runs-next = see Runs in Dagster, filtered by “Failure”; what they have in common comes first
 recovered-job = job { $job } runs again
+recovered-automation = { $automation } works again
 recovered-check = check { $check } of { $asset } holds again
 recovered-failed = { $count ->
     [one] It failed once, at { $since }; good at { $moment }.

@@ -192,6 +192,15 @@ failed-run-repeats = { $count ->
 }
 failed-run-next = устраните причину, затем «Re-execute from failure» в запуске
 failed-run-killed-next = проверьте, не перезагрузилась ли машина и хватило ли памяти, затем «Re-execute from failure» в запуске
+failed-run-never-started = Запуск так и не начался: сбой произошёл до старта его процесса.
+failed-run-never-started-next = выполните «metrics-platform doctor»: он покажет второй демон Dagster и ожидающие запуски; затем «Re-execute» в запуске
+automation-schedule = расписание
+automation-sensor = сенсор
+automation-code-location = код
+failed-tick = Тик завершился ошибкой, поэтому ничего не запускается.
+failed-tick-next = устраните причину; Dagster повторит попытку сам (раздел Automation)
+failed-location = Dagster не может к нему обратиться: расписания и сенсоры не работают.
+failed-location-next = откройте Deployment в Dagster и журнал сервера кода, затем запустите его снова
 failed-runs-subject = ещё { $count } { $count ->
     [one] сбой
     [few] сбоя
@@ -201,6 +210,7 @@ failed-runs-subject = ещё { $count } { $count ->
 failed-runs-since = С { $moment }; после первых сбоев о них сообщается вместе.
 failed-runs-next = откройте в Dagster список запусков с фильтром «Failure»: сначала то, что у них общего
 recovered-job = задание { $job } снова работает
+recovered-automation = { $automation } снова работает
 recovered-check = проверка { $check } таблицы { $asset } снова проходит
 recovered-failed = { $count ->
     [1] Один сбой, в { $since }; в порядке с { $moment }.

@@ -21,6 +21,7 @@ _TEMPLATES: Mapping[type[kinds.Event], Callable[[Any, Writer], Message]] = {
     kinds.AnomalyStillOpen: anomalies.still_open,
     kinds.AnomalyResolved: anomalies.resolved,
     kinds.FailedRun: platform.failed_run,
+    kinds.FailedTick: platform.failed_tick,
     kinds.FailedRuns: platform.failed_runs,
     kinds.Recovered: platform.recovered,
     kinds.FailedCheck: platform.failed_check,

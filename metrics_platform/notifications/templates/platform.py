@@ -18,11 +18,13 @@ from metrics_platform.channel_settings import Severity
 from metrics_platform.charts.model import Chart, Panel
 from metrics_platform.charts.model import Line as Series
 from metrics_platform.notifications.kinds import (
+    Automation,
     Digest,
     Event,
     FailedCheck,
     FailedRun,
     FailedRuns,
+    FailedTick,
     FreshData,
     OddVolume,
     Recovered,
@@ -71,8 +73,9 @@ def failed_run(event: FailedRun, writer: Writer) -> Message:
     if event.attempt and event.attempts and event.attempts > 1:
         where.append((say("failed-run-attempt", attempt=event.attempt, attempts=event.attempts),))
     blocks: list[Block] = [Paragraph((_dotted(where),))] if where else []
-    if event.killed:
-        blocks.append(Paragraph((line(say("failed-run-killed")),)))
+    how = "never-started" if event.never_started else "killed" if event.killed else ""
+    if how:
+        blocks.append(Paragraph((line(say(f"failed-run-{how}")),)))
     blocks += _quoted(_MODULES.sub("", event.cause))
     lines: list[Line] = []
     if event.repeats:
@@ -80,10 +83,21 @@ def failed_run(event: FailedRun, writer: Writer) -> Message:
     if event.impact:
         stale = say("failed-run-impact", count=len(event.impact))
         lines.append(writer.labelled("impact", stale, " ", *_codes(event.impact, writer)))
-    lines.append(writer.labelled("next", say("failed-run-killed-next" if event.killed else "failed-run-next")))
+    lines.append(writer.labelled("next", say(f"failed-run-{how}-next" if how else "failed-run-next")))
     blocks.append(Paragraph(tuple(lines)))
     headline = writer.headline("failed", *writer.tell("failed-run-subject", job=_identifier(event.job)))
     return writer.message(event, headline, blocks, identifiers=[event.run_id[:8]] if event.run_id else [])
+
+
+def failed_tick(event: FailedTick, writer: Writer) -> Message:
+    """Which schedule or sensor raised, the cause, what to do."""
+    say = writer.say
+    what = "location" if event.automation == "code location" else "tick"
+    blocks: list[Block] = [Paragraph((line(say(f"failed-{what}")),)), *_quoted(_MODULES.sub("", event.cause))]
+    lines = [line(say("failed-run-repeats", count=event.repeats))] if event.repeats else []
+    blocks.append(Paragraph((*lines, writer.labelled("next", say(f"failed-{what}-next")))))
+    headline = writer.headline("failed", *_automation(event.automation, event.name, writer))
+    return writer.message(event, headline, blocks)
 
 
 def failed_runs(event: FailedRuns, writer: Writer) -> Message:
@@ -104,9 +118,12 @@ def failed_runs(event: FailedRuns, writer: Writer) -> Message:
 
 
 def recovered(event: Recovered, writer: Writer) -> Message:
-    """The all-clear of a job that failed, or of a check."""
+    """The all-clear of a job, a check, or a schedule, sensor or code location that failed."""
     if event.job is not None:
         subject = writer.tell("recovered-job", job=_identifier(event.job))
+    elif event.automation is not None:
+        named = _automation(event.automation, event.name or "", writer)
+        subject = writer.tell("recovered-automation", automation=named)
     else:
         names = {"check": _identifier(event.check or ""), "asset": _identifier(event.asset or "")}
         subject = writer.tell("recovered-check", **names)
@@ -293,6 +310,11 @@ def _period(event: OddVolume, writer: Writer) -> str:
 
 def _identifier(name: str) -> Span:
     return code(cut(name, 48))
+
+
+def _automation(kind: Automation, name: str, writer: Writer) -> Parts:
+    """«schedule daily_etl_schedule»."""
+    return (writer.say(f"automation-{kind.replace(' ', '-')}"), " ", _identifier(name))
 
 
 def _partition(key: str, writer: Writer) -> Parts:

@@ -1,0 +1,129 @@
+"""The ticks of schedules and sensors that have ended, from Dagster's storage: what raised, and what is well again.
+
+A tick that raises starts no run, so nothing else would report it.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import dagster as dg
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick, TickStatus
+
+from metrics_platform.defs.health.run_facts import cause_of
+from metrics_platform.health.troubles import Failure, Success
+from metrics_platform.notifications.kinds import Automation
+
+_ENDED = [TickStatus.FAILURE, TickStatus.SUCCESS, TickStatus.SKIPPED]
+_KINDS: dict[InstigatorType, Automation] = {InstigatorType.SCHEDULE: "schedule", InstigatorType.SENSOR: "sensor"}
+# Sensors tick every 15 seconds at most, and every tick of `failed_run_sensor` reads them: a few are enough.
+_MOST_TICKS = 20
+# Every schedule and sensor fails with this error while the code server restarts.
+_UNREACHABLE = "DagsterUserCodeUnreachableError"
+
+
+@dataclass(frozen=True)
+class EndedTick:
+    """A tick that has ended."""
+
+    state: InstigatorState
+    tick: InstigatorTick
+
+    @property
+    def at(self) -> datetime.datetime:
+        """When it ended."""
+        return datetime.datetime.fromtimestamp(ended_at(self.tick), datetime.UTC)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it raised."""
+        return self.tick.status == TickStatus.FAILURE
+
+    @property
+    def cause(self) -> str:
+        """The exception that all others came from."""
+        return cause_of(self.tick.error)
+
+    @property
+    def automation(self) -> tuple[Automation, str]:
+        """What ticked: its kind and name."""
+        return _KINDS[self.state.instigator_type], self.state.name
+
+    @property
+    def location(self) -> tuple[Automation, str]:
+        """The code location it belongs to."""
+        return "code location", self.state.origin.repository_origin.code_location_origin.location_name
+
+    @property
+    def code_is_unreachable(self) -> bool:
+        """Whether it failed because the code server did not answer: then all others fail, too."""
+        return self.failed and self.tick.error is not None and self.tick.error.cls_name == _UNREACHABLE
+
+
+def running_automations(instance: dg.DagsterInstance) -> list[InstigatorState]:
+    """The schedules and sensors that are on."""
+    return [state for state in instance.all_instigator_state() if state.is_running and state.instigator_type in _KINDS]
+
+
+def ended_ticks(instance: dg.DagsterInstance, state: InstigatorState, most: int = _MOST_TICKS) -> list[EndedTick]:
+    """The latest ticks of a schedule or sensor that have ended, oldest first."""
+    found = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=most, statuses=_ENDED)
+    return sorted((EndedTick(state, tick) for tick in found), key=lambda ended: ended.at)
+
+
+def new_ticks(
+    instance: dg.DagsterInstance, known: dict[str, float] | None, now: datetime.datetime
+) -> tuple[list[EndedTick], dict[str, float]]:
+    """The ticks that have ended since `known` (selector id → when its last known tick ended), and the new `known`.
+
+    Without a `known`, ticks count from `now` on.
+    """
+    since = now.timestamp() if known is None else 0.0
+    ticks: list[EndedTick] = []
+    latest: dict[str, float] = {}
+    for state in running_automations(instance):
+        until = (known or {}).get(state.selector_id, since)
+        fresh = [ended for ended in ended_ticks(instance, state) if ended.at.timestamp() > until]
+        ticks += fresh
+        latest[state.selector_id] = max([until, *(ended.at.timestamp() for ended in fresh)])
+    return sorted(ticks, key=lambda ended: ended.at), latest
+
+
+def happened(ended: EndedTick) -> Iterator[Failure | Success]:
+    """What a tick says of its schedule or sensor, and of the code location."""
+    if ended.code_is_unreachable:
+        # A code server that restarts is back by the next tick.
+        if ended.tick.consecutive_failure_count > 1:
+            yield _failure(ended, *ended.location)
+        return
+    yield Success(subject_of(*ended.location), ended.at)
+    if ended.failed:
+        yield _failure(ended, *ended.automation)
+    else:
+        yield Success(subject_of(*ended.automation), ended.at)
+
+
+def subject_of(kind: Automation, name: str) -> str:
+    """The subject under which failures are counted."""
+    return f"{kind} {name}"
+
+
+def automation_of(subject: str) -> tuple[Automation, str] | None:
+    """The kind and name in a subject; None where it is a subject of something else."""
+    kinds: tuple[Automation, ...] = ("schedule", "sensor", "code location")
+    return next(((kind, subject.removeprefix(f"{kind} ")) for kind in kinds if subject.startswith(f"{kind} ")), None)
+
+
+def ended_at(tick: InstigatorTick) -> float:
+    """When a tick ended, in seconds since 1970; older versions of Dagster stored only when it began."""
+    return tick.end_timestamp or tick.timestamp
+
+
+def _failure(ended: EndedTick, kind: Automation, name: str) -> Failure:
+    # Dagster tries a schedule's failed tick again under the same id.
+    key = f"tick-{ended.tick.tick_id}-{int(ended.at.timestamp() * 1000)}"
+    cause = "The code server does not answer." if ended.code_is_unreachable else ended.cause
+    return Failure(subject_of(kind, name), cause, ended.at, key, key)
