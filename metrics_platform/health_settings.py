@@ -39,7 +39,7 @@ class HealthSettings(SettingsPart):
     severities: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="How severe a kind is, comma-separated: odd_volume=critical, stale_data=warning, failed_check=off, "
-        "failed_run=off, report_not_delivered=off.",
+        "failed_run=off (ticks, too), report_not_delivered=off.",
     )
     tell_success: bool = Field(
         False, description="true: the nightly load tells when it is done, with the number of its warnings."

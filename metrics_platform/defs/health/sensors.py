@@ -19,16 +19,16 @@ def _now() -> datetime.datetime:
 
 
 def failed_run_sensor(settings: Settings, now: Callable[[], datetime.datetime] = _now) -> dg.SensorDefinition:
-    """The runs and checks that failed; see `failed_runs`. `now` is its clock."""
+    """The runs, checks and ticks that failed; see `failed_runs`. `now` is its clock."""
 
     @dg.sensor(
         name=FAILED_RUNS,
         minimum_interval_seconds=15,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Every 15 s: runs of schedules and sensors that have failed, their retries included, become one "
-        "message each, with the step and the cause; so do checks that failed with ERROR. The same cause again is "
-        "counted and told after hours; when it is over there is an all-clear. Runs started by hand and backfills send "
-        "nothing.",
+        "message each, with the step and the cause; so do checks that failed with ERROR, and ticks of schedules and "
+        "sensors that raised. The same cause again is counted and told after hours; when it is over there is an "
+        "all-clear. Runs started by hand and backfills send nothing.",
     )
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         from metrics_platform.defs.health.failed_runs import tick  # noqa: PLC0415

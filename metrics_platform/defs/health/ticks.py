@@ -45,7 +45,7 @@ class EndedTick:
     @property
     def cause(self) -> str:
         """The exception that all others came from."""
-        return cause_of(self.tick.error)
+        return "The code server does not answer." if self.code_is_unreachable else cause_of(self.tick.error)
 
     @property
     def automation(self) -> tuple[Automation, str]:
@@ -125,5 +125,4 @@ def ended_at(tick: InstigatorTick) -> float:
 def _failure(ended: EndedTick, kind: Automation, name: str) -> Failure:
     # Dagster tries a schedule's failed tick again under the same id.
     key = f"tick-{ended.tick.tick_id}-{int(ended.at.timestamp() * 1000)}"
-    cause = "The code server does not answer." if ended.code_is_unreachable else ended.cause
-    return Failure(subject_of(kind, name), cause, ended.at, key, key)
+    return Failure(subject_of(kind, name), ended.cause, ended.at, key, key)
