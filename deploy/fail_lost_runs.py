@@ -26,7 +26,9 @@ WHY = "The code location that executed this run was killed."
 def main() -> None:
     """Wait for the server on DAGSTER_CODE_PORT of this machine, then fail what began before."""
     begun = time.time()
-    with grpc.insecure_channel(f"localhost:{os.environ['DAGSTER_CODE_PORT']}") as channel:
+    # gRPC would take HTTP_PROXY for this machine, too.
+    options = [("grpc.enable_http_proxy", 0)]
+    with grpc.insecure_channel(f"localhost:{os.environ['DAGSTER_CODE_PORT']}", options=options) as channel:
         HealthStub(channel).Check(HealthCheckRequest(service="DagsterApi"), wait_for_ready=True)
     with DagsterInstance.get() as instance:
         for record in instance.get_run_records(RunsFilter(statuses=GOING_ON)):

@@ -7,6 +7,7 @@ context leads back to them.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import random
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit
 
 from metrics_platform.notifications.errors import DeliveryError
 from metrics_platform.notifications.redaction import mask, mask_http_logs, secrets_of_url
+from metrics_platform.proxies import is_loopback, shown_proxy
 
 if TYPE_CHECKING:
     import requests
@@ -96,7 +98,7 @@ class Transport:
                 timeout=self._timeouts,
                 allow_redirects=False,
                 # Given with each request, they go before HTTPS_PROXY and NO_PROXY; the session's own would not.
-                proxies=dict(self._proxies),
+                proxies=self._proxies_for(url),
             )
         except Exception as caught:  # noqa: BLE001  (whatever it is, it may quote the address)
             error = self._explained(caught, url, arrived=handover.complete)
@@ -117,6 +119,21 @@ class Transport:
         """`text` without this service's secrets."""
         return mask(text, self._secrets)
 
+    def _proxies_for(self, url: str) -> dict[str, Any]:
+        """The setting's proxy, else none for a loopback address, else what the environment says."""
+        if not self._proxies and is_loopback(_host(url)):
+            return {"http": None, "https": None, "all": None}
+        return dict(self._proxies)
+
+    def _through(self, url: str) -> str:
+        """The proxy that a request to `url` takes, as an addition to its error; empty where it takes none."""
+        from requests.utils import get_environ_proxies, select_proxy  # noqa: PLC0415
+
+        proxy = None
+        with contextlib.suppress(ValueError):  # an address that cannot be read
+            proxy = select_proxy(url, self._proxies_for(url) or get_environ_proxies(url, no_proxy=None))
+        return f" through the proxy {shown_proxy(proxy)}" if proxy else ""
+
     def _masked_json(self, value: Any) -> Any:
         if isinstance(value, str):
             return self.masked(value)
@@ -134,6 +151,7 @@ class Transport:
         chain = list(_chain(caught))
         cause = self.masked(str(chain[-1]))[:300]
         where = f"{self._service} ({_host(url)})"
+        through = self._through(url)
         of_network = isinstance(caught, OSError | HTTPError | HTTPException) and not isinstance(caught, ValueError)
         if not of_network and not arrived:
             # Its text is not told: it quotes the address, and where the address is broken nobody knows what of it is
@@ -142,12 +160,13 @@ class Transport:
             text = f"No request could be made to {where} ({kind}): correct its address, or that of the proxy before it."
             return DeliveryError("misconfigured", text)
         if not arrived and any("Tunnel connection failed: 407" in str(each) for each in chain):
-            return DeliveryError("misconfigured", f"The proxy before {where} wants another user or password: {cause}")
+            text = f"{where} cannot be reached{through}, which wants another user or password: {cause}"
+            return DeliveryError("misconfigured", text)
         if not arrived:
-            return DeliveryError("unreachable", f"{where} cannot be reached: {cause}")
+            return DeliveryError("unreachable", f"{where} cannot be reached{through}: {cause}")
         if isinstance(caught, requests.ReadTimeout):
-            return DeliveryError("unknown", f"{where} took the request and did not answer in time.")
-        return DeliveryError("unknown", f"The connection to {where} broke before its answer: {cause}")
+            return DeliveryError("unknown", f"{where} took the request{through} and did not answer in time.")
+        return DeliveryError("unknown", f"The connection to {where}{through} broke before its answer: {cause}")
 
 
 def _session() -> requests.Session:

@@ -12,18 +12,21 @@ import json
 import logging
 import random
 import time
+import weakref
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from metrics_platform.connection import Connection, parse_url
+from metrics_platform.proxies import is_loopback, shown_proxy
 from metrics_platform.warehouse.clients import client_for, forget
-from metrics_platform.warehouse.errors import ADDRESS, WarehouseError, cause_of
+from metrics_platform.warehouse.errors import ADDRESS, Cause, WarehouseError, cause_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from clickhouse_connect.driver.client import Client
+    from urllib3 import PoolManager
 
     from metrics_platform.settings import Settings
 
@@ -180,12 +183,32 @@ class Warehouse:
                 wait = next(waits, None) if cause.transient else None
             if wait is None:
                 # Raised outside the `except` block: a chained driver exception could carry what was masked here.
-                remedy = cause.remedy.replace(ADDRESS, self.connection.address)
+                remedy = self._remedy(cause)
                 raise WarehouseError(f"{doing} ({self.connection.shown})", cause._replace(remedy=remedy))
             wait *= 1 + random.random() / 2  # noqa: S311  (jitter, not secrecy)
             if self.on_retry:
                 self.on_retry(f"{doing}: {cause.name or cause.text}; trying again in {wait:.1f} s")
             time.sleep(wait)
+
+    def _remedy(self, cause: Cause) -> str:
+        """The cause's remedy for this connection; where a proxy is between, and no ClickHouse answered, about that."""
+        proxy = self._proxy() if cause.code is None else None
+        if proxy is None:
+            return cause.remedy.replace(ADDRESS, self.connection.address)
+        name = "HTTPS_PROXY" if self.connection.secure else "HTTP_PROXY"
+        return (
+            f"Requests to {self.connection.address} go through the proxy {shown_proxy(proxy)} ({name}). Does it answer "
+            f"and may it reach ClickHouse? To connect without it, add {self.connection.host} to NO_PROXY."
+        )
+
+    def _proxy(self) -> str | None:
+        """The proxy that the driver takes from the environment."""
+        from clickhouse_connect.driver.httputil import check_env_proxy  # noqa: PLC0415
+
+        if is_loopback(self.connection.host):
+            return None
+        scheme = "https" if self.connection.secure else "http"
+        return check_env_proxy(scheme, self.connection.host, self.connection.port)
 
     def _client(self) -> Client:
         """This thread's client in this process, set to tag its queries as this warehouse's."""
@@ -203,22 +226,29 @@ class Warehouse:
         # The driver logs every failed request as an error; what became of it is said by `WarehouseError`.
         logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
         connection = self.connection
-        return clickhouse_connect.get_client(
+        ca_file = str(connection.ca_file) if connection.ca_file else None
+        pool = _pool_without_proxy(ca_file) if is_loopback(connection.host) else None
+        client = clickhouse_connect.get_client(
             host=connection.host,
             port=connection.port,
             username=connection.user,
             password=connection.password,
             database=connection.database,
             interface="https" if connection.secure else "http",
-            ca_cert=str(connection.ca_file) if connection.ca_file else None,
+            ca_cert=ca_file,
             connect_timeout=_CONNECT_TIMEOUT,
             send_receive_timeout=self.timeout_seconds + _CLIENT_GRACE,
             query_retries=0,  # this class decides what is tried again
             autogenerate_session_id=False,
-            dedicated_pool=True,
+            dedicated_pool=pool is None,
+            pool_mgr=pool,
             client_name="metrics_platform",
             settings=self._query_settings(),
         )
+        if pool is not None:
+            # The driver closes the pools that it has made itself, and no others.
+            weakref.finalize(client, _close_pool, pool).atexit = False
+        return client
 
     def _query_settings(self) -> dict[str, Any]:
         memory = self.max_memory_mb * 1024 * 1024
@@ -267,6 +297,21 @@ def connection_of(settings: Settings) -> Connection:
 def embedded_url_file(settings: Settings) -> Path:
     """The file in which the embedded server of METRICS_DATA_DIR leaves its URL."""
     return settings.data_dir / "clickhouse" / "url"
+
+
+def _pool_without_proxy(ca_file: str | None) -> PoolManager:
+    """Connections past the environment's proxy, which cannot reach this machine's loopback address."""
+    from clickhouse_connect.driver.httputil import get_pool_manager  # noqa: PLC0415
+
+    pool: PoolManager = get_pool_manager(ca_cert=ca_file)
+    return pool
+
+
+def _close_pool(pool: PoolManager) -> None:
+    from clickhouse_connect.driver.httputil import all_managers  # noqa: PLC0415
+
+    all_managers.pop(pool, None)
+    pool.clear()
 
 
 def _driver_errors() -> tuple[type[BaseException], ...]:

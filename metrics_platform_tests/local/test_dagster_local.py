@@ -7,13 +7,21 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 import yaml
 
-from metrics_platform.local.dagster_local import DagsterError, ended_by_signals, own_settings, running_dagster
+from metrics_platform.local.dagster_local import (
+    DagsterError,
+    DagsterUI,
+    ended_by_signals,
+    own_settings,
+    running_dagster,
+)
 from metrics_platform.settings import load_settings
 
 
@@ -29,6 +37,25 @@ def test_whichever_signal_asks_for_the_end_the_block_is_left_in_order(number: si
     assert left == ["in order"]
     assert asked.is_set()
     assert signal.getsignal(number) == before
+
+
+def test_dagsters_own_answers_come_past_the_environments_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Answers(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"data": {"version": "1"}}')
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    for name in ("HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    with HTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        with subprocess.Popen([sys.executable, "-c", ""]) as process:
+            ui = DagsterUI(f"http://localhost:{server.server_port}", tmp_path / "log", process)
+            assert ui.ask("{ version }") == {"version": "1"}
 
 
 def test_an_interrupt_that_got_lost_is_known_all_the_same() -> None:

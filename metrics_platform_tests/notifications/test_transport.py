@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -218,6 +219,26 @@ def test_the_proxy_that_is_set_goes_before_the_environments(api: BotApi, monkeyp
 def test_without_one_the_environments_is_used(api: BotApi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", api.base)
     assert transport().post(f"http://telegram.invalid/bot{api.token}/getMe").status == 200
+
+
+def test_a_loopback_address_is_reached_past_the_environments_proxy(
+    api: BotApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, NOWHERE)
+    assert transport().post(to(api, "getMe")).status == 200
+    assert transport().post(to(api, "getMe").replace("127.0.0.1", "localhost")).status == 200
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_an_error_names_the_proxy_without_its_password(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = NOWHERE.replace("://", "://anna:hunter22@").rstrip("/")
+    monkeypatch.setenv(f"{scheme.upper()}_PROXY", proxy)
+    of_environment = str(failure(lambda: transport().post(f"{scheme}://telegram.invalid/", data=DATA)))
+    of_setting = str(failure(lambda: transport(proxy=proxy).post(f"{scheme}://telegram.invalid/", data=DATA)))
+    for text in (of_environment, of_setting):
+        assert f"through the proxy {urlsplit(NOWHERE).netloc}" in text
+        assert "hunter22" not in text
 
 
 @pytest.mark.parametrize("url", ["http://telegram.invalid/", "https://telegram.invalid/"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import pickle
@@ -16,6 +17,7 @@ from dataclasses import replace
 
 import pytest
 import trustme
+from clickhouse_connect.driver import httputil
 
 from metrics_platform.connection import Connection, parse_url
 from metrics_platform.local.clickhouse import EmbeddedServer
@@ -53,6 +55,29 @@ def test_a_select_is_tried_again_when_the_connection_is_lost(clickhouse_server: 
         assert faults.left == 0
         assert said
         assert all("Counting" in line and "trying again" in line for line in said)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_loopback_address_is_reached_past_the_environments_proxy(
+    clickhouse_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    warehouse = _warehouse(clickhouse_server.url.replace("127.0.0.1", host))
+    assert warehouse.value("SELECT 1") == 1
+    managers = len(httputil.all_managers)
+    warehouse.close()
+    gc.collect()
+    assert len(httputil.all_managers) == managers - 1
+
+
+def test_a_proxy_that_fails_is_named_and_not_clickhouse_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://anna:hunter22@127.0.0.1:1")
+    with pytest.raises(WarehouseError) as failure:
+        Warehouse(parse_url("http://u:p@clickhouse.invalid:8123/metrics"), retry_waits=()).value("SELECT 1")
+    text = str(failure.value)
+    assert "the proxy 127.0.0.1:1 (HTTP_PROXY)" in text and "NO_PROXY" in text
+    assert "Is ClickHouse running" not in text and "hunter22" not in text
 
 
 @pytest.mark.parametrize(
