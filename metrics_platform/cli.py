@@ -6,6 +6,7 @@ Rooms are imported inside the commands, so that `--help` answers at once.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,8 +142,10 @@ def doctor() -> None:
     """
     from metrics_platform.doctor import examine  # noqa: PLC0415
 
-    problems = _tell(examine())
-    click.echo(f"{problems} problem{'s' * (problems != 1)}." if problems else "All well.")
+    told = _tell(examine())
+    problems, notes = told["problem"], told["note"]
+    well = f"No problem, {notes} note{'s' * (notes != 1)}." if notes else "All well."
+    click.echo(f"{problems} problem{'s' * (problems != 1)}." if problems else well)
     sys.exit(1 if problems else 0)
 
 
@@ -155,7 +158,7 @@ def notify_test() -> None:
     from metrics_platform.notifications.rehearsal import send_test_message  # noqa: PLC0415
     from metrics_platform.settings import load_settings  # noqa: PLC0415
 
-    sys.exit(1 if _tell(send_test_message(load_settings())) else 0)
+    sys.exit(1 if _tell(send_test_message(load_settings()))["problem"] else 0)
 
 
 @main.command()
@@ -281,20 +284,20 @@ def metrics(name: str | None, schema: bool) -> None:
         sys.exit(1)
 
 
-def _tell(findings: Iterable[Finding]) -> int:
-    """Print findings as they are made; how many of them are problems."""
+def _tell(findings: Iterable[Finding]) -> Counter[str]:
+    """Print findings as they are made; how many there are of each status."""
     marks = {
         "ok": click.style("✓", fg="green"),
         "note": click.style("!", fg="yellow"),
         "problem": click.style("✗", fg="red"),
     }
-    problems = 0
+    counted: Counter[str] = Counter()
     for finding in findings:
-        problems += finding.status == "problem"
+        counted[finding.status] += 1
         click.echo(f"{marks[finding.status]} {click.style(finding.subject, bold=True)}: {finding.detail}")
         if finding.remedy:
             click.echo(f"    → {finding.remedy}")
-    return problems
+    return counted
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
 from metrics_platform.channel_settings import Severity
+from metrics_platform.setting_errors import nearest
 from metrics_platform.setting_lists import split_list
 from metrics_platform.settings_part import SettingsPart
 
@@ -70,7 +71,9 @@ class HealthSettings(SettingsPart):
         for each in value:
             kind, severity = _kind_and_severity(each)
             if kind not in SETTABLE:
-                raise ValueError(f"{each!r}: write kind=severity, the kind one of {', '.join(SETTABLE)}")
+                near = nearest(kind, SETTABLE)
+                hint = f"; did you mean {near}?" if near else ""
+                raise ValueError(f"{each!r}: write kind=severity, the kind one of {', '.join(SETTABLE)}{hint}")
             if severity not in SETTABLE[kind]:
                 raise ValueError(f"{each!r}: {kind} may be {' or '.join(SETTABLE[kind])}")
             names.append(kind)

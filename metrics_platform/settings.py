@@ -13,19 +13,21 @@ import difflib
 import os
 import re
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from metrics_platform.channel_settings import ChannelSettings
 from metrics_platform.connection import parse_url
 from metrics_platform.health_settings import HealthSettings
 from metrics_platform.monitor_settings import MonitorSettings
+from metrics_platform.redaction import mask, secrets_of_url
 from metrics_platform.retention_settings import RetentionSettings
+from metrics_platform.setting_errors import explained, without_secrets
 from metrics_platform.setting_lists import split_distinct
 from metrics_platform.table_names import parse_table_name
 
@@ -36,7 +38,6 @@ CHANNEL_PREFIXES = ("TELEGRAM_", "SLACK_", "SMTP_", "EMAIL_")
 
 ExtraDimension = Literal["age_group", "source", "country", "city", "exp_group"]
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_PASSWORD = re.compile(r"(://[^\s/:@]*:)[^\s/]+@")
 
 
 class SettingsError(ValueError):
@@ -110,6 +111,19 @@ class Settings(ChannelSettings, MonitorSettings, HealthSettings, RetentionSettin
         description="Who owns the assets in Dagster's UI: an e-mail address or team:name.",
     )
     data_dir: Path = Field(Path(".metrics"), description="Where the embedded ClickHouse and Dagster keep their files.")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check_no_secret(cls, value: Any, info: ValidationInfo) -> Any:
+        """Settings that are not secret are shown in Dagster and in messages."""
+        parts = value if isinstance(value, tuple | list) else (value,)
+        shows = any(isinstance(part, str | Path) and mask(str(part)) != str(part) for part in parts)
+        if shows and not _is_secret(str(info.field_name)):
+            raise ValueError(
+                "it holds what looks like a token, a webhook or a password, and this setting is shown to people. Leave "
+                "it out: secrets belong in TELEGRAM_BOT_TOKEN, SLACK_WEBHOOK_URL, SMTP_URL and METRICS_CLICKHOUSE_URL"
+            )
+        return value
 
     @field_validator("clickhouse_url")
     @classmethod
@@ -196,7 +210,7 @@ def load_settings(env_file: Path | None = Path(".env"), **overrides: Any) -> Set
     try:
         settings = Settings(_env_file=env_file, **overrides)  # type: ignore[call-arg]  # pydantic-settings' own
     except ValidationError as error:
-        problems += [_problem(detail, given, overrides) for detail in error.errors()]
+        problems += list(dict.fromkeys(_problem(detail, given, overrides) for detail in error.errors()))
         settings = None
     if problems or settings is None:
         raise SettingsError("\n".join(["The settings are not usable:", *(f"  - {p}" for p in problems)]))
@@ -243,20 +257,32 @@ def _unknown(name: str) -> str | None:
     if foreign and not near:
         return None
     hint = f"did you mean {near[0]}? " if near else ""
-    return f"{name} is not a setting: {hint}Remove it or correct its name (the settings are in .env.example)."
+    remedy = f"{hint}Remove it or correct its name (the settings are in .env.example)."
+    return f"{without_secrets(name)} is not a setting: {remedy}"
 
 
 def _problem(detail: Any, given: Mapping[str, str], overrides: Mapping[str, Any]) -> str:
-    text = str(detail["msg"]).removeprefix("Value error, ")
-    if str(detail["type"]).startswith("date_"):
-        text = "write a date as 2026-01-31"
     if not detail["loc"]:  # about several settings at once: the text names them
-        return f"{text}. Correct one of them."
+        return without_secrets(f"{str(detail['msg']).removeprefix('Value error, ')}. Correct one of them.")
     named = {setting_name(field): field for field in Settings.model_fields}
     field = named.get(str(detail["loc"][0]), str(detail["loc"][0]))
     name = setting_name(field)
-    secret = Settings.model_fields[field].annotation == (SecretStr | None)
-    # An address that is refused for its password must not be told with it.
-    value = "(secret)" if secret else _PASSWORD.sub(r"\1***@", repr(overrides.get(field, given.get(name, ""))))
+    text = explained(detail, Settings.model_fields[field])
+    value = "(secret)" if _is_secret(field) else repr(overrides.get(field, given.get(name, "")))
     end = "" if text.endswith("?") else "."
-    return f"{name} = {value}: {text}{end} It means: {Settings.model_fields[field].description}"
+    # The value of another setting may stand here by mistake, and some texts repeat it.
+    misplaced = [secret for secret in _secrets(given, overrides) if secret in value]
+    said = without_secrets(f"{name} = {value}: {text}{end}", misplaced)
+    return f"{said} It means: {Settings.model_fields[field].description}"
+
+
+def _is_secret(field: str) -> bool:
+    return Settings.model_fields[field].annotation == (SecretStr | None)
+
+
+def _secrets(given: Mapping[str, str], overrides: Mapping[str, Any]) -> Iterator[str]:
+    """What the secret settings hold, as it was given."""
+    for field in filter(_is_secret, Settings.model_fields):
+        value = overrides.get(field, given.get(setting_name(field), ""))
+        text = value.get_secret_value() if isinstance(value, SecretStr) else str(value or "")
+        yield from secrets_of_url(text) if "://" in text else (text,)

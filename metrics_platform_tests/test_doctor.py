@@ -106,7 +106,7 @@ def test_a_mistyped_source_is_answered_with_the_tables_that_there_are(make_setti
     assert problem.remedy.startswith(f"There is {settings.feed_table}, ")
 
 
-def test_a_mistyped_database_is_a_note_with_those_that_there_are_and_is_not_made(make_settings: MakeSettings) -> None:
+def test_a_database_that_does_not_exist_is_a_problem_and_is_not_made(make_settings: MakeSettings) -> None:
     settings = make_settings()
     warehouse = SourceTables.create(settings).warehouse
     assert settings.clickhouse_url is not None
@@ -115,9 +115,10 @@ def test_a_mistyped_database_is_a_note_with_those_that_there_are_and_is_not_made
     )
     findings = _findings(mistyped)
     (database,) = findings["Database"]
-    assert database.status == "note"
-    assert f"{warehouse.database}x is not there yet" in database.detail
+    assert database.status == "problem"
+    assert f"{warehouse.database}x, which METRICS_CLICKHOUSE_URL names, does not exist" in database.detail
     assert database.remedy.startswith(f"There is {warehouse.database}, ")
+    assert "create-tables" in database.remedy
     assert "Rights" not in findings and "Tables" not in findings
     assert [f.status for f in findings[f"Source {settings.feed_table}"]] == ["ok", "note"]  # looked at all the same
     names = "SELECT count() FROM system.databases WHERE name = {name:String}"
@@ -217,7 +218,17 @@ def test_the_command_exits_with_0_when_all_is_well(
     monkeypatch.setenv("METRICS_FEED_TABLE", settings.feed_table)
     monkeypatch.setenv("METRICS_MESSAGES_TABLE", settings.messages_table)
     result = CliRunner().invoke(main, ["doctor"])
-    assert (result.exit_code, "All well." in result.output) == (0, True), result.output
+    assert (result.exit_code, "No problem, " in result.output) == (0, True), result.output
+    assert "All well." not in result.output  # the sources are empty
+
+
+def test_a_source_in_a_database_that_does_not_exist_is_a_problem(make_settings: MakeSettings) -> None:
+    settings = make_settings()
+    create_tables(SourceTables.create(settings).warehouse, all_tables(settings.dimensions))
+    database, _, table = settings.feed_table.partition(".")
+    (problem,) = _problems(settings.model_copy(update={"feed_table": f"{database}x.{table}"}))
+    assert "it does not exist" in problem.detail
+    assert settings.feed_table in problem.remedy and "METRICS_FEED_TABLE" in problem.remedy
 
 
 def test_a_monitoring_file_is_read_and_everything_wrong_in_it_named(

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from metrics_platform.settings import Settings, SettingsError, load_settings, setting_name
 from metrics_platform.settings_document import settings_document
@@ -44,12 +45,18 @@ def test_the_environment_wins_over_the_env_file(tmp_path: Path, monkeypatch: pyt
         ("METRICS_START_DATE", "01.02.2026", "The first day"),
         ("METRICS_ETL_AT", "25:00", "Local time"),
         ("METRICS_ETL_AT", "00:05:30", "HH:MM"),
-        ("METRICS_RECOMPUTE_DAYS", "0", "greater than or equal to 1"),
-        ("METRICS_RECOMPUTE_DAYS", "two", "integer"),
+        ("METRICS_RECOMPUTE_DAYS", "0", "write a whole number from 1 to 31"),
+        ("METRICS_RECOMPUTE_DAYS", "two", "write a whole number from 1 to 31"),
         ("METRICS_FEED_TABLE", "feed_actions", "database.table"),
         ("METRICS_FEED_TABLE", "simulator.feed; DROP TABLE x", "database.table"),
         ("METRICS_RECEIVER_COLUMN", "receiver id", "column name"),
-        ("METRICS_EXTRA_DIMENSIONS", "source,planet", "age_group"),
+        ("METRICS_EXTRA_DIMENSIONS", "source,planet", "'planet' is unknown; choose age_group, source,"),
+        ("METRICS_EXTRA_DIMENSIONS", "contry", "did you mean country?"),
+        ("METRICS_MONITORED_DIMENSIONS", "os,cities", "did you mean city?"),
+        ("METRICS_LANGUAGE", "russian", "choose en or ru; did you mean ru?"),
+        ("METRICS_REPORT_AT", "11", "HH:MM, such as 11:00"),
+        ("METRICS_REMINDER_HOURS", "x", "write a number from 1 to 168"),
+        ("METRICS_FEED_STALE_HOURS", "a,b", "write a number"),
         ("METRICS_EXTRA_DIMENSIONS", "source,source", "name each only once"),
         ("METRICS_OWNER", "the metrics team", "team:name"),
         ("METRICS_CLICKHOUSE_MAX_MEMORY_MB", "1", "64"),
@@ -65,6 +72,74 @@ def test_a_bad_value_is_refused_with_name_value_and_remedy(
     assert name in text
     assert repr(value) in text
     assert remedy in text
+
+
+# Whatever these hold is a name or a path.
+FREE = {"METRICS_ENVIRONMENT", "METRICS_DATA_DIR", "METRICS_MONITORING_FILE", "METRICS_CLICKHOUSE_CA_FILE"}
+FIELDS = {setting_name(field): field for field in Settings.model_fields}
+NAMES = sorted(FIELDS)
+# How pydantic speaks.
+RAW = re.compile(r"Input should|Value error|unable to|valid (?!band)|validation|type=|for further information")
+TOKEN = "123456789:AAF0_made-up_for_tests_of_alerts_00"
+MISPLACED = {
+    "a bot's token": TOKEN,
+    "a bot's token with its prefix": f"bot{TOKEN}",
+    "the address of a call": f"https://api.telegram.org/bot{TOKEN}/sendMessage",
+    "a webhook": "https://hooks.slack.com/services/T0SECRET/B0SECRET/s3cr3tS3cr3tS3cr3t",
+    "an address with a password": f"smtp://anna:{SECRET}@mail.example.com",
+}
+
+
+@pytest.mark.parametrize("name", sorted({*NAMES} - FREE))
+def test_every_setting_refuses_nonsense_in_words_of_ours(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for nonsense in ("☃ nonsense", "-99999999999999999999"):
+        monkeypatch.setenv(name, nonsense)
+        try:
+            load_settings(None)
+        except SettingsError as refusal:
+            (line,) = [line for line in str(refusal).splitlines() if line.startswith(f"  - {name} = ")]
+            assert not RAW.search(line.partition(" It means: ")[0])
+        else:
+            assert nonsense != "☃ nonsense" and name == "TELEGRAM_CHAT_ID"
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("what", MISPLACED)
+def test_a_secret_in_the_wrong_setting_is_refused_without_being_shown(
+    monkeypatch: pytest.MonkeyPatch, name: str, what: str
+) -> None:
+    monkeypatch.setenv(name, MISPLACED[what])
+    is_secret = Settings.model_fields[FIELDS[name]].annotation == (SecretStr | None)
+    try:
+        settings = load_settings(None)
+    except SettingsError as refusal:
+        shown = str(refusal)
+        assert name in shown
+    else:
+        assert is_secret
+        shown = repr(settings) + settings.model_dump_json()
+    for secret in (TOKEN, TOKEN.partition(":")[2], "s3cr3tS3cr3t", SECRET):
+        assert secret not in shown
+
+
+@pytest.mark.parametrize("name", ["TELEGRAM_CHAT_ID", "TELEGRAM_ROUTES", "METRICS_EXTRA_DIMENSIONS", "METRICS_OWNER"])
+def test_the_value_of_another_secret_setting_is_not_shown(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("METRICS_CLICKHOUSE_URL", "http://anna:tr0ub4dor@host:8123/metrics")
+    monkeypatch.setenv(name, "tr0ub4dor")
+    with pytest.raises(SettingsError) as refusal:
+        load_settings(None)
+    assert name in str(refusal.value) and "tr0ub4dor" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("where", ["", "/bot{}", "/bot{}/", "/x/bot{}/y"])
+def test_an_api_base_with_a_token_is_refused(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    monkeypatch.setenv("TELEGRAM_API_BASE", f"https://relay.example.com{where.format(TOKEN)}")
+    if not where:
+        load_settings(None)
+        return
+    with pytest.raises(SettingsError, match="TELEGRAM_BOT_TOKEN") as refusal:
+        load_settings(None)
+    assert TOKEN not in str(refusal.value)
 
 
 @pytest.mark.parametrize("name", ["METRICS_TIMZONE", "METRIC_TIMEZONE"])

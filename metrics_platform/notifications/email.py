@@ -24,8 +24,8 @@ from metrics_platform.notifications.errors import DeliveryError
 from metrics_platform.notifications.journal import Sent
 from metrics_platform.notifications.message import Message, Picture
 from metrics_platform.notifications.patiently import patiently
-from metrics_platform.notifications.redaction import mask
 from metrics_platform.notifications.transport import CONNECT_TIMEOUT, Patience
+from metrics_platform.redaction import mask
 
 Result = TypeVar("Result")
 # A server may look for viruses before it answers; 10 minutes, as RFC 5321 would have it, is longer than a run waits.

@@ -94,7 +94,7 @@ _INNERMOST = re.compile(r"\(Caused by \w+\([\"'](?:HTTPS?Connection\([^)]*\): )?
 _TLS = re.compile(r"SSL\w*Error\(1, ['\"](?P<text>.*?)(?: \(_ssl\.c:\d+\))?['\"]\)")
 _TAGS = re.compile(r"<[^<>]*>")
 _URL_PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):[^/\s@]*@")
-# One that is shorter is in every other word, and is masked in URLs alone (as in notifications/redaction.py).
+# One that is shorter is in every other word, and is masked in URLs alone (as in redaction.py).
 _SHORTEST_SECRET = 4
 
 

@@ -103,17 +103,17 @@ def _server(warehouse: Warehouse) -> Finding:
 
 
 def _database(warehouse: Warehouse) -> Finding:
-    """Only looked for: who mistypes its name wants no database of that name."""
+    """Whether the database exists; a mistyped name must not create one."""
     every_database = "SELECT name FROM system.databases WHERE lower(name) NOT IN {ours:Array(String)}"
     names = _names(outside_database(warehouse), every_database)
     if warehouse.database in names:
         return Finding("Database", "ok", f"{warehouse.database} is there")
     return Finding(
         "Database",
-        "note",
-        f"{warehouse.database} is not there yet: it is made on first use, or by `metrics-platform create-tables`",
-        f"{_there_are(warehouse.database, names)}If {warehouse.database} is right, make it, and run doctor again "
-        "for the rights.",
+        "problem",
+        f"{warehouse.database}, which METRICS_CLICKHOUSE_URL names, does not exist",
+        f"{_there_are(warehouse.database, names)}Correct the name; or, if it is right, create the database with "
+        "`metrics-platform create-tables`.",
     )
 
 

@@ -14,7 +14,7 @@ from metrics_platform.channel_settings import (
     MailServer,
     parse_smtp_url,
 )
-from metrics_platform.notifications.redaction import mask
+from metrics_platform.redaction import mask
 from metrics_platform.settings import Settings, SettingsError, load_settings, setting_name
 from metrics_platform_tests.notifications.examples import EXAMPLES
 
@@ -49,24 +49,24 @@ BAD = [
     ("TELEGRAM_CHAT_ID", "https://t.me/c/1234", "@name"),
     ("TELEGRAM_CHAT_ID", "@ab", "@name"),
     ("TELEGRAM_CHAT_ID", "-100 123", "a chat's number"),
-    ("TELEGRAM_THREAD_ID", "-1", "greater than or equal to 0"),
-    ("TELEGRAM_THREAD_ID", "Alerts", "integer"),
+    ("TELEGRAM_THREAD_ID", "-1", "a whole number, 0 or more"),
+    ("TELEGRAM_THREAD_ID", "Alerts", "a whole number"),
     ("TELEGRAM_API_BASE", "api.telegram.org", "https://host/path"),
     ("TELEGRAM_API_BASE", "ftp://api.telegram.org", "https://host/path"),
     ("TELEGRAM_ROUTES", "failed", "failed=-1001234/7"),
     ("TELEGRAM_ROUTES", "failed=-1001/x", "kind=chat/topic"),
     ("TELEGRAM_ROUTES", "failed=-1001,everything=-1002", "neither a severity"),
     ("TELEGRAM_ROUTES", "failed=oncall", "kind=chat"),
-    ("METRICS_COPY_TO_SLACK", "crtical", "neither a severity"),
+    ("METRICS_COPY_TO_SLACK", "crtical", "did you mean critical?"),
     ("METRICS_COPY_TO_EMAIL", "daily report", "neither a severity"),
-    ("METRICS_LANGUAGE", "de", "'en' or 'ru'"),
+    ("METRICS_LANGUAGE", "de", "choose en or ru"),
     ("METRICS_ENVIRONMENT", "x" * 41, "40"),
     ("METRICS_DASHBOARD_URL", "bi.example.com", "https://host/path"),
     ("METRICS_DAGSTER_URL", "localhost:3000", "https://host/path"),
-    ("METRICS_FALLBACK_AFTER_MINUTES", "0", "greater than or equal to 1"),
-    ("METRICS_FALLBACK_AFTER_MINUTES", "1441", "less than or equal to 1440"),
-    ("METRICS_MESSAGE_MAX_AGE_HOURS", "169", "less than or equal to 168"),
-    ("METRICS_DRY_RUN", "perhaps", "boolean"),
+    ("METRICS_FALLBACK_AFTER_MINUTES", "0", "from 1 to 1,440"),
+    ("METRICS_FALLBACK_AFTER_MINUTES", "1441", "from 1 to 1,440"),
+    ("METRICS_MESSAGE_MAX_AGE_HOURS", "169", "from 1 to 168"),
+    ("METRICS_DRY_RUN", "perhaps", "true or false"),
     ("EMAIL_FROM", "the desk", "no e-mail address"),
     ("EMAIL_TO", "a@example.com,b", "no e-mail address"),
 ]
@@ -108,7 +108,7 @@ def test_a_bad_secret_is_refused_without_being_repeated(
 def test_an_address_with_a_password_is_refused_without_it(settings: object, name: str) -> None:
     text = refusal(settings, **{name: f"https://user:{PASSWORD}@bi.example.com/7"})
     assert f"{name} = 'https://user:***@bi.example.com/7'" in text
-    assert "leave it out" in text
+    assert "Leave it out" in text
     assert PASSWORD not in text
 
 

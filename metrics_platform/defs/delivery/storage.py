@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from metrics_platform.defs.delivery.names import ASSET, KEY
 from metrics_platform.notifications.journal import Asked, Closed, Entry, Sent, current, read_entry
 from metrics_platform.notifications.kinds import Event
-from metrics_platform.notifications.redaction import mask
+from metrics_platform.redaction import mask
 
 _ENTRY = "entry"
 _PAGE = 500

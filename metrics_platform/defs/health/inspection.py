@@ -14,7 +14,7 @@ import yaml
 from metrics_platform.defs.health.run_facts import EndedRun, ended_runs
 from metrics_platform.defs.health.ticks import ended_ticks, running_automations
 from metrics_platform.findings import Finding
-from metrics_platform.notifications.redaction import mask
+from metrics_platform.redaction import mask
 
 # A nightly job's latest run is within it.
 _RECENT = datetime.timedelta(days=2)

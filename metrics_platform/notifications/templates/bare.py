@@ -6,7 +6,7 @@ import json
 
 from metrics_platform.notifications.kinds import Event
 from metrics_platform.notifications.message import Message, Paragraph, Preformatted, bold, code, line
-from metrics_platform.notifications.redaction import mask
+from metrics_platform.redaction import mask
 
 _EMOJI = {"critical": "🔴", "warning": "🟠", "failed": "❌", "resolved": "✅", "info": "📣"}
 _SHOWN = 1500

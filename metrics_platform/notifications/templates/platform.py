@@ -47,8 +47,8 @@ from metrics_platform.notifications.message import (
     cut,
     line,
 )
-from metrics_platform.notifications.redaction import mask
 from metrics_platform.notifications.templates.writer import Writer, listed, sentence
+from metrics_platform.redaction import mask
 
 # An error's text is cut here, its middle first: its beginning says what, its end says where.
 _ERROR_LENGTH = 1200

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from metrics_platform.notifications.redaction import MASK, SHORTEST, mask, mask_http_logs, secrets_of_url
+from metrics_platform.redaction import MASK, SHORTEST, mask, mask_http_logs, secrets_of_url
 from metrics_platform_tests.telegram.bot_api import TOKEN
 
 _MANY = settings(max_examples=max(150, settings().max_examples))
