@@ -30,7 +30,7 @@ def restricted_server(directory: Path, *grants: str, engines: tuple[str, ...] = 
         yield (directory / "url").read_text(encoding="utf-8").strip()
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=120)
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def test_the_embedded_server_is_found_by_its_data_directory(tmp_path: Path) -> N
         assert "Created in metrics: feed_user_daily" in made.stdout, made.stderr
     finally:
         server.send_signal(signal.SIGTERM)
-        assert server.wait(timeout=20) == 0
+        assert server.wait(timeout=120) == 0
 
 
 def test_the_example_shows_the_load_and_the_report_on_real_data(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_the_example_shows_the_load_and_the_report_on_real_data(tmp_path: Path) 
         text=True,
         check=False,
         cwd=tmp_path,
-        timeout=180,
+        timeout=600,
     )
     assert result.returncode == 0, result.stderr
     assert "59,835 real messages" in result.stdout

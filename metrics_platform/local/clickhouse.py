@@ -31,8 +31,9 @@ def serve(path: Path, port: int, *, outlive_parent: bool = False, parent_pid: in
     """Serve the directory `path` on 127.0.0.1:`port` (0: a free port) in this process.
 
     Prints `READY http://127.0.0.1:<port>` on standard output when it answers, everything else on standard error.
-    It stops on SIGTERM, SIGINT or SIGHUP, and when the process that started it is gone: `parent_pid`, or else the
-    parent at this moment (a server that is an orphan by now stays). With `outlive_parent` it then goes on.
+    It stops on SIGTERM, and on SIGINT and SIGHUP unless they were ignored when it started. It also stops when the
+    process that started it is gone: `parent_pid`, or else the parent at this moment (a server that is an orphan by now
+    stays). With `outlive_parent` it then goes on.
 
     Returns:
         2 when it cannot run, after a message that says why. Once the engine is started this function does not

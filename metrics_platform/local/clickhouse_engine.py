@@ -210,7 +210,10 @@ class _Process:
 
 
 def _signals_to_stop_on() -> set[signal.Signals]:
-    """Those that are not ignored already: nohup ignores SIGHUP, a shell's background job SIGINT."""
+    """SIGTERM, and of SIGINT and SIGHUP those that are not ignored: nohup ignores SIGHUP, a shell's background job
+    SIGINT. Nobody ignores SIGTERM on purpose, but Dagster does in a process in which SIGINT is ignored, and in its
+    children."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     return {number for number in wanted if signal.getsignal(number) is not signal.SIG_IGN}
 

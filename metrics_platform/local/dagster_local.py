@@ -366,6 +366,7 @@ def _end_with_parent() -> Callable[[], None] | None:
 def ended_by_signals() -> Iterator[threading.Event]:
     """Whichever way this process is asked to end, its children end with it, in order: it is as Ctrl-C.
 
+    SIGINT and SIGHUP stay ignored where they were when it started, as under nohup or in the background of a script.
     What it yields says that it was asked to: an interrupt that comes while a library loads or cleans up can get lost.
     """
     asked = threading.Event()
@@ -374,7 +375,8 @@ def ended_by_signals() -> Iterator[threading.Event]:
         asked.set()
         signal.default_int_handler(number, frame)
 
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    ignored = [each for each in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(each) is signal.SIG_IGN]
+    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}.difference(ignored)
     before = {each: signal.signal(each, interrupt) for each in signals}
     try:
         yield asked

@@ -74,6 +74,8 @@ def _start(directory: Path, port: int, *options: str) -> Demo:
             env={**os.environ, "METRICS_TIMEZONE": "UTC", "METRICS_CLICKHOUSE_URL": "http://nobody@127.0.0.1:9/x"},
             stdout=file,
             stderr=subprocess.STDOUT,
+            # `stop` presses Ctrl-C; tests in the background ignore it, and a child would, too.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
         )
     demo = Demo(directory, port, output, process)
     _until(lambda: "Ready in" in demo.said or process.poll() is not None, READY_SECONDS)

@@ -29,7 +29,7 @@ def load_and_die(url: str, tables: dict[str, str], files: dict[str, Path], state
     """Load in a process that kills itself just before its n-th statement; returns its exit code (0: it got through)."""
     process = _context.Process(target=_run, args=(url, tables, files, statement))
     process.start()
-    process.join(60)
+    process.join(300)
     return process.exitcode
 
 

@@ -180,6 +180,7 @@ def test_a_commit_that_is_refused_outright_loads_nothing(loading: Loading, files
     assert loading(**files).rows == len(FEED_USERS) + len(MESSAGE_USERS)
 
 
+@pytest.mark.usefixtures("signals_as_in_a_terminal")
 def test_an_interrupt_amid_the_commit_waits_until_it_is_done(loading: Loading, files: dict[str, Path]) -> None:
     original = commit._move
 

@@ -16,6 +16,8 @@ import requests
 
 COMMAND = [sys.executable, "-m", "metrics_platform.local.clickhouse"]
 PREFIX = "metrics-platform clickhouse: "
+# Seconds that no process takes that does not hang, however busy the machine is.
+HANGS = 120.0
 
 
 class Answer(NamedTuple):
@@ -75,7 +77,7 @@ def url_of(path: Path) -> str:
     return (path / "url").read_text().strip()
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = HANGS) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"

@@ -7,7 +7,6 @@ import json
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,17 +14,15 @@ import pytest
 
 from metrics_platform.local.clickhouse import EmbeddedServerError, running_server, serve
 from metrics_platform.local.clickhouse_directory import ServerDirectory
-from metrics_platform_tests.local import COMMAND, PREFIX, rows, started, url_of, wait_until
+from metrics_platform_tests.local import COMMAND, HANGS, PREFIX, rows, started, url_of, wait_until
 
 
 def refused(path: Path, port: int = 0) -> str:
-    """What the command says when it ends by itself with exit code 2, within seconds."""
-    before = time.monotonic()
+    """What the command says when it ends by itself with exit code 2."""
     ended = subprocess.run(
-        [*COMMAND, f"--path={path}", f"--port={port}"], capture_output=True, text=True, timeout=30, check=False
+        [*COMMAND, f"--path={path}", f"--port={port}"], capture_output=True, text=True, timeout=HANGS, check=False
     )
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert time.monotonic() - before < 10
     assert ended.stderr.startswith(PREFIX)
     assert len(ended.stderr.splitlines()) <= 2
     return ended.stderr
@@ -35,7 +32,7 @@ def test_one_line_says_that_it_is_ready_and_the_address_is_written_before(tmp_pa
     with started(tmp_path / "data") as process:
         assert rows(url_of(tmp_path / "data"), "SELECT 1") == ["1"]
         process.terminate()
-        output, messages = process.communicate(timeout=10)
+        output, messages = process.communicate(timeout=HANGS)
     assert (process.returncode, output) == (0, "")
     assert messages.splitlines()[-1] == f"{PREFIX}stopped: SIGTERM"
     assert all(line.startswith(PREFIX) for line in messages.splitlines())
@@ -89,7 +86,7 @@ def test_two_first_starts_at_once_leave_one_server(tmp_path: Path) -> None:
     assert winner.poll() is None
     winner.terminate()
     assert "a server already runs on" in loser.communicate()[1]
-    assert (loser.returncode, winner.wait(timeout=20)) == (2, 0)
+    assert (loser.returncode, winner.wait(timeout=HANGS)) == (2, 0)
     winner.communicate()
 
 
@@ -198,7 +195,7 @@ def test_a_library_that_does_not_load_is_said(tmp_path: Path) -> None:
         "importlib.util.find_spec = lambda name: None\n"
         f"sys.exit(serve(pathlib.Path({str(tmp_path / 'data')!r}), 0))"
     )
-    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=HANGS, check=False)
     assert (process.returncode, process.stdout) == (2, "")
     assert "does not load here" in process.stderr
     assert "METRICS_CLICKHOUSE_URL" in process.stderr

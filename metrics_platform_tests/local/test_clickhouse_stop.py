@@ -10,24 +10,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
 
 from metrics_platform.local.clickhouse import EmbeddedServer, running_server
-from metrics_platform_tests.local import COMMAND, ask, ended, rows, started, url_of, wait_until
+from metrics_platform_tests.local import COMMAND, HANGS, ask, ended, rows, started, url_of, wait_until
 
-
-@pytest.fixture(autouse=True)
-def _signals_as_in_a_terminal() -> Iterator[None]:
-    """Children inherit what is ignored, and a test run in the background ignores SIGINT or SIGHUP."""
-    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGHUP)}
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("signals_as_in_a_terminal")
 
 
 def wait_for_end(server: EmbeddedServer) -> None:
@@ -43,12 +34,11 @@ def test_an_idle_server_stops_at_once_and_forgets_nothing(tmp_path: Path) -> Non
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         with running_server(tmp_path / "data") as server:
             rows(server.url, f"SELECT 'before {number.name}'")
-            before = time.monotonic()
             os.kill(server.pid, number)
             wait_for_end(server)
-            assert time.monotonic() - before < 3  # 0.03 s on an idle machine
             assert server.stop() == 0
             assert f"stopped: {number.name}" in server.messages
+            assert "waiting" not in server.messages
     with running_server(tmp_path / "data") as server:
         kept = "SELECT count() FROM system.query_log WHERE startsWith(query, 'SELECT \\'before SIG') AND type = 2"
         assert rows(server.url, kept) == ["3"]
@@ -68,7 +58,7 @@ class Background:
             self.answer = ask(url, query).text
 
     def wait(self) -> str | None:
-        self._thread.join(timeout=30)
+        self._thread.join(timeout=HANGS)
         return self.answer
 
 
@@ -82,22 +72,20 @@ def test_a_running_query_ends_before_the_server(tmp_path: Path) -> None:
 
 def test_a_query_without_end_does_not_hold_it_up(tmp_path: Path) -> None:
     with running_server(tmp_path / "data") as server:
-        query = Background(server.url, "SELECT sum(sleepEachRow(1)) FROM numbers(60) SETTINGS max_block_size = 1")
+        query = Background(server.url, "SELECT sum(sleepEachRow(1)) FROM numbers(600) SETTINGS max_block_size = 1")
         before = time.monotonic()
         assert server.stop() == 0
-        assert 4 < time.monotonic() - before < 10
+        assert time.monotonic() - before > 4
         assert query.wait() is None
 
 
 def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     with running_server(tmp_path / "data") as server:
-        query = Background(server.url, "SELECT sum(sleepEachRow(1)) FROM numbers(60) SETTINGS max_block_size = 1")
+        query = Background(server.url, "SELECT sum(sleepEachRow(1)) FROM numbers(600) SETTINGS max_block_size = 1")
         os.kill(server.pid, signal.SIGINT)
         wait_until(lambda: "waiting" in server.messages)
-        before = time.monotonic()
         os.kill(server.pid, signal.SIGINT)
         wait_for_end(server)
-        assert time.monotonic() - before < 3
         assert server.stop() == 128 + signal.SIGINT
         query.wait()
 
@@ -110,7 +98,7 @@ def test_the_death_of_the_engine_ends_the_process_with_the_reason(tmp_path: Path
         "clickhouse.main()"
     )
     with started(tmp_path / "data", command=[sys.executable, "-c", script]) as process:
-        output, messages = process.communicate(timeout=20)
+        output, messages = process.communicate(timeout=HANGS)
     assert (process.returncode, output) == (1, "")
     assert "the engine stopped" in messages
     assert "UNKNOWN_IDENTIFIER" in messages
@@ -151,7 +139,7 @@ def child_of_a_killed_parent(script: str, path: Path, *options: str) -> int:
 @pytest.mark.parametrize("script", [PARENT_WITH_POPEN, PARENT_WITH_RUNNING_SERVER])
 def test_no_orphan_stays_when_the_parent_is_killed(tmp_path: Path, script: str) -> None:
     pid = child_of_a_killed_parent(script, tmp_path / "data")
-    wait_until(lambda: ended(pid), seconds=5)
+    wait_until(lambda: ended(pid))
     with running_server(tmp_path / "data") as server:
         assert rows(server.url, "SELECT 1") == ["1"]
 
@@ -183,7 +171,17 @@ def test_a_hangup_that_is_ignored_from_the_start_stays_ignored(tmp_path: Path) -
         time.sleep(0.5)
         assert rows(url_of(tmp_path / "data"), "SELECT 1") == ["1"]
         process.terminate()
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=HANGS) == 0
+
+
+def test_a_sigterm_that_is_ignored_from_the_start_stops_it_all_the_same(tmp_path: Path) -> None:
+    ignoring = ["sh", "-c", 'trap "" TERM INT HUP; exec "$@"', "sh", *COMMAND]
+    with started(tmp_path / "data", command=ignoring) as process:
+        process.send_signal(signal.SIGINT)
+        process.terminate()
+        assert process.wait(timeout=HANGS) == 0
+        assert process.stderr is not None
+        assert "stopped: SIGTERM" in process.stderr.read()
 
 
 def test_no_acknowledged_insert_is_lost_to_kill_9(tmp_path: Path) -> None:

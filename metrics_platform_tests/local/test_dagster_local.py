@@ -25,6 +25,7 @@ from metrics_platform.local.dagster_local import (
 from metrics_platform.settings import load_settings
 
 
+@pytest.mark.usefixtures("signals_as_in_a_terminal")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_whichever_signal_asks_for_the_end_the_block_is_left_in_order(number: signal.Signals) -> None:
     before = signal.getsignal(number)
@@ -58,6 +59,21 @@ def test_dagsters_own_answers_come_past_the_environments_proxy(tmp_path: Path, m
             assert ui.ask("{ version }") == {"version": "1"}
 
 
+@pytest.mark.usefixtures("signals_as_in_a_terminal")
+def test_signals_that_were_ignored_at_the_start_stay_ignored_but_for_sigterm() -> None:
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    with ended_by_signals() as asked:
+        for number in (signal.SIGINT, signal.SIGHUP):
+            os.kill(os.getpid(), number)
+        assert not asked.is_set()
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+    assert asked.is_set()
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+@pytest.mark.usefixtures("signals_as_in_a_terminal")
 def test_an_interrupt_that_got_lost_is_known_all_the_same() -> None:
     with ended_by_signals() as asked:
         with contextlib.suppress(KeyboardInterrupt):  # as a library may
