@@ -16,6 +16,8 @@ from metrics_platform.charts.model import Chart
 
 Style = Literal["plain", "bold", "italic", "code"]
 
+# They reverse what stands behind them, also beyond a name's end.
+_BIDI_CONTROLS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 
 # Letters and figures, with single spaces, hyphens, colons or underscores between them: no messenger makes a link of
@@ -25,8 +27,10 @@ _LONG_NUMBER = re.compile(r"\d{5}")
 
 
 def clean(text: str) -> str:
-    """`text` without what no channel can carry; line ends are newlines, tabs are spaces."""
-    return _UNFIT.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", "    "))
+    """`text` without what no channel can carry and without bidirectional controls; line ends are newlines, tabs are
+    spaces."""
+    text = _BIDI_CONTROLS.sub("", text).replace("\r\n", "\n").replace("\r", "\n").replace("\t", "    ")
+    return _UNFIT.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ leaves the machine.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import html
 import json
@@ -106,7 +107,9 @@ class OutboxChannel:
             raise DeliveryError("misconfigured", problem)
 
     def _write_new(self, message: Message, dispatch: Dispatch, path: Path) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True)
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(PermissionError):  # it is another account's, who decides
+            self.directory.chmod(0o700)
         reply = text_of_page(self.directory / dispatch.reply_to.message_ids[0]) if dispatch.reply_to else None
         for picture in dispatch.pictures:
             _write(self.directory / f"{path.stem}-{picture.name}.png", picture.png)
@@ -194,7 +197,10 @@ def _slug(key: str) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all: a reader never sees half a page."""
+    """Whole or not at all: a reader never sees half a page. Nobody else may read what only the team is told."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    temporary.write_bytes(content)
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
     temporary.replace(path)

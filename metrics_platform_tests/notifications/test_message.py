@@ -31,6 +31,7 @@ from metrics_platform.notifications.message import (
         ("half \ud83d of a pair", "half \ufffd of a pair"),
         ("whole 😀 pair", "whole 😀 pair"),
         ("\u2028\u2029\ufffe\uffff", "\ufffd" * 4),
+        ("iOS\u202egpj.exe\u202c \u2067x\u2069 \u200ey\u200f\u061c", "iOSgpj.exe x y"),
     ],
 )
 def test_what_no_channel_can_carry_is_replaced(text: str, cleaned: str) -> None:

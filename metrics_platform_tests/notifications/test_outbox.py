@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -73,6 +74,17 @@ def test_every_example_is_a_page_with_its_text_pictures_and_buttons(
     assert links == [link.url for link in sent_as.links]
     assert page.all("html") == [{"lang": language}]
     assert page.text.count("🔕" if sent_as.silent else "🔔") == 1
+
+
+@pytest.mark.parametrize("made_before", [False, True])
+def test_only_its_owner_reads_the_outbox(channel: OutboxChannel, made_before: bool) -> None:
+    if made_before:
+        channel.directory.mkdir(mode=0o755, parents=True)
+    sent = delivered(channel, message(), Picture("views", "Views", PNG))
+    channel.edit(message(), sent)
+    assert stat.S_IMODE(channel.directory.stat().st_mode) == 0o700
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in channel.directory.iterdir()}
+    assert len(modes) == 3 and set(modes.values()) == {0o600}
 
 
 def test_pictures_stand_beside_their_page(channel: OutboxChannel) -> None:
