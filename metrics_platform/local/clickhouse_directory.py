@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import re
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ from metrics_platform.local.clickhouse_config import (
 
 # There from the first start: the engine's own two, the platform's tables, and the sources.
 DATABASES = ("system", "default", "metrics", "simulator")
+_OURS = ("engine.json", "lock", "url", "readonly_url", "data", "run", "logs")
 _PASSWORD = re.compile(r"[A-Za-z0-9_-]{20,100}")
 
 
@@ -73,13 +75,15 @@ class ServerDirectory:
         """Create the directory if need be and hold it for this process, which serves it on `port`.
 
         Raises:
-            EmbeddedServerError: it cannot be written, is not ours, was written by a newer engine than
-                `engine_version`, or another server holds it.
+            EmbeddedServerError: it cannot be written, is not ours, others may write into it, it has a symbolic link in
+                place of a file of ours, it was written by a newer engine than `engine_version`, or another server
+                holds it.
         """
         with self._explained():
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._check_owner()
             self._check_ours()
-            descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             with self._explained():
                 self._lock(descriptor, port)
@@ -87,6 +91,26 @@ class ServerDirectory:
             yield
         finally:
             os.close(descriptor)
+
+    def _check_owner(self) -> None:
+        """Whoever else owns the directory, or may write into it, decides what the engine reads and overwrites."""
+        found = self.root.stat()
+        if found.st_uid != os.geteuid():
+            raise EmbeddedServerError(
+                f"{self.root} belongs to another user (uid {found.st_uid}; this is uid {os.geteuid()}).\n"
+                "Name a directory of your own with --path."
+            )
+        if found.st_mode & stat.S_IWOTH:
+            raise EmbeddedServerError(
+                f"every user may write into {self.root}.\n"
+                f"Take that right away (chmod o-w {self.root}), or name another directory with --path."
+            )
+        for entry in self.root.iterdir():
+            if entry.name in _OURS and entry.is_symlink():
+                raise EmbeddedServerError(
+                    f"{entry} is a symbolic link, which could lead anywhere.\n"
+                    "Remove it, or name another directory with --path."
+                )
 
     def _check_ours(self) -> None:
         # A lock and no more: another server is making itself at home this very moment, and the lock will tell.

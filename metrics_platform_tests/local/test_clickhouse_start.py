@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -41,13 +42,13 @@ def test_one_line_says_that_it_is_ready_and_the_address_is_written_before(tmp_pa
 def test_passwords_tables_and_the_query_log_live_on_in_the_same_directory(tmp_path: Path) -> None:
     path = tmp_path / "a place & its «name»"
     with running_server(path) as first:
-        rows(first.url, "CREATE TABLE metrics.kept (id UInt64) ENGINE = MergeTree ORDER BY id")
-        rows(first.url, "INSERT INTO metrics.kept VALUES (7)")
+        rows(first.url, "CREATE TABLE metrics.verdicts (id UInt64) ENGINE = MergeTree ORDER BY id")
+        rows(first.url, "INSERT INTO metrics.verdicts VALUES (7)")
         rows(first.url, "DROP DATABASE default")
     with running_server(path, port=first.port) as second:
         assert (second.url, second.readonly_url) == (first.url, first.readonly_url)
-        assert rows(second.readonly_url, "SELECT id FROM metrics.kept") == ["7"]
-        logged = "SELECT count() > 0 FROM system.query_log WHERE query LIKE 'INSERT INTO metrics.kept%'"
+        assert rows(second.readonly_url, "SELECT id FROM metrics.verdicts") == ["7"]
+        logged = "SELECT count() > 0 FROM system.query_log WHERE query LIKE 'INSERT INTO metrics.verdicts%'"
         assert rows(second.url, logged) == ["1"]
         assert "default" in rows(second.url, "SHOW DATABASES")
 
@@ -145,6 +146,50 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path, serve_in_vain: Calla
         said = serve_in_vain(path, 0)
         assert str(path) in said
         assert "--path" in said
+
+
+@pytest.mark.parametrize("name", ["lock", "engine.json", "url", "readonly_url", "data", "run", "logs"])
+def test_a_symbolic_link_in_place_of_a_file_of_ours_is_refused(
+    tmp_path: Path, serve_in_vain: Callable[[Path, int], str], name: str
+) -> None:
+    ours, theirs = tmp_path / "data", tmp_path / "theirs"
+    ours.mkdir()
+    (ours / "engine.json").write_text("{}")
+    theirs.write_text("years of work")
+    (ours / name).unlink(missing_ok=True)
+    (ours / name).symlink_to(theirs)
+    said = serve_in_vain(ours, 0)
+    assert f"{ours / name} is a symbolic link" in said and "--path" in said
+    assert theirs.read_text() == "years of work"
+
+
+def test_a_lock_that_becomes_a_link_after_the_check_is_not_followed(
+    tmp_path: Path, serve_in_vain: Callable[[Path, int], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.write_text("years of work")
+    (tmp_path / "data").mkdir()
+    monkeypatch.setattr(ServerDirectory, "_check_ours", lambda directory: (directory.root / "lock").symlink_to(theirs))
+    assert "cannot be used" in serve_in_vain(tmp_path / "data", 0)
+    assert theirs.read_text() == "years of work"
+
+
+def test_a_directory_of_another_user_is_refused(
+    tmp_path: Path, serve_in_vain: Callable[[Path, int], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    said = serve_in_vain(tmp_path, 0)
+    assert "belongs to another user" in said and "--path" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_every_user_may_write_to_is_refused(
+    tmp_path: Path, serve_in_vain: Callable[[Path, int], str]
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data").chmod(0o777)
+    said = serve_in_vain(tmp_path / "data", 0)
+    assert "every user may write" in said and "chmod o-w" in said
 
 
 def test_data_of_a_newer_engine_are_left_alone(tmp_path: Path, serve_in_vain: Callable[[Path, int], str]) -> None:
