@@ -156,15 +156,15 @@ def test_a_start_date_long_before_the_first_event_is_a_note_with_the_date_to_set
     assert finding.remedy.startswith("Set METRICS_START_DATE=2026-02-10: else 40 days without events")
 
 
-def test_an_account_that_may_not_write_is_a_problem_of_rights(
+def test_an_account_that_is_read_only_is_a_problem_that_says_so(
     make_settings: MakeSettings, clickhouse_server: EmbeddedServer
 ) -> None:
     settings = make_settings()
     database = SourceTables.create(settings).warehouse.database
     reader = Warehouse(replace(parse_url(clickhouse_server.readonly_url), database=database))
     (problem,) = [f for f in inspect_warehouse(reader, settings) if f.status == "problem"]
-    assert problem.subject == "Rights"
-    assert "GRANT" in problem.remedy or "read-only" in problem.remedy
+    assert problem.subject == "ClickHouse"
+    assert "The account is read-only" in problem.remedy
 
 
 def test_a_table_of_another_shape_is_a_problem(make_settings: MakeSettings) -> None:

@@ -62,6 +62,17 @@ def test_an_engine_that_only_the_monitor_needs_is_missed_by_doctor_with_its_gran
     assert "TABLE ENGINE ON ReplacingMergeTree" in problem.detail
 
 
+def test_an_account_that_may_only_read_is_a_problem_of_rights(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data") as server:
+        create_tables(Warehouse.from_settings(_settings(server.url)), MONITOR_TABLES)
+    with restricted_server(tmp_path / "data", "GRANT SELECT ON *.*", engines=()) as url:
+        settings = _settings(url)
+        reader = Warehouse.from_settings(settings)
+        assert create_tables(reader, MONITOR_TABLES) == []  # nothing to create: no right is needed
+        problems = {f.subject: f for f in inspect_warehouse(reader, settings) if f.status == "problem"}
+    assert "GRANT" in problems["Rights"].remedy
+
+
 def test_a_source_that_may_not_be_read_is_named_with_the_grant_and_nothing_is_written(directory: Path) -> None:
     own = [
         g.removesuffix(" TO metrics")

@@ -55,7 +55,8 @@ _USERS = """\
       <allow_python_table_function>0</allow_python_table_function>
       <constraints>{constraints}</constraints>
     </default>
-    <readonly><profile>default</profile><readonly>2</readonly></readonly>
+    <!-- 1: changes no setting, so no query lifts the limits. -->
+    <readonly><profile>default</profile><readonly>1</readonly>{readonly_limits}</readonly>
     <!-- The engine's own session is the one session: nobody else becomes `default` over HTTP. -->
     <engine><profile>default</profile><max_sessions_for_user>1</max_sessions_for_user></engine>
   </profiles>
@@ -130,7 +131,19 @@ _PLATFORM_GRANTS = (
     "SYSTEM TTL MERGES, SYSTEM MOVES, SYSTEM VIEWS, SYSTEM DROP CACHE, SYSTEM RELOAD DICTIONARY ON *.*",
     *(f"GRANT TABLE ENGINE ON {engine}" for engine in _TABLE_ENGINES),
 )
-_READONLY_GRANTS = ("GRANT SELECT, SHOW, dictGet ON *.*",)
+# What bi/clickhouse/readonly_user.sql gives its user on a server: the results, neither events nor a row per user.
+READONLY_TABLES = ("app_daily", "dimension_metrics", "slot_metrics", "verdicts", "incidents")
+READONLY_LIMITS = {
+    "session_timezone": "UTC",
+    "max_execution_time": "60",
+    "max_memory_usage": "4000000000",
+    "max_memory_usage_for_user": "8000000000",
+    "max_threads": "4",
+    "max_concurrent_queries_for_user": "20",
+    "max_result_rows": "1000000",
+    "result_overflow_mode": "throw",
+}
+_READONLY_GRANTS = tuple(f"GRANT SELECT ON metrics.{table}" for table in READONLY_TABLES)
 _LAUNCHER_GRANTS = (
     "GRANT SELECT ON system.disks",
     "GRANT SELECT ON system.processes",
@@ -169,7 +182,8 @@ def users_xml(passwords: Passwords) -> str:
         _user("launcher", passwords.launcher, "default", _LAUNCHER_GRANTS),
     )
     constraints = "".join(f"<{name}><readonly/></{name}>" for name in _FROZEN_SETTINGS)
-    return _USERS.format(constraints=constraints, users="".join(users))
+    limits = "".join(f"<{name}>{value}</{name}>" for name, value in READONLY_LIMITS.items())
+    return _USERS.format(constraints=constraints, readonly_limits=limits, users="".join(users))
 
 
 def _user(name: str, password: str, profile: str, grants: tuple[str, ...]) -> str:

@@ -29,6 +29,7 @@ TRANSIENT_CODES: dict[int, str] = {
 }
 
 UNKNOWN_DATABASE = 81
+_READ_ONLY = 164
 _MEMORY_LIMIT = 241
 _REMEDIES: dict[int, str] = {
     60: "Check METRICS_FEED_TABLE, METRICS_MESSAGES_TABLE and the database in METRICS_CLICKHOUSE_URL; "
@@ -45,7 +46,7 @@ _REMEDIES: dict[int, str] = {
     159: "Raise METRICS_CLICKHOUSE_TIMEOUT_SECONDS, or give ClickHouse more cores; was the query waiting behind "
     "others? (system.processes)",
     160: "Raise METRICS_CLICKHOUSE_TIMEOUT_SECONDS, or give ClickHouse more cores.",
-    164: "The account is read-only; the platform's account must be able to write into its own database.",
+    _READ_ONLY: "The account is read-only. Name one in METRICS_CLICKHOUSE_URL that may write into its own database.",
     192: "Correct user and password in METRICS_CLICKHOUSE_URL.",
     193: "Correct user and password in METRICS_CLICKHOUSE_URL.",
     194: "Correct user and password in METRICS_CLICKHOUSE_URL.",
@@ -92,6 +93,8 @@ _NOISE = re.compile(r"\s*\(version [^()]*(?:\([^()]*\))?[^()]*\)|\s*\(for url [^
 # Of urllib3's nested errors the innermost says it all: «[Errno 111] Connection refused».
 _INNERMOST = re.compile(r"\(Caused by \w+\([\"'](?:HTTPS?Connection\([^)]*\): )?(?P<text>.*?)[\"']\)\)", re.DOTALL)
 _TLS = re.compile(r"SSL\w*Error\(1, ['\"](?P<text>.*?)(?: \(_ssl\.c:\d+\))?['\"]\)")
+# The driver's own refusal, before it asks the server.
+_MAY_NOT_SET = re.compile(r"Setting \w+ is (?:unknown or )?readonly")
 _TAGS = re.compile(r"<[^<>]*>")
 _URL_PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):[^/\s@]*@")
 # One that is shorter is in every other word, and is masked in URLs alone (as in redaction.py).
@@ -139,6 +142,8 @@ def cause_of(error: BaseException, secret: str = "") -> Cause:
     code = getattr(error, "code", None)
     if code is None and (match := re.search(r"\bCode:\s*(\d+)", raw)):
         code = int(match.group(1))
+    if code is None and _MAY_NOT_SET.search(raw):
+        code = _READ_ONLY
     names = _NAME.findall(raw)
     text = _NOISE.sub("", raw)
     if code:

@@ -6,6 +6,7 @@ import re
 
 import yaml
 
+from metrics_platform.local.clickhouse_config import READONLY_LIMITS, READONLY_TABLES
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform_tests.bi.conftest import BI, Reader
 
@@ -21,12 +22,18 @@ def test_every_statement_can_be_read_by_clickhouse(warehouse: Warehouse) -> None
         assert warehouse.query(f"EXPLAIN AST {statement}").rows
 
 
-def test_the_limits_are_settings_that_a_query_runs_under(reader: Reader) -> None:
+def test_the_embedded_servers_reader_runs_under_the_same_limits(reader: Reader) -> None:
     (profile,) = [statement for statement in STATEMENTS if statement.startswith("CREATE SETTINGS PROFILE")]
     settings = dict(re.findall(r"(\w+) = '?(\w+)'?", profile))
-    assert settings.pop("readonly") == "1"
     assert {"session_timezone", "max_execution_time", "max_memory_usage", "max_result_rows"} <= set(settings)
-    assert reader.ask("SELECT count() AS days, timezone() AS zone FROM app_daily", **settings).rows[0]["zone"] == "UTC"
+    names = ", ".join(f"'{name}'" for name in settings)
+    rows = reader.ask(f"SELECT name, value FROM system.settings WHERE name IN ({names})").rows
+    assert {row["name"]: row["value"] for row in rows} == settings
+    assert settings == {"readonly": "1", **READONLY_LIMITS}
+
+
+def test_the_embedded_servers_reader_reads_the_same_tables() -> None:
+    assert set(re.findall(r"GRANT SELECT ON metrics\.(\w+) TO metrics_bi", SQL)) == set(READONLY_TABLES)
 
 
 def test_the_rights_are_on_the_tables_that_superset_and_redash_read_and_no_others() -> None:

@@ -21,6 +21,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]
     with running_server(tmp_path_factory.mktemp("server") / "clickhouse") as running:
         assert ask(running.url, "CREATE TABLE metrics.kept (id UInt64) ENGINE = MergeTree ORDER BY id").status == 200
         assert ask(running.url, "INSERT INTO metrics.kept VALUES (1), (2)").status == 200
+        columns = "(event_date Date) ENGINE = MergeTree ORDER BY event_date"
+        for table in ("metrics.app_daily", "metrics.users", "simulator.feed_actions"):
+            assert ask(running.url, f"CREATE TABLE {table} {columns}").status == 200
         yield running
 
 
@@ -166,10 +169,17 @@ def test_the_readonly_user_changes_nothing(server: EmbeddedServer, query: str) -
     assert rows(server.url, "SELECT count() FROM metrics.kept") == ["2"]
 
 
-def test_the_readonly_user_sets_what_a_bi_driver_sets(server: EmbeddedServer) -> None:
-    answer = ask(server.readonly_url, "SELECT sum(id) FROM metrics.kept", max_execution_time="30", max_threads="1")
-    assert (answer.status, answer.text) == (200, "3")
-    assert "kept" in rows(server.readonly_url, "SHOW TABLES FROM metrics")
+def test_the_readonly_user_reads_the_results_and_neither_events_nor_users(server: EmbeddedServer) -> None:
+    assert rows(server.readonly_url, "SELECT count() FROM metrics.app_daily") == ["0"]
+    assert rows(server.readonly_url, "SHOW TABLES FROM metrics") == ["app_daily"]
+    for table in ("simulator.feed_actions", "metrics.users", "metrics.kept"):
+        assert "(ACCESS_DENIED)" in ask(server.readonly_url, f"SELECT * FROM {table}").text
+
+
+def test_the_readonly_user_cannot_lift_its_limits(server: EmbeddedServer) -> None:
+    assert "(TOO_MANY_ROWS_OR_BYTES)" in ask(server.readonly_url, "SELECT * FROM numbers(2000000)").text
+    for name, value in (("max_result_rows", "0"), ("max_execution_time", "600"), ("readonly", "0")):
+        assert "(READONLY)" in ask(server.readonly_url, "SELECT 1", **{name: value}).text
 
 
 @pytest.mark.parametrize(
