@@ -190,7 +190,7 @@ def standing(chat: str, how: Standing) -> Callable[[BotApi], int]:
         (standing("private", Standing.NOT_STARTED), 403, "TELEGRAM_CHAT_ID"),
         (standing("private", Standing.DEACTIVATED), 403, "another chat"),
         (standing("group", Standing.DELETED), 403, "another one in TELEGRAM_CHAT_ID"),
-        (standing("group", Standing.NO_MESSAGES), 400, "the right to send messages"),
+        (standing("group", Standing.NO_MESSAGES), 400, "the right to send text messages"),
         (standing("channel", Standing.NO_MESSAGES), 400, "with the right to post"),
         (lambda _: -1_009_999_999_999, 400, "add the bot to the group or channel"),
         (lambda _: "@nobody_here", 400, "TELEGRAM_CHAT_ID names no chat"),

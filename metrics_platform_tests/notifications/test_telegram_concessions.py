@@ -143,6 +143,73 @@ def test_where_photos_or_files_are_not_allowed_the_text_goes(
     assert kinds == (["document"] if how is Standing.NO_PHOTOS else ["text"])
 
 
+@pytest.mark.parametrize(
+    ("refused", "rights"),
+    [
+        (("Bad Request: CHAT_SEND_PHOTOS_FORBIDDEN", "Bad Request: CHAT_SEND_DOCS_FORBIDDEN"), ("photos", "files")),
+        (("Bad Request: CHAT_SEND_PHOTOS_FORBIDDEN", "Bad Request: CHAT_SEND_PHOTOS_FORBIDDEN"), ("photos",)),
+        (("Bad Request: CHAT_SEND_MEDIA_FORBIDDEN", "Bad Request: CHAT_SEND_MEDIA_FORBIDDEN"), ("photos and files",)),
+        (("Forbidden: CHAT_SEND_PHOTOS_FORBIDDEN", "Forbidden: CHAT_SEND_DOCS_FORBIDDEN"), ("photos", "files")),
+        (
+            (
+                "Bad Request: not enough rights to send photos to the chat",
+                "Bad Request: not enough rights to send documents to the chat",
+            ),
+            ("photos", "files"),
+        ),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 2])
+def test_without_the_right_to_send_pictures_the_text_goes_and_the_right_is_named(
+    channel: TelegramChannel, api: BotApi, refused: tuple[str, str], rights: tuple[str, ...], count: int
+) -> None:
+    as_photo, as_file = (Fault.refusal(403 if said.startswith("Forbidden") else 400, said) for said in refused)
+    api.faults.add(as_photo, method="sendPhoto", times=9)
+    api.faults.add(as_file, method="sendDocument", times=9)
+    for kind, fault in (("photo", as_photo), ("document", as_file)):
+        api.faults.add(fault, method="sendMediaGroup", when=lambda _, given, kind=kind: kind in given["media"], times=9)
+    sent = delivered(channel, message(), pictures=pictures(count))
+    (seen,) = api.messages(api.group)
+    assert seen.kind == "text" and seen.text.startswith("❌ FAILED")
+    for right in rights:
+        assert f"Give the bot the right to send {right} in this chat." in notes_of(sent)
+
+
+def test_a_text_that_may_not_be_sent_names_the_right(channel: TelegramChannel, api: BotApi) -> None:
+    api.faults.add(Fault.refusal(400, "Bad Request: CHAT_SEND_PLAIN_FORBIDDEN"))
+    error = failure(lambda: delivered(channel, message()))
+    assert error.reason == "misconfigured"
+    assert "Give the bot the right to send text messages in this chat." in str(error)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "CHAT_RESTRICTED",
+        "USER_BANNED_IN_CHANNEL",
+        "CHAT_GUEST_SEND_FORBIDDEN",
+        "CHANNEL_PRIVATE",
+        "CHAT_ADMIN_REQUIRED",
+    ],
+)
+def test_a_chat_that_does_not_let_the_bot_write_is_for_a_person_to_mend(
+    channel: TelegramChannel, api: BotApi, said: str
+) -> None:
+    api.faults.add(Fault.refusal(400, f"Bad Request: {said}"))
+    error = failure(lambda: delivered(channel, message()))
+    assert (error.reason, len(api.calls)) == ("misconfigured", 1)
+    assert len(str(error)) > len(f"Telegram refuses: 400 Bad Request: {said}. ")
+
+
+@pytest.mark.parametrize("thread", [None, 2])
+def test_a_closed_general_topic_is_for_a_person_to_mend(api: BotApi, clock: Clock, thread: int | None) -> None:
+    api.faults.add(Fault.refusal(400, "Bad Request: TOPIC_CLOSED"), times=9)
+    channel = channel_to(api, clock, chat=api.supergroup, thread=thread)
+    error = failure(lambda: delivered(channel, message()))
+    assert (error.reason, len(api.calls)) == ("misconfigured", 1 if thread is None else 2)
+    assert "TELEGRAM_THREAD_ID" in str(error) and "reopen" in str(error)
+
+
 def test_where_nothing_is_allowed_a_person_is_told(channel: TelegramChannel, api: BotApi) -> None:
     api.chat(api.group).standing = Standing.NO_MESSAGES
     error = failure(lambda: delivered(channel, message(), pictures=pictures(1)))

@@ -57,6 +57,12 @@ def test_an_edit_whose_answer_was_lost_is_repeated_and_fine(channel: TelegramCha
     assert len(api.messages(api.group)[0].edits) == 1
 
 
+def test_a_message_in_a_closed_topic_cannot_be_edited(channel: TelegramChannel, api: BotApi) -> None:
+    (original,) = delivered(channel, message())
+    api.faults.add(Fault.refusal(400, "Bad Request: TOPIC_CLOSED"), method="editMessageText")
+    assert channel.edit(message(headline=line("changed")), original) is False
+
+
 def test_a_message_that_is_gone_or_not_ours_cannot_be_edited(channel: TelegramChannel, api: BotApi) -> None:
     theirs = str(api.person_writes(api.group, "hello"))
     for number in ("77", theirs):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from metrics_platform.notifications.errors import DeliveryError, Reason
@@ -20,10 +21,25 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
     ("not enough rights", "Give the bot the right to send messages and photos in this chat."),
     ("have no rights to send", "Give the bot the right to send messages in this chat."),
     ("chat_write_forbidden", "Give the bot the right to send messages in this chat."),
+    ("chat_restricted", "The bot is restricted in this chat: give it the right to send messages."),
+    ("user_banned_in_channel", "The bot is restricted in this chat: give it the right to send messages."),
+    ("chat_guest_send_forbidden", "Only members may write in this group: add the bot to it."),
+    ("channel_private", "The bot is not a member of the chat any more: add it again."),
+    ("chat_admin_required", "Make the bot an administrator of the channel, with the right to post."),
+    ("allow_payment_required", "The chat charges for messages: let the bot write for free, or choose another chat in "
+     "TELEGRAM_CHAT_ID."),
+    # With a topic, the message goes without it first: what is closed here is the topic «General».
+    ("topic_closed", "The topic General of this group is closed: reopen it, or set TELEGRAM_THREAD_ID (in "
+     "TELEGRAM_ROUTES: chat/topic) to a topic that is open."),
     ("group chat was deactivated", "The group is gone: choose another chat in TELEGRAM_CHAT_ID."),
     ("peer_id_invalid", "TELEGRAM_CHAT_ID names no chat that the bot can see."),
     ("bots can't send messages to bots", "TELEGRAM_CHAT_ID names a bot: choose a person, a group or a channel."),
 )  # fmt: skip
+
+
+# One right of several: «CHAT_SEND_PHOTOS_FORBIDDEN», «not enough rights to send photos to the chat».
+_RIGHT = re.compile(r"chat_send_(?P<code>[a-z]+)_forbidden|not enough rights to send (?P<words>[a-z ]+?) to the chat")
+_RIGHTS = {"plain": "text messages", "docs": "files", "documents": "files", "media": "photos and files"}
 
 
 class RefusalError(DeliveryError):
@@ -74,10 +90,21 @@ def _remedy(status: int, said: str) -> str | None:
     """What a person has to do about a refusal; None where it is about this one message."""
     if status in (401, 404):
         return "TELEGRAM_BOT_TOKEN is wrong or was revoked; @BotFather shows the right one (/mybots → API Token)."
+    if right := missing_right(said):
+        return f"Give the bot the right to send {right} in this chat."
     remedy = next((remedy for phrase, remedy in _REMEDIES if phrase in said.lower()), None)
     if remedy is None and status == 403:
         return "Let the bot write to the chat, or choose another one in TELEGRAM_CHAT_ID."
     return remedy
+
+
+def missing_right(said: str) -> str | None:
+    """What the bot may not send in a chat, from Telegram's words; None where they are about something else."""
+    match = _RIGHT.search(said.lower())
+    if match is None:
+        return None
+    name = match["code"] or match["words"]
+    return _RIGHTS.get(name, name)
 
 
 def _not_the_bot_api(method: str, answer: Answer) -> DeliveryError:

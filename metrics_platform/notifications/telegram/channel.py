@@ -76,7 +76,8 @@ class TelegramChannel:
             error = caught
         if error is None or (isinstance(error, RefusalError) and "message is not modified" in error.said):
             return True
-        if error.reason == "refused" or isinstance(error, MigratedError):
+        in_closed_topic = isinstance(error, RefusalError) and "topic_closed" in error.said
+        if error.reason == "refused" or isinstance(error, MigratedError) or in_closed_topic:
             self._note(f"The message could not be edited: {error}")
             return False
         raise error

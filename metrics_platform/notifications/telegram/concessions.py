@@ -28,7 +28,11 @@ _PICTURE_REFUSED = (
     "file must be non-empty",
     "wrong file identifier",
     "rights to send documents",
+    "chat_send_docs_forbidden",
+    "chat_send_media_forbidden",
 )
+# Neither a photo nor a file may be sent.
+_NO_MEDIA = "chat_send_media_forbidden"
 
 
 Conceded = tuple[Call, str] | None
@@ -83,7 +87,7 @@ def _without_reply(call: Call, error: RefusalError) -> Conceded:
 def _as_file(call: Call, error: RefusalError) -> Conceded:
     """Its pictures as files: those of an album in one call still, so that none of them is sent twice."""
     is_photo = call.method == "sendPhoto" or (call.method == "sendMediaGroup" and not call.as_files)
-    if not is_photo or not _any_of(_PICTURE_REFUSED, error):
+    if not is_photo or not _any_of(_PICTURE_REFUSED, error) or _NO_MEDIA in error.said:
         return None
     method = "sendDocument" if call.method == "sendPhoto" else call.method
     note = f"Telegram did not accept the picture as a photo, it went as a file: {error}"
