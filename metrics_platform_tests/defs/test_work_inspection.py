@@ -83,7 +83,7 @@ def test_runs_that_wait_long_for_their_start_are_a_note(instance: dg.DagsterInst
     instance.create_run_for_job(load, tags=BY_SCHEDULE)
     assert "Runs" not in findings(instance)
     found = findings(instance, now() + 6 * MINUTE)["Runs"]
-    assert found.status == "note" and "1 wait for their start, the oldest (load)" in found.detail
+    assert found.status == "note" and "1 waiting to start, the oldest (load)" in found.detail
 
 
 def beat(instance: dg.DagsterInstance, kind: str, daemon: str, at: datetime.datetime) -> None:
@@ -94,10 +94,10 @@ def test_heartbeats_of_two_daemons_are_a_problem_and_old_ones_are_not(instance: 
     assert findings(instance)["Dagster daemon"].status == "note"
     beat(instance, "SENSOR", "first", now() - 10 * MINUTE)
     beat(instance, "SCHEDULER", "second", now())
-    assert findings(instance)["Dagster daemon"] == Finding("Dagster daemon", "ok", "one works")
+    assert findings(instance)["Dagster daemon"] == Finding("Dagster daemon", "ok", "one is running")
     beat(instance, "SENSOR", "first", now())
     found = findings(instance)["Dagster daemon"]
-    assert found.status == "problem" and "more than one works" in found.detail
+    assert found.status == "problem" and "more than one runs" in found.detail
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What `doctor` says of Dagster at work: failed runs and ticks, runs that wait, and how many daemons work."""
+"""What `doctor` says of Dagster at work: failed runs and ticks, runs that wait, and how many daemons run."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def _has_storage(home: Path) -> bool:
 def _work(instance: dg.DagsterInstance, home: str, now: datetime.datetime) -> Iterator[Finding]:
     yield _daemons(instance, home, now)
     failed = [*_failed_runs(instance, now), *_failed_ticks(instance)]
-    yield from failed or [Finding("Runs and ticks", "ok", f"no failure of the last {_RECENT.days} days lasts")]
+    every = "the latest run of every job and the latest tick of every schedule and sensor succeeded"
+    yield from failed or [Finding("Runs and ticks", "ok", every)]
     yield from _waiting_runs(instance, now)
 
 
@@ -94,14 +95,14 @@ def _waiting_runs(instance: dg.DagsterInstance, now: datetime.datetime) -> Itera
         yield Finding(
             "Runs",
             "note",
-            f"{len(records)} wait for their start, the oldest ({first.dagster_run.job_name}) since "
+            f"{len(records)} waiting to start, the oldest ({first.dagster_run.job_name}) since "
             f"{_at(first.create_timestamp)}",
-            "Does a Dagster daemon run, and does a long run or a backfill hold their places? See Runs in Dagster's UI.",
+            "Check in Dagster's UI that a daemon runs, and that no long run or backfill holds their places (Runs).",
         )
 
 
 def _daemons(instance: dg.DagsterInstance, home: str, now: datetime.datetime) -> Finding:
-    """Whether exactly one daemon works: each has an id of its own in its heartbeats, and on Linux is a process."""
+    """Whether exactly one daemon runs: each has an id of its own in its heartbeats, and on Linux is a process."""
     subject = "Dagster daemon"
     heartbeats = instance.get_daemon_heartbeats().values()
     oldest = (now - _HEARTBEAT_AGE).timestamp()
@@ -112,18 +113,18 @@ def _daemons(instance: dg.DagsterInstance, home: str, now: datetime.datetime) ->
         return Finding(
             subject,
             "problem",
-            f"more than one works on {home}, and they fail each other's runs. An old one lives on where `dagster dev` "
+            f"more than one runs on {home}, and they fail each other's runs. An old one lives on where `dagster dev` "
             "was killed",
             f"Stop Dagster, end every daemon that is left ({end}), and start Dagster again.",
         )
     if ids:
-        return Finding(subject, "ok", "one works")
+        return Finding(subject, "ok", "one is running")
     latest = max((heartbeat.timestamp for heartbeat in heartbeats), default=None)
     since = f" since {_at(datetime.datetime.fromtimestamp(latest, datetime.UTC))}" if latest else ""
     return Finding(
         subject,
         "note",
-        f"none has worked{since}: no schedule, sensor or queued run starts",
+        f"none has run{since}: no schedule, sensor or queued run starts",
         "Start Dagster: `dagster dev`, or `dagster-daemon run` in production.",
     )
 
