@@ -73,14 +73,55 @@ def test_a_missing_source_is_named_with_its_setting_and_the_grant(make_settings:
     assert "GRANT SELECT ON nowhere.feed_actions" in problem.remedy
 
 
-def test_missing_columns_and_wrong_types_are_all_named(make_settings: MakeSettings) -> None:
+def test_missing_attributes_are_unknown_and_named(make_settings: MakeSettings) -> None:
     settings = make_settings()
     warehouse = SourceTables.create(settings).warehouse
-    for change in ("DROP COLUMN city", "DROP COLUMN age", "ADD COLUMN age Float64"):
-        warehouse.execute(f"ALTER TABLE {settings.feed_table} {change}")
-    (problem,) = _problems(settings)
-    assert "column city is missing" in problem.detail
-    assert "column age has type Float64; expected Int16" in problem.detail
+    warehouse.execute(f"ALTER TABLE {settings.feed_table} DROP COLUMN city, DROP COLUMN exp_group")
+    assert _problems(settings) == []
+    assert "without city, exp_group, which is unknown then" in _findings(settings)[f"Source {settings.feed_table}"][0].detail
+
+
+@pytest.mark.parametrize(
+    ("column", "kind", "said"),
+    [
+        ("time", "Date", "must be a DateTime; a date has no time of day"),
+        ("time", "String", "write `parseDateTimeBestEffort(time)`"),
+        ("time", "UInt32", "write `toDateTime(time)`"),
+        ("user_id", "UUID", "write `sipHash64(user_id)` for text and UUIDs"),
+        ("user_id", "String", "write `sipHash64(user_id)` for text and UUIDs"),
+    ],
+)
+def test_a_column_of_another_type_names_the_expression_to_write(
+    make_settings: MakeSettings, column: str, kind: str, said: str
+) -> None:
+    settings = make_settings()
+    warehouse = SourceTables.create(settings).warehouse
+    columns = {"user_id": "UInt32", "action": "String", "time": "DateTime", column: kind}
+    warehouse.execute(f"DROP TABLE {settings.feed_table}")
+    listed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+    warehouse.execute(f"CREATE TABLE {settings.feed_table} ({listed}) ENGINE = MergeTree ORDER BY tuple()")
+    (problem,) = [each for each in _problems(settings) if each.subject.startswith("Source")]
+    assert problem.detail.startswith(f"sources.feed_actions.{'user' if column == 'user_id' else 'time'} = '{column}' is {kind}")
+    assert said in problem.detail
+    assert "METRICS_CATALOG, under sources.feed_actions" in problem.remedy
+
+
+def test_signed_ids_are_fine(make_settings: MakeSettings) -> None:
+    settings = make_settings()
+    SourceTables.create(settings).warehouse.execute(f"ALTER TABLE {settings.messages_table} MODIFY COLUMN receiver_id Int64")
+    assert _problems(settings) == []
+
+
+def test_unrecognised_actions_and_genders_are_listed(make_settings: MakeSettings) -> None:
+    settings = make_settings()
+    sources = SourceTables.create(settings, gender_as_text=True)
+    feed = settings.feed_table
+    columns = "(user_id, action, time, gender)"
+    for action, gender in (("View", "M"), ("LIKE ", "female"), ("share", "n/a"), ("share", "x"), ("view", "")):
+        sources.warehouse.execute(f"INSERT INTO {feed} {columns} VALUES (1, '{action}', '2026-11-20 10:00:00', '{gender}')")
+    found = [each.detail for each in _findings(settings)[f"Source {feed}"] if each.status == "note"]
+    assert any("2 events of the last 7 days have an unrecognised action: 'share' (2)" in each for each in found)
+    assert any("2 events of the last 7 days have an unrecognised gender: 'n/a' (1), 'x' (1)" in each for each in found)
 
 
 @pytest.mark.parametrize(("gender_as_text", "nullable"), [(True, False), (False, True), (True, True)])
@@ -137,12 +178,11 @@ def test_events_from_the_future_make_it_ask_for_the_time_zone(make_settings: Mak
     assert "METRICS_TIMEZONE" not in finding.remedy and "a mistake" in finding.remedy
 
 
-def test_events_before_the_start_date_are_a_note_with_the_date_to_set(make_settings: MakeSettings) -> None:
+def test_events_before_the_start_date_are_fine_since_they_count_for_the_users(make_settings: MakeSettings) -> None:
     settings = make_settings(start_date=datetime.date(2026, 2, 1))
     sources = SourceTables.create(settings)
     sources.insert_feed(_event(datetime.datetime(2026, 1, 15, 12)))
-    finding = _findings(settings)[f"Source {settings.feed_table}"][1]
-    assert (finding.status, "METRICS_START_DATE=2026-01-15" in finding.remedy) == ("note", True)
+    assert _findings(settings)[f"Source {settings.feed_table}"][1].status == "ok"
 
 
 def test_a_start_date_long_before_the_first_event_is_a_note_with_the_date_to_set(make_settings: MakeSettings) -> None:
@@ -227,25 +267,26 @@ def test_a_source_in_a_database_that_does_not_exist_is_a_problem(make_settings: 
     create_tables(SourceTables.create(settings).warehouse, all_tables(settings.dimensions))
     database, _, table = settings.feed_table.partition(".")
     (problem,) = _problems(settings.model_copy(update={"feed_table": f"{database}x.{table}"}))
-    assert "it does not exist" in problem.detail
+    assert "the table does not exist" in problem.detail
     assert settings.feed_table in problem.remedy and "METRICS_FEED_TABLE" in problem.remedy
 
 
-def test_a_monitoring_file_is_read_and_everything_wrong_in_it_named(
+def test_a_catalogue_is_read_and_everything_wrong_in_it_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    file = tmp_path / "monitoring.yaml"
-    monkeypatch.setenv("METRICS_MONITORING_FILE", str(file))
-    file.write_text("metrics: {views: {muted_until: 2999-01-01T00:00:00Z}}", encoding="utf-8")
-    (good,) = [each for each in examine(None) if each.subject == "Monitoring file"]
-    assert (good.status, good.detail) == ("ok", f"{file}; muted: views")
-    file.write_text("metrics: {vews: {}, likes: {critical_change: -1}}", encoding="utf-8")
-    bad = [each for each in examine(None) if each.subject == "Monitoring file"]
+    file = tmp_path / "catalog.yaml"
+    monkeypatch.setenv("METRICS_CATALOG", str(file))
+    file.write_text("metrics: {views: {monitor: {muted_until: 2999-01-01T00:00:00Z}}}", encoding="utf-8")
+    (good,) = [each for each in examine(None) if each.subject == "Catalogue"]
+    assert (good.status, good.detail) == ("ok", "2 sources, 6 metrics; muted: views")
+    file.write_text("metrics: {vews: {}, likes: {monitor: {critical_change: -1}}}", encoding="utf-8")
+    bad = [each for each in examine(None) if each.subject == "Catalogue"]
     assert [each.status for each in bad] == ["problem", "problem"]
-    assert "did you mean views?" in bad[0].detail
+    assert bad[0].detail == "metrics.likes.monitor.critical_change = -1: write greater than 0"
+    assert "metrics.vews: has neither; write `source` and `sql`" in bad[1].detail
     file.unlink()
-    (missing,) = [each for each in examine(None) if each.subject == "Monitoring file"]
-    assert "cannot be read" in missing.detail
+    (missing,) = [each for each in examine(None) if each.subject == "Catalogue"]
+    assert "No such file" in missing.detail
 
 
 def test_a_first_day_that_is_still_to_come_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:

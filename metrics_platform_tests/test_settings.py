@@ -75,7 +75,7 @@ def test_a_bad_value_is_refused_with_name_value_and_remedy(
 
 
 # Whatever these hold is a name or a path.
-FREE = {"METRICS_ENVIRONMENT", "METRICS_DATA_DIR", "METRICS_MONITORING_FILE", "METRICS_CLICKHOUSE_CA_FILE"}
+FREE = {"METRICS_ENVIRONMENT", "METRICS_DATA_DIR", "METRICS_CATALOG", "METRICS_CLICKHOUSE_CA_FILE"}
 FIELDS = {setting_name(field): field for field in Settings.model_fields}
 NAMES = sorted(FIELDS)
 # How pydantic speaks.
