@@ -31,6 +31,12 @@ _FORBIDDEN_FUNCTIONS = re.compile(
     r"evalMLMethod|getServerSetting|cluster\w*|numbers\w*|input|merge|view|viewExplain",
     re.IGNORECASE,
 )
+_KEYWORDS = frozenset(
+    {
+        "and", "as", "between", "case", "distinct", "else", "end", "false", "ilike", "in", "inf", "interval", "is", "like",
+        "nan", "not", "null", "or", "then", "true", "when",
+    }
+)  # fmt: skip
 # Aggregates whose value over no rows is zero.
 _COUNTING = re.compile(r"(count|sum|uniq)\w*", re.IGNORECASE)
 _ADDITIVE = re.compile(r"(count|sum)(If)?", re.IGNORECASE)
@@ -109,6 +115,11 @@ def names_in(expression: str) -> set[str]:
         elif token.kind == "name" and following != "(":
             found.add(token.text)
     return found
+
+
+def column_names_in(expression: str) -> set[str]:
+    """The identifiers in an expression that are no keywords: its columns, as far as can be told without a server."""
+    return {name for name in names_in(expression) if name.lower() not in _KEYWORDS}
 
 
 def is_column(expression: str) -> bool:

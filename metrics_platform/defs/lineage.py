@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 
 from metrics_platform.settings import Settings
-from metrics_platform.warehouse.tables import Column, DailyTable, columns_of
+from metrics_platform.warehouse.tables import Column, DailyTable, columns_of, read_sql
 
 _ATTRIBUTES = ("os", "gender", "age", "country", "city", "exp_group")
 _SEEN_AT = {f"{name}_seen_at": (name, "time") for name in _ATTRIBUTES}
@@ -140,6 +140,7 @@ def table_metadata(
         ),
     }
     if query is not None:
+        metadata["sql"] = dg.MetadataValue.md(f"```sql\n{read_sql(query)}```")
         path = Path(str(files("metrics_platform.warehouse") / query))
         metadata["dagster/code_references"] = dg.CodeReferencesMetadataValue(
             code_references=[dg.LocalFileCodeReference(file_path=str(path), label=path.name)]

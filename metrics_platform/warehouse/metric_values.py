@@ -33,6 +33,7 @@ _SPREAD = (
     1, 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5, 0x85EBCA77C2B2AE63,
     0x1B873593CC9E2D51, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F, 0xE7037ED1A0B428DB, 0x8EBC6AF09C88C6E3, 0x589965CC75374CC3,
 )  # fmt: skip
+VALUES_QUERY = "queries/metric_values.sql"
 _LOOK_BACK = datetime.timedelta(days=7)
 
 
@@ -70,6 +71,7 @@ class ValuesResult:
         published: whether readers see them; False when a check does not hold.
         read_rows: rows that ClickHouse read.
         seconds: wall time.
+        sql: the statements that aggregated the sources, as a person can run them.
         problems: entry of the catalogue → why it was left out of this computation.
     """
 
@@ -82,6 +84,7 @@ class ValuesResult:
     published: bool
     read_rows: int
     seconds: float
+    sql: str = ""
     problems: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -209,7 +212,10 @@ def _compute(warehouse: Warehouse, scope: Scope) -> ValuesResult:
             if holds or attempt == _TRIES:
                 seconds = time.perf_counter() - started
                 names = tuple(metric.name for metric in scope.metrics)
-                return ValuesResult(scope.date, scope.start, scope.end, names, rows, comparisons, holds, read, seconds)
+                sql = "\n\n".join(runnable_sql(scope))
+                return ValuesResult(
+                    scope.date, scope.start, scope.end, names, rows, comparisons, holds, read, seconds, sql
+                )
     raise AssertionError("unreachable: the last attempt returns")
 
 
@@ -227,7 +233,7 @@ def values_sql(scope: Scope, source: str) -> str:
         states.append(f"{metric.aggregate.state} AS {metric.name}_state")
         values.append(_value(metric.name, metric.aggregate.merged(f"{metric.name}_state"), metric.definition))
     return _filled(
-        "queries/metric_values.sql",
+        VALUES_QUERY,
         bucket=scope.bucket,
         cell_key=_cell_key(dimensions),
         cell_columns=",\n        ".join([*_cell_columns(dimensions), *states]),

@@ -24,25 +24,6 @@ _TIMES = {
     "Date32": "a DateTime; a date has no time of day, so slots and days in another zone cannot be told",
 }
 _EPOCH = "a DateTime; write `toDateTime({0})` for seconds since 1970, `fromUnixTimestamp64Milli({0})` for milliseconds"
-# Names that an expression of the catalogue may hold without naming a column.
-_WORDS = {
-    "null",
-    "in",
-    "not",
-    "and",
-    "or",
-    "is",
-    "like",
-    "between",
-    "case",
-    "when",
-    "then",
-    "else",
-    "end",
-    "true",
-    "false",
-}
-
 
 class SourceError(RuntimeError):
     """An entry of the catalogue does not fit the source's table; the text names the entry and the remedy."""
@@ -83,7 +64,7 @@ def resolve(warehouse: Warehouse, source: Source, used: Iterable[str] = ()) -> S
         wanted |= names
         if dimension.is_builtin:
             absent |= {
-                name for name in names if name.lower() not in _WORDS and name not in columns and name not in mapped
+                name for name in expressions.column_names_in(dimension.sql) if name not in columns and name not in mapped
             }
     own = {"time": source.time, "user": source.user, "receiver": source.receiver}
     types = _types(warehouse, source, {name: sql for name, sql in own.items() if sql is not None})

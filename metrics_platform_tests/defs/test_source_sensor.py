@@ -19,11 +19,11 @@ from metrics_platform.notifications.journal import Asked, asked
 from metrics_platform.notifications.kinds import Event
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.schema import create_tables
-from metrics_platform.warehouse.tables import APP_DAILY, INCIDENTS, MONITOR_TABLES, columns_of
+from metrics_platform.warehouse.tables import INCIDENTS, METRIC_DAILY, MONITOR_TABLES, SLOT_METRICS, columns_of
 from metrics_platform_tests.defs.post_office import PostOffice
 from metrics_platform_tests.generated_events import FEED_COLUMNS, MESSAGE_COLUMNS, TYPES
 from metrics_platform_tests.telegram.bot_api import BotApi
-from metrics_platform_tests.worlds import SourceTables
+from metrics_platform_tests.worlds import SourceTables, insert_event_counts
 
 NOON = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
 MINUTE = datetime.timedelta(minutes=1)
@@ -84,24 +84,21 @@ class Desk:
         return event
 
     def days(self, views: dict[datetime.date, int]) -> None:
-        """Computed days of `app_daily`."""
-        create_tables(self.sources.warehouse, [APP_DAILY])
-        rows = [
-            [date if column.name == "event_date" else count if column.name in ("views", "messages_sent") else 0
-             for column in columns_of("app_daily")]
-            for date, count in views.items()
-        ]  # fmt: skip
-        self.sources.warehouse.run(lambda client: client.insert("app_daily", rows), doing="Test")
+        """Computed days of `metric_daily` (messages as many as views)."""
+        create_tables(self.sources.warehouse, [METRIC_DAILY])
+        for date, count in views.items():
+            at = datetime.datetime.combine(date, datetime.time.min, tzinfo=datetime.UTC)
+            self._count(METRIC_DAILY.name, {at: count})
 
     def slots(self, views: dict[datetime.datetime, int], *, taken_in: datetime.datetime) -> None:
-        """Slots of the rollup (messages as many as views), up to the last one that the monitor took in."""
+        """Computed slots (messages as many as views), up to the last one that the monitor took in."""
         create_tables(self.sources.warehouse, MONITOR_TABLES)
-        rows = [[at, "total", "total", count, 0, count, count, count, 0.0] for at, count in views.items()]
-        self.sources.warehouse.run(
-            lambda client: client.insert("slot_metrics", rows, settings={"max_partitions_per_insert_block": 1000}),
-            doing="Test",
-        )
+        self._count(SLOT_METRICS.name, views)
         self.sources.warehouse.run(lambda client: client.insert("monitored_slots", [[taken_in, 1, 0, 0]]), doing="Test")
+
+    def _count(self, table: str, views: dict[datetime.datetime, int]) -> None:
+        for at, count in views.items():
+            insert_event_counts(self.sources.warehouse, table, at, {"feed_actions": count, "message_actions": count})
 
 
 @pytest.fixture

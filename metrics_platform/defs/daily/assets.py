@@ -95,10 +95,7 @@ def _daily_asset(
         kinds={"clickhouse", "sql"},
         owners=[settings.owner],
         description=description,
-        metadata={
-            **table_metadata(table, _names(deps), settings, f"queries/{table.file}.sql"),
-            "sql": dg.MetadataValue.md(f"```sql\n{table.query}```"),
-        },
+        metadata=table_metadata(table, _names(deps), settings, f"queries/{table.file}.sql"),
         check_specs=[
             dg.AssetCheckSpec(name, asset=table.name, description=promise, blocking=True)
             for name, promise in table.checks.items()

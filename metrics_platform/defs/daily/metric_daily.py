@@ -15,6 +15,7 @@ from metrics_platform.defs.resources import ClickHouseResource
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import NoWarehouseError
 from metrics_platform.warehouse.errors import WarehouseError
+from metrics_platform.warehouse.metric_values import VALUES_QUERY
 from metrics_platform.warehouse.schema import SchemaMismatchError
 from metrics_platform.warehouse.tables import METRIC_DAILY
 
@@ -39,7 +40,7 @@ def metric_daily_asset(settings: Settings, catalog: Catalog) -> dg.AssetsDefinit
         "counts are computed over the day.\n\nThe nightly run also computes what a new or changed metric lacks of the "
         "last five weeks. To compute an older stretch of one metric, materialise it with `metrics` in the run's config: "
         "the rows of all other metrics stay as they are.",
-        metadata=table_metadata(METRIC_DAILY, list(catalog.sources), settings),
+        metadata=table_metadata(METRIC_DAILY, list(catalog.sources), settings, VALUES_QUERY),
         check_specs=[
             dg.AssetCheckSpec(name, asset=METRIC_DAILY.name, description=promise, blocking=True)
             for name, promise in METRIC_DAILY.checks.items()

@@ -91,6 +91,7 @@ def _show_day(context: dg.AssetExecutionContext, warehouse: Warehouse, result: V
         "dagster/table_name": f"{warehouse.database}.{METRIC_DAILY.name}",
         "rows read": result.read_rows,
         "duration (s)": round(result.seconds, 3),
+        "query": dg.MetadataValue.md(f"```sql\n{result.sql}\n```"),
         **{row["name"]: row["value"] for row in rows if row["value"] is not None},
     }
     key = result.date.isoformat()

@@ -20,6 +20,7 @@ from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import NoWarehouseError
 from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.schema import SchemaMismatchError
+from metrics_platform.warehouse.metric_values import VALUES_QUERY
 from metrics_platform.warehouse.tables import INCIDENTS, SLOT_METRICS, VERDICTS, DailyTable
 
 GROUP = "monitoring"
@@ -106,7 +107,7 @@ def _asset(
         "kinds": kinds,
         "owners": [settings.owner],
         "description": _DESCRIPTIONS[table.name],
-        "metadata": table_metadata(table, deps, settings),
+        "metadata": table_metadata(table, deps, settings, VALUES_QUERY if table == SLOT_METRICS else None),
         "check_specs": checks,
     }
     if table == SLOT_METRICS:

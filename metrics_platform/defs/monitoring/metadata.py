@@ -38,6 +38,7 @@ def day_metadata(warehouse: Warehouse, result: ValuesResult) -> dict[str, Any]:
         "rows written": result.rows,
         "rows read": result.read_rows,
         "duration (s)": round(result.seconds, 3),
+        "query": dg.MetadataValue.md(f"```sql\n{result.sql}\n```"),
         "last slot": f"{last:%Y-%m-%d %H:%M} UTC",
         **{row["name"]: row["value"] for row in rows if row["value"] is not None},
     }
