@@ -37,8 +37,8 @@ ZONES_AND_DATES = (
 )
 
 # the simplest first: a failing world shrinks towards it
-USER_IDS = (1, 2, 0, 2**32 - 1)
-RECEIVER_IDS = (*USER_IDS, 3)  # 3 never makes an event
+USER_IDS = (1, 2, 0, 2**32 - 1, None)
+RECEIVER_IDS = (1, 2, 0, 2**32 - 1, 3, None)  # 3 never makes an event
 SENDERS_AND_RECEIVERS = tuple((sender, receiver) for receiver in RECEIVER_IDS for sender in USER_IDS)
 ACTIONS_AND_POSTS = (("view", 1), ("like", 1), ("view", 2), ("share", 1))
 OPERATING_SYSTEMS = ("iOS", "Android", "", None)
@@ -49,7 +49,10 @@ COUNTRIES = ("Russia", "Беларусь", "", None)
 CITIES = ("Moscow", "Saint Petersburg", "", None)
 SOURCES = ("ads", "organic", "", None)
 EXPERIMENT_GROUPS = (0, 1, 4, -1, None)
-WITHOUT_NULL = {"os": "", "gender": -1, "age": 0, "country": "", "city": "", "source": "", "exp_group": -1}
+WITHOUT_NULL = {
+    "user_id": 0, "receiver_id": 0,
+    "os": "", "gender": -1, "age": 0, "country": "", "city": "", "source": "", "exp_group": -1,
+}  # fmt: skip
 
 FEED_COLUMNS = (
     "user_id", "post_id", "action", "time", "gender", "age", "country", "city", "os", "source", "exp_group",
@@ -58,7 +61,7 @@ MESSAGE_COLUMNS = (
     "user_id", "receiver_id", "time", "gender", "age", "country", "city", "os", "source", "exp_group",
 )  # fmt: skip
 TYPES = {
-    "user_id": "uint32", "post_id": "uint32", "receiver_id": "uint32", "time": "datetime64[s, UTC]",
+    "user_id": "UInt32", "post_id": "uint32", "receiver_id": "UInt32", "time": "datetime64[s, UTC]",
     "age": "Int16", "exp_group": "Int8",
 }  # fmt: skip
 
@@ -111,7 +114,7 @@ class World:
     feed: pd.DataFrame
     messages: pd.DataFrame  # its receivers are in the column named `receiver_column`
     gender_as_text: bool  # 'male', 'female', '' and 'other' in both tables, instead of 1, 0, -1 and 2
-    nullable: bool  # attributes may be NULL, so the source columns have to be Nullable
+    nullable: bool  # users and attributes may be NULL, so the source columns have to be Nullable
     receiver_column: str  # 'receiver_id' or 'reciever_id'
 
     def __repr__(self) -> str:
@@ -209,7 +212,7 @@ def _table(rows: list[tuple[Any, ...]], columns: tuple[str, ...], gender_as_text
     } if rows else {name: [] for name in columns}  # fmt: skip
     if not nullable:
         for name, unknown in WITHOUT_NULL.items():
-            values[name] = [unknown if value is None else value for value in values[name]]
+            values[name] = [unknown if value is None else value for value in values.get(name, ())]
     if gender_as_text:
         values["gender"] = [GENDERS_AS_TEXT[value] for value in values["gender"]]
     values["time"] = pd.to_datetime(values["time"], unit="s", utc=True)
@@ -252,6 +255,10 @@ TRAPS: dict[str, Callable[[World], bool]] = {
     ),
     "other attributes of a user in one second in both services": _other_attributes_in_one_second,
     "the last second of a day and the first of the next": _on_both_sides_of_a_midnight,
+    "a feed row without a user": lambda world: bool(world.feed["user_id"].isna().any()),
+    "a message without a sender, and one without a receiver": lambda world: bool(
+        world.messages["user_id"].isna().any() and world.messages[world.receiver_column].isna().any()
+    ),
     "a gender that is NULL": lambda world: bool(world.feed["gender"].isna().any()),
     "a gender that is another text": lambda world: bool((world.feed["gender"] == "other").any()),
     "a day that does not exist, and events": lambda world: (

@@ -251,8 +251,9 @@ def feed_events(feed: pd.DataFrame) -> Iterable[Event]:
 
 
 def message_events(messages: pd.DataFrame, receiver_column: str = "receiver_id") -> Iterable[Event]:
-    receivers = [int(receiver) for receiver in _values(messages[receiver_column])]
-    return _events(messages, MESSENGER, actions=[None] * len(messages), receivers=receivers)
+    known = messages[messages[receiver_column].notna()]
+    receivers = [int(receiver) for receiver in _values(known[receiver_column])]
+    return _events(known, MESSENGER, actions=[None] * len(known), receivers=receivers)
 
 
 def _events(rows: pd.DataFrame, service: int, actions: list[Any], receivers: list[Any]) -> Iterable[Event]:
@@ -267,9 +268,10 @@ def _events(rows: pd.DataFrame, service: int, actions: list[Any], receivers: lis
         strict=True,
     )
     sources = map(known_text, _values(rows["source"]))
-    user_ids = map(int, _values(rows["user_id"]))
+    user_ids = _values(rows["user_id"])
     columns = (seconds, [service] * len(rows), user_ids, actions, receivers, sources, attributes)
-    return (Event(*values) for values in zip(*columns, strict=True))
+    events = (Event(*values) for values in zip(*columns, strict=True))
+    return [event for event in events if event.user_id is not None]  # nobody's event
 
 
 def known_text(value: Any) -> str | None:

@@ -26,6 +26,8 @@ def slot_rows(
     names = tuple(dimensions)
     counts: dict[Key, dict[str, int]] = defaultdict(lambda: dict.fromkeys(MEASURES, 0))
     users: dict[tuple[Key, str], set[int]] = defaultdict(set)
+    feed = feed.dropna(subset=["user_id"])
+    messages = messages.dropna(subset=["user_id", next(name for name in messages if name.startswith("rec"))])
     for service, events in (("feed_users", feed), ("senders", messages)):
         for event in events.to_dict("records"):
             moment = event["time"].to_pydatetime()

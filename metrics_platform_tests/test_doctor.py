@@ -133,6 +133,25 @@ def test_text_gender_and_nullable_columns_are_fine(
     assert _problems(settings) == []
 
 
+def test_rows_without_a_user_are_counted_for_each_source(make_settings: MakeSettings) -> None:
+    settings = make_settings(start_date=datetime.date(2026, 1, 1))
+    sources = SourceTables.create(settings, nullable=True)
+    event = _event(datetime.datetime(2026, 1, 1, 12))
+    sources.insert_feed(pd.concat([event, event.assign(user_id=None)]).astype({"user_id": "UInt32"}))
+    sources.insert_messages(
+        pd.concat([event, event.assign(user_id=None), event.assign(receiver_id=None)]).astype(
+            {"user_id": "UInt32", "receiver_id": "UInt32"}
+        )
+    )
+    found = _findings(settings)
+    _, feed = found[f"Source {settings.feed_table}"]
+    _, messages = found[f"Source {settings.messages_table}"]
+    assert (feed.status, messages.status) == ("note", "note")
+    assert "2 events" in feed.detail and "1 of them (50.00%) without a user" in feed.detail
+    assert "3 events" in messages.detail and "2 of them (66.67%) without a user" in messages.detail
+    assert "left out of every metric" in feed.remedy
+
+
 def test_the_other_spelling_of_the_receiver_column_is_suggested(make_settings: MakeSettings) -> None:
     settings = make_settings(receiver_column="reciever_id")
     SourceTables.create(settings)

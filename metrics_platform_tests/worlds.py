@@ -67,7 +67,7 @@ def _actual_name(column: str, settings: Settings) -> str:
 
 def _source_type(column: Column, gender_as_text: bool, nullable: bool) -> str:
     kind = "LowCardinality(String)" if column.name == "gender" and gender_as_text else column.type
-    if not nullable or column.name in ("user_id", "post_id", "receiver_id", "action", "time"):
+    if not nullable or column.name in ("post_id", "action", "time"):
         return kind
     return "LowCardinality(Nullable(String))" if "String" in kind else f"Nullable({kind})"
 

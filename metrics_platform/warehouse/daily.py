@@ -22,7 +22,7 @@ from metrics_platform.warehouse.tables import DailyTable
 
 # Events may come in between the extract and the count it is compared with; a second and third look settle it.
 EXTRACT_TRIES = 3
-_EXTRACTS = (tables.FEED_USER_DAILY.name, tables.MESSAGE_USER_DAILY.name)
+EXTRACTS = (tables.FEED_USER_DAILY.name, tables.MESSAGE_USER_DAILY.name)
 
 
 class MissingSnapshotError(RuntimeError):
@@ -60,6 +60,8 @@ class DayResult:
         published: whether readers see the day; False when a check does not hold.
         read_rows: rows ClickHouse read to compute it.
         seconds: wall time of computing, checking and swapping in.
+        preview: the first rows.
+        without_user: of an extract, how many rows of the source belong to no user and are left out.
     """
 
     table: DailyTable
@@ -70,6 +72,7 @@ class DayResult:
     read_rows: int
     seconds: float
     preview: tuple[Row, ...] = field(default=())
+    without_user: int = 0
 
     @property
     def violations(self) -> tuple[Comparison, ...]:
@@ -117,11 +120,11 @@ def compute_day(
         require_previous_snapshot(warehouse, day, settings)
     for attempt in range(1, EXTRACT_TRIES + 1):
         with staged_partition(warehouse, table, date, _selects(table, day, settings)) as staged:
-            comparisons = _compare(warehouse, staged, day, settings)
+            comparisons, without_user = _compare(warehouse, staged, day, settings)
             holds = all(c.holds or c.explained_by_late_events for c in comparisons)
             if holds:
                 publish(warehouse, staged)
-            if holds or attempt == EXTRACT_TRIES or table.name not in _EXTRACTS:
+            if holds or attempt == EXTRACT_TRIES or table.name not in EXTRACTS:
                 return DayResult(
                     table,
                     day,
@@ -131,6 +134,7 @@ def compute_day(
                     read_rows=staged.read_rows,
                     seconds=time.perf_counter() - started,
                     preview=tuple(_preview(warehouse, staged, preview_rows)),
+                    without_user=without_user,
                 )
     raise AssertionError("unreachable: the last attempt returns")
 
@@ -144,13 +148,12 @@ def query_parameters(day: Day, settings: Settings) -> Parameters:
         "day_end": f"{day.end:%Y-%m-%d %H:%M:%S}",
         "previous_date": day.date - datetime.timedelta(days=1),
         "has_previous": day.date > settings.start_date,
-        "receiver_column": settings.receiver_column,
         "dimension_count": len(settings.dimensions),
     }
 
 
 def source_names(settings: Settings) -> Parameters:
-    """The source tables as server-side parameters."""
+    """The source tables and the receiver's column as server-side parameters."""
     feed_database, feed_table = settings.feed_table.split(".")
     messages_database, messages_table = settings.messages_table.split(".")
     return {
@@ -158,6 +161,7 @@ def source_names(settings: Settings) -> Parameters:
         "feed_table": feed_table,
         "messages_database": messages_database,
         "messages_table": messages_table,
+        "receiver_column": settings.receiver_column,
     }
 
 
@@ -202,18 +206,20 @@ def _selects(table: DailyTable, day: Day, settings: Settings) -> list[tuple[str,
     return [(table.query, parameters)]
 
 
-def _compare(warehouse: Warehouse, staged: Staged, day: Day, settings: Settings) -> tuple[Comparison, ...]:
+def _compare(warehouse: Warehouse, staged: Staged, day: Day, settings: Settings) -> tuple[tuple[Comparison, ...], int]:
+    """The quantities of the table's checks, and how many rows of the source belong to no user."""
     answer = warehouse.query(
         staged.table.check_query,
         {**query_parameters(day, settings), "staging": staged.name},
         doing=f"Checking {staged.table.name} of {day.date}",
     )
-    return tuple(
+    comparisons = tuple(
         Comparison(
             row["check_name"], row["quantity"], int(row["expected"]), int(row["actual"]), int(row.get("late", 0))
         )
         for row in answer.rows
     )
+    return comparisons, int(answer.rows[0].get("without_user", 0))
 
 
 def _preview(warehouse: Warehouse, staged: Staged, rows: int) -> list[Row]:

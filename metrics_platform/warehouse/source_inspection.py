@@ -118,8 +118,9 @@ def _times(warehouse: Warehouse, settings: Settings, rows: SourceRows, first_day
     local = f"{first.astimezone(settings.zone):%Y-%m-%d %H:%M} – {last.astimezone(settings.zone):%Y-%m-%d %H:%M}"
     detail = f"{row['events']:,} events, {local} {settings.timezone}"
     if left_out := row["every"] - row["events"]:
-        why = "without a user or a time" + (", or outside of `where`" if rows.source.where else "")
-        detail += f"; {left_out:,} rows {why} are left out"
+        detail += f"; {left_out:,} more rows ({left_out / row['every']:.2%}) are left out: " + (
+            "`where` does not hold for them, or they have no user" if rows.source.where else "they have no user"
+        )
     first_day = first.astimezone(settings.zone).date()
     first_days.append(first_day)
     if last > now + datetime.timedelta(minutes=10):
@@ -131,6 +132,14 @@ def _times(warehouse: Warehouse, settings: Settings, rows: SourceRows, first_day
             "METRICS_TIMEZONE."
             if last < now + datetime.timedelta(days=1)
             else "No day is computed before it is over. Are these events a mistake? Look at those after now().",
+        )
+    if left_out and not rows.source.where:
+        return Finding(
+            subject,
+            "note",
+            detail,
+            "Rows whose user or receiver is NULL are left out of every metric. If they should count, fill in the ids in "
+            "the source.",
         )
     return Finding(subject, "ok", detail)
 

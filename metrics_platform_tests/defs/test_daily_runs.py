@@ -194,6 +194,37 @@ def test_events_that_come_in_after_the_extract_are_said_and_block_nothing(desk: 
     assert "grown by 5" in str(outcome.description)
 
 
+def test_rows_without_a_user_stop_nothing_and_are_counted(
+    make_settings: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    settings = make_settings(timezone="America/New_York", start_date=START)
+    sources = SourceTables.create(settings, nullable=True)
+    for sql, table in ((FEED, settings.feed_table), (MESSAGES, settings.messages_table)):
+        sources.warehouse.execute(sql.split(" WHERE toDate")[0].replace("{table}", table))
+    clean = Desk(settings, instance)
+    assert clean.run(DAYS[0]).success
+    before = clean.tables()
+    event = "toDateTime('2026-03-06 12:00:00', 'UTC'), 1, 30, 'Russia', 'Omsk', 'iOS', 'ads', 1"
+    sources.warehouse.execute(f"INSERT INTO {settings.feed_table} SELECT NULL, 1, 'view', {event}")
+    sources.warehouse.execute(f"INSERT INTO {settings.messages_table} SELECT NULL, 2, {event}")
+    sources.warehouse.execute(f"INSERT INTO {settings.messages_table} SELECT 2, NULL, {event}")
+    result = clean.run(DAYS[0])
+    assert result.success
+    assert all(outcome.passed for outcome in check_outcomes(result).values())
+    assert_same_tables(clean.tables(), before)
+    counted = {
+        event.asset_key.to_user_string(): event.step_materialization_data.materialization.metadata.get(
+            "rows without a user"
+        )
+        for event in result.get_asset_materialization_events()
+        if event.asset_key
+    }
+    assert {name: found.value for name, found in counted.items() if found} == {
+        "feed_user_daily": 1,
+        "message_user_daily": 2,
+    }
+
+
 def test_a_snapshot_is_never_continued_over_a_gap(desk: Desk) -> None:
     assert desk.run(DAYS[0]).success
     result = desk.run(DAYS[3])

@@ -9,7 +9,7 @@ import dagster as dg
 
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Row
-from metrics_platform.warehouse.daily import Comparison, DayResult, runnable_query
+from metrics_platform.warehouse.daily import EXTRACTS, Comparison, DayResult, runnable_query
 from metrics_platform.warehouse.tables import DailyTable
 
 # Rows of a check's table of comparisons: a range has six a day, and a person reads the latest ones.
@@ -25,6 +25,7 @@ def day_metadata(result: DayResult, database: str, settings: Settings) -> dict[s
         # Numbers by name, so that Dagster plots them over the partitions.
         **_sums(result, settings),
         "rows read": result.read_rows,
+        **({"rows without a user": result.without_user} if result.table.name in EXTRACTS else {}),
         "duration (s)": round(result.seconds, 3),
         "day": f"{day.start:%Y-%m-%d %H:%M} – {day.end:%Y-%m-%d %H:%M} UTC ({day.hours:g} h in {settings.timezone})",
     }

@@ -1,4 +1,4 @@
--- The feed's extract: one row per user with a feed action in [day_start, day_end).
+-- The feed's extract: one row per user with a feed action in [day_start, day_end). A row without a user is nobody's.
 --
 -- Events are first folded into the few different sets of attributes a user's rows carry (usually one), so that
 -- the latest known value of each attribute is looked for among a handful of rows and not among all events.
@@ -21,6 +21,7 @@ attribute_sets AS
         toDateTime(max(time), 'UTC')  AS last_time
     FROM {feed_database:Identifier}.{feed_table:Identifier}
     WHERE time >= {day_start:DateTime('UTC')} AND time < {day_end:DateTime('UTC')}
+      AND user_id IS NOT NULL
     GROUP BY user_id, os, gender, age, country, city, exp_group, source
 ),
 -- What counts as not known becomes NULL, in one spelling for all types a source may have.

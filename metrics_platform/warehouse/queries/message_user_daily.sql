@@ -1,4 +1,5 @@
--- The messenger's extract: one row per user who sent or received in [day_start, day_end).
+-- The messenger's extract: one row per user who sent or received in [day_start, day_end). A message without a sender
+-- or a receiver is nobody's, so that as many are sent as received.
 --
 -- Senders and receivers are counted apart, each by its own column, and put together by UNION ALL + GROUP BY, so
 -- that one-sided users stay. Attributes come from the rows a user sent; a receiver has none here.
@@ -21,6 +22,7 @@ sender_sets AS
         toDateTime(max(time), 'UTC')                            AS last_time
     FROM {messages_database:Identifier}.{messages_table:Identifier}
     WHERE time >= {day_start:DateTime('UTC')} AND time < {day_end:DateTime('UTC')}
+      AND user_id IS NOT NULL AND {receiver_column:Identifier} IS NOT NULL
     GROUP BY user_id, os, gender, age, country, city, exp_group, source
 ),
 -- What counts as not known becomes NULL, in one spelling for all types a source may have.
@@ -70,6 +72,7 @@ receivers AS
         uniqExact(user_id)                     AS received_from
     FROM {messages_database:Identifier}.{messages_table:Identifier}
     WHERE time >= {day_start:DateTime('UTC')} AND time < {day_end:DateTime('UTC')}
+      AND user_id IS NOT NULL AND {receiver_column:Identifier} IS NOT NULL
     GROUP BY {receiver_column:Identifier}
 )
 -- `any` takes the sender's row where there is one: the receiver's brings NULL, which it passes over.

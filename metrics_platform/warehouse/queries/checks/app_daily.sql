@@ -7,6 +7,7 @@ WITH
             countIf(action = 'view') AS views, countIf(action = 'like') AS likes, uniqExact(user_id) AS users
         FROM {feed_database:Identifier}.{feed_table:Identifier}
         WHERE time >= {day_start:DateTime('UTC')} AND time < {day_end:DateTime('UTC')}
+          AND user_id IS NOT NULL
     ),
     source_messages AS
     (
@@ -14,6 +15,7 @@ WITH
             count() AS messages, uniqExact(user_id) AS senders, uniqExact({receiver_column:Identifier}) AS receivers
         FROM {messages_database:Identifier}.{messages_table:Identifier}
         WHERE time >= {day_start:DateTime('UTC')} AND time < {day_end:DateTime('UTC')}
+          AND user_id IS NOT NULL AND {receiver_column:Identifier} IS NOT NULL
     ),
     extract_feed AS
     (

@@ -1,12 +1,13 @@
 -- The feed's extract against a count taken straight from the source. `staging` holds the day before it is
--- swapped in.
+-- swapped in; `without_user` is how many rows of the source belong to no user, and are left out.
 WITH
     source AS
     (
         SELECT
-            countIf(action = 'view') AS views,
-            countIf(action = 'like') AS likes,
-            uniqExact(user_id)       AS users
+            countIf(action = 'view' AND user_id IS NOT NULL) AS views,
+            countIf(action = 'like' AND user_id IS NOT NULL) AS likes,
+            uniqExactIf(user_id, user_id IS NOT NULL)        AS users,
+            countIf(user_id IS NULL)                         AS without_user
         FROM {feed_database:Identifier}.{feed_table:Identifier}
         WHERE time >= {day_start:DateTime('UTC')} AND time < {day_end:DateTime('UTC')}
     ),
@@ -29,5 +30,6 @@ SELECT
     comparison.1 AS check_name,
     comparison.2 AS quantity,
     comparison.3 AS expected,
-    comparison.4 AS actual
+    comparison.4 AS actual,
+    source.without_user AS without_user
 FROM source, staged

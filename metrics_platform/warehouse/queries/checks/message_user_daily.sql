@@ -1,13 +1,16 @@
 -- The messenger's extract against a count taken straight from the source. Every message is sent by one and
--- received by one, so both sums equal the number of messages; pairs of sender and receiver likewise.
+-- received by one, so both sums equal the number of messages; pairs of sender and receiver likewise. `without_user`: how
+-- many rows of the source lack the one or the other, and are left out.
 WITH
+    user_id IS NOT NULL AND {receiver_column:Identifier} IS NOT NULL AS has_users,
     source AS
     (
         SELECT
-            count()                                          AS messages,
-            uniqExact(user_id)                               AS senders,
-            uniqExact({receiver_column:Identifier})          AS receivers,
-            uniqExact(user_id, {receiver_column:Identifier}) AS pairs
+            countIf(has_users)                                               AS messages,
+            uniqExactIf(user_id, has_users)                                  AS senders,
+            uniqExactIf({receiver_column:Identifier}, has_users)             AS receivers,
+            uniqExactIf(user_id, {receiver_column:Identifier}, has_users)    AS pairs,
+            countIf(NOT has_users)                                           AS without_user
         FROM {messages_database:Identifier}.{messages_table:Identifier}
         WHERE time >= {day_start:DateTime('UTC')} AND time < {day_end:DateTime('UTC')}
     ),
@@ -38,5 +41,6 @@ SELECT
     comparison.1 AS check_name,
     comparison.2 AS quantity,
     comparison.3 AS expected,
-    comparison.4 AS actual
+    comparison.4 AS actual,
+    source.without_user AS without_user
 FROM source, staged
