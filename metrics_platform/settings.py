@@ -101,6 +101,13 @@ class Settings(ChannelSettings, MonitorSettings, HealthSettings, RetentionSettin
         description="How many complete days the nightly load computes: yesterday, and those before it again "
         "for late events.",
     )
+    late_events_pct: float = Field(
+        1.0,
+        ge=0,
+        le=100,
+        description="How many of a day's events (per cent of the source's count) may arrive between the extracts and "
+        "the tables below them. So many are a warning; with more, the day is not published.",
+    )
     extra_dimensions: Annotated[tuple[ExtraDimension, ...], NoDecode] = Field(
         (),
         description="Dimensions beside os, gender and age, comma-separated: age_group, source, country, city, "

@@ -225,6 +225,30 @@ def test_rows_without_a_user_stop_nothing_and_are_counted(
     }
 
 
+def test_a_day_without_its_extracts_is_refused_and_never_published_with_zeros(desk: Desk) -> None:
+    assert desk.run(DAYS[0]).success
+    result = desk.run(DAYS[1], assets=["app_daily", "dimension_metrics"])
+    assert not result.success
+    for name, text in failure_texts(result).items():
+        assert f"{name} of {DAYS[1]} cannot be computed" in text
+        assert f"materialise feed_user_daily of {DAYS[1]} first" in text
+    assert not [event for event in result.all_events if event.is_step_up_for_retry]
+    for name in ("app_daily", "dimension_metrics"):
+        assert set(desk.tables()[name]["event_date"]) == {DAYS[0]}
+
+
+def test_too_many_late_events_stop_the_day_and_are_named(desk: Desk) -> None:
+    assert desk.run(DAYS[0]).success
+    before = desk.tables()
+    add_views(desk.settings, "2026-03-06 12:00:00", 50)
+    result = desk.run(DAYS[0], assets=["dimension_metrics", "app_daily"])
+    assert not result.success
+    for text in failure_texts(result).values():
+        assert "grown by 50 since the extract" in text and "METRICS_LATE_EVENTS_PCT allows" in text
+    assert_same_tables(desk.tables(), before)
+    assert desk.run(DAYS[0]).success
+
+
 def test_a_snapshot_is_never_continued_over_a_gap(desk: Desk) -> None:
     assert desk.run(DAYS[0]).success
     result = desk.run(DAYS[3])

@@ -157,6 +157,7 @@ def settings_of(url: str, database: str, source: str = "source") -> Settings:
         feed_table=f"{source}.feed_actions",
         messages_table=f"{source}.message_actions",
         start_date=START,
+        late_events_pct=50,  # a day has some dozen users, so a batch of late events is many
     )
 
 

@@ -13,16 +13,17 @@ from typing import Any
 import dagster as dg
 
 from metrics_platform.defs.daily.descriptions import DESCRIPTIONS, SLICE_DESCRIPTION
-from metrics_platform.defs.daily.metadata import check_results, day_metadata
+from metrics_platform.defs.daily.metadata import check_results, day_metadata, difference
 from metrics_platform.defs.lineage import table_metadata
 from metrics_platform.defs.resources import ClickHouseResource
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse import tables
 from metrics_platform.warehouse.client import NoWarehouseError, Warehouse
-from metrics_platform.warehouse.daily import DayResult, MissingSnapshotError, compute_days
+from metrics_platform.warehouse.daily import DayResult, compute_days
 from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.schema import SchemaMismatchError
 from metrics_platform.warehouse.tables import DailyTable
+from metrics_platform.warehouse.upstream import NotComputedError
 
 GROUP = "daily"
 PREVIEW_ROWS = 10
@@ -31,7 +32,7 @@ PREVIEW_ROWS = 10
 # mended by waiting is not retried (see `compute`).
 RETRY_POLICY = dg.RetryPolicy(max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 _SAID_EVERY_SECONDS = 5.0
-_NOT_MENDED_BY_WAITING = (NoWarehouseError, MissingSnapshotError, SchemaMismatchError)
+_NOT_MENDED_BY_WAITING = (NoWarehouseError, NotComputedError, SchemaMismatchError)
 
 
 def day_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
@@ -148,7 +149,7 @@ def _report(context: dg.AssetExecutionContext, table: DailyTable, results: list[
         return
     yield from checks
     (bad,) = failed
-    facts = "; ".join(f"{c.check}: {c.quantity} is {c.actual:,}, expected {c.expected:,}" for c in bad.violations)
+    facts = "; ".join(f"{each.check}: {difference(each)}" for each in bad.violations)
     raise dg.Failure(
         f"{table.name} of {bad.day.key} does not add up, so it was not swapped in: readers still see the day as it "
         f"was. {facts}. What to do: materialise the assets above {table.name} for {bad.day.key} again, then this one; "

@@ -9,8 +9,9 @@ import dagster as dg
 
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Row
-from metrics_platform.warehouse.daily import EXTRACTS, Comparison, DayResult, runnable_query
+from metrics_platform.warehouse.daily import Comparison, DayResult, runnable_query
 from metrics_platform.warehouse.tables import DailyTable
+from metrics_platform.warehouse.upstream import EXTRACTS
 
 # Rows of a check's table of comparisons: a range has six a day, and a person reads the latest ones.
 MAX_SHOWN = 24
@@ -59,7 +60,7 @@ def compared_result(
     shown = (violated or late or compared)[:MAX_SHOWN]
     if violated:
         day, first = violated[0]
-        description = f"{day}: {first.quantity} is {first.actual:,}, expected {first.expected:,}. Not swapped in."
+        description = f"{day}: {difference(first)}. Not swapped in."
     elif late:
         description = (
             f"{late[0][0]}: the source has grown by {late[0][1].late:,} ({late[0][1].quantity}) since the extract; the "
@@ -79,6 +80,17 @@ def compared_result(
         description=description,
         metadata={"compared": dg.MetadataValue.table(records), "comparisons in all": len(compared)},
     )
+
+
+def difference(comparison: Comparison) -> str:
+    """What does not hold, and why if it is known."""
+    text = f"{comparison.quantity} is {comparison.actual:,}, expected {comparison.expected:,}"
+    if comparison.too_many_late_events:
+        text += (
+            f" (the source has grown by {comparison.late:,} since the extract; METRICS_LATE_EVENTS_PCT allows "
+            f"{comparison.late_allowed:,})"
+        )
+    return text
 
 
 def _sums(result: DayResult, settings: Settings) -> dict[str, int]:

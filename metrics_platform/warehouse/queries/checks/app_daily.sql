@@ -40,8 +40,14 @@ WITH
     ),
     snapshot AS
     (
-        SELECT countIf(last_active_day = {event_date:Date}) AS active_users
+        SELECT
+            countIf(last_active_day = {event_date:Date}) AS active_users,
+            countIf(first_day < {event_date:Date})       AS known_before
         FROM users WHERE event_date = {event_date:Date}
+    ),
+    snapshot_before AS
+    (
+        SELECT count() AS known FROM users WHERE event_date = {previous_date:Date}
     ),
     staged AS
     (
@@ -75,6 +81,9 @@ SELECT
         [
             ('reconciles_with_users', 'active users, in the extracts', toInt64(extracts.users), toInt64(app_users), toInt64(0)),
             ('reconciles_with_users', 'active users, in the snapshot', toInt64(active_users), toInt64(app_users), toInt64(0)),
+            -- The day before may have been dropped to save space.
+            ('reconciles_with_users', 'users known before, in the snapshot of the day before',
+             if(known = 0, toInt64(known_before), toInt64(known)), toInt64(known_before), toInt64(0)),
             ('parts_add_up', 'feed only + messenger only + both', toInt64(app_users), toInt64(users_by_service), toInt64(0)),
             ('parts_add_up', 'feed only + both', toInt64(counts[3]), toInt64(staged.feed_users), toInt64(0)),
             ('parts_add_up', 'messenger DAU, the senders', toInt64(counts[5]), toInt64(messenger_users), toInt64(0)),
@@ -89,4 +98,4 @@ SELECT
     comparison.3 AS expected,
     comparison.4 AS actual,
     comparison.5 AS late
-FROM source_feed, source_messages, extract_feed, extract_messages, extracts, snapshot, staged
+FROM source_feed, source_messages, extract_feed, extract_messages, extracts, snapshot, snapshot_before, staged

@@ -1,0 +1,13 @@
+-- Is the users' snapshot of a day there, and if not, should it be?
+SELECT
+    (SELECT count() FROM users WHERE event_date = {snapshot_date:Date}) > 0     AS has_snapshot,
+    (SELECT count() FROM users WHERE event_date < {snapshot_date:Date}) > 0     AS has_earlier_snapshot,
+    (SELECT max(event_date) FROM users WHERE event_date < {snapshot_date:Date}) AS latest_snapshot,
+    exists(
+        SELECT 1 FROM {feed_database:Identifier}.{feed_table:Identifier}
+        WHERE time >= {history_start:DateTime('UTC')} AND time < {snapshot_end:DateTime('UTC')}
+          AND user_id IS NOT NULL LIMIT 1)
+    OR exists(
+        SELECT 1 FROM {messages_database:Identifier}.{messages_table:Identifier}
+        WHERE time >= {history_start:DateTime('UTC')} AND time < {snapshot_end:DateTime('UTC')}
+          AND user_id IS NOT NULL AND {receiver_column:Identifier} IS NOT NULL LIMIT 1) AS has_events
