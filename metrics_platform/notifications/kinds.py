@@ -97,8 +97,11 @@ class DailyReport(Event):
     correction: bool = Field(
         default=False, description="The day has been told before (`thread`), and its numbers have changed since."
     )
-    problem: Literal["missing", "incomplete", "failed_checks"] | None = Field(
+    problem: Literal["missing", "partial", "incomplete", "failed_checks"] | None = Field(
         default=None, description="What is wrong with the data it stands on: said in the first line."
+    )
+    not_computed: tuple[str, ...] = Field(
+        default=(), description="Tables behind the numbers that have not been computed for the day."
     )
     fresh_at: AwareDatetime | None = Field(default=None, description="When the day's load was last computed.")
     checks_passed: int | None = None

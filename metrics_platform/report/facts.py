@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # A day's metrics by name, as `app_daily` has them; None: the ratio has no base.
 Metrics = Mapping[str, float | None]
-Problem = Literal["missing", "incomplete", "failed_checks"]
+Problem = Literal["missing", "partial", "incomplete", "failed_checks"]
 
 DAYS_SHOWN = 7
 _ONE_DAY = datetime.timedelta(days=1)
@@ -57,13 +57,15 @@ class LoadState:
     Attributes:
         fresh_at: the oldest of the latest computations of the tables that the day's facts come from.
         checks_passed, checks_total: of those tables, as of their latest runs for the day.
-        failed_checks: «table: check» of those that failed as errors.
+        failed_checks: "table: check" of those that failed as errors.
+        not_computed: tables behind the day's facts that have no rows of it, although there are events.
     """
 
     fresh_at: datetime.datetime | None = None
     checks_passed: int = 0
     checks_total: int = 0
     failed_checks: tuple[str, ...] = ()
+    not_computed: tuple[str, ...] = ()
 
 
 def dates_needed(date: datetime.date) -> tuple[datetime.date, datetime.date]:
@@ -75,6 +77,8 @@ def problem_of(day: Day, rows: Mapping[datetime.date, Metrics], load: LoadState)
     """What is wrong with the data of the day, the worst of it."""
     if day.date not in rows:
         return "missing"
+    if load.not_computed:
+        return "partial"
     if load.failed_checks:
         return "failed_checks"
     if load.fresh_at is not None and load.fresh_at < day.end:
@@ -105,6 +109,7 @@ def report_of(
         period_end=day.end,
         parts=_parts(day.date, rows) if day.date in rows else (),
         problem=problem_of(day, rows, load),
+        not_computed=load.not_computed,
         fresh_at=load.fresh_at,
         checks_passed=load.checks_passed if load.checks_total else None,
         checks_total=load.checks_total or None,

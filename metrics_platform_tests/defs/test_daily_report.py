@@ -149,6 +149,23 @@ def test_a_materialisation_shows_text_and_pictures_with_the_state_of_the_load_an
     assert CHECKS_FAILED not in shown(desk.report())["message"].value
 
 
+def test_a_day_with_a_table_missing_says_so_in_its_first_line(desk: ReportDesk) -> None:
+    fill_sources(desk.desk.settings)
+    assert desk.desk.run(DAYS[0], DAY).success
+    warehouse = Warehouse.from_settings(desk.desk.settings)
+    warehouse.execute(f"ALTER TABLE message_user_daily DROP PARTITION '{DAY}'")
+    result = desk.report()
+    assert result.success
+    metadata = shown(result)
+    assert metadata["message"].value.splitlines()[0].endswith("PARTIAL DATA**")
+    assert r"message\_user\_daily not computed" in metadata["message"].value
+    assert "partial" in metadata["data"].value
+    check = check_outcomes(result)["daily_report: data_is_complete"]
+    assert not check.passed
+    assert f"{DAY}: partial" in str(check.description)
+    assert "PARTIAL" not in shown(desk.report(DAYS[0]))["message"].value
+
+
 def test_what_is_sent_is_what_was_shown_once_however_often_it_is_asked_for(desk: ReportDesk) -> None:
     desk.put(TWO_DAYS)
     result = desk.report(send=True)

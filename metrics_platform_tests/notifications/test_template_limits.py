@@ -320,7 +320,8 @@ _BASE: dict[str, Any] = {
 EVENTS = st.one_of(
     st.builds(
         kinds.DailyReport, **_BASE, date=st.dates(), period_start=_MOMENTS, period_end=_MOMENTS,
-        parts=_lists(_PARTS, most=3), problem=st.sampled_from([None, "missing", "incomplete", "failed_checks"]),
+        parts=_lists(_PARTS, most=3), not_computed=_lists(_TEXTS),
+        problem=st.sampled_from([None, "missing", "partial", "incomplete", "failed_checks"]),
         fresh_at=st.none() | _MOMENTS, checks_passed=st.none() | _COUNTS, checks_total=st.none() | _COUNTS,
         critical=_COUNTS, warning=_COUNTS, normal=_COUNTS, incidents=_lists(_ANOMALIES),
     ),

@@ -388,6 +388,13 @@ def test_a_report_of_a_day_whose_checks_failed_says_so_first() -> None:
     assert text.startswith(f"⚠️ Daily report · {DAY:%a %-d %b %Y} · CHECKS FAILED\n")
 
 
+def test_a_report_of_a_day_that_is_not_whole_says_so_first_and_names_what_is_missing() -> None:
+    report = EXAMPLES["report-2026-11-21"].model_copy(update={"problem": "partial", "not_computed": ("users",)})
+    text = shown(write(report, writer("en", datetime.datetime(2026, 11, 22, 11, 1, tzinfo=ZONE))))
+    assert text.startswith(f"⚠️ Daily report · {DAY:%a %-d %b %Y} · PARTIAL DATA\n")
+    assert "users not computed for this day. Materialise daily_etl for 2026-11-21" in text
+
+
 @pytest.mark.parametrize("secret", ["hunter2hunter2", "123456789:AAExampleExampleExampleExample01"])
 def test_secrets_in_causes_are_masked(secret: str) -> None:
     cause = f"OperationalError: clickhouse://desk:{secret}@db:9000 refused; password={secret}, token: {secret}"

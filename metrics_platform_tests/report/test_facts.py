@@ -78,6 +78,7 @@ def test_other_sources_have_a_row_where_somebody_came_from_one() -> None:
         (two_weeks(), LoadState(DAY.end - datetime.timedelta(seconds=1), 11, 11), "incomplete"),
         (two_weeks(), LoadState(DAY.end + ONE_DAY, 10, 11, ("users: one_row",)), "failed_checks"),
         (two_weeks(), LoadState(DAY.end - ONE_DAY, 10, 11, ("users: one_row",)), "failed_checks"),
+        (two_weeks(), LoadState(DAY.end + ONE_DAY, 10, 11, ("users: one_row",), ("users",)), "partial"),
         (without(two_weeks(), 0), LoadState(DAY.end - ONE_DAY, 10, 11, ("users: one_row",)), "missing"),
         (two_weeks(), LoadState(DAY.end + ONE_DAY, 10, 11), None),  # one warns, which is no failure
         (without(two_weeks(), 1, 7), LoadState(DAY.end, 11, 11), None),  # other days are missing

@@ -7,6 +7,7 @@ What writes and draws is imported on use: most processes of the platform load th
 
 import datetime
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -66,7 +67,7 @@ def daily_report_asset(settings: Settings) -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 CHECK,
                 asset=ASSET,
-                description="The day's data are there, were computed after the day was over, and passed their checks.",
+                description="All tables of the day were computed, after the day was over, and passed their checks.",
             )
         ],
     )
@@ -108,6 +109,8 @@ def _write_reports(
     reports = []
     for day in days:
         load = load_state(context.instance, day.key)
+        if day.date in rows:
+            load = replace(load, not_computed=_not_computed(context, warehouse, day, settings))
         occurred_at = _occurred_at(context)
         # What is open now says nothing about a day long past.
         is_latest = day.end <= occurred_at < day.end + datetime.timedelta(days=1)
@@ -126,6 +129,26 @@ def _write_reports(
         )
         context.log.info(f"{report.key}: {report.problem or 'complete'}. {sent}".strip())
     return reports
+
+
+def _not_computed(
+    context: dg.AssetExecutionContext, warehouse: Warehouse, day: Day, settings: Settings
+) -> tuple[str, ...]:
+    """The tables behind the report that have not been computed for the day.
+
+    The report needs `app_daily` alone: sources that cannot be read now are no reason to send none.
+    """
+    from metrics_platform.warehouse.daily import query_parameters  # noqa: PLC0415
+    from metrics_platform.warehouse.upstream import not_computed  # noqa: PLC0415
+
+    try:
+        found = not_computed(warehouse, tables.APP_DAILY, day, settings, query_parameters(day, settings))
+    except WarehouseError as error:
+        if error.transient:
+            raise
+        context.log.warning(f"Whether the data of {day.key} are whole is not known. {error}")
+        return ()
+    return tuple(each.table for each in found)
 
 
 def _occurred_at(context: dg.AssetExecutionContext) -> datetime.datetime:

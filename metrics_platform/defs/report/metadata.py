@@ -18,6 +18,7 @@ from metrics_platform.settings import Settings
 
 _PROBLEMS = {
     "missing": "no data: the day was not computed",
+    "partial": "partial: a table above app_daily was not computed for the day",
     "incomplete": "the day was computed before it was over",
     "failed_checks": "the day's checks failed",
 }
@@ -32,14 +33,14 @@ def report_metadata(
         warn(f"{report.key} could not be written: {problem}")
     return {
         **message_metadata(message, drawn(message, draw, warn)),
-        "data": _PROBLEMS.get(report.problem or "", "complete"),
+        "data": _data(report),
         "sent": sent or "Nothing was sent: not asked for (config send: true).",
     }
 
 
 def check_result(name: str, reports: Sequence[DailyReport]) -> dg.AssetCheckResult:
     """Whether the data of all these days were whole; what was not, is a warning: the report has said it."""
-    bad = [f"{report.date}: {_PROBLEMS[report.problem]}" for report in reports if report.problem]
+    bad = [f"{report.date}: {_data(report)}" for report in reports if report.problem]
     return dg.AssetCheckResult(
         check_name=name,
         passed=not bad,
@@ -47,3 +48,9 @@ def check_result(name: str, reports: Sequence[DailyReport]) -> dg.AssetCheckResu
         description="; ".join(bad) or f"Whole for {', '.join(str(report.date) for report in reports[-1:])}.",
         metadata={"days": len(reports), "days with a problem": len(bad)},
     )
+
+
+def _data(report: DailyReport) -> str:
+    """What is wrong with the day's data, as people read it in Dagster."""
+    text = _PROBLEMS[report.problem] if report.problem else "complete"
+    return f"{text} ({', '.join(report.not_computed)})" if report.problem == "partial" else text

@@ -14,6 +14,7 @@ from metrics_platform.notifications.templates.writer import Writer, bolded
 
 _PROBLEM_PHRASES = {
     "missing": "report-missing",
+    "partial": "report-partial",
     "incomplete": "report-incomplete",
     "failed_checks": "report-failed-checks",
 }
@@ -30,7 +31,8 @@ def daily_report(report: DailyReport, writer: Writer) -> Message:
     if report.correction:
         blocks.append(Paragraph((line(say("report-correction-why")),)))
     if report.problem:
-        remedy = say(f"{_PROBLEM_PHRASES[report.problem]}-next", date=report.date.isoformat())
+        facts = {"date": report.date.isoformat(), "tables": ", ".join(report.not_computed)}
+        remedy = say(f"{_PROBLEM_PHRASES[report.problem]}-next", **facts)
         blocks.append(Paragraph((line(remedy),)))
     if counts := _counts(report, writer):
         blocks.append(Paragraph((line(counts),)))
