@@ -83,7 +83,8 @@ class Settings(ChannelSettings, MonitorSettings, HealthSettings, RetentionSettin
     )
     timezone: str = Field("UTC", description="The product's time zone (IANA name); days are days in this zone.")
     start_date: datetime.date = Field(
-        datetime.date(2026, 1, 1), description="The first day (YYYY-MM-DD) there are events for."
+        datetime.date(2026, 1, 1),
+        description="The first day (YYYY-MM-DD) to compute. Of earlier events, the first snapshot of users is built.",
     )
     end_date: datetime.date | None = Field(
         None, description="The last day (YYYY-MM-DD) of a product whose events have ended. Not set: yesterday."

@@ -106,7 +106,7 @@ _PROFILES = st.lists(
 class World:
     """The events of a few days and the settings they are read with.
 
-    A few events lie before the first day or after the last: they do not exist for the product.
+    A few events lie before the first day, which are in its snapshot alone, or after the last, which do not exist.
     """
 
     zone: str

@@ -51,7 +51,7 @@ class Event(NamedTuple):
 class Oracle:
     """What every daily table must hold after each of `days` has been loaded in order.
 
-    `days` ascend without a gap; the first one starts from nothing, so older events do not exist.
+    `days` ascend without a gap. Events before the first one are in its snapshot, as if those days had been loaded, too.
     `feed` and `messages` have the columns of DOMAIN.md section 1 and `time` in UTC.
     """
 
@@ -63,17 +63,23 @@ class Oracle:
         days: Sequence[date],
         receiver_column: str = "receiver_id",
     ) -> None:
+        events = [*feed_events(feed), *message_events(messages, receiver_column)]
         self.days = list(days)
-        intervals = [day_interval(timezone, day) for day in self.days]
-        self._intervals = dict(zip(self.days, intervals, strict=True))
+        first, earliest = self.days[0], min((event.second for event in events), default=0)
+        while events and day_interval(timezone, first)[0] > earliest:
+            first -= timedelta(days=1)
+        # Every day from that of the very first event on.
+        self._history = [first + timedelta(days=n) for n in range((self.days[0] - first).days)] + self.days
+        intervals = [day_interval(timezone, day) for day in self._history]
+        self._intervals = dict(zip(self._history, intervals, strict=True))
         if any(earlier[1] != later[0] for earlier, later in pairwise(intervals)):
             raise ValueError(f"the days leave out time or do not ascend: {self.days}")
-        self._events: dict[date, list[Event]] = {day: [] for day in self.days}
+        self._events: dict[date, list[Event]] = {day: [] for day in self._history}
         starts = [start for start, _ in intervals]
-        for event in [*feed_events(feed), *message_events(messages, receiver_column)]:
+        for event in events:
             position = bisect_right(starts, event.second) - 1
-            if position >= 0 and event.second < intervals[position][1]:
-                self._events[self.days[position]].append(event)
+            if event.second < intervals[position][1]:
+                self._events[self._history[position]].append(event)
         self._snapshots: dict[date, dict[int, dict[str, Any]]] = {}
         self._build_snapshots()
         self._user_days = {day: self._merge(day) for day in self.days}
@@ -81,7 +87,7 @@ class Oracle:
     def _build_snapshots(self) -> None:
         memories: dict[int, UserMemory] = {}
         snapshot: dict[int, dict[str, Any]] = {}
-        for day in self.days:
+        for day in self._history:
             snapshot = dict(snapshot)
             for event in self._events[day]:
                 memories.setdefault(event.user_id, UserMemory(day)).observe(event, day)
@@ -164,7 +170,7 @@ class Oracle:
 
     def _new_users(self, day: date) -> set[int]:
         """Everybody with an event on `day` and on no day before it."""
-        earlier = {event.user_id for before in self.days if before < day for event in self._events[before]}
+        earlier = {event.user_id for before in self._history if before < day for event in self._events[before]}
         return self._active_users(day, 1) - earlier
 
     def _slice_rows(self, day: date, dimension: str) -> list[dict[str, Any]]:

@@ -192,10 +192,17 @@ def test_a_message_before_the_first_feed_event_gives_the_source_whatever_the_ord
     assert by_user(world.users(MONDAY))[1]["source"] == "organic"
 
 
-def test_events_before_the_first_day_and_after_the_last_do_not_exist() -> None:
-    world = oracle([seen(1, "2026-03-01 23:59:59"), seen(2, "2026-03-05 00:00:00")], [])
-    assert world.users(WEDNESDAY).empty
+def test_events_before_the_first_day_are_in_its_snapshot_and_those_after_the_last_do_not_exist() -> None:
+    world = oracle([seen(1, "2026-02-27 23:59:59"), seen(2, "2026-03-05 00:00:00")], [])
+    assert list(by_user(world.users(MONDAY))) == [1]
+    assert by_user(world.users(WEDNESDAY))[1]["first_day"] == date(2026, 2, 27)
     assert all(world.user_daily(day).empty for day in DAYS)
+
+
+def test_a_user_of_an_earlier_day_is_not_new_on_the_first_day() -> None:
+    world = oracle([seen(1, "2026-03-01 12:00:00"), seen(1, "2026-03-02 12:00:00"), seen(2, "2026-03-02 12:00:00")], [])
+    (row,) = world.app_daily(MONDAY).to_dict("records")
+    assert (row["new_users"], row["cohort_d1"], row["retained_d1"]) == (1, 1, 1)
 
 
 def test_an_empty_day_has_no_rows_and_the_snapshot_stays() -> None:

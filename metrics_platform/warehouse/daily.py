@@ -10,13 +10,14 @@ from __future__ import annotations
 import datetime
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from metrics_platform.calendar import Day, day_of
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse import tables
 from metrics_platform.warehouse.client import Parameters, Row, Warehouse
+from metrics_platform.warehouse.earlier_users import HISTORY_START, build_earlier_users
 from metrics_platform.warehouse.partitions import Staged, Totals, drop_leftovers, publish, staged_partition
 from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.tables import DailyTable
@@ -99,27 +100,35 @@ def compute_days(
     settings: Settings,
     *,
     preview_rows: int = 0,
+    log: Callable[[str], None] = lambda _: None,
 ) -> Iterator[DayResult]:
     """Compute days of one table in their order, each swapped in before the next begins; yields each as it is done.
 
     Creates missing tables and drops what killed runs left, first. Ends after the first day whose checks do not hold.
-    Errors: see `compute_day` and `create_tables`.
+    `log` gets the progress of what takes long. Errors: see `compute_day` and `create_tables`.
     """
     create_tables(warehouse, tables.daily_tables(settings.dimensions))
     drop_leftovers(warehouse, table)
     for date in sorted(dates):
-        result = compute_day(warehouse, table, date, settings, preview_rows=preview_rows)
+        result = compute_day(warehouse, table, date, settings, preview_rows=preview_rows, log=log)
         yield result
         if not result.published:
             return
 
 
 def compute_day(
-    warehouse: Warehouse, table: DailyTable, date: datetime.date, settings: Settings, *, preview_rows: int = 0
+    warehouse: Warehouse,
+    table: DailyTable,
+    date: datetime.date,
+    settings: Settings,
+    *,
+    preview_rows: int = 0,
+    log: Callable[[str], None] = lambda _: None,
 ) -> DayResult:
     """Compute one day of one table, check it, and swap it in if all checks hold.
 
-    Running it again gives the same rows, whatever happened before.
+    Running it again gives the same rows, whatever happened before. The first day of `users` builds the snapshot that it
+    continues, from all earlier events; `log` gets the progress.
 
     Raises:
         WarehouseError: ClickHouse refused, failed or did not answer; nothing is half-written.
@@ -128,7 +137,10 @@ def compute_day(
     """
     started = time.perf_counter()
     day = day_of(date, settings.zone)
-    require_upstream(warehouse, table, day, settings, query_parameters(day, settings))
+    parameters = query_parameters(day, settings)
+    require_upstream(warehouse, table, day, settings, parameters)
+    if table.name == tables.USERS.name and date == settings.start_date:
+        build_earlier_users(warehouse, settings, parameters, log)
     for attempt in range(1, EXTRACT_TRIES + 1):
         with staged_partition(warehouse, table, date, _selects(table, day, settings)) as staged:
             comparisons, without_user = _compare(warehouse, staged, day, settings)
@@ -158,7 +170,7 @@ def query_parameters(day: Day, settings: Settings) -> Parameters:
         "day_start": f"{day.start:%Y-%m-%d %H:%M:%S}",
         "day_end": f"{day.end:%Y-%m-%d %H:%M:%S}",
         "previous_date": day.date - datetime.timedelta(days=1),
-        "has_previous": day.date > settings.start_date,
+        "history_start": f"{HISTORY_START:%Y-%m-%d %H:%M:%S}",
         "dimension_count": len(settings.dimensions),
     }
 

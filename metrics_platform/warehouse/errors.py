@@ -31,6 +31,8 @@ TRANSIENT_CODES: dict[int, str] = {
 UNKNOWN_DATABASE = 81
 _READ_ONLY = 164
 _MEMORY_LIMIT = 241
+# Codes after which the same work in smaller portions may succeed: too slow twice, and too much memory.
+OVER_LIMITS = (159, 160, _MEMORY_LIMIT)
 _REMEDIES: dict[int, str] = {
     60: "Check METRICS_FEED_TABLE, METRICS_MESSAGES_TABLE and the database in METRICS_CLICKHOUSE_URL; "
     "`metrics-platform doctor` names what is missing, `metrics-platform create-tables` makes the platform's own.",

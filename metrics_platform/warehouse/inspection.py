@@ -17,7 +17,7 @@ from metrics_platform.settings import Settings
 from metrics_platform.warehouse import tables
 from metrics_platform.warehouse.client import Warehouse, connection_of
 from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_leftovers
-from metrics_platform.warehouse.schema import SchemaMismatchError, missing_tables, outside_database
+from metrics_platform.warehouse.schema import SchemaMismatchError, missing_tables, outside_database, tables_are_there
 from metrics_platform.warehouse.source_inspection import inspect_sources, source_tables
 
 MINIMUM_VERSION = (24, 8)
@@ -40,14 +40,16 @@ def inspect_warehouse(warehouse: Warehouse, settings: Settings) -> Iterator[Find
         yield rights
         yield looked_at("Tables", lambda: _own_tables(warehouse, settings))
     # The platform's own database may not be there yet.
-    yield from inspect_sources(outside_database(warehouse), settings)
+    first_day = yield from inspect_sources(outside_database(warehouse), settings)
+    if database.status == "ok" and first_day is not None and first_day < settings.start_date:
+        yield from _first_snapshot(warehouse, settings)
 
 
 def needed_rights(settings: Settings) -> list[str]:
     """The GRANT statements that give the account of METRICS_CLICKHOUSE_URL all it needs, and no more."""
     account = connection_of(settings)
     sources = [f"GRANT SELECT ON {table} TO {account.user}" for table in source_tables(settings).values()]
-    own = "SELECT, INSERT, ALTER DELETE, CREATE TABLE, DROP TABLE"
+    own = "SELECT, INSERT, ALTER DELETE, ALTER COLUMN, CREATE TABLE, DROP TABLE"
     # To tell what a killed run left behind from what another run is writing.
     system = [f"GRANT SELECT ON system.{table} TO {account.user}" for table in ("parts", "processes")]
     return [*sources, f"GRANT {own} ON {account.database}.* TO {account.user}", *system]
@@ -122,3 +124,21 @@ def _own_tables(warehouse: Warehouse, settings: Settings) -> Finding:
     if missing:
         return Finding("Tables", "note", f"not there yet, made on first use: {', '.join(missing)}")
     return Finding("Tables", "ok", f"all {len(wanted)} are there, with the columns this version writes")
+
+
+def _first_snapshot(warehouse: Warehouse, settings: Settings) -> Iterator[Finding]:
+    """Is the snapshot that the first day continues there? An earlier version computed that day without one."""
+    if not tables_are_there(warehouse, [tables.USERS]):
+        return
+    (row,) = warehouse.query(
+        "SELECT countIf(event_date < {start:Date}) AS before, countIf(event_date >= {start:Date}) AS since FROM users",
+        {"start": settings.start_date},
+        doing="Looking for the users before the first day",
+    ).rows
+    if row["since"] and not row["before"]:
+        yield Finding(
+            "Tables",
+            "note",
+            f"users of {settings.start_date} was computed without the events before it, so everybody was new then",
+            f"Materialise daily_etl from {settings.start_date} to yesterday in one run: its first day takes them in.",
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from functools import partial
 
 from metrics_platform.catalog import Source, load_catalog_or_builtin
@@ -23,8 +23,11 @@ _VALUES_OF_DAYS = 7
 _VALUES_SHOWN = 5
 
 
-def inspect_sources(warehouse: Warehouse, settings: Settings) -> Iterator[Finding]:
-    """Look at every source and at every entry of the catalogue that is computed from it."""
+def inspect_sources(warehouse: Warehouse, settings: Settings) -> Generator[Finding, None, datetime.date | None]:
+    """Look at every source and at every entry of the catalogue that is computed from it.
+
+    Returns the day of the first event of all; None where no source has one.
+    """
     catalog = load_catalog_or_builtin(settings)
     checked = check_catalog(warehouse, catalog)
     first_days: list[datetime.date] = []
@@ -43,6 +46,7 @@ def inspect_sources(warehouse: Warehouse, settings: Settings) -> Iterator[Findin
             )
     if len(first_days) == len(catalog.sources) and min(first_days) > settings.start_date:
         yield _late_first_event(min(first_days), settings.start_date)
+    return min(first_days, default=None)
 
 
 def source_tables(settings: Settings) -> Mapping[str, str]:
@@ -133,6 +137,8 @@ def _times(warehouse: Warehouse, settings: Settings, rows: SourceRows, first_day
             if last < now + datetime.timedelta(days=1)
             else "No day is computed before it is over. Are these events a mistake? Look at those after now().",
         )
+    if first_day < settings.start_date:
+        detail += f"; users of those before METRICS_START_DATE = {settings.start_date} are in the first snapshot"
     if left_out and not rows.source.where:
         return Finding(
             subject,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass
 
-from metrics_platform.calendar import Day, day_of
+from metrics_platform.calendar import Day
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Parameters, Warehouse
 from metrics_platform.warehouse.tables import (
@@ -59,12 +59,12 @@ def require_upstream(
     missing = not_computed(warehouse, table, day, settings, parameters)
     if not missing:
         return
-    first = missing[0]
+    first, begin = missing[0], min(each.first for each in missing)
     others = f" Also missing: {', '.join(map(str, missing[1:]))}." if missing[1:] else ""
     raise NotComputedError(
         f"{table.name} of {day.date} cannot be computed: {first} has no rows, although there are events.{others} "
         f"What to do: materialise {first} first, then the tables below it. One run of daily_etl "
-        f"{'for' if first.first == day.date else f'from {first.first} to'} {day.date} does all of it."
+        f"{'for' if begin == day.date else f'from {begin} to'} {day.date} does all of it."
     )
 
 
@@ -128,13 +128,11 @@ def _missing_snapshot(
     """
     if date < settings.start_date:
         return []
-    first = day_of(settings.start_date, settings.zone)
     (row,) = warehouse.query(
         read_sql("queries/snapshot.sql"),
         {
             **parameters,
             "snapshot_date": date,
-            "history_start": f"{first.start:%Y-%m-%d %H:%M:%S}",
             "snapshot_end": f"{end:%Y-%m-%d %H:%M:%S}",
         },
         doing=f"Looking for the users' snapshot of {date}",

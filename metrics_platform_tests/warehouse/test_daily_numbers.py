@@ -26,25 +26,26 @@ FURTHER_DIMENSIONS = (("age_group", "source"), ("country", "city", "exp_group"))
 REAL_DAYS = 32  # a month, and a few days for those who drop out of it
 
 
-@given(world=worlds(), further=st.sampled_from(FURTHER_DIMENSIONS))
+@given(world=worlds(), further=st.sampled_from(FURTHER_DIMENSIONS), earlier_days=st.integers(0, 3))
 def test_every_cell_equals_the_oracle_in_generated_worlds(
-    make_settings: Callable[..., Settings], world: World, further: tuple[str, ...]
+    make_settings: Callable[..., Settings], world: World, further: tuple[str, ...], earlier_days: int
 ) -> None:
+    days = world.days[min(earlier_days, len(world.days) - 2) :]
     settings = make_settings(
         timezone=world.zone,
-        start_date=world.days[0],
+        start_date=days[0],
         receiver_column=world.receiver_column,
         extra_dimensions=further,
     )
     sources = SourceTables.create(settings, gender_as_text=world.gender_as_text, nullable=world.nullable)
     sources.insert_feed(world.feed)
     sources.insert_messages(world.messages)
-    compute_all(sources.warehouse, settings, world.days)
-    oracle = Oracle(world.feed, world.messages, world.zone, world.days, world.receiver_column)
-    _assert_equals_oracle(sources.warehouse, oracle, world.days, (*DIMENSIONS, *further), world.days)
-    gone = world.days[len(world.days) // 2]
+    compute_all(sources.warehouse, settings, days)
+    oracle = Oracle(world.feed, world.messages, world.zone, days, world.receiver_column)
+    _assert_equals_oracle(sources.warehouse, oracle, days, (*DIMENSIONS, *further), days)
+    gone = days[len(days) // 2]
     sources.warehouse.execute(f"ALTER TABLE app_daily DROP PARTITION '{gone}'")
-    _assert_reports_equal_oracle(sources.warehouse, settings, oracle, world.days, gone)
+    _assert_reports_equal_oracle(sources.warehouse, settings, oracle, days, gone)
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +67,21 @@ def test_every_cell_equals_the_oracle_on_a_month_of_real_messages(
     oracle = Oracle(feed, messages, example.zone, days)
     _assert_equals_oracle(sources.warehouse, oracle, days, DIMENSIONS, sliced)
     _assert_reports_equal_oracle(sources.warehouse, settings, oracle, days)
+
+
+def test_a_start_in_the_middle_of_real_messages_continues_all_that_came_before(
+    make_settings: Callable[..., Settings], example: ExampleFiles
+) -> None:
+    last = example.first_day + datetime.timedelta(days=REAL_DAYS - 1)
+    days = [last - datetime.timedelta(days=1), last]
+    settings = make_settings(timezone=example.zone, start_date=days[0])
+    sources = SourceTables.create(settings)
+    feed, messages = (_until(pd.read_csv(path), last) for path in (example.feed, example.messages))
+    sources.insert_feed(feed)
+    sources.insert_messages(messages)
+    compute_all(sources.warehouse, settings, days)
+    oracle = Oracle(feed, messages, example.zone, days)
+    _assert_equals_oracle(sources.warehouse, oracle, days, DIMENSIONS, days)
 
 
 def _until(events: pd.DataFrame, last: datetime.date) -> pd.DataFrame:

@@ -127,7 +127,7 @@ def _compute_days(
     dates = [datetime.date.fromisoformat(key) for key in context.partition_keys]
     results: list[DayResult] = []
     said = 0.0
-    for result in compute_days(warehouse, table, dates, settings, preview_rows=PREVIEW_ROWS):
+    for result in compute_days(warehouse, table, dates, settings, preview_rows=PREVIEW_ROWS, log=context.log.info):
         results.append(result)
         # A line costs Dagster as much as a small day costs ClickHouse: in a range a person reads one now and then.
         if time.monotonic() - said >= _SAID_EVERY_SECONDS or len(results) == len(dates):

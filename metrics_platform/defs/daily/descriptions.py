@@ -17,8 +17,9 @@ DESCRIPTIONS = {
         "**The users' snapshot** at the end of the day: everybody who ever made an event (in the feed, or as a "
         "sender), with the latest *known* os, gender, age, country, city and experiment group, the `source` of the "
         "very first event, the first day and the last active day.\n\n"
-        "Day D is the snapshot of D−1 plus D's own events, so days are computed in order. It gives receivers their "
-        "own attributes without reading history, and new users, WAU, MAU and retention for nothing."
+        "Day D is the snapshot of D−1 plus D's own events, so days are computed in order. The first day starts from "
+        "all earlier events of the sources; the log of its run shows how far it is. It gives receivers their own "
+        "attributes without reading history, and new users, WAU, MAU and retention for nothing."
     ),
     "user_daily": (
         "**The merged table**: one row per user and day over both services. Feed-only, messenger-only and "
@@ -35,9 +36,8 @@ DESCRIPTIONS = {
         "**The facts of the morning report**: one row per day with the audience (feed, messenger, both), activity, "
         "messages, new users by source, WAU, MAU, stickiness, and the D1 and D7 retention.\n\n"
         "Active is who made a feed action or sent a message; who only received is not. WAU and MAU are the distinct "
-        "users of the rolling 7 and 28 days that end with the day. A day that was never computed has no row; a ratio "
-        "without a base is NULL. Near the beginning of the history the windows hold what there is, and everybody is "
-        "new once."
+        "users of the rolling 7 and 28 days that end with the day, and NULL while the very first event is not that "
+        "old. A day that was never computed has no row; a ratio without a base is NULL."
     ),
 }
 

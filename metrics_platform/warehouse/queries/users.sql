@@ -1,4 +1,5 @@
--- The users' snapshot of a day: the snapshot of the day before, plus the day's own events from both extracts.
+-- The users' snapshot of a day: the snapshot of the day before, plus the day's own events from both extracts. Before the
+-- first day, the snapshot holds everybody with an earlier event (earlier_users.sql).
 --
 -- Days are disjoint in time, so whatever the day knows is later than anything in the snapshot before. Most users of the
 -- snapshot did not come on the day: they pass a join, which costs a third of grouping everybody anew, and as both sides
@@ -48,7 +49,7 @@ FROM
 (
     SELECT *, true AS is_known
     FROM users
-    WHERE event_date = {previous_date:Date} AND {has_previous:Bool}
+    WHERE event_date = {previous_date:Date}
 ) AS known
 FULL JOIN day USING (user_id)
 -- Without a partner a flag is false, and not NULL, whatever the account's profile says.

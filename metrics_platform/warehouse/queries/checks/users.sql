@@ -2,7 +2,7 @@
 WITH
     previous AS
     (
-        SELECT count() AS known FROM users WHERE event_date = {previous_date:Date} AND {has_previous:Bool}
+        SELECT count() AS known FROM users WHERE event_date = {previous_date:Date}
     ),
     active AS
     (
