@@ -87,7 +87,10 @@ def clickhouse(path: Path | None, port: int, outlive_parent: bool) -> None:
 
 @main.command("create-tables")
 def create_tables() -> None:
-    """Make the platform's tables where they are missing; running it again changes nothing."""
+    """Make the platform's tables where they are missing, and migrate those of an earlier version.
+
+    Running it again changes nothing.
+    """
     from metrics_platform.settings import load_settings  # noqa: PLC0415
     from metrics_platform.warehouse import schema  # noqa: PLC0415
     from metrics_platform.warehouse.client import Warehouse  # noqa: PLC0415

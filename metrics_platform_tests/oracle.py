@@ -128,7 +128,7 @@ class Oracle:
         messages = sum(event.service == MESSENGER for event in events)
         new = self._new_users(day)
         sources = Counter(self._snapshots[day][user_id]["source"] for user_id in new)
-        mau = self._active_users(day, 28)
+        wau, mau = self._window(day, 7), self._window(day, 28)
         row: dict[str, Any] = {
             "event_date": day,
             "app_dau": len(active),
@@ -152,9 +152,9 @@ class Oracle:
             "new_users_ads": sources["ads"],
             "new_users_organic": sources["organic"],
             "new_users_other": len(new) - sources["ads"] - sources["organic"],
-            "wau": len(self._active_users(day, 7)),
-            "mau": len(mau),
-            "stickiness": _divided(len(active), len(mau)),
+            "wau": wau,
+            "mau": mau,
+            "stickiness": None if mau is None else _divided(len(active), mau),
         }
         for back in (1, 7):
             cohort = self._new_users(day - timedelta(days=back))
@@ -162,6 +162,13 @@ class Oracle:
             row[f"retained_d{back}"] = len(cohort & active)
             row[f"retention_d{back}"] = _divided(len(cohort & active), len(cohort))
         return row
+
+    def _window(self, last: date, days: int) -> int | None:
+        """How many users were active in the `days` days that end with `last`; not known if the events begin later."""
+        with_events = [day for day in self._history if day <= last and self._events[day]]
+        if not with_events or with_events[0] > last - timedelta(days=days - 1):
+            return None
+        return len(self._active_users(last, days))
 
     def _active_users(self, last: date, days: int) -> set[int]:
         """Everybody with an event in the `days` days that end with `last`."""

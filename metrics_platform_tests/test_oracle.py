@@ -199,6 +199,14 @@ def test_events_before_the_first_day_are_in_its_snapshot_and_those_after_the_las
     assert all(world.user_daily(day).empty for day in DAYS)
 
 
+def test_a_window_is_known_from_its_first_day_with_history_on() -> None:
+    world = oracle([seen(1, "2026-02-25 12:00:00"), seen(2, "2026-03-03 12:00:00")], [])
+    rows = [world.app_daily(day).to_dict("records")[0] for day in DAYS]
+    assert [row["wau"] for row in rows] == [None, 2, 1]  # the 25th to the 3rd are seven days
+    assert [row["mau"] for row in rows] == [None, None, None]
+    assert [row["stickiness"] for row in rows] == [None, None, None]
+
+
 def test_a_user_of_an_earlier_day_is_not_new_on_the_first_day() -> None:
     world = oracle([seen(1, "2026-03-01 12:00:00"), seen(1, "2026-03-02 12:00:00"), seen(2, "2026-03-02 12:00:00")], [])
     (row,) = world.app_daily(MONDAY).to_dict("records")

@@ -9,8 +9,8 @@ SELECT
     toNullable(app_dau) AS app_dau,
     toNullable(feed_dau) AS feed_dau,
     toNullable(messenger_dau) AS messenger_dau,
-    toNullable(wau) AS wau,
-    toNullable(mau) AS mau,
+    wau,
+    mau,
     round(100 * stickiness, 2) AS stickiness_percent
 FROM app_daily
 WHERE event_date BETWEEN '{{ date_range.start }}' AND '{{ date_range.end }}'

@@ -50,8 +50,8 @@ FROM
                 (19, 'New users, ads', 'users', toNullable(toFloat64(new_users_ads))),
                 (20, 'New users, organic', 'users', toNullable(toFloat64(new_users_organic))),
                 (21, 'New users, other', 'users', toNullable(toFloat64(new_users_other))),
-                (22, 'WAU', 'users', toNullable(toFloat64(wau))),
-                (23, 'MAU', 'users', toNullable(toFloat64(mau))),
+                (22, 'WAU', 'users', toFloat64(wau)),
+                (23, 'MAU', 'users', toFloat64(mau)),
                 (24, 'Stickiness', '%', 100 * stickiness),
                 (25, 'D1 retention', '%', 100 * retention_d1),
                 (26, 'D7 retention', '%', 100 * retention_d7)

@@ -1,4 +1,4 @@
-"""Making the platform's tables: one idempotent command, also run on first use.
+"""Making the platform's tables, migrating those of an earlier version: one idempotent command, also run on first use.
 
 Only what is missing is created, so an account that may not create tables works as soon as somebody who may has
 run `metrics-platform create-tables` once.
@@ -6,11 +6,12 @@ run `metrics-platform create-tables` once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import UNKNOWN_DATABASE, WarehouseError
+from metrics_platform.warehouse.migrations import migrate, pending
 from metrics_platform.warehouse.tables import DailyTable, columns_of, read_sql
 
 
@@ -19,15 +20,20 @@ class SchemaMismatchError(RuntimeError):
 
 
 def create_tables(warehouse: Warehouse, daily_tables: Iterable[DailyTable]) -> list[str]:
-    """Create the database and those of `daily_tables` that are missing; returns the names created.
+    """Migrate those of `daily_tables` that are there, and create those that are missing; returns the names created.
+
+    The database is created, too, where it is missing.
 
     Raises:
-        WarehouseError: no right to create, or no ClickHouse.
+        WarehouseError: no right to create or alter, or no ClickHouse.
         SchemaMismatchError: a table is there with other columns.
     """
     wanted = {table.name: table for table in daily_tables}
     try:
-        created = missing_tables(warehouse, wanted.values())
+        existing = _columns(warehouse, list(wanted))
+        if migrate(warehouse, _types(existing)):
+            existing = _columns(warehouse, list(wanted))
+        created = _missing(warehouse, wanted, existing)
     except WarehouseError as error:
         if error.code != UNKNOWN_DATABASE:
             raise
@@ -50,11 +56,20 @@ def missing_tables(warehouse: Warehouse, daily_tables: Iterable[DailyTable]) -> 
         SchemaMismatchError: a table is there with other columns.
     """
     wanted = {table.name: table for table in daily_tables}
-    existing = _columns(warehouse, list(wanted))
+    return _missing(warehouse, wanted, _columns(warehouse, list(wanted)))
+
+
+def _missing(
+    warehouse: Warehouse, wanted: Mapping[str, DailyTable], existing: Mapping[str, list[tuple[str, str]]]
+) -> list[str]:
+    """The names of those tables that are not among the existing ones, which must have the columns that are written."""
+    migrations = {each.table for each in pending(_types(existing))}
     for name, found in existing.items():
         expected = [(column.name, column.type) for column in columns_of(wanted[name].file)]
         if found != expected:
-            raise SchemaMismatchError(_mismatch(warehouse.database, name, found, expected))
+            raise SchemaMismatchError(
+                _mismatch(warehouse.database, name, found, expected, can_migrate=name in migrations)
+            )
     return [name for name in wanted if name not in existing]
 
 
@@ -107,12 +122,26 @@ def _columns(warehouse: Warehouse, names: list[str]) -> dict[str, list[tuple[str
     return found
 
 
-def _mismatch(database: str, name: str, found: list[tuple[str, str]], expected: list[tuple[str, str]]) -> str:
+def _types(existing: Mapping[str, list[tuple[str, str]]]) -> dict[str, dict[str, str]]:
+    return {name: dict(columns) for name, columns in existing.items()}
+
+
+def _mismatch(
+    database: str,
+    name: str,
+    found: list[tuple[str, str]],
+    expected: list[tuple[str, str]],
+    *,
+    can_migrate: bool,
+) -> str:
     lines = [f"Table {database}.{name} has other columns than this version writes:"]
     lines += [f"  - {' '.join(column)} is expected, not there" for column in expected if column not in found]
     lines += [f"  - {' '.join(column)} is there, not expected" for column in found if column not in expected]
     if len(lines) == 1:
         lines.append("  - the same columns, in another order")
+    if can_migrate:
+        lines.append("What to do: run `metrics-platform create-tables`, which migrates the table and keeps its rows.")
+        return "\n".join(lines)
     lines.append(
         f"What to do: RENAME TABLE {database}.{name} TO {database}.{name}_old, run `metrics-platform create-tables`, "
         "and backfill its asset in Dagster."

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -10,10 +12,12 @@ import pytest
 from metrics_platform.connection import parse_url
 from metrics_platform.local.clickhouse import EmbeddedServer
 from metrics_platform.settings import Settings
+from metrics_platform.warehouse.app_days import read_app_days
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
-from metrics_platform.warehouse.schema import SchemaMismatchError, create_tables
-from metrics_platform.warehouse.tables import columns_of, daily_tables, read_sql
+from metrics_platform.warehouse.migrations import MIGRATIONS
+from metrics_platform.warehouse.schema import SchemaMismatchError, create_database, create_tables
+from metrics_platform.warehouse.tables import APP_DAILY, columns_of, daily_tables, read_sql
 
 TABLES = daily_tables(("os", "gender", "age"))
 NINE_COLUMNS = [
@@ -60,6 +64,58 @@ def test_a_table_of_another_shape_is_refused_with_the_difference(warehouse: Ware
     assert "likes Int64 is expected" in text
     assert "hates Int64 is there" in text
     assert "RENAME TABLE" in text
+
+
+# As `app_daily` was made before WAU and MAU could be NULL.
+OLD_APP_DAILY = read_sql("schema/app_daily.sql").replace("Nullable(Int64)", "Int64")
+A_DAY = "INSERT INTO app_daily (event_date, app_dau, wau, mau, stickiness) VALUES ('2026-01-01', 5, 7, 9, 0.5)"
+
+
+def _make_old(warehouse: Warehouse) -> None:
+    create_tables(warehouse, [])
+    create_database(warehouse, warehouse.database)
+    warehouse.execute(OLD_APP_DAILY, {"table": "app_daily"})
+    warehouse.execute(A_DAY)
+
+
+def _assert_migrated(warehouse: Warehouse) -> None:
+    rows = warehouse.query("DESCRIBE TABLE app_daily").rows
+    assert [(row["name"], row["type"], row["comment"]) for row in rows] == [
+        (column.name, column.type, column.comment) for column in columns_of("app_daily")
+    ]
+    (row,) = warehouse.query("SELECT app_dau, wau, mau, stickiness FROM app_daily").rows
+    assert tuple(row.values()) == (5, 7, 9, 0.5)
+
+
+def test_a_table_of_an_earlier_version_is_migrated_with_its_rows(warehouse: Warehouse) -> None:
+    _make_old(warehouse)
+    for created in ([table.name for table in TABLES if table.name != "app_daily"], []):
+        assert create_tables(warehouse, TABLES) == created
+        _assert_migrated(warehouse)
+
+
+def test_a_migration_run_by_several_processes_at_once_is_run_once(warehouse: Warehouse) -> None:
+    _make_old(warehouse)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: create_tables(warehouse, [APP_DAILY]), range(4)))
+    _assert_migrated(warehouse)
+
+
+def test_a_migration_of_which_a_part_was_run_is_finished(warehouse: Warehouse) -> None:
+    _make_old(warehouse)
+    warehouse.execute("ALTER TABLE app_daily MODIFY COLUMN wau Nullable(Int64)")
+    create_tables(warehouse, TABLES)
+    _assert_migrated(warehouse)
+
+
+def test_a_reader_of_a_table_that_waits_for_its_migration_is_told_to_run_it(warehouse: Warehouse) -> None:
+    _make_old(warehouse)
+    with pytest.raises(SchemaMismatchError, match="create-tables`, which migrates the table and keeps its rows"):
+        read_app_days(warehouse, datetime.date(2026, 1, 1), datetime.date(2026, 1, 1))
+
+
+def test_migrations_are_numbered_without_a_gap() -> None:
+    assert [each.number for each in MIGRATIONS] == list(range(1, len(MIGRATIONS) + 1))
 
 
 def test_an_account_without_the_right_to_create_is_told_so(

@@ -29,7 +29,9 @@ audience AS
         toInt64(countIf(first_day = {event_date:Date} - 1))                       AS new_1_day_ago,
         toInt64(countIf(first_day = {event_date:Date} - 1 AND is_active))         AS new_1_day_ago_active,
         toInt64(countIf(first_day = {event_date:Date} - 7))                       AS new_7_days_ago,
-        toInt64(countIf(first_day = {event_date:Date} - 7 AND is_active))         AS new_7_days_ago_active
+        toInt64(countIf(first_day = {event_date:Date} - 7 AND is_active))         AS new_7_days_ago_active,
+        -- Since the very first event of all: a window that begins before it is not known yet.
+        ifNull(toInt64({event_date:Date} - minOrNull(first_day)) + 1, 0)          AS days_of_history
     FROM
     (
         SELECT
@@ -64,9 +66,9 @@ SELECT
     first_seen_ads                                     AS new_users_ads,
     first_seen_organic                                 AS new_users_organic,
     first_seen - first_seen_ads - first_seen_organic   AS new_users_other,
-    active_7_days                                      AS wau,
-    active_28_days                                     AS mau,
-    ratio(app_users, active_28_days)                   AS stickiness,
+    if(days_of_history < 7, NULL, active_7_days)       AS wau,
+    if(days_of_history < 28, NULL, active_28_days)     AS mau,
+    ratio(app_users, mau)                              AS stickiness,
     new_1_day_ago                                      AS cohort_d1,
     new_1_day_ago_active                               AS retained_d1,
     ratio(new_1_day_ago_active, new_1_day_ago)         AS retention_d1,

@@ -1,5 +1,5 @@
 -- The report's facts: one row per day. A day that was never computed has no row; a computed day without events has
--- zeros, and NULL where a ratio has no base.
+-- zeros, and NULL where a ratio has no base or a window of days begins before the very first event of all.
 CREATE TABLE IF NOT EXISTS {table:Identifier}
 (
     event_date            Date              COMMENT 'the day, in the product''s time zone',
@@ -24,9 +24,9 @@ CREATE TABLE IF NOT EXISTS {table:Identifier}
     new_users_ads         Int64             COMMENT 'of new_users: the first event has the source ads',
     new_users_organic     Int64             COMMENT 'of new_users: the first event has the source organic',
     new_users_other       Int64             COMMENT 'of new_users: the first event has another source, or none that is known',
-    wau                   Int64             COMMENT 'distinct active users of the 7 days that end with the day',
-    mau                   Int64             COMMENT 'distinct active users of the 28 days that end with the day',
-    stickiness            Nullable(Float64) COMMENT 'app_dau / mau, 0.2 is 20 %; NULL: nobody in 28 days',
+    wau                   Nullable(Int64)   COMMENT 'distinct active users of the 7 days that end with the day; NULL: the events do not go back so far',
+    mau                   Nullable(Int64)   COMMENT 'distinct active users of the 28 days that end with the day; NULL: the events do not go back so far',
+    stickiness            Nullable(Float64) COMMENT 'app_dau / mau, 0.2 is 20 %; NULL: no mau, or nobody in 28 days',
     cohort_d1             Int64             COMMENT 'users who were new the day before',
     retained_d1           Int64             COMMENT 'of cohort_d1: those active on the day',
     retention_d1          Nullable(Float64) COMMENT 'retained_d1 / cohort_d1, 0.2 is 20 %; NULL: nobody was new the day before',
