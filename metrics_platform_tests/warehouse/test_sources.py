@@ -159,7 +159,9 @@ def test_rows_of_computed_slots_are_the_events_that_pandas_counts(
     checked = check_catalog(sources.warehouse, load_catalog(sources.settings))
     for _ in compute_slots(sources.warehouse, slots, checked, sources.settings):
         pass
-    counts = {source: _counted(events) for source, events in zip(SOURCES, (world.feed, world.messages), strict=True)}
+    feed = world.feed.dropna(subset=["user_id"])
+    messages = world.messages.dropna(subset=["user_id", world.receiver_column])
+    counts = {source: _counted(events) for source, events in zip(SOURCES, (feed, messages), strict=True)}
     assert rows_of_slots(sources.warehouse, [*slots, Slot(slots.end)]) == {
         slot: {source: counted.get(slot.start, 0) for source, counted in counts.items()} for slot in slots
     }
