@@ -78,7 +78,10 @@ def test_missing_attributes_are_unknown_and_named(make_settings: MakeSettings) -
     warehouse = SourceTables.create(settings).warehouse
     warehouse.execute(f"ALTER TABLE {settings.feed_table} DROP COLUMN city, DROP COLUMN exp_group")
     assert _problems(settings) == []
-    assert "without city, exp_group, which is unknown then" in _findings(settings)[f"Source {settings.feed_table}"][0].detail
+    assert (
+        "without city, exp_group, which is unknown then"
+        in _findings(settings)[f"Source {settings.feed_table}"][0].detail
+    )
 
 
 @pytest.mark.parametrize(
@@ -101,14 +104,18 @@ def test_a_column_of_another_type_names_the_expression_to_write(
     listed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
     warehouse.execute(f"CREATE TABLE {settings.feed_table} ({listed}) ENGINE = MergeTree ORDER BY tuple()")
     (problem,) = [each for each in _problems(settings) if each.subject.startswith("Source")]
-    assert problem.detail.startswith(f"sources.feed_actions.{'user' if column == 'user_id' else 'time'} = '{column}' is {kind}")
+    assert problem.detail.startswith(
+        f"sources.feed_actions.{'user' if column == 'user_id' else 'time'} = '{column}' is {kind}"
+    )
     assert said in problem.detail
     assert "METRICS_CATALOG, under sources.feed_actions" in problem.remedy
 
 
 def test_signed_ids_are_fine(make_settings: MakeSettings) -> None:
     settings = make_settings()
-    SourceTables.create(settings).warehouse.execute(f"ALTER TABLE {settings.messages_table} MODIFY COLUMN receiver_id Int64")
+    SourceTables.create(settings).warehouse.execute(
+        f"ALTER TABLE {settings.messages_table} MODIFY COLUMN receiver_id Int64"
+    )
     assert _problems(settings) == []
 
 
@@ -118,7 +125,9 @@ def test_unrecognised_actions_and_genders_are_listed(make_settings: MakeSettings
     feed = settings.feed_table
     columns = "(user_id, action, time, gender)"
     for action, gender in (("View", "M"), ("LIKE ", "female"), ("share", "n/a"), ("share", "x"), ("view", "")):
-        sources.warehouse.execute(f"INSERT INTO {feed} {columns} VALUES (1, '{action}', '2026-11-20 10:00:00', '{gender}')")
+        sources.warehouse.execute(
+            f"INSERT INTO {feed} {columns} VALUES (1, '{action}', '2026-11-20 10:00:00', '{gender}')"
+        )
     found = [each.detail for each in _findings(settings)[f"Source {feed}"] if each.status == "note"]
     assert any("2 events of the last 7 days have an unrecognised action: 'share' (2)" in each for each in found)
     assert any("2 events of the last 7 days have an unrecognised gender: 'n/a' (1), 'x' (1)" in each for each in found)
@@ -307,9 +316,7 @@ def test_a_source_in_a_database_that_does_not_exist_is_a_problem(make_settings: 
     assert settings.feed_table in problem.remedy and "METRICS_FEED_TABLE" in problem.remedy
 
 
-def test_a_catalogue_is_read_and_everything_wrong_in_it_named(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_catalogue_is_read_and_everything_wrong_in_it_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "catalog.yaml"
     monkeypatch.setenv("METRICS_CATALOG", str(file))
     file.write_text("metrics: {views: {monitor: {muted_until: 2999-01-01T00:00:00Z}}}", encoding="utf-8")

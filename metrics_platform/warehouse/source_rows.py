@@ -25,6 +25,7 @@ _TIMES = {
 }
 _EPOCH = "a DateTime; write `toDateTime({0})` for seconds since 1970, `fromUnixTimestamp64Milli({0})` for milliseconds"
 
+
 class SourceError(RuntimeError):
     """An entry of the catalogue does not fit the source's table; the text names the entry and the remedy."""
 
@@ -64,7 +65,9 @@ def resolve(warehouse: Warehouse, source: Source, used: Iterable[str] = ()) -> S
         wanted |= names
         if dimension.is_builtin:
             absent |= {
-                name for name in expressions.column_names_in(dimension.sql) if name not in columns and name not in mapped
+                name
+                for name in expressions.column_names_in(dimension.sql)
+                if name not in columns and name not in mapped
             }
     own = {"time": source.time, "user": source.user, "receiver": source.receiver}
     types = _types(warehouse, source, {name: sql for name, sql in own.items() if sql is not None})

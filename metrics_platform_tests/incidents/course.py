@@ -72,7 +72,9 @@ class Course:
     ) -> None:
         """One slot."""
         before = self.incidents.values()
-        found = step(self.slot, before, verdicts, self.rules, tells=tells, muted=set(muted), stale=stale, sources=METRICS)
+        found = step(
+            self.slot, before, verdicts, self.rules, tells=tells, muted=set(muted), stale=stale, sources=METRICS
+        )
         self.said_by += [(self.number, source) for source in found.said_by]
         self.incidents |= {each.incident: each for each in found.incidents}
         self.told += [(self.number, telling) for telling in found.tellings]

@@ -205,7 +205,9 @@ def test_a_slot_worked_out_again_from_what_was_before_gives_the_same(lines: list
         before, slot = list(course.incidents.values()), course.slot
         tells = position not in silent
         once = step(slot, before, verdicts, course.rules, tells=tells, sources=METRICS)
-        assert once == step(slot, list(reversed(before)), dict(reversed(verdicts.items())), course.rules, tells=tells, sources=METRICS)
+        assert once == step(
+            slot, list(reversed(before)), dict(reversed(verdicts.items())), course.rules, tells=tells, sources=METRICS
+        )
         course.take(verdicts, tells=tells)
 
 

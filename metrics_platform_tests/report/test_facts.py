@@ -11,8 +11,8 @@ from metrics_platform.calendar import day_of
 from metrics_platform.catalog import builtin_catalog
 from metrics_platform.formats import LANGUAGES
 from metrics_platform.notifications.phrases import metric_title
-from metrics_platform.report.metrics import DAILY_METRICS
 from metrics_platform.report.facts import LoadState, content_of, dates_needed
+from metrics_platform.report.metrics import DAILY_METRICS
 from metrics_platform.warehouse.tables import columns_of
 from metrics_platform_tests.report.days import (
     CASES,

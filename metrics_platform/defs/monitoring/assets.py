@@ -19,8 +19,8 @@ from metrics_platform.defs.resources import ClickHouseResource
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import NoWarehouseError
 from metrics_platform.warehouse.errors import WarehouseError
-from metrics_platform.warehouse.schema import SchemaMismatchError
 from metrics_platform.warehouse.metric_values import VALUES_QUERY
+from metrics_platform.warehouse.schema import SchemaMismatchError
 from metrics_platform.warehouse.tables import INCIDENTS, SLOT_METRICS, VERDICTS, DailyTable
 
 GROUP = "monitoring"
