@@ -247,6 +247,15 @@ class Catalog:
         """The metrics that are quotients of two others."""
         return tuple(metric for metric in self.metrics.values() if not metric.sql)
 
+    @cached_property
+    def sections(self) -> Mapping[str, tuple[Metric, ...]]:
+        """The sections that metrics add to the morning report, in the order of the file."""
+        found: dict[str, list[Metric]] = {}
+        for metric in self.metrics.values():
+            if metric.section is not None:
+                found.setdefault(metric.section, []).append(metric)
+        return {section: tuple(metrics) for section, metrics in found.items()}
+
     def sources_of(self, metric: str) -> set[str]:
         """The sources whose rows a metric is computed from."""
         found = self.metrics[metric]

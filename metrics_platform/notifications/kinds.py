@@ -68,9 +68,13 @@ class ReportSeries(Facts):
 
 
 class ReportPart(Facts):
-    """A part of the report: its table, and its picture's panels."""
+    """A part of the report: its table, and its picture's panels.
 
-    name: Literal["feed", "application", "messenger"]
+    Attributes:
+        name: a part of the built-in report, or the name of a section of the catalogue.
+    """
+
+    name: str = Field(min_length=1)
     rows: tuple[ReportRow, ...]
     days: tuple[datetime.date, ...] = ()
     series: tuple[ReportSeries, ...] = ()

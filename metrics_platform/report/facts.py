@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +18,7 @@ from metrics_platform.notifications.kinds import DailyReport, ReportPart, Report
 from metrics_platform.report.metrics import DAILY_METRICS
 
 if TYPE_CHECKING:
+    from metrics_platform.catalog import Metric, Unit
     from metrics_platform.incidents.standing import Standing
 
 # A day's metrics by name, as `app_daily` has them; None: the ratio has no base.
@@ -92,11 +93,14 @@ def report_of(
     load: LoadState,
     *,
     occurred_at: datetime.datetime,
+    sections: Mapping[str, Sequence[Metric]] | None = None,
+    values: Mapping[datetime.date, Metrics] | None = None,
     standing: Standing | None = None,
     run_id: str | None = None,
 ) -> DailyReport:
     """The report of `day` from the rows of `app_daily` by their dates (see `dates_needed`).
 
+    `sections` are the parts that the catalogue adds, each with its metrics, whose `values` are those of `metric_daily`.
     `standing` are the incidents that are open when it is told. A day that is missing has no tables and no pictures:
     there is nothing to tell but that.
     """
@@ -107,7 +111,7 @@ def report_of(
         date=day.date,
         period_start=day.start,
         period_end=day.end,
-        parts=_parts(day.date, rows) if day.date in rows else (),
+        parts=(*_parts(day.date, rows), *_sections(day.date, sections or {}, values or {})) if day.date in rows else (),
         problem=problem_of(day, rows, load),
         not_computed=load.not_computed,
         fresh_at=load.fresh_at,
@@ -130,7 +134,7 @@ def content_of(report: DailyReport) -> str:
 
 
 def _parts(date: datetime.date, rows: Mapping[datetime.date, Metrics]) -> tuple[ReportPart, ...]:
-    days = tuple(date - offset * _ONE_DAY for offset in reversed(range(DAYS_SHOWN)))
+    days = _days(date)
     panels = tuple(name for pair in _APPLICATION_PANELS for name in pair)
     return (
         ReportPart(
@@ -148,14 +152,40 @@ def _parts(date: datetime.date, rows: Mapping[datetime.date, Metrics]) -> tuple[
     )
 
 
+def _sections(
+    date: datetime.date, sections: Mapping[str, Sequence[Metric]], values: Mapping[datetime.date, Metrics]
+) -> tuple[ReportPart, ...]:
+    """The parts of the catalogue; one without any value of these days is left out."""
+    days = _days(date)
+    return tuple(
+        ReportPart(
+            name=section,
+            rows=_rows((tuple(metric.name for metric in metrics),), date, values, units),
+            days=days,
+            series=tuple(_series(metric.name, days, values, units) for metric in metrics),
+        )
+        for section, metrics in sections.items()
+        for units in [{metric.name: metric.unit for metric in metrics}]
+        if any(metric.name in values.get(day, {}) for metric in metrics for day in days)
+    )
+
+
+def _days(date: datetime.date) -> tuple[datetime.date, ...]:
+    """The days that a picture shows, oldest first."""
+    return tuple(date - offset * _ONE_DAY for offset in reversed(range(DAYS_SHOWN)))
+
+
 def _rows(
-    groups: tuple[tuple[str, ...], ...], date: datetime.date, rows: Mapping[datetime.date, Metrics]
+    groups: tuple[tuple[str, ...], ...],
+    date: datetime.date,
+    rows: Mapping[datetime.date, Metrics],
+    units: Mapping[str, Unit] = DAILY_METRICS,
 ) -> tuple[ReportRow, ...]:
     day_before, week_before = date - _ONE_DAY, date - 7 * _ONE_DAY
     return tuple(
         ReportRow(
             metric=name,
-            unit=DAILY_METRICS[name],
+            unit=units[name],
             value=_value(rows, date, name),
             day_before=_value(rows, day_before, name),
             week_before=_value(rows, week_before, name),
@@ -167,14 +197,19 @@ def _rows(
     )
 
 
-def _series(name: str, days: tuple[datetime.date, ...], rows: Mapping[datetime.date, Metrics]) -> ReportSeries:
+def _series(
+    name: str,
+    days: tuple[datetime.date, ...],
+    rows: Mapping[datetime.date, Metrics],
+    units: Mapping[str, Unit] = DAILY_METRICS,
+) -> ReportSeries:
     return ReportSeries(
         metric=name,
-        unit=DAILY_METRICS[name],
+        unit=units[name],
         values=tuple(_value(rows, day, name) for day in days),
         values_before=tuple(_value(rows, day - DAYS_SHOWN * _ONE_DAY, name) for day in days),
     )
 
 
 def _value(rows: Mapping[datetime.date, Metrics], date: datetime.date, name: str) -> float | None:
-    return rows[date][name] if date in rows else None
+    return rows[date].get(name) if date in rows else None

@@ -12,7 +12,7 @@ from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.metric_values import Scope, ValuesResult, compute
 from metrics_platform.warehouse.partitions import drop_leftovers
-from metrics_platform.warehouse.schema import create_tables
+from metrics_platform.warehouse.schema import create_tables, tables_are_there
 from metrics_platform.warehouse.tables import METRIC_DAILY, SLICE_VALUES
 
 _PRESENT = """
@@ -74,4 +74,27 @@ def missing_days(
         )
         if lacking:
             found.append((date, lacking))
+    return found
+
+
+def read_metric_days(
+    warehouse: Warehouse, names: Sequence[str], first: datetime.date, last: datetime.date
+) -> dict[datetime.date, dict[str, float | None]]:
+    """The values of some metrics in the whole product, by day; a day that was not computed is left out.
+
+    Raises:
+        WarehouseError: ClickHouse refused, failed or did not answer.
+        SchemaMismatchError: the table has other columns than this version reads.
+    """
+    if not names or not tables_are_there(warehouse, [METRIC_DAILY]):
+        return {}
+    rows = warehouse.query(
+        "SELECT event_date, toString(metric) AS name, value FROM metric_daily FINAL WHERE dimension = 'total' "
+        "AND event_date BETWEEN {first:Date} AND {last:Date} AND has({names:Array(String)}, toString(metric))",
+        {"first": first, "last": last, "names": list(names)},
+        doing=f"Reading {METRIC_DAILY.name} from {first} to {last}",
+    ).rows
+    found: dict[datetime.date, dict[str, float | None]] = {}
+    for row in rows:
+        found.setdefault(row["event_date"], {})[row["name"]] = row["value"]
     return found

@@ -19,7 +19,7 @@ from metrics_platform.settings import Settings, load_settings
 
 DAILY = {
     "feed_user_daily", "message_user_daily", "users", "user_daily",
-    "os_slice", "gender_slice", "age_slice", "dimension_metrics", "app_daily",
+    "os_slice", "gender_slice", "age_slice", "dimension_metrics", "app_daily", "metric_daily",
 }  # fmt: skip
 UPSTREAM = {
     "feed_user_daily": {"feed_actions"},
@@ -31,7 +31,8 @@ UPSTREAM = {
     "age_slice": {"user_daily"},
     "dimension_metrics": {"os_slice", "gender_slice", "age_slice"},
     "app_daily": {"user_daily", "users"},
-    "daily_report": {"app_daily"},
+    "daily_report": {"app_daily", "metric_daily"},
+    "metric_daily": {"feed_actions", "message_actions"},
     "slot_metrics": {"feed_actions", "message_actions"},
     "verdicts": {"slot_metrics"},
     "incidents": {"verdicts"},
@@ -254,6 +255,6 @@ def test_a_run_that_hangs_is_ended_before_it_holds_up_what_waits_behind_it(setti
         for job in definitions.jobs or []
     }
     assert longest == {
-        "daily_etl": None, "daily_report_job": "3600", "anomaly_check": "10800", "notify": "900",
+        "daily_etl": None, "daily_report_job": "3600", "anomaly_check": "3600", "notify": "900",
         "check_channels": "900",
     }  # fmt: skip

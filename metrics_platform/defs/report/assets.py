@@ -14,6 +14,7 @@ import dagster as dg
 from pydantic import Field
 
 from metrics_platform.calendar import Day, day_of_key
+from metrics_platform.catalog import load_catalog_or_builtin
 from metrics_platform.defs.daily.assets import RETRY_POLICY, day_partitions
 from metrics_platform.defs.resources import ClickHouseResource
 from metrics_platform.settings import Settings
@@ -55,7 +56,7 @@ def daily_report_asset(settings: Settings) -> dg.AssetsDefinition:
 
     @dg.asset(
         name=ASSET,
-        deps=[tables.APP_DAILY.name],
+        deps=[tables.APP_DAILY.name, tables.METRIC_DAILY.name],
         partitions_def=day_partitions(settings),
         backfill_policy=dg.BackfillPolicy.single_run(),
         retry_policy=RETRY_POLICY,
@@ -104,8 +105,13 @@ def _write_reports(
     from metrics_platform.incidents.standing import standing  # noqa: PLC0415
     from metrics_platform.report.facts import dates_needed, report_of  # noqa: PLC0415
     from metrics_platform.warehouse.app_days import read_app_days  # noqa: PLC0415
+    from metrics_platform.warehouse.metric_days import read_metric_days  # noqa: PLC0415
 
-    rows = read_app_days(warehouse, dates_needed(days[0].date)[0], days[-1].date)
+    first, last = dates_needed(days[0].date)[0], days[-1].date
+    rows = read_app_days(warehouse, first, last)
+    sections = load_catalog_or_builtin(settings).sections
+    names = [metric.name for metrics in sections.values() for metric in metrics]
+    values = read_metric_days(warehouse, names, first, last)
     reports = []
     for day in days:
         load = load_state(context.instance, day.key)
@@ -119,6 +125,8 @@ def _write_reports(
             rows,
             load,
             occurred_at=occurred_at,
+            sections=sections,
+            values=values,
             standing=standing(warehouse, settings, datetime.datetime.now(datetime.UTC)) if is_latest else None,
             run_id=context.run.run_id,
         )

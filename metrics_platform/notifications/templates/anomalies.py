@@ -145,22 +145,24 @@ def _deviation(anomaly: Anomaly, writer: Writer) -> str:
     """From what was expected; where nothing was expected, or nobody knows what, the value itself says most."""
     if anomaly.value is None or anomaly.change is not None:
         return writer.formats.change(anomaly.change)
-    value = writer.value(anomaly.value, anomaly.unit)
+    value = writer.value(anomaly.value, anomaly.unit, anomaly.metric)
     return value if anomaly.expected is None else f"0 → {value}"
 
 
 def _values(anomaly: Anomaly, writer: Writer) -> TextLine:
     times = writer.times(anomaly.slot_start, anomaly.slot_end)
-    expected = _rough_band(anomaly, writer) or writer.value(anomaly.expected, anomaly.unit)
+    expected = _rough_band(anomaly, writer) or writer.value(anomaly.expected, anomaly.unit, anomaly.metric)
     if anomaly.value is None:
         said = writer.say("anomaly-no-data-at", times=times, expected=expected)
     elif anomaly.unit == "count" and anomaly.value == 0:
         said = writer.say("anomaly-nothing-at", times=times, expected=expected)
     else:
-        value = writer.value(anomaly.value, anomaly.unit)
+        value = writer.value(anomaly.value, anomaly.unit, anomaly.metric)
         said = writer.say("anomaly-value-at", value=value, times=times, expected=expected)
     if anomaly.day_before is not None:
-        said += " " + writer.say("anomaly-yesterday", value=writer.value(anomaly.day_before, anomaly.unit))
+        said += " " + writer.say(
+            "anomaly-yesterday", value=writer.value(anomaly.day_before, anomaly.unit, anomaly.metric)
+        )
     return line(said)
 
 
@@ -286,7 +288,7 @@ def _over(over: ResolvedAnomaly, writer: Writer, *, with_name: bool) -> TextLine
         worst = writer.formats.change(over.worst_change)
         parts += [" · ", writer.say("anomaly-resolved-worst", change=worst, moment=writer.moment(over.worst_at))]
     if over.value is not None:
-        parts += [" · ", writer.say("anomaly-resolved-now", value=writer.value(over.value, over.unit))]
+        parts += [" · ", writer.say("anomaly-resolved-now", value=writer.value(over.value, over.unit, over.metric))]
     if not with_name:
         return sentence(*parts)
     return line(*bolded(writer.metric(over.metric, over.dimension, over.dimension_value)), ": ", *parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from functools import partial
 
 from metrics_platform.charts.model import Chart, Line, Panel
@@ -19,6 +20,7 @@ _PROBLEM_PHRASES = {
     "failed_checks": "report-failed-checks",
 }
 _INCIDENTS_SHOWN = 5
+_OWN_PARTS = ("feed", "application", "messenger")
 
 
 def daily_report(report: DailyReport, writer: Writer) -> Message:
@@ -39,7 +41,7 @@ def daily_report(report: DailyReport, writer: Writer) -> Message:
     named = len(report.parts) > 1
     for part in report.parts:
         if named:
-            blocks.append(Paragraph((line(bold(say(f"report-part-{part.name}"))),)))
+            blocks.append(Paragraph((line(bold(_title(part, writer))),)))
         if part.rows:
             blocks.append(_table(part.rows, writer))
     blocks.append(Paragraph((*_open(report, writer), *_basis(report, writer))))
@@ -107,11 +109,20 @@ def _basis(report: DailyReport, writer: Writer) -> list[TextLine]:
     return [*lines, line(period)]
 
 
+def _title(part: ReportPart, writer: Writer) -> str:
+    """A part's title: a phrase of ours, or the section's name in the catalogue."""
+    return writer.say(f"report-part-{part.name}") if part.name in _OWN_PARTS else part.name
+
+
+def _file_name(title: str) -> str:
+    return re.sub(r"\W+", "-", title.lower()).strip("-")
+
+
 def _chart(part: ReportPart, date: datetime.date, writer: Writer) -> Chart:
     say = writer.say
-    title = say("report-chart-title", part=say(f"report-part-{part.name}"), date=writer.formats.day(date))
+    title = say("report-chart-title", part=_title(part, writer), date=writer.formats.day(date))
     return Chart(
-        name=f"report-{part.name}-{date}",
+        name=f"report-{_file_name(part.name)}-{date}",
         title=title,
         timezone=writer.zone.key,
         language=writer.language,

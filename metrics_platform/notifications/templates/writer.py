@@ -115,13 +115,23 @@ class Writer:
         """«10:45–11:00» on the product's clocks."""
         return self.formats.times(self.local(start), self.local(end))
 
-    def value(self, value: float | None, unit: Unit) -> str:
-        """A metric's value: a share as a percentage, a count without decimals where it is not a small mean."""
+    def value(self, value: float | None, unit: Unit, metric: str = "") -> str:
+        """A metric's value: a share as a percentage, a count without decimals where it is not a small mean.
+
+        With `metric`, the unit that the catalogue gives it is written after the value.
+        """
+        if (sign := self.unit_text(metric)) and value is not None:
+            return f"{self.value(value, unit)}\N{NO-BREAK SPACE}{sign}"
         if unit == "share":
             return self.formats.percent(value, 2)
         if unit == "count" and value is not None:
             return self.formats.number(value, 1 if abs(value) < 10 and value != int(value) else 0)
         return self.formats.number(value)
+
+    def unit_text(self, metric: str) -> str:
+        """What the catalogue writes after a metric's values, such as €; empty: nothing."""
+        found = self.catalog.metrics.get(metric)
+        return found.unit_text if found else ""
 
     def cell(self, value: float | None, unit: Unit) -> str:
         """A metric's value in a table, where a million and more has no room: «6.17M»."""
@@ -161,7 +171,9 @@ class Writer:
 
     def metric_short(self, metric: str) -> str:
         """A metric's name for tables: at most 10 characters."""
-        return self._metric_title(metric, short=True) or metric
+        title = self._metric_title(metric, short=True) or metric
+        sign = self.unit_text(metric)
+        return f"{title}, {sign}" if sign else title
 
     def _metric_title(self, metric: str, *, short: bool = False) -> str | None:
         """Its title in the catalogue, or among the phrases: those of the report's own metrics."""
