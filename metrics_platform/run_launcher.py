@@ -2,7 +2,7 @@
 
 Dagster's default launcher cannot: runs that died with their server (Ctrl-C, a power cut, out of memory) stay «started»
 and hold the places of their pools for hours. With this one, run monitoring marks them as failed within a minute, and
-starts again what `run_retries` allows. For one machine, as `dagster dev` and the root's dagster.yaml are.
+starts again what `run_retries` allows. For one machine, as `dagster dev` and .dagster/dagster.yaml are.
 """
 
 from __future__ import annotations

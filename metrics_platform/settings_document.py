@@ -38,7 +38,7 @@ together; begin with [`.env.example`](../.env.example).
 
 How metrics are judged – thresholds, detectors, mutes – is no setting but a YAML file, `METRICS_MONITORING_FILE`:
 [monitoring.md](monitoring.md). Dagster's own (its database, how many runs at once, how long ticks are kept) are in
-[`dagster.yaml`](../dagster.yaml).
+[`dagster.yaml`](../.dagster/dagster.yaml).
 
 Written by `python -m metrics_platform.settings_document` from `metrics_platform/settings.py` and the files beside it;
 a test sees to it that it is current.

@@ -25,7 +25,7 @@ def test_every_column_is_explained_in_the_section_of_its_table(file: str) -> Non
 
 def test_a_deployment_keeps_all_that_the_root_sets_for_dagster() -> None:
     own, deployed = (
-        yaml.safe_load((ROOT / path / "dagster.yaml").read_text(encoding="utf-8")) for path in ("", "deploy")
+        yaml.safe_load((ROOT / path / "dagster.yaml").read_text(encoding="utf-8")) for path in (".dagster", "deploy")
     )
     own.pop("run_launcher")  # it looks for processes of its own machine; see «When the code location dies»
     assert {name: deployed.get(name) for name in own} == own

@@ -20,7 +20,7 @@ from dagster._core.launcher import WorkerStatus
 from metrics_platform.run_launcher import LocalRunLauncher
 
 ROOT = Path(__file__).parents[1]
-LAUNCHER = yaml.safe_load((ROOT / "dagster.yaml").read_text(encoding="utf-8"))["run_launcher"]
+LAUNCHER = yaml.safe_load((ROOT / ".dagster" / "dagster.yaml").read_text(encoding="utf-8"))["run_launcher"]
 
 
 @dg.job

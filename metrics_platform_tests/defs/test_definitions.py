@@ -232,7 +232,7 @@ def test_a_bad_setting_is_refused_by_name_when_the_code_location_loads() -> None
 
 
 def test_dagsters_own_settings_load_and_do_what_their_comments_say(tmp_path: Path) -> None:
-    shutil.copy(Path(__file__).parents[2] / "dagster.yaml", tmp_path / "dagster.yaml")
+    shutil.copy(Path(__file__).parents[2] / ".dagster" / "dagster.yaml", tmp_path / "dagster.yaml")
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         assert instance.run_monitoring_enabled and instance.run_retries_enabled
         assert instance.run_monitoring_max_runtime_seconds == 24 * 3600

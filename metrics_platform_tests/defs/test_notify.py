@@ -323,7 +323,7 @@ def test_a_run_whose_storage_ends_with_its_command_asks_for_nothing_and_says_wha
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     monkeypatch.delenv("DAGSTER_IS_DEV_CLI", raising=False)
     with get_possibly_temporary_instance_for_cli("a test") as instance:
-        with pytest.raises(dg.Failure, match=r"DAGSTER_HOME=\$\{PWD\} in \.env") as refused:
+        with pytest.raises(dg.Failure, match=r"DAGSTER_HOME=\$\{PWD\}/\.dagster in \.env") as refused:
             telling.execute_in_process(instance=instance)
         assert not refused.value.allow_retries
         assert instance.fetch_observations(KEY, limit=1).records == []

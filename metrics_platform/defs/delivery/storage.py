@@ -62,8 +62,8 @@ def _refuse_to_lose(instance: dg.DagsterInstance) -> None:
     home = Path(instance.root_directory).name if instance.root_directory else ""
     if home.startswith(_THROWN_AWAY) and "DAGSTER_IS_DEV_CLI" not in os.environ:
         raise dg.Failure(
-            "Nobody would send this message: DAGSTER_HOME is not set, so Dagster forgets this run at its end. Set "
-            "DAGSTER_HOME=${PWD} in .env, as .env.example does, or export the folder of the Dagster that runs.",
+            "This message would never be sent: DAGSTER_HOME is not set, so Dagster forgets this run at its end. Set "
+            "DAGSTER_HOME=${PWD}/.dagster in .env, as .env.example does, or export that of the running Dagster.",
             allow_retries=False,
         )
 
