@@ -116,6 +116,7 @@ def running_platform(start_date: datetime.date, **settings: str) -> Iterator[Pla
                 "METRICS_MESSAGES_TABLE": "source.message_actions",
                 "METRICS_START_DATE": start_date.isoformat(),
                 "METRICS_TIMEZONE": "UTC",
+                "METRICS_SCHEDULES_ON": "false",
                 "TELEGRAM_BOT_TOKEN": telegram.token,
                 "TELEGRAM_CHAT_ID": str(telegram.private),
                 "TELEGRAM_API_BASE": telegram.base,

@@ -28,10 +28,10 @@ def examine(env_file: Path | None = Path(".env")) -> Iterator[Finding]:
     yield from _examine_catalog(settings)
     yield from _examine_warehouse(settings)
     yield from inspect_channels(settings)
-    yield from _examine_dagster(env_file)
+    yield from _examine_dagster(settings, env_file)
 
 
-def _examine_dagster(env_file: Path | None) -> Iterator[Finding]:
+def _examine_dagster(settings: Settings, env_file: Path | None) -> Iterator[Finding]:
     """Where Dagster's own commands find its home: in .env first."""
     from dotenv import dotenv_values  # noqa: PLC0415  (a dependency of pydantic-settings)
 
@@ -40,7 +40,7 @@ def _examine_dagster(env_file: Path | None) -> Iterator[Finding]:
 
     own = dotenv_values(env_file, encoding="utf-8") if env_file is not None and env_file.exists() else {}
     home = own.get("DAGSTER_HOME") or os.environ.get("DAGSTER_HOME")
-    yield from inspect_dagster(home)
+    yield from inspect_dagster(home, schedules_on=settings.schedules_on)
     yield from inspect_work(home, datetime.datetime.now(datetime.UTC))
 
 

@@ -95,6 +95,11 @@ class Settings(ChannelSettings, MonitorSettings, HealthSettings, RetentionSettin
     report_at: datetime.time = Field(
         datetime.time(11), description="Local time (HH:MM) of the morning report, `daily_report`."
     )
+    schedules_on: bool = Field(
+        True,
+        description="Whether the schedules (nightly load, morning report, 15-minute check) are on when Dagster starts. "
+        "A schedule that somebody switched on or off in Dagster's UI stays as it was switched.",
+    )
     recompute_days: int = Field(
         2,
         ge=1,

@@ -23,7 +23,7 @@ def test_every_column_is_explained_in_the_section_of_its_table(file: str) -> Non
     assert {column.name for column in tables.columns_of(file)} - named == set()
 
 
-def test_a_deployment_keeps_all_that_the_root_sets_for_dagster() -> None:
+def test_the_deployment_keeps_every_setting_of_the_local_dagster() -> None:
     own, deployed = (
         yaml.safe_load((ROOT / path / "dagster.yaml").read_text(encoding="utf-8")) for path in (".dagster", "deploy")
     )

@@ -164,6 +164,14 @@ def test_sensors_with_what_they_start_and_that_they_run_from_the_beginning(setti
     assert all(sensor.description and len(sensor.description) > 60 for sensor in sensors.values())
 
 
+@pytest.mark.parametrize("on", [True, False])
+def test_schedules_start_as_the_setting_says(on: bool) -> None:
+    schedules = build_definitions(load_settings(None, schedules_on=on)).schedules or ()
+    assert len(list(schedules)) == 3
+    expected = dg.DefaultScheduleStatus.RUNNING if on else dg.DefaultScheduleStatus.STOPPED
+    assert {getattr(schedule, "default_status", None) for schedule in schedules} == {expected}
+
+
 def test_a_backfill_a_nightly_load_and_a_message_each_wait_for_their_own_kind_only(settings: Settings) -> None:
     graph = build_definitions(settings).resolve_asset_graph()
     pools = {key.to_user_string(): graph.get(key).pools for key in graph.materializable_asset_keys}
@@ -197,6 +205,7 @@ def test_the_nightly_run_is_one_request_for_the_last_complete_days(settings: Set
         ("2026-03-10", 2, ["2026-03-09"], ("2026-03-08", "2026-03-09")),  # the same night again
         ("2026-01-02", 3, [], ("2026-01-01", "2026-01-01")),  # nothing before the start date
         ("2026-01-01", 2, [], None),  # no complete day yet
+        ("2026-01-20", 2, [], ("2026-01-01", "2026-01-19")),  # the first night computes a short history
     ],
 )
 def test_the_days_of_a_night(

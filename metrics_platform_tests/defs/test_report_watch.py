@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.scheduler.instigation import InstigatorStatus
 
 from metrics_platform.defs.delivery.storage import asking, journal_of, observation
 from metrics_platform.defs.health.sensors import report_watch_sensor
@@ -90,6 +91,16 @@ def test_a_report_that_nobody_has_started_is_told_after_fifteen_minutes_once(wat
     assert (event.key, event.date, event.due_at, event.severity) == ("no-report-2026-11-21", DAY, DUE, "failed")
     assert "has not started a run" in event.reason
     assert watch.said == "The report of 2026-11-21 is settled."
+
+
+def test_a_schedule_that_is_on_by_default_is_watched(
+    telegram_settings: Callable[..., Settings], instance: dg.DagsterInstance
+) -> None:
+    watch = Watch(telegram_settings(start_date="2026-10-01"), instance)
+    since = DUE - 9 * 24 * 60 * MINUTE
+    instance.add_instigator_state(switched_on("daily_report_schedule", since, status=InstigatorStatus.DECLARED_IN_CODE))
+    (event,) = watch.until(DUE + 15 * MINUTE)
+    assert isinstance(event, ReportNotDelivered)
 
 
 def test_a_report_that_has_arrived_is_not_told_of(watch: Watch) -> None:

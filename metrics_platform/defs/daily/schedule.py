@@ -10,6 +10,7 @@ import dagster as dg
 
 from metrics_platform.calendar import RANGE_END, RANGE_START
 from metrics_platform.defs.daily.assets import GROUP
+from metrics_platform.defs.schedules import default_schedule_status
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse import tables
 
@@ -38,6 +39,7 @@ def daily_etl_schedule(job: Any, settings: Settings) -> dg.ScheduleDefinition:
         cron_schedule=f"{settings.etl_at.minute} {settings.etl_at.hour} * * *",
         execution_timezone=settings.timezone,
         job=job,
+        default_status=default_schedule_status(settings),
         description=f"Every night at {settings.etl_at:%H:%M} {settings.timezone}: the last "
         f"{settings.recompute_days} complete day{'s' * (settings.recompute_days > 1)}, for late events, and up to "
         f"{MAX_CATCH_UP_DAYS} days that a downtime left out.",
@@ -67,14 +69,18 @@ def days_to_compute(
     """First and last day of the nightly run: the last `recompute_days` before `today`, never before `start_date`.
 
     Where nights were missed, from the day after the last snapshot that is there (`materialized`: its partition keys),
-    at most MAX_CATCH_UP_DAYS back: a snapshot cannot be continued over a gap. None: no complete day yet.
+    at most MAX_CATCH_UP_DAYS back: a snapshot cannot be continued over a gap. Where nothing is there yet, from
+    `start_date`, if that is not further back. None: no complete day yet.
     """
     last = today - datetime.timedelta(days=1)
     if last < start_date:
         return None
     first = today - datetime.timedelta(days=recompute_days)
+    earliest = today - datetime.timedelta(days=MAX_CATCH_UP_DAYS)
     done = max((key for key in materialized if key <= last.isoformat()), default=None)
     if done is not None:
         resume = datetime.date.fromisoformat(done) + datetime.timedelta(days=1)
-        first = max(min(first, resume), today - datetime.timedelta(days=MAX_CATCH_UP_DAYS))
+        first = max(min(first, resume), earliest)
+    elif start_date >= earliest:
+        first = start_date
     return max(first, start_date), last

@@ -102,9 +102,9 @@ def _last_due(now: datetime.datetime, settings: Settings) -> datetime.datetime:
 
 
 def _was_on(instance: dg.DagsterInstance, due: datetime.datetime) -> bool:
-    """Whether the schedule runs, and did when the report was due; it is off until somebody turns it on."""
+    """Whether the schedule is on, and was when the report was due."""
     for state in instance.all_instigator_state():
-        if state.name == _SCHEDULE and state.instigator_type.value == "SCHEDULE" and state.status.value == "RUNNING":
+        if state.name == _SCHEDULE and state.instigator_type.value == "SCHEDULE" and state.is_running:
             since = getattr(state.instigator_data, "start_timestamp", None)
             return since is None or since <= due.timestamp()
     return False

@@ -12,6 +12,7 @@ from metrics_platform.calendar import RANGE_END, RANGE_START, SLOT, SlotRange
 from metrics_platform.catalog import Catalog
 from metrics_platform.defs.monitoring.assets import GROUP
 from metrics_platform.defs.monitoring.run_slots import tags_of
+from metrics_platform.defs.schedules import default_schedule_status
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.slots import first_slot, lag_of, last_complete_slot
 
@@ -54,6 +55,7 @@ def anomaly_check_schedule(
         cron_schedule=f"{minutes} * * * *",
         execution_timezone="UTC",
         job=job,
+        default_status=default_schedule_status(settings),
         description=f"Every 15 minutes, {lag.total_seconds():g} s after the end of a slot: that slot, "
         f"{settings.recompute_slots} before it again for late events, and every slot that is missing.",
     )

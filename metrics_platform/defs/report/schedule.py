@@ -10,6 +10,7 @@ import dagster as dg
 
 from metrics_platform.calendar import day_of
 from metrics_platform.defs.report.assets import ASSET, DUE_AT, DailyReportConfig
+from metrics_platform.defs.schedules import default_schedule_status
 from metrics_platform.settings import Settings
 
 # Not the asset's name: that is the name of its step, and Dagster lets no job have the name of a step.
@@ -42,6 +43,7 @@ def daily_report_schedule(
         cron_schedule=f"{settings.report_at.minute} {settings.report_at.hour} * * *",
         execution_timezone=settings.timezone,
         job=job,
+        default_status=default_schedule_status(settings),
         description=f"Every morning at {settings.report_at:%H:%M} {settings.timezone}: the report of yesterday is "
         "sent. After a downtime the latest one that was missed, late, and none of those before it.",
     )
