@@ -16,7 +16,7 @@ import psutil
 from benchmarks.measure import MIB
 from benchmarks.source import create_source
 from metrics_platform.local.clickhouse import running_server
-from metrics_platform.local.dagster_local import DagsterUI, own_settings, running_dagster
+from metrics_platform.local.dagster_local import DagsterUI, isolated_environment, running_dagster
 from metrics_platform.settings import Settings, load_settings
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform_tests.telegram.bot_api import BotApi, bot_api_server
@@ -58,7 +58,7 @@ class Platform:
             RuntimeError: it did not succeed.
         """
         began = time.time()
-        run_id = self.dagster.launch(job, tags)
+        run_id = self._launch(job, tags)
         query = "query($run: ID!) { runOrError(runId: $run) { ... on Run { status endTime } } }"
         while time.time() - began < _RUN_SECONDS:
             run = self.dagster.ask(query, {"run": run_id})["runOrError"]
@@ -68,6 +68,25 @@ class Platform:
                 break
             time.sleep(_POLL_SECONDS)
         raise RuntimeError(f"The run {run_id} of {job} is {run['status']}; see {self.dagster.log}")
+
+    def _launch(self, job: str, tags: Mapping[str, str]) -> str:
+        parameters = {
+            "selector": {
+                "repositoryLocationName": "metrics_platform",
+                "repositoryName": "__repository__",
+                "pipelineName": job,
+            },
+            "runConfigData": {},
+            "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
+        }
+        answer = self.dagster.ask(
+            "mutation($parameters: ExecutionParams!) { launchRun(executionParams: $parameters) { __typename "
+            "... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }",
+            {"parameters": parameters},
+        )["launchRun"]
+        if answer["__typename"] != "LaunchRunSuccess":
+            raise RuntimeError(f"{job} cannot be run: {answer.get('message', answer)}")
+        return str(answer["run"]["runId"])
 
     def steps(self, run: Run) -> list[Step]:
         """What Dagster says of the steps of a run in which each has a process of its own."""
@@ -108,7 +127,7 @@ def running_platform(start_date: datetime.date, **settings: str) -> Iterator[Pla
         tempfile.TemporaryDirectory() as folder,
         running_server(Path(folder) / "clickhouse") as server,
         bot_api_server(clock=time.time) as telegram,
-        own_settings(
+        isolated_environment(
             Path(folder),
             {
                 "METRICS_CLICKHOUSE_URL": server.url,

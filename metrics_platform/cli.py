@@ -165,24 +165,24 @@ def notify_test() -> None:
 
 
 @main.command()
-@click.option("--days", type=click.IntRange(8, 400), default=35, show_default=True, help="How many days of history.")
+@click.option("--days", type=click.IntRange(8, 400), default=35, show_default=True, help="Days of history.")
 @click.option("--port", type=click.IntRange(1, 65_535), default=3000, show_default=True, help="Port of Dagster's UI.")
 @click.option("--fresh", is_flag=True, help="Forget the last demo and make a new product.")
 @click.option(
     "--incident",
     type=click.Choice(["outage", "spike", "ctr", "ios"]),
-    help="Let something go wrong, so that an alert is seen within a slot; also into a demo that runs already.",
+    help="Break something, so that an alert comes when the slot ends; also in a demo that is already running.",
 )
-@click.option("--fast", is_flag=True, help="Hurry through the last eight hours: 15 minutes take one.")
+@click.option("--fast", is_flag=True, help="Replay the last eight hours, each 15-minute slot in one minute.")
 @click.option("--send", is_flag=True, help="Send messages by the channels of your .env, instead of into the outbox.")
 @click.option("--browser/--no-browser", default=True, help="Open Dagster's UI in your browser.  [default: browser]")
 @click.option("--directory", type=_FILE, default=Path(".metrics/demo"), show_default=True, help="Where the demo lives.")
 def demo(  # noqa: PLR0917  (one for each option)
     days: int, port: int, fresh: bool, incident: str | None, fast: bool, send: bool, browser: bool, directory: Path
 ) -> None:
-    """The whole platform on a made-up product: starts a ClickHouse with weeks of history and live events, computes
-    what is missing, and opens Dagster's UI with all schedules and sensors on. Ctrl-C leaves nothing behind; the next
-    start goes on."""
+    """Run the whole platform on a made-up product: starts a ClickHouse with weeks of history and live events,
+    computes every table, and opens Dagster's UI with all schedules and sensors on. Ctrl-C leaves nothing behind; the
+    next start continues."""
     from metrics_platform.local.demo.command import Options, run_demo  # noqa: PLC0415
 
     options = Options(

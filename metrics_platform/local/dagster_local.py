@@ -6,15 +6,14 @@ import logging
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.resources import as_file, files
 from pathlib import Path
 from types import FrameType
@@ -22,22 +21,32 @@ from typing import Any
 
 import requests
 
+from metrics_platform.local.ports import port_is_taken
 from metrics_platform.settings import CHANNEL_PREFIXES, PREFIX
 
 # Dagster's webserver, daemon and code server stop one after the other.
 _STOP_SECONDS = 45
-_START_SECONDS = 120
-_REQUEST_SECONDS = 30
+_FIRST_REPORT_SECONDS = 30.0
+_REQUEST_SECONDS = 10
 _LAST_LINES = 15
 _PROGRAM = "metrics-platform"
 _BEGAN_IN = Path.cwd()
 # The code location has the name it has everywhere (pyproject.toml, the project's workspace.yaml).
-_WORKSPACE = """\
+_LOCATION = "metrics_platform"
+_WORKSPACE = f"""\
 load_from:
   - python_module:
       module_name: metrics_platform.definitions
-      location_name: metrics_platform
+      location_name: {_LOCATION}
 """
+
+
+_READINESS = """{
+  instance { daemonHealth { daemonStatus(daemonType: "SCHEDULER") { healthy } } }
+  workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError { __typename
+    ... on PythonError { message errorChain { error { message } } }
+    ... on RepositoryLocation { repositories { schedules { name scheduleState { status } } } } } } } }
+}"""
 
 
 class DagsterError(RuntimeError):
@@ -48,26 +57,26 @@ class _LocationError(DagsterError):
     """The code location cannot be loaded: no waiting helps."""
 
 
-def shown(path: Path) -> str:
-    """The path as short as a person would write it, who is where this process began."""
+def display_path(path: Path) -> str:
+    """The path relative to where this process began, if it lies there."""
     try:
         return str(path.relative_to(_BEGAN_IN))
     except ValueError:
         return str(path)
 
 
-def this_command() -> str:
-    """How a person has called this program, to be called again."""
+def program_name() -> str:
+    """How to call this program again from the same terminal."""
     program = Path(sys.argv[0])
-    return str(shown(program) if program.is_absolute() else program) if program.name == _PROGRAM else _PROGRAM
+    return str(display_path(program) if program.is_absolute() else program) if program.name == _PROGRAM else _PROGRAM
 
 
 @contextmanager
-def own_settings(directory: Path, settings: Mapping[str, str]) -> Iterator[None]:
-    """The environment of a platform that lives in `directory`, for this process and for Dagster's.
+def isolated_environment(directory: Path, settings: Mapping[str, str]) -> Iterator[None]:
+    """Give this process and Dagster's the environment of a platform that lives in `directory`, for a `with` block.
 
-    Nothing of the person's own settings is in it: they may name a ClickHouse or a chat that is not to be touched. So
-    for the time being `directory` is the working directory, too: the platform and Dagster read .env where they are.
+    It holds none of the user's own settings: they may name a ClickHouse or a chat that must not be touched. The working
+    directory is `directory`, too, because the platform and Dagster read .env from there.
     """
     before, was_in = dict(os.environ), Path.cwd()
     for name in [name for name in os.environ if name.startswith((PREFIX, *CHANNEL_PREFIXES))]:
@@ -96,9 +105,12 @@ def run_job(job: str, ops: dict[str, Any] | None = None, **options: Any) -> None
 
     from metrics_platform.definitions import defs  # noqa: PLC0415
 
-    _let_databases_be_lazy()
+    _relax_sqlite()
     logging.getLogger("dagster").setLevel(logging.ERROR)
     with dg.DagsterInstance.get() as instance:
+        # Without its code location, a run is missing in the UI's timeline and cannot be executed again there.
+        create_run = partial(instance.create_run_for_job, remote_job_origin=_origin(job))
+        instance.create_run_for_job = create_run  # type: ignore[method-assign]
         result = defs.resolve_job_def(job).execute_in_process(
             instance=instance,
             raise_on_error=False,
@@ -114,23 +126,15 @@ def run_job(job: str, ops: dict[str, Any] | None = None, **options: Any) -> None
         raise DagsterError(f"{job} failed: " + "; ".join(causes))
 
 
-def materialize(asset: str, partitions: str) -> None:
-    """Materialise an asset in a process of its own, in one run; `partitions` as 2026-01-01...2026-01-31.
-
-    Raises:
-        DagsterError: it failed; with its last words.
-    """
-    command = [sys.executable, "-m", "dagster", "asset", "materialize", "-m", "metrics_platform.definitions"]
-    result = subprocess.run(  # noqa: S603  (our own command)
-        [*command, "--select", asset, "--partition-range", partitions],
-        env=_environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
+def _origin(job: str) -> Any:
+    """The job's place in the code location, as Dagster's own processes name it."""
+    from dagster._core.remote_origin import (  # noqa: PLC0415
+        RegisteredCodeLocationOrigin,
+        RemoteJobOrigin,
+        RemoteRepositoryOrigin,
     )
-    if result.returncode != 0:
-        raise DagsterError(f"{asset} failed:\n" + "\n".join(result.stderr.splitlines()[-_LAST_LINES:]))
+
+    return RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(_LOCATION), "__repository__"), job)
 
 
 def _environment() -> dict[str, str]:
@@ -140,10 +144,10 @@ def _environment() -> dict[str, str]:
 
 
 @cache
-def _let_databases_be_lazy() -> None:
-    """Of this process, Dagster's SQLite files need not survive a power cut: thousands of events come in half the time.
+def _relax_sqlite() -> None:
+    """Let this process write to Dagster's SQLite files without waiting for the disk, which halves the time of a run.
 
-    They stay whole (they have a write-ahead log); what the last second wrote may be lost.
+    The files stay consistent because of their write-ahead log; a power cut may lose the last second.
     """
     import sqlalchemy  # noqa: PLC0415
 
@@ -151,12 +155,6 @@ def _let_databases_be_lazy() -> None:
     def connected(connection: Any, _record: Any) -> None:
         if type(connection).__module__.startswith("sqlite3"):
             connection.execute("PRAGMA synchronous = NORMAL")
-
-
-def port_is_taken(port: int) -> bool:
-    """Whether a program answers on the port of this machine."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def check_port(port: int) -> None:
@@ -176,97 +174,46 @@ class DagsterUI:
     log: Path
     _process: subprocess.Popen[bytes]
 
-    def wait_until_ready(self) -> None:
-        """Until it answers and has loaded the code location.
+    def wait_until_ready(self, report: Callable[[str], None] = lambda _text: None) -> dict[str, bool]:
+        """Wait until it answers, has loaded the code location and its scheduler ticks, however long that takes.
+
+        Args:
+            report: is called with what it waits for, less and less often.
+
+        Returns:
+            Each schedule's name and whether it is on.
 
         Raises:
-            DagsterError: it has ended, or takes longer than two minutes; with its last words.
+            DagsterError: its process has ended, or the code location cannot be loaded; with the reason.
         """
-        give_up = time.monotonic() + _START_SECONDS
-        while time.monotonic() < give_up:
+        began = time.monotonic()
+        next_report = _FIRST_REPORT_SECONDS
+        reason = ""
+        while True:
             self.check()
             try:
-                if self.locations():
-                    return
+                if schedules := self._schedules_when_ready():
+                    return schedules
+                reason = "it is loading the platform"
             except _LocationError:
                 raise
-            except (requests.RequestException, DagsterError):
-                pass
-            time.sleep(0.3)
-        raise DagsterError(f"Dagster did not answer within {_START_SECONDS} s. {self._last_words()}")
+            except requests.RequestException:
+                reason = "its webserver does not answer"
+            except DagsterError as error:
+                reason = str(error)
+            if (waited := time.monotonic() - began) >= next_report:
+                report(f"Dagster is not ready after {waited:.0f} s: {reason}. The demo keeps waiting. Log: {self.log}")
+                next_report *= 2
+            time.sleep(0.5)
 
     def wait(self) -> None:
-        """Until it ends."""
+        """Wait until it ends."""
         self._process.wait()
 
     def check(self) -> None:
         """Raises DagsterError where its process has ended."""
         if self._process.poll() is not None:
             raise DagsterError(f"Dagster has ended with exit code {self._process.returncode}. {self._last_words()}")
-
-    def locations(self) -> list[dict[str, Any]]:
-        """The loaded repositories: `name`, `location`, `schedules` by name. Empty while they are being loaded.
-
-        Raises:
-            DagsterError: the code location cannot be loaded; with the reason.
-            requests.RequestException: no answer.
-        """
-        entries = self.ask(
-            "{ workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError { __typename "
-            "... on PythonError { message errorChain { error { message } } } "
-            "... on RepositoryLocation { repositories { name location { name } schedules { name } } } } } } } }"
-        )["workspaceOrError"].get("locationEntries", [])
-        found = [entry["locationOrLoadError"] for entry in entries if entry["locationOrLoadError"]]
-        for each in found:
-            if "message" in each:
-                causes = [link["error"]["message"] for link in each["errorChain"]]
-                raise _LocationError(f"Dagster cannot load metrics_platform: {(causes or [each['message']])[-1]}")
-        return [repository for each in found for repository in each["repositories"]]
-
-    def turn_on_schedules(self) -> None:
-        """Turn on every schedule of the code location; those that are on stay so.
-
-        Raises:
-            DagsterError, requests.RequestException: it does not answer, or refuses.
-        """
-        for repository in self.locations():
-            for schedule in repository["schedules"]:
-                selector = {**_selector(repository), "scheduleName": schedule["name"]}
-                answer = self.ask(
-                    "mutation($selector: ScheduleSelector!) { startSchedule(scheduleSelector: $selector) "
-                    "{ __typename ... on PythonError { message } } }",
-                    {"selector": selector},
-                )["startSchedule"]
-                if answer["__typename"] != "ScheduleStateResult":
-                    raise DagsterError(f"{schedule['name']} cannot be turned on: {answer.get('message', answer)}")
-
-    def launch(
-        self, job: str, tags: Mapping[str, str], *, assets: Sequence[str] = (), config: Mapping[str, Any] | None = None
-    ) -> str:
-        """Put a run of the job, or of some of its assets, into Dagster's queue; returns its id.
-
-        Raises:
-            DagsterError, requests.RequestException: it does not answer, or refuses.
-        """
-        repository = self.locations()[0]
-        answer = self.ask(
-            "mutation($parameters: ExecutionParams!) { launchRun(executionParams: $parameters) { __typename "
-            "... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }",
-            {
-                "parameters": {
-                    "selector": {
-                        **_selector(repository),
-                        "pipelineName": job,
-                        "assetSelection": [{"path": [name]} for name in assets] or None,
-                    },
-                    "runConfigData": dict(config or {}),
-                    "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
-                }
-            },
-        )["launchRun"]
-        if answer["__typename"] != "LaunchRunSuccess":
-            raise DagsterError(f"{job} cannot be run: {answer.get('message', answer)}")
-        return str(answer["run"]["runId"])
 
     def ask(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The data of a GraphQL query.
@@ -275,28 +222,43 @@ class DagsterUI:
             DagsterError: an answer that says why not.
             requests.RequestException: no answer.
         """
-        body = {"query": query, "variables": dict(variables or {})}
-        # It is on this machine: past the environment's proxy.
-        proxies: Any = {"http": None, "https": None, "all": None}
-        answer = requests.post(f"{self.url}/graphql", json=body, timeout=_REQUEST_SECONDS, proxies=proxies)
+        with requests.Session() as session:
+            session.trust_env = False  # no proxy of the environment stands before this machine's own ports
+            body = {"query": query, "variables": dict(variables or {})}
+            answer = session.post(f"{self.url}/graphql", json=body, timeout=_REQUEST_SECONDS)
         answer.raise_for_status()
         content = answer.json()
         if content.get("errors"):
-            raise DagsterError("; ".join(str(each.get("message")) for each in content["errors"]))
+            raise DagsterError("; ".join(str(error.get("message")) for error in content["errors"]))
         return dict(content["data"])
+
+    def _schedules_when_ready(self) -> dict[str, bool]:
+        """Each schedule and whether it is on; empty until the code location is loaded and the scheduler ticks."""
+        data = self.ask(_READINESS)
+        entries = data["workspaceOrError"].get("locationEntries", [])
+        locations = [entry["locationOrLoadError"] for entry in entries if entry["locationOrLoadError"]]
+        for location in locations:
+            if "message" in location:
+                causes = [link["error"]["message"] for link in location["errorChain"]]
+                cause = (causes or [location["message"]])[-1]
+                raise _LocationError(f"Dagster cannot load metrics_platform: {cause}")
+        if not data["instance"]["daemonHealth"]["daemonStatus"]["healthy"]:
+            return {}
+        return {
+            schedule["name"]: schedule["scheduleState"]["status"] == "RUNNING"
+            for location in locations
+            for repository in location["repositories"]
+            for schedule in repository["schedules"]
+        }
 
     def _last_words(self) -> str:
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:]
         return "\n".join([f"The end of {self.log}:", *lines])
 
 
-def _selector(repository: Mapping[str, Any]) -> dict[str, str]:
-    return {"repositoryName": repository["name"], "repositoryLocationName": repository["location"]["name"]}
-
-
 @contextmanager
 def running_dagster(directory: Path, port: int) -> Iterator[DagsterUI]:
-    """Run `dagster dev` for the time of a `with` block, on what the environment of `own_settings` says.
+    """Run `dagster dev` for the time of a `with` block, on what the environment of `isolated_environment` says.
 
     It works in `directory`, where no .env of the person's lies, and what it says goes into dagster.log there. Ctrl-C in
     a terminal does not reach it: it is ended in order at the end of the block. Where the system can (Linux), it also
@@ -342,7 +304,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _end_with_parent() -> Callable[[], None] | None:
+def _end_with_parent() -> Callable[[], None]:
     """What a child does before it begins: ask Linux for SIGINT when its parent is gone, and heed SIGINT at all."""
 
     def restore() -> None:
@@ -363,7 +325,7 @@ def _end_with_parent() -> Callable[[], None] | None:
 
 
 @contextmanager
-def ended_by_signals() -> Iterator[threading.Event]:
+def stop_on_signals() -> Iterator[threading.Event]:
     """Whichever way this process is asked to end, its children end with it, in order: it is as Ctrl-C.
 
     SIGINT and SIGHUP stay ignored where they were when it started, as under nohup or in the background of a script.

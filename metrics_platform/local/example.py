@@ -19,7 +19,13 @@ from rich.table import Table
 
 from metrics_platform.calendar import RANGE_END, RANGE_START
 from metrics_platform.local.clickhouse import running_server
-from metrics_platform.local.dagster_local import ended_by_signals, own_settings, run_job, running_dagster, shown
+from metrics_platform.local.dagster_local import (
+    display_path,
+    isolated_environment,
+    run_job,
+    running_dagster,
+    stop_on_signals,
+)
 from metrics_platform.local.example_data import ExampleFiles, write_example
 from metrics_platform.settings import Settings, load_settings
 
@@ -63,11 +69,11 @@ def run_example(directory: Path, *, days: int, ui: bool, port: int) -> int:
         example = write_example(directory / "events")
     console.print(
         f"[bold]1.[/] {example.messages_rows:,} real messages (CollegeMsg) and {example.feed_rows:,} made feed events, "
-        f"{example.first_day} – {example.last_day}, in {shown(directory / 'events')}"
+        f"{example.first_day} – {example.last_day}, in {display_path(directory / 'events')}"
     )
     with running_server(directory / "clickhouse") as server:
         console.print(f"[bold]2.[/] An embedded ClickHouse answers on port {server.port}")
-        with own_settings(directory, _settings(example)):
+        with isolated_environment(directory, _settings(example)):
             settings = load_settings(env_file=None)
             _load(settings, example)
             first, last = (
@@ -82,7 +88,7 @@ def run_example(directory: Path, *, days: int, ui: bool, port: int) -> int:
                 page = _report(settings, last)
             console.print(
                 f"[bold]4.[/] The morning report of {last} is written as Telegram would get it; open it in a browser: "
-                f"{shown(page)}"
+                f"{display_path(page)}"
             )
             _show(console, settings, last)
             if ui:
@@ -168,7 +174,7 @@ def _print_rows(console: Console, title: str, warehouse: Warehouse, sql: str, da
 
 def _serve_ui(console: Console, directory: Path, port: int) -> int:
     console.print("Starting Dagster's UI …")
-    with ended_by_signals(), running_dagster(directory, port) as dagster:
+    with stop_on_signals(), running_dagster(directory, port) as dagster:
         dagster.wait_until_ready()
         console.print(
             f"Dagster's UI: [bold]{dagster.url}[/] – open Assets → View lineage, or a partition of dimension_metrics. "

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 import yaml
 
+from metrics_platform.local import dagster_local
 from metrics_platform.local.dagster_local import (
     DagsterError,
     DagsterUI,
-    ended_by_signals,
-    own_settings,
+    isolated_environment,
     running_dagster,
+    stop_on_signals,
 )
 from metrics_platform.settings import load_settings
 
@@ -30,7 +34,7 @@ from metrics_platform.settings import load_settings
 def test_whichever_signal_asks_for_the_end_the_block_is_left_in_order(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     left = []
-    with ended_by_signals() as asked, contextlib.ExitStack() as stack:
+    with stop_on_signals() as asked, contextlib.ExitStack() as stack:
         stack.callback(left.append, "in order")
         os.kill(os.getpid(), number)
         time.sleep(10)
@@ -64,7 +68,7 @@ def test_signals_that_were_ignored_at_the_start_stay_ignored_but_for_sigterm() -
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     went_on = False
-    with ended_by_signals() as asked:
+    with stop_on_signals() as asked:
         for number in (signal.SIGINT, signal.SIGHUP):
             os.kill(os.getpid(), number)
         went_on = not asked.is_set()
@@ -76,7 +80,7 @@ def test_signals_that_were_ignored_at_the_start_stay_ignored_but_for_sigterm() -
 
 @pytest.mark.usefixtures("signals_as_in_a_terminal")
 def test_an_interrupt_that_got_lost_is_known_all_the_same() -> None:
-    with ended_by_signals() as asked:
+    with stop_on_signals() as asked:
         with contextlib.suppress(KeyboardInterrupt):  # as a library may
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(10)
@@ -89,7 +93,7 @@ def test_nothing_of_the_persons_settings_is_in_it_and_all_of_them_are_back_after
     monkeypatch.setenv("METRICS_CLICKHOUSE_URL", "http://theirs:8123/metrics")
     monkeypatch.setenv("TELEGRAM_CHAT_ID", "-1001")
     before = dict(os.environ)
-    with own_settings(tmp_path, {"METRICS_LANGUAGE": "ru"}):
+    with isolated_environment(tmp_path, {"METRICS_LANGUAGE": "ru"}):
         ours = {name: value for name, value in os.environ.items() if name.startswith(("METRICS_", "TELEGRAM_"))}
         assert ours == {"METRICS_LANGUAGE": "ru", "METRICS_DATA_DIR": str(tmp_path)}
         assert os.environ["DAGSTER_HOME"] == str(tmp_path / "dagster")
@@ -105,7 +109,7 @@ def test_an_env_file_where_the_person_is_says_nothing_to_it(tmp_path: Path, monk
     )
     monkeypatch.chdir(theirs)
     assert load_settings().clickhouse_url is not None
-    with own_settings(ours, {"METRICS_START_DATE": "2026-10-23"}):
+    with isolated_environment(ours, {"METRICS_START_DATE": "2026-10-23"}):
         # As code that knows nothing of this room reads them: Dagster's definitions, and what Dagster's commands load.
         assert load_settings().clickhouse_url is None
         assert str(load_settings().start_date) == "2026-10-23"
@@ -121,10 +125,95 @@ def test_an_env_file_where_the_person_is_says_nothing_to_it(tmp_path: Path, monk
     assert Path.cwd() == theirs
 
 
+class _Webserver(BaseHTTPRequestHandler):
+    """Answers the question whether Dagster is ready, with what the test says it is to answer next."""
+
+    answers: ClassVar[list[Callable[[], dict[str, Any]]]]
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        body = json.dumps({"data": self.answers.pop(0)()}).encode()
+        with contextlib.suppress(OSError):  # a client that has given up
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+def _status(*, ticks: bool, schedules: dict[str, str] | None = None) -> dict[str, Any]:
+    found = [{"name": name, "scheduleState": {"status": status}} for name, status in (schedules or {}).items()]
+    location = {"__typename": "RepositoryLocation", "repositories": [{"schedules": found}]}
+    return {
+        "instance": {"daemonHealth": {"daemonStatus": {"healthy": ticks}}},
+        "workspaceOrError": {"locationEntries": [{"locationOrLoadError": location if schedules else None}]},
+    }
+
+
+@pytest.fixture
+def dagster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterUI]:
+    """A Dagster whose process runs and whose webserver is the one above."""
+    monkeypatch.setattr(dagster_local, "_REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr(dagster_local, "_FIRST_REPORT_SECONDS", 0.3)
+    process = subprocess.Popen(["sleep", "60"])
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Webserver) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield DagsterUI(f"http://127.0.0.1:{server.server_port}", tmp_path / "dagster.log", process)
+        server.shutdown()
+    process.kill()
+    process.wait()
+
+
+def test_a_webserver_that_answers_late_is_waited_for_and_reported(dagster: DagsterUI) -> None:
+    ready = _status(ticks=True, schedules={"daily_etl_schedule": "RUNNING", "other": "STOPPED"})
+    reports: list[str] = []
+
+    def late() -> dict[str, Any]:
+        time.sleep(1)
+        return ready
+
+    _Webserver.answers = [late, late, lambda: ready]
+    assert dagster.wait_until_ready(reports.append) == {"daily_etl_schedule": True, "other": False}
+    assert reports
+    assert all("its webserver does not answer" in report for report in reports)
+
+
+def test_dagster_is_not_ready_before_its_scheduler_ticks(dagster: DagsterUI) -> None:
+    schedules = {"daily_etl_schedule": "RUNNING"}
+    _Webserver.answers = [
+        lambda: _status(ticks=False),
+        lambda: _status(ticks=False, schedules=schedules),
+        lambda: _status(ticks=True, schedules=schedules),
+    ]
+    assert dagster.wait_until_ready() == {"daily_etl_schedule": True}
+    assert _Webserver.answers == []
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_dagster(
+    dagster: DagsterUI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    _Webserver.answers = [lambda: {"version": "1"}]
+    assert dagster.ask("{ version }") == {"version": "1"}
+
+
+def test_a_dagster_that_has_ended_is_not_waited_for(dagster: DagsterUI) -> None:
+    dagster.log.write_text("no space left on device\n")
+    dagster._process.kill()
+    dagster._process.wait()
+    with pytest.raises(DagsterError, match="no space left"):
+        dagster.wait_until_ready()
+
+
 @pytest.mark.end_to_end
 def test_code_that_cannot_be_loaded_says_why_and_is_not_waited_for(tmp_path: Path) -> None:
     with (
-        own_settings(tmp_path, {"METRICS_TIMEZONE": "Europe/Moskow"}),
+        isolated_environment(tmp_path, {"METRICS_TIMEZONE": "Europe/Moskow"}),
         running_dagster(tmp_path, 39_998) as dagster,
         pytest.raises(DagsterError, match="METRICS_TIMEZONE"),
     ):
@@ -137,9 +226,9 @@ def test_dagsters_processes_are_gone_with_the_process_that_started_them(tmp_path
         pytest.skip("only Linux tells a child of its parent's death")
     script = (
         "import os, time; from pathlib import Path\n"
-        "from metrics_platform.local.dagster_local import own_settings, running_dagster\n"
+        "from metrics_platform.local.dagster_local import isolated_environment, running_dagster\n"
         f"home = Path({str(tmp_path)!r})\n"
-        "with own_settings(home, {}), running_dagster(home, 39_997) as dagster:\n"
+        "with isolated_environment(home, {}), running_dagster(home, 39_997) as dagster:\n"
         "    print(dagster._process.pid, flush=True)\n"
         "    time.sleep(60)\n"
     )

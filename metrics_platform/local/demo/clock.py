@@ -1,4 +1,4 @@
-"""The time of the demo's product: ours, or the last hours again with every slot in a minute."""
+"""The time of the demo's product: real time, or the last hours again with every slot in a minute."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from metrics_platform.calendar import slot_at
 
-# A slot of 15 minutes in one.
-_FASTER = 15
-# So far behind a fast product starts: it has caught up after 34 minutes.
+# A slot of 15 minutes takes one.
+_SPEED = 15
+# A fast product starts this far behind: it has caught up after 34 minutes.
 _BEHIND = datetime.timedelta(hours=8)
 
 
@@ -20,9 +20,9 @@ def _now() -> datetime.datetime:
 
 @dataclass
 class Clock:
-    """Whole seconds, in UTC: `begins`, until `start` is called, and then ours or a faster time that catches up with it.
+    """Whole seconds in UTC: `begins` until `start` is called, then a faster time that catches up with the real one.
 
-    Only the past can be hurried through: Dagster has no partition of a slot before it is over.
+    Only the past can be replayed: Dagster has no partition of a slot before it is over.
     """
 
     begins: datetime.datetime | None = None
@@ -31,12 +31,12 @@ class Clock:
 
     @classmethod
     def fast(cls, written_until: datetime.datetime | None, real: Callable[[], datetime.datetime] = _now) -> Clock:
-        """The last hours again, from the beginning of a slot on; only those whose events are not written yet."""
+        """The last hours again, from the beginning of a slot on, without those whose events are written already."""
         slot = slot_at(real() - _BEHIND)
         return cls(max(slot.start, written_until) if written_until else slot.start, real)
 
     def start(self) -> None:
-        """Let a faster time begin to run; our own needs no start."""
+        """Let a faster time begin to run; real time needs no start."""
         self._started = self.real()
 
     def now(self) -> datetime.datetime:
@@ -44,9 +44,9 @@ class Clock:
         if self.begins is None:
             return self.real()
         passed = self.real() - self._started if self._started else datetime.timedelta()
-        return min(self.begins + _FASTER * passed, self.real())
+        return min(self.begins + _SPEED * passed, self.real())
 
     @property
     def is_behind(self) -> bool:
-        """Whether the product's time is not ours, yet."""
+        """Whether the product's time is behind the real one."""
         return self.now() < self.real()

@@ -9,39 +9,36 @@ import sys
 import threading
 import time
 import webbrowser
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import requests
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import Progress
 
 from metrics_platform.calendar import slot_at
-from metrics_platform.local.clickhouse import running_server
+from metrics_platform.local.clickhouse import EmbeddedServer, running_server
 from metrics_platform.local.dagster_local import (
-    DagsterError,
     DagsterUI,
     check_port,
-    ended_by_signals,
-    own_settings,
-    port_is_taken,
+    isolated_environment,
     running_dagster,
+    stop_on_signals,
 )
-from metrics_platform.local.demo import preparing, telling
+from metrics_platform.local.demo import output, preparing
+from metrics_platform.local.demo.background import BackgroundTask
 from metrics_platform.local.demo.clock import Clock
 from metrics_platform.local.demo.messages import Messages, NewPages, SentMessages
-from metrics_platform.local.demo.product import Product, add_to_story
-from metrics_platform.local.demo.state import DemoError, State, held, holder
-from metrics_platform.local.demo.story import INCIDENT_LASTS, Happening
+from metrics_platform.local.demo.product import Product, inject
+from metrics_platform.local.demo.scenario import INCIDENT_LASTS, InjectedIncident
+from metrics_platform.local.demo.state import DemoError, State, exclusive_lock, lock_holder
 from metrics_platform.local.demo.stream import FastSchedules, Stream
+from metrics_platform.local.ports import next_free_port
 from metrics_platform.settings import CHANNEL_PREFIXES, given_values, load_settings
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.errors import WarehouseError
 
 _TICK_SECONDS = 5.0
 # The usual one, where it is free: a BI tool finds the demo again after a second start.
@@ -78,21 +75,21 @@ def run_demo(options: Options) -> int:
     _check_ours(directory)
     if not directory.exists():
         check_port(options.port)  # before anything is made
-    with held(directory) as free:
-        if free:
+    with exclusive_lock(directory) as is_free:
+        if is_free:
             (directory / _MARKER).touch()
-            with ended_by_signals() as asked_to_end:
-                _Demo(console, directory, options, asked_to_end).run()
-            console.print("\nAll stopped. The next start goes on; [bold]--fresh[/] makes a new product.")
+            with stop_on_signals() as stop_requested:
+                _Demo(console, directory, options, stop_requested).run()
+            console.print("\nAll stopped. The next start continues this demo; [bold]--fresh[/] makes a new product.")
             return 0
     if options.incident and not options.fresh:
         if options.fast:
-            console.print("[yellow]--fast is for a demo that begins; the time of the one that runs is as it is.[/]")
-        _into_the_running_one(console, directory, options.incident)
+            console.print("[yellow]--fast only works at the start of a demo; the running one keeps its pace.[/]")
+        _inject_into_running_demo(console, directory, options.incident)
         return 0
     raise DemoError(
-        f"A demo is running already in {options.directory} (process {holder(directory)}): open its UI, or end it with "
-        "Ctrl-C where it runs. A second one needs a directory and a port of its own: --directory DIR --port N."
+        f"A demo is already running in {options.directory} (process {lock_holder(directory)}). Open its UI, or stop it "
+        "with Ctrl-C in its terminal. A second demo needs its own directory and port: --directory DIR --port N."
     )
 
 
@@ -101,164 +98,171 @@ class _Demo:
     console: Console
     directory: Path
     options: Options
-    asked_to_end: threading.Event
+    stop_requested: threading.Event
 
     def run(self) -> None:
         started = time.monotonic()
         check_port(self.options.port)
         if self.options.fresh:
             _clear(self.directory)
-        state = State.read(self.directory)
-        clock = Clock.fast(state.written_until if state else None) if self.options.fast else Clock()
-        if self.options.fast and not clock.is_behind:
-            raise DemoError("This demo has reached the present, and only the past can be hurried through: add --fresh.")
-        state = state or _new(self.directory, self.options.days, clock.now())
+        own = given_values(Path(".env"))
+        state, clock = self._state(own.get("METRICS_TIMEZONE"))
         with ExitStack() as stack:
-            stack.enter_context(own_settings(self.directory, self._settings(state)))
+            stack.enter_context(isolated_environment(self.directory, self._settings(state, own)))
             settings = load_settings(env_file=None)
-            clickhouse_port = 0 if port_is_taken(_CLICKHOUSE_PORT) else _CLICKHOUSE_PORT
             clickhouse = self.directory / "clickhouse"
-            server = stack.enter_context(running_server(clickhouse, clickhouse_port, _CLICKHOUSE_SECONDS))
+            port = next_free_port(_CLICKHOUSE_PORT)
+            server = stack.enter_context(running_server(clickhouse, port, _CLICKHOUSE_SECONDS))
             stream = Stream(state, Warehouse.from_settings(settings), clock)
             messages = SentMessages(settings) if self.options.send else NewPages(settings.outbox)
-            with telling.progress_bars(self.console) as progress:
-                happening = self._write_history(progress, stream)
-                dagster, do_what_can_wait = self._compute(stack, progress, stream)
+            yesterday = clock.now().astimezone(settings.zone).date() - _ONE_DAY
+            with output.Steps(self.console) as steps:
+                incident = self._write_history(steps, stream)
+                checked_until = self._compute(steps, stream)
+                dagster, schedules = self._open_dagster(stack, steps, yesterday)
             self.console.print(f"[bold green]Ready[/] in {time.monotonic() - started:.0f} s.\n")
-            telling.tell_where(
+            tables = f"{dagster.url}/locations/metrics_platform/asset-groups/daily"
+            output.print_links(
                 self.console,
                 settings,
                 ui=dagster.url,
-                yesterday=stream.clock.now().astimezone(settings.zone).date() - _ONE_DAY,
+                tables=tables,
+                yesterday=yesterday,
                 clickhouse_port=server.port,
                 log=dagster.log,
                 sends=self.options.send,
             )
-            telling.tell_next(self.console, happening, settings, fast=self.options.fast)
-            schedules = self._schedules(stream, dagster)
+            output.print_schedules(self.console, schedules, fast=self.options.fast)
+            output.print_next(self.console, incident, settings, fast=self.options.fast)
+            fast = FastSchedules(state, checked_until, yesterday) if self.options.fast else None
+            clock.start()
             if self.options.browser:
-                _open(dagster.url)
-            with ThreadPoolExecutor(1) as beside:
-                self._go_on(stream, schedules, dagster, messages, beside.submit(do_what_can_wait))
+                _open(tables)
+            self._continue(stream, fast, messages, (dagster.check, partial(_check_clickhouse, server)))
 
-    def _settings(self, state: State) -> dict[str, str]:
-        """The demo's settings, and of the person's own: the language, and with --send the channels of messages."""
-        own = given_values(Path(".env"))
+    def _state(self, zone_name: str | None) -> tuple[State, Clock]:
+        """The directory's demo, or a new one, and the time of its product."""
+        state = State.read(self.directory)
+        clock = Clock.fast(state.written_until if state else None) if self.options.fast else Clock()
+        if self.options.fast and not clock.is_behind:
+            raise DemoError("This demo has reached the present, and only the past can be replayed: add --fresh.")
+        if state is None:
+            return _new(self.directory, self.options.days, clock.now(), _zone(zone_name)), clock
+        if zone_name and zone_name != state.product.zone.key:
+            self.console.print(
+                f"[yellow]This demo keeps its time zone, {state.product.zone.key}; METRICS_TIMEZONE is {zone_name}. "
+                "Add --fresh to make a new one.[/]",
+                soft_wrap=True,
+            )
+        return state, clock
+
+    def _settings(self, state: State, own: dict[str, str]) -> dict[str, str]:
+        """The demo's settings; of the user's own: the language, and with --send the channels of messages."""
         settings = {
             "METRICS_START_DATE": state.product.first_day.isoformat(),
             "METRICS_TIMEZONE": state.product.zone.key,
             "METRICS_DAGSTER_URL": f"http://localhost:{self.options.port}",
             "METRICS_DRY_RUN": "false" if self.options.send else "true",
-            "METRICS_ENVIRONMENT": "demo",  # of made-up alarms, nobody is to think that they are real
+            "METRICS_ENVIRONMENT": "demo",  # nobody is to take a made-up alarm for a real one
         }
         if "METRICS_LANGUAGE" in own:
             settings["METRICS_LANGUAGE"] = own["METRICS_LANGUAGE"]
         if self.options.send:
             settings.update({name: value for name, value in own.items() if name.startswith(CHANNEL_PREFIXES)})
         if self.options.fast:
-            # Its events are eight hours old by our clocks.
+            # Dagster's schedules go by the real time, in which the product's events are eight hours old.
+            settings["METRICS_SCHEDULES_ON"] = "false"
             settings["METRICS_ALERT_MAX_AGE_MINUTES"] = "510"
             settings["METRICS_FEED_STALE_HOURS"] = settings["METRICS_MESSAGES_STALE_HOURS"] = "24,48"
         return settings
 
-    def _write_history(self, progress: Progress, stream: Stream) -> Happening | None:
-        """Bring the events up to the product's present; returns what has been let happen."""
+    def _write_history(self, steps: output.Steps, stream: Stream) -> InjectedIncident | None:
+        """Bring the events up to the product's present; returns what was injected."""
         state, now = stream.state, stream.clock.now()
-        step = _step(progress, f"Making the product's events since {state.written_until:%d %b %Y}")
-        state.product.create(stream.warehouse, load_settings(env_file=None))
-        happening = None
-        if self.options.incident:
-            # The whole of the present slot, as far as it is not written yet: an alert at its end is certain.
-            begins = max(slot_at(now).start, state.written_until)
-            happening = Happening(self.options.incident, begins, begins + INCIDENT_LASTS)
-            add_to_story(stream.warehouse, happening)
-        state.write()
-        with ThreadPoolExecutor(1) as beside:
-            made_ready = beside.submit(preparing.make_ready)
-            preparing.write_history(state, stream.warehouse, now, step)
-            made_ready.result()
-        step(1)
-        return happening
+        with steps.step(f"Making the product's events since {state.written_until:%d %b %Y}") as progress:
+            state.product.create(stream.warehouse, load_settings(env_file=None))
+            incident = None
+            if self.options.incident:
+                # The whole of the present slot, as far as it is not written yet: an alert at its end is certain.
+                begins = max(slot_at(now).start, state.written_until)
+                incident = InjectedIncident(self.options.incident, begins, begins + INCIDENT_LASTS)
+                inject(stream.warehouse, incident)
+            state.write()
+            with ThreadPoolExecutor(1) as pool:
+                warm = pool.submit(preparing.warm_up)
+                preparing.write_history(state, stream.warehouse, now, progress)
+                warm.result()
+        return incident
 
-    def _compute(self, stack: ExitStack, progress: Progress, stream: Stream) -> tuple[DagsterUI, Callable[[], None]]:
-        """Compute what is missing, and open Dagster; returns it, and what does all that can wait."""
-        state, warehouse, now = stream.state, stream.warehouse, stream.clock.now()
-        settings = load_settings(env_file=None)
-        days, slots = preparing.missing_days(state, now), preparing.missing_slots(settings, now)
-        with ThreadPoolExecutor(1) as beside, ExitStack() as watching:
+    def _compute(self, steps: output.Steps, stream: Stream) -> datetime.datetime:
+        """Compute and check all that is missing; returns the end of the last slot that has been checked."""
+        settings, now = load_settings(env_file=None), stream.clock.now()
+        days, slots = preparing.missing_days(stream.state.product, now), preparing.missing_slots(settings, now)
+        with ThreadPoolExecutor(1) as pool:
+            history = pool.submit(preparing.compute_slot_history, stream.warehouse, slots, settings) if slots else None
             if days:
-                count = (days.last - days.first).days + 1
-                step = _step(progress, f"Computing the tables of {count} day{'s' * (count > 1)}")
-                watching.enter_context(preparing.watched(warehouse, days, step))
-                messages = beside.submit(preparing.compute_messages, days)
-                preparing.compute_feed(days)
-                messages.result()
-            # Not before there are events: its sensors would take the product for one that has fallen silent. And not
-            # before this, for two cores have enough to do.
+                count = f"{len(days)} day{'s' * (len(days) > 1)}"
+                with (
+                    steps.step(f"Computing the tables of {count}") as progress,
+                    preparing.watched(stream.warehouse, days, progress),
+                ):
+                    preparing.compute_days(days)
+            if slots is None or history is None:
+                return slot_at(now).start
+            with steps.step("Checking the 15-minute metrics"):
+                history.result()
+                preparing.check_slots(slots)
+        return slots.end
+
+    def _open_dagster(
+        self, stack: ExitStack, steps: output.Steps, yesterday: datetime.date
+    ) -> tuple[DagsterUI, dict[str, bool]]:
+        """Start Dagster, on slots that are checked: its first check would else compute a month of them.
+
+        Returns:
+            Dagster, and its schedules with whether they are on.
+        """
+        with steps.step("Starting Dagster, writing the morning report"):
             dagster = stack.enter_context(running_dagster(self.directory, self.options.port))
-            if days:
-                preparing.compute_users(days)
-                preparing.compute_shown_days(days)
-        step = _step(progress, "Opening Dagster")
-        dagster.wait_until_ready()
-        step(1)
+            preparing.send_report(yesterday)
+            notice = partial(output.print_notice, self.console, settings=load_settings(env_file=None))
+            return dagster, dagster.wait_until_ready(notice)
 
-        def do_what_can_wait() -> None:
-            yesterday = now.astimezone(state.product.zone).date() - _ONE_DAY
-            preparing.ask_for_report(dagster, yesterday)
-            if slots:
-                preparing.compute_slots(warehouse, slots.recent, settings)
-                preparing.judge_slots(dagster, slots.judged)
-            # Not before: a first tick without judged slots would judge a month of them.
-            if not self.options.fast:
-                dagster.turn_on_schedules()
-            if slots:
-                preparing.compute_slots(warehouse, slots.older, settings)
-            preparing.backfill_days(dagster, state, yesterday)
-
-        return dagster, do_what_can_wait
-
-    def _schedules(self, stream: Stream, dagster: DagsterUI) -> FastSchedules | None:
-        """What stands in for schedules while the product's time runs fast."""
-        if not self.options.fast:
-            return None
-        lag = datetime.timedelta(seconds=load_settings(env_file=None).slot_lag_seconds)
-        judged_until = slot_at(stream.clock.now() - lag).start  # as the first check, which has been asked for
-        stream.clock.start()
-        return FastSchedules(stream.state, dagster, stream.clock, judged_until)
-
-    def _go_on(
+    def _continue(
         self,
         stream: Stream,
-        schedules: FastSchedules | None,
-        dagster: DagsterUI,
+        fast: FastSchedules | None,
         messages: Messages,
-        beside: Future[None],
+        checks: Iterable[Callable[[], None]],
     ) -> None:
-        """Write events, and say what arrives, until Ctrl-C."""
+        """Write events and print the messages that arrive, until Ctrl-C."""
         settings = load_settings(env_file=None)
-        with self.console.status("") as status:
-            while not self.asked_to_end.is_set():
-                dagster.check()
-                problem = ""
-                try:
-                    stream.write()
-                    if beside.done():
-                        beside.result()
-                        if schedules is not None:
-                            schedules.tick()
-                except (WarehouseError, DagsterError, requests.RequestException) as error:
-                    problem = f" · {error}"
-                for told in messages.take():
-                    telling.tell_message(self.console, told, settings)
-                time_there = stream.state.written_until.astimezone(settings.zone)
-                status.update(f"In the product it is {time_there:%Y-%m-%d %H:%M:%S}{escape(problem)}")
+        notice = partial(output.print_notice, self.console, settings=settings)
+
+        def print_messages() -> None:
+            for arrival in messages.take():
+                output.print_message(self.console, arrival, settings)
+
+        tasks = [
+            BackgroundTask("Writing events", stream.write, notice),
+            *([BackgroundTask("Checking and loading", fast.run_due, notice)] if fast else []),
+            BackgroundTask("Reading messages", print_messages, notice),
+        ]
+        with self.console.status("") if self.console.is_terminal else nullcontext() as status:
+            while not self.stop_requested.is_set():
+                for check in checks:
+                    check()
+                for task in tasks:
+                    task.run_if_due()
+                if status:
+                    product_time = stream.state.written_until.astimezone(settings.zone)
+                    status.update(f"In the product it is {product_time:%Y-%m-%d %H:%M:%S}")
                 time.sleep(_TICK_SECONDS)
 
 
-def _step(progress: Progress, description: str) -> preparing.Progress:
-    task = progress.add_task(description, total=1)
-    return lambda share: progress.update(task, completed=share)
+def _check_clickhouse(server: EmbeddedServer) -> None:
+    if not server.running:
+        raise DemoError(f"The embedded ClickHouse has ended. Start the demo again: it continues.\n{server.messages}")
 
 
 def _check_ours(directory: Path) -> None:
@@ -278,47 +282,44 @@ def _clear(directory: Path) -> None:
             path.unlink()
 
 
-def _new(directory: Path, days: int, now: datetime.datetime) -> State:
-    zone = _zone()
+def _new(directory: Path, days: int, now: datetime.datetime, zone: ZoneInfo) -> State:
     today = now.astimezone(zone).date()
     product = Product(today - datetime.timedelta(days=days), today, zone)
     return State(directory, product, product.first_instant())
 
 
-def _zone() -> ZoneInfo:
-    """METRICS_TIMEZONE, or else the zone of this machine, so that 11:00 is when a person's clock shows it."""
+def _zone(name: str | None) -> ZoneInfo:
+    """The zone of METRICS_TIMEZONE, or else of this machine, so that 11:00 is 11:00 on its clock."""
     import tzlocal  # noqa: PLC0415
 
-    named = os.environ.get("METRICS_TIMEZONE")
     try:
-        zone = ZoneInfo(named or tzlocal.get_localzone_name())
+        zone = ZoneInfo(name or tzlocal.get_localzone_name())
         return ZoneInfo("UTC") if zone.key == "Etc/UTC" else zone
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        if named:
+        if name:
             raise DemoError(
-                f"METRICS_TIMEZONE = {named!r} is no time zone. Name one as Europe/Moscow or leave "
-                "it out for this machine's own."
+                f"METRICS_TIMEZONE = {name!r} is not a time zone. Set one such as Europe/Moscow, or remove it to use "
+                "this machine's."
             ) from error
-        # Whatever is odd about this machine's zone, a demo can do without.
-        return ZoneInfo("UTC")
+        return ZoneInfo("UTC")  # a machine without a usable zone
 
 
-def _into_the_running_one(console: Console, directory: Path, kind: str) -> None:
-    """Let something happen to the product of the demo that runs in the directory."""
+def _inject_into_running_demo(console: Console, directory: Path, kind: str) -> None:
+    """Inject an incident into the product of the demo that runs in the directory."""
     state = State.read(directory)
     if state is None or not (directory / "clickhouse" / "url").exists():
         raise DemoError("The running demo is not ready yet. Try again when it says so.")
-    with own_settings(directory, {"METRICS_TIMEZONE": state.product.zone.key}):
+    with isolated_environment(directory, {"METRICS_TIMEZONE": state.product.zone.key}):
         settings = load_settings(env_file=None)
         # What is being written at this moment does not change any more.
         begins = state.written_until + datetime.timedelta(seconds=2 * _TICK_SECONDS)
-        happening = Happening(kind, begins, begins + INCIDENT_LASTS)
-        add_to_story(Warehouse.from_settings(settings), happening)
-    telling.tell_injected(console, happening, settings)
+        incident = InjectedIncident(kind, begins, begins + INCIDENT_LASTS)
+        inject(Warehouse.from_settings(settings), incident)
+    output.print_injected(console, incident, settings)
 
 
 def _open(url: str) -> None:
-    """Open the person's browser; a machine without a screen has none."""
+    """Open the user's browser, unless the machine has no screen."""
     has_screen = sys.platform == "darwin" or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
     if has_screen and sys.stdout.isatty():
         webbrowser.open(url)

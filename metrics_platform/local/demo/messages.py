@@ -1,4 +1,4 @@
-"""What has been told since the demo began, for the terminal: pages of the outbox, or messages that were sent."""
+"""The messages since the demo began, for the terminal: pages of the outbox, or messages that were sent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
-from metrics_platform.local.dagster_local import shown
+from metrics_platform.local.dagster_local import display_path
 from metrics_platform.notifications.journal import Sent, asked
 from metrics_platform.notifications.outbox import text_of_page
 from metrics_platform.settings import Settings
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _STORED_WITHIN = 60.0  # seconds
 
 
-class Told(NamedTuple):
+class Arrival(NamedTuple):
     """A message: its headline, and where it is."""
 
     headline: str
@@ -29,7 +29,7 @@ class Told(NamedTuple):
 class Messages(Protocol):
     """Says what has arrived."""
 
-    def take(self) -> list[Told]:
+    def take(self) -> list[Arrival]:
         """Each message since the last call, oldest first."""
         ...
 
@@ -44,11 +44,11 @@ class NewPages:
     def __post_init__(self) -> None:
         self._known = self._pages()
 
-    def take(self) -> list[Told]:
+    def take(self) -> list[Arrival]:
         """See `Messages`."""
         new = sorted(self._pages() - self._known)
         self._known.update(new)
-        return [Told((text_of_page(path) or path.stem).strip(), shown(path)) for path in new]
+        return [Arrival((text_of_page(path) or path.stem).strip(), display_path(path)) for path in new]
 
     def _pages(self) -> set[Path]:
         return {path for path in self.outbox.glob("*.html") if path.name != "index.html"}
@@ -62,8 +62,8 @@ class SentMessages:
     _begun: float = field(default_factory=time.time)
     _known: set[tuple[float, str]] = field(default_factory=set)
 
-    def take(self) -> list[Told]:
-        """See `Messages`. What went out over three channels is told three times, as it arrived."""
+    def take(self) -> list[Arrival]:
+        """See `Messages`. What went out over three channels arrives three times."""
         import dagster as dg  # noqa: PLC0415
 
         from metrics_platform.defs.delivery.storage import read_keys, read_since  # noqa: PLC0415
@@ -71,26 +71,26 @@ class SentMessages:
         # Entries of two processes may be stored in another order than that of their times.
         since = max([self._begun, *(at - _STORED_WITHIN for at, _ in self._known)])
         with dg.DagsterInstance.get() as instance:
-            new = [each for each in read_since(instance, since) if (each.at, each.key) not in self._known]
-            stored = read_keys(instance, sorted({each.key for each in new if _has_arrived(each)}))
-        self._known = {each for each in self._known if each[0] >= since} | {(each.at, each.key) for each in new}
-        return [self._told(each, stored[each.key]) for each in new if _has_arrived(each)]
+            new = [sent for sent in read_since(instance, since) if (sent.at, sent.key) not in self._known]
+            stored = read_keys(instance, sorted({sent.key for sent in new if _has_arrived(sent)}))
+        self._known = {known for known in self._known if known[0] >= since} | {(sent.at, sent.key) for sent in new}
+        return [self._arrival(sent, stored[sent.key]) for sent in new if _has_arrived(sent)]
 
-    def _told(self, sent: Stored, stored: list[Stored]) -> Told:
+    def _arrival(self, sent: Stored, stored: list[Stored]) -> Arrival:
         from metrics_platform.notifications.message import text_of  # noqa: PLC0415
         from metrics_platform.notifications.templates import write_anyhow  # noqa: PLC0415
         from metrics_platform.notifications.templates.writer import Writer  # noqa: PLC0415
 
         entry = cast("Sent", sent.entry)
         where = entry.link or f"{entry.channel} {entry.address}".strip()
-        event = asked(each.entry for each in stored)
+        event = asked(one.entry for one in stored)
         if event is None:
-            return Told(sent.key, where)
+            return Arrival(sent.key, where)
         writer = Writer.for_settings(self.settings, datetime.datetime.fromtimestamp(sent.at, datetime.UTC))
-        return Told(text_of(write_anyhow(event, writer)[0].headline), where)
+        return Arrival(text_of(write_anyhow(event, writer)[0].headline), where)
 
 
 def _has_arrived(stored: Stored) -> bool:
-    """Whether it is the last step of a message of its own: what went out in a digest is told by that one."""
+    """Whether it is the last step of a message of its own: what went out in a digest arrives with that one."""
     entry = stored.entry
     return isinstance(entry, Sent) and entry.step + 1 == entry.steps and entry.within is None

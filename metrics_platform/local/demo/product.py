@@ -1,8 +1,8 @@
 """The demo's product: its people and its events, made by SQL in ClickHouse and never held in Python.
 
 Volumes, daily and weekly course and attributes are those of a real product of this kind: 18 to 22 thousand users a
-day, 570 to 720 thousand feed rows, 13 thousand messages. Events are a function of the seed, the people and the story:
-what is missing between the last stop and now is made when the demo starts again, each event once.
+day, 570 to 720 thousand feed rows, 13 thousand messages. Events are a function of the seed, the people and the
+scenario: what is missing between the last stop and now is made when the demo starts again, each event once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from metrics_platform.backtest.traffic import WEEKEND, WORKDAY
 from metrics_platform.calendar import Day, day_of, first_instant
 from metrics_platform.loading.events import feed_source, messages_source
 from metrics_platform.loading.targets import prepare_target
-from metrics_platform.local.demo.story import Happening, Past
+from metrics_platform.local.demo.scenario import InjectedIncident, Scenario
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 
@@ -29,7 +29,7 @@ _ONE_DAY = datetime.timedelta(days=1)
 # For so long new people join; a demo that is older has no new users any more.
 _HORIZON_DAYS = 800
 _CORES = 2
-_TABLES = ("people", "story", "active_people")
+_TABLES = ("people", "scenario", "active_people")
 _EVENTS = ("feed_events", "message_events")
 _TABLES_OF_EVENTS = ("feed_actions", "message_actions")
 _LATER = "FROM simulator.{table:Identifier} WHERE time >= {since:DateTime('UTC')}"
@@ -54,7 +54,7 @@ class Product:
     campaign_users: int = 5_000
 
     def create(self, warehouse: Warehouse, settings: Settings) -> None:
-        """Make the source tables, the people and the story, where they are missing.
+        """Make the source tables, the people and the scenario, where they are missing.
 
         Raises:
             WarehouseError: ClickHouse refused or did not answer.
@@ -63,11 +63,11 @@ class Product:
             prepare_target(settings, warehouse, source)
         for name in _TABLES:
             warehouse.execute(_read(f"schema/{name}.sql"), doing=f"Making simulator.{name}", repeatable=True)
-        past = Past(self.today, self.zone)
+        scenario = Scenario(self.today, self.zone)
         if not warehouse.value("SELECT count() FROM simulator.people"):
             parameters = {
                 "first_day": self.first_day,
-                "campaign_day": past.campaign_day,
+                "campaign_day": scenario.campaign_day,
                 "base": self.base,
                 "newcomers": self.newcomers,
                 "campaign_users": self.campaign_users,
@@ -75,9 +75,9 @@ class Product:
                 "seed": self.seed,
             }
             warehouse.execute(_read("queries/people.sql"), parameters, doing="Making the demo's people")
-        if not warehouse.value("SELECT count() FROM simulator.story"):
-            for happening in past.happenings():
-                add_to_story(warehouse, happening)
+        if not warehouse.value("SELECT count() FROM simulator.scenario"):
+            for incident in scenario.incidents():
+                inject(warehouse, incident)
 
     def write_events(
         self, warehouse: Warehouse, since: datetime.datetime, until: datetime.datetime
@@ -133,12 +133,12 @@ class Product:
         return first_instant(self.first_day, self.zone)
 
 
-def add_to_story(warehouse: Warehouse, happening: Happening) -> None:
-    """Let something happen to the product; events that are made later obey it."""
+def inject(warehouse: Warehouse, incident: InjectedIncident) -> None:
+    """Add the incident to the scenario; events that are made later follow it."""
     warehouse.execute(
-        "INSERT INTO simulator.story VALUES ({kind:String}, {begins:DateTime('UTC')}, {ends:DateTime('UTC')})",
-        {"kind": happening.kind, "begins": happening.begins, "ends": happening.ends},
-        doing="Writing the demo's story",
+        "INSERT INTO simulator.scenario VALUES ({kind:String}, {begins:DateTime('UTC')}, {ends:DateTime('UTC')})",
+        {"kind": incident.kind, "begins": incident.begins, "ends": incident.ends},
+        doing="Writing the demo's scenario",
     )
 
 

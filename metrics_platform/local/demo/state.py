@@ -1,4 +1,4 @@
-"""What a demo remembers between two starts: which product it is, and up to when its events are written."""
+"""The state of a demo between two starts: its product, and up to when its events are written."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class DemoError(RuntimeError):
     """The demo cannot run here; the text says what to do."""
 
 
-class _Remembered(BaseModel):
+class _StateFile(BaseModel):
     first_day: datetime.date
     today: datetime.date
     zone: str
@@ -40,27 +40,27 @@ class State:
 
     @classmethod
     def read(cls, directory: Path) -> State | None:
-        """What is remembered in the directory; None where no demo has been made yet.
+        """Read the state of the directory; None where no demo has been made yet.
 
         Raises:
             DemoError: the file is broken.
         """
         file = _file(directory)
         try:
-            found = _Remembered.model_validate_json(file.read_text(encoding="utf-8"))
+            found = _StateFile.model_validate_json(file.read_text(encoding="utf-8"))
             product = Product(found.first_day, found.today, ZoneInfo(found.zone), found.seed)
         except FileNotFoundError:
             return None
         except ValidationError as error:
-            why = "; ".join(f"{'.'.join(map(str, each['loc']))} {each['msg']}".strip() for each in error.errors())
+            why = "; ".join(f"{'.'.join(map(str, fault['loc']))} {fault['msg']}".strip() for fault in error.errors())
             raise DemoError(f"{file} cannot be read: {why}. {_REMEDY}") from error
         except (ValueError, KeyError) as error:
             raise DemoError(f"{file} cannot be read: {error}. {_REMEDY}") from error
         return cls(directory, product, found.written_until)
 
     def write(self) -> None:
-        """Put it down, in one step: a reader sees the old or the new."""
-        content = _Remembered(
+        """Write it in one step: a reader sees the old or the new."""
+        content = _StateFile(
             first_day=self.product.first_day,
             today=self.product.today,
             zone=self.product.zone.key,
@@ -73,8 +73,8 @@ class State:
 
 
 @contextmanager
-def held(directory: Path) -> Iterator[bool]:
-    """Hold the directory against another demo; yields False where one runs in it already."""
+def exclusive_lock(directory: Path) -> Iterator[bool]:
+    """Lock the directory against another demo; yields False where one runs in it already."""
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "demo.lock").open("a", encoding="utf-8") as lock:
         try:
@@ -88,7 +88,7 @@ def held(directory: Path) -> Iterator[bool]:
         yield True
 
 
-def holder(directory: Path) -> str:
+def lock_holder(directory: Path) -> str:
     """The process id of the demo that runs in the directory."""
     return (directory / "demo.lock").read_text(encoding="utf-8").strip()
 

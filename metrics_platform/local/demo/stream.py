@@ -1,4 +1,4 @@
-"""The demo's live events, every few seconds, and what is asked of Dagster while the product's time runs fast."""
+"""The demo's live events, every few seconds, and what stands in for schedules while the product's time runs fast."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import datetime
 from dataclasses import dataclass, field
 
 from metrics_platform.calendar import RANGE_END, RANGE_START, Slot, SlotRange, slot_at
-from metrics_platform.local.dagster_local import DagsterUI
+from metrics_platform.local.dagster_local import run_job
 from metrics_platform.local.demo.clock import Clock
+from metrics_platform.local.demo.preparing import Days, compute_days
 from metrics_platform.local.demo.state import State
 from metrics_platform.warehouse.client import Warehouse
 
@@ -22,8 +23,8 @@ class Stream:
     warehouse: Warehouse
     clock: Clock
 
-    def write(self) -> datetime.datetime:
-        """Write up to the product's present; returns it.
+    def write(self) -> None:
+        """Write up to the product's present.
 
         Raises:
             WarehouseError: ClickHouse refused or did not answer; the next call makes it good.
@@ -31,43 +32,34 @@ class Stream:
         for written in self.state.product.write_events(self.warehouse, self.state.written_until, self.clock.now()):
             self.state.written_until = written
             self.state.write()
-        return self.state.written_until
 
 
 @dataclass
 class FastSchedules:
-    """What schedules do in real time, for a product whose time runs fast: its slots, and its nights.
-
-    When the present is reached, the schedules are turned on and do it from then on.
-    """
+    """Runs the check and the nightly load by the product's time, because Dagster's schedules go by the real one."""
 
     state: State
-    dagster: DagsterUI
-    clock: Clock
-    judged_until: datetime.datetime
-    _today: datetime.date | None = field(default=None, init=False)
-    _done: bool = field(default=False, init=False)
+    checked_until: datetime.datetime
+    computed_until: datetime.date
+    """The last day that has been computed."""
+    _zone: datetime.tzinfo = field(init=False)
 
-    def tick(self) -> None:
-        """Ask for what has come due since the last call.
+    def __post_init__(self) -> None:
+        self._zone = self.state.product.zone
+
+    def run_due(self) -> None:
+        """Run what has come due since the last call.
 
         Raises:
-            DagsterError, requests.RequestException: Dagster does not answer, or refuses; the next call asks again.
+            DagsterError: a run failed; the next call runs it again.
         """
-        if self._done:
-            return
         written = self.state.written_until
         complete = slot_at(written).start
-        if complete > self.judged_until:
-            slots = SlotRange(self.judged_until, complete)
-            tags = {RANGE_START: Slot(slots.start).key, RANGE_END: slots.last.key}
-            self.dagster.launch("anomaly_check", {**tags, "dagster/priority": "7"})
-            self.judged_until = complete
-        today = written.astimezone(self.state.product.zone).date()
-        if self._today and self._today < today:
-            days = {RANGE_START: self._today.isoformat(), RANGE_END: (today - _ONE_DAY).isoformat()}
-            self.dagster.launch("daily_etl", days)
-        self._today = today
-        if not self.clock.is_behind:
-            self.dagster.turn_on_schedules()
-            self._done = True
+        if complete > self.checked_until:
+            slots = SlotRange(self.checked_until, complete)
+            run_job("anomaly_check", tags={RANGE_START: Slot(slots.start).key, RANGE_END: slots.last.key})
+            self.checked_until = complete
+        yesterday = written.astimezone(self._zone).date() - _ONE_DAY
+        if self.computed_until < yesterday:
+            compute_days(Days(self.computed_until + _ONE_DAY, yesterday))
+            self.computed_until = yesterday

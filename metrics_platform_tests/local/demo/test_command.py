@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from metrics_platform.cli import main
 from metrics_platform.local.clickhouse import EmbeddedServer, running_server
 from metrics_platform.local.demo.product import Product
-from metrics_platform.local.demo.state import State, held
+from metrics_platform.local.demo.state import State, exclusive_lock
 from metrics_platform.settings import load_settings
 from metrics_platform.warehouse.client import Warehouse
 
@@ -65,10 +65,10 @@ def test_a_strangers_folder_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_second_demo_is_told_of_the_first(directory: Path) -> None:
-    with held(directory):
+    with exclusive_lock(directory):
         result = _demo(directory)
     assert result.exit_code == 1
-    assert "A demo is running already" in result.output
+    assert "A demo is already running" in result.output
     assert "--directory DIR --port N" in result.output
 
 
@@ -76,7 +76,26 @@ def test_a_misspelt_zone_is_named(directory: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("METRICS_TIMEZONE", "Europe/Moskau")
     result = _demo(directory, "--port", "39999")
     assert result.exit_code == 1
-    assert "METRICS_TIMEZONE = 'Europe/Moskau' is no time zone" in result.output
+    assert "METRICS_TIMEZONE = 'Europe/Moskau' is not a time zone" in result.output
+
+
+def test_the_time_zone_comes_from_the_env_file(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (directory.parent / ".env").write_text(
+        "METRICS_TIMEZONE=Europe/Moskau\nMETRICS_CLICKHOUSE_URL=http://theirs:8123/metrics\n"
+    )
+    monkeypatch.chdir(directory.parent)
+    assert "METRICS_TIMEZONE = 'Europe/Moskau' is not a time zone" in _demo(directory, "--port", "39999").output
+
+
+def test_a_demo_keeps_the_time_zone_it_was_made_in_and_says_so(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _remember(directory)
+    monkeypatch.setenv("METRICS_TIMEZONE", "Asia/Tokyo")
+    monkeypatch.setenv("METRICS_LANGUAGE", "xx")  # which stops the demo before it starts anything
+    result = _demo(directory, "--port", "39999")
+    assert "keeps its time zone, UTC; METRICS_TIMEZONE is Asia/Tokyo" in " ".join(result.output.split())
+    assert "METRICS_LANGUAGE" in result.output
 
 
 def test_the_present_cannot_be_hurried_through(directory: Path) -> None:
@@ -93,19 +112,19 @@ def test_an_incident_goes_into_the_demo_that_runs(directory: Path, clickhouse: E
     state = State.read(directory)
     assert state is not None
     state.product.create(warehouse, configured)
-    with held(directory):
+    with exclusive_lock(directory):
         result = _demo(directory, "--incident", "ctr", "--fast")
-    assert "--fast is for a demo that begins" in result.output  # and not left out of account in silence
+    assert "--fast only works at the start of a demo" in result.output  # and not left out of account in silence
     assert result.exit_code == 0, result.output
     assert "six of ten likes are lost" in result.output
-    (row,) = warehouse.query("SELECT begins, ends FROM simulator.story WHERE kind = 'ctr'").rows
+    (row,) = warehouse.query("SELECT begins, ends FROM simulator.scenario WHERE kind = 'ctr'").rows
     begins = row["begins"].replace(tzinfo=datetime.UTC)
     assert datetime.timedelta() < begins - NOW < datetime.timedelta(minutes=1)  # not into what is written already
     assert (row["ends"] - row["begins"]) == datetime.timedelta(minutes=45)
 
 
 def test_an_incident_for_a_demo_that_is_not_ready_yet_has_to_wait(directory: Path) -> None:
-    with held(directory):
+    with exclusive_lock(directory):
         result = _demo(directory, "--incident", "ctr")
     assert result.exit_code == 1
     assert "not ready yet" in result.output

@@ -1,4 +1,4 @@
-"""The demo's product: the same events however they are cut into pieces, believable numbers, and its story in them."""
+"""The demo's product: the same events however they are cut into pieces, believable numbers, its scenario."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metrics_platform.local.clickhouse import running_server
-from metrics_platform.local.demo.product import Product, add_to_story
-from metrics_platform.local.demo.story import INCIDENTS, Happening, Past
+from metrics_platform.local.demo.product import Product, inject
+from metrics_platform.local.demo.scenario import INCIDENTS, InjectedIncident, Scenario
 from metrics_platform.settings import load_settings
 from metrics_platform.warehouse.client import Warehouse
 
@@ -50,7 +50,9 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
 @pytest.fixture(autouse=True)
 def _no_events(warehouse: Warehouse) -> None:
     _forget(warehouse)
-    warehouse.execute("ALTER TABLE simulator.story DELETE WHERE kind IN {kinds:Array(String)}", {"kinds": [*INCIDENTS]})
+    warehouse.execute(
+        "ALTER TABLE simulator.scenario DELETE WHERE kind IN {kinds:Array(String)}", {"kinds": [*INCIDENTS]}
+    )
 
 
 def _forget(warehouse: Warehouse) -> None:
@@ -152,7 +154,7 @@ def test_a_day_of_25_hours_has_events_in_each_of_them(warehouse: Warehouse) -> N
 
 
 def test_people_won_by_the_campaign_do_not_come_back(warehouse: Warehouse) -> None:
-    campaign = Past(PRODUCT.today, BERLIN).campaign_day
+    campaign = Scenario(PRODUCT.today, BERLIN).campaign_day
     begin = datetime.datetime.combine(campaign, datetime.time(), tzinfo=BERLIN).astimezone(UTC)
     _write(warehouse, begin, begin + datetime.timedelta(days=2))
     rows = warehouse.query(
@@ -183,7 +185,7 @@ def test_an_incident_changes_what_it_says_and_nothing_else(
     _write(warehouse, NOON, end)
     usual = _numbers(warehouse)
     _forget(warehouse)
-    add_to_story(warehouse, Happening(kind, NOON, end))
+    inject(warehouse, InjectedIncident(kind, NOON, end))
     _write(warehouse, NOON, end)
     found = _numbers(warehouse)
     for name, (low, high) in expected.items():
@@ -196,17 +198,17 @@ def test_an_incident_is_over_at_its_end(warehouse: Warehouse) -> None:
     usual = _content(warehouse)
     _forget(warehouse)
     for kind in INCIDENTS:
-        add_to_story(warehouse, Happening(kind, NOON, end))
+        inject(warehouse, InjectedIncident(kind, NOON, end))
     _write(warehouse, end, end + datetime.timedelta(minutes=15))
     assert _content(warehouse) == usual
 
 
-def test_in_the_flash_mob_everybody_writes_more_and_in_the_outage_some_cities_are_silent(warehouse: Warehouse) -> None:
-    mob, _, cities = Past(PRODUCT.today, BERLIN).happenings()
-    for happening in (mob, cities):
+def test_a_flash_mob_adds_messages_and_a_city_outage_silences_cities(warehouse: Warehouse) -> None:
+    mob, _, cities = Scenario(PRODUCT.today, BERLIN).incidents()
+    for incident in (mob, cities):
         day = datetime.timedelta(days=1)
-        _write(warehouse, happening.begins, happening.ends)
-        _write(warehouse, happening.begins + day, happening.ends + day)
+        _write(warehouse, incident.begins, incident.ends)
+        _write(warehouse, incident.begins + day, incident.ends + day)
     messages, later = (
         warehouse.value(
             "SELECT count() FROM simulator.message_actions WHERE time >= {begin:DateTime('UTC')} "

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from metrics_platform.local.demo.product import Product
-from metrics_platform.local.demo.state import DemoError, State, held, holder
+from metrics_platform.local.demo.state import DemoError, State, exclusive_lock, lock_holder
 
 PRODUCT = Product(datetime.date(2026, 10, 23), datetime.date(2026, 11, 27), ZoneInfo("America/New_York"), seed=7)
 NOW = datetime.datetime(2026, 11, 27, 17, 30, tzinfo=datetime.UTC)
@@ -38,9 +38,9 @@ def test_a_broken_file_is_named_with_the_way_out(tmp_path: Path, content: str | 
         State.read(tmp_path)
 
 
-def test_a_directory_is_held_by_one_at_a_time_and_tells_by_whom(tmp_path: Path) -> None:
-    with held(tmp_path / "made if absent") as first, held(tmp_path / "made if absent") as second:
+def test_one_demo_at_a_time_locks_a_directory(tmp_path: Path) -> None:
+    with exclusive_lock(tmp_path / "new") as first, exclusive_lock(tmp_path / "new") as second:
         assert (first, second) == (True, False)
-        assert holder(tmp_path / "made if absent") == str(os.getpid())
-    with held(tmp_path / "made if absent") as again:
+        assert lock_holder(tmp_path / "new") == str(os.getpid())
+    with exclusive_lock(tmp_path / "new") as again:
         assert again

@@ -1,5 +1,5 @@
 -- What people do in the feed in [from, until), which lie in one day of the product. It is a function of the seed, the
--- day, the story and the person alone: any piece can be made at any time, and the pieces put together are the whole.
+-- day, the scenario and the person alone: any piece can be made at any time, and the pieces put together are the whole.
 --
 -- A person comes in sessions, two a day on the average; when, says `quantiles`: the seconds of the day by which each
 -- 1440th of the day's sessions have begun.
@@ -8,10 +8,10 @@ INSERT INTO simulator.feed_actions
 WITH
     hash -> hash / 18446744073709551615. AS uniform,
     dateDiff('second', {day_start:DateTime('UTC')}, {day_end:DateTime('UTC')}) / 86400 AS stretch,
-    (SELECT groupArrayIf((begins, ends), kind = 'outage') FROM simulator.story) AS outages,
-    (SELECT groupArrayIf((begins, ends), kind = 'ios') FROM simulator.story) AS ios_outages,
-    (SELECT groupArrayIf((begins, ends), kind = 'ctr') FROM simulator.story) AS likes_lost,
-    (SELECT groupArrayIf((begins, ends), kind = 'cities') FROM simulator.story) AS city_outages,
+    (SELECT groupArrayIf((begins, ends), kind = 'outage') FROM simulator.scenario) AS outages,
+    (SELECT groupArrayIf((begins, ends), kind = 'ios') FROM simulator.scenario) AS ios_outages,
+    (SELECT groupArrayIf((begins, ends), kind = 'ctr') FROM simulator.scenario) AS likes_lost,
+    (SELECT groupArrayIf((begins, ends), kind = 'cities') FROM simulator.scenario) AS city_outages,
     (times, instant) -> arrayExists(each -> instant >= each.1 AND instant < each.2, times) AS during,
     sessions AS
     (

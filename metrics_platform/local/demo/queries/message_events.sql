@@ -5,8 +5,8 @@ INSERT INTO simulator.message_actions
 WITH
     hash -> hash / 18446744073709551615. AS uniform,
     dateDiff('second', {day_start:DateTime('UTC')}, {day_end:DateTime('UTC')}) / 86400 AS stretch,
-    (SELECT groupArrayIf((begins, ends), kind = 'flash_mob') FROM simulator.story) AS flash_mobs,
-    (SELECT groupArrayIf((begins, ends), kind = 'spike') FROM simulator.story) AS spikes,
+    (SELECT groupArrayIf((begins, ends), kind = 'flash_mob') FROM simulator.scenario) AS flash_mobs,
+    (SELECT groupArrayIf((begins, ends), kind = 'spike') FROM simulator.scenario) AS spikes,
     (times, instant) -> arrayExists(each -> instant >= each.1 AND instant < each.2, times) AS during,
     sessions AS
     (

@@ -1,4 +1,4 @@
-"""What happens to the demo's product: in its past, and by `--incident`. Both are rows of `simulator.story`."""
+"""What happens to the demo's product: in its past, and by `--incident`. Both are rows of `simulator.scenario`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 # Three slots: enough for the alert, to look at it, and for the all-clear two slots later.
 INCIDENT_LASTS = datetime.timedelta(minutes=45)
-# What `--incident` can do, with what people will see. The SQL of the events names them, too.
+# The kinds of `--incident`, with what users of the product see. The SQL of the events knows them, too.
 INCIDENTS = {
     "outage": "19 of 20 visits to the feed fail",
     "spike": "spam: five times as many messages",
@@ -18,8 +18,8 @@ INCIDENTS = {
 
 
 @dataclass(frozen=True)
-class Happening:
-    """One row of the story: a kind and its half-open interval [begins, ends), in UTC."""
+class InjectedIncident:
+    """One row of the scenario: a kind and its half-open interval [begins, ends), in UTC."""
 
     kind: str
     begins: datetime.datetime
@@ -27,11 +27,10 @@ class Happening:
 
 
 @dataclass(frozen=True)
-class Past:
+class Scenario:
     """What lies behind the product on its day `today`, as far as its history reaches back to it.
 
-    The campaign is twelve days old, so that the retention of its users is told; the flash mob lies three weeks back,
-    the outage in a few cities nine days.
+    The campaign is twelve days old, so that the report shows the retention of its users.
     """
 
     today: datetime.date
@@ -41,19 +40,19 @@ class Past:
     def campaign_day(self) -> datetime.date:
         return self.today - datetime.timedelta(days=12)
 
-    def happenings(self) -> list[Happening]:
-        """The story so far, oldest first."""
+    def incidents(self) -> list[InjectedIncident]:
+        """The scenario so far, oldest first."""
         return [
             self._of("flash_mob", 20, 18, 22),
             self._of("campaign", 12, 0, 24),
             self._of("cities", 9, 10, 17),
         ]
 
-    def _of(self, kind: str, days_ago: int, first_hour: int, end_hour: int) -> Happening:
+    def _of(self, kind: str, days_ago: int, first_hour: int, end_hour: int) -> InjectedIncident:
         midnight = datetime.datetime.combine(
             self.today - datetime.timedelta(days=days_ago), datetime.time(), tzinfo=self.zone
         )
         begins, ends = (
             (midnight + datetime.timedelta(hours=hour)).astimezone(datetime.UTC) for hour in (first_hour, end_hour)
         )
-        return Happening(kind, begins, ends)
+        return InjectedIncident(kind, begins, ends)

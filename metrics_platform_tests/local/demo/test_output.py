@@ -1,0 +1,36 @@
+"""What the demo prints into a pipe, which has no bars."""
+
+from __future__ import annotations
+
+import io
+import os
+
+import pytest
+from rich.console import Console
+
+from metrics_platform.local.demo.output import Steps, print_schedules
+
+
+def test_a_pipe_gets_a_line_when_a_step_begins_and_when_it_ends() -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb", buffering=0) as read, os.fdopen(writer, "w") as write:
+        console = Console(file=write)
+        with Steps(console) as steps:
+            with steps.step("Making events") as progress:
+                progress(0.5)
+                assert read.read(200).decode() == "Making events …\n"
+            assert read.read(200).decode() == "Making events: done in 0 s\n"
+
+
+@pytest.mark.parametrize(
+    ("schedules", "fast", "expected"),
+    [
+        ({"a": True, "b": True}, False, "all 2 are on"),
+        ({"a": True, "b": False}, False, "off: b. Switch them on"),
+        ({"a": False, "b": False}, True, "off: the demo itself starts each check"),
+    ],
+)
+def test_schedules_are_called_on_only_if_they_are(schedules: dict[str, bool], fast: bool, expected: str) -> None:
+    written = io.StringIO()
+    print_schedules(Console(file=written, width=200), schedules, fast=fast)
+    assert expected in written.getvalue()
