@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from metrics_platform.findings import Finding
 
 _FILE = click.Path(path_type=Path)
+_CLICKHOUSE_PORT = 8123  # that of ClickHouse everywhere
 
 
 def _check_detectors(_context: click.Context, _option: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -68,20 +69,30 @@ def main() -> None:
 
 @main.command()
 @click.option("--path", type=_FILE, help="Where its data lie.  [default: METRICS_DATA_DIR/clickhouse]")
-@click.option("--port", type=int, default=8123, show_default=True, help="Port of its HTTP interface, on 127.0.0.1.")
+@click.option(
+    "--port", type=int, help="Port of its HTTP interface, on 127.0.0.1.  [default: 8123, or else the next free one]"
+)
 @click.option(
     "--outlive-parent", is_flag=True, help="Go on when the program that started it has ended (for nohup and the like)."
 )
-def clickhouse(path: Path | None, port: int, outlive_parent: bool) -> None:
+def clickhouse(path: Path | None, port: int | None, outlive_parent: bool) -> None:
     """Run the embedded ClickHouse in the foreground; prints READY and its address.
 
     Its users' URLs are in the files `url` (the platform) and `readonly_url` (BI tools) in its directory. Ctrl-C stops
     it.
     """
     from metrics_platform.local.clickhouse import serve  # noqa: PLC0415
+    from metrics_platform.local.ports import next_free_port  # noqa: PLC0415
     from metrics_platform.settings import load_settings  # noqa: PLC0415
 
     directory = path or load_settings().data_dir / "clickhouse"
+    if port is None:
+        port = next_free_port(_CLICKHOUSE_PORT)
+        if port != _CLICKHOUSE_PORT:
+            click.echo(
+                f"Port {_CLICKHOUSE_PORT} is taken by another program; using {port or 'any free one'} instead.",
+                err=True,
+            )
     sys.exit(serve(directory, port, outlive_parent=outlive_parent))
 
 
