@@ -197,12 +197,10 @@ class DagsterUI:
                 reason = "it is loading the platform"
             except _LocationError:
                 raise
-            except requests.RequestException:
-                reason = "its webserver does not answer"
             except DagsterError as error:
                 reason = str(error)
             if (waited := time.monotonic() - began) >= next_report:
-                report(f"Dagster is not ready after {waited:.0f} s: {reason}. The demo keeps waiting. Log: {self.log}")
+                report(f"Dagster is not ready after {waited:.0f} s: {reason}. Still waiting. Log: {self.log}")
                 next_report *= 2
             time.sleep(0.5)
 
@@ -215,18 +213,25 @@ class DagsterUI:
         if self._process.poll() is not None:
             raise DagsterError(f"Dagster has ended with exit code {self._process.returncode}. {self._last_words()}")
 
+    def check_answers(self) -> None:
+        """Raises DagsterError where the webserver does not answer or the scheduler does not tick."""
+        if not self._schedules_when_ready():
+            raise DagsterError("its scheduler does not tick")
+
     def ask(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The data of a GraphQL query.
 
         Raises:
-            DagsterError: an answer that says why not.
-            requests.RequestException: no answer.
+            DagsterError: no answer, or one that says why not.
         """
         with requests.Session() as session:
             session.trust_env = False  # no proxy of the environment stands before this machine's own ports
             body = {"query": query, "variables": dict(variables or {})}
-            answer = session.post(f"{self.url}/graphql", json=body, timeout=_REQUEST_SECONDS)
-        answer.raise_for_status()
+            try:
+                answer = session.post(f"{self.url}/graphql", json=body, timeout=_REQUEST_SECONDS)
+                answer.raise_for_status()
+            except requests.RequestException as error:
+                raise DagsterError("its webserver does not answer") from error
         content = answer.json()
         if content.get("errors"):
             raise DagsterError("; ".join(str(error.get("message")) for error in content["errors"]))

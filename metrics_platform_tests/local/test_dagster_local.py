@@ -202,6 +202,14 @@ def test_a_proxy_of_the_environment_is_not_asked_for_dagster(
     assert dagster.ask("{ version }") == {"version": "1"}
 
 
+def test_a_running_dagster_whose_scheduler_stops_ticking_is_an_error(dagster: DagsterUI) -> None:
+    schedules = {"daily_etl_schedule": "RUNNING"}
+    _Webserver.answers = [lambda ticks=ticks: _status(ticks=ticks, schedules=schedules) for ticks in (True, False)]
+    dagster.check_answers()
+    with pytest.raises(DagsterError, match="does not tick"):
+        dagster.check_answers()
+
+
 def test_a_dagster_that_has_ended_is_not_waited_for(dagster: DagsterUI) -> None:
     dagster.log.write_text("no space left on device\n")
     dagster._process.kill()

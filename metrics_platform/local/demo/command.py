@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 import webbrowser
-from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from metrics_platform.local.dagster_local import (
 from metrics_platform.local.demo import output, preparing
 from metrics_platform.local.demo.background import BackgroundTask
 from metrics_platform.local.demo.clock import Clock
-from metrics_platform.local.demo.messages import Messages, NewPages, SentMessages
+from metrics_platform.local.demo.messages import Arrivals
 from metrics_platform.local.demo.product import Product, inject
 from metrics_platform.local.demo.scenario import INCIDENT_LASTS, InjectedIncident
 from metrics_platform.local.demo.state import DemoError, State, exclusive_lock, lock_holder
@@ -114,7 +113,7 @@ class _Demo:
             port = next_free_port(_CLICKHOUSE_PORT)
             server = stack.enter_context(running_server(clickhouse, port, _CLICKHOUSE_SECONDS))
             stream = Stream(state, Warehouse.from_settings(settings), clock)
-            messages = SentMessages(settings) if self.options.send else NewPages(settings.outbox)
+            arrivals = Arrivals(settings)
             yesterday = clock.now().astimezone(settings.zone).date() - _ONE_DAY
             with output.Steps(self.console) as steps:
                 incident = self._write_history(steps, stream)
@@ -138,7 +137,7 @@ class _Demo:
             clock.start()
             if self.options.browser:
                 _open(tables)
-            self._continue(stream, fast, messages, (dagster.check, partial(_check_clickhouse, server)))
+            self._continue(stream, fast, arrivals, dagster, server)
 
     def _state(self, zone_name: str | None) -> tuple[State, Clock]:
         """The directory's demo, or a new one, and the time of its product."""
@@ -179,7 +178,8 @@ class _Demo:
     def _write_history(self, steps: output.Steps, stream: Stream) -> InjectedIncident | None:
         """Bring the events up to the product's present; returns what was injected."""
         state, now = stream.state, stream.clock.now()
-        with steps.step(f"Making the product's events since {state.written_until:%d %b %Y}") as progress:
+        since = state.written_until.astimezone(state.product.zone)
+        with steps.step(f"Making the product's events since {since:%d %b %Y}") as progress:
             state.product.create(stream.warehouse, load_settings(env_file=None))
             incident = None
             if self.options.incident:
@@ -202,11 +202,8 @@ class _Demo:
             history = pool.submit(preparing.compute_slot_history, stream.warehouse, slots, settings) if slots else None
             if days:
                 count = f"{len(days)} day{'s' * (len(days) > 1)}"
-                with (
-                    steps.step(f"Computing the tables of {count}") as progress,
-                    preparing.watched(stream.warehouse, days, progress),
-                ):
-                    preparing.compute_days(days)
+                with steps.step(f"Computing the tables of {count}") as progress:
+                    preparing.compute_days(days, progress)
             if slots is None or history is None:
                 return slot_at(now).start
             with steps.step("Checking the 15-minute metrics"):
@@ -232,26 +229,28 @@ class _Demo:
         self,
         stream: Stream,
         fast: FastSchedules | None,
-        messages: Messages,
-        checks: Iterable[Callable[[], None]],
+        arrivals: Arrivals,
+        dagster: DagsterUI,
+        server: EmbeddedServer,
     ) -> None:
         """Write events and print the messages that arrive, until Ctrl-C."""
         settings = load_settings(env_file=None)
         notice = partial(output.print_notice, self.console, settings=settings)
 
         def print_messages() -> None:
-            for arrival in messages.take():
+            for arrival in arrivals.take():
                 output.print_message(self.console, arrival, settings)
 
         tasks = [
             BackgroundTask("Writing events", stream.write, notice),
             *([BackgroundTask("Checking and loading", fast.run_due, notice)] if fast else []),
             BackgroundTask("Reading messages", print_messages, notice),
+            BackgroundTask("Dagster", dagster.check_answers, notice),
         ]
         with self.console.status("") if self.console.is_terminal else nullcontext() as status:
             while not self.stop_requested.is_set():
-                for check in checks:
-                    check()
+                dagster.check()
+                _check_clickhouse(server)
                 for task in tasks:
                     task.run_if_due()
                 if status:

@@ -1,4 +1,4 @@
-"""The messages since the demo began, for the terminal: pages of the outbox, or messages that were sent."""
+"""The messages that have arrived since the demo began, for the terminal."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import datetime
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from metrics_platform.local.dagster_local import display_path
 from metrics_platform.notifications.journal import Sent, asked
-from metrics_platform.notifications.outbox import text_of_page
 from metrics_platform.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,44 +25,16 @@ class Arrival(NamedTuple):
     where: str
 
 
-class Messages(Protocol):
-    """Says what has arrived."""
-
-    def take(self) -> list[Arrival]:
-        """Each message since the last call, oldest first."""
-        ...
-
-
 @dataclass
-class NewPages:
-    """Looks into an outbox directory; what lies there at first is not new."""
-
-    outbox: Path
-    _known: set[Path] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._known = self._pages()
-
-    def take(self) -> list[Arrival]:
-        """See `Messages`."""
-        new = sorted(self._pages() - self._known)
-        self._known.update(new)
-        return [Arrival((text_of_page(path) or path.stem).strip(), display_path(path)) for path in new]
-
-    def _pages(self) -> set[Path]:
-        return {path for path in self.outbox.glob("*.html") if path.name != "index.html"}
-
-
-@dataclass
-class SentMessages:
-    """Looks into the journal of Dagster's instance; what went out before is not new."""
+class Arrivals:
+    """Reads the journal of Dagster's instance; what went out before is not new."""
 
     settings: Settings
     _begun: float = field(default_factory=time.time)
     _known: set[tuple[float, str]] = field(default_factory=set)
 
     def take(self) -> list[Arrival]:
-        """See `Messages`. What went out over three channels arrives three times."""
+        """Each message since the last call, oldest first; one over three channels arrives three times."""
         import dagster as dg  # noqa: PLC0415
 
         from metrics_platform.defs.delivery.storage import read_keys, read_since  # noqa: PLC0415
@@ -81,13 +52,18 @@ class SentMessages:
         from metrics_platform.notifications.templates import write_anyhow  # noqa: PLC0415
         from metrics_platform.notifications.templates.writer import Writer  # noqa: PLC0415
 
-        entry = cast("Sent", sent.entry)
-        where = entry.link or f"{entry.channel} {entry.address}".strip()
+        where = _where(cast("Sent", sent.entry))
         event = asked(one.entry for one in stored)
         if event is None:
             return Arrival(sent.key, where)
         writer = Writer.for_settings(self.settings, datetime.datetime.fromtimestamp(sent.at, datetime.UTC))
         return Arrival(text_of(write_anyhow(event, writer)[0].headline), where)
+
+
+def _where(sent: Sent) -> str:
+    if sent.channel == "outbox":
+        return display_path(Path(sent.address, *sent.message_ids))
+    return sent.link or f"{sent.channel} {sent.address}".strip()
 
 
 def _has_arrived(stored: Stored) -> bool:

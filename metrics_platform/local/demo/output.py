@@ -22,6 +22,9 @@ from metrics_platform.settings import Settings
 # With less of a slot left, most of it is as usual, and the alert comes with the next one.
 _ENOUGH_OF_A_SLOT = datetime.timedelta(minutes=6)
 
+# In a pipe, each further fifth of a step is a line.
+_SHARE_OF_A_LINE = 0.2
+
 
 @dataclass
 class Steps:
@@ -53,7 +56,16 @@ class Steps:
         begun = time.monotonic()
         task = self._progress.add_task(description, total=1)
         self._print_line(f"{description} …")
-        yield lambda share: self._progress.update(task, completed=share)
+        next_line = _SHARE_OF_A_LINE
+
+        def update(share: float) -> None:
+            nonlocal next_line
+            self._progress.update(task, completed=share)
+            if next_line <= share < 1:
+                self._print_line(f"{description}: {share:.0%}")
+                next_line = share + _SHARE_OF_A_LINE
+
+        yield update
         self._progress.update(task, completed=1)
         self._print_line(f"{description}: done in {time.monotonic() - begun:.0f} s")
 

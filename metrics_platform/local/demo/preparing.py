@@ -7,9 +7,7 @@ webserver is waited for.
 from __future__ import annotations
 
 import datetime
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from metrics_platform.calendar import RANGE_END, RANGE_START, SLOT, SlotRange, slot_at
@@ -18,12 +16,12 @@ from metrics_platform.local.demo.product import Product
 from metrics_platform.local.demo.state import State
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.tables import APP_DAILY, DIMENSION_METRICS
 
 # The last tables of a day: a day that has them has all others.
 _LAST_TABLES = (APP_DAILY.name, DIMENSION_METRICS.name)
-_TABLES_OF_A_DAY = 9
+# So many days are one run, so that the bar moves and an interrupted start does not begin again.
+_DAYS_OF_A_RUN = 7
 # So many slots are checked through Dagster, and shown there: eight hours.
 _CHECKED_SLOTS = 32
 _LOOKBACK = 200
@@ -85,9 +83,13 @@ def missing_days(product: Product, now: datetime.datetime) -> Days | None:
     return Days(first, days.last) if first else None
 
 
-def compute_days(days: Days) -> None:
-    """Compute every daily table of the days, in one run of `daily_etl`."""
-    run_job("daily_etl", tags={RANGE_START: days.first.isoformat(), RANGE_END: days.last.isoformat()})
+def compute_days(days: Days, progress: Progress = lambda _share: None) -> None:
+    """Compute every daily table of the days, in runs of `daily_etl` for a week each."""
+    for number in range(0, len(days), _DAYS_OF_A_RUN):
+        first = days.first + number * _ONE_DAY
+        last = min(first + (_DAYS_OF_A_RUN - 1) * _ONE_DAY, days.last)
+        run_job("daily_etl", tags={RANGE_START: first.isoformat(), RANGE_END: last.isoformat()})
+        progress(min((number + _DAYS_OF_A_RUN) / len(days), 1))
 
 
 def missing_slots(settings: Settings, now: datetime.datetime) -> SlotRange | None:
@@ -123,33 +125,3 @@ def check_slots(slots: SlotRange) -> None:
 def send_report(day: datetime.date) -> None:
     """Write the morning report of the day and queue its message, unless these numbers have been sent already."""
     run_job("daily_report_job", {"daily_report": {"config": {"send": True}}}, partition_key=day.isoformat())
-
-
-@contextmanager
-def watched(warehouse: Warehouse, days: Days, progress: Progress) -> Iterator[None]:
-    """Report how much of the days is done, by the partitions that have been swapped in since the block began."""
-    begun = warehouse.value("SELECT now()")
-    ended = threading.Event()
-
-    def watch() -> None:
-        done = warehouse.value(
-            "SELECT uniqExact(table, partition) FROM system.parts WHERE database = currentDatabase() AND active "
-            "AND modification_time >= {begun:DateTime} AND NOT startsWith(table, 'staging__') "
-            "AND table != 'slot_metrics'",
-            {"begun": begun},
-        )
-        progress(min(done / (len(days) * _TABLES_OF_A_DAY), 1))
-
-    def watch_until_ended() -> None:
-        while not ended.wait(1.5):
-            with suppress(WarehouseError):  # a busy ClickHouse costs a moment of the bar, not the bar
-                watch()
-        warehouse.close()
-
-    thread = threading.Thread(target=watch_until_ended, name="demo-progress")
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()

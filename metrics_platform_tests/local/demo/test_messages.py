@@ -11,35 +11,13 @@ import dagster as dg
 import pytest
 
 from metrics_platform.defs.delivery.storage import journal_of
-from metrics_platform.local.demo.messages import NewPages, SentMessages
+from metrics_platform.local.demo.messages import Arrivals
 from metrics_platform.notifications import kinds
 from metrics_platform.notifications.journal import Asked, Entry, Failed, Sending, Sent
 from metrics_platform.notifications.message import text_of
 from metrics_platform.notifications.templates import write
 from metrics_platform_tests.notifications.examples import EXAMPLES, NOON, writer
 from metrics_platform_tests.notifications.simulation import settings_of
-
-
-def test_only_what_arrives_is_told_once_and_in_its_order(tmp_path: Path) -> None:
-    (tmp_path / "2026-11-27-a.html").write_text("<title>Before</title>")
-    messages = NewPages(tmp_path)
-    assert messages.take() == []
-    (tmp_path / "2026-11-27-c.html").write_text("<title>Feed users &amp; views −91 %</title>")
-    (tmp_path / "2026-11-27-b.html").write_text("<p>no title</p>")
-    (tmp_path / "index.html").write_text("<title>Messages</title>")
-    assert messages.take() == [
-        ("2026-11-27-b", str(tmp_path / "2026-11-27-b.html")),
-        ("Feed users & views −91 %", str(tmp_path / "2026-11-27-c.html")),
-    ]
-    assert messages.take() == []
-
-
-def test_an_outbox_that_is_not_there_yet_has_no_messages(tmp_path: Path) -> None:
-    messages = NewPages(tmp_path / "outbox")
-    assert messages.take() == []
-    (tmp_path / "outbox").mkdir()
-    (tmp_path / "outbox" / "x.html").write_text("<title>First</title>")
-    assert [title for title, _ in messages.take()] == ["First"]
 
 
 @pytest.fixture
@@ -61,7 +39,7 @@ def _sent(step: int = 0, steps: int = 1, **more: Any) -> Sent:
 def test_a_message_that_was_sent_is_told_once_with_its_headline_and_its_chat(instance: dg.DagsterInstance) -> None:
     key, event = next((key, each) for key, each in EXAMPLES.items() if isinstance(each, kinds.AnomalyOpened))
     _store(instance, "before", _sent())
-    messages = SentMessages(settings_of())
+    messages = Arrivals(settings_of())
     _store(instance, key, Asked(notification=event), Sending(channel="telegram", step=0, composed_at=NOON), _sent(0, 2))
     assert messages.take() == []  # its picture is still on its way
     _store(instance, key, _sent(1, 2))
@@ -72,7 +50,7 @@ def test_a_message_that_was_sent_is_told_once_with_its_headline_and_its_chat(ins
 
 
 def test_a_message_with_a_link_is_told_with_it_and_one_over_two_channels_twice(instance: dg.DagsterInstance) -> None:
-    messages = SentMessages(settings_of())
+    messages = Arrivals(settings_of())
     _store(instance, "known-by-its-key", _sent(link="https://t.me/c/1234567890/7"))
     _store(instance, "known-by-its-key", Sent(channel="slack", step=0, steps=1))
     assert messages.take() == [
@@ -81,8 +59,18 @@ def test_a_message_with_a_link_is_told_with_it_and_one_over_two_channels_twice(i
     ]
 
 
+def test_a_page_of_the_outbox_is_shown_by_its_path(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    messages = Arrivals(settings_of())
+    page = tmp_path / "outbox" / "1.html"
+    sent = Sent(
+        channel="outbox", step=0, steps=1, address=str(page.parent), message_ids=(page.name,), link=page.as_uri()
+    )
+    _store(instance, "known-by-its-key", sent)
+    assert messages.take() == [("known-by-its-key", str(page))]
+
+
 def test_what_failed_or_went_out_in_a_digest_is_not_told(instance: dg.DagsterInstance) -> None:
-    messages = SentMessages(settings_of())
+    messages = Arrivals(settings_of())
     _store(instance, "one", Failed(channel="telegram", reason="unreachable", text="away"))
     _store(instance, "two", _sent(within="digest"))
     assert messages.take() == []

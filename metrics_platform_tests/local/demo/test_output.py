@@ -11,14 +11,16 @@ from rich.console import Console
 from metrics_platform.local.demo.output import Steps, print_schedules
 
 
-def test_a_pipe_gets_a_line_when_a_step_begins_and_when_it_ends() -> None:
+def test_a_pipe_gets_lines_when_a_step_begins_proceeds_and_ends() -> None:
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb", buffering=0) as read, os.fdopen(writer, "w") as write:
         console = Console(file=write)
         with Steps(console) as steps:
             with steps.step("Making events") as progress:
-                progress(0.5)
                 assert read.read(200).decode() == "Making events …\n"
+                for share in (0.1, 0.3, 0.4, 0.5, 1):
+                    progress(share)
+                assert read.read(200).decode() == "Making events: 30%\nMaking events: 50%\n"
             assert read.read(200).decode() == "Making events: done in 0 s\n"
 
 

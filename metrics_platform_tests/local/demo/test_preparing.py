@@ -1,0 +1,69 @@
+"""What a start of the demo has to compute, and in which runs."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import pytest
+
+from metrics_platform.local.demo import preparing
+from metrics_platform.local.demo.preparing import Days
+from metrics_platform.local.demo.product import Product
+
+FIRST = datetime.date(2026, 11, 1)
+PRODUCT = Product(FIRST, datetime.date(2026, 11, 27), ZoneInfo("Europe/Berlin"))
+NOW = datetime.datetime(2026, 11, 5, 23, 30, tzinfo=datetime.UTC)  # in Berlin it is the sixth
+
+
+@pytest.fixture
+def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with dg.DagsterInstance.get() as found:
+        yield found
+
+
+def _materialize(instance: dg.DagsterInstance, table: str, *days: int) -> None:
+    for day in days:
+        event = dg.AssetMaterialization(table, partition=FIRST.replace(day=day).isoformat())
+        instance.report_runless_asset_event(event)
+
+
+def test_days_are_missing_from_the_first_one_that_lacks_a_last_table(instance: dg.DagsterInstance) -> None:
+    assert preparing.missing_days(PRODUCT, NOW) == Days(FIRST, FIRST.replace(day=5))
+    _materialize(instance, "app_daily", 1, 2, 3, 4, 5)
+    _materialize(instance, "dimension_metrics", 1, 2, 4, 5)
+    assert preparing.missing_days(PRODUCT, NOW) == Days(FIRST.replace(day=3), FIRST.replace(day=5))
+    _materialize(instance, "dimension_metrics", 3)
+    assert preparing.missing_days(PRODUCT, NOW) is None
+
+
+def test_days_are_computed_oldest_first_in_runs_of_a_week(monkeypatch: pytest.MonkeyPatch) -> None:
+    ranges: list[tuple[str, ...]] = []
+    shares: list[float] = []
+
+    def run_job(job: str, **options: Any) -> None:
+        assert job == "daily_etl"
+        ranges.append(tuple(options["tags"].values()))
+
+    monkeypatch.setattr(preparing, "run_job", run_job)
+    preparing.compute_days(Days(FIRST, FIRST.replace(day=16)), shares.append)
+    assert ranges == [("2026-11-01", "2026-11-07"), ("2026-11-08", "2026-11-14"), ("2026-11-15", "2026-11-16")]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+
+def test_runs_that_an_earlier_stop_cut_off_are_cancelled(instance: dg.DagsterInstance) -> None:
+    @dg.job
+    def cut_off() -> None:
+        """A job."""
+
+    lost = instance.create_run_for_job(cut_off, status=dg.DagsterRunStatus.STARTED)
+    done = instance.create_run_for_job(cut_off, status=dg.DagsterRunStatus.SUCCESS)
+    preparing.cancel_lost_runs()
+    statuses = [run.status for run in map(instance.get_run_by_id, (lost.run_id, done.run_id)) if run]
+    assert statuses == [dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.SUCCESS]
