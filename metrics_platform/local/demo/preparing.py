@@ -33,6 +33,8 @@ Progress = Callable[[float], None]
 def write_history(state: State, warehouse: Warehouse, until: datetime.datetime, progress: Progress) -> None:
     """Write the product's events up to `until`, and remember it after each day."""
     since = state.written_until
+    if since == state.product.first_instant():
+        state.product.write_earlier_days(warehouse)
     for written in state.product.write_events(warehouse, since, until):
         state.written_until = written
         state.write()

@@ -28,6 +28,8 @@ from metrics_platform.warehouse.client import Warehouse
 _ONE_DAY = datetime.timedelta(days=1)
 # For so long new people join; a demo that is older has no new users any more.
 _HORIZON_DAYS = 800
+# The product is this much older than its first day: its numbers of users and their retention have settled by then.
+_EARLIER_DAYS = 90
 _CORES = 2
 _TABLES = ("people", "scenario", "active_people")
 _EVENTS = ("feed_events", "message_events")
@@ -40,8 +42,8 @@ class Product:
     """A made-up product from its first day on; `today` is the day on which the demo was made.
 
     Attributes:
-        base: people who are there before the first day.
-        newcomers: people who join on each day.
+        base: people who have been there for long.
+        newcomers: people who join on each day, also on those of the last months before the first day.
         campaign_users: people whom the advertising campaign wins, on one day.
     """
 
@@ -49,7 +51,7 @@ class Product:
     today: datetime.date
     zone: ZoneInfo
     seed: int = 1
-    base: int = 34_000
+    base: int = 31_000
     newcomers: int = 750
     campaign_users: int = 5_000
 
@@ -72,12 +74,37 @@ class Product:
                 "newcomers": self.newcomers,
                 "campaign_users": self.campaign_users,
                 "horizon_days": _HORIZON_DAYS,
+                "earlier_days": _EARLIER_DAYS,
                 "seed": self.seed,
             }
             warehouse.execute(_read("queries/people.sql"), parameters, doing="Making the demo's people")
         if not warehouse.value("SELECT count() FROM simulator.scenario"):
             for incident in scenario.incidents():
                 inject(warehouse, incident)
+
+    def write_earlier_days(self, warehouse: Warehouse) -> None:
+        """Write a trace of the days before the first, so that not everybody is new on it.
+
+        It empties the feed first: nothing but a trace that was broken off is in it before the first day is written.
+
+        Raises:
+            WarehouseError: ClickHouse refused or did not answer.
+        """
+        warehouse.execute("TRUNCATE TABLE simulator.feed_actions", doing="Emptying the demo's feed")
+        days = (day_of(self.first_day - number * _ONE_DAY, self.zone) for number in range(_EARLIER_DAYS, 0, -1))
+        with ThreadPoolExecutor(_CORES) as pool:
+            list(pool.map(partial(self._write_earlier_day, warehouse), days))
+
+    def _write_earlier_day(self, warehouse: Warehouse, day: Day) -> None:
+        parameters = {
+            "seed": self.seed,
+            "first_day": self.first_day,
+            "day": day.date,
+            "day_start": day.start,
+            "day_end": day.end,
+        }
+        if day.hours:  # a zone may have skipped the day
+            warehouse.execute(_read("queries/earlier_events.sql"), parameters, doing=f"Making a trace of {day.key}")
 
     def write_events(
         self, warehouse: Warehouse, since: datetime.datetime, until: datetime.datetime

@@ -23,7 +23,7 @@ UTC = datetime.UTC
 BERLIN = ZoneInfo("Europe/Berlin")
 # A tenth of the demo's people, over a day on which clocks are set back.
 PRODUCT = Product(
-    datetime.date(2026, 10, 5), datetime.date(2026, 10, 29), BERLIN, base=3_400, newcomers=75, campaign_users=500
+    datetime.date(2026, 10, 5), datetime.date(2026, 10, 29), BERLIN, base=3_100, newcomers=75, campaign_users=500
 )
 SUNDAY = datetime.date(2026, 10, 25)
 NOON = datetime.datetime(2026, 10, 28, 11, tzinfo=UTC)
@@ -131,6 +131,30 @@ def test_a_day_has_the_volumes_and_the_shares_of_a_real_product(warehouse: Wareh
     assert row["russia"] == pytest.approx(0.88, abs=0.03)
     assert (row["young"], row["unknown"]) == (14, 0)
     assert 35 < row["old"] < 60
+
+
+def test_new_and_monthly_users_are_plausible_from_the_first_day_on(warehouse: Warehouse) -> None:
+    PRODUCT.write_earlier_days(warehouse)
+    trace = _content(warehouse)
+    PRODUCT.write_earlier_days(warehouse)  # as after a start that was broken off
+    assert _content(warehouse) == trace
+    begin = PRODUCT.first_instant()
+    assert warehouse.value("SELECT max(time) FROM simulator.feed_actions").replace(tzinfo=UTC) < begin
+    _write(warehouse, begin, begin + datetime.timedelta(days=3))
+    days = warehouse.query(
+        "WITH events AS (SELECT user_id, toDate(time, 'Europe/Berlin') AS day FROM simulator.feed_actions "
+        "UNION ALL SELECT user_id, toDate(time, 'Europe/Berlin') FROM simulator.message_actions), "
+        "users AS (SELECT user_id, min(day) AS first_day, groupUniqArray(day) AS days FROM events GROUP BY user_id) "
+        "SELECT {first:Date} + number AS day, countIf(first_day = day) AS new, countIf(has(days, day)) AS dau, "
+        "countIf(arrayExists(active -> active > day - 28 AND active <= day, days)) AS mau, "
+        "countIf(first_day = day - 1 AND has(days, day)) / countIf(first_day = day - 1) AS retention "
+        "FROM users CROSS JOIN numbers(3) AS days_after GROUP BY number ORDER BY day",
+        {"first": PRODUCT.first_day},
+    ).rows
+    assert [day["new"] for day in days] == pytest.approx([75] * 3, abs=30)
+    assert [day["dau"] for day in days] == pytest.approx([1_850] * 3, rel=0.15)
+    assert [day["mau"] for day in days] == pytest.approx([days[2]["mau"]] * 3, rel=0.03)
+    assert all(0.25 < day["retention"] < 0.55 for day in days)
 
 
 def test_nights_are_quiet_and_evenings_busy_on_the_products_clocks(warehouse: Warehouse) -> None:

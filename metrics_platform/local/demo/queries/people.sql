@@ -1,7 +1,7 @@
 -- The people of the demo's product, from hashes of their numbers: the same seed gives the same people.
 --
--- `base` are there before the first day, `newcomers` join on each day, and the campaign wins `campaign_users` on one,
--- of whom hardly anybody comes back.
+-- `newcomers` join on each day, from `earlier_days` before the first one on; `base` have joined before that. The campaign
+-- wins `campaign_users` on one day, of whom hardly anybody comes back.
 INSERT INTO simulator.people
     (user_id, cohort, joined, habit, feed_share, like_share, chats, gender, age, country, city, os, source, exp_group)
 WITH
@@ -15,8 +15,8 @@ SELECT
         number < {base:UInt32} + {newcomers:UInt32} * {horizon_days:UInt32}, 'new',
         'campaign') AS cohort,
     multiIf(
-        cohort = 'base', {first_day:Date} - toInt32(1 + 400 * random('joined')),
-        cohort = 'new', {first_day:Date} + toInt32(intDiv(number - {base:UInt32}, {newcomers:UInt32})),
+        cohort = 'base', {first_day:Date} - toInt32(1 + {earlier_days:UInt32} + 400 * random('joined')),
+        cohort = 'new', {first_day:Date} - {earlier_days:UInt32} + toInt32(intDiv(number - {base:UInt32}, {newcomers:UInt32})),
         {campaign_day:Date}) AS joined,
     0.12 + 0.85 * pow(random('habit'), 1.3) AS habit,
     -- One in twenty-five is there for the messenger alone; some read four times as much as others.

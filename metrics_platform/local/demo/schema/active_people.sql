@@ -9,7 +9,8 @@ WITH
         age_days = 0, 1,
         cohort = 'base', habit * mood,
         cohort = 'campaign', 0.02,
-        habit * mood * (0.25 + 0.7 * exp(-age_days / 5))) AS active_share
+        -- Most newcomers leave within a week and the rest within months, so that the product keeps its size.
+        habit * mood * (0.25 * exp(-age_days / 30) + 0.7 * exp(-age_days / 5))) AS active_share
 SELECT *
 FROM simulator.people
 WHERE joined <= {day:Date} AND cityHash64({seed:UInt32}, user_id, {day:Date}, 'active') / 18446744073709551615. < active_share

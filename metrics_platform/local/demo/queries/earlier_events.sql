@@ -1,0 +1,17 @@
+-- One view per person who is active on a day before the first day, so that it is known who is not new, and since when.
+-- The last four weeks have every active person; the weeks before them only those who joined on the day.
+INSERT INTO simulator.feed_actions
+    (user_id, post_id, action, time, gender, age, country, city, os, source, exp_group)
+SELECT
+    user_id,
+    toUInt32(100000 + hash % 50000) AS post_id,
+    'view' AS action,
+    {day_start:DateTime('UTC')} + toUInt32(hash % dateDiff('second', {day_start:DateTime('UTC')}, {day_end:DateTime('UTC')}))
+        AS time,
+    gender, age, country, city, os, source, exp_group
+FROM
+(
+    SELECT *, cityHash64({seed:UInt32}, user_id, {day:Date}, 'earlier') AS hash
+    FROM simulator.active_people(seed = {seed:UInt32}, day = {day:Date})
+    WHERE {day:Date} >= {first_day:Date} - 28 OR joined = {day:Date}
+)
