@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -163,6 +164,7 @@ class _Demo:
             "METRICS_DAGSTER_URL": f"http://localhost:{self.options.port}",
             "METRICS_DRY_RUN": "false" if self.options.send else "true",
             "METRICS_ENVIRONMENT": "demo",  # nobody is to take a made-up alarm for a real one
+            "METRICS_CATALOG": str(self._catalog()),
         }
         if "METRICS_LANGUAGE" in own:
             settings["METRICS_LANGUAGE"] = own["METRICS_LANGUAGE"]
@@ -174,6 +176,13 @@ class _Demo:
             settings["METRICS_ALERT_MAX_AGE_MINUTES"] = "510"
             settings["METRICS_FEED_STALE_HOURS"] = settings["METRICS_MESSAGES_STALE_HOURS"] = "24,48"
         return settings
+
+    def _catalog(self) -> Path:
+        """The demo's own catalogue, in its directory: it is there to be changed."""
+        file = self.directory / "catalog.yaml"
+        if not file.exists():
+            file.write_text((files("metrics_platform.local.demo") / "catalog.yaml").read_text("utf-8"), "utf-8")
+        return file
 
     def _write_history(self, steps: output.Steps, stream: Stream) -> InjectedIncident | None:
         """Bring the events up to the product's present; returns what was injected."""
@@ -197,9 +206,11 @@ class _Demo:
     def _compute(self, steps: output.Steps, stream: Stream) -> datetime.datetime:
         """Compute and check all that is missing; returns the end of the last slot that has been checked."""
         settings, now = load_settings(env_file=None), stream.clock.now()
-        days, slots = preparing.missing_days(stream.state.product, now), preparing.missing_slots(settings, now)
+        days, slots = preparing.missing_days(stream.state.product, now), preparing.due_slots(settings, now)
         with ThreadPoolExecutor(1) as pool:
-            history = pool.submit(preparing.compute_slot_history, stream.warehouse, slots, settings) if slots else None
+            history = (
+                pool.submit(preparing.compute_slot_history, stream.warehouse, slots.start, settings) if slots else None
+            )
             if days:
                 count = f"{len(days)} day{'s' * (len(days) > 1)}"
                 with steps.step(f"Computing the tables of {count}") as progress:
@@ -208,7 +219,7 @@ class _Demo:
                 return slot_at(now).start
             with steps.step("Checking the 15-minute metrics"):
                 history.result()
-                preparing.check_slots(slots)
+                preparing.check_slots(slots, settings.zone)
         return slots.end
 
     def _open_dagster(

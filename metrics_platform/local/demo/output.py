@@ -98,6 +98,7 @@ def print_links(
         ("", f"{ui}/runs – what has run"),
         ("", f"{ui}/assets/notifications?view=partitions&partition=report-{yesterday} – a message, each attempt"),
         ("Messages", messages),
+        ("Catalogue", f"{escape(display_path(settings.catalog))} – metrics of your own" if settings.catalog else ""),
         ("ClickHouse", f"port {clickhouse_port} – for Redash and Superset: address, user, password in {url}"),
         ("Log", escape(display_path(log))),
     )

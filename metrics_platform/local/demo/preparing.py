@@ -9,22 +9,25 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
-from metrics_platform.calendar import RANGE_END, RANGE_START, SLOT, SlotRange, slot_at
+from metrics_platform.calendar import RANGE_END, RANGE_START, SLOT, SlotRange
+from metrics_platform.catalog import load_catalog
 from metrics_platform.local.dagster_local import run_job
 from metrics_platform.local.demo.product import Product
 from metrics_platform.local.demo.state import State
 from metrics_platform.settings import Settings
+from metrics_platform.warehouse.catalog_check import check_catalog
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.tables import APP_DAILY, DIMENSION_METRICS
+from metrics_platform.warehouse.slots import compute_slots, first_slot, last_complete_slot, missing_slots
+from metrics_platform.warehouse.tables import APP_DAILY, DIMENSION_METRICS, METRIC_DAILY, SLOT_METRICS
 
 # The last tables of a day: a day that has them has all others.
-_LAST_TABLES = (APP_DAILY.name, DIMENSION_METRICS.name)
+_LAST_TABLES = (APP_DAILY.name, DIMENSION_METRICS.name, METRIC_DAILY.name)
 # So many days are one run, so that the bar moves and an interrupted start does not begin again.
 _DAYS_OF_A_RUN = 7
 # So many slots are checked through Dagster, and shown there: eight hours.
 _CHECKED_SLOTS = 32
-_LOOKBACK = 200
 _ONE_DAY = datetime.timedelta(days=1)
 # Takes how much of a step is done, from 0 to 1.
 Progress = Callable[[float], None]
@@ -94,34 +97,39 @@ def compute_days(days: Days, progress: Progress = lambda _share: None) -> None:
         progress(min((number + _DAYS_OF_A_RUN) / len(days), 1))
 
 
-def missing_slots(settings: Settings, now: datetime.datetime) -> SlotRange | None:
-    """The complete slots that have not been checked yet, as far back as a first check goes; None: there are none."""
+def due_slots(settings: Settings, now: datetime.datetime) -> SlotRange | None:
+    """The last eight hours of complete slots; None: there is no slot yet."""
+    lag = datetime.timedelta(seconds=settings.slot_lag_seconds)
+    last = last_complete_slot(settings, lag, now)
+    if last is None:
+        return None
+    return SlotRange(max(last.end - _CHECKED_SLOTS * SLOT, first_slot(settings).start), last.end)
+
+
+def compute_slot_history(warehouse: Warehouse, until: datetime.datetime, settings: Settings) -> None:
+    """Compute the slots before `until` that are missing, as the first check would, and record their days in Dagster.
+
+    It is done beside the daily load, so that the check itself has little left to do.
+    """
     import dagster as dg  # noqa: PLC0415
 
-    from metrics_platform.defs.monitoring.schedule import slots_to_compute  # noqa: PLC0415
+    from metrics_platform.defs.monitoring.computing import HISTORY  # noqa: PLC0415
 
+    checked = check_catalog(warehouse, load_catalog(settings))
+    history = SlotRange(max(until - HISTORY, first_slot(settings).start), until)
     with dg.DagsterInstance.get() as instance:
-        done = instance.fetch_materializations(dg.AssetKey("incidents"), limit=_LOOKBACK).records
-    return slots_to_compute(now, [record.partition_key for record in done], settings)
+        for gap in missing_slots(warehouse, history, checked, settings):
+            for result in compute_slots(warehouse, gap.slots, checked, settings, gap.metrics):
+                event = dg.AssetMaterialization(SLOT_METRICS.name, partition=result.date.isoformat())
+                instance.report_runless_asset_event(event)
 
 
-def compute_slot_history(warehouse: Warehouse, slots: SlotRange, settings: Settings) -> None:
-    """Compute the metrics of all slots but the last eight hours, without Dagster.
+def check_slots(slots: SlotRange, zone: ZoneInfo) -> None:
+    """Check the slots in one run of `anomaly_check`; it also computes what is missing before them."""
+    from metrics_platform.defs.monitoring.run_slots import tags_of  # noqa: PLC0415
 
-    Detectors need their metrics alone, and Dagster would take minutes to record thousands of partitions.
-    """
-    from metrics_platform.warehouse import slots as slots_of_warehouse  # noqa: PLC0415
-
-    history = SlotRange(slots.start, max(slots.start, slots.end - _CHECKED_SLOTS * SLOT))
-    if len(history) > 0:
-        for _ in slots_of_warehouse.compute_slots(warehouse, history, settings):
-            pass
-
-
-def check_slots(slots: SlotRange) -> None:
-    """Check the last eight hours of the slots, in one run of `anomaly_check`."""
-    first = slot_at(max(slots.start, slots.end - _CHECKED_SLOTS * SLOT))
-    run_job("anomaly_check", tags={RANGE_START: first.key, RANGE_END: slots.last.key})
+    days = [day.key for day, _ in slots.by_day(zone)]
+    run_job("anomaly_check", tags={RANGE_START: days[0], RANGE_END: days[-1], **tags_of(slots)})
 
 
 def send_report(day: datetime.date) -> None:

@@ -31,10 +31,11 @@ _HORIZON_DAYS = 800
 # The product is this much older than its first day: its numbers of users and their retention have settled by then.
 _EARLIER_DAYS = 90
 _CORES = 2
-_TABLES = ("people", "scenario", "active_people")
-_EVENTS = ("feed_events", "message_events")
-_TABLES_OF_EVENTS = ("feed_actions", "message_actions")
-_LATER = "FROM simulator.{table:Identifier} WHERE time >= {since:DateTime('UTC')}"
+_TABLES = ("people", "scenario", "active_people", "payments")
+_EVENTS = ("feed_events", "message_events", "payment_events")
+# Table → the column of its time.
+_TABLES_OF_EVENTS = {"feed_actions": "time", "message_actions": "time", "payments": "paid_at"}
+_LATER = "FROM simulator.{table:Identifier} WHERE {time:Identifier} >= {since:DateTime('UTC')}"
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,8 @@ class Product:
         Raises:
             WarehouseError: ClickHouse refused or did not answer; up to what was yielded last, all is written once.
         """
-        for table in _TABLES_OF_EVENTS:
-            later = {"table": table, "since": since}
+        for table, time in _TABLES_OF_EVENTS.items():
+            later = {"table": table, "time": time, "since": since}
             if warehouse.value(f"SELECT count() {_LATER}", later):
                 warehouse.execute(f"DELETE {_LATER}", later, doing=f"Tidying up {table}")
         pieces = list(self._pieces(since, until))

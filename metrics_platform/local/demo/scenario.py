@@ -14,6 +14,7 @@ INCIDENTS = {
     "spike": "spam: five times as many messages",
     "ctr": "six of ten likes are lost",
     "ios": "on iOS, 19 of 20 visits to the feed fail",
+    "payments": "19 of 20 payments fail",
 }
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
 
-from metrics_platform.calendar import RANGE_END, RANGE_START, Slot, SlotRange, slot_at
-from metrics_platform.local.dagster_local import run_job
+from metrics_platform.calendar import SlotRange, slot_at
 from metrics_platform.local.demo.clock import Clock
-from metrics_platform.local.demo.preparing import Days, compute_days
+from metrics_platform.local.demo.preparing import Days, check_slots, compute_days
 from metrics_platform.local.demo.state import State
 from metrics_platform.warehouse.client import Warehouse
 
@@ -42,7 +42,7 @@ class FastSchedules:
     checked_until: datetime.datetime
     computed_until: datetime.date
     """The last day that has been computed."""
-    _zone: datetime.tzinfo = field(init=False)
+    _zone: ZoneInfo = field(init=False)
 
     def __post_init__(self) -> None:
         self._zone = self.state.product.zone
@@ -56,8 +56,7 @@ class FastSchedules:
         written = self.state.written_until
         complete = slot_at(written).start
         if complete > self.checked_until:
-            slots = SlotRange(self.checked_until, complete)
-            run_job("anomaly_check", tags={RANGE_START: Slot(slots.start).key, RANGE_END: slots.last.key})
+            check_slots(SlotRange(self.checked_until, complete), self._zone)
             self.checked_until = complete
         yesterday = written.astimezone(self._zone).date() - _ONE_DAY
         if self.computed_until < yesterday:
