@@ -181,7 +181,7 @@ def notify_test() -> None:
 @click.option("--fresh", is_flag=True, help="Forget the last demo and make a new product.")
 @click.option(
     "--incident",
-    type=click.Choice(["outage", "spike", "ctr", "ios"]),
+    type=click.Choice(["outage", "spike", "ctr", "ios", "payments"]),
     help="Break something, so that an alert comes when the slot ends; also in a demo that is already running.",
 )
 @click.option("--fast", is_flag=True, help="Replay the last eight hours, each 15-minute slot in one minute.")
