@@ -15,5 +15,6 @@ CREATE TABLE IF NOT EXISTS {table:Identifier}
 )
 ENGINE = ReplacingMergeTree(version, is_deleted)
 PARTITION BY event_date
+-- FINAL compares rows across partitions, so the day is part of the key.
 ORDER BY (metric, dimension, dimension_value, event_date)
 COMMENT 'The metrics of the day: one row per day, metric, dimension and value. Read it with FINAL'
