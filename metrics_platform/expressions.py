@@ -20,14 +20,15 @@ _TOKEN = re.compile(
     |(?P<symbol>.)""",
     re.VERBOSE | re.DOTALL,
 )
+_IN = re.compile("(global)?(not)?(null)?in(ignoreset)?", re.IGNORECASE)
 _OPENING = {"(": ")", "[": "]"}
 _STATEMENT_WORDS = {"select", "from", "settings", "format", "union", "intersect", "except", "into", "over", "with"}
 # What differs from run to run, reads something else than the row, or costs more than an expression should.
 _FORBIDDEN_FUNCTIONS = re.compile(
     r"now|now64|nowInBlock|today|yesterday|utc_?timestamp|current_?(timestamp|date)|timezone|rand\w*|generate\w*|"
-    r"fuzzBits|file|url|remote\w*|s3\w*|hdfs|mysql|postgresql|jdbc|odbc|dictGet\w*|joinGet\w*|sleep\w*|throwIf|"
+    r"fuzzBits|file|url|remote\w*|s3\w*|hdfs|mysql|postgresql|jdbc|odbc|joinGet\w*|sleep\w*|throwIf|"
     r"hostName|version|uptime|serverUUID|queryID|initialQueryID|currentUser|currentDatabase|user|getSetting|"
-    r"getMacro|catboostEvaluate|executable|arrayJoin|rowNumber\w*|runningDifference\w*|blockNumber|neighbor|"
+    r"getMacro|catboostEvaluate|ai[A-Z]\w*|dict\w*|arrayShuffle|arrayPartialShuffle|arrayRandomSample|connectionId|executable|arrayJoin|rowNumber\w*|runningDifference\w*|blockNumber|neighbor|"
     r"evalMLMethod|getServerSetting|cluster\w*|numbers\w*|input|merge|view|viewExplain",
     re.IGNORECASE,
 )
@@ -37,8 +38,22 @@ _KEYWORDS = frozenset(
         "nan", "not", "null", "or", "then", "true", "when",
     }
 )  # fmt: skip
+# Words that are functions without brackets.
+_FORBIDDEN_WORDS = {"current_timestamp", "current_date"}
+_WINDOW_FUNCTIONS = re.compile(
+    r"row_number|(dense_?|percent_?)?rank|denseRank|percentRank|cume_dist|ntile|nth_value|lag|lead|(lag|lead)InFrame|"
+    r"nonNegativeDerivative|exponentialTimeDecayed\w+",
+    re.IGNORECASE,
+)
+# Their value depends on the order in which rows are read, which differs from run to run.
+_UNSTABLE_AGGREGATES = re.compile(
+    r"any|any_?(heavy|last|value|_respect_nulls)\w*|(first|last)_?value\w*|"
+    r"(quantiles?|median)(TDigest\w*|GK|Deterministic)?(If|OrNull|OrDefault)*|groupArraySample|groupArrayLast|sumKahan\w*",
+    re.IGNORECASE,
+)
 # Aggregates whose value over no rows is zero.
 _COUNTING = re.compile(r"(count|sum|uniq)\w*", re.IGNORECASE)
+_SUMMING = re.compile(r"(sum|avg)(If)?", re.IGNORECASE)
 _ADDITIVE = re.compile(r"(count|sum)(If)?", re.IGNORECASE)
 
 
@@ -48,7 +63,7 @@ class _Token(NamedTuple):
 
 
 class Aggregate(NamedTuple):
-    """One call of an aggregate function: `quantile(0.9)(amount)` is name, parameters and arguments."""
+    """One call of an aggregate function: `quantileExact(0.9)(amount)` is name, parameters and arguments."""
 
     name: str
     parameters: str
@@ -64,9 +79,30 @@ class Aggregate(NamedTuple):
         return f"{self.name}Merge{self.parameters}({state})"
 
     @property
+    def or_null(self) -> Aggregate:
+        """The call that is NULL where it finds no values, instead of the type's default, such as 0."""
+        if re.search("Or(Null|Default)", self.name):
+            return self
+        # `OrNull` stands before `If`: merged states of maxIfOrNull are 0 where no row passed the condition.
+        return self._replace(name=f"{self.name.removesuffix('If')}OrNull{'If' if self.name.endswith('If') else ''}")
+
+    @property
+    def magnitude(self) -> str | None:
+        """The same sum or average of absolute values; None for other aggregates."""
+        if not _SUMMING.fullmatch(self.name):
+            return None
+        first, *others = split_arguments(self.arguments)
+        return f"{self.name}({', '.join([f'abs(toFloat64({first}))', *others])})"
+
+    @property
     def is_zero_without_rows(self) -> bool:
         """Whether it counts or sums, so that no rows mean zero."""
         return _COUNTING.fullmatch(self.name) is not None
+
+    @property
+    def counts(self) -> bool:
+        """Whether its value is a number of things."""
+        return self.is_zero_without_rows and not self.name.lower().startswith("sum")
 
     @property
     def is_additive(self) -> bool:
@@ -75,33 +111,74 @@ class Aggregate(NamedTuple):
 
 
 def problem_of(expression: str) -> str | None:
-    """What is wrong with an expression, in words that follow its value; None: nothing that can be seen without a server."""
-    expected: list[str] = []
+    """What is wrong with an expression, in words that follow its value; None: nothing that shows without a server."""
     tokens = list(_tokens(expression))
     if not tokens:
         return "write an SQL expression"
+    expected: list[str] = []
     for number, token in enumerate(tokens):
-        following = tokens[number + 1].text if number + 1 < len(tokens) else ""
-        if token.kind == "comment":
-            return f"write no comments ({token.text}) in an expression"
+        if problem := _problem_of_token(token, tokens[number + 1 :]):
+            return problem
         if token.text in _OPENING:
             expected.append(_OPENING[token.text])
         elif token.text in _OPENING.values() and (not expected or expected.pop() != token.text):
             return f"close every bracket that you open; there is a {token.text} too many"
-        elif token.text in {";", "{", "}", "'", '"', "`", "\\", "@", "$"}:
-            return f"write one expression, without {token.text}"
-        elif token.kind == "name" and token.text.lower() in _STATEMENT_WORDS and following != "(":
-            return f"write an expression over the row; {token.text.upper()} belongs to a statement"
-        elif token.kind == "name" and following == "(":
-            if token.text.lower() in _STATEMENT_WORDS:
-                return f"write an expression over the row; {token.text.upper()} belongs to a statement"
-            if _FORBIDDEN_FUNCTIONS.fullmatch(token.text):
-                return (
-                    f"do not call {token.text}(): a value must depend on the rows alone, so that it can be recomputed"
-                )
-    if expected:
-        return f"close every bracket that you open; a {expected[-1]} is missing"
+        elif token.text == "," and not expected:
+            return "write one expression; put brackets around a comma that belongs to it"
+    return f"close every bracket that you open; a {expected[-1]} is missing" if expected else None
+
+
+def _problem_of_token(token: _Token, following: list[_Token]) -> str | None:
+    if token.kind == "comment":
+        return f"write no comments ({token.text}) in an expression"
+    if token.text in {"‘", "’", "“", "”"}:
+        return f"write straight quotes (') instead of {token.text}"
+    if token.text in {";", "{", "}", "'", '"', "`", "\\", "@", "$"}:
+        return f"write one expression, without {token.text}"
+    return _problem_of_name(token.text, following) if token.kind == "name" else None
+
+
+def _problem_of_name(name: str, following: list[_Token]) -> str | None:
+    if name.lower() in _STATEMENT_WORDS:
+        return f"write an expression over the row; {name.upper()} belongs to a statement"
+    if _IN.fullmatch(name) and _names_a_table(following):
+        return "write a list of values in brackets after IN, such as IN ('a', 'b')"
+    is_call = bool(following) and following[0].text == "("
+    if name.lower() in _FORBIDDEN_WORDS or (is_call and _FORBIDDEN_FUNCTIONS.fullmatch(name)):
+        call = f"{name}()" if is_call else name
+        return f"do not call {call}: a value must depend on the rows alone, so that it can be recomputed"
+    if is_call and _WINDOW_FUNCTIONS.fullmatch(name):
+        return f"write an aggregate over the rows; {name}() belongs to a window"
+    if is_call and _UNSTABLE_AGGREGATES.fullmatch(name):
+        return (
+            f"do not call {name}(): its value depends on the order of rows; use one that does not, such as "
+            "quantileExact(0.5)(amount), min(amount) or argMax(amount, time)"
+        )
     return None
+
+
+def _names_a_table(following: list[_Token]) -> bool:
+    """Whether the name of a table follows `IN`: ClickHouse reads it then, as in IN shop.payments or IN (payments)."""
+    text = [token.text for token in following]
+    if text[:1] == ["["]:
+        return False
+    if text[:1] != ["("] or ")" not in text:
+        return True
+    end = text.index(")")
+    named = {token.kind for token in following[1:end:2]} <= {"name", "quoted"} and set(text[2:end:2]) <= {"."}
+    return end > 1 and named
+
+
+def split_arguments(arguments: str) -> list[str]:
+    """The arguments of a call, from its text in brackets."""
+    found, depth = [""], 0
+    for match in _TOKEN.finditer(arguments.strip()[1:-1]):
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(match[0], 0) if match.lastgroup == "symbol" else 0
+        if match[0] == "," and depth == 0:
+            found.append("")
+        else:
+            found[-1] += match[0]
+    return [argument.strip() for argument in found]
 
 
 def names_in(expression: str) -> set[str]:
