@@ -1,7 +1,7 @@
 """The catalogue: every source, dimension and metric, once.
 
-`metrics.yaml` beside this file is the built-in catalogue. The file that METRICS_CATALOG names has the same format and is
-merged on top: it adds entries and overrides any key of those that exist. What is wrong with a file is said with the
+`metrics.yaml` beside this file is the built-in catalogue. The file that METRICS_CATALOG names has the same format and
+is merged on top: it adds entries and overrides any key of those that exist. What is wrong with a file is said with the
 entry, the key, the value and the remedy. What only ClickHouse can tell (tables, columns, types) is checked in
 `warehouse/catalog_check.py`.
 """
@@ -55,7 +55,7 @@ class CatalogError(ValueError):
 
 
 class SourceEntry(Strict):
-    """A table of events. `user`, `receiver`, `time`, `where` and `columns` are columns or SQL expressions over a row."""
+    """A table of events. `user`, `receiver`, `time`, `where` and `columns` are SQL expressions over a row."""
 
     table: str = Field(description="database.table, a table or a view. Put backticks around parts with dots.")
     user: str | None = Field(default=None, description="Who made the event, as an integer; sipHash64(…) of other ids.")
@@ -112,8 +112,8 @@ class MetricEntry(Strict):
     denominator: str | None = Field(default=None, description="A metric with `sql`.")
     kind: Kind | None = Field(
         default=None,
-        description="count: has counting noise; gauge: has none; share: the numerator is part of the denominator; ratio: it "
-        "is not. Default: count for aggregates that count, else gauge; ratio for quotients.",
+        description="count: has counting noise; gauge: has none; share: the numerator is part of the denominator; "
+        "ratio: it is not. Default: count for aggregates that count, else gauge; ratio for quotients.",
     )
     empty: Literal["zero", "unknown"] | None = Field(
         default=None,
@@ -136,9 +136,9 @@ class MetricEntry(Strict):
 class CatalogFile(Strict):
     """The format of `metrics.yaml` and of the file that METRICS_CATALOG names."""
 
-    sources: dict[str, SourceEntry] = {}
-    dimensions: dict[str, DimensionEntry] = {}
-    metrics: dict[str, MetricEntry] = {}
+    sources: dict[str, SourceEntry] = Field(default={}, description="Tables of events, by name.")
+    dimensions: dict[str, DimensionEntry] = Field(default={}, description="What events are sliced by, by name.")
+    metrics: dict[str, MetricEntry] = Field(default={}, description="The metrics, by name.")
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,10 @@ class Dimension:
 
 @dataclass(frozen=True)
 class Source:
-    """A table of events, mapped. See `SourceEntry` for the attributes."""
+    """A table of events, mapped. See `SourceEntry` for the attributes.
+
+    `definition` is a hash of what its rows and slices depend on.
+    """
 
     name: str
     table: TableName
@@ -173,6 +176,7 @@ class Source:
     columns: Mapping[str, str | None]
     dimensions: tuple[Dimension, ...]
     timezone: str | None
+    definition: int
     lag: datetime.timedelta
     stale_limits: tuple[datetime.timedelta, datetime.timedelta]
     title: Mapping[str, str]
@@ -444,7 +448,7 @@ def _build(entries: CatalogFile, settings: Settings, problems: list[str]) -> Cat
         ]
     dimensions = {name: _dimension(name, entry, settings, problems) for name, entry in entries.dimensions.items()}
     sources = {
-        name: _source(name, entry, dimensions, settings, problems)
+        name: _source(name, entry, entries, dimensions, settings, problems)
         for name, entry in entries.sources.items()
         if entry.enabled
     }
@@ -453,7 +457,7 @@ def _build(entries: CatalogFile, settings: Settings, problems: list[str]) -> Cat
         for name, entry in entries.metrics.items()
         if entry.enabled and (metric := _metric(name, entry, entries, sources, problems)) is not None
     }
-    return Catalog({name: source for name, source in sources.items() if source}, dimensions, metrics)  # type: ignore[misc]
+    return Catalog({name: source for name, source in sources.items() if source is not None}, dimensions, metrics)
 
 
 def _dimension(name: str, entry: DimensionEntry, settings: Settings, problems: list[str]) -> Dimension:
@@ -468,8 +472,13 @@ def _dimension(name: str, entry: DimensionEntry, settings: Settings, problems: l
     return Dimension(name, sql, entry.values, monitored, builtin is not None and builtin["sql"] == sql, entry.title)
 
 
-def _source(
-    name: str, entry: SourceEntry, dimensions: Mapping[str, Dimension], settings: Settings, problems: list[str]
+def _source(  # noqa: PLR0917  (an entry, and all that it may name)
+    name: str,
+    entry: SourceEntry,
+    entries: CatalogFile,
+    dimensions: Mapping[str, Dimension],
+    settings: Settings,
+    problems: list[str],
 ) -> Source | None:
     at = f"sources.{name}"
     expressions_of = {"user": entry.user, "receiver": entry.receiver, "time": entry.time, "where": entry.where}
@@ -504,6 +513,7 @@ def _source(
         entry.columns,
         tuple(dimensions[dimension] for dimension in entry.dimensions if dimension in dimensions),
         entry.timezone,
+        _hash(_row_definition(entries, name)),
         datetime.timedelta(seconds=lag),
         (datetime.timedelta(hours=warning), datetime.timedelta(hours=error)),
         entry.title,
@@ -522,7 +532,8 @@ def _metric(
     given = {key for key in ("source", "sql", "numerator", "denominator") if getattr(entry, key) is not None}
     if given not in ({"source", "sql"}, {"numerator", "denominator"}):
         problems.append(
-            f"{at}: has {', '.join(sorted(given)) or 'neither'}; write `source` and `sql`, or `numerator` and `denominator`"
+            f"{at}: has {', '.join(sorted(given)) or 'neither'}; "
+            "write `source` and `sql`, or `numerator` and `denominator`"
         )
         return None
     if name in _RESERVED:
@@ -536,14 +547,13 @@ def _metric(
         if sources.get(entry.source) is None:
             return None
         aggregate = expressions.aggregate_of(entry.sql)
-        counts = aggregate is not None and aggregate.is_zero_without_rows
-        kind = entry.kind or ("count" if counts and not aggregate.name.startswith("sum") else "gauge")  # type: ignore[union-attr]
+        kind = entry.kind or ("count" if aggregate and aggregate.counts else "gauge")
         if kind in ("share", "ratio"):
             problems.append(
                 f"{at}.kind = {kind!r}: is for quotients; write `numerator` and `denominator`, or another kind"
             )
-        empty = entry.empty or ("zero" if counts else "unknown")
-        source, depends = entry.source, [_row_definition(entries, entry.source), entry.sql]
+        empty = _empty(entry)
+        source, depends = entry.source, [_row_definition(entries, entry.source), entry.sql, empty]
     else:
         kind, empty = entry.kind or "ratio", "unknown"
         if kind not in ("share", "ratio"):
@@ -554,10 +564,14 @@ def _metric(
         if any(sources.get(str(part.source)) is None for part in parts if part):
             return None
         source = str(parts[0].source)  # type: ignore[union-attr]
-        depends = [value for part in parts if part for value in (_row_definition(entries, str(part.source)), part.sql)]
+        depends = [
+            value
+            for part in parts
+            if part
+            for value in (_row_definition(entries, str(part.source)), part.sql, _empty(part))
+        ]
     if entry.was is not None and entry.was in entries.metrics and entries.metrics[entry.was].enabled:
         problems.append(f"{at}.was = {entry.was!r}: that metric still exists; remove it, or remove `was`")
-    digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).digest()
     return Metric(
         name,
         source,
@@ -573,8 +587,19 @@ def _metric(
         _monitor(at, entry, kind, problems),
         entry.report.section if isinstance(entry.report, ReportEntry) else None,
         entry.was,
-        int.from_bytes(digest[:8], "big"),
+        _hash(depends),
     )
+
+
+def _hash(depends: Any) -> int:
+    return int.from_bytes(hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).digest()[:8], "big")
+
+
+def _empty(entry: MetricEntry) -> Literal["zero", "unknown"]:
+    """What a slot without rows means for an aggregate."""
+    aggregate = expressions.aggregate_of(entry.sql or "")
+    counts = aggregate is not None and aggregate.is_zero_without_rows
+    return entry.empty or ("zero" if counts else "unknown")
 
 
 def _part(at: str, key: str, entries: CatalogFile, problems: list[str]) -> MetricEntry | None:
