@@ -265,6 +265,8 @@ class Warehouse:
             "join_use_nulls": 0,
             "prefer_column_name_to_alias": 1,
             "transform_null_in": 0,
+            "empty_result_for_aggregation_by_empty_set": 0,
+            "empty_result_for_aggregation_by_constant_keys_on_empty_set": 1,
             **self.settings,
         }
 
