@@ -10,9 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from metrics_platform.catalog import Catalog, Metric, Source
+from metrics_platform.expressions import Aggregate
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
-from metrics_platform.warehouse.source_rows import SourceError, SourceRows, bare_type, named_value, resolve
+from metrics_platform.warehouse.source_rows import (
+    SourceError,
+    SourceRows,
+    bare_type,
+    explained,
+    named_value,
+    resolve,
+)
 
 _NUMBER = re.compile(r"(U?Int\d+|Float(32|64)|BFloat16|Decimal\d*\(.*\)|Bool)")
 
@@ -83,9 +91,9 @@ def _without_broken_dimensions(warehouse: Warehouse, source: Source, problems: d
         if (text := _refusal(warehouse, found, named[dimension.name])) is None:
             kept.append(dimension)
         else:
-            problems[f"dimensions.{dimension.name}"] = (
-                f"dimensions.{dimension.name}.sql = {dimension.sql!r} does not fit {source.table}: {text}"
-            )
+            entry = f"dimensions.{dimension.name}"
+            problem = f"{entry}.sql = {dimension.sql!r} does not fit {source.table}: {text}"
+            problems[entry] = "\n".join(filter(None, [problems.get(entry), problem]))
     return replace(source, dimensions=tuple(kept))
 
 
@@ -93,30 +101,55 @@ def _check_metrics(
     warehouse: Warehouse, rows: SourceRows, metrics: tuple[Metric, ...]
 ) -> tuple[dict[str, str], set[str]]:
     """Metric → what is wrong with it; and the metrics that have no aggregate state."""
-    broken: dict[str, str] = {}
-    without_state = {metric.name for metric in metrics if metric.aggregate is None}
-    plain = [metric for metric in metrics if metric.aggregate is not None]
-    # Grouped by something, so that a column outside of an aggregate is refused.
-    everything = [*(str(metric.sql) for metric in metrics), *(m.aggregate.state for m in plain if m.aggregate)]
-    grouped = "GROUP BY time"
-    types = _described(warehouse, rows, everything, grouped) if everything else []
-    if isinstance(types, str):
+    types = _described(warehouse, rows, [str(metric.sql) for metric in metrics]) if metrics else []
+    merged = [metric.aggregate for metric in metrics if metric.aggregate]
+    if not isinstance(types, str) and _merges(warehouse, rows, merged):
+        found = dict(zip((metric.name for metric in metrics), map(_type_problem, types), strict=True))
+        suspects = [metric for metric in metrics if metric.aggregate is None]
+    else:
+        found, suspects = {}, list(metrics)
         for metric in metrics:
-            found = _described(warehouse, rows, [str(metric.sql)], grouped)
-            text = found if isinstance(found, str) else _type_problem(found[0])
-            if text:
-                broken[metric.name] = f"metrics.{metric.name}.sql = {metric.sql!r}: {text}"
-            elif metric.aggregate and isinstance(_described(warehouse, rows, [metric.aggregate.state], grouped), str):
-                without_state.add(metric.name)
-        return broken, without_state - set(broken)
-    for metric, kind in zip(metrics, types, strict=False):
-        if text := _type_problem(kind):
-            broken[metric.name] = f"metrics.{metric.name}.sql = {metric.sql!r}: {text}"
+            described = _described(warehouse, rows, [str(metric.sql)])
+            found[metric.name] = described if isinstance(described, str) else _type_problem(described[0])
+    without_state = set()
+    for metric in suspects:
+        if metric.aggregate is None or not _merges(warehouse, rows, [metric.aggregate]):
+            without_state.add(metric.name)
+            # Beside a column, an aggregate is refused; what is not refused has none.
+            if not found[metric.name] and not isinstance(
+                _described(warehouse, rows, [str(metric.sql), "time"], ""), str
+            ):
+                found[metric.name] = "it has no aggregate; write one, such as count() or sum(amount)"
+    broken = {
+        metric.name: f"metrics.{metric.name}.sql = {metric.sql!r}: {found[metric.name]}"
+        for metric in metrics
+        if found[metric.name]
+    }
     return broken, without_state - set(broken)
 
 
+def _merges(warehouse: Warehouse, rows: SourceRows, aggregates: list[Aggregate]) -> bool:
+    """Whether the aggregates have states that can be merged."""
+    if not aggregates:
+        return True
+    calls = [aggregate if aggregate.is_zero_without_rows else aggregate.or_null for aggregate in aggregates]
+    states = ", ".join(f"{call.state} AS state_{number}" for number, call in enumerate(calls))
+    values = ", ".join(f"toFloat64({call.merged(f'state_{number}')})" for number, call in enumerate(calls))
+    states_sql = f"SELECT {states} FROM {rows.sql} AS platform_events GROUP BY time"  # noqa: S608
+    try:
+        warehouse.query(
+            f"DESCRIBE (SELECT {values} FROM ({states_sql}))",  # noqa: S608
+            doing=f"Checking sources.{rows.source.name}",
+        )
+    except WarehouseError as error:
+        if error.code is None or error.transient:
+            raise
+        return False
+    return True
+
+
 def _type_problem(kind: str) -> str:
-    return "" if _NUMBER.fullmatch(bare_type(kind)) else f"it gives {kind}, and a metric is a number"
+    return "" if _NUMBER.fullmatch(bare_type(kind)) else f"it gives {kind}; write one that gives a number"
 
 
 def _refusal(warehouse: Warehouse, rows: SourceRows, selected: str) -> str | None:
@@ -124,21 +157,21 @@ def _refusal(warehouse: Warehouse, rows: SourceRows, selected: str) -> str | Non
     return found if isinstance(found, str) else None
 
 
-def _described(warehouse: Warehouse, rows: SourceRows, selected: list[str], grouped: str) -> list[str] | str:
-    """The types of expressions over the rows, or ClickHouse's refusal."""
+def _described(
+    warehouse: Warehouse, rows: SourceRows, selected: list[str], grouped: str = "GROUP BY materialize(0)"
+) -> list[str] | str:
+    """The types of expressions over the rows, or ClickHouse's refusal.
+
+    They are grouped by nothing that an expression can name, so that a column outside of an aggregate is refused.
+    """
     columns = ", ".join(f"{sql} AS described_{number}" for number, sql in enumerate(selected))
     try:
         answer = warehouse.query(
-            f"DESCRIBE (SELECT {columns} FROM {rows.sql} AS events {grouped})",
+            f"DESCRIBE (SELECT {columns} FROM {rows.sql} AS platform_events {grouped})",  # noqa: S608
             doing=f"Checking sources.{rows.source.name}",
         )
     except WarehouseError as error:
         if error.code is None or error.transient:
             raise
-        return _short(error.cause.text)
+        return explained(error)
     return [row["type"] for row in answer.rows]
-
-
-def _short(text: str) -> str:
-    """ClickHouse's words without the query that they repeat."""
-    return re.split(r"\. In scope |: In scope |: While executing|: while executing", text)[0].strip()

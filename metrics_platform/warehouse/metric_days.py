@@ -47,7 +47,8 @@ def compute_metric_days(
         if day.start >= day.end:
             continue  # the zone's clocks skipped it
         result = compute(
-            warehouse, Scope(checked.catalog, rows, chosen, checked.by_row, METRIC_DAILY, date, day.start, day.end)
+            warehouse,
+            Scope(checked.catalog, rows, chosen, checked.by_row, METRIC_DAILY, date, day.start, day.end, settings.zone),
         )
         yield result
         if not result.published:

@@ -1,4 +1,4 @@
-"""The long tables: the values of the catalogue's metrics in slots (`slot_metrics`) and days (`metric_daily`). No Dagster.
+"""The long tables: the values of metrics in slots (`slot_metrics`) and days (`metric_daily`). No Dagster.
 
 A stretch of one day is computed in five steps, all in SQL: choose the day's slices, aggregate each source in one scan,
 fill the grid where nothing happened, divide the quotients, and mark rows that are gone. All that happens in a staging
@@ -16,23 +16,22 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from string import Template
+from zoneinfo import ZoneInfo
 
-from metrics_platform.calendar import SLOT
+from metrics_platform import expressions
+from metrics_platform.calendar import SLOT, day_of, first_instant
 from metrics_platform.catalog import Catalog, Dimension, Metric, Source
 from metrics_platform.table_names import quoted
 from metrics_platform.warehouse.client import Parameters, Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_staging
-from metrics_platform.warehouse.source_rows import SourceRows, named_value
+from metrics_platform.warehouse.source_rows import SourceRows, explained, named_value
 from metrics_platform.warehouse.tables import SLOT_METRICS, DailyTable, read_sql
 
 # Events may arrive between the scan and the count that it is compared with; a second and a third try settle it.
 _TRIES = 3
-# Odd numbers that spread the hashes of several columns over 64 bits; a product with each tells (a, b) from (b, a).
-_SPREAD = (
-    1, 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5, 0x85EBCA77C2B2AE63,
-    0x1B873593CC9E2D51, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F, 0xE7037ED1A0B428DB, 0x8EBC6AF09C88C6E3, 0x589965CC75374CC3,
-)  # fmt: skip
+# An odd number whose powers spread the hashes of several columns over 64 bits: (a, b) and (b, a) differ.
+_SPREAD = 0x9E3779B97F4A7C15
 VALUES_QUERY = "queries/metric_values.sql"
 _LOOK_BACK = datetime.timedelta(days=7)
 
@@ -46,11 +45,15 @@ class Comparison:
     expected: float
     actual: float
     late: int = 0
+    magnitude: float = 1.0
 
     @property
     def holds(self) -> bool:
-        """Whether the two are equal, but for the order in which floating-point numbers were added."""
-        return math.isclose(self.expected, self.actual, rel_tol=1e-9, abs_tol=1e-9)
+        """Whether the two are equal, but for the order in which floating-point numbers were added.
+
+        Amounts and refunds may cancel each other out, so the tolerance follows `magnitude`, their absolute sum.
+        """
+        return math.isclose(self.expected, self.actual, rel_tol=1e-9, abs_tol=1e-9 * max(1.0, self.magnitude))
 
     @property
     def explained_by_late_events(self) -> bool:
@@ -110,6 +113,7 @@ class Scope:
     date: datetime.date
     start: datetime.datetime
     end: datetime.datetime
+    zone: ZoneInfo
 
     @property
     def by_slot(self) -> bool:
@@ -138,6 +142,11 @@ class Scope:
             "slot_start >= {start:DateTime('UTC')} AND slot_start < {end:DateTime('UTC')}" if self.by_slot else "true"
         )
 
+    @property
+    def week_before(self) -> tuple[datetime.datetime, datetime.datetime]:
+        """The seven complete days before the day."""
+        return first_instant(self.date - _LOOK_BACK, self.zone), first_instant(self.date, self.zone)
+
     def dimensions_of(self, source: Source) -> tuple[Dimension, ...]:
         """What the values of a source are sliced by."""
         return source.monitored_dimensions if self.by_slot else source.dimensions
@@ -165,39 +174,96 @@ class Scope:
 def compute(warehouse: Warehouse, scope: Scope) -> ValuesResult:
     """Compute, check and publish; running it again gives the same rows, whatever happened before.
 
-    A metric whose SQL fails on the rows, such as a division by an integer of zero, is left out; the others go on.
+    An entry that fails on the rows, such as a division by an integer of zero, is left out; the others go on. So is a
+    metric that gives another value each time, since it depends on the order of rows.
 
     Raises:
         WarehouseError: ClickHouse refused, failed or did not answer; nothing is half-written.
     """
+    problems: dict[str, str] = {}
     try:
-        return _compute(warehouse, scope)
+        result = _compute(warehouse, scope)
     except WarehouseError as error:
         if error.transient or error.code is None:
             raise
-        problems = _failing_metrics(warehouse, scope)
+        scope, problems = _without_failing(warehouse, scope)
         if not problems:
             raise
-    catalog = scope.catalog.without(problems)
-    kept = tuple(metric for metric in scope.metrics if metric.name in catalog.metrics)
-    found = {f"metrics.{name}": text for name, text in problems.items()}
-    return replace(_compute(warehouse, replace(scope, catalog=catalog, metrics=kept)), problems=found)
+        result = _compute(warehouse, scope)
+    if unstable := _unstable_metrics(scope, result):
+        problems |= unstable
+        result = _compute(warehouse, _without(scope, [entry.removeprefix("metrics.") for entry in unstable]))
+    return replace(result, problems=problems)
 
 
-def _failing_metrics(warehouse: Warehouse, scope: Scope) -> dict[str, str]:
-    """The metrics whose values cannot be computed, each tried alone, with what ClickHouse says."""
-    found: dict[str, str] = {}
-    for metric in scope.metrics:
-        if not metric.sql:
+def _without(scope: Scope, names: Iterable[str]) -> Scope:
+    """The same without some metrics, and without the quotients that are made of them."""
+    catalog = scope.catalog.without(names)
+    return replace(
+        scope, catalog=catalog, metrics=tuple(each for each in scope.metrics if each.name in catalog.metrics)
+    )
+
+
+def _without_failing(warehouse: Warehouse, scope: Scope) -> tuple[Scope, dict[str, str]]:
+    """The scope without what fails on the rows, and entry → what is wrong with it. Each entry is tried alone."""
+    problems: dict[str, str] = {}
+    rows: dict[str, SourceRows] = {}
+    gone: set[str] = set()
+    for name, found in scope.rows.items():
+        bare = _with_dimensions(found, ())
+        if text := _failure(warehouse, replace(scope, rows={name: bare}, metrics=())):
+            problems[f"sources.{name}"] = f"sources.{name}: a row of {found.source.table} cannot be read: {text}"
+            problems |= {f"metrics.{metric.name}": "its source is not usable, see there" for metric in scope.own(name)}
+            gone |= {metric.name for metric in scope.own(name)}
             continue
-        alone = replace(scope, metrics=(metric,))
-        try:
-            _counted(warehouse, alone, scope.rows[metric.source], [metric], f"Trying {metric.name}")
-        except WarehouseError as error:
-            if error.transient or error.code is None:
-                raise
-            found[metric.name] = f"metrics.{metric.name}.sql = {metric.sql!r}: {error.cause.text}"
-    return found
+        kept = []
+        for dimension in scope.dimensions_of(found.source):
+            if text := _failure(
+                warehouse, replace(scope, rows={name: _with_dimensions(found, (dimension,))}, metrics=())
+            ):
+                entry = f"dimensions.{dimension.name}"
+                problems[entry] = f"{entry}.sql = {dimension.sql!r} fails on a row of {found.source.table}: {text}"
+            else:
+                kept.append(dimension)
+        rows[name] = _with_dimensions(found, tuple(kept))
+        for metric in scope.own(name):
+            if text := _failure(warehouse, replace(scope, rows={name: rows[name]}, metrics=(metric,))):
+                problems[f"metrics.{metric.name}"] = f"metrics.{metric.name}.sql = {metric.sql!r}: {text}"
+                gone.add(metric.name)
+    return replace(_without(scope, gone), rows=rows), problems
+
+
+def _with_dimensions(rows: SourceRows, dimensions: tuple[Dimension, ...]) -> SourceRows:
+    return replace(rows, source=replace(rows.source, dimensions=dimensions))
+
+
+def _failure(warehouse: Warehouse, scope: Scope) -> str:
+    """What ClickHouse says when the values of the scope are computed for nobody; empty: nothing is wrong."""
+    try:
+        for sql, parameters in _source_statements(scope):
+            warehouse.execute(
+                f"{sql}\nFORMAT Null", {**scope.parameters(), **parameters}, doing="Trying an entry alone"
+            )
+    except WarehouseError as error:
+        if error.transient or error.code is None:
+            raise
+        return explained(error)
+    return ""
+
+
+def _unstable_metrics(scope: Scope, result: ValuesResult) -> dict[str, str]:
+    """Entry → why it is left out, where nothing but metrics that are no plain counts or sums do not reconcile."""
+    suspects = {
+        each.name: each for each in scope.metrics if each.sql and not (each.aggregate and each.aggregate.is_additive)
+    }
+    if not all(violation.quantity in suspects for violation in result.violations):
+        return {}
+    return {
+        f"metrics.{found.quantity}": f"metrics.{found.quantity}.sql = {suspects[found.quantity].sql!r}: gave "
+        f"{found.expected:g} and then {found.actual:g} over the same rows; use an aggregate that does not depend on "
+        "their order, such as quantileExact(0.5)(amount)"
+        for found in result.violations
+    }
 
 
 def _compute(warehouse: Warehouse, scope: Scope) -> ValuesResult:
@@ -223,43 +289,64 @@ def values_sql(scope: Scope, source: str) -> str:
     """The SELECT that aggregates a source's events in one scan; see `queries/metric_values.sql`."""
     rows = scope.rows[source]
     dimensions = scope.dimensions_of(rows.source)
-    states, values = (
-        ["countState() AS events_state"],
-        [_value(rows.source.events_metric, "countMerge(events_state)", 0)],
-    )
+    states = ["countState() AS platform_count"]
+    values = [_value(rows.source.events_metric, "countMerge(platform_count)", rows.source.definition)]
     for metric in scope.own(source):
-        if metric.name in scope.by_row or metric.aggregate is None:
-            continue
-        states.append(f"{metric.aggregate.state} AS {metric.name}_state")
-        values.append(_value(metric.name, metric.aggregate.merged(f"{metric.name}_state"), metric.definition))
+        if (aggregate := _mergeable(scope, metric)) is not None:
+            state = f"platform_state_{metric.name}"
+            states.append(f"{aggregate.state} AS {state}")
+            values.append(_value(metric.name, _known_number(metric, aggregate.merged(state)), metric.definition))
     return _filled(
         VALUES_QUERY,
         bucket=scope.bucket,
         cell_key=_cell_key(dimensions),
         cell_columns=",\n        ".join([*_cell_columns(dimensions), *states]),
-        rows=rows.sql.replace("\n", "\n    "),
-        slices=_slices([(dimension.name, f"slice_{dimension.name}") for dimension in dimensions]),
+        rows=rows.sql,
+        slices=_slices([(dimension.name, f"platform_slice_{dimension.name}") for dimension in dimensions]),
         values=",\n            ".join(values),
         key_columns=scope.key_columns,
     )
 
 
+def _mergeable(scope: Scope, metric: Metric) -> expressions.Aggregate | None:
+    """The aggregate whose states give a metric; None where it takes a scan of its own.
+
+    An aggregate that does not count has no value where it finds nothing: the largest of no amounts is not 0.
+    """
+    if metric.name in scope.by_row or metric.aggregate is None:
+        return None
+    return metric.aggregate if metric.aggregate.is_zero_without_rows else metric.aggregate.or_null
+
+
+def _known_number(metric: Metric, sql: str) -> str:
+    """A value as a number. The sum of amounts that are all NULL is NULL; it means what a slot without rows means."""
+    return f"ifNull(toFloat64({sql}), 0)" if metric.empty == "zero" else f"toFloat64({sql})"
+
+
+def _source_statements(scope: Scope) -> Iterator[tuple[str, Parameters]]:
+    """The SELECTs that read the sources, each with its parameters beside the shared ones."""
+    for source in scope.rows:
+        shared = {"source": source, "rows_definition": scope.rows[source].source.definition}
+        yield values_sql(scope, source), shared
+        for metric in scope.own(source):
+            if _mergeable(scope, metric) is None:
+                own = {"metric": metric.name, "definition": metric.definition}
+                yield _by_row_sql(scope, metric), {**shared, **own}
+
+
 def statements(scope: Scope) -> Iterator[tuple[str, Parameters]]:
     """The SELECTs that fill the staging table, in their order, each with its parameters beside the shared ones."""
+    yield from _source_statements(scope)
     for source in scope.rows:
-        yield values_sql(scope, source), {"source": source}
-        for metric in scope.own(source):
-            if metric.name in scope.by_row or metric.aggregate is None:
-                yield (
-                    _by_row_sql(scope, metric),
-                    {"source": source, "metric": metric.name, "definition": metric.definition},
-                )
-    if scope.by_slot:
-        for source in scope.rows:
-            yield (
-                _grid_sql(scope, source),
-                {"dimensions": [each.name for each in scope.rows[source].source.monitored_dimensions]},
-            )
+        if scope.by_slot:
+            rows = scope.rows[source].source
+            own = {
+                "dimensions": [dimension.name for dimension in rows.monitored_dimensions],
+                "rows_definition": rows.definition,
+            }
+            yield _filled("queries/slot_grid.sql", **_empty_metrics(scope, source)), own
+        else:
+            yield _filled("queries/day_totals.sql", empty_metrics=_empty_metrics(scope, source)["empty_metrics"]), {}
     if quotients := [metric for metric in scope.metrics if not metric.sql]:
         computed = {metric.name for metric in scope.metrics}
         parts = {str(part) for metric in quotients for part in (metric.numerator, metric.denominator)}
@@ -331,8 +418,9 @@ def choose_slices(warehouse: Warehouse, scope: Scope) -> None:
         known = {
             row["dimension"]
             for row in warehouse.query(
-                "SELECT DISTINCT dimension FROM slice_values WHERE event_date = {event_date:Date} AND source = {source:String}",
-                {"event_date": scope.date, "source": source},
+                "SELECT DISTINCT dimension FROM slice_values WHERE event_date = {event_date:Date} "
+                "AND source = {source:String} AND definition = {rows_definition:UInt64}",
+                {"event_date": scope.date, "source": source, "rows_definition": rows.source.definition},
                 doing=f"Reading the slices of {scope.date}",
             ).rows
         }
@@ -360,13 +448,18 @@ def _choose(  # noqa: PLR0917  (one statement, whose parts come from six places)
 ) -> None:
     sql = _filled(
         "queries/slice_values.sql",
-        candidates=candidates.replace("\n", "\n            "),
+        candidates=candidates,
         dimension_names=_array(_text(dimension.name) for dimension in dimensions),
         dimension_limits=_array(str(dimension.values) for dimension in dimensions),
     )
     warehouse.execute(
-        f"INSERT INTO slice_values (event_date, source, dimension, dimension_value)\n{sql}",
-        {"event_date": scope.date, "source": source, **parameters},
+        f"INSERT INTO slice_values (event_date, source, dimension, definition, dimension_value)\n{sql}",
+        {
+            "event_date": scope.date,
+            "source": source,
+            "rows_definition": scope.rows[source].source.definition,
+            **parameters,
+        },
         doing=f"Choosing the slices of {source} on {scope.date}",
         repeatable=True,
     )
@@ -375,29 +468,38 @@ def _choose(  # noqa: PLR0917  (one statement, whose parts come from six places)
 def _candidates_before(
     warehouse: Warehouse, scope: Scope, source: str, dimensions: Sequence[Dimension]
 ) -> tuple[str, Parameters]:
-    """The volumes of the seven days before: from the table, unless some values were folded into `other` there."""
-    event = scope.rows[source].source.events_metric
-    stretch = "event_date >= {event_date:Date} - 7 AND event_date < {event_date:Date}"
+    """The volumes of the seven days before: from the table, unless it lacks some or some values were folded there."""
+    start, end = scope.week_before
+    event = scope.rows[source].source
     names = [dimension.name for dimension in dimensions]
-    where = (
-        f"metric = {_text(event)} AND {stretch} AND has({_array(map(_text, names))}, toString(dimension)) AND value > 0"
+    parameters = {
+        "metric": event.events_metric,
+        "definition": event.definition,
+        "dimensions": [*names, "total"],
+        "event_date": scope.date,
+    }
+    stretch = (
+        f"FROM {scope.table.name} FINAL WHERE metric = {{metric:String}} AND definition = {{definition:UInt64}} "
+        "AND event_date >= {event_date:Date} - 7 AND event_date < {event_date:Date} "
+        "AND has({dimensions:Array(String)}, toString(dimension))"
     )
     (row,) = warehouse.query(
-        f"SELECT uniqExact(dimension) AS dimensions, countIf(dimension_value = 'other') AS folded "  # noqa: S608
-        f"FROM {scope.table.name} FINAL WHERE {where}",
-        {"event_date": scope.date},
+        "SELECT countIf(dimension = 'total') AS totals, countIf(dimension_value = 'other' AND value > 0) AS folded, "
+        "sumIf(value, dimension = 'total') AS events, "
+        f"sumMap([toString(dimension)], [ifNull(value, 0)]) AS by_dimension {stretch}",
+        parameters,
         doing=f"Reading the slices before {scope.date}",
     ).rows
-    if row["dimensions"] == len(names) and not row["folded"]:
+    days = [scope.date - datetime.timedelta(days=number) for number in range(1, 8)]
+    wanted = (end - start) // SLOT if scope.by_slot else sum(bool(day_of(day, scope.zone).hours) for day in days)
+    sums = dict(zip(*row["by_dimension"], strict=True))
+    if row["totals"] == wanted and not row["folded"] and all(sums.get(name, 0) == row["events"] for name in names):
         return (
             "SELECT dimension AS candidate_dimension, dimension_value AS candidate_value, value AS candidate_events\n"
-            f"FROM {scope.table.name} FINAL WHERE {where}",
-            {},
+            f"{stretch} AND dimension != 'total' AND value > 0",
+            parameters,
         )
-    return (
-        _candidates_sql(scope.rows[source], dimensions),
-        {"from": _written(scope.start - _LOOK_BACK), "until": _written(scope.start)},
-    )
+    return _candidates_sql(scope.rows[source], dimensions), {"from": _written(start), "until": _written(end)}
 
 
 def _candidates_sql(rows: SourceRows, dimensions: Sequence[Dimension]) -> str:
@@ -406,7 +508,7 @@ def _candidates_sql(rows: SourceRows, dimensions: Sequence[Dimension]) -> str:
         cell_key=_cell_key(dimensions),
         cell_columns=", ".join(_cell_columns(dimensions)),
         rows=rows.sql,
-        slices=_slices([(dimension.name, f"slice_{dimension.name}") for dimension in dimensions], total=False),
+        slices=_slices([(dimension.name, f"platform_slice_{dimension.name}") for dimension in dimensions], total=False),
     )
 
 
@@ -426,7 +528,6 @@ def _staged(warehouse: Warehouse, scope: Scope) -> Iterator[tuple[str, int, int]
             table=scope.table.name,
             in_range=scope.in_range,
             keys=scope.keys,
-            is_computed="has({metrics:Array(String)}, toString(metric))",
         )
         for sql, own in (*statements(scope), (gone, {"metrics": scope.names})):
             done = warehouse.execute(
@@ -440,10 +541,24 @@ def _staged(warehouse: Warehouse, scope: Scope) -> Iterator[tuple[str, int, int]
 
 
 def _publish(warehouse: Warehouse, scope: Scope, staging: str) -> None:
-    """Attach the staged rows: readers see all of them at once, and rows of other writers stay."""
+    """Attach the staged rows: readers see all of them at once, and rows of other writers stay.
+
+    Of two writers of the same slots the later one wins; then rows that only the earlier one wrote are removed.
+    """
+    doing = f"Publishing {scope.table.name} of {scope.date}"
     warehouse.execute(
         f"ALTER TABLE {quoted(scope.table.name)} ATTACH PARTITION '{scope.date}' FROM {quoted(staging)}",
-        doing=f"Publishing {scope.table.name} of {scope.date}",
+        doing=doing,
+        repeatable=True,
+    )
+    superseded = _filled(
+        "queries/superseded_rows.sql", table=scope.table.name, in_range=scope.in_range, keys=scope.keys
+    )
+    columns = ", ".join(column.name for column in scope.table.columns)
+    warehouse.execute(
+        f"INSERT INTO {quoted(scope.table.name)} ({columns})\n{superseded}",
+        {**scope.parameters(), "metrics": scope.names},
+        doing=doing,
         repeatable=True,
     )
 
@@ -467,13 +582,12 @@ def _compare(warehouse: Warehouse, scope: Scope, staging: str) -> tuple[Comparis
         own = scope.own(source)
         counted = _counted(warehouse, scope, rows, own, doing)
         dimensions = scope.dimensions_of(rows.source)
-        for name, expected, additive in [
-            (rows.source.events_metric, counted["events"], True),
-            *((m.name, counted[m.name], m.aggregate is not None and m.aggregate.is_additive) for m in own),
-        ]:
+        additive = [True, *(metric.aggregate is not None and metric.aggregate.is_additive for metric in own)]
+        names = [rows.source.events_metric, *(metric.name for metric in own)]
+        for name, (expected, magnitude), adds_up in zip(names, counted, additive, strict=True):
             row = by_metric.get(name)
             total = float(row["total"] or 0) if row else 0.0
-            found.append(Comparison("reconciles_with_source", name, float(expected or 0), total))
+            found.append(Comparison("reconciles_with_source", name, expected, total, magnitude=magnitude))
             if not row:
                 continue
             found.append(Comparison("grid_is_full", f"{name}, one row per key", row["keys"], row["written"]))
@@ -481,32 +595,45 @@ def _compare(warehouse: Warehouse, scope: Scope, staging: str) -> tuple[Comparis
                 found.append(Comparison("grid_is_full", f"{name}, slots with a total", slots, row["totals"]))
             sums = dict(zip(*row["by_dimension"], strict=True))
             found += [
-                Comparison("slices_add_up", f"{name} by {dimension.name}", total, float(sums.get(dimension.name, 0.0)))
+                Comparison(
+                    "slices_add_up",
+                    f"{name} by {dimension.name}",
+                    total,
+                    float(sums.get(dimension.name, 0.0)),
+                    magnitude=magnitude,
+                )
                 for dimension in dimensions
-                if additive
+                if adds_up
             ]
     return tuple(found)
 
 
 def _counted(
-    warehouse: Warehouse, scope: Scope, rows: SourceRows, metrics: Iterable[Metric], doing: str
-) -> dict[str, float]:
-    """Each metric's value in the whole product, summed over the slots, straight from the source's rows."""
-    chosen = list(metrics)
-    values = ", ".join(["count() AS v_events", *(f"toFloat64({metric.sql}) AS v_{metric.name}" for metric in chosen)])
-    sums = ", ".join(
-        [
-            "sum(v_events) AS events",
-            *(f"sumIf(v_{metric.name}, isFinite(v_{metric.name})) AS sum_{metric.name}" for metric in chosen),
-        ]
-    )
+    warehouse: Warehouse, scope: Scope, rows: SourceRows, metrics: Sequence[Metric], doing: str
+) -> list[tuple[float, float]]:
+    """The number of events and each metric's value in the whole product, straight from the source's rows.
+
+    All are summed over the slots; each comes with the same of the absolute amounts.
+    """
+    values = ["count()", *(str(metric.sql) for metric in metrics)]
+    magnitudes = [metric.aggregate.magnitude if metric.aggregate else None for metric in metrics]
+    selected = [
+        f"toFloat64({sql}) AS platform_{number}" for number, sql in enumerate([*values, *filter(None, magnitudes)])
+    ]
+    sums = ", ".join(f"sumIf(platform_{number}, isFinite(platform_{number}))" for number in range(len(selected)))
     (row,) = warehouse.query(
-        f"SELECT {sums} FROM (SELECT {scope.bucket} AS bucket, {values} FROM {rows.sql} AS events "  # noqa: S608
-        "WHERE time >= {start:DateTime('UTC')} AND time < {end:DateTime('UTC')} GROUP BY bucket)",
+        f"SELECT {sums} FROM (SELECT {scope.bucket} AS platform_bucket, {', '.join(selected)} "  # noqa: S608
+        f"FROM {rows.sql} AS platform_events "
+        "WHERE time >= {start:DateTime('UTC')} AND time < {end:DateTime('UTC')} GROUP BY platform_bucket)",
         scope.parameters(),
         doing=doing,
     ).rows
-    return {"events": row["events"], **{metric.name: row[f"sum_{metric.name}"] for metric in chosen}}
+    numbers = [float(number or 0) for number in row.values()]
+    absolute = iter(numbers[len(values) :])
+    return [
+        (number, next(absolute) if magnitude else abs(number))
+        for number, magnitude in zip(numbers, [None, *magnitudes], strict=False)
+    ]
 
 
 def _by_row_sql(scope: Scope, metric: Metric) -> str:
@@ -516,25 +643,25 @@ def _by_row_sql(scope: Scope, metric: Metric) -> str:
         "queries/metric_values_by_row.sql",
         bucket=scope.bucket,
         rows=rows.sql,
-        sql=str(metric.sql),
+        value=f"toNullable({_known_number(metric, str(metric.sql))})",
         slices=_slices([(dimension.name, dimension.sql) for dimension in dimensions]),
         key_columns=scope.key_columns,
     )
 
 
-def _grid_sql(scope: Scope, source: str) -> str:
-    rows = scope.rows[source]
-    event = rows.source.events_metric
-    empty = [(event, "zero", 0), *((metric.name, metric.empty, metric.definition) for metric in scope.own(source))]
-    return _filled(
-        "queries/slot_grid.sql",
-        events_metrics=_array([_text(event)]),
-        empty_metrics=_array(
-            f"({_text(event)}, {_text(name)}, {'toNullable(0.)' if means == 'zero' else 'CAST(NULL, ' + _text('Nullable(Float64)') + ')'}, "
-            f"toUInt64({definition}))"
-            for name, means, definition in empty
+def _empty_metrics(scope: Scope, source: str) -> dict[str, str]:
+    """What a source's metrics are where nothing happened, as parts of the SQL that fills the grid."""
+    rows = scope.rows[source].source
+    event = _text(rows.events_metric)
+    empty = [(rows.events_metric, "zero", rows.definition)]
+    empty += [(metric.name, metric.empty, metric.definition) for metric in scope.own(source)]
+    values = {"zero": "toNullable(0.)", "unknown": "CAST(NULL, 'Nullable(Float64)')"}
+    return {
+        "events_metrics": _array([event]),
+        "empty_metrics": _array(
+            f"({event}, {_text(name)}, {values[means]}, toUInt64({definition}))" for name, means, definition in empty
         ),
-    )
+    }
 
 
 def _value(name: str, sql: str, definition: int) -> str:
@@ -546,13 +673,13 @@ def _cell_key(dimensions: Sequence[Dimension]) -> str:
     if not dimensions:
         return "toUInt64(0)"
     return " + ".join(
-        f"ifNull(cityHash64({dimension.sql}), 0) * {_SPREAD[number % len(_SPREAD)]}"
+        f"ifNull(cityHash64({dimension.sql}), 0) * {pow(_SPREAD, number, 2**64)}"
         for number, dimension in enumerate(dimensions)
     )
 
 
 def _cell_columns(dimensions: Sequence[Dimension]) -> list[str]:
-    return [f"any({dimension.sql}) AS slice_{dimension.name}" for dimension in dimensions]
+    return [f"any({dimension.sql}) AS platform_slice_{dimension.name}" for dimension in dimensions]
 
 
 def _slices(named: Iterable[tuple[str, str]], *, total: bool = True) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 from metrics_platform.calendar import SLOT, Slot, SlotRange, first_instant, slot_at
 from metrics_platform.catalog import Metric
@@ -54,17 +55,19 @@ def compute_slots(
     drop_leftovers(warehouse, SLOT_METRICS)
     chosen = tuple(checked.metrics.values()) if metrics is None else tuple(metrics)
     for day, piece in slots.by_day(settings.zone):
-        result = compute(warehouse, slots_scope(checked, chosen, day.date, piece))
+        result = compute(warehouse, slots_scope(checked, chosen, day.date, piece, settings.zone))
         yield result
         if not result.published:
             return
 
 
-def slots_scope(checked: CheckedCatalog, metrics: tuple[Metric, ...], date: datetime.date, slots: SlotRange) -> Scope:
+def slots_scope(
+    checked: CheckedCatalog, metrics: tuple[Metric, ...], date: datetime.date, slots: SlotRange, zone: ZoneInfo
+) -> Scope:
     """What computing some slots of a day takes."""
     needed = {metric.source for metric in metrics if metric.sql}
     rows = {name: found for name, found in checked.rows.items() if name in needed}
-    return Scope(checked.catalog, rows, metrics, checked.by_row, SLOT_METRICS, date, slots.start, slots.end)
+    return Scope(checked.catalog, rows, metrics, checked.by_row, SLOT_METRICS, date, slots.start, slots.end, zone)
 
 
 def missing_slots(warehouse: Warehouse, slots: SlotRange, checked: CheckedCatalog, settings: Settings) -> list[Missing]:
@@ -95,15 +98,22 @@ def missing_slots(warehouse: Warehouse, slots: SlotRange, checked: CheckedCatalo
     found: list[Missing] = []
     for day, piece in pieces:
         numbers = range(int(piece.start.timestamp()) // _SECONDS, int(piece.end.timestamp()) // _SECONDS)
-        lacking: dict[tuple[int, int], list[Metric]] = {}
+        absent: dict[str, tuple[int, int]] = {}
         for metric in checked.metrics.values():
             there = present.get((day.date, metric.name, metric.definition), set())
-            absent = [number for number in numbers if number not in there]
-            if absent:
-                lacking.setdefault((absent[0], absent[-1] + 1), []).append(metric)
+            if lacking := [number for number in numbers if number not in there]:
+                absent[metric.name] = lacking[0], lacking[-1] + 1
+        # A quotient is computed with its parts, or after them where they lack other slots than it does.
+        together: dict[tuple[int, int], list[Metric]] = {}
+        after: dict[tuple[int, int], list[Metric]] = {}
+        for name, stretch in absent.items():
+            metric = checked.metrics[name]
+            parts = [str(part) for part in (metric.numerator, metric.denominator) if not metric.sql]
+            fits = all(absent.get(part, stretch) == stretch for part in parts)
+            (together if fits else after).setdefault(stretch, []).append(metric)
         found += [
             Missing(SlotRange(_instant(start), _instant(end)), tuple(metrics))
-            for (start, end), metrics in lacking.items()
+            for (start, end), metrics in [*together.items(), *after.items()]
         ]
     return found
 

@@ -24,6 +24,18 @@ _TIMES = {
     "Date32": "a DateTime; a date has no time of day, so slots and days in another zone cannot be told",
 }
 _EPOCH = "a DateTime; write `toDateTime({0})` for seconds since 1970, `fromUnixTimestamp64Milli({0})` for milliseconds"
+# ClickHouse's error code → the remedy where an expression of the catalogue causes it.
+_REMEDIES = {
+    16: "Correct the column's name, or map it under `columns`.",
+    47: "Correct the column's name, or map it under `columns`.",
+    46: "Correct the function's name.",
+    43: "Convert the argument, as in toFloat64OrNull(amount).",
+    62: "Write one SQL expression.",
+    153: "Guard the division, as in intDivOrZero(a, b) or a / nullIf(b, 0).",
+    184: "Write one aggregate inside another only through a function over arrays.",
+    215: "Put every column inside an aggregate, such as sum(amount).",
+    497: "Grant the account what the message names.",
+}
 
 
 class SourceError(RuntimeError):
@@ -70,13 +82,18 @@ def resolve(warehouse: Warehouse, source: Source, used: Iterable[str] = ()) -> S
                 if name not in columns and name not in mapped
             }
     own = {"time": source.time, "user": source.user, "receiver": source.receiver}
-    types = _types(warehouse, source, {name: sql for name, sql in own.items() if sql is not None})
-    selected = [f"{_known(source, name, sql, types[name])} AS {name}" for name, sql in own.items() if sql is not None]
-    selected += [f"{sql} AS {quoted(name)}" for name, sql in mapped.items() if name in wanted]
+    read = {name: sql for name, sql in mapped.items() if name in wanted}
+    named = {**own, "where": source.where, **{f"columns.{name}": sql for name, sql in read.items()}}
+    types = _types(warehouse, source, {name: sql for name, sql in named.items() if sql is not None})
+    usable = {name: _usable(source, name, sql, types[name]) for name, sql in own.items() if sql is not None}
+    selected = [
+        f"{f'assumeNotNull({sql})' if can_be_null else sql} AS {name}" for name, (sql, can_be_null) in usable.items()
+    ]
+    selected += [f"{sql} AS {quoted(name)}" for name, sql in read.items()]
     selected += [f"CAST(NULL, 'Nullable(String)') AS {quoted(name)}" for name in sorted(absent)]
     taken = {*own, *mapped, *absent}
     selected += [quoted(name) for name in columns if name in wanted and name not in taken]
-    conditions = [f"isNotNull({sql})" for name, sql in own.items() if sql is not None and "Nullable" in types[name]]
+    conditions = [f"isNotNull({sql})" for sql, can_be_null in usable.values() if can_be_null]
     conditions += [f"({source.where})"] if source.where else []
     lines = ["(", "    SELECT", ",\n".join(f"        {column}" for column in selected), f"    FROM {source.table.sql}"]
     lines += [f"    WHERE {' AND '.join(conditions)}"] if conditions else []
@@ -90,7 +107,8 @@ def named_value(expression: str) -> str:
 
 def _columns(warehouse: Warehouse, source: Source) -> list[str]:
     rows = warehouse.query(
-        "SELECT name FROM system.columns WHERE database = {database:String} AND table = {table:String} ORDER BY position",
+        "SELECT name FROM system.columns WHERE database = {database:String} AND table = {table:String} "
+        "ORDER BY position",
         {"database": source.table.database, "table": source.table.table},
         doing=f"Reading the columns of {source.table}",
     ).rows
@@ -102,45 +120,56 @@ def _columns(warehouse: Warehouse, source: Source) -> list[str]:
     return [row["name"] for row in rows]
 
 
-def _types(warehouse: Warehouse, source: Source, own: dict[str, str]) -> dict[str, str]:
-    """The types of the expressions for user, receiver and time; they are looked at one by one only where one fails."""
+def _types(warehouse: Warehouse, source: Source, named: dict[str, str]) -> dict[str, str]:
+    """The types of a source's expressions; they are looked at one by one only where one fails."""
     try:
-        return _described(warehouse, source, own)
+        return _described(warehouse, source, named)
     except WarehouseError as error:
         if error.code is None or error.transient:
             raise
-        for name, sql in own.items():
+        for name, sql in named.items():
             try:
                 _described(warehouse, source, {name: sql})
             except WarehouseError as refusal:
                 if refusal.code is None or refusal.transient:
                     raise
-                raise SourceError(f"sources.{source.name}.{name} = {sql!r}: {refusal.cause.text}") from None
+                raise SourceError(f"sources.{source.name}.{name} = {sql!r}: {explained(refusal)}") from None
         raise
 
 
-def _described(warehouse: Warehouse, source: Source, own: dict[str, str]) -> dict[str, str]:
-    where = f" WHERE {source.where}" if source.where else ""
-    selected = ", ".join(f"{sql} AS own_{name}" for name, sql in own.items())
+def _described(warehouse: Warehouse, source: Source, named: dict[str, str]) -> dict[str, str]:
+    selected = ", ".join(f"{sql} AS platform_{number}" for number, sql in enumerate(named.values()))
     rows = warehouse.query(
-        f"DESCRIBE (SELECT {selected} FROM {source.table.sql}{where})",
+        f"DESCRIBE (SELECT {selected} FROM {source.table.sql})",  # noqa: S608  (checked expressions)
         doing=f"Checking sources.{source.name}",
     ).rows
-    return {row["name"].removeprefix("own_"): row["type"] for row in rows}
+    return dict(zip(named, (row["type"] for row in rows), strict=True))
 
 
-def _known(source: Source, name: str, sql: str, kind: str) -> str:
-    """The expression without NULL; raises SourceError where its type is of no use."""
+def _usable(source: Source, name: str, sql: str, kind: str) -> tuple[str, bool]:
+    """The expression, and whether it can be NULL; raises SourceError where its type is of no use."""
     bare = bare_type(kind)
     at = f"sources.{source.name}.{name} = {sql!r} is {kind}"
     if name == "time":
         if bare == "String" and source.timezone:
-            return f"parseDateTimeBestEffort({sql}, '{source.timezone}')"
+            # A text that is no time must not stop the load for good: the row is left out, as one without a time.
+            return f"parseDateTimeBestEffortOrNull({sql}, '{source.timezone}')", True
         if not _TIME.fullmatch(bare):
             raise SourceError(f"{at}; it must be {_TIMES.get(bare, _EPOCH).format(sql)}.")
     elif not _INTEGER.fullmatch(bare):
         raise SourceError(f"{at}; it must be {_IDS.format(sql)}.")
-    return f"assumeNotNull({sql})" if "Nullable" in kind else sql
+    return sql, "Nullable" in kind
+
+
+def explained(error: WarehouseError) -> str:
+    """ClickHouse's words without the query that they repeat, and the remedy for an expression."""
+    words = (
+        re.split(r"\.? In scope |: In scope |: [Ww]hile executing|: while |\. In query ", error.cause.text)[0]
+        .strip()
+        .rstrip(".")
+    )
+    words = re.sub(r"\.? \([A-Z_]{3,}\)$", "", words)
+    return f"{words}. {_REMEDIES.get(error.code or 0, 'Correct the expression.')}"
 
 
 def bare_type(kind: str) -> str:

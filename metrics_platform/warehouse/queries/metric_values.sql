@@ -2,27 +2,29 @@
 --
 -- Events are first folded into cells: one for each combination of slices. A cell keeps the state of each aggregate, so
 -- that the value of a slice is merged from its cells, and distinct users stay distinct. Cells are told apart by one hash
--- of their slices, which ClickHouse computes on the dictionary of a LowCardinality column.
+-- of their slices, which ClickHouse computes on the dictionary of a LowCardinality column. Names beside the source's own
+-- columns begin with `platform_`, since a source may well have a column called `bucket`.
 WITH
 cells AS
 (
     SELECT
-        $bucket AS bucket,
-        $cell_key AS cell_key,
+        $bucket AS platform_bucket,
+        $cell_key AS platform_cell,
         $cell_columns
-    FROM $rows AS events
+    FROM $rows AS platform_events
     WHERE time >= {start:DateTime('UTC')} AND time < {end:DateTime('UTC')}
-    GROUP BY bucket, cell_key
+    GROUP BY platform_bucket, platform_cell
 ),
 sliced AS
 (
     SELECT
-        bucket,
+        platform_bucket AS bucket,
         slice.1 AS slice_dimension,
         -- What is not among the day's slices is `other`.
         if(slice.1 = 'total' OR slice.2 = 'unknown' OR slice IN (
                SELECT (dimension, dimension_value) FROM slice_values
-               WHERE event_date = {event_date:Date} AND source = {source:String}),
+               WHERE event_date = {event_date:Date} AND source = {source:String}
+                 AND definition = {rows_definition:UInt64}),
            slice.2, 'other') AS slice_value,
         [
             $values

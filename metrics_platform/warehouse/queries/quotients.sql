@@ -5,7 +5,7 @@ SELECT
     quotient.1                                                 AS metric,
     dimension,
     dimension_value,
-    if(denominator = 0, NULL, numerator / denominator)         AS value,
+    if(isFinite(numerator / denominator), numerator / denominator, NULL) AS value,
     if(isNaN(found[quotient.2]), NULL, found[quotient.2])      AS numerator,
     if(isNaN(found[quotient.3]), NULL, found[quotient.3])      AS denominator,
     quotient.4                                                 AS definition,

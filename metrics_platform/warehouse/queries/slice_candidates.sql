@@ -2,13 +2,13 @@
 SELECT
     slice.1      AS candidate_dimension,
     slice.2      AS candidate_value,
-    sum(cell_events) AS candidate_events
+    sum(platform_count) AS candidate_events
 FROM
 (
-    SELECT $cell_key AS cell_key, $cell_columns, count() AS cell_events
-    FROM $rows AS events
+    SELECT $cell_key AS platform_cell, $cell_columns, count() AS platform_count
+    FROM $rows AS platform_events
     WHERE time >= {from:DateTime('UTC')} AND time < {until:DateTime('UTC')}
-    GROUP BY cell_key
+    GROUP BY platform_cell
 )
 ARRAY JOIN $slices AS slice
 GROUP BY candidate_dimension, candidate_value

@@ -4,6 +4,7 @@ SELECT
     {event_date:Date}        AS event_date,
     {source:String}          AS source,
     candidate_dimension      AS dimension,
+    {rows_definition:UInt64} AS definition,
     candidate_value          AS dimension_value
 FROM
 (
@@ -23,7 +24,7 @@ FROM
         UNION ALL
         SELECT dimension, dimension_value, 0, 1
         FROM slice_values FINAL
-        WHERE event_date = {event_date:Date} AND source = {source:String}
+        WHERE event_date = {event_date:Date} AND source = {source:String} AND definition = {rows_definition:UInt64}
     )
     GROUP BY candidate_dimension, candidate_value
 )

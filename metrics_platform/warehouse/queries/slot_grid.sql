@@ -1,7 +1,8 @@
 -- The rest of the grid of [start, end): rows for slots in which a slice had no events. `staging` holds those with events.
 --
 -- The total is in every slot, so that a total outage is seen. A slice is in every slot up to seven days after its last
--- event: long enough to see it die, and short enough for a value that was misspelt once to go.
+-- event: long enough to see it die, and short enough for a value that was misspelt once to go. A value that is folded into
+-- `other` on this day is not on the grid: its events are in `other`, so zeros would be wrong.
 WITH
 seen AS
 (
@@ -29,6 +30,9 @@ spans AS
             seen_at + INTERVAL 7 DAY) AS span_end
     FROM seen
     WHERE dimension != 'total'
+      AND (dimension_value IN ('unknown', 'other') OR (metric, dimension, dimension_value) IN (
+          SELECT concat(source, '.events'), dimension, dimension_value FROM slice_values
+          WHERE event_date = {event_date:Date} AND definition = {rows_definition:UInt64}))
     UNION ALL
     SELECT arrayJoin($events_metrics) AS metric, 'total', 'total', {start:DateTime('UTC')}, {end:DateTime('UTC')}
 ),

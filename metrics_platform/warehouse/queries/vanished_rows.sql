@@ -6,6 +6,6 @@ SELECT
     1                AS is_deleted
 FROM $table FINAL
 WHERE event_date = {event_date:Date} AND $in_range
-  AND $is_computed
+  AND has({metrics:Array(String)}, toString(metric))
   AND ($keys, metric, dimension, dimension_value) NOT IN (
       SELECT $keys, metric, dimension, dimension_value FROM {staging:Identifier})
