@@ -1,0 +1,373 @@
+"""Entries that do not fit ClickHouse: each is named with its value and the remedy, and the others go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metrics_platform.catalog import load_catalog
+from metrics_platform.connection import parse_url
+from metrics_platform.local.clickhouse import running_server
+from metrics_platform.settings import Settings
+from metrics_platform.warehouse.catalog_check import check_catalog
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform_tests.conftest import settings_factory
+from metrics_platform_tests.restricted_server import restricted_server
+from metrics_platform_tests.warehouse.payments import DAY, MIDNIGHT, Payments
+
+_COLUMNS = (
+    "user UInt32, paid_at DateTime, plan String, amount Float64, "
+    "day Date, name String, id UUID, price Decimal(9, 2), huge UInt256, stamp UInt32, moment DateTime64(3), "
+    "tags Array(String), flag Bool, maybe Nullable(UInt64)"
+)
+
+
+@pytest.fixture
+def payments(make_settings: Callable[..., Settings], tmp_path: Path) -> Payments:
+    return Payments(make_settings, tmp_path, columns=_COLUMNS)
+
+
+def _problem(payments: Payments, entry: str) -> str:
+    """What is said about an entry; everything else has to be well, but for what is made of it."""
+    checked = payments.check()
+    others = set(checked.problems) - {entry}
+    assert {"payers"} <= set(checked.metrics) or entry.startswith("sources")
+    assert all("see there" in checked.problems[other] or "its source" in checked.problems[other] for other in others)
+    return checked.problems[entry].replace(payments.table, "TABLE")
+
+
+@pytest.mark.parametrize(
+    ("source", "entry", "problem"),
+    [
+        (
+            {"time": "day"},
+            "sources.payments.time",
+            "sources.payments.time = 'day' is Date; it must be a DateTime; a date has no time of day, so slots "
+            "and days in "
+            "another zone cannot be told.",
+        ),
+        (
+            {"time": "name"},
+            "sources.payments.time",
+            "sources.payments.time = 'name' is String; it must be a DateTime; write "
+            "`parseDateTimeBestEffort(name)`, or set "
+            "the source's `timezone`.",
+        ),
+        (
+            {"time": "stamp"},
+            "sources.payments.time",
+            "sources.payments.time = 'stamp' is UInt32; it must be a DateTime; write `toDateTime(stamp)` for "
+            "seconds since "
+            "1970, `fromUnixTimestamp64Milli(stamp)` for milliseconds.",
+        ),
+        (
+            {"user": "name"},
+            "sources.payments.user",
+            "sources.payments.user = 'name' is String; it must be an integer; write `sipHash64(name)` for text "
+            "and UUIDs.",
+        ),
+        (
+            {"user": "id"},
+            "sources.payments.user",
+            "sources.payments.user = 'id' is UUID; it must be an integer; write `sipHash64(id)` for text and UUIDs.",
+        ),
+        (
+            {"user": "huge"},
+            "sources.payments.user",
+            "sources.payments.user = 'huge' is UInt256; it must be an integer; write `sipHash64(huge)` for text "
+            "and UUIDs.",
+        ),
+        (
+            {"user": "usr"},
+            "sources.payments.user",
+            "sources.payments.user = 'usr': Unknown expression identifier `usr`. Maybe you meant: ['user']. "
+            "Correct the "
+            "column's name, or map it under `columns`.",
+        ),
+        (
+            {"where": "state = 'ok'"},
+            "sources.payments.where",
+            "sources.payments.where = \"state = 'ok'\": Unknown expression or function identifier "
+            "`state`. Maybe you meant: ['stamp']. Correct the column's name, or map it under `columns`.",
+        ),
+        (
+            {"columns": {"paid": "pais"}},
+            "sources.payments.columns.paid",
+            "sources.payments.columns.paid = 'pais': Unknown expression identifier `pais`. Maybe you meant: "
+            "['tags']. Correct the column's name, or map "
+            "it under `columns`.",
+        ),
+    ],
+)
+def test_a_source_that_does_not_fit_its_table_is_named_with_the_remedy(
+    payments: Payments, source: dict[str, Any], entry: str, problem: str
+) -> None:
+    payments.source = source
+    assert _problem(payments, entry) == problem
+
+
+def test_a_missing_table_is_named_with_the_remedy(payments: Payments) -> None:
+    payments.source = {"table": "shop.paiments"}
+    checked = payments.check()
+    assert checked.problems["sources.payments.table"] == (
+        "sources.payments.table = shop.paiments: the table does not exist, or the account may not read it. "
+        "Correct the name, "
+        "or GRANT SELECT ON shop.paiments TO the account."
+    )
+    assert set(checked.metrics) == set()
+
+
+@pytest.mark.parametrize(
+    ("sql", "problem"),
+    [
+        (
+            "amount",
+            "Column `platform_events.amount` is not under aggregate function and not in GROUP BY keys. Put every",
+        ),
+        (
+            "sum(amount) + amount",
+            "is not under aggregate function and not in GROUP BY keys. Put every column inside an",
+        ),
+        (
+            "toUnixTimestamp(time)",
+            "is not under aggregate function and not in GROUP BY keys. Put every column inside an",
+        ),
+        ("1", "it has no aggregate; write one, such as count() or sum(amount)"),
+        ("no_such(amount)", "Function with name `no_such` does not exist"),
+        (
+            "sum(ammount)",
+            "Unknown expression or function identifier `ammount`. Maybe you meant: ['amount']. Correct the "
+            "column's name",
+        ),
+        ("sum(name)", "Illegal type String of argument for aggregate function sum. Convert the argument, as in"),
+        ("max(name)", "it gives String; write one that gives a number"),
+        ("max(time)", "it gives DateTime; write one that gives a number"),
+        ("groupArray(amount)", "it gives Array(Float64); write one that gives a number"),
+        ("sum(count())", "Aggregate function count() is found inside another aggregate function in query. Write one"),
+        ("count() AS x", "Write one SQL expression."),
+        ("sum(amount) GROUP BY plan", "Write one SQL expression."),
+    ],
+)
+def test_a_metric_that_is_no_aggregate_of_numbers_is_named_with_the_remedy(
+    payments: Payments, sql: str, problem: str
+) -> None:
+    payments.metrics["bad"] = {"source": "payments", "sql": sql}
+    found = _problem(payments, "metrics.bad")
+    assert found.startswith(f"metrics.bad.sql = {sql!r}: ")
+    assert problem.replace("`", "") in found.replace("`", "").replace(
+        "'platform_events.amount'", "platform_events.amount"
+    )
+
+
+def test_a_quotient_of_a_bad_metric_says_so(payments: Payments) -> None:
+    payments.metrics["revenue"] = {"source": "payments", "sql": "sum(name)"}
+    checked = payments.check()
+    assert checked.problems["metrics.arppu"] == "its numerator or denominator is not usable, see there"
+    assert set(checked.metrics) == {"payers"}
+
+
+def test_a_dimension_that_does_not_fit_is_left_out_and_metrics_go_on(payments: Payments) -> None:
+    payments.dimensions = {"plan": {}, "region": {}}
+    checked = payments.check()
+    assert checked.problems["dimensions.region"].replace(payments.table, "TABLE") == (
+        "dimensions.region.sql = 'region' does not fit TABLE: Unknown expression or function identifier "
+        "`region`. Correct the column's "
+        "name, or map it under `columns`."
+    )
+    payments.pay((1, MIDNIGHT, "pro", 2.0))
+    payments.slots(0, 1)
+    assert payments.values("revenue", "plan") == {(0, "pro"): 2}
+    assert payments.values("revenue", "region") == {}
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "count(DISTINCT user)",
+        "arraySum(x -> x * 2, groupArray(amount))",
+        "countIf(plan = 'it\\'s {a:String} $x -- ; /* */ %s')",
+        "countIf(plan = 'it''s' OR plan LIKE '%(%')",
+        "sum(price)",
+        "avg(price) * 1.5e-3",
+        "max(flag)",
+        "uniqExact(tags[1])",
+        "quantileExactIf(0.9)(amount, plan = 'pro')",
+        "countIf(plan IN ('pro', 'free'))",
+        "CASE WHEN count() > 5 THEN 1 ELSE 0 END",
+        "sum(amount) FILTER (WHERE plan = 'pro')",
+        "max(huge)",
+        "COUNT(*)",
+        "countDistinct(user)",
+        "uniq(user)",
+        "argMax(amount, user)",
+        "stddevPopStable(amount)",
+        "sumOrNull(amount)",
+        "dateDiff('minute', min(time), max(time))",
+    ],
+)
+def test_every_sound_expression_is_computed_and_reconciles(payments: Payments, sql: str) -> None:
+    payments.metrics = {"sound": {"source": "payments", "sql": sql}}
+    assert payments.check().problems == {}
+    payments.pay((1, MIDNIGHT, "pro", 2.0), (2, MIDNIGHT, "it's {a:String} $x -- ; /* */ %s", 3.0))
+    for result in [*payments.slots(0, 2), *payments.days(DAY)]:
+        assert (result.published, dict(result.problems)) == (True, {})
+    expected = payments.warehouse.value(
+        f"SELECT toFloat64({sql}) FROM (SELECT *, paid_at AS time FROM {payments.table})"
+    )
+    assert payments.values("sound")[0] == expected
+    assert payments.values("sound", table="metric_daily") == {DAY: expected}
+
+
+@pytest.mark.parametrize(
+    ("sql", "problem"),
+    [
+        ("sum(intDiv(10, toInt32(amount)))", "Division by zero. Guard the division, as in intDivOrZero(a, b) or"),
+        # The total's divisor is not zero; that of a slice is.
+        ("intDiv(10, sum(toInt32(amount)))", "Division by zero. Guard the division, as in intDivOrZero(a, b) or"),
+        ("sum(toInt32(plan))", "Cannot parse string 'pro' as Int32"),
+    ],
+)
+def test_a_metric_that_fails_on_the_rows_is_left_out_and_the_others_go_on(
+    payments: Payments, sql: str, problem: str
+) -> None:
+    payments.metrics = {"bad": {"source": "payments", "sql": sql}, **payments.metrics}
+    payments.metrics["made_of_it"] = {"numerator": "bad", "denominator": "payers"}
+    assert payments.check().problems == {}
+    payments.pay((1, MIDNIGHT, "pro", 2.0), (2, MIDNIGHT, "free", 0.0))
+    for (result,) in (payments.slots(0, 1), payments.days(DAY)):
+        assert result.published
+        assert set(result.problems) == {"metrics.bad"}
+        assert f"metrics.bad.sql = {sql!r}: {problem}" in result.problems["metrics.bad"]
+    assert payments.values("revenue", "plan") == {(0, "pro"): 2, (0, "free"): 0}
+    assert payments.values("arppu", table="metric_daily") == {DAY: 1}
+    assert payments.values("bad") == payments.values("made_of_it") == {}
+
+
+def test_a_dimension_that_fails_on_the_rows_is_left_out_and_the_others_go_on(payments: Payments) -> None:
+    payments.dimensions = {"plan": {}, "number": {"sql": "toInt32(name)"}}
+    payments.pay((1, MIDNIGHT, "pro", 2.0))
+    (result,) = payments.slots(0, 1)
+    assert set(result.problems) == {"dimensions.number"}
+    assert result.problems["dimensions.number"].startswith("dimensions.number.sql = 'toInt32(name)' fails on a row of ")
+    assert payments.values("revenue", "plan") == {(0, "pro"): 2}
+
+
+def test_a_source_that_fails_on_the_rows_leaves_the_other_sources(payments: Payments) -> None:
+    payments.more_sources = {"refunds": {"table": payments.table, "where": "toUInt32(plan) > 0", "time": "paid_at"}}
+    payments.metrics["refunds"] = {"source": "refunds", "sql": "count()"}
+    payments.pay((1, MIDNIGHT, "pro", 2.0))
+    (result,) = payments.slots(0, 1)
+    assert set(result.problems) == {"sources.refunds", "metrics.refunds"}
+    assert payments.values("revenue") == {0: 2}
+    assert payments.values("refunds") == {}
+
+
+def test_a_text_that_is_no_time_leaves_out_its_row_only(payments: Payments) -> None:
+    payments.source = {"time": "name", "timezone": "Europe/Berlin"}
+    payments.pay((1, MIDNIGHT, "pro", 2.0), (2, MIDNIGHT, "pro", 3.0))
+    payments.warehouse.execute(
+        f"ALTER TABLE {payments.table} UPDATE name = if(user = 1, '2026-11-20 01:05:00', 'soon') WHERE true "
+        "SETTINGS mutations_sync = 1"
+    )
+    payments.slots(0, 1)
+    assert payments.values("revenue") == {0: 2}
+
+
+def test_amounts_that_cancel_each_other_out_reconcile(payments: Payments) -> None:
+    payments.warehouse.execute(
+        f"INSERT INTO {payments.table} (user, paid_at, plan, amount) SELECT number, {{at:DateTime('UTC')}}, "
+        "toString(number % 7), (cityHash64(number) % 1000000007) * 12.345 * if(number % 2, 1, -1) FROM numbers(50000) "
+        "UNION ALL SELECT number, {at:DateTime('UTC')}, toString(number % 5), "
+        "(cityHash64(number) % 1000000007) * -12.345 * if(number % 2, 1, -1) FROM numbers(50000)",
+        {"at": f"{MIDNIGHT:%Y-%m-%d %H:%M:%S}"},
+    )
+    payments.metrics["mean"] = {"source": "payments", "sql": "avg(amount)"}
+    (result,) = payments.slots(0, 1)
+    assert (result.published, dict(result.problems)) == (True, {})
+
+
+def test_an_aggregate_that_depends_on_the_order_of_rows_is_left_out(payments: Payments) -> None:
+    payments.metrics["odd"] = {"source": "payments", "sql": "cityHash64(groupArray(user)) / 1"}
+    payments.warehouse.execute(
+        f"INSERT INTO {payments.table} (user, paid_at, plan, amount) SELECT number, {{at:DateTime('UTC')}}, 'pro', 1 "
+        "FROM numbers(10)",
+        {"at": f"{MIDNIGHT:%Y-%m-%d %H:%M:%S}"},
+    )
+    (result,) = payments.slots(0, 1)
+    assert result.published
+    payments.metrics["odd"] = {"source": "payments", "sql": "argMax(user, plan)"}
+    payments.warehouse.execute(
+        f"INSERT INTO {payments.table} (user, paid_at, plan, amount) SELECT number, {{at:DateTime('UTC')}}, 'pro', 1 "
+        "FROM numbers(1000, 300000)",
+        {"at": f"{MIDNIGHT:%Y-%m-%d %H:%M:%S}"},
+    )
+    (result,) = payments.slots(0, 1)
+    assert result.published
+    assert payments.values("payers") == {0: 300010}
+
+
+def test_a_source_with_many_dimensions_keeps_its_slices_apart(payments: Payments) -> None:
+    payments.dimensions = {f"d{number}": {"sql": f"splitByChar(',', plan)[{number + 1}]"} for number in range(16)}
+    for first in range(16):
+        for second in range(first):
+            values = ["a"] * 16
+            values[first], values[second] = "b", "c"
+            payments.pay((1, MIDNIGHT, ",".join(values), 1.0))
+    payments.slots(0, 1)
+    for number in range(16):
+        found = payments.values("revenue", f"d{number}")
+        assert found == {
+            (0, "a"): 105,
+            **({(0, "b"): number} if number else {}),
+            **({(0, "c"): 15 - number} if number < 15 else {}),
+        }
+
+
+_ODD_PROFILE = "".join(
+    f"<{setting}>{value}</{setting}>"
+    for setting, value in {
+        "aggregate_functions_null_for_empty": 1,
+        "join_use_nulls": 1,
+        "transform_null_in": 1,
+        "prefer_column_name_to_alias": 0,
+        "empty_result_for_aggregation_by_constant_keys_on_empty_set": 0,
+        "empty_result_for_aggregation_by_empty_set": 1,
+    }.items()
+)
+
+
+def test_a_profile_that_changes_aggregates_and_joins_changes_no_value(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data") as server:
+        payments = Payments(settings_factory(server.url), tmp_path, columns=_COLUMNS)
+        payments.pay((1, MIDNIGHT, "pro", 2.0), (2, MIDNIGHT, "", 3.0))
+        for name, sql in {"largest": "maxIf(amount, plan = 'no')", "range": "maxIf(amount, plan = 'no') - 1"}.items():
+            payments.metrics[name] = {"source": "payments", "sql": sql}
+        payments.slots(0, 2)
+        payments.days(DAY)
+        before = payments.visible(), payments.visible("metric_daily")
+    with restricted_server(tmp_path / "data", "GRANT ALL ON *.*", profile=_ODD_PROFILE) as url:
+        payments.warehouse = Warehouse(replace(parse_url(url), database=payments.warehouse.database))
+        assert payments.warehouse.value("SELECT value FROM system.settings WHERE name = 'transform_null_in'") == "0"
+        assert payments.check().problems == {}
+        for _ in range(2):
+            payments.slots(0, 2)
+            payments.days(DAY)
+        assert (payments.visible(), payments.visible("metric_daily")) == before
+
+
+def test_a_missing_right_is_named_and_metrics_without_it_go_on(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data") as server:
+        payments = Payments(settings_factory(server.url), tmp_path, columns=_COLUMNS)
+        payments.check()
+        catalog = load_catalog(payments.settings)
+    with restricted_server(tmp_path / "data", f"GRANT SELECT(user, paid_at, plan) ON {payments.table}") as url:
+        checked = check_catalog(Warehouse(replace(parse_url(url), database="system")), catalog)
+        assert set(checked.metrics) == {"payers"}
+        assert "metrics.revenue.sql = 'sum(amount)': " in checked.problems["metrics.revenue"]
+    with restricted_server(tmp_path / "data", "GRANT SELECT ON nothing.nothing") as url:
+        checked = check_catalog(Warehouse(replace(parse_url(url), database="system")), catalog)
+        assert f"GRANT SELECT ON {payments.table} TO the account" in checked.problems["sources.payments.table"]
