@@ -14,15 +14,15 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from zoneinfo import available_timezones
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError
 
 from metrics_platform import expressions
 from metrics_platform.detection.config import DetectorConfig, Kind, MonitorConfig, Strict
@@ -36,8 +36,33 @@ UNKNOWN, OTHER = "unknown", "other"
 Unit = Literal["count", "share", "ratio"]
 Titles = dict[Literal["en", "ru"], str]
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
+NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
+# How pydantic names the alternative `false` of a key.
+_FALSE = "literal[False]"
+_NO_KEYS = {"dict_type", "model_type"}
+# Pydantic's kind of error → the remedy.
+_REMEDIES = {
+    "tuple_type": "write a list in square brackets, such as [a, b]",
+    "dict_type": "write its keys below it, as `key: value`",
+    "model_type": "write its keys below it, as `key: value`",
+    "greater_than_equal": "write at least {ge:g}",
+    "greater_than": "write more than {gt:g}",
+    "less_than_equal": "write at most {le:g}",
+    "less_than": "write less than {lt:g}",
+    "finite_number": "write a number",
+    **dict.fromkeys(("float_parsing", "float_type"), "write a number"),
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "write a whole number"),
+    **dict.fromkeys(("bool_parsing", "bool_type"), "write true or false"),
+    "string_type": "write text, in quotes",
+    "string_too_long": "write at most {max_length} characters",
+    "too_short": "write at least {min_length}",
+    "too_long": "write at most {max_length}",
+    **dict.fromkeys(
+        ("timezone_aware", "datetime_from_date_parsing", "datetime_type", "datetime_parsing"),
+        "write a time with its offset, such as 2026-12-01T09:00+03:00",
+    ),
+}
 _RESERVED = {TOTAL, UNKNOWN, OTHER}
 # There are dozens of slices to one total, so each must raise far fewer false alerts for people to go on reading.
 _SLICE_VOLUME = 3
@@ -265,7 +290,8 @@ class Catalog:
         found = self.metrics[metric]
         if found.sql:
             return {found.source}
-        return {self.metrics[part].source for part in (found.numerator, found.denominator) if part in self.metrics}
+        parts = (str(part) for part in (found.numerator, found.denominator))
+        return {self.metrics[part].source for part in parts if part in self.metrics}
 
     def without(self, names: Iterable[str]) -> Catalog:
         """The same without some metrics, and without the quotients that are made of them."""
@@ -310,7 +336,7 @@ def load_catalog(settings: Settings) -> Catalog:
     try:
         entries = CatalogFile.model_validate(merged)
     except ValidationError as error:
-        raise CatalogError(where, [_problem_text(detail) for detail in error.errors()]) from None
+        raise CatalogError(where, _problem_texts(error, CatalogFile)) from None
     catalog = _build(entries, settings, problems)
     if problems:
         raise CatalogError(where, problems)
@@ -355,7 +381,7 @@ def _read(file: Path | None) -> dict[str, Any]:
             text = file.read_text(encoding="utf-8")
         content = yaml.load(text, _loader())  # noqa: S506  (a SafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CatalogError(where, [" ".join(str(error).split())]) from None
+        raise CatalogError(where, [" ".join(str(error).replace('in "<unicode string>", ', "at ").split())]) from None
     if content is None:
         return {}
     sections = list(CatalogFile.model_fields)
@@ -434,9 +460,9 @@ def _resolved(value: Any, settings: Settings, path: str, problems: list[str]) ->
             return given
         return ""
 
-    if match := _PLACEHOLDER.fullmatch(value):
+    if match := PLACEHOLDER.fullmatch(value):
         return found(match[1])
-    return _PLACEHOLDER.sub(lambda match: str(found(match[1])), value)
+    return PLACEHOLDER.sub(lambda match: str(found(match[1])), value)
 
 
 def _build(entries: CatalogFile, settings: Settings, problems: list[str]) -> Catalog:
@@ -444,7 +470,7 @@ def _build(entries: CatalogFile, settings: Settings, problems: list[str]) -> Cat
         problems += [
             f"{section}.{name}: use small letters, digits and _ in a name, beginning with a letter"
             for name in getattr(entries, section)
-            if not _NAME.fullmatch(name)
+            if not NAME.fullmatch(name)
         ]
     dimensions = {name: _dimension(name, entry, settings, problems) for name, entry in entries.dimensions.items()}
     sources = {
@@ -457,6 +483,12 @@ def _build(entries: CatalogFile, settings: Settings, problems: list[str]) -> Cat
         for name, entry in entries.metrics.items()
         if entry.enabled and (metric := _metric(name, entry, entries, sources, problems)) is not None
     }
+    former = [metric.was for metric in metrics.values() if metric.was]
+    problems += [
+        f"metrics.{metric.name}.was = {metric.was!r}: another metric has it, too; keep one of them"
+        for metric in metrics.values()
+        if metric.was and former.count(metric.was) > 1
+    ]
     return Catalog({name: source for name, source in sources.items() if source is not None}, dimensions, metrics)
 
 
@@ -469,7 +501,9 @@ def _dimension(name: str, entry: DimensionEntry, settings: Settings, problems: l
     builtin = _builtin()["dimensions"].get(name)
     if monitored is None:
         monitored = builtin is None or name in settings.monitored_dimensions
-    return Dimension(name, sql, entry.values, monitored, builtin is not None and builtin["sql"] == sql, entry.title)
+    return Dimension(
+        name, sql, entry.values, monitored, builtin is not None and builtin["sql"] == sql, _by_language(entry.title)
+    )
 
 
 def _source(  # noqa: PLR0917  (an entry, and all that it may name)
@@ -490,6 +524,11 @@ def _source(  # noqa: PLR0917  (an entry, and all that it may name)
     for dimension in entry.dimensions:
         if dimension not in dimensions:
             problems.append(f"{at}.dimensions = {dimension!r}: no such dimension{_near(dimension, dimensions)}")
+    problems += [
+        f"{at}.dimensions = {dimension!r}: is given twice; keep one of them"
+        for dimension in dict.fromkeys(entry.dimensions)
+        if entry.dimensions.count(dimension) > 1
+    ]
     warning, error = entry.stale_hours
     if not 0 < warning <= error:
         problems.append(f"{at}.stale_hours = {list(entry.stale_hours)}: write two numbers that rise, such as [1, 3]")
@@ -516,7 +555,7 @@ def _source(  # noqa: PLR0917  (an entry, and all that it may name)
         _hash(_row_definition(entries, name)),
         datetime.timedelta(seconds=lag),
         (datetime.timedelta(hours=warning), datetime.timedelta(hours=error)),
-        entry.title,
+        _by_language(entry.title),
         entry.description,
     )
 
@@ -532,7 +571,7 @@ def _metric(
     given = {key for key in ("source", "sql", "numerator", "denominator") if getattr(entry, key) is not None}
     if given not in ({"source", "sql"}, {"numerator", "denominator"}):
         problems.append(
-            f"{at}: has {', '.join(sorted(given)) or 'neither'}; "
+            f"{at}: has {', '.join(sorted(given)) or 'nothing to compute it from'}; "
             "write `source` and `sql`, or `numerator` and `denominator`"
         )
         return None
@@ -579,16 +618,20 @@ def _metric(
         entry.numerator,
         entry.denominator,
         kind,
-        empty,  # type: ignore[arg-type]
+        empty,
         entry.unit,
-        entry.title,
-        entry.short,
+        _by_language(entry.title),
+        _by_language(entry.short),
         entry.description,
         _monitor(at, entry, kind, problems),
         entry.report.section if isinstance(entry.report, ReportEntry) else None,
         entry.was,
         _hash(depends),
     )
+
+
+def _by_language(titles: Titles) -> dict[str, str]:
+    return dict(titles.items())
 
 
 def _hash(depends: Any) -> int:
@@ -633,6 +676,7 @@ def _monitor(at: str, entry: MetricEntry, kind: Kind, problems: list[str]) -> Mo
     slices = given.pop("slices", {})
     total: dict[str, Any] = {"minimum_volume": 0.0 if kind in ("gauge", "ratio") else 10.0, **given}
     found = dict(own)
+    at = f"{at}.monitor"
     try:
         found["total"] = DetectorConfig.model_validate(total)
         if slices is False:
@@ -640,13 +684,15 @@ def _monitor(at: str, entry: MetricEntry, kind: Kind, problems: list[str]) -> Mo
         elif isinstance(slices, Mapping):
             volume = {"minimum_volume": _SLICE_VOLUME * found["total"].minimum_volume}
             inherited = _merged(_merged(total, volume), _SLICE_DEFAULTS)
+            at = f"{at}.slices"
             found["slices"] = DetectorConfig.model_validate(_merged(inherited, slices))
         else:
-            problems.append(f"{at}.monitor.slices = {slices!r}: write keys below it, or false")
+            problems.append(f"{at}.slices = {slices!r}: write its keys below it, as `key: value`, or false")
+        at = at.removesuffix(".slices")
         return MonitorConfig.model_validate(found)
     except ValidationError as error:
-        known = [*DetectorConfig.model_fields, "slices", "critical_change", "muted_until"]
-        problems += [_problem_text(detail, f"{at}.monitor", known) for detail in error.errors()]
+        own_keys = () if at.endswith(".slices") else ("slices", "critical_change", "muted_until")
+        problems += _problem_texts(error, DetectorConfig, at, own_keys)
         return MonitorConfig()
 
 
@@ -655,33 +701,50 @@ def _check_sql(at: str, sql: str, problems: list[str]) -> None:
         problems.append(f"{at} = {sql!r}: {problem}")
 
 
-def _problem_text(detail: Any, at: str = "", known: Iterable[str] = ()) -> str:
-    """One of pydantic's errors in words: the key, the value and the remedy."""
-    path = [part for part in detail["loc"] if not (isinstance(part, str) and ("[" in part or part in ("ReportEntry",)))]
-    where = ".".join([*([at] if at else []), *map(str, path)])
-    value = detail["input"]
-    kind = detail["type"]
+def _problem_texts(error: ValidationError, model: type[BaseModel], at: str = "", more: Iterable[str] = ()) -> list[str]:
+    """Pydantic's errors in words: the key, the value and the remedy. `more` are keys there are beside the model's."""
+    details = error.errors()
+    # A key that is either false or has keys below it gives two errors; the one about the keys says more.
+    either = {detail["loc"][:-1] for detail in details if detail["loc"][-1:] == (_FALSE,)}
+    found = []
+    for detail in details:
+        if detail["loc"][-1:] == (_FALSE,):
+            continue
+        path = [part for part in detail["loc"] if "[" not in str(part) and part != "ReportEntry"]
+        where = ".".join([*([at] if at else []), *map(str, path)])
+        or_false = ", or false" if tuple(detail["loc"][:-1]) in either and detail["type"] in _NO_KEYS else ""
+        found.append(f"{where}{_problem_text(detail, _keys(model, path, more))}{or_false}")
+    return found
+
+
+def _problem_text(detail: Any, keys: list[str]) -> str:
+    """What is wrong with a key, in words that follow its path."""
+    kind, limits = detail["type"], detail.get("ctx", {})
     if kind == "extra_forbidden":
-        return f"{where}: no such key{_near(str(path[-1]), known or _keys(path))}"
+        return f": no such key{_near(str(detail['loc'][-1]), keys)}"
     if kind == "missing":
-        return f"{where}: is missing; add it"
+        return ": is missing; add it"
+    value = detail["loc"][-2] if detail["loc"][-1] == "[key]" else detail["input"]
     if kind == "literal_error":
-        allowed = re.findall(r"'([^']+)'", str(detail["ctx"]["expected"])) or [str(detail["ctx"]["expected"])]
-        return f"{where} = {value!r}: write {_listed(allowed)}{_meant(str(value), allowed)}"
-    text = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
-    return (
-        f"{where} = {value!r}: write {text}"
-        if str(detail["msg"]).startswith("Input should be")
-        else f"{where} = {value!r}: {text}"
-    )
+        allowed = re.findall(r"'([^']+)'", str(limits["expected"]))
+        return f" = {value!r}: write {_listed(allowed)}{_meant(str(value), allowed)}"
+    remedy = _REMEDIES.get(kind, str(detail["msg"]).removeprefix("Value error, "))
+    return f" = {value!r}: {remedy.format(**limits)}"
 
 
-def _keys(path: list[Any]) -> list[str]:
+def _keys(model: type[BaseModel], path: list[Any], more: Iterable[str]) -> list[str]:
     """The keys there are where one was refused."""
-    models: dict[str, type[Strict]] = {"sources": SourceEntry, "dimensions": DimensionEntry, "metrics": MetricEntry}
-    if len(path) < 3:
-        return list(CatalogFile.model_fields)
-    return list((ReportEntry if "report" in path else models[str(path[0])]).model_fields)
+    for part in path[:-1]:
+        if part in model.model_fields:
+            model = next(_models_in(model.model_fields[part].annotation), model)
+    return [*model.model_fields, *(more if len(path) == 1 else ())]
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)
 
 
 def _listed(names: list[str]) -> str:

@@ -117,7 +117,7 @@ def problem_of(expression: str) -> str | None:
         return "write an SQL expression"
     expected: list[str] = []
     for number, token in enumerate(tokens):
-        if problem := _problem_of_token(token, tokens[number + 1 :]):
+        if problem := _problem_of_token(token, tokens[:number], tokens[number + 1 :]):
             return problem
         if token.text in _OPENING:
             expected.append(_OPENING[token.text])
@@ -128,21 +128,23 @@ def problem_of(expression: str) -> str | None:
     return f"close every bracket that you open; a {expected[-1]} is missing" if expected else None
 
 
-def _problem_of_token(token: _Token, following: list[_Token]) -> str | None:
+def _problem_of_token(token: _Token, before: list[_Token], following: list[_Token]) -> str | None:
     if token.kind == "comment":
         return f"write no comments ({token.text}) in an expression"
     if token.text in {"‘", "’", "“", "”"}:
         return f"write straight quotes (') instead of {token.text}"
     if token.text in {";", "{", "}", "'", '"', "`", "\\", "@", "$"}:
         return f"write one expression, without {token.text}"
-    return _problem_of_name(token.text, following) if token.kind == "name" else None
+    if token.kind != "name":
+        return None
+    if _IN.fullmatch(token.text) and _names_a_table(token.text, before, following):
+        return "write a list of values in brackets after IN, such as IN ('a', 'b')"
+    return _problem_of_name(token.text, following)
 
 
 def _problem_of_name(name: str, following: list[_Token]) -> str | None:
     if name.lower() in _STATEMENT_WORDS:
         return f"write an expression over the row; {name.upper()} belongs to a statement"
-    if _IN.fullmatch(name) and _names_a_table(following):
-        return "write a list of values in brackets after IN, such as IN ('a', 'b')"
     is_call = bool(following) and following[0].text == "("
     if name.lower() in _FORBIDDEN_WORDS or (is_call and _FORBIDDEN_FUNCTIONS.fullmatch(name)):
         call = f"{name}()" if is_call else name
@@ -157,9 +159,11 @@ def _problem_of_name(name: str, following: list[_Token]) -> str | None:
     return None
 
 
-def _names_a_table(following: list[_Token]) -> bool:
-    """Whether the name of a table follows `IN`: ClickHouse reads it then, as in IN shop.payments or IN (payments)."""
+def _names_a_table(name: str, before: list[_Token], following: list[_Token]) -> bool:
+    """Whether a table may follow `IN`: ClickHouse reads it then, as in IN shop.payments, IN (payments) or in(a, b)."""
     text = [token.text for token in following]
+    if name.lower() != "in" or not before or (before[-1].kind == "symbol" and before[-1].text not in ")]"):
+        return True  # the function, whose second argument may be a table
     if text[:1] == ["["]:
         return False
     if text[:1] != ["("] or ")" not in text:
@@ -213,7 +217,8 @@ def aggregate_of(expression: str) -> Aggregate | None:
     match = re.match(r"\s*(\w+)\s*(?=\()", expression)
     if match is None or re.search(r"\bdistinct\b", expression, re.IGNORECASE):
         return None
-    groups, rest = [], expression[match.end() :].strip()
+    groups: list[str] = []
+    rest = expression[match.end() :].strip()
     while rest.startswith("(") and len(groups) < 2:
         end = _closing(rest)
         if end is None:
