@@ -1,0 +1,81 @@
+"""`metrics.schema.json`, from the catalogue's format: `python -m metrics_platform.catalog_schema` writes it.
+
+Editors complete and check a catalogue file by it. A test compares the two, so that the file is always of this version.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from metrics_platform.catalog import NAME, PLACEHOLDER, CatalogFile, MetricEntry
+from metrics_platform.detection.config import DetectorConfig, MonitorConfig
+
+FILE = Path(__file__).with_name("metrics.schema.json")
+
+Schema = dict[str, Any]
+_PLACEHOLDER: Schema = {
+    "type": "string",
+    "pattern": f"^{PLACEHOLDER.pattern}$",
+    "description": "From a setting or the environment.",
+}
+
+
+def catalog_schema() -> Schema:
+    """The schema of a catalogue file. A file may hold only the keys that it changes, so no key is required."""
+    models = [(CatalogFile, "validation"), (DetectorConfig, "validation"), (MonitorConfig, "validation")]
+    _, found = models_json_schema(models, ref_template="#/$defs/{model}")  # type: ignore[arg-type]
+    definitions: Schema = found["$defs"]
+    file, monitor = definitions.pop("CatalogFile"), definitions.pop("MonitorConfig")
+    detector = {"$ref": "#/$defs/DetectorConfig"}
+    off = {"const": False, "description": "Not evaluated."}
+    definitions["Monitor"] = {
+        **definitions["DetectorConfig"],
+        "title": "Monitor",
+        "description": "How a metric is evaluated; slices inherit from the total.",
+        "properties": {
+            **definitions["DetectorConfig"]["properties"],
+            "slices": {
+                "anyOf": [detector, off],
+                "description": "What differs for slices; false: they are not evaluated.",
+            },
+            **{key: monitor["properties"][key] for key in ("critical_change", "muted_until")},
+        },
+    }
+    metric = definitions[MetricEntry.__name__]["properties"]
+    metric["monitor"] = {**metric["monitor"], "anyOf": [{"$ref": "#/$defs/Monitor"}, off]}
+    for definition in definitions.values():
+        definition.pop("required", None)
+        definition["properties"] = {key: _or_placeholder(value) for key, value in definition["properties"].items()}
+    for section in file["properties"].values():
+        section["type"] = ["object", "null"]
+        section["propertyNames"] = {"pattern": f"^{NAME.pattern}$"}
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        **file,
+        "title": "Catalogue of metrics_platform",
+        # Draft 7, which editors know best, calls them so.
+        "definitions": definitions,
+    }
+
+
+def catalog_schema_text() -> str:
+    """The schema as it is written into the file."""
+    return json.dumps(catalog_schema(), indent=2, ensure_ascii=False).replace("#/$defs/", "#/definitions/") + "\n"
+
+
+def _or_placeholder(value: Schema) -> Schema:
+    """A key that is no text takes a placeholder, too."""
+    kinds = [value, *value.get("anyOf", ())]
+    if any(kind.get("type") in ("string", "object") or "$ref" in kind for kind in kinds):
+        return value
+    about: Schema = {key: value[key] for key in ("title", "description", "default") if key in value}
+    checked = {key: inner for key, inner in value.items() if key not in about}
+    return {**about, "anyOf": [*checked.get("anyOf", [checked]), _PLACEHOLDER]}
+
+
+if __name__ == "__main__":
+    FILE.write_text(catalog_schema_text(), encoding="utf-8")
