@@ -415,27 +415,24 @@ def choose_slices(warehouse: Warehouse, scope: Scope) -> None:
         dimensions = scope.dimensions_of(rows.source)
         if not dimensions:
             continue
-        known = {
-            row["dimension"]
-            for row in warehouse.query(
-                "SELECT DISTINCT dimension FROM slice_values WHERE event_date = {event_date:Date} "
-                "AND source = {source:String} AND definition = {rows_definition:UInt64}",
-                {"event_date": scope.date, "source": source, "rows_definition": rows.source.definition},
-                doing=f"Reading the slices of {scope.date}",
-            ).rows
-        }
-        first = [dimension for dimension in dimensions if dimension.name not in known]
-        if first:
+        chosen = _chosen(warehouse, scope, rows.source)
+        if first := [dimension for dimension in dimensions if not chosen.get(dimension.name)]:
             _choose(warehouse, scope, source, first, *_candidates_before(warehouse, scope, source, first))
-        candidates = _candidates_sql(rows, dimensions)
-        _choose(
-            warehouse,
-            scope,
-            source,
-            dimensions,
-            candidates,
-            {"from": _written(scope.start), "until": _written(scope.end)},
-        )
+            chosen = _chosen(warehouse, scope, rows.source)
+        if open_ := [dimension for dimension in dimensions if chosen.get(dimension.name, 0) < dimension.values]:
+            stretch = {"from": _written(scope.start), "until": _written(scope.end)}
+            _choose(warehouse, scope, source, open_, _candidates_sql(rows, open_), stretch)
+
+
+def _chosen(warehouse: Warehouse, scope: Scope, source: Source) -> dict[str, int]:
+    """Dimension → how many of its values are slices of their own on the day."""
+    rows = warehouse.query(
+        "SELECT dimension, uniqExact(dimension_value) AS chosen FROM slice_values WHERE event_date = {event_date:Date} "
+        "AND source = {source:String} AND definition = {rows_definition:UInt64} GROUP BY dimension",
+        {"event_date": scope.date, "source": source.name, "rows_definition": source.definition},
+        doing=f"Reading the slices of {scope.date}",
+    ).rows
+    return {row["dimension"]: row["chosen"] for row in rows}
 
 
 def _choose(  # noqa: PLR0917  (one statement, whose parts come from six places)
