@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Callable
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 from hypothesis import given
@@ -21,7 +23,9 @@ from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.metric_days import compute_metric_days, missing_days
 from metrics_platform.warehouse.slots import compute_slots, missing_slots
 from metrics_platform_tests.generated_catalogs import GeneratedCatalog, catalogs
+from metrics_platform_tests.generated_events import World, worlds
 from metrics_platform_tests.values_oracle import QUARTER, Key, Oracle
+from metrics_platform_tests.worlds import SourceTables
 
 _numbers = itertools.count(1)
 
@@ -97,3 +101,74 @@ def differences(found: dict[Key, Any], expected: dict[Key, Any]) -> list[str]:
     """The first rows that are not the same, for people."""
     odd = [key for key in {**found, **expected} if found.get(key) != expected.get(key)]
     return [f"{key}: is {found.get(key)}, expected {expected.get(key)}" for key in sorted(odd)[:20]]
+
+
+_GENDERS = {"1": "male", "male": "male", "0": "female", "female": "female"}
+_AGES = ((18, "<18"), (25, "18-24"), (35, "25-34"), (45, "35-44"), (55, "45-54"), (999, "55+"))
+_BUILTIN = ("os", "gender", "age", "age_group", "source", "country", "city", "exp_group")
+
+
+@given(world=worlds(), lacks_columns=st.booleans())
+def test_values_of_the_builtin_catalogue_equal_plain_python(
+    make_settings: Callable[..., Settings],
+    tmp_path_factory: pytest.TempPathFactory,
+    world: World,
+    lacks_columns: bool,
+) -> None:
+    file = tmp_path_factory.mktemp("catalog") / "metrics.yaml"
+    file.write_text(yaml.safe_dump({"dimensions": {name: {"monitor": True} for name in _BUILTIN}}), encoding="utf-8")
+    settings = make_settings(timezone=world.zone, start_date=world.days[0], catalog=file)
+    sources = SourceTables.create(settings, gender_as_text=world.gender_as_text, nullable=world.nullable)
+    sources.insert_feed(world.feed)
+    sources.insert_messages(world.messages.rename(columns={world.receiver_column: settings.receiver_column}))
+    missing = ("country", "city", "source", "exp_group") if lacks_columns else ()
+    for column in missing:
+        sources.warehouse.execute(f"ALTER TABLE {settings.messages_table} DROP COLUMN {column}")
+    checked = check_catalog(sources.warehouse, load_catalog(settings))
+    assert checked.problems == {}
+    start = datetime.combine(world.days[0], time(), UTC)
+    whole = SlotRange(start, start + timedelta(days=len(world.days)))
+    for result in compute_slots(sources.warehouse, whole, checked, settings):
+        assert (result.violations, dict(result.problems)) == ((), {})
+    messages = world.messages.assign(**dict.fromkeys(missing))
+    expected = _builtin_values(world.feed, messages, whole)
+    found = {key: values[0] for key, values in rows_of(sources.warehouse, "slot_metrics").items() if "." not in key[1]}
+    # Where nothing happened, the grid has zeros, and no ctr.
+    empty = {key: None if key[1] == "ctr" else 0 for key in found if key not in expected}
+    assert differences(found, {**empty, **expected}) == []
+
+
+def _builtin_values(feed: pd.DataFrame, messages: pd.DataFrame, whole: SlotRange) -> dict[Key, float | None]:
+    """The built-in metrics of every slot and slice in which their source has events."""
+    values: dict[Key, float | None] = {}
+    for events, users in ((feed, "feed_users"), (messages, "senders")):
+        cells: dict[tuple[Any, str, str], list[dict[str, Any]]] = defaultdict(list)
+        for event in events.to_dict("records"):
+            moment = event["time"].to_pydatetime()
+            if whole.start <= moment < whole.end:
+                slot = moment.replace(minute=moment.minute // 15 * 15, second=0)
+                for dimension, value in [("total", "total"), *_builtin_slices(event).items()]:
+                    cells[slot, dimension, value].append(event)
+        for (slot, dimension, value), rows in cells.items():
+            found: dict[str, float | None] = {users: len({row["user_id"] for row in rows})}
+            if users == "senders":
+                found["messages"] = len(rows)
+            else:
+                found["views"] = sum(row["action"] == "view" for row in rows)
+                found["likes"] = sum(row["action"] == "like" for row in rows)
+                found["ctr"] = found["likes"] / found["views"] if found["views"] else None
+            values |= {(slot, metric, dimension, value): number for metric, number in found.items()}
+    return values
+
+
+def _builtin_slices(event: dict[str, Any]) -> dict[str, str]:
+    texts = {name: "" if pd.isna(event[name]) else str(event[name]) for name in _BUILTIN if name != "age_group"}
+    age, group = (int(float(texts[name])) if texts[name] else -1 for name in ("age", "exp_group"))
+    named = {
+        **texts,
+        "gender": _GENDERS.get(texts["gender"].removesuffix(".0"), ""),
+        "age": str(age) if age > 0 else "",
+        "age_group": next(label for limit, label in _AGES if age < limit) if age > 0 else "",
+        "exp_group": str(group) if group >= 0 else "",
+    }
+    return {name: value or "unknown" for name, value in named.items()}
