@@ -95,6 +95,8 @@ class SlotRange:
         start = self.start
         while start < self.end:
             day = day_of(start.astimezone(zone).date(), zone)
+            if day.end <= start:  # clocks went back from the next date into this one
+                day = day_of(day.date + _ONE_DAY, zone)
             end = min(self.end, day.end)
             yield day, SlotRange(start, end)
             start = end

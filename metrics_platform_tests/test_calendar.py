@@ -96,3 +96,10 @@ def test_a_range_of_slots_reads_with_its_ends_date_where_it_is_another() -> None
     begins = datetime.datetime(2026, 11, 8, 22, 30, tzinfo=datetime.UTC)
     assert str(SlotRange(begins, begins + 2 * SLOT)) == "2026-11-08 22:30 – 23:00 UTC"
     assert str(SlotRange(begins, begins + 6 * SLOT)) == "2026-11-08 22:30 – 2026-11-09 00:00 UTC"
+
+
+def test_clocks_that_go_back_over_midnight_leave_each_slot_in_one_day() -> None:
+    zone = ZoneInfo("America/St_Johns")  # at 00:01 on 2010-11-07 it was 23:01 on the 6th again
+    start = datetime.datetime(2010, 11, 7, 2, 45, tzinfo=datetime.UTC)
+    ((day, piece),) = SlotRange(start, start + 4 * SLOT).by_day(zone)
+    assert (day.key, piece) == ("2010-11-07", SlotRange(start, start + 4 * SLOT))
