@@ -47,7 +47,7 @@ TIMES = {
     "DateTime64(3, 'Asia/Tokyo')": "{0}",
     "Nullable(DateTime('UTC'))": "{0}",
     "UInt32": "toDateTime({0})",
-    "Int64": "fromUnixTimestamp64Milli({0})",
+    "Int64": "toDateTime(intDiv({0}, 1000))",
     "String": "{0}",
     "Nullable(String)": "parseDateTimeBestEffortOrNull({0}, 'UTC')",
 }

@@ -23,7 +23,8 @@ _TIMES = {
     "Date": "a DateTime; a date has no time of day, so slots and days in another zone cannot be told",
     "Date32": "a DateTime; a date has no time of day, so slots and days in another zone cannot be told",
 }
-_EPOCH = "a DateTime; write `toDateTime({0})` for seconds since 1970, `fromUnixTimestamp64Milli({0})` for milliseconds"
+# ClickHouse uses the key of the table through these two, and reads everything through fromUnixTimestamp64Milli.
+_EPOCH = "a DateTime; write `toDateTime({0})` for seconds since 1970, `toDateTime(intDiv({0}, 1000))` for milliseconds"
 # ClickHouse's error code → the remedy where an expression of the catalogue causes it.
 _REMEDIES = {
     16: "Correct the column's name, or map it under `columns`.",

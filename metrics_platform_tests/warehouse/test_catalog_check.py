@@ -62,7 +62,7 @@ def _problem(payments: Payments, entry: str) -> str:
             "sources.payments.time",
             "sources.payments.time = 'stamp' is UInt32; it must be a DateTime; write `toDateTime(stamp)` for "
             "seconds since "
-            "1970, `fromUnixTimestamp64Milli(stamp)` for milliseconds.",
+            "1970, `toDateTime(intDiv(stamp, 1000))` for milliseconds.",
         ),
         (
             {"user": "name"},

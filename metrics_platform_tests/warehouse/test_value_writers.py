@@ -245,15 +245,30 @@ def test_a_writer_killed_before_it_publishes_changes_nothing(
     assert drop_idle_staging_tables(payments.warehouse, "staging__", 0) == []
 
 
-def test_what_is_read_does_not_grow_with_the_source(payments: Payments) -> None:
+@pytest.mark.parametrize(
+    ("kind", "time", "stored"),
+    [
+        ("DateTime", "paid_at", "toDateTime({0})"),
+        ("DateTime64(3)", "paid_at", "toDateTime({0})"),
+        ("UInt32", "toDateTime(paid_at)", "{0}"),
+        ("Int64", "toDateTime(intDiv(paid_at, 1000))", "{0} * 1000"),
+    ],
+)
+def test_what_is_read_does_not_grow_with_the_source(
+    make_settings: Callable[..., Settings], tmp_path: Path, kind: str, time: str, stored: str
+) -> None:
+    columns = f"user UInt32, paid_at {kind}, plan String, amount Float64"
+    payments = Payments(make_settings, tmp_path, columns, source={"time": time})
     read = []
     for days in (20, 100):  # both several granules of 8192 rows, the least that is read
         payments.warehouse.execute(f"TRUNCATE TABLE {payments.table}")
         payments.warehouse.execute(
-            f"INSERT INTO {payments.table} SELECT number % 500, {{first:DateTime('UTC')}} + number * 60, 'pro', 1 "
-            "FROM numbers({minutes:UInt32})",
-            {"first": f"{MIDNIGHT - timedelta(days=days):%Y-%m-%d %H:%M:%S}", "minutes": days * 24 * 60},
+            f"INSERT INTO {payments.table} SELECT number % 500, {stored.format('({first:UInt32} + number * 60)')}, "
+            "'pro', 1 FROM numbers({minutes:UInt32})",
+            {"first": int((MIDNIGHT - timedelta(days=days)).timestamp()), "minutes": days * 24 * 60},
         )
+        # The first slot of a day chooses its slices from the week before.
+        payments.slots(-2, -1)
         (result,) = payments.slots(-1, 0)
         read.append(result.read_rows)
     assert read[1] <= read[0] * 1.5  # of five times as much
