@@ -358,12 +358,6 @@ def load_catalog_or_builtin(settings: Settings) -> Catalog:
         return Catalog(builtin.sources, builtin.dimensions, builtin.metrics, str(error))
 
 
-def json_schema() -> str:
-    """The JSON schema of the format, for editors; `metrics.schema.json` beside this file is its text."""
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **CatalogFile.model_json_schema()}
-    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
-
-
 @cache
 def _builtin() -> Mapping[str, Any]:
     return _read(None)

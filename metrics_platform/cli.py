@@ -285,11 +285,11 @@ def metrics(name: str | None, schema: bool) -> None:
     from rich.console import Console  # noqa: PLC0415
 
     from metrics_platform import metrics_command  # noqa: PLC0415
-    from metrics_platform.catalog import json_schema  # noqa: PLC0415
+    from metrics_platform.catalog_schema import FILE  # noqa: PLC0415
     from metrics_platform.settings import load_settings  # noqa: PLC0415
 
     if schema:
-        click.echo(json_schema())
+        click.echo(FILE.read_text(encoding="utf-8"), nl=False)
         return
     settings, console = load_settings(), Console()
     if name is not None:

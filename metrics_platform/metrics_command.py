@@ -117,7 +117,8 @@ def _scope(checked: CheckedCatalog, metric: Metric, slots: SlotRange, settings: 
     needed = {part.source for part in (*parts, metric) if part.sql}
     rows = {source: found for source, found in checked.rows.items() if source in needed}
     date = day_of(slots.last.start.astimezone(settings.zone).date(), settings.zone).date
-    return Scope(checked.catalog, rows, (*parts, metric), checked.by_row, SLOT_METRICS, date, slots.start, slots.end)
+    bounds = (date, slots.start, slots.end, settings.zone)
+    return Scope(checked.catalog, rows, (*parts, metric), checked.by_row, SLOT_METRICS, *bounds)
 
 
 def _heading(metric: Metric, catalog: Catalog) -> str:

@@ -17,6 +17,7 @@ from metrics_platform.calendar import Day, day_of
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse import tables
 from metrics_platform.warehouse.client import Parameters, Row, Warehouse
+from metrics_platform.warehouse.comparison import Comparison
 from metrics_platform.warehouse.earlier_users import HISTORY_START, build_earlier_users
 from metrics_platform.warehouse.partitions import Staged, Totals, drop_leftovers, publish, staged_partition
 from metrics_platform.warehouse.schema import create_tables
@@ -25,42 +26,6 @@ from metrics_platform.warehouse.upstream import EXTRACTS, require_upstream
 
 # Events may come in between the extract and the count it is compared with; a second and third look settle it.
 EXTRACT_TRIES = 3
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One quantity of a check: what it had to be and what it is.
-
-    Attributes:
-        late: how many came into the source since the extract was made.
-        late_allowed: up to how many of these are a warning and no error.
-    """
-
-    check: str
-    quantity: str
-    expected: int
-    actual: int
-    late: int = 0
-    late_allowed: int = 0
-
-    @property
-    def holds(self) -> bool:
-        """Whether the two are equal."""
-        return self.expected == self.actual
-
-    @property
-    def explained_by_late_events(self) -> bool:
-        """Whether they differ by just the few events that came into the source after the extract was made."""
-        return self._grew and self.late <= self.late_allowed
-
-    @property
-    def too_many_late_events(self) -> bool:
-        """Whether they differ by just the events that came into the source since, and these are too many."""
-        return self._grew and self.late > self.late_allowed
-
-    @property
-    def _grew(self) -> bool:
-        return self.late > 0 and self.expected - self.actual == self.late
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from metrics_platform.calendar import SLOT, day_of, first_instant
 from metrics_platform.catalog import Catalog, Dimension, Metric, Source
 from metrics_platform.table_names import quoted
 from metrics_platform.warehouse.client import Parameters, Warehouse
+from metrics_platform.warehouse.comparison import Comparison
 from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_staging
 from metrics_platform.warehouse.source_rows import SourceRows, explained, named_value
@@ -34,31 +35,6 @@ _TRIES = 3
 _SPREAD = 0x9E3779B97F4A7C15
 VALUES_QUERY = "queries/metric_values.sql"
 _LOOK_BACK = datetime.timedelta(days=7)
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One quantity of a check: what it had to be, and what it is."""
-
-    check: str
-    quantity: str
-    expected: float
-    actual: float
-    late: int = 0
-    magnitude: float = 1.0
-
-    @property
-    def holds(self) -> bool:
-        """Whether the two are equal, but for the order in which floating-point numbers were added.
-
-        Amounts and refunds may cancel each other out, so the tolerance follows `magnitude`, their absolute sum.
-        """
-        return math.isclose(self.expected, self.actual, rel_tol=1e-9, abs_tol=1e-9 * max(1.0, self.magnitude))
-
-    @property
-    def explained_by_late_events(self) -> bool:
-        """Never: slots are computed again until they agree."""
-        return False
 
 
 @dataclass(frozen=True)
@@ -368,13 +344,8 @@ def statements(scope: Scope) -> Iterator[tuple[str, Parameters]]:
 
 def runnable_sql(scope: Scope) -> Iterator[str]:
     """The SELECTs that aggregate the sources, as a person can run them: their parameters as SET statements first."""
-    for source in scope.rows:
-        parameters = {**scope.parameters(), "source": source}
-        yield _runnable(values_sql(scope, source), parameters)
-        for metric in scope.own(source):
-            if metric.name in scope.by_row or metric.aggregate is None:
-                own = {"metric": metric.name, "definition": metric.definition}
-                yield _runnable(_by_row_sql(scope, metric), {**parameters, **own})
+    for sql, parameters in _source_statements(scope):
+        yield _runnable(sql, {**scope.parameters(), **parameters})
 
 
 def _runnable(sql: str, parameters: Parameters) -> str:
@@ -584,7 +555,7 @@ def _compare(warehouse: Warehouse, scope: Scope, staging: str) -> tuple[Comparis
         for name, (expected, magnitude), adds_up in zip(names, counted, additive, strict=True):
             row = by_metric.get(name)
             total = float(row["total"] or 0) if row else 0.0
-            found.append(Comparison("reconciles_with_source", name, expected, total, magnitude=magnitude))
+            found.append(Comparison("reconciles_with_source", name, expected, total, magnitude=max(1.0, magnitude)))
             if not row:
                 continue
             found.append(Comparison("grid_is_full", f"{name}, one row per key", row["keys"], row["written"]))
@@ -597,7 +568,7 @@ def _compare(warehouse: Warehouse, scope: Scope, staging: str) -> tuple[Comparis
                     f"{name} by {dimension.name}",
                     total,
                     float(sums.get(dimension.name, 0.0)),
-                    magnitude=magnitude,
+                    magnitude=max(1.0, magnitude),
                 )
                 for dimension in dimensions
                 if adds_up

@@ -9,7 +9,8 @@ import dagster as dg
 
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Row
-from metrics_platform.warehouse.daily import Comparison, DayResult, runnable_query
+from metrics_platform.warehouse.comparison import Comparison
+from metrics_platform.warehouse.daily import DayResult, runnable_query
 from metrics_platform.warehouse.tables import DailyTable
 from metrics_platform.warehouse.upstream import EXTRACTS
 
