@@ -143,7 +143,7 @@ def _mismatch(
         lines.append("What to do: run `metrics-platform create-tables`, which migrates the table and keeps its rows.")
         return "\n".join(lines)
     lines.append(
-        f"What to do: RENAME TABLE {database}.{name} TO {database}.{name}_old, run `metrics-platform create-tables`, "
-        "and backfill its asset in Dagster."
+        "What to do: run `metrics-platform create-tables`, which migrates tables of earlier versions. If it refuses "
+        f"too, RENAME TABLE {database}.{name} TO {database}.{name}_old, run it again, and backfill the asset."
     )
     return "\n".join(lines)
