@@ -17,7 +17,15 @@ from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.migrations import MIGRATIONS
 from metrics_platform.warehouse.schema import SchemaMismatchError, create_database, create_tables
-from metrics_platform.warehouse.tables import APP_DAILY, columns_of, daily_tables, read_sql
+from metrics_platform.warehouse.tables import (
+    APP_DAILY,
+    METRIC_DAILY,
+    SLOT_METRICS,
+    VERDICTS,
+    columns_of,
+    daily_tables,
+    read_sql,
+)
 
 TABLES = daily_tables(("os", "gender", "age"))
 NINE_COLUMNS = [
@@ -132,3 +140,14 @@ def test_every_sql_file_of_a_table_is_there_and_opens_with_what_it_is_for() -> N
     for table in TABLES:
         for name in (f"schema/{table.file}.sql", f"queries/{table.file}.sql", f"queries/checks/{table.file}.sql"):
             assert read_sql(name).startswith("-- "), name
+
+
+def test_final_keeps_the_rows_of_every_day(warehouse: Warehouse) -> None:
+    for table in (METRIC_DAILY, SLOT_METRICS, VERDICTS):
+        create_tables(warehouse, [table])
+        warehouse.execute(f"INSERT INTO {table.name} (event_date, version) VALUES ('2026-01-01', 2), ('2026-01-02', 1)")
+        assert warehouse.value(f"SELECT count() FROM {table.name} FINAL") == 2
+        key = warehouse.value(
+            f"SELECT sorting_key FROM system.tables WHERE database = currentDatabase() AND name = '{table.name}'"
+        )
+        assert "event_date" in key.split(", ")  # so that FINAL merges each partition alone
