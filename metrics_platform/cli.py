@@ -98,17 +98,23 @@ def clickhouse(path: Path | None, port: int | None, outlive_parent: bool) -> Non
 
 @main.command("create-tables")
 def create_tables() -> None:
-    """Make the platform's tables where they are missing, and migrate those of an earlier version.
+    """Create the tables that are missing, and migrate those of earlier versions. Running it again changes nothing.
 
-    Running it again changes nothing.
+    Switch the schedules off while it migrates.
     """
     from metrics_platform.settings import load_settings  # noqa: PLC0415
     from metrics_platform.warehouse import schema  # noqa: PLC0415
     from metrics_platform.warehouse.client import Warehouse  # noqa: PLC0415
+    from metrics_platform.warehouse.slot_migration import migrate_slot_tables  # noqa: PLC0415
     from metrics_platform.warehouse.tables import all_tables  # noqa: PLC0415
 
     settings = load_settings()
     warehouse = Warehouse.from_settings(settings)
+    for migrated in migrate_slot_tables(warehouse, settings):
+        click.echo(
+            f"Migrated {migrated.table}: {migrated.days} days, {migrated.rows} rows. The old table is kept as "
+            f"{migrated.kept_as}; drop it when you no longer need it."
+        )
     created = schema.create_tables(warehouse, all_tables(settings.dimensions))
     click.echo(f"Created in {warehouse.database}: {', '.join(created)}" if created else "All tables are there.")
 
