@@ -9,6 +9,8 @@ CREATE SETTINGS PROFILE IF NOT EXISTS metrics_bi SETTINGS
     readonly = 1,
     -- Bare times are what the product's clocks showed: no server's or session's zone may shift them.
     session_timezone = 'UTC',
+    -- Versions of a row are in one partition, so that FINAL need not compare days. Newer servers see that themselves.
+    do_not_merge_across_partitions_select_final = 1,
     max_execution_time = 60,                -- seconds a query may take
     max_memory_usage = 4000000000,          -- bytes a query may take
     max_memory_usage_for_user = 8000000000, -- bytes all its queries together may take
@@ -22,6 +24,7 @@ CREATE USER IF NOT EXISTS metrics_bi IDENTIFIED WITH no_authentication HOST NONE
 -- The results. Neither the tables with a row per user nor the events: BI needs none of them.
 GRANT SELECT ON metrics.app_daily TO metrics_bi;
 GRANT SELECT ON metrics.dimension_metrics TO metrics_bi;
+GRANT SELECT ON metrics.metric_daily TO metrics_bi;
 GRANT SELECT ON metrics.slot_metrics TO metrics_bi;
 GRANT SELECT ON metrics.verdicts TO metrics_bi;
 GRANT SELECT ON metrics.incidents TO metrics_bi;

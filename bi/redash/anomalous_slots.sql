@@ -1,6 +1,6 @@
 -- The 15-minute slots in which a metric was outside its band, latest first.
 --
--- Visualisation: Table, as it is. change_percent is the value against what was expected.
+-- Visualisation: Table, as it is. change_percent compares the value with the expected one.
 -- Parameters: date_range (Date Range).
 --
 -- slot_time is what the product's clocks showed: product_timezone is METRICS_TIMEZONE.
@@ -16,9 +16,7 @@ SELECT
     round(upper, 3) AS upper,
     round(100 * (value / nullIf(expected, 0) - 1), 1) AS change_percent,
     reason
-FROM verdicts
-WHERE status = 'anomalous'
-  AND slot_start >= toDateTime('{{ date_range.start }} 00:00:00', product_timezone)
-  AND slot_start < toDateTime('{{ date_range.end }} 00:00:00', product_timezone) + INTERVAL 1 DAY
+FROM verdicts FINAL
+WHERE status = 'anomalous' AND event_date BETWEEN '{{ date_range.start }}' AND '{{ date_range.end }}'
 ORDER BY slot_start DESC, metric, series
 LIMIT 1000

@@ -2,7 +2,7 @@
 --
 -- Visualisation: Chart, Line. X: event_date (Datetime). Y: app_dau, feed_dau, messenger_dau.
 --   A second chart of the same query: Y: app_dau, wau, mau. A third: Y: stickiness_percent.
--- Missing days are rows of NULL: choose «Missing and NULL values: Do not display in chart», so that they are gaps.
+-- Missing days are rows of NULL: choose "Missing and NULL values: Do not display in chart", so that they are gaps.
 -- Parameters: date_range (Date Range).
 SELECT
     event_date,

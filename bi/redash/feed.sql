@@ -2,7 +2,7 @@
 --
 -- Visualisation: Chart, Line. X: event_date. Y: views, and likes on the right axis.
 --   A second chart: Y: ctr_percent. A third: Y: views_per_user, likes_per_user.
--- Missing days are rows of NULL: choose «Missing and NULL values: Do not display in chart», so that they are gaps.
+-- Missing days are rows of NULL: choose "Missing and NULL values: Do not display in chart", so that they are gaps.
 -- Parameters: date_range (Date Range).
 SELECT
     event_date,

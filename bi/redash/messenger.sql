@@ -2,7 +2,7 @@
 --
 -- Visualisation: Chart, Line. X: event_date. Y: messages_sent. A second chart: Y: senders, receivers.
 --   A third: Y: sent_per_sender, received_per_receiver, sent_received.
--- Missing days are rows of NULL: choose «Missing and NULL values: Do not display in chart», so that they are gaps.
+-- Missing days are rows of NULL: choose "Missing and NULL values: Do not display in chart", so that they are gaps.
 -- Parameters: date_range (Date Range).
 SELECT
     event_date,

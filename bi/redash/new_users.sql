@@ -1,7 +1,7 @@
 -- New users by the source of their first event.
 --
 -- Visualisation: Chart, Bar, Stacking: Stack. X: event_date. Y: ads, organic, other.
--- Missing days are rows of NULL: choose «Missing and NULL values: Do not display in chart», so that they are gaps.
+-- Missing days are rows of NULL: choose "Missing and NULL values: Do not display in chart", so that they are gaps.
 -- Parameters: date_range (Date Range).
 SELECT
     event_date,

@@ -1,7 +1,7 @@
 -- Retention: of the users who were new a day or a week before, the share that is active on the day.
 --
 -- Visualisation: Chart, Line. X: event_date. Y: d1_percent, d7_percent.
--- Missing days are rows of NULL: choose «Missing and NULL values: Do not display in chart», so that they are gaps.
+-- Missing days are rows of NULL: choose "Missing and NULL values: Do not display in chart", so that they are gaps.
 -- Parameters: date_range (Date Range).
 SELECT
     event_date,

@@ -15,7 +15,7 @@ from metrics_platform.connection import Connection, parse_url
 from metrics_platform.local.clickhouse import EmbeddedServer
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import create_tables
-from metrics_platform.warehouse.tables import MONITOR_TABLES, daily_tables
+from metrics_platform.warehouse.tables import METRIC_DAILY, MONITOR_TABLES, daily_tables
 
 BI = Path(__file__).parents[2] / "bi"
 
@@ -54,7 +54,7 @@ def _tables(clickhouse_server: EmbeddedServer) -> Warehouse:
     """The platform's account with the tables that BI reads: made once, which takes most of the time."""
     warehouse = Warehouse(parse_url(clickhouse_server.url))
     daily = [table for table in daily_tables(()) if table.name in ("app_daily", "dimension_metrics")]
-    create_tables(warehouse, [*daily, *MONITOR_TABLES])
+    create_tables(warehouse, [*daily, METRIC_DAILY, *MONITOR_TABLES])
     return warehouse
 
 
@@ -62,7 +62,7 @@ def _tables(clickhouse_server: EmbeddedServer) -> Warehouse:
 def warehouse(_tables: Warehouse) -> Iterator[Warehouse]:
     """The platform's account on empty tables; what a test writes is gone after it."""
     yield _tables
-    for name in ("app_daily", "dimension_metrics", "slot_metrics", "verdicts", "incidents"):
+    for name in ("app_daily", "dimension_metrics", "metric_daily", "slot_metrics", "verdicts", "incidents"):
         _tables.execute(f"TRUNCATE TABLE {name}")
 
 
@@ -71,6 +71,17 @@ def reader(clickhouse_server: EmbeddedServer, _tables: Warehouse) -> Iterator[Re
     """The reading account, which may read the database `metrics` and nothing else."""
     with requests.Session() as session:
         yield Reader(parse_url(clickhouse_server.readonly_url), session)
+
+
+def insert_values(warehouse: Warehouse, table: str, *rows: tuple[object, ...], version: int = 1) -> None:
+    """Insert rows of `metric_daily` or `slot_metrics`, each from its day to its value; other columns as they come."""
+    columns = "event_date, metric, dimension, dimension_value, value"
+    if table == "slot_metrics":
+        columns = columns.replace("event_date", "event_date, slot_start")
+    values = ", ".join(
+        f"({', '.join('NULL' if cell is None else repr(cell) for cell in (*row, version))})" for row in rows
+    )
+    warehouse.execute(f"INSERT INTO {table} ({columns}, version) VALUES {values}")
 
 
 def in_zone(sql: str, zone: str) -> str:

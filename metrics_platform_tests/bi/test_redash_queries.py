@@ -10,14 +10,14 @@ import pytest
 
 from metrics_platform.settings import load_settings
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform_tests.bi.conftest import BI, Reader, in_zone
+from metrics_platform_tests.bi.conftest import BI, Reader, in_zone, insert_values
 
 FILES = sorted((BI / "redash").glob("*.sql"))
 PARAMETER = re.compile(r"\{\{ ([a-z_.]+) \}\}")
 VALUES = {
     "date_range.start": "2026-11-20",
     "date_range.end": "2026-11-27",
-    "metric": "views",
+    "metric": "revenue",
     "dimension": "os",
     "dimension_value": "iOS",
 }
@@ -57,7 +57,7 @@ def test_a_query_runs_and_says_how_to_draw_what_it_answers(reader: Reader, file:
 
 def test_the_time_zone_of_the_files_is_the_default_of_the_setting() -> None:
     with_zone = [file for file in FILES if "product_timezone" in file.read_text(encoding="utf-8")]
-    assert {file.stem for file in with_zone} == {"quarter_hours", "anomalous_slots", "incidents"}
+    assert {file.stem for file in with_zone} == {"slot_metrics", "anomalous_slots", "incidents"}
     default = load_settings(None).timezone
     assert all(f"WITH '{default}' AS product_timezone" in file.read_text(encoding="utf-8") for file in with_zone)
 
@@ -112,23 +112,29 @@ def test_slices_are_of_one_dimension_and_ages_are_classes_in_order(warehouse: Wa
     assert groups == [("<18", 1), ("18-24", 2), ("55+", 3), ("unknown", 4)]
 
 
-def _slot(warehouse: Warehouse, slot: str, views: int) -> None:
-    columns = "slot_start, dimension, dimension_value, views"
-    warehouse.execute(f"INSERT INTO slot_metrics ({columns}) VALUES ('{slot}', 'os', 'iOS', {views})")
-
-
-def test_quarter_hours_are_the_days_of_the_products_clocks(warehouse: Warehouse, reader: Reader) -> None:
-    _slot(warehouse, "2026-11-19 18:15:00", 1)  # 23:45 in Kolkata: the day before
-    _slot(warehouse, "2026-11-19 18:30:00", 2)
-    _slot(warehouse, "2026-11-27 18:15:00", 3)
-    _slot(warehouse, "2026-11-27 18:30:00", 4)  # midnight: the day after
-    columns = "slot_start, metric, dimension, dimension_value, status, expected, lower, upper"
+def test_slots_are_those_of_the_days_and_in_the_times_of_the_products_clocks(
+    warehouse: Warehouse, reader: Reader
+) -> None:
+    insert_values(
+        warehouse,
+        "slot_metrics",
+        ("2026-11-19", "2026-11-19 18:15:00", "revenue", "os", "iOS", 1),  # 23:45 in Kolkata: the day before
+        ("2026-11-20", "2026-11-19 18:30:00", "revenue", "os", "iOS", 2),
+        ("2026-11-27", "2026-11-27 18:15:00", "revenue", "os", "iOS", 7),
+        ("2026-11-28", "2026-11-27 18:30:00", "revenue", "os", "iOS", 4),  # midnight: the day after
+        ("2026-11-27", "2026-11-27 18:15:00", "payers", "os", "iOS", 5),
+    )
+    corrected = ("2026-11-27", "2026-11-27 18:15:00", "revenue", "os", "iOS", 3)
+    insert_values(warehouse, "slot_metrics", corrected, version=2)
+    columns = "event_date, slot_start, metric, dimension, dimension_value, status, expected, lower, upper, version"
+    slot = "'2026-11-27', '2026-11-27 18:15:00'"
     warehouse.execute(
         f"INSERT INTO verdicts ({columns}) VALUES "
-        "('2026-11-27 18:15:00', 'views', 'os', 'iOS', 'anomalous', 9, 8, 10), "
-        "('2026-11-27 18:15:00', 'likes', 'os', 'iOS', 'anomalous', 1, 1, 1)"
+        f"({slot}, 'revenue', 'os', 'iOS', 'anomalous', 9, 8, 10, 2), "
+        f"({slot}, 'revenue', 'os', 'iOS', 'normal', 2, 1, 3, 1), "
+        f"({slot}, 'payers', 'os', 'iOS', 'anomalous', 1, 1, 1, 1)"
     )
-    sql = in_zone(_filled("quarter_hours"), "Asia/Kolkata")
+    sql = in_zone(_filled("slot_metrics"), "Asia/Kolkata")
     first, last = reader.ask(sql).rows
     nothing = {"expected": None, "lower": None, "upper": None, "anomalous": None}
     assert first == {"slot_time": "2026-11-20 00:00:00", "value": 2, **nothing}
@@ -142,9 +148,34 @@ def test_quarter_hours_are_the_days_of_the_products_clocks(warehouse: Warehouse,
     }
     anomalies = reader.ask(in_zone(_filled("anomalous_slots"), "Asia/Kolkata")).rows
     assert [(row["slot_time"], row["metric"], row["series"]) for row in anomalies] == [
-        ("2026-11-27 23:45:00", "likes", "os: iOS"),
-        ("2026-11-27 23:45:00", "views", "os: iOS"),
+        ("2026-11-27 23:45:00", "payers", "os: iOS"),
+        ("2026-11-27 23:45:00", "revenue", "os: iOS"),
     ]
+
+
+def test_metrics_of_the_day_are_read_by_name_and_compared_by_date(warehouse: Warehouse, reader: Reader) -> None:
+    insert_values(
+        warehouse,
+        "metric_daily",
+        ("2026-11-19", "revenue", "total", "total", 40),
+        ("2026-11-25", "revenue", "total", "total", 0),
+        ("2026-11-26", "revenue", "total", "total", 70),
+        ("2026-11-26", "revenue", "os", "iOS", 30),
+        ("2026-11-26", "arppu", "total", "total", None),
+        ("2026-11-26", "payments.events", "total", "total", 5),
+    )
+    insert_values(warehouse, "metric_daily", ("2026-11-26", "revenue", "total", "total", 50), version=2)
+    assert [(row["name"], row["value"]) for row in reader.ask(_filled("metrics")).rows] == [
+        ("arppu", "arppu"),
+        ("revenue", "revenue"),
+    ]
+    totals = reader.ask(_filled("metric_daily", dimension="total")).rows
+    assert [(row["event_date"], row["value"]) for row in totals] == [("2026-11-25", 0), ("2026-11-26", 50)]
+    (slice_row,) = reader.ask(_filled("metric_daily")).rows
+    assert (slice_row["dimension_value"], slice_row["value"]) == ("iOS", 30)
+    unknown, revenue = reader.ask(_filled("metrics_latest_day")).rows
+    assert (unknown["metric"], unknown["value_of_day"], unknown["change_1d"]) == ("arppu", None, None)
+    assert (revenue["value_of_day"], revenue["change_1d"], revenue["change_7d"]) == (50, None, 25)
 
 
 def test_an_incident_is_shown_once_as_it_stands_now(warehouse: Warehouse, reader: Reader) -> None:

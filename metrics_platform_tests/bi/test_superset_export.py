@@ -16,9 +16,10 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from metrics_platform.catalog import load_catalog
 from metrics_platform.settings import load_settings
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform_tests.bi.conftest import BI, Reader, in_zone
+from metrics_platform_tests.bi.conftest import BI, Reader, in_zone, insert_values
 
 ROOT = BI / "superset"
 File = dict[str, Any]
@@ -69,7 +70,7 @@ def test_the_layout_is_a_tree_whose_rows_are_at_most_twelve_columns_wide() -> No
 def test_filters_stand_on_tabs_and_columns_that_exist() -> None:
     numbers = {meta["chartId"] for meta in PLACED}
     filters = DASHBOARD["metadata"]["native_filter_configuration"]
-    assert [each["name"] for each in filters] == ["Days", "Quarter hours", "Where"]
+    assert [each["name"] for each in filters] == ["Days", "15-minute slots", "Metric", "Dimension", "Where"]
     for each in filters:
         assert set(each["scope"]["rootPath"]) <= set(POSITION)
         assert set(each["scope"]["excluded"]) <= numbers
@@ -165,31 +166,69 @@ def test_every_colour_is_of_a_label_that_can_appear() -> None:
     assert set(DASHBOARD["metadata"]["label_colors"]) <= labels
 
 
-def test_quarter_hours_join_each_value_with_its_verdict_on_the_products_clocks(
-    warehouse: Warehouse, reader: Reader
-) -> None:
-    assert f"WITH '{load_settings(None).timezone}' AS product_timezone" in by_table["quarter_hours"]["sql"]
-    warehouse.execute(
-        "INSERT INTO slot_metrics (slot_start, dimension, dimension_value, views, ctr) VALUES "
-        "('2026-11-20 21:30:00', 'total', 'total', 12, 0.5), ('2026-11-20 21:30:00', 'os', 'iOS', 5, NULL), "
-        "('2026-10-01 00:00:00', 'total', 'total', 1, NULL)"
+def test_no_metric_of_the_catalogue_is_named_where_the_long_tables_are_read() -> None:
+    long_tables = {by_table[name]["uuid"] for name in ("slot_metrics", "metric_daily")}
+    texts = [yaml.safe_dump(dataset) for key, dataset in DATASETS.items() if key in long_tables]
+    texts += [yaml.safe_dump(chart["params"]) for chart in CHARTS.values() if chart["dataset_uuid"] in long_tables]
+    texts += [
+        text
+        for file in (BI / "redash").glob("*.sql")
+        if re.search(r"FROM (slot_metrics|metric_daily|verdicts)", text := file.read_text(encoding="utf-8"))
+    ]
+    assert len(texts) > 10
+    named = {word for text in texts for word in re.findall(r"\w+", text)}
+    assert named & set(load_catalog(load_settings(None)).metrics) == set()
+
+
+def test_slots_are_joined_with_their_verdicts_on_the_products_clocks(warehouse: Warehouse, reader: Reader) -> None:
+    assert f"WITH '{load_settings(None).timezone}' AS product_timezone" in by_table["slot_metrics"]["sql"]
+    slot = ("2026-11-21", "2026-11-20 21:30:00")
+    insert_values(
+        warehouse,
+        "slot_metrics",
+        (*slot, "revenue", "total", "total", 99),
+        (*slot, "revenue", "os", "iOS", 5),
+        (*slot, "arppu", "total", "total", None),
+        (*slot, "payments.events", "total", "total", 7),
+        ("2026-10-01", "2026-10-01 00:00:00", "revenue", "total", "total", 1),
     )
-    columns = "slot_start, metric, dimension, dimension_value, status, expected, lower, upper"
+    insert_values(warehouse, "slot_metrics", (*slot, "revenue", "total", "total", 12), version=2)
+    columns = "event_date, slot_start, metric, dimension, dimension_value, status, expected, lower, upper, version"
+    verdict = "'2026-11-21', '2026-11-20 21:30:00', 'revenue', 'total', 'total'"
     warehouse.execute(
         f"INSERT INTO verdicts ({columns}) VALUES "
-        "('2026-11-20 21:30:00', 'views', 'total', 'total', 'anomalous', 10, 8, 11)"
+        f"({verdict}, 'normal', 90, 80, 100, 1), ({verdict}, 'anomalous', 10, 8, 11, 2)"
     )
-    sql = in_zone(by_table["quarter_hours"]["sql"], "Europe/Moscow")
-    rows = reader.ask(f"SELECT * FROM ({sql}) WHERE slot_time >= toDateTime('2026-11-21 00:00:00')").rows
-    assert len(rows) == 12  # six metrics of two series; what is older than 35 days is not joined
+    sql = in_zone(by_table["slot_metrics"]["sql"], "Europe/Moscow")
+    rows = reader.ask(f"SELECT * FROM ({sql})").rows  # what is older than 35 days is not joined
     assert {row["slot_time"] for row in rows} == {"2026-11-21 00:30:00"}
-    found = {(row["metric"], row["series"]): (row["value"], row["expected"], row["status"]) for row in rows}
-    assert found["views", "whole product"] == (12, 10, "anomalous")
-    assert found["ctr", "whole product"] == (0.5, None, "")
-    assert found["views", "os: iOS"] == (5, None, "")
-    assert found["ctr", "os: iOS"] == (None, None, "")
+    found = {(row["metric"], row["series"]): (row["value"], row["expected"], row["is_anomalous"]) for row in rows}
+    assert found == {
+        ("revenue", "whole product"): (12, 10, 1),
+        ("revenue", "os: iOS"): (5, None, 0),
+        ("arppu", "whole product"): (None, None, 0),
+    }
     (change,) = [row["change"] for row in rows if row["expected"]]
     assert change == pytest.approx(0.2)
+
+
+def test_a_quotient_of_several_days_is_the_sums_divided(warehouse: Warehouse, reader: Reader) -> None:
+    columns = "event_date, metric, dimension, dimension_value, value, numerator, denominator"
+    rows = [
+        ("2026-11-20", "arppu", "10, 10, 1"),
+        ("2026-11-21", "arppu", "2, 6, 3"),
+        ("2026-11-20", "revenue", "10, 10, NULL"),
+        ("2026-11-21", "revenue", "6, 6, NULL"),
+    ]
+    values = ", ".join(f"('{day}', '{metric}', 'total', 'total', {numbers})" for day, metric, numbers in rows)
+    warehouse.execute(f"INSERT INTO metric_daily ({columns}) VALUES {values}")
+    (expression,) = [
+        metric["expression"]
+        for metric in by_table["metric_daily"]["metrics"]
+        if metric["metric_name"] == "value_of_days"
+    ]
+    sql = f"SELECT metric, {expression} AS shown FROM {_source(by_table['metric_daily'])} GROUP BY metric"
+    assert {row["metric"]: row["shown"] for row in reader.ask(sql).rows} == {"arppu": 4, "revenue": 8}
 
 
 def test_an_incident_is_one_row_as_it_stands_now(warehouse: Warehouse, reader: Reader) -> None:
