@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
+from metrics_platform.catalog import DimensionEntry, MetricEntry, SourceEntry, load_catalog
+from metrics_platform.detection.config import DetectorConfig, MonitorConfig
+from metrics_platform.settings import load_settings
 from metrics_platform.warehouse import tables
 
 ROOT = Path(__file__).parents[1]
-FILES = [table.file for table in (*tables.daily_tables(("os",)), *tables.MONITOR_TABLES)]
+FILES = [table.file for table in (*tables.daily_tables(("os",)), tables.METRIC_DAILY, *tables.MONITOR_TABLES)]
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -21,6 +25,34 @@ def test_every_column_is_explained_in_the_section_of_its_table(file: str) -> Non
     (section,) = (part for part in text.split("\n## ") if f"`{name}`" in part.splitlines()[0])
     named = set(re.findall(r"`(\w+)`", section))
     assert {column.name for column in tables.columns_of(file)} - named == set()
+
+
+@pytest.mark.parametrize(
+    ("heading", "models"),
+    [
+        ("A source", [SourceEntry]),
+        ("A dimension", [DimensionEntry]),
+        ("A metric", [MetricEntry]),
+        ("How a metric is evaluated", [DetectorConfig, MonitorConfig]),
+    ],
+)
+def test_every_key_of_a_catalogue_is_explained(heading: str, models: list[type[BaseModel]]) -> None:
+    text = (ROOT / "docs/catalog.md").read_text(encoding="utf-8")
+    (section,) = (part for part in text.split("\n## ") if part.splitlines()[0] == heading)
+    cells = " ".join(line.split("|")[1] for line in section.splitlines() if line.startswith("|"))
+    keys = {key for model in models for key in model.model_fields} - {"total"}  # the keys of `monitor` itself
+    assert keys - set(re.findall(r"`(\w+)`", cells)) == set()
+
+
+def test_the_examples_of_the_catalogue_are_valid(tmp_path: Path) -> None:
+    for name in ("catalog", "extending", "monitoring"):
+        text = (ROOT / f"docs/{name}.md").read_text(encoding="utf-8")
+        examples = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+        assert examples
+        for number, example in enumerate(examples):
+            file = tmp_path / f"{name}_{number}.yaml"
+            file.write_text(example, encoding="utf-8")
+            assert load_catalog(load_settings(None, catalog=file)).problem == ""
 
 
 def test_the_deployment_keeps_every_setting_of_the_local_dagster() -> None:
