@@ -119,6 +119,15 @@ def create_tables() -> None:
     click.echo(f"Created in {warehouse.database}: {', '.join(created)}" if created else "All tables are there.")
 
 
+@main.command("convert-monitoring")
+@click.argument("file", type=_FILE)
+def convert_monitoring(file: Path) -> None:
+    """Print the catalogue (METRICS_CATALOG) that replaces a FILE of the removed setting METRICS_MONITORING_FILE."""
+    from metrics_platform.monitoring_conversion import convert_monitoring_file  # noqa: PLC0415
+
+    click.echo(convert_monitoring_file(file), nl=False)
+
+
 @main.command()
 @click.option("--feed", type=_FILE, help="Feed events: CSV, CSV.gz or Parquet.")
 @click.option("--messages", type=_FILE, help="Messenger events: CSV, CSV.gz or Parquet.")

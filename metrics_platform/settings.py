@@ -37,6 +37,11 @@ PREFIX = "METRICS_"
 CHANNEL_PREFIXES = ("TELEGRAM_", "SLACK_", "SMTP_", "EMAIL_")
 
 ExtraDimension = Literal["age_group", "source", "country", "city", "exp_group"]
+# Settings of earlier versions, each with what replaces it.
+_REMOVED = {
+    "METRICS_MONITORING_FILE": "METRICS_CATALOG replaces it. Run `metrics-platform convert-monitoring FILE > "
+    "catalogue.yaml`, set METRICS_CATALOG=catalogue.yaml, and remove METRICS_MONITORING_FILE.",
+}
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -265,6 +270,8 @@ def _unknown(name: str) -> str | None:
     """What to say of a name that is no setting; None where it is one, or may be another program's."""
     if name in _known_names():
         return None
+    if name in _REMOVED:
+        return f"{name} is no longer a setting: {_REMOVED[name]}"
     foreign = name.startswith(CHANNEL_PREFIXES)
     near = difflib.get_close_matches(name, sorted(_known_names()), n=1, cutoff=0.8 if foreign else 0.5)
     if foreign and not near:

@@ -156,6 +156,12 @@ def test_an_unknown_name_is_refused_with_the_nearest_known_one(
         load_settings(env_file)
 
 
+def test_a_removed_setting_is_refused_with_what_replaces_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRICS_MONITORING_FILE", "monitoring.yaml")
+    with pytest.raises(SettingsError, match=r"no longer a setting: METRICS_CATALOG .* convert-monitoring FILE"):
+        load_settings(None)
+
+
 def test_a_name_of_another_program_is_none_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     without = load_settings(None)
     monkeypatch.setenv("METRIC_COLOUR", "red")
