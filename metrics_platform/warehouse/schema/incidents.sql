@@ -4,7 +4,7 @@ CREATE TABLE IF NOT EXISTS {table:Identifier}
 (
     slot_start      DateTime('UTC')           COMMENT 'begin of the slot after which it stood like this',
     incident        String                    COMMENT 'its id, five letters and digits',
-    metric          LowCardinality(String)    COMMENT 'feed_users, views, likes, ctr, messages, senders',
+    metric          LowCardinality(String)    COMMENT 'the metric''s name in the catalogue',
     dimension       LowCardinality(String)    COMMENT 'total for the whole product; os, source, country, …',
     dimension_value LowCardinality(String)    COMMENT 'total for the whole product; iOS, ads, …, or unknown',
     state           LowCardinality(String)    COMMENT 'open, resolved, or expired: not judged for a day',
