@@ -13,8 +13,10 @@ from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.inspection import inspect_warehouse, needed_rights
 from metrics_platform.warehouse.schema import create_tables
+from metrics_platform.warehouse.slot_migration import migrate_slot_tables
 from metrics_platform.warehouse.tables import MONITOR_TABLES, read_sql
 from metrics_platform_tests.restricted_server import restricted_server
+from metrics_platform_tests.warehouse.test_slot_migration import OLD_TABLES
 from metrics_platform_tests.worlds import compute_all
 
 DAY = datetime.date(2026, 1, 1)
@@ -49,6 +51,22 @@ def test_the_documented_rights_are_enough_for_doctor_and_load(directory: Path) -
         compute_all(warehouse, settings, [DAY])
         create_tables(warehouse, MONITOR_TABLES)
         assert warehouse.value("SELECT sum(views) FROM dimension_metrics WHERE dimension = 'os'") == 1
+
+
+def test_the_documented_rights_are_enough_for_the_migration(directory: Path) -> None:
+    grants = [grant.removesuffix(" TO metrics") for grant in needed_rights(_settings("http://metrics:x@h:1/metrics"))]
+    with restricted_server(directory, *grants) as url:
+        settings = _settings(url)
+        warehouse = Warehouse.from_settings(settings)
+        for table in ("slot_metrics", "verdicts"):
+            warehouse.execute(f"DROP TABLE IF EXISTS {table}")
+        for statement in OLD_TABLES:
+            warehouse.execute(statement)
+        warehouse.execute("INSERT INTO slot_metrics (slot_start, dimension) VALUES ('2026-01-01 10:00:00', 'total')")
+        values, verdicts = migrate_slot_tables(warehouse, settings)
+        assert (values.days, values.rows, verdicts.rows) == (1, 8, 0)
+        for table in ("slot_metrics", "verdicts"):
+            warehouse.execute(f"DROP TABLE {table}_before_catalog")
 
 
 def test_an_engine_that_only_the_monitor_needs_is_missed_by_doctor_with_its_grant(directory: Path) -> None:
