@@ -132,9 +132,10 @@ _PLATFORM_GRANTS = (
     *(f"GRANT TABLE ENGINE ON {engine}" for engine in _TABLE_ENGINES),
 )
 # What bi/clickhouse/readonly_user.sql gives its user on a server: the results, neither events nor a row per user.
-READONLY_TABLES = ("app_daily", "dimension_metrics", "slot_metrics", "verdicts", "incidents")
+READONLY_TABLES = ("app_daily", "dimension_metrics", "metric_daily", "slot_metrics", "verdicts", "incidents")
 READONLY_LIMITS = {
     "session_timezone": "UTC",
+    "do_not_merge_across_partitions_select_final": "1",
     "max_execution_time": "60",
     "max_memory_usage": "4000000000",
     "max_memory_usage_for_user": "8000000000",

@@ -264,6 +264,8 @@ class Warehouse:
             "aggregate_functions_null_for_empty": 0,
             "join_use_nulls": 0,
             "prefer_column_name_to_alias": 1,
+            # The day is in every key, so FINAL need not compare rows of different days.
+            "do_not_merge_across_partitions_select_final": 1,
             "transform_null_in": 0,
             "empty_result_for_aggregation_by_empty_set": 0,
             "empty_result_for_aggregation_by_constant_keys_on_empty_set": 1,
