@@ -1,4 +1,4 @@
-"""The last step of the seasonal detector: from deviations to an answer, with the band a person is shown."""
+"""The last step of the seasonal detector: from deviations to an answer, with the band to show."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from metrics_platform.detection.config import Seasonal
-from metrics_platform.detection.judgement import Judgements, Reason, Status
+from metrics_platform.detection.detections import Detections, Reason, Status
 from metrics_platform.detection.series import Floats, SlotSeries
 
 HOUR, TWO_HOURS = 4, 8
 NOISE_SLOTS = 24
 _WIDEST = 1.5
 _OUTLIER = 3.0
-# Of a longer window, how far its last slot must lie by itself for the alert to be about now.
+# How many deviations the last slot of a longer window must be away itself, so that the alert is about now.
 _OWN = 1.4
 _MAD_TO_SIGMA = 1.4826
 Booleans = npt.NDArray[np.bool_]
@@ -24,13 +24,14 @@ Booleans = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Window:
-    """What was found in the slots up to each position, arrays [positions, series].
+    """The slots up to each position, compared with what was expected; arrays [positions, series].
 
     Attributes:
-        actual: their count, or rate; expected: what it should have been.
-        volume: what it stands on: the larger of both counts; of a rate its trials.
+        actual: their sum, or share.
+        expected: the expected sum or share.
+        volume: what `minimum_volume` applies to: the larger size of the two; of a share, its trials.
         sigma: the standard deviation, on the scale on which it does not depend on the value.
-        score: the deviation from the expected in standard deviations.
+        score: the deviation from the expected value in standard deviations.
     """
 
     actual: Floats
@@ -46,10 +47,10 @@ def decide(
     windows: Mapping[int, Window],
     enough: Booleans,
     limits: tuple[Seasonal, float],
-) -> Judgements:
+) -> Detections:
     """The answers for the last `slots` slots, from the windows of one slot, an hour and two hours up to each.
 
-    `enough` says where the baseline stands on enough days; `limits` are the thresholds and the least volume.
+    `enough`: where the baseline is made of enough days. `limits`: the thresholds and the minimum volume.
     """
     config, minimum_volume = limits
     one = windows[1]
@@ -62,7 +63,7 @@ def decide(
     )
     value = series.observed[-slots:]
     reason = np.full(value.shape, Reason.WITHIN_BAND, dtype=np.int8)
-    told, width = score.copy(), np.full(value.shape, config.slot_threshold)
+    shown, width = score.copy(), np.full(value.shape, config.slot_threshold)
     small, few = np.zeros(value.shape, dtype=bool), np.zeros(value.shape, dtype=bool)
     for name, length, threshold, least in tests:
         window = windows[length]
@@ -72,39 +73,39 @@ def decide(
         enough_volume = window.volume[-slots:] >= minimum_volume
         fires = beyond & enough_change & enough_volume & (reason == Reason.WITHIN_BAND)
         reason[fires] = name
-        told[fires] = total[fires]
+        shown[fires] = total[fires]
         width[fires] = least or threshold
         small |= beyond & ~enough_change
         few |= beyond & ~enough_volume
     quiet = reason == Reason.WITHIN_BAND
     reason[quiet & small] = Reason.CHANGE_TOO_SMALL
     reason[quiet & few] = Reason.BELOW_MINIMUM_VOLUME
-    if series.has_counting_noise:
+    if series.trials is None and not series.is_gauge:
         reason[~quiet & (value == 0)] = Reason.NO_DATA
     expected = one.expected[-slots:]
     distance = width * one.sigma[-slots:] * wide
     lower, upper = _band(series, expected, distance, width < config.slot_threshold, limits)
     status = np.where(quiet, Status.NORMAL, Status.ANOMALOUS).astype(np.int8)
-    found = Judgements(status, reason, value, expected, lower, upper, told)
+    found = Detections(status, reason, value, expected, lower, upper, shown)
     return found.where_unknown(~(enough[-slots:] & np.isfinite(expected)))
 
 
 def beyond_alone(window: Window, limits: tuple[Seasonal, float]) -> Booleans:
-    """Where a window is far, large and voluminous enough, by its usual noise."""
+    """Where a window deviates enough by its usual noise, in a change and a volume that are large enough."""
     config, minimum_volume = limits
     large = (_change(window) >= config.minimum_change) & (window.volume >= minimum_volume)
     return np.asarray(large & (np.abs(window.score) >= config.slot_threshold))
 
 
 def _change(window: Window) -> Floats:
-    """The size of the change as a share of the expected."""
+    """The size of the change as a share of the expected value."""
     actual, usual = window.actual, window.expected
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(usual != 0, np.abs(actual / usual - 1), np.where(actual != 0, np.inf, 0.0))
 
 
 def _widening(scores: Floats, slots: int) -> Floats:
-    """How much noisier than usual the slots before each judged one were, 1 to _WIDEST, outliers left out."""
+    """How much noisier than usual the slots before each evaluated one were, 1 to _WIDEST, without outliers."""
     wide = np.ones((slots, scores.shape[1]))
     for row in range(slots):
         end = len(scores) - slots + row
@@ -125,14 +126,17 @@ def _band(
 ) -> tuple[Floats, Floats]:
     """The band outside of which the slot is anomalous; where a longer window fired, that window's, which is narrower.
 
-    It is as wide as the least change and the least volume make it, so that it never shows a value outside of it that
-    is called normal.
+    The minimum change and the minimum volume widen it, so that no value outside of it is called normal.
     """
     config, minimum_volume = limits
-    if not series.has_counting_noise and series.trials is None:
-        least = np.where(narrow, 0.0, config.minimum_change * np.abs(expected))
-        reached = np.maximum(distance, least)
-        return expected - reached, expected + reached
+    if series.is_gauge:
+        distance = np.maximum(distance, np.where(narrow, 0.0, config.minimum_change * np.abs(expected)))
+        lower, upper = expected - distance, expected + distance
+        quiet = ~narrow & (np.abs(expected) < minimum_volume)
+        return (
+            np.where(quiet, np.minimum(lower, -minimum_volume), lower),
+            np.where(quiet, np.maximum(upper, minimum_volume), upper),
+        )
     if series.trials is None:
         middle = np.sqrt(expected + 0.375)
         lower = np.maximum(middle - distance, 0.0) ** 2 - 0.375

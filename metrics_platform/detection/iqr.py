@@ -1,4 +1,4 @@
-"""The detector `iqr`: a slot against the quartiles of the slots just before it."""
+"""The detector `iqr`: compares a slot with the quartiles of the slots just before it."""
 
 from __future__ import annotations
 
@@ -8,25 +8,30 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from metrics_platform.detection.config import Iqr
-from metrics_platform.detection.judgement import Judgements, Reason, Status
+from metrics_platform.detection.detections import Detections, Reason, Status
 from metrics_platform.detection.series import Floats, SlotSeries
 
+# Sums of floating-point numbers differ in their last digits, which must not count as a spread.
+_ROUNDING = 1e-9
 
-def reach(config: Iqr) -> int:
-    """How many slots before and with the judged one are read."""
+
+def lookback(config: Iqr) -> int:
+    """How many slots, up to and with the evaluated one, are read."""
     return 2 * config.n
 
 
-def judge(series: SlotSeries, slots: int, config: Iqr) -> Judgements:
-    """Judge the last `slots` slots: anomalous outside of [q25 - a IQR, q75 + a IQR] of the `n` slots before.
+def evaluate(series: SlotSeries, slots: int, config: Iqr) -> Detections:
+    """Evaluate the last `slots` slots: anomalous outside of [q25 - a IQR, q75 + a IQR] of the `n` slots before.
 
-    Both bounds are smoothed over `n` slots. Where the quartiles are equal nothing fires: every change would.
+    Both bounds are smoothed over `n` slots. Where the quartiles are equal, nothing fires: every change would.
     """
-    history = series.observed[max(0, series.length - slots - reach(config) + 1) :]
+    history = series.observed[max(0, series.length - slots - lookback(config) + 1) :]
     value = history[-slots:]
     quartiles = _rolling(history, config.n, lambda windows: np.quantile(windows, (0.25, 0.5, 0.75), axis=-1))
     low, middle, high = quartiles
     spread = high - low
+    if series.is_gauge:
+        spread = np.where(spread > _ROUNDING * np.maximum(np.abs(low), np.abs(high)), spread, 0.0 * spread)
     lower, upper = (
         _rolling(bound, config.n, lambda windows: windows.mean(axis=-1)[None], current=True)[0][-slots:]
         for bound in (low - config.a * spread, high + config.a * spread)
@@ -37,14 +42,16 @@ def judge(series: SlotSeries, slots: int, config: Iqr) -> Judgements:
         score = np.where(spread > 0, (value - expected) / spread, np.nan)
     status = np.where(beyond, Status.ANOMALOUS, Status.NORMAL).astype(np.int8)
     reason = np.where(beyond, Reason.THIS_SLOT, Reason.WITHIN_BAND).astype(np.int8)
-    found = Judgements(status, reason, value, expected, np.maximum(lower, 0.0), upper, score)
+    if not series.is_gauge:
+        lower = np.maximum(lower, 0.0)
+    found = Detections(status, reason, value, expected, lower, upper, score)
     return found.where_unknown(~(np.isfinite(lower) & np.isfinite(upper)))
 
 
 def _rolling(values: Floats, length: int, function: Callable[[Floats], Floats], *, current: bool = False) -> Floats:
-    """`function` over the `length` slots before each (or up to it, if `current`), NaN where one is not known.
+    """`function` over the `length` slots before each slot (or up to it, if `current`); NaN where one is not known.
 
-    It takes [slots, series, length] and gives [results, slots, series].
+    It takes [slots, series, length] and returns [results, slots, series].
     """
     if len(values) < length:
         return np.full((3, *values.shape), np.nan)

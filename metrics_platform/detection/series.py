@@ -1,13 +1,13 @@
-"""What is judged: a metric's history on the grid of slots, for many series at once.
+"""The detectors' input: a metric's history on the grid of slots, for many series at once.
 
-A series is the metric of the whole product or of one slice. All series of a metric lie side by side in one array, so
-that ten thousand of them are judged by the same few numpy operations as one.
+A series is the metric of the whole product or of one slice. All series of a metric are columns of one array, so that
+the same few numpy operations evaluate one of them or ten thousand.
 """
 
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
@@ -28,12 +28,11 @@ class SlotSeries:
     """A metric's values by slot and series.
 
     Attributes:
-        start: the first slot's begin, in UTC.
-        zone: the product's zone, by which a time of day is the same as yesterday's.
+        start: the begin of the first slot, in UTC.
+        zone: the product's zone, in which times of day are compared.
         values: [slots, series]: the counts or gauges; of a share its numerator. NaN: unknown.
         trials: of a share its denominator, [slots, series]; None for all other kinds.
-        kind: whether values are counts, which have counting noise, or gauges and ratios, which have none. A share is
-            told by its trials.
+        kind: counts have counting noise, gauges and ratios have none. Of a share, which has trials, it is not used.
     """
 
     start: datetime.datetime
@@ -50,9 +49,9 @@ class SlotSeries:
             raise ValueError(f"trials have the shape {self.trials.shape}, values {self.values.shape}")
 
     @property
-    def has_counting_noise(self) -> bool:
-        """Whether values scatter at least as counts do."""
-        return self.trials is None and self.kind == "count"
+    def is_gauge(self) -> bool:
+        """Whether values are any numbers, also negative ones, without counting noise: gauges and ratios."""
+        return self.trials is None and self.kind != "count"
 
     @property
     def length(self) -> int:
@@ -61,12 +60,12 @@ class SlotSeries:
 
     @property
     def number(self) -> int:
-        """The first slot's number since 1970: what repeats by the hour is counted from there, never from a row."""
+        """The number of the first slot since 1970: blocks of hours are counted from there, never from a row."""
         return int(self.start.timestamp() // SLOT.total_seconds())
 
     @cached_property
     def observed(self) -> Floats:
-        """The metric itself, [slots, series]: the count, or the rate (NaN without trials)."""
+        """The metric itself, [slots, series]: the value, or the share (NaN without trials)."""
         if self.trials is None:
             return self.values
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -74,7 +73,7 @@ class SlotSeries:
 
     @cached_property
     def times(self) -> pd.DatetimeIndex:
-        """The slots' begins, in UTC."""
+        """The begins of the slots, in UTC."""
         return pd.date_range(self.start, periods=self.length, freq=SLOT)
 
     @cached_property
@@ -91,29 +90,29 @@ class SlotSeries:
         return local.to_numpy().astype("datetime64[D]").astype(np.int64)
 
     def same_time(self, positions: Integers, days_before: Integers) -> Integers:
-        """The positions of the same local time so many days before, [positions, days]; negative: before the history.
+        """The positions of the same local time on earlier days, [positions, days]; negative: before the history.
 
-        By the clock, never by the row: where clocks change, a day has 92 or 100 slots. Of an hour that happened twice
-        one is taken, and for one that was left out an hour beside it.
+        They are found by the clock, never by the row: where clocks change, a day has 92 or 100 slots. An hour that
+        happened twice is taken once, and an hour that was skipped is replaced by the one beside it.
         """
         naive = positions[:, None] - SLOTS_A_DAY * days_before[None, :]
         inside = np.clip(naive, 0, self.length - 1)
         shifted = naive + self._clock_offsets[positions][:, None] - self._clock_offsets[inside]
         return np.where(naive < 0, -1, shifted)
 
-    def lane(self, number: int) -> SlotSeries:
+    def one(self, number: int) -> SlotSeries:
         """One of the series."""
         trials = None if self.trials is None else self.trials[:, number : number + 1]
-        return SlotSeries(self.start, self.zone, self.values[:, number : number + 1], trials, self.kind)
+        return replace(self, values=self.values[:, number : number + 1], trials=trials)
 
     def between(self, first: int, end: int) -> SlotSeries:
         """The slots from position `first` up to `end`, as a history of their own."""
         trials = None if self.trials is None else self.trials[first:end]
-        return SlotSeries(self.start + first * SLOT, self.zone, self.values[first:end], trials, self.kind)
+        return replace(self, start=self.start + first * SLOT, values=self.values[first:end], trials=trials)
 
 
 def shifted(values: Floats, slots: int) -> Floats:
-    """The values so many slots before, NaN before the first."""
+    """The values `slots` slots before, NaN before the first."""
     found = np.full_like(values, np.nan)
     found[slots:] = values[: max(0, len(values) - slots)]
     return found

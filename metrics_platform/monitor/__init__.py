@@ -1,1 +1,1 @@
-"""The 15-minute monitor without Dagster: how metrics are judged, their history, their verdicts."""
+"""The 15-minute monitor without Dagster: the history of metrics, their verdicts, and the back-test."""

@@ -17,8 +17,8 @@ import pyarrow as pa
 
 from metrics_platform.calendar import SLOT, SlotRange
 from metrics_platform.catalog import Metric
-from metrics_platform.detection.judge import Combined, judge, reach
-from metrics_platform.detection.judgement import Reason, Status
+from metrics_platform.detection.detections import Reason, Status
+from metrics_platform.detection.evaluate import Evaluation, evaluate, lookback
 from metrics_platform.detection.series import Floats
 from metrics_platform.monitor.history import TOTAL, SlotHistory, read_history
 from metrics_platform.settings import Settings
@@ -116,8 +116,8 @@ def _metric_verdicts(  # noqa: PLR0917
     configs = [config for config in (metric.monitor.total, metric.monitor.slices) if config is not None]
     if not configs:
         return
-    lookback = max(map(reach, configs)) + len(slots) - 1
-    for history in read_history(warehouse, metric, checked.rows[metric.source].source, slots, lookback, settings):
+    needed = max(map(lookback, configs))
+    for history in read_history(warehouse, metric, checked.rows[metric.source].source, slots, needed, settings):
         yield from _verdicts(history, date, slots, settings)
 
 
@@ -132,7 +132,7 @@ def _verdicts(history: SlotHistory, date: datetime.date, slots: SlotRange, setti
         if config is None or first == end:
             continue
         series = history.series(first, end)
-        found = judge(series, len(slots), config, holidays)
+        found = evaluate(series, len(slots), config, holidays)
         below = None if history.denominators is None else history.denominators[-len(slots) :, first:end]
         yield _rows(metric, date, history.names[first:end], slots, found, below)
 
@@ -142,10 +142,10 @@ def _rows(  # noqa: PLR0917  (what a row says comes from six places)
     date: datetime.date,
     names: tuple[tuple[str, str], ...],
     slots: SlotRange,
-    combined: Combined,
+    evaluation: Evaluation,
     denominators: Floats | None,
 ) -> pa.Table:
-    found = combined.judgements
+    found = evaluation.detections
     count, series = found.value.shape
     starts = int(slots.start.timestamp()) + int(SLOT.total_seconds()) * np.arange(count)
     critical = (
@@ -161,7 +161,7 @@ def _rows(  # noqa: PLR0917  (what a row says comes from six places)
         "status": _named(Status, found.status),
         "severity": severity.ravel(),
         "reason": _named(Reason, found.reason),
-        "detector": np.array(combined.detectors)[combined.detector].ravel(),
+        "detector": np.array(evaluation.detectors)[evaluation.detector].ravel(),
     }
     numbers = {
         "value": found.value,

@@ -1,57 +1,75 @@
-"""Histories to judge: generated traffic, and hand-made series."""
+"""Histories to evaluate: made-up traffic, and hand-made series."""
 
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
+from functools import cache
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from metrics_platform.backtest.traffic import Product, Stretch, generate
-from metrics_platform.catalog import slot_metric
-from metrics_platform.detection.judge import judge
-from metrics_platform.detection.judgement import Judgements, Reason, Status
+from metrics_platform.catalog import Catalog, load_catalog
+from metrics_platform.detection.config import DetectorConfig, Kind
+from metrics_platform.detection.detections import Detections, Reason, Status
+from metrics_platform.detection.evaluate import evaluate
 from metrics_platform.detection.series import SLOTS_A_DAY, Floats, SlotSeries
+from metrics_platform.monitor.generated import Product, generated_histories
+from metrics_platform.settings import load_settings
 
 UTC = ZoneInfo("UTC")
-START = datetime.datetime(2026, 3, 1, 23, tzinfo=datetime.UTC)  # midnight in Berlin, a Monday
 BERLIN = ZoneInfo("Europe/Berlin")
+START = datetime.datetime(2026, 3, 1, 23, tzinfo=datetime.UTC)  # midnight in Berlin, a Monday
 DAYS = 34
 
 
-def traffic(
-    days: int = DAYS, start: datetime.datetime = START, seed: int = 1, **product: float
-) -> dict[str, SlotSeries]:
-    """A product's metrics; by default 300 users of the feed in a slot."""
-    return generate([Product(**{"feed_users": 300.0, **product})], Stretch(start, days, BERLIN), seed=1)
+@cache
+def catalog() -> Catalog:
+    """The built-in catalogue."""
+    return load_catalog(load_settings(None))
 
 
-def flat(values: Floats | list[float], zone: ZoneInfo = UTC) -> SlotSeries:
+def config_of(metric: str) -> DetectorConfig:
+    """How the built-in catalogue evaluates a metric's total."""
+    found = catalog().metrics[metric].monitor.total
+    assert found is not None
+    return found
+
+
+def traffic(days: int = DAYS, seed: int = 1, users: float = 300.0, **product: Any) -> dict[str, SlotSeries]:
+    """The totals of a product's metrics; by default it has 300 active users in a slot."""
+    made_up = Product(users, days, **{"start": START, "holidays": (), **product})
+    return {name: found.series(0, 1) for name, found in generated_histories(catalog(), made_up, seed).items()}
+
+
+def flat(values: Floats | list[float], zone: ZoneInfo = UTC, kind: Kind = "count") -> SlotSeries:
     """One series of these values."""
-    return SlotSeries(START, zone, np.asarray(values, dtype=np.float64)[:, None])
+    return SlotSeries(START, zone, np.asarray(values, dtype=np.float64)[:, None], kind=kind)
 
 
 def changed(series: SlotSeries, first: int, factors: list[float] | Floats) -> SlotSeries:
-    """The series with the slots from `first` on multiplied (and rounded: counts stay counts)."""
+    """The series with the slots from `first` on multiplied; counts are rounded."""
     values = series.values.copy()
     first %= series.length
-    values[first : first + len(factors)] = np.round(values[first : first + len(factors)] * np.asarray(factors)[:, None])
-    return SlotSeries(series.start, series.zone, values, series.trials)
+    part = values[first : first + len(factors)] * np.asarray(factors)[:, None]
+    values[first : first + len(factors)] = part if series.is_gauge else np.round(part)
+    return replace(series, values=values)
 
 
-def judged(metric: str, series: SlotSeries, slots: int = 1, holidays: tuple[int, ...] = ()) -> Judgements:
-    """The last slots judged as the catalogue says."""
-    return judge(series, slots, slot_metric(metric).monitoring.total, holidays).judgements
+def evaluated(metric: str, series: SlotSeries, slots: int = 1, holidays: tuple[int, ...] = ()) -> Detections:
+    """The last slots, evaluated as the catalogue says."""
+    return evaluate(series, slots, config_of(metric), holidays).detections
 
 
-def statuses(found: Judgements) -> list[Status]:
+def statuses(found: Detections) -> list[Status]:
     """The statuses of the first series."""
-    return [Status(each) for each in found.status[:, 0]]
+    return [Status(code) for code in found.status[:, 0]]
 
 
-def reasons(found: Judgements) -> list[Reason]:
+def reasons(found: Detections) -> list[Reason]:
     """The reasons of the first series."""
-    return [Reason(each) for each in found.reason[:, 0]]
+    return [Reason(code) for code in found.reason[:, 0]]
 
 
 def at(series: SlotSeries, day: int, hour: float) -> int:
@@ -62,8 +80,8 @@ def at(series: SlotSeries, day: int, hour: float) -> int:
 
 
 def until(series: SlotSeries, end: int) -> SlotSeries:
-    """The history up to position `end`, not with it."""
+    """The history up to position `end`, which is left out."""
     return series.between(0, end)
 
 
-__all__ = ["SLOTS_A_DAY", "at", "changed", "flat", "judged", "reasons", "statuses", "traffic", "until"]
+__all__ = ["SLOTS_A_DAY", "at", "changed", "evaluated", "flat", "reasons", "statuses", "traffic", "until"]

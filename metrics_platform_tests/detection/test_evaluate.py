@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metrics_platform.detection.config import Detector, Judging
-from metrics_platform.detection.judge import judge, reach
-from metrics_platform.detection.judgement import Reason, Status
+from metrics_platform.detection.config import Detector, DetectorConfig
+from metrics_platform.detection.detections import Reason, Status
+from metrics_platform.detection.evaluate import evaluate, lookback
 from metrics_platform.detection.series import SLOTS_A_DAY
 from metrics_platform_tests.detection.histories import flat, reasons, statuses
 
-# Quiet for a day, so that `day_over_day` and `iqr` have a history; then what is judged.
-CALM = [100.0, 104.0, 96.0, 102.0, 98.0] * 20
+# Quiet for a day, so that `day_over_day` and `iqr` have a history; then what is evaluated.
+QUIET = [100.0, 104.0, 96.0, 102.0, 98.0] * 20
 
 
-def _judged(values: list[float], **how: object) -> tuple[list[Status], list[Reason]]:
-    found = judge(flat(CALM + values), len(values), Judging(**how)).judgements  # type: ignore[arg-type]
+def _evaluated(values: list[float], **config: object) -> tuple[list[Status], list[Reason]]:
+    found = evaluate(flat(QUIET + values), len(values), DetectorConfig(**config)).detections  # type: ignore[arg-type]
     return statuses(found), reasons(found)
 
 
@@ -29,21 +29,21 @@ def _judged(values: list[float], **how: object) -> tuple[list[Status], list[Reas
 ])  # fmt: skip
 def test_detectors_combine_by_any_or_all(combine: str, value: float, expected: Status) -> None:
     both: tuple[Detector, ...] = ("day_over_day", "iqr")
-    assert _judged([value], detectors=both, combine=combine)[0] == [expected]
+    assert _evaluated([value], detectors=both, combine=combine)[0] == [expected]
 
 
 def test_the_numbers_shown_are_those_of_the_detector_that_found_it() -> None:
-    found = judge(flat([*CALM, 130.0]), 1, Judging(detectors=("day_over_day", "iqr")))
+    found = evaluate(flat([*QUIET, 130.0]), 1, DetectorConfig(detectors=("day_over_day", "iqr")))
     assert found.detectors[found.detector[0, 0]] == "iqr"
-    assert found.judgements.upper[0, 0] < 130
+    assert found.detections.upper[0, 0] < 130
 
 
 def test_a_detector_without_enough_history_leaves_the_answer_to_the_others() -> None:
     for combine in ("any", "all"):
-        how = Judging(detectors=("seasonal", "iqr"), combine=combine)  # type: ignore[arg-type]
-        assert statuses(judge(flat([*CALM, 300.0]), 1, how).judgements) == [Status.ANOMALOUS]
-    how = Judging(detectors=("seasonal",))
-    assert statuses(judge(flat([*CALM, 300.0]), 1, how).judgements) == [Status.NOT_ENOUGH_HISTORY]
+        config = DetectorConfig(detectors=("seasonal", "iqr"), combine=combine)  # type: ignore[arg-type]
+        assert statuses(evaluate(flat([*QUIET, 300.0]), 1, config).detections) == [Status.ANOMALOUS]
+    config = DetectorConfig(detectors=("seasonal",))
+    assert statuses(evaluate(flat([*QUIET, 300.0]), 1, config).detections) == [Status.NOT_ENOUGH_HISTORY]
 
 
 @pytest.mark.parametrize(("direction", "value", "expected"), [
@@ -53,31 +53,31 @@ def test_a_detector_without_enough_history_leaves_the_answer_to_the_others() -> 
     ("up", 10.0, (Status.NORMAL, Reason.OTHER_DIRECTION)),
 ])  # fmt: skip
 def test_a_direction_of_no_interest_is_normal(direction: str, value: float, expected: tuple[Status, Reason]) -> None:
-    status, reason = _judged([value], detectors=("day_over_day",), direction=direction)
+    status, reason = _evaluated([value], detectors=("day_over_day",), direction=direction)
     assert (status[0], reason[0]) == expected
 
 
 def test_an_anomaly_must_last_for_as_many_slots_as_configured_in_one_direction() -> None:
-    status, reason = _judged([300.0, 10.0, 10.0, 100.0, 10.0], detectors=("day_over_day",), slots_in_a_row=2)
+    status, reason = _evaluated([300.0, 10.0, 10.0, 100.0, 10.0], detectors=("day_over_day",), slots_in_a_row=2)
     assert status == [Status.NORMAL, Status.NORMAL, Status.ANOMALOUS, Status.NORMAL, Status.NORMAL]
     assert reason[0] == reason[1] == reason[4] == Reason.NOT_LONG_ENOUGH
 
 
-def test_the_reach_covers_every_detector_and_the_slots_in_a_row() -> None:
-    assert reach(Judging(detectors=("iqr",))) == 10
-    assert reach(Judging(detectors=("day_over_day", "iqr"))) == SLOTS_A_DAY + 1
-    assert reach(Judging(detectors=("day_over_day",), slots_in_a_row=3)) == SLOTS_A_DAY + 3
+def test_the_lookback_covers_every_detector_and_the_slots_in_a_row() -> None:
+    assert lookback(DetectorConfig(detectors=("iqr",))) == 10
+    assert lookback(DetectorConfig(detectors=("day_over_day", "iqr"))) == SLOTS_A_DAY + 1
+    assert lookback(DetectorConfig(detectors=("day_over_day",), slots_in_a_row=3)) == SLOTS_A_DAY + 3
 
 
-def test_series_side_by_side_are_judged_as_each_alone() -> None:
+def test_series_side_by_side_give_the_same_answers_as_each_alone() -> None:
     random = np.random.default_rng(1)
     values = random.poisson(100, (40 * SLOTS_A_DAY, 3)).astype(float)
     values[-1] = [100.0, 0.0, 300.0]
-    how = Judging(detectors=("seasonal", "day_over_day", "iqr"))
+    config = DetectorConfig(detectors=("seasonal", "day_over_day", "iqr"))
     together = flat(values[:, 0].tolist())
     together = type(together)(together.start, together.zone, values)
-    found = judge(together, 4, how).judgements
-    for lane in range(3):
-        alone = judge(flat(values[:, lane].tolist()), 4, how).judgements
+    found = evaluate(together, 4, config).detections
+    for number in range(3):
+        alone = evaluate(flat(values[:, number].tolist()), 4, config).detections
         for name in ("status", "reason", "expected", "lower", "upper", "score"):
-            np.testing.assert_array_equal(getattr(found, name)[:, lane], getattr(alone, name)[:, 0])
+            np.testing.assert_array_equal(getattr(found, name)[:, number], getattr(alone, name)[:, 0])

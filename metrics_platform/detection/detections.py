@@ -1,4 +1,4 @@
-"""What a detector answers: for each slot and series whether it is normal, and why."""
+"""What a detector answers: whether each slot of each series is normal, and why."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from metrics_platform.detection.series import Floats
 
 
 class Status(enum.IntEnum):
-    """The answer to «is it normal?»."""
+    """Whether a slot is normal."""
 
     NORMAL = 0
     ANOMALOUS = 1
@@ -38,15 +38,16 @@ class Reason(enum.IntEnum):
 
 
 @dataclass(frozen=True)
-class Judgements:
+class Detections:
     """The answers for consecutive slots, each array [slots, series]; NaN where a number is not known.
 
     Attributes:
         status: a `Status`.
         reason: a `Reason`.
         value: the metric.
-        expected: what was expected; lower, upper: the band it should have been in.
-        score: the deviation in the detector's own unit, negative below the expected.
+        expected: the value that was expected.
+        lower, upper: the band in which the value is normal.
+        score: the deviation in the detector's own unit, negative below the expected value.
     """
 
     status: npt.NDArray[np.int8]
@@ -59,17 +60,17 @@ class Judgements:
 
     @property
     def anomalous(self) -> npt.NDArray[np.bool_]:
-        """Where the metric has left its band."""
+        """Where the metric is outside its band."""
         return np.asarray(self.status == Status.ANOMALOUS)
 
     @property
     def change(self) -> Floats:
-        """The deviation as a share of the expected; NaN where nothing is expected."""
+        """The deviation as a share of the expected value; NaN where zero is expected."""
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(self.expected != 0, (self.value - self.expected) / np.abs(self.expected), np.nan)
 
-    def where_unknown(self, not_enough: npt.NDArray[np.bool_]) -> Judgements:
-        """The same without an answer where there is no value, or `not_enough` history: no number is known there."""
+    def where_unknown(self, not_enough: npt.NDArray[np.bool_]) -> Detections:
+        """The same, but without an answer where there is no value or `not_enough` history."""
         no_value = ~np.isfinite(self.value)
         status = np.select([no_value, not_enough], [Status.UNKNOWN, Status.NOT_ENOUGH_HISTORY], self.status)
         reason = np.select([no_value, not_enough], [Reason.NO_VALUE, Reason.NOT_ENOUGH_HISTORY], self.reason)
@@ -77,4 +78,4 @@ class Judgements:
             np.where(not_enough, np.nan, numbers) for numbers in (self.expected, self.lower, self.upper)
         )
         score = np.where(no_value | not_enough, np.nan, self.score)
-        return Judgements(status.astype(np.int8), reason.astype(np.int8), self.value, expected, lower, upper, score)
+        return Detections(status.astype(np.int8), reason.astype(np.int8), self.value, expected, lower, upper, score)

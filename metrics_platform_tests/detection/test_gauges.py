@@ -1,0 +1,173 @@
+"""Gauges and ratios: any size, any sign, no counting noise. An outage is found, and noise is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from metrics_platform.detection.config import Detector, DetectorConfig, Kind
+from metrics_platform.detection.detections import Detections, Reason, Status
+from metrics_platform.detection.evaluate import evaluate
+from metrics_platform.detection.series import SLOTS_A_DAY, Floats, SlotSeries
+from metrics_platform.monitor.generated import Product
+from metrics_platform_tests.detection.histories import START, at, changed, flat, statuses, until
+
+DAY = SLOTS_A_DAY
+DAYS = 40
+NOW = (36, 14)  # a day of the history, and an hour
+SIZES = [1e-3, 1.0, 1e9, -1e-3, -1e9]
+
+
+def _gauge(size: float, noise: float = 0.05, kind: Kind = "gauge") -> SlotSeries:
+    """A sum, such as revenue: it follows the product's course."""
+    random = np.random.default_rng(1)
+    product = Product(size, DAYS, start=START, holidays=())
+    values = product.activity(random) * np.exp(noise * random.standard_normal(DAYS * DAY))
+    return SlotSeries(START, product.zone, values[:, None], kind=kind)
+
+
+def _evaluated(series: SlotSeries, slots: int = 1, **config: object) -> Detections:
+    return evaluate(series, slots, DetectorConfig(**{"minimum_volume": 0.0, **config})).detections  # type: ignore[arg-type]
+
+
+def _now(series: SlotSeries) -> SlotSeries:
+    return until(series, at(series, *NOW))
+
+
+@pytest.mark.parametrize("kind", ["gauge", "ratio"])
+@pytest.mark.parametrize("size", SIZES)
+def test_an_outage_of_a_gauge_is_found_in_its_first_slot(size: float, kind: Kind) -> None:
+    series = changed(_now(_gauge(size, kind=kind)), -2, [0.0, 0.0])
+    found = _evaluated(series, 2)
+    assert statuses(found) == [Status.ANOMALOUS] * 2
+    assert (np.sign(found.score) == -np.sign(size)).all()
+
+
+@pytest.mark.parametrize("factor", [0.3, 2.0])
+@pytest.mark.parametrize("size", SIZES)
+def test_a_large_change_of_a_gauge_is_found(size: float, factor: float) -> None:
+    assert statuses(_evaluated(changed(_now(_gauge(size)), -1, [factor]))) == [Status.ANOMALOUS]
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02, 0.05])
+@pytest.mark.parametrize("size", SIZES)
+def test_the_noise_of_a_gauge_is_normal(size: float, noise: float) -> None:
+    found = _evaluated(_gauge(size, noise), 14 * DAY)
+    assert found.anomalous.sum() <= 2
+    assert Status.NOT_ENOUGH_HISTORY not in statuses(found)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_gauge_has_the_same_answers_at_every_size_and_sign(size: float) -> None:
+    detectors: tuple[Detector, ...] = ("seasonal", "day_over_day", "iqr")
+    series = changed(_gauge(1.0), -3, [0.4, 1.0, 2.5])
+    scaled = replace(series, values=series.values * size)
+    for detector in detectors:
+        one, other = (_evaluated(each, 2 * DAY, detectors=(detector,)) for each in (series, scaled))
+        np.testing.assert_array_equal(one.status, other.status, err_msg=detector)
+        # Half of the days lie on each side of a median: that of the negative values may be the day beside it.
+        far = np.nanmax(np.abs(other.expected / (one.expected * size) - 1))
+        assert far < (1e-9 if size > 0 else 0.05), detector
+        bounds = np.sort([one.lower * size, one.upper * size], axis=0)
+        far = np.nanmax(np.abs([other.lower, other.upper] - bounds) / np.abs(other.expected))
+        assert far < (1e-9 if size > 0 else 0.1), detector
+
+
+@pytest.mark.parametrize("value", [-7.0, 0.0, 1e-3, 1e9])
+def test_a_constant_gauge_is_normal_and_its_change_is_found(value: float) -> None:
+    constant = [value] * (20 * DAY)
+    assert set(statuses(_evaluated(flat(constant, kind="gauge"), 10 * DAY))) == {Status.NORMAL}
+    moved = value * 1.5 if value else 1e-3
+    assert statuses(_evaluated(flat([*constant, moved], kind="gauge"))) == [Status.ANOMALOUS]
+
+
+def test_a_gauge_around_zero_is_normal_and_an_outlier_is_found() -> None:
+    random = np.random.default_rng(2)
+    values = random.standard_normal(DAYS * DAY)
+    assert _evaluated(flat(values, kind="gauge"), 20 * DAY).anomalous.mean() < 0.003
+    for outlier in (-12.0, 12.0):
+        found = _evaluated(flat([*values, outlier], kind="gauge"))
+        assert statuses(found) == [Status.ANOMALOUS]
+        assert found.lower[0, 0] < -1 < 1 < found.upper[0, 0]
+
+
+@pytest.mark.parametrize("share", [0.01, 0.05, 0.2, 0.5])
+def test_rare_payments_are_normal_and_a_huge_one_is_found(share: float) -> None:
+    random = np.random.default_rng(3)
+    count = DAYS * DAY
+    values = np.where(random.random(count) < share, random.gamma(3.0, 20.0, count), 0.0)
+    assert _evaluated(flat(values, kind="gauge"), 20 * DAY).anomalous.mean() < 0.003
+    assert statuses(_evaluated(flat([*values, 10_000.0], kind="gauge"))) == [Status.ANOMALOUS]
+
+
+def test_a_gauge_that_is_unknown_at_night_keeps_its_level() -> None:
+    series = _now(_gauge(50.0))
+    hours = (np.arange(series.length) // 4) % 24
+    known: Floats = np.where((hours < 6)[:, None], np.nan, series.values)
+    random = np.random.default_rng(4)
+    known[random.random(series.length) < 0.2] = np.nan
+    known[-1] = series.values[-1]
+    whole, holed = (_evaluated(replace(series, values=values)) for values in (series.values, known))
+    assert statuses(holed) == [Status.NORMAL]
+    assert holed.expected[0, 0] == pytest.approx(whole.expected[0, 0], rel=0.05)
+
+
+def test_a_slot_without_a_value_is_unknown() -> None:
+    series = _now(_gauge(50.0, kind="ratio"))
+    values = series.values.copy()
+    values[-1] = np.nan
+    assert statuses(_evaluated(replace(series, values=values))) == [Status.UNKNOWN]
+
+
+@pytest.mark.parametrize("detector", ["seasonal", "day_over_day", "iqr"])
+def test_the_band_of_a_gauge_may_lie_below_zero(detector: Detector) -> None:
+    found = _evaluated(_now(_gauge(-100.0)), DAY, detectors=(detector,))
+    assert (found.lower < found.expected).all()
+    assert (found.expected < 0).all()
+    assert (found.lower < 0).all()
+
+
+@pytest.mark.parametrize("detector", ["seasonal", "day_over_day", "iqr"])
+def test_a_gauge_is_anomalous_exactly_outside_its_band(detector: Detector) -> None:
+    for size in (100.0, -100.0):
+        series = _gauge(size)
+        factors = np.random.default_rng(3).choice([1.0, 1.0, 1.0, 0.5, 1.5], DAY)
+        found = _evaluated(changed(series, -2 * DAY, factors), 3 * DAY, detectors=(detector,))
+        outside = (found.value < found.lower) | (found.value > found.upper)
+        assert found.anomalous.sum() > 10
+        if detector == "iqr":  # where the quartiles are equal nothing fires
+            outside &= np.isfinite(found.score)
+        np.testing.assert_array_equal(outside, found.anomalous)
+
+
+@pytest.mark.parametrize(("base", "value", "expected"), [
+    (-100.0, -120.0, Status.NORMAL),
+    (-100.0, -160.0, Status.ANOMALOUS),
+    (-100.0, -40.0, Status.ANOMALOUS),
+    (-100.0, 100.0, Status.ANOMALOUS),
+    (100.0, -100.0, Status.ANOMALOUS),
+    (0.0, -5.0, Status.ANOMALOUS),
+    (0.0, 0.0, Status.NORMAL),
+])  # fmt: skip
+def test_day_over_day_of_a_gauge_compares_sizes(base: float, value: float, expected: Status) -> None:
+    found = _evaluated(flat([base] * DAY + [value], kind="gauge"), detectors=("day_over_day",))
+    assert statuses(found) == [expected]
+    assert np.sign(found.score[0, 0]) == np.sign(value - base) or base == 0
+
+
+def test_iqr_does_not_take_rounding_for_a_spread() -> None:
+    tenths = [0.1 + 0.2, 0.3] * 20
+    assert statuses(_evaluated(flat([*tenths, 0.31], kind="gauge"), detectors=("iqr",))) == [Status.NORMAL]
+
+
+def test_the_minimum_volume_of_a_gauge_applies_to_its_size() -> None:
+    constant = [-20.0] * (20 * DAY)
+    for value, volume, expected in ((-40.0, 200.0, Status.NORMAL), (-300.0, 200.0, Status.ANOMALOUS)):
+        found = _evaluated(flat([*constant, value], kind="gauge"), minimum_volume=volume)
+        assert statuses(found) == [expected]
+        assert (found.lower[0, 0] <= value) == (expected == Status.NORMAL)
+    assert Reason(_evaluated(flat([*constant, -40.0], kind="gauge"), minimum_volume=200.0).reason[0, 0]) == (
+        Reason.BELOW_MINIMUM_VOLUME
+    )
