@@ -25,7 +25,7 @@ def _check_detectors(_context: click.Context, _option: click.Parameter, names: t
     from metrics_platform.detection.config import DETECTORS  # noqa: PLC0415
 
     if unknown := [name for name in names if name not in DETECTORS]:
-        raise click.BadParameter(f"{unknown[0]!r} is no detector. There are: {', '.join(DETECTORS)}.")
+        raise click.BadParameter(f"Unknown detector {unknown[0]!r}. Choose from {', '.join(DETECTORS)}.")
     return names
 
 
@@ -246,46 +246,54 @@ def example(days: int, ui: bool, port: int, directory: Path) -> None:
     "--generated",
     type=click.FloatRange(min=1),
     metavar="USERS",
-    help="On made-up traffic of so many feed users a slot.",
+    help="Use made-up traffic of USERS active users a slot.",
 )
 @click.option("--products", type=click.IntRange(1, 100), default=4, show_default=True, help="Made-up products.")
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    metavar="METRIC",
+    help="A metric of the catalogue; repeat it for several.  [default: all that are monitored]",
+)
 @click.option(
     "--detector",
     "detectors",
     multiple=True,
     metavar="DETECTOR",
     callback=_check_detectors,
-    help="Which detectors (docs/monitoring.md); may be given several times.  [default: all]",
+    help="A detector (docs/monitoring.md); repeat it for several.  [default: all]",
 )
 @click.option("--trials", type=click.IntRange(1, 10_000), default=40, show_default=True, help="Trials of each fault.")
-@click.option("--picture", type=_FILE, help="Write a picture (PNG), too.")
+@click.option("--picture", type=_FILE, help="Also write a picture (PNG).")
 @click.option("--markdown", is_flag=True, help="Print the table in Markdown.")
 def backtest(  # noqa: PLR0917  (one for each option)
     first: Any,
     last: Any,
     generated: float | None,
     products: int,
+    metrics: tuple[str, ...],
     detectors: tuple[Any, ...],
     trials: int,
     picture: Path | None,
     markdown: bool,
 ) -> None:
-    """Try the detectors on your history: alerts a day, and the share found of injected faults.
+    """Test the detectors on your history: alerts a day, and the share of injected faults that they find.
 
-    It reads `slot_metrics` and the catalogue, and changes nothing: try thresholds before they alert you.
+    Reads `slot_metrics` and METRICS_CATALOG, and changes nothing, so you can test thresholds before they alert you.
     """
-    from metrics_platform.backtest import command  # noqa: PLC0415
     from metrics_platform.detection.config import DETECTORS  # noqa: PLC0415
+    from metrics_platform.monitor import backtest as tests  # noqa: PLC0415
     from metrics_platform.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
-    how: dict[str, Any] = {"detectors": detectors or DETECTORS, "trials": trials}
+    options: dict[str, Any] = {"detectors": detectors or DETECTORS, "trials": trials, "names": metrics}
     if generated is not None:
-        rows, title = command.try_on_generated(settings, generated, products, **how)
+        rows, title = tests.backtest_generated(settings, generated, products, **options)
     else:
-        days = [each.date() if each else None for each in (first, last)]
-        rows, title = command.try_on_history(settings, *days, **how)
-    command.tell(rows, title, markdown=markdown, picture=picture, echo=click.echo)
+        days = [day.date() if day else None for day in (first, last)]
+        rows, title = tests.backtest_history(settings, *days, **options)
+    tests.show(rows, title, markdown=markdown, picture=picture, echo=click.echo)
 
 
 @main.command()

@@ -1,1 +1,0 @@
-"""Trying the detectors: on the product's own history or on generated traffic, with injected faults."""

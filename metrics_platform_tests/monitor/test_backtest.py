@@ -1,0 +1,291 @@
+"""The back-test: faults, counting, any metric of a catalogue, and what the default detector must reach."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from metrics_platform.catalog import Catalog, load_catalog
+from metrics_platform.cli import main
+from metrics_platform.detection.config import Kind
+from metrics_platform.detection.series import SLOTS_A_DAY, Floats, SlotSeries
+from metrics_platform.monitor import backtest
+from metrics_platform.monitor.backtest import (
+    FAULTS,
+    GENERATED_DAYS,
+    WARM_UP_DAYS,
+    Backtest,
+    BacktestError,
+    Fault,
+    Row,
+    backtest_history,
+    cells,
+    headings,
+    inject,
+    markdown_table,
+    merged,
+)
+from metrics_platform.monitor.generated import NAMES, Product, generated_histories
+from metrics_platform.monitor.history import SlotHistory
+from metrics_platform.settings import Settings
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.schema import create_tables
+from metrics_platform.warehouse.tables import SLOT_METRICS
+from metrics_platform_tests.detection.histories import BERLIN, START, catalog
+
+_OWN = """
+sources:
+  payments: {table: shop.payments, user: user_id, time: paid_at, dimensions: [country]}
+metrics:
+  revenue: {source: payments, sql: sum(amount), kind: gauge}
+  balance: {source: payments, sql: avg(balance), kind: gauge}
+  payers: {source: payments, sql: uniqExact(user), kind: count}
+  arppu: {numerator: revenue, denominator: payers, kind: ratio}
+  hidden: {source: payments, sql: count(), monitor: false}
+"""
+_INSERT = """
+INSERT INTO slot_metrics
+    (event_date, slot_start, metric, dimension, dimension_value, value, numerator, denominator, version)
+SELECT
+    toDate(slot), slot, found.1, slice, slice, found.2 / found.3, found.2, nullIf(found.3, 1), 1
+FROM (SELECT toDateTime('2026-01-01 00:00:00', 'UTC') + number * 900 AS slot, number FROM numbers(2400))
+ARRAY JOIN ['total', 'slice'] AS slice
+ARRAY JOIN [
+    ('views', toFloat64(if(number = 2000, 0, 500 + number % 7)), 1), ('likes', 100., 1), ('ctr', 100., 500.)
+] AS found
+SETTINGS max_partitions_per_insert_block = 1000
+"""
+
+
+@pytest.fixture(scope="module")
+def large() -> list[Row]:
+    """A product with as many views as the detector's thresholds were chosen by."""
+    return _rows(900)
+
+
+@pytest.fixture(scope="module")
+def seasonal(large: list[Row]) -> list[Row]:
+    return merged([*_rows(400), *large])
+
+
+def _rows(users: float) -> list[Row]:
+    histories = generated_histories(catalog(), Product(users, WARM_UP_DAYS + GENERATED_DAYS), int(users))
+    slots = GENERATED_DAYS * SLOTS_A_DAY
+    return [Backtest(history, slots, 25, seed).run("seasonal") for seed, history in enumerate(histories.values())]
+
+
+@pytest.fixture
+def own_settings(make_settings: Callable[..., Settings], tmp_path: Path) -> Settings:
+    (tmp_path / "own.yaml").write_text(_OWN)
+    return make_settings(catalog=tmp_path / "own.yaml", start_date="2026-01-01")
+
+
+def _history(metric: str, values: Floats, names: tuple[tuple[str, str], ...] = NAMES[:1]) -> SlotHistory:
+    return SlotHistory(catalog().metrics[metric], START, BERLIN, names, values, None)
+
+
+def test_seasonal_raises_at_most_0_3_false_alerts_a_week_and_series(seasonal: list[Row]) -> None:
+    assert [row.metric for row in seasonal] == list(catalog().metrics)
+    for row in seasonal:
+        assert row.days == 2 * GENERATED_DAYS
+        assert row.alerts / row.days * 7 <= 0.3, row.metric
+        assert row.slice_alerts / row.slice_days * 7 <= 0.3, row.metric
+
+
+@pytest.mark.parametrize("fault", [fault.name for fault in FAULTS if fault.is_outage])
+def test_seasonal_finds_outages_in_their_first_slot(seasonal: list[Row], fault: str) -> None:
+    found = {row.metric: row.found[fault] for row in seasonal if fault in row.found}
+    assert set(found) == set(catalog().metrics) - {"ctr"}
+    assert np.mean([each.share for each in found.values()]) >= 0.95
+    assert {each.delay for each in found.values()} == {0.0}
+
+
+def test_seasonal_finds_a_halved_share_and_a_dying_slice(large: list[Row]) -> None:
+    by_name = {row.metric: row for row in large}
+    assert by_name["ctr"].found["÷2 2 h"].share >= 0.95
+    assert by_name["views"].found["one slice −80 % 2 h"].share >= 0.9
+
+
+def test_without_faults_nothing_is_found() -> None:
+    test = Backtest(_history("views", np.full((40 * SLOTS_A_DAY, 3), 300.0), NAMES), 10 * SLOTS_A_DAY, trials=3)
+    for detector in ("seasonal", "day_over_day", "iqr"):
+        row = test.run(detector)  # type: ignore[arg-type]
+        assert (row.alerts, row.slice_alerts) == (0, 0), detector
+    found = test._found(Fault("nothing", (1.0,) * 4), *_configs("views"))
+    assert (found.share, found.delay) == (0.0, None)
+
+
+def test_an_alert_in_the_other_direction_does_not_count_as_found() -> None:
+    values = np.full((40 * SLOTS_A_DAY, 1), 300.0)
+    values[-96:] = 900.0  # a rise that is there anyway
+    test = Backtest(_history("views", values), 96, trials=3)
+    assert test._found(Fault("a fall", (0.95,)), *_configs("views")).share == 0
+    assert test._found(Fault("a rise", (1.05,)), *_configs("views")).share == 1
+
+
+def test_an_alert_that_comes_back_within_two_hours_is_one() -> None:
+    values = np.full((40 * SLOTS_A_DAY, 1), 300.0)
+    for slots_before_end in (50, 49, 44, 10):
+        values[-slots_before_end] = 0
+    row = Backtest(_history("views", values), 96, trials=1).run("seasonal")
+    assert (row.alerts, row.slice_days) == (2, 0)
+
+
+def test_an_incident_that_began_before_the_evaluated_slots_does_not_count() -> None:
+    values = np.full((40 * SLOTS_A_DAY, 1), 300.0)
+    values[-12:-8] = 0
+    assert Backtest(_history("views", values), 10, trials=1).run("seasonal").alerts == 0
+    assert Backtest(_history("views", values), 12, trials=1).run("seasonal").alerts == 1
+
+
+@given(
+    fault=st.sampled_from(FAULTS),
+    seed=st.integers(0, 10**6),
+    kind=st.sampled_from(["count", "gauge", "share"]),
+    values=st.lists(st.tuples(st.integers(0, 50), st.integers(0, 500)), min_size=30, max_size=40),
+)
+def test_a_fault_changes_its_own_slots_only(fault: Fault, seed: int, kind: Kind, values: list[tuple[int, int]]) -> None:
+    columns = np.array([(float(part + rest), float(part)) for part, rest in values])
+    trials = np.ceil(columns * 1.2) if kind == "share" else None
+    both = SlotSeries(START, BERLIN, columns, trials, kind)
+    hit = inject(fault, both.one(0), both.one(1) if fault.hits_slice else None, np.random.default_rng(seed))
+    untouched = len(values) - len(fault.factors)
+    for number, after in enumerate(hit):
+        before = both.one(number)
+        np.testing.assert_array_equal(after.values[:untouched], before.values[:untouched])
+        assert (after.values >= 0).all()
+        if kind != "gauge":
+            np.testing.assert_array_equal(after.values, np.round(after.values))
+        if after.trials is not None:
+            assert (after.values <= after.trials).all()
+        if fault.factors[0] <= 1:
+            assert (after.values <= before.values).all()
+    if fault.hits_slice and kind != "gauge":
+        rest = both.values[:, :1] - both.values[:, 1:]
+        np.testing.assert_array_equal(hit[0].values - hit[1].values, rest)
+
+
+def test_generated_histories_are_the_same_for_a_seed_and_add_up(own_settings: Settings) -> None:
+    own = load_catalog(own_settings)
+    one, two, other = (generated_histories(own, Product(50, 3), seed) for seed in (1, 1, 2))
+    assert list(one) == list(own.metrics)
+    for name, history in one.items():
+        np.testing.assert_array_equal(history.numerators, two[name].numerators)
+        assert not np.array_equal(history.numerators, other[name].numerators)
+        np.testing.assert_allclose(history.numerators[:, 0], history.numerators[:, 1:].sum(axis=1))
+        if history.metric.kind == "count":
+            np.testing.assert_array_equal(history.numerators, np.round(history.numerators))
+    shares = one["ctr"]
+    assert shares.denominators is not None
+    np.testing.assert_array_equal(shares.numerators, one["likes"].numerators)
+    assert (shares.numerators <= shares.denominators).all()
+
+
+def test_shares_of_each_other_can_be_generated() -> None:
+    metrics = dict(catalog().metrics)
+    metrics["back"] = replace(metrics["ctr"], name="back", numerator="views", denominator="likes")
+    found = generated_histories(Catalog({}, {}, metrics), Product(50, 2), 1)
+    assert found["back"].numerators.sum() > 0
+
+
+def test_every_kind_of_metric_of_a_catalogue_is_tested(own_settings: Settings) -> None:
+    rows, title = backtest.backtest_generated(
+        own_settings, 300, 1, detectors=("seasonal",), trials=4, names=["revenue", "balance", "arppu", "payers"]
+    )
+    assert [row.metric for row in rows] == ["revenue", "balance", "payers", "arppu"]
+    by_name = {row.metric: row for row in rows}
+    assert by_name["revenue"].found["no data 1 h"].share == 1
+    assert "no data 1 h" not in by_name["balance"].found
+    assert by_name["arppu"].found["÷2 2 h"].share == 1
+    assert "300 active users" in title
+
+
+def test_an_unknown_or_unmonitored_metric_is_refused_by_name(own_settings: Settings) -> None:
+    options = {"detectors": ("iqr",), "trials": 1}
+    with pytest.raises(BacktestError, match=r"Unknown metric 'revenues'. Choose from feed_users, .*revenue"):
+        backtest.backtest_generated(own_settings, 300, 1, names=["revenues"], **options)  # type: ignore[arg-type]
+    with pytest.raises(BacktestError, match=r"hidden is not monitored. Remove `monitor: false` from metrics.hidden"):
+        backtest_history(own_settings, None, None, names=["hidden"], **options)  # type: ignore[arg-type]
+
+
+def test_tables_have_a_cell_for_every_heading(seasonal: list[Row]) -> None:
+    assert all(len(cells(row)) == len(headings()) for row in seasonal)
+    lines = markdown_table(seasonal).splitlines()
+    assert len({line.count("|") for line in lines}) == 1
+    assert len(lines) == len(seasonal) + 2
+
+
+def test_rows_of_several_histories_are_put_together(seasonal: list[Row]) -> None:
+    (row,) = merged([seasonal[0], replace(seasonal[0], days=0, found={})])
+    assert row.alerts == 2 * seasonal[0].alerts
+    assert row.days == seasonal[0].days
+    assert row.found == seasonal[0].found
+
+
+def test_the_command_prints_a_table_and_writes_a_picture(tmp_path: Path) -> None:
+    picture = tmp_path / "deep" / "backtest.png"
+    command = ["backtest", "--generated", "300", "--products", "1", "--trials", "1", "--detector", "iqr"]
+    answer = CliRunner().invoke(main, [*command, "--markdown", "--picture", str(picture)])
+    assert answer.exit_code == 0, answer.output
+    assert len(re.findall(r"^\| \w+ \| iqr \|", answer.output, re.MULTILINE)) == 6
+    with Image.open(picture) as image:
+        assert image.width > 1000
+    answer = CliRunner().invoke(main, [*command, "--metric", "views", "--metric", "ctr"])
+    assert answer.exit_code == 0, answer.output
+    assert re.findall(r"│ (\w+) +│ iqr", answer.output) == ["views", "ctr"]
+
+
+def test_a_history_is_evaluated_on_the_days_asked_for(make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings(start_date="2026-01-01", timezone="UTC")
+    warehouse = Warehouse.from_settings(settings)
+    create_tables(warehouse, [])
+    options = {"detectors": ("seasonal",), "trials": 2}
+    with pytest.raises(BacktestError, match=r"slot_metrics has no slots of these metrics. Materialise"):
+        backtest_history(settings, None, None, **options)  # type: ignore[arg-type]
+    assert create_tables(warehouse, [SLOT_METRICS])  # it had created none
+    warehouse.execute(_INSERT)
+    first, last = datetime.date(2026, 1, 20), datetime.date(2026, 1, 23)
+    rows, title = backtest_history(settings, first, last, **options)  # type: ignore[arg-type]
+    assert "4.0 days of slot_metrics, 2026-01-20 00:00 – 2026-01-24 00:00 UTC" in title
+    assert {row.metric: (row.alerts, row.slice_alerts) for row in rows} == {
+        "views": (1, 0),
+        "likes": (0, 0),
+        "ctr": (0, 0),
+    }
+    rows, _ = backtest_history(settings, first, last, names=["views"], **options)  # type: ignore[arg-type]
+    assert [row.metric for row in rows] == ["views"]
+    with pytest.raises(BacktestError, match="and none in the days that --from and --to name"):
+        backtest_history(settings, datetime.date(2027, 1, 1), None, **options)  # type: ignore[arg-type]
+
+
+def test_a_history_in_pieces_gives_the_same_alerts_as_in_one(
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make_settings(start_date="2026-01-01", timezone="UTC")
+    create_tables(Warehouse.from_settings(settings), [SLOT_METRICS])
+    Warehouse.from_settings(settings).execute(_INSERT)
+
+    def alerts() -> list[tuple[str, int, int, float, int]]:
+        rows, _ = backtest_history(settings, None, None, detectors=("seasonal", "iqr"), trials=5)
+        trials = [sum(found.trials for found in row.found.values()) for row in rows]
+        return [(row.metric, row.alerts, row.slice_alerts, row.days, n) for row, n in zip(rows, trials, strict=True)]
+
+    whole = alerts()
+    monkeypatch.setattr(backtest, "_SLOTS_AT_A_TIME", 500)
+    monkeypatch.setattr(backtest, "_CELLS_AT_A_TIME", 500)
+    assert alerts() == whole
+
+
+def _configs(metric: str) -> tuple:  # type: ignore[type-arg]
+    monitor = catalog().metrics[metric].monitor
+    return monitor.total, monitor.slices
