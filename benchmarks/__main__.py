@@ -54,10 +54,11 @@ def _backfill(days: int, events: int, singles: int) -> None:
 
 @main.command("check")
 @click.option("--events", default=100_000, show_default=True, help="Actions a day.")
-@click.option("--series", default=10_000, show_default=True, help="How many series are judged at once.")
-def _check(events: int, series: int) -> None:
-    """A 15-minute check against the history's length and the raw table's size; judging thousands of series."""
-    _say(_ask_check(events, series))
+@click.option("--series", default=10_000, show_default=True, help="How many series are evaluated at once.")
+@click.option("--slot", default=5.0, show_default=True, help="Millions of actions in the slot of the SQL comparison.")
+def _check(events: int, series: int, slot: float) -> None:
+    """A 15-minute check against history, raw events and series; the slot's SQL beside the one it replaced."""
+    _say(_ask_check(events, series, int(slot * 1e6)))
 
 
 @main.command("alert")
@@ -90,7 +91,7 @@ def _all(events: str, alerts: int, days: int) -> None:
     questions: list[Callable[[], Section]] = [
         lambda: _ask_day(events, 3),
         lambda: _ask_backfill(days, 600_000, 3),
-        lambda: _ask_check(100_000, 10_000),
+        lambda: _ask_check(100_000, 10_000, 5_000_000),
         lambda: _ask_alert(alerts),
         lambda: _ask_startup(9),
         _ask_pictures,
@@ -117,9 +118,10 @@ def _ask_backfill(days: int, events: int, singles: int) -> Section:
     return Section("backfill", backfill.told(backfill.run(days, events, singles)))
 
 
-def _ask_check(events: int, series: int) -> Section:
+def _ask_check(events: int, series: int, slot: int) -> Section:
     checked = check.checks(events, days=(33, 90), volumes=(5,))
-    return Section("check", check.told(check.judging(series), checked))
+    text = check.told(check.evaluating(series), check.many_series(series), check.slot_sql(slot), checked)
+    return Section("check", text)
 
 
 def _ask_alert(alerts: int) -> Section:

@@ -11,7 +11,16 @@ from typing import Literal
 
 from benchmarks import notebook
 from benchmarks.measure import Usage, alone, measured, median_usage, table
-from benchmarks.source import DATE, create_source, empty_clickhouse, know_more_users, read_query, settings_of, write_day
+from benchmarks.source import (
+    DATE,
+    create_source,
+    empty_clickhouse,
+    know_more_users,
+    read_query,
+    settings_of,
+    source_database,
+    write_day,
+)
 from metrics_platform.calendar import day_of
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse import tables
@@ -68,7 +77,7 @@ def _work(engine_pid: int, url: str, way: Way, times: int) -> tuple[list[Usage],
         settings = settings.model_copy(update={"clickhouse_max_memory_mb": _LITTLE_MIB})
     warehouse = Warehouse.from_settings(settings, tags={"way": way})
     day = day_of(DATE, settings.zone)
-    database = settings.feed_table.split(".")[0]
+    database = source_database(settings)
     taken: dict[str, list[float]] = {}
 
     def work() -> None:

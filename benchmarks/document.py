@@ -77,7 +77,8 @@ that the night only puts 24 small tables together. It is not less work, but near
     "check": """\
 ## A 15-minute check
 
-The three slots that a check computes and judges, with more history and with more events in the raw table behind them.
+The five slots that a check computes and evaluates, with more history and with more events behind them; a check of ten
+thousand series; and the SQL of a large slot.
 
 {figures}
 """,

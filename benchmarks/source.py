@@ -1,4 +1,4 @@
-"""Made-up events: as many as one likes, of two days, in a ClickHouse of their own."""
+"""Made-up events in a ClickHouse of their own."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from metrics_platform.calendar import Day, day_of
+from metrics_platform.catalog import load_catalog
 from metrics_platform.loading.events import feed_source, messages_source
 from metrics_platform.loading.targets import prepare_target
 from metrics_platform.local.clickhouse import EmbeddedServer, running_server
 from metrics_platform.settings import Settings, load_settings
+from metrics_platform.table_names import parse_table_name
+from metrics_platform.warehouse.catalog_check import CheckedCatalog, check_catalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import create_database
 
@@ -31,7 +35,7 @@ def empty_clickhouse() -> Iterator[EmbeddedServer]:
         yield server
 
 
-def settings_of(url: str, name: str, start_date: datetime.date) -> Settings:
+def settings_of(url: str, name: str, start_date: datetime.date, **more: Any) -> Settings:
     """The platform's settings for the events in the database `source_<name>`; its tables are in `metrics_<name>`."""
     return load_settings(
         None,
@@ -40,6 +44,7 @@ def settings_of(url: str, name: str, start_date: datetime.date) -> Settings:
         messages_table=f"source_{name}.message_actions",
         start_date=start_date,
         timezone=ZONE,
+        **more,
     )
 
 
@@ -52,10 +57,20 @@ def create_source(settings: Settings) -> Warehouse:
     return warehouse
 
 
+def source_database(settings: Settings) -> str:
+    """The database of the events."""
+    return parse_table_name(settings.feed_table).database
+
+
+def checked_catalog(warehouse: Warehouse, settings: Settings) -> CheckedCatalog:
+    """The catalogue of these settings, checked against the source."""
+    return check_catalog(warehouse, load_catalog(settings))
+
+
 def write_day(warehouse: Warehouse, settings: Settings, date: datetime.date, events: int) -> Day:
-    """Write a day of so many actions in the feed, and the messages that go with them."""
+    """Write a day of `events` actions in the feed, and the messages that go with them."""
     day = day_of(date, settings.zone)
-    database = settings.feed_table.split(".")[0]
+    database = source_database(settings)
     parameters = {
         "database": database,
         "seed": date.toordinal(),
@@ -74,9 +89,9 @@ def write_day(warehouse: Warehouse, settings: Settings, date: datetime.date, eve
 def write_evenly(
     warehouse: Warehouse, settings: Settings, start: datetime.datetime, end: datetime.datetime, events: int
 ) -> None:
-    """Write so many actions in the feed, and a tenth as many messages, spread evenly over [start, end)."""
+    """Write `events` actions in the feed, and a tenth as many messages, spread evenly over [start, end)."""
     parameters = {
-        "database": settings.feed_table.split(".")[0],
+        "database": source_database(settings),
         "start": f"{start:%Y-%m-%d %H:%M:%S}",
         "end": f"{end:%Y-%m-%d %H:%M:%S}",
     }
