@@ -306,7 +306,7 @@ def _compare_sql(  # noqa: PLR0917  (one slot, of one table, by settings)
 def _scan(warehouse: Warehouse, slots: SlotRange, checked: CheckedCatalog, settings: Settings) -> None:
     """The statements that read the events of a slot."""
     date = slots.start.astimezone(settings.zone).date()
-    scope = slots_scope(checked, tuple(checked.metrics.values()), date, slots)
+    scope = slots_scope(checked, tuple(checked.metrics.values()), date, slots, settings.zone)
     for number, (sql, own) in enumerate(statements(scope)):
         if number < len(scope.rows):
             warehouse.query(sql, {**scope.parameters(), **own})

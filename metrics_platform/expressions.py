@@ -34,8 +34,8 @@ _FORBIDDEN_FUNCTIONS = re.compile(
 )
 _KEYWORDS = frozenset(
     {
-        "and", "as", "between", "case", "distinct", "else", "end", "false", "ilike", "in", "inf", "interval", "is", "like",
-        "nan", "not", "null", "or", "then", "true", "when",
+        "and", "as", "between", "case", "distinct", "else", "end", "false", "ilike", "in", "inf", "interval", "is",
+        "like", "nan", "not", "null", "or", "then", "true", "when",
     }
 )  # fmt: skip
 # Words that are functions without brackets.

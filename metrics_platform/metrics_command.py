@@ -1,4 +1,4 @@
-"""`metrics-platform metrics`: what the catalogue has, and one entry computed on the latest slots, so that it can be tried."""
+"""`metrics-platform metrics`: what the catalogue has, and one entry tried on the latest slots."""
 
 from __future__ import annotations
 
@@ -49,13 +49,11 @@ def list_metrics(settings: Settings, console: Console) -> bool:
     slots = _latest(warehouse, SLOT_METRICS, "slot_start", since)
     days = _latest(warehouse, METRIC_DAILY, "event_date", since)
     states = _states(warehouse, since)
-    table = Table(
-        caption="Values of the last slot and of the last day. `metrics-platform metrics NAME` tries an entry."
-    )
-    for heading, right in (
-        ("metric", False), ("kind", False), ("source", False), ("last slot", True), ("last day", True), ("state", False),
-    ):  # fmt: skip
-        table.add_column(heading, justify="right" if right else "left", no_wrap=heading == "metric")
+    table = Table(caption="The last slot, and the last day. `metrics-platform metrics NAME` tries an entry.")
+    for heading in ("metric", "kind", "source", "last slot", "last day", "state"):
+        table.add_column(
+            heading, justify="right" if heading.startswith("last") else "left", no_wrap=heading == "metric"
+        )
     for metric in catalog.metrics.values():
         broken = metric.name not in checked.metrics
         state = "not valid" if broken else states.get(metric.name, "not evaluated yet")

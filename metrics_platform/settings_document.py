@@ -37,8 +37,8 @@ setting, or a value that makes no sense, is refused with the remedy. `metrics-pl
 together; begin with [`.env.example`](../.env.example).
 
 Sources, dimensions and metrics, and how metrics are evaluated (thresholds, detectors, mutes), are not settings. They
-are in a YAML file that `METRICS_CATALOG` names: [catalog.md](catalog.md). Dagster's own settings (its database, how many
-runs at once, how long ticks are kept) are in [`dagster.yaml`](../.dagster/dagster.yaml).
+are in a YAML file that `METRICS_CATALOG` names: [catalog.md](catalog.md). Dagster's own settings (its database, how
+many runs at once, how long ticks are kept) are in [`dagster.yaml`](../.dagster/dagster.yaml).
 
 Written by `python -m metrics_platform.settings_document` from `metrics_platform/settings.py` and the files beside it;
 a test sees to it that it is current.

@@ -92,7 +92,7 @@ def evaluate_slots(
 def _complete_metrics(
     warehouse: Warehouse, slots: SlotRange, checked: CheckedCatalog, settings: Settings
 ) -> list[Metric]:
-    """The metrics that have a value in each of the slots; one whose SQL failed on the rows has none, the others go on."""
+    """The metrics that have a value in each of the slots; one whose SQL failed on the rows has none."""
     missing = missing_slots(warehouse, slots, checked, settings)
     lacking = {metric.name for gap in missing for metric in gap.metrics}
     complete = [metric for metric in checked.metrics.values() if metric.name not in lacking]

@@ -13,8 +13,8 @@ class Comparison:
     Attributes:
         late: how many came into the source since the extract was made.
         late_allowed: up to how many of these are a warning and no error.
-        magnitude: of floating-point numbers the absolute sum of what was added, since amounts and refunds may cancel each
-            other out; 0 for whole numbers, which have to be equal.
+        magnitude: of floating-point numbers the absolute sum of what was added, since amounts and refunds may cancel
+            each other out; 0 for whole numbers, which have to be equal.
     """
 
     check: str

@@ -364,8 +364,9 @@ def total_values(warehouse: Warehouse, scope: Scope, metric: Metric) -> dict[dat
 
 
 def _totals(warehouse: Warehouse, scope: Scope, metric: Metric) -> dict[datetime.datetime, float | None]:
+    rows = scope.rows[metric.source].sql
     found = warehouse.query(
-        f"SELECT {scope.bucket} AS bucket, toFloat64({metric.sql}) AS found FROM {scope.rows[metric.source].sql} AS events "  # noqa: S608
+        f"SELECT {scope.bucket} AS bucket, toFloat64({metric.sql}) AS found FROM {rows} AS events "  # noqa: S608
         "WHERE time >= {start:DateTime('UTC')} AND time < {end:DateTime('UTC')} GROUP BY bucket",
         scope.parameters(),
         doing=f"Computing {metric.name}",

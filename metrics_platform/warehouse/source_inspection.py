@@ -144,8 +144,8 @@ def _times(warehouse: Warehouse, settings: Settings, rows: SourceRows, first_day
             subject,
             "note",
             detail,
-            "Rows whose user or receiver is NULL are left out of every metric. If they should count, fill in the ids in "
-            "the source.",
+            "Rows whose user or receiver is NULL are left out of every metric. If they should count, fill in the ids "
+            "in the source.",
         )
     return Finding(subject, "ok", detail)
 

@@ -32,7 +32,8 @@ USERS = {"iOS": 80, "Android": 160}
 # The same weeks as 15-minute values, restless by a hash of the slot's number.
 _HISTORY = """
 INSERT INTO slot_metrics
-    (event_date, slot_start, metric, dimension, dimension_value, value, numerator, denominator, definition, version, is_deleted)
+    (event_date, slot_start, metric, dimension, dimension_value, value, numerator, denominator, definition, version,
+     is_deleted)
 WITH
     240 AS usual,
     toInt64(slice.3 * (0.92 + 0.16 * (cityHash64(number, slice.2) % 1000) / 1000)) AS viewed,
@@ -42,7 +43,8 @@ SELECT
     toDate(toTimeZone(slot, {zone:String})) AS event_date, slot AS slot_start,
     found.1 AS metric, slice.1 AS dimension, slice.2 AS dimension_value,
     found.2 / found.3 AS value, found.2 AS numerator, nullIf(found.3, 1) AS denominator,
-    transform(metric, {names:Array(String)}, {definitions:Array(UInt64)}, toUInt64(0)) AS definition, 1 AS version, 0 AS is_deleted
+    transform(metric, {names:Array(String)}, {definitions:Array(UInt64)}, toUInt64(0)) AS definition,
+    1 AS version, 0 AS is_deleted
 FROM
 (
     SELECT toDateTime({first:DateTime('UTC')}, 'UTC') + number * 900 AS slot, number

@@ -120,7 +120,6 @@ def test_rows_of_days_are_those_that_were_computed_and_zero_where_nothing_happen
     assert rows_of_days(sources.warehouse, [date]) == {}  # there is no table yet
     assert rows_of_days(sources.warehouse, []) == {}
     create_tables(sources.warehouse, [METRIC_DAILY])
-    numbers = {"views": 10, "likes": 3, "messages_sent": 4}
     for each, count in ((date, 1), (date - 7 * DAY, 0), (date - DAY, 100)):
         midnight = datetime.datetime.combine(each, datetime.time.min, tzinfo=datetime.UTC)
         counts = {"feed_actions": 13 * count, "message_actions": 4 * count}
@@ -220,7 +219,8 @@ def test_looking_for_the_latest_event_reads_the_last_days_alone(sources: SourceT
     sources.warehouse.execute(f"DROP TABLE {sources.settings.feed_table}")
     sources.warehouse.execute(
         f"CREATE TABLE {sources.settings.feed_table} ENGINE = MergeTree PARTITION BY toDate(time) ORDER BY time AS "
-        "SELECT 1 AS user_id, toDateTime('2026-11-20 11:59:00', 'UTC') - number * 60 AS time FROM numbers(57600)"  # forty days
+        "SELECT 1 AS user_id, toDateTime('2026-11-20 11:59:00', 'UTC') - number * 60 AS time "
+        "FROM numbers(57600)"  # forty days
     )
     seen: list[int] = []
 

@@ -26,14 +26,17 @@ from metrics_platform.warehouse.tables import INCIDENTS, SLOT_METRICS, VERDICTS,
 GROUP = "monitoring"
 CATALOG_CHECK = "catalog_is_valid"
 _DESCRIPTIONS = {
-    SLOT_METRICS.name: "The 15-minute value of every metric of the catalogue, for the whole product and by slice, on a "
-    "full grid: a slot without events has zeros, so that an outage is seen.\n\nA check computes the slots that are due, "
-    "and all that are missing. Materialising a day computes its complete slots again and leaves all others as they are.",
-    VERDICTS.name: "Whether every metric was normal in every slot, as a whole and by slice: the expected value, the band, "
-    "and why. Each metric is a check, which warns where the latest slot of the run is anomalous. An anomaly never fails "
+    SLOT_METRICS.name: "The 15-minute value of every metric of the catalogue, for the whole product and by slice, on "
+    "a full grid: a slot without events has zeros, so that an outage is seen.\n\nA check computes the slots that are "
+    "due, and all that are missing. Materialising a day computes its complete slots again and leaves all others as "
+    "they are.",
+    VERDICTS.name: "Whether every metric was normal in every slot, as a whole and by slice: the expected value, the "
+    "band, and why. Each metric is a check, which warns where the latest slot of the run is anomalous. An anomaly "
+    "never fails "
     "a run.\n\nA slot is compared with its past only, so evaluating it again gives the same answer. The catalogue says "
     "how each metric is evaluated.",
-    INCIDENTS.name: "Anomalies that belong together in time: one incident from the first anomalous slot until the metric "
+    INCIDENTS.name: "Anomalies that belong together in time: one incident from the first anomalous slot until the "
+    "metric "
     "has been back in its band for two. You are notified once when it opens, again after hours, and when it is "
     "over.\n\nEvery slot is processed once, in its order. Of slots older than METRICS_ALERT_MAX_AGE_MINUTES nothing is "
     "sent.",

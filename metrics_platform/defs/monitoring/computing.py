@@ -43,7 +43,10 @@ _HEARTBEAT_WITHIN = datetime.timedelta(hours=1)
 def compute_slot_metrics(
     context: dg.AssetExecutionContext, warehouse: Warehouse, settings: Settings, names: Sequence[str] = ()
 ) -> Iterator[Any]:
-    """Compute the run's slots, and in a check all that are missing before them; days that do not add up stay as they were."""
+    """Compute the run's slots, and in a check all that are missing before them.
+
+    A day that does not add up stays as it was.
+    """
     checked = _checked(warehouse, settings)
     _rename(context, warehouse, checked)
     slots = _slots(context, checked, settings)
@@ -79,8 +82,8 @@ def compute_slot_metrics(
     yield from checks
     facts = "; ".join(f"{c.check}: {c.quantity} is {c.actual:,}, expected {c.expected:,}" for c in bad.violations)
     raise dg.Failure(
-        f"slot_metrics, {SlotRange(bad.start, bad.end)}, do not add up, so they were not published: readers still see the "
-        f"slots as they were. {facts}. What to do: materialise the day again.",
+        f"slot_metrics, {SlotRange(bad.start, bad.end)}, do not add up, so they were not published: readers still see "
+        f"the slots as they were. {facts}. What to do: materialise the day again.",
         allow_retries=False,
     )
 

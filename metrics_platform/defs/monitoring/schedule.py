@@ -80,8 +80,8 @@ def anomaly_check_schedule(
 def due_slots(due: datetime.datetime, lag: datetime.timedelta, settings: Settings) -> SlotRange | None:
     """The slots of the check that is due: the latest complete one, and those before it for late events.
 
-    What else is missing, after a downtime or on the first day, is found by the check itself. None: there is no slot yet,
-    or there are none any more.
+    What else is missing, after a downtime or on the first day, is found by the check itself. None: there is no slot
+    yet, or there are none any more.
     """
     last = last_complete_slot(settings, lag, due)
     if last is None or due - last.end >= lag + 2 * SLOT:

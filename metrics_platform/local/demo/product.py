@@ -17,11 +17,11 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from metrics_platform.backtest.traffic import WEEKEND, WORKDAY
 from metrics_platform.calendar import Day, day_of, first_instant
 from metrics_platform.loading.events import feed_source, messages_source
 from metrics_platform.loading.targets import prepare_target
 from metrics_platform.local.demo.scenario import InjectedIncident, Scenario
+from metrics_platform.monitor.generated import WEEKEND, WORKDAY
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 
