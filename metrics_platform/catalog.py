@@ -668,7 +668,7 @@ def _monitor(at: str, entry: MetricEntry, kind: Kind, problems: list[str]) -> Mo
     given = dict(entry.monitor)
     own: dict[str, Any] = {key: given.pop(key) for key in ("critical_change", "muted_until") if key in given}
     slices = given.pop("slices", {})
-    total: dict[str, Any] = {"minimum_volume": 0.0 if kind in ("gauge", "ratio") else 10.0, **given}
+    total: dict[str, Any] = {"minimum_volume": 10.0, **given}
     found = dict(own)
     at = f"{at}.monitor"
     try:

@@ -59,7 +59,8 @@ class DetectorConfig(Strict):
     minimum_volume: float = Field(
         default=10.0,
         ge=0,
-        description="Least expected value to evaluate (for a rise, the actual value; for a share, the denominator).",
+        description="Least expected count to evaluate. For a rise, the actual count; for a share, the denominator; for "
+        "a gauge or a ratio, the events of its source in a usual slot.",
     )
     slots_in_a_row: int = Field(default=1, ge=1, le=8, description="How many slots in a row must be anomalous.")
     seasonal: Seasonal = Field(default=Seasonal(), description="Thresholds of the detector `seasonal`.")

@@ -77,6 +77,9 @@ def evaluate(series: SlotSeries, slots: int, config: DetectorConfig, holidays: C
             for name in Detections.__dataclass_fields__
         }
     )
+    if series.is_gauge and series.events is not None:
+        few = np.broadcast_to(series.events < config.minimum_volume, combined.status.shape)
+        combined = _made_normal(combined, combined.anomalous & few, Reason.BELOW_MINIMUM_VOLUME)
     lasting = _lasting(combined, config.slots_in_a_row)
     last = {name: getattr(lasting, name)[-slots:] for name in Detections.__dataclass_fields__}
     return Evaluation(Detections(**last), shown[-slots:].astype(np.int8), config.detectors)

@@ -33,6 +33,8 @@ class SlotSeries:
         values: [slots, series]: the counts or gauges; of a share its numerator. NaN: unknown.
         trials: of a share its denominator, [slots, series]; None for all other kinds.
         kind: counts have counting noise, gauges and ratios have none. Of a share, which has trials, it is not used.
+        events: of a gauge or a ratio the usual number of events in a slot, [series]: a value of few events says little.
+            None: not known, and not looked at.
     """
 
     start: datetime.datetime
@@ -40,6 +42,7 @@ class SlotSeries:
     values: Floats
     trials: Floats | None = None
     kind: Kind = "count"
+    events: Floats | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError where the arrays do not fit."""
@@ -103,7 +106,8 @@ class SlotSeries:
     def one(self, number: int) -> SlotSeries:
         """One of the series."""
         trials = None if self.trials is None else self.trials[:, number : number + 1]
-        return replace(self, values=self.values[:, number : number + 1], trials=trials)
+        events = None if self.events is None else self.events[number : number + 1]
+        return replace(self, values=self.values[:, number : number + 1], trials=trials, events=events)
 
     def between(self, first: int, end: int) -> SlotSeries:
         """The slots from position `first` up to `end`, as a history of their own."""

@@ -33,6 +33,7 @@ class SlotHistory:
         names: (dimension, value) of each series; the total comes first, where it is among them.
         numerators: [slots, series]; NaN where a slot was not computed, has no value, or a slice was not on the grid.
         denominators: the same of a quotient; None for other metrics.
+        events: of a gauge or a ratio the usual number of events in a slot, [series]; None for other metrics.
     """
 
     metric: Metric
@@ -41,17 +42,20 @@ class SlotHistory:
     names: tuple[tuple[str, str], ...]
     numerators: Floats
     denominators: Floats | None
+    events: Floats | None = None
 
     def series(self, first: int, end: int) -> SlotSeries:
         """The series from `first` up to `end` of `names`."""
         values = self.numerators[:, first:end]
+        events = None if self.events is None else self.events[first:end]
         if self.denominators is None:
-            return SlotSeries(self.start, self.zone, values, kind=self.metric.kind)
+            return SlotSeries(self.start, self.zone, values, kind=self.metric.kind, events=events)
         below = self.denominators[:, first:end]
         if self.metric.kind == "share":
             return SlotSeries(self.start, self.zone, values, below)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return SlotSeries(self.start, self.zone, np.where(below != 0, values / below, np.nan), kind="ratio")
+            ratios = np.where(below != 0, values / below, np.nan)
+        return SlotSeries(self.start, self.zone, ratios, kind="ratio", events=events)
 
 
 def read_history(  # noqa: PLR0917  (a stretch of a metric, of a table, by settings)
@@ -68,6 +72,8 @@ def read_history(  # noqa: PLR0917  (a stretch of a metric, of a table, by setti
     start = max(evaluated.start - (lookback - 1) * SLOT, min(first_slot(settings).start, evaluated.start))
     parameters = {
         "metric": metric.name,
+        "definition": metric.definition,
+        "events": source.events_metric,
         "first_day": start.astimezone(settings.zone).date(),
         "last_day": evaluated.last.start.astimezone(settings.zone).date(),
         "start": f"{start:%Y-%m-%d %H:%M:%S}",
@@ -117,4 +123,13 @@ def _read_part(  # noqa: PLR0917
         return found
 
     denominators = None if metric.sql else cells("denominators")
-    return SlotHistory(metric, start, settings.zone, names, cells("numerators"), denominators)
+    events = None
+    if metric.kind in ("gauge", "ratio"):
+        usual = {
+            (row["dimension"], row["dimension_value"]): row["events"]
+            for row in warehouse.query(
+                read_sql("queries/usual_events.sql"), parameters, doing=f"Reading the usual events of {metric.name}"
+            ).rows
+        }
+        events = np.array([usual.get(name, 0.0) for name in names])
+    return SlotHistory(metric, start, settings.zone, names, cells("numerators"), denominators, events)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
+from zoneinfo import ZoneInfo
+
 import numpy as np
 import pytest
 
 from metrics_platform.detection.config import Detector, DetectorConfig
 from metrics_platform.detection.detections import Reason, Status
 from metrics_platform.detection.evaluate import evaluate, lookback
-from metrics_platform.detection.series import SLOTS_A_DAY
+from metrics_platform.detection.series import SLOTS_A_DAY, SlotSeries
 from metrics_platform_tests.detection.histories import flat, reasons, statuses
 
 # Quiet for a day, so that `day_over_day` and `iqr` have a history; then what is evaluated.
@@ -81,3 +84,14 @@ def test_series_side_by_side_give_the_same_answers_as_each_alone() -> None:
         alone = evaluate(flat(values[:, number].tolist()), 4, config).detections
         for name in ("status", "reason", "expected", "lower", "upper", "score"):
             np.testing.assert_array_equal(getattr(found, name)[:, number], getattr(alone, name)[:, 0])
+
+
+def test_a_gauge_of_few_events_is_not_evaluated() -> None:
+    random = np.random.default_rng(3)
+    values = 1000 + 20 * random.standard_normal((96 * 20, 2))
+    values[-1] = 0.0
+    start = datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC)
+    series = SlotSeries(start, ZoneInfo("UTC"), values, kind="gauge", events=np.array([50.0, 2.0]))
+    found = evaluate(series, 1, DetectorConfig(minimum_volume=10)).detections
+    assert found.anomalous.tolist() == [[True, False]]
+    assert found.reason[0, 1] == Reason.BELOW_MINIMUM_VOLUME

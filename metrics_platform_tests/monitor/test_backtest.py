@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from metrics_platform.catalog import Catalog, load_catalog
+from metrics_platform.catalog import Catalog, builtin_catalog, load_catalog
 from metrics_platform.cli import main
 from metrics_platform.detection.config import Kind
 from metrics_platform.detection.series import SLOTS_A_DAY, Floats, SlotSeries
@@ -55,9 +55,11 @@ metrics:
 """
 _INSERT = """
 INSERT INTO slot_metrics
-    (event_date, slot_start, metric, dimension, dimension_value, value, numerator, denominator, version)
+    (event_date, slot_start, metric, dimension, dimension_value, value, numerator, denominator, definition,
+     version)
 SELECT
-    toDate(slot), slot, found.1, slice, slice, found.2 / found.3, found.2, nullIf(found.3, 1), 1
+    toDate(slot), slot, found.1, slice, slice, found.2 / found.3, found.2, nullIf(found.3, 1),
+    transform(found.1, {names:Array(String)}, {definitions:Array(UInt64)}, toUInt64(0)), 1
 FROM (SELECT toDateTime('2026-01-01 00:00:00', 'UTC') + number * 900 AS slot, number FROM numbers(2400))
 ARRAY JOIN ['total', 'slice'] AS slice
 ARRAY JOIN [
@@ -65,6 +67,11 @@ ARRAY JOIN [
 ] AS found
 SETTINGS max_partitions_per_insert_block = 1000
 """
+
+
+def _definitions() -> dict[str, object]:
+    metrics = builtin_catalog().metrics.values()
+    return {"names": [metric.name for metric in metrics], "definitions": [metric.definition for metric in metrics]}
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +260,7 @@ def test_a_history_is_evaluated_on_the_days_asked_for(make_settings: Callable[..
     with pytest.raises(BacktestError, match=r"slot_metrics has no slots of these metrics. Materialise"):
         backtest_history(settings, None, None, **options)  # type: ignore[arg-type]
     assert create_tables(warehouse, [SLOT_METRICS])  # it had created none
-    warehouse.execute(_INSERT)
+    warehouse.execute(_INSERT, _definitions())
     first, last = datetime.date(2026, 1, 20), datetime.date(2026, 1, 23)
     rows, title = backtest_history(settings, first, last, **options)  # type: ignore[arg-type]
     assert "4.0 days of slot_metrics, 2026-01-20 00:00 – 2026-01-24 00:00 UTC" in title
@@ -273,7 +280,7 @@ def test_a_history_in_pieces_gives_the_same_alerts_as_in_one(
 ) -> None:
     settings = make_settings(start_date="2026-01-01", timezone="UTC")
     create_tables(Warehouse.from_settings(settings), [SLOT_METRICS])
-    Warehouse.from_settings(settings).execute(_INSERT)
+    Warehouse.from_settings(settings).execute(_INSERT, _definitions())
 
     def alerts() -> list[tuple[str, int, int, float, int]]:
         rows, _ = backtest_history(settings, None, None, detectors=("seasonal", "iqr"), trials=5)

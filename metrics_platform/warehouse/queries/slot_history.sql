@@ -9,6 +9,8 @@ SELECT
     groupArray(ifNull(denominator, nan)) AS denominators
 FROM slot_metrics FINAL
 WHERE metric = {metric:String}
+  -- Values of an earlier definition are not comparable.
+  AND definition = {definition:UInt64}
   AND event_date >= {first_day:Date} AND event_date <= {last_day:Date}
   AND slot_start >= {start:DateTime('UTC')} AND slot_start < {end:DateTime('UTC')}
   AND has({dimensions:Array(String)}, toString(dimension))
