@@ -153,12 +153,18 @@ def _type_problem(kind: str) -> str:
 
 
 def _refusal(warehouse: Warehouse, rows: SourceRows, selected: str) -> str | None:
-    found = _described(warehouse, rows, [selected], "")
+    """Why ClickHouse refuses an expression over one row; None: it does not."""
+    found = _described(warehouse, rows, [selected, "time"], "", over_row=True)
     return found if isinstance(found, str) else None
 
 
 def _described(
-    warehouse: Warehouse, rows: SourceRows, selected: list[str], grouped: str = "GROUP BY materialize(0)"
+    warehouse: Warehouse,
+    rows: SourceRows,
+    selected: list[str],
+    grouped: str = "GROUP BY materialize(0)",
+    *,
+    over_row: bool = False,
 ) -> list[str] | str:
     """The types of expressions over the rows, or ClickHouse's refusal.
 
@@ -173,5 +179,5 @@ def _described(
     except WarehouseError as error:
         if error.code is None or error.transient:
             raise
-        return explained(error)
+        return explained(error, over_row=over_row)
     return [row["type"] for row in answer.rows]

@@ -16,6 +16,7 @@ from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
 
 _INTEGER = re.compile(r"U?Int(8|16|32|64)")
+_CONDITION = re.compile(r"U?Int(8|16|32|64)|Bool|Nothing")
 _TIME = re.compile(r"DateTime(64)?(\(.*\))?")
 _IDS = "an integer; write `sipHash64({0})` for text and UUIDs"
 _TIMES = {
@@ -25,6 +26,7 @@ _TIMES = {
 }
 # ClickHouse uses the key of the table through these two, and reads everything through fromUnixTimestamp64Milli.
 _EPOCH = "a DateTime; write `toDateTime({0})` for seconds since 1970, `toDateTime(intDiv({0}, 1000))` for milliseconds"
+NOT_AN_AGGREGATE = 215
 # ClickHouse's error code → the remedy where an expression of the catalogue causes it.
 _REMEDIES = {
     16: "Correct the column's name, or map it under `columns`.",
@@ -34,7 +36,7 @@ _REMEDIES = {
     62: "Write one SQL expression.",
     153: "Guard the division, as in intDivOrZero(a, b) or a / nullIf(b, 0).",
     184: "Write one aggregate inside another only through a function over arrays.",
-    215: "Put every column inside an aggregate, such as sum(amount).",
+    NOT_AN_AGGREGATE: "Put every column inside an aggregate, such as sum(amount).",
     497: "Grant the account what the message names.",
 }
 
@@ -85,7 +87,12 @@ def resolve(warehouse: Warehouse, source: Source, used: Iterable[str] = ()) -> S
     own = {"time": source.time, "user": source.user, "receiver": source.receiver}
     read = {name: sql for name, sql in mapped.items() if name in wanted}
     named = {**own, "where": source.where, **{f"columns.{name}": sql for name, sql in read.items()}}
-    types = _types(warehouse, source, {name: sql for name, sql in named.items() if sql is not None})
+    types = _types(warehouse, source, columns[0], {name: sql for name, sql in named.items() if sql is not None})
+    if source.where and not _CONDITION.fullmatch(bare_type(types["where"])):
+        raise SourceError(
+            f"sources.{source.name}.where = {source.where!r} is {types['where']}; "
+            "write a condition, such as status = 'ok'."
+        )
     usable = {name: _usable(source, name, sql, types[name]) for name, sql in own.items() if sql is not None}
     selected = [
         f"{f'assumeNotNull({sql})' if can_be_null else sql} AS {name}" for name, (sql, can_be_null) in usable.items()
@@ -109,7 +116,7 @@ def named_value(expression: str) -> str:
 def _columns(warehouse: Warehouse, source: Source) -> list[str]:
     rows = warehouse.query(
         "SELECT name FROM system.columns WHERE database = {database:String} AND table = {table:String} "
-        "ORDER BY position",
+        "AND default_kind != 'EPHEMERAL' ORDER BY position",
         {"database": source.table.database, "table": source.table.table},
         doing=f"Reading the columns of {source.table}",
     ).rows
@@ -121,30 +128,34 @@ def _columns(warehouse: Warehouse, source: Source) -> list[str]:
     return [row["name"] for row in rows]
 
 
-def _types(warehouse: Warehouse, source: Source, named: dict[str, str]) -> dict[str, str]:
-    """The types of a source's expressions; they are looked at one by one only where one fails."""
+def _types(warehouse: Warehouse, source: Source, column: str, named: dict[str, str]) -> dict[str, str]:
+    """The types of a source's expressions; they are looked at one by one only where one fails.
+
+    Beside a column of the table an aggregate is refused.
+    """
     try:
-        return _described(warehouse, source, named)
+        return _described(warehouse, source, column, named)
     except WarehouseError as error:
         if error.code is None or error.transient:
             raise
         for name, sql in named.items():
             try:
-                _described(warehouse, source, {name: sql})
+                _described(warehouse, source, column, {name: sql})
             except WarehouseError as refusal:
                 if refusal.code is None or refusal.transient:
                     raise
-                raise SourceError(f"sources.{source.name}.{name} = {sql!r}: {explained(refusal)}") from None
+                text = explained(refusal, over_row=True)
+                raise SourceError(f"sources.{source.name}.{name} = {sql!r}: {text}") from None
         raise
 
 
-def _described(warehouse: Warehouse, source: Source, named: dict[str, str]) -> dict[str, str]:
-    selected = ", ".join(f"{sql} AS platform_{number}" for number, sql in enumerate(named.values()))
+def _described(warehouse: Warehouse, source: Source, column: str, named: dict[str, str]) -> dict[str, str]:
+    selected = ", ".join(f"{sql} AS platform_{number}" for number, sql in enumerate([*named.values(), quoted(column)]))
     rows = warehouse.query(
         f"DESCRIBE (SELECT {selected} FROM {source.table.sql})",  # noqa: S608  (checked expressions)
         doing=f"Checking sources.{source.name}",
     ).rows
-    return dict(zip(named, (row["type"] for row in rows), strict=True))
+    return dict(zip(named, (row["type"] for row in rows), strict=False))
 
 
 def _usable(source: Source, name: str, sql: str, kind: str) -> tuple[str, bool]:
@@ -162,8 +173,13 @@ def _usable(source: Source, name: str, sql: str, kind: str) -> tuple[str, bool]:
     return sql, "Nullable" in kind
 
 
-def explained(error: WarehouseError) -> str:
-    """ClickHouse's words without the query that they repeat, and the remedy for an expression."""
+def explained(error: WarehouseError, *, over_row: bool = False) -> str:
+    """ClickHouse's words without the query that they repeat, and the remedy for an expression.
+
+    `over_row`: the expression is of one row, so it may not be an aggregate.
+    """
+    if over_row and error.code == NOT_AN_AGGREGATE:
+        return "it is an aggregate; write an expression over one row."
     words = (
         re.split(r"\.? In scope |: In scope |: [Ww]hile executing|: while |\. In query ", error.cause.text)[0]
         .strip()

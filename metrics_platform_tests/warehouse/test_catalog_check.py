@@ -95,11 +95,26 @@ def _problem(payments: Payments, entry: str) -> str:
             "`state`. Maybe you meant: ['stamp']. Correct the column's name, or map it under `columns`.",
         ),
         (
-            {"columns": {"paid": "pais"}},
-            "sources.payments.columns.paid",
-            "sources.payments.columns.paid = 'pais': Unknown expression identifier `pais`. Maybe you meant: "
+            {"columns": {"amount": "pais"}},
+            "sources.payments.columns.amount",
+            "sources.payments.columns.amount = 'pais': Unknown expression identifier `pais`. Maybe you meant: "
             "['tags']. Correct the column's name, or map "
             "it under `columns`.",
+        ),
+        (
+            {"where": "count() > 1"},
+            "sources.payments.where",
+            "sources.payments.where = 'count() > 1': it is an aggregate; write an expression over one row.",
+        ),
+        (
+            {"user": "max(user)"},
+            "sources.payments.user",
+            "sources.payments.user = 'max(user)': it is an aggregate; write an expression over one row.",
+        ),
+        (
+            {"where": "plan"},
+            "sources.payments.where",
+            "sources.payments.where = 'plan' is String; write a condition, such as status = 'ok'.",
         ),
     ],
 )
@@ -182,6 +197,12 @@ def test_a_dimension_that_does_not_fit_is_left_out_and_metrics_go_on(payments: P
     payments.slots(0, 1)
     assert payments.values("revenue", "plan") == {(0, "pro"): 2}
     assert payments.values("revenue", "region") == {}
+
+
+def test_a_dimension_that_is_an_aggregate_is_left_out(payments: Payments) -> None:
+    payments.dimensions = {"plan": {}, "size": {"sql": "sum(amount)"}}
+    assert "size.sql = 'sum(amount)' does not fit" in _problem(payments, "dimensions.size")
+    assert _problem(payments, "dimensions.size").endswith(": it is an aggregate; write an expression over one row.")
 
 
 @pytest.mark.parametrize(
