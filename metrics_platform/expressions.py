@@ -70,6 +70,11 @@ class Aggregate(NamedTuple):
     arguments: str
 
     @property
+    def call(self) -> str:
+        """The call as it is written."""
+        return f"{self.name}{self.parameters}{self.arguments}"
+
+    @property
     def state(self) -> str:
         """The call that keeps the intermediate state."""
         return f"{self.name}State{self.parameters}{self.arguments}"

@@ -365,13 +365,15 @@ def total_values(warehouse: Warehouse, scope: Scope, metric: Metric) -> dict[dat
 
 def _totals(warehouse: Warehouse, scope: Scope, metric: Metric) -> dict[datetime.datetime, float | None]:
     rows = scope.rows[metric.source].sql
+    aggregate = _mergeable(scope, metric)
+    value = _known_number(metric, aggregate.call if aggregate else str(metric.sql))
     found = warehouse.query(
-        f"SELECT {scope.bucket} AS bucket, toFloat64({metric.sql}) AS found FROM {rows} AS events "  # noqa: S608
-        "WHERE time >= {start:DateTime('UTC')} AND time < {end:DateTime('UTC')} GROUP BY bucket",
+        f"SELECT {scope.bucket} AS platform_bucket, {value} AS platform_value FROM {rows} AS platform_events "  # noqa: S608
+        "WHERE time >= {start:DateTime('UTC')} AND time < {end:DateTime('UTC')} GROUP BY platform_bucket",
         scope.parameters(),
         doing=f"Computing {metric.name}",
     ).rows
-    values = {row["bucket"].replace(tzinfo=datetime.UTC): row["found"] for row in found}
+    values = {row["platform_bucket"].replace(tzinfo=datetime.UTC): row["platform_value"] for row in found}
     if metric.empty == "zero":
         slots = (scope.end - scope.start) // SLOT
         return {start: values.get(start, 0.0) for start in (scope.start + number * SLOT for number in range(slots))}

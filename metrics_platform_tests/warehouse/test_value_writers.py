@@ -17,9 +17,9 @@ from metrics_platform.calendar import SLOT, SlotRange
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse import metric_values
 from metrics_platform.warehouse.metric_days import missing_days
-from metrics_platform.warehouse.metric_values import Scope
+from metrics_platform.warehouse.metric_values import Scope, total_values
 from metrics_platform.warehouse.partitions import drop_idle_staging_tables
-from metrics_platform.warehouse.slots import compute_slots, missing_slots
+from metrics_platform.warehouse.slots import compute_slots, missing_slots, slots_scope
 from metrics_platform_tests.warehouse.payments import DAY, MIDNIGHT, MINUTE, Payments
 
 
@@ -35,6 +35,26 @@ def test_computing_a_slot_again_takes_late_events_and_leaves_its_neighbours(paym
     for _ in range(2):
         payments.slots(1, 2)
     assert payments.values("payers") == {0: 1, 1: 2, 2: 0}
+
+
+def test_values_that_are_tried_equal_those_that_are_stored(
+    make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    # The source has a column that is called like one of the platform's own.
+    payments = Payments(
+        make_settings, tmp_path, "user UInt32, paid_at DateTime, plan String, amount Float64, bucket UInt8"
+    )
+    payments.metrics["largest"] = {"source": "payments", "sql": "maxIf(amount, plan = 'pro' AND bucket = 0)"}
+    payments.metrics["buckets"] = {"source": "payments", "sql": "uniqExact(bucket)"}
+    payments.pay((1, MIDNIGHT, "pro", 3), (2, MIDNIGHT, "free", 1), (1, MIDNIGHT + 2 * SLOT, "free", 4))
+    payments.slots(0, 3)
+    checked = payments.check()
+    span = SlotRange(MIDNIGHT, MIDNIGHT + 3 * SLOT)
+    scope = slots_scope(checked, tuple(checked.metrics.values()), DAY, span, payments.settings.zone)
+    for name, metric in checked.metrics.items():
+        tried = total_values(payments.warehouse, scope, metric)
+        stored = {MIDNIGHT + slot * SLOT: value for slot, value in payments.values(name).items()}
+        assert {slot: tried.get(slot) for slot in stored} == stored
 
 
 def test_any_stretch_computed_again_in_any_order_changes_nothing(payments: Payments) -> None:
