@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass
+from string import Template
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -14,8 +15,9 @@ from metrics_platform.catalog import Metric, Source
 from metrics_platform.detection.series import Floats, SlotSeries
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.partitions import merged_days
 from metrics_platform.warehouse.slots import first_slot
-from metrics_platform.warehouse.tables import read_sql
+from metrics_platform.warehouse.tables import SLOT_METRICS, read_sql
 
 TOTAL = ("total", "total")
 # Series that are read at a time: a month of them takes some 100 MB.
@@ -80,6 +82,7 @@ def read_history(  # noqa: PLR0917  (a stretch of a metric, of a table, by setti
         "evaluated_from": f"{evaluated.start:%Y-%m-%d %H:%M:%S}",
         "end": f"{evaluated.end:%Y-%m-%d %H:%M:%S}",
         "dimensions": ["total", *(dimension.name for dimension in source.monitored_dimensions)],
+        "merged_days": merged_days(warehouse, SLOT_METRICS),
     }
     series, total = (
         warehouse.query(
@@ -105,7 +108,21 @@ def _read_part(  # noqa: PLR0917
     parameters: dict[str, object],
     settings: Settings,
 ) -> SlotHistory:
-    sql = read_sql("queries/slot_history.sql")
+    columns = ["numerator"] if metric.sql else ["numerator", "denominator"]
+    conditions = [
+        "dimension IN {dimensions:Array(String)}",
+        "dimension_value != 'other'",
+        "definition = {definition:UInt64}",
+        *(
+            ["cityHash64(dimension, dimension_value) % {parts:UInt16} = {part:UInt16}"]
+            if parameters["parts"] != 1
+            else []
+        ),
+    ]
+    sql = Template(read_sql("queries/slot_history.sql")).substitute(
+        values=", ".join(f"groupArray(ifNull({name}, nan)) AS {name}s" for name in columns),
+        conditions=" AND ".join(conditions),
+    )
     table = warehouse.run(
         lambda client: client.query_arrow(sql, parameters=parameters, use_strings=True),
         doing=f"Reading the history of {metric.name}",
@@ -115,11 +132,11 @@ def _read_part(  # noqa: PLR0917
     names = tuple(zip(*(table.column(name).to_pylist() for name in ("series_dimension", "series_value")), strict=True))
     positions = table.column("positions").combine_chunks()
     lengths = np.diff(positions.offsets.to_numpy())
-    rows, columns = positions.flatten().to_numpy(), np.repeat(np.arange(count), lengths)
+    rows, numbers = positions.flatten().to_numpy(), np.repeat(np.arange(count), lengths)
 
     def cells(name: str) -> Floats:
         found = np.full((slots, count), np.nan)
-        found[rows, columns] = table.column(name).combine_chunks().flatten().to_numpy()
+        found[rows, numbers] = table.column(name).combine_chunks().flatten().to_numpy()
         return found
 
     denominators = None if metric.sql else cells("denominators")

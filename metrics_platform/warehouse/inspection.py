@@ -49,7 +49,7 @@ def needed_rights(settings: Settings) -> list[str]:
     """The GRANT statements that give the account of METRICS_CLICKHOUSE_URL all it needs, and no more."""
     account = connection_of(settings)
     sources = [f"GRANT SELECT ON {table} TO {account.user}" for table in source_tables(settings).values()]
-    own = "SELECT, INSERT, ALTER DELETE, ALTER COLUMN, CREATE TABLE, DROP TABLE"
+    own = "SELECT, INSERT, OPTIMIZE, ALTER DELETE, ALTER COLUMN, CREATE TABLE, DROP TABLE"
     # To tell what a killed run left behind from what another run is writing.
     system = [f"GRANT SELECT ON system.{table} TO {account.user}" for table in ("parts", "processes")]
     return [*sources, f"GRANT {own} ON {account.database}.* TO {account.user}", *system]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Iterator, Sequence
+from zoneinfo import ZoneInfo
 
 from metrics_platform.calendar import day_of
 from metrics_platform.catalog import Metric
@@ -56,7 +57,7 @@ def compute_metric_days(
 
 
 def missing_days(
-    warehouse: Warehouse, first: datetime.date, last: datetime.date, checked: CheckedCatalog
+    warehouse: Warehouse, first: datetime.date, last: datetime.date, checked: CheckedCatalog, zone: ZoneInfo
 ) -> list[tuple[datetime.date, tuple[Metric, ...]]]:
     """The days from `first` to `last` that some metric lacks, or has by another definition, with these metrics.
 
@@ -70,6 +71,8 @@ def missing_days(
     found = []
     for number in range((last - first).days + 1):
         date = first + datetime.timedelta(days=number)
+        if not day_of(date, zone).hours:
+            continue  # the zone's clocks skipped it
         lacking = tuple(
             metric for metric in checked.metrics.values() if (date, metric.name, metric.definition) not in present
         )

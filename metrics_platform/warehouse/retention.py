@@ -1,4 +1,4 @@
-"""Retention: what is older than the settings say goes, by whole partitions, in milliseconds and without a mutation.
+"""Retention: what is older than the settings say is dropped, by whole partitions, and past days are merged.
 
 Not a TTL of the tables: staging tables are made like theirs and would inherit it, so that a backfill of old slots would
 lose rows while it is being verified. `DROP PARTITION` needs no right that swapping a partition does not need, too.
@@ -15,6 +15,8 @@ from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_idle_staging_tables
 from metrics_platform.warehouse.tables import INCIDENTS, MONITORED_SLOTS, SLOT_METRICS, VERDICTS
 
+# A month of history that was just computed is merged within hours, and no check takes much longer for it.
+_MERGED_AT_A_TIME = 4
 _PARTITIONS = """
 SELECT DISTINCT table, partition
 FROM system.parts
@@ -49,6 +51,34 @@ def drop_what_is_old(warehouse: Warehouse, settings: Settings, today: datetime.d
         )
         dropped.append(f"{table} {partition}")
     return [*dropped, *drop_idle_staging_tables(warehouse, STAGING_PREFIX, settings.keep_staging_hours * 3600)]
+
+
+def merge_past_days(warehouse: Warehouse, today: datetime.date) -> list[str]:
+    """Merge days of the slots that nothing writes any more into a single part, a few at a time: they are read faster.
+
+    Returns what was merged, as `table day`.
+
+    Raises:
+        WarehouseError: ClickHouse refused, failed or did not answer.
+    """
+    rows = warehouse.query(
+        "SELECT table, partition FROM system.parts WHERE database = currentDatabase() AND active "
+        "AND table IN {tables:Array(String)} AND partition < {before:String} "
+        "GROUP BY table, partition HAVING count() > 1 ORDER BY partition DESC, table LIMIT {most:UInt8}",
+        {
+            "tables": [SLOT_METRICS.name, VERDICTS.name],
+            "before": str(today - datetime.timedelta(days=1)),
+            "most": _MERGED_AT_A_TIME,
+        },
+        doing="Looking for days to merge",
+    ).rows
+    for row in rows:
+        warehouse.execute(
+            f"OPTIMIZE TABLE `{row['table']}` PARTITION '{row['partition']}' FINAL",
+            doing=f"Merging {row['table']} of {row['partition']}",
+            repeatable=True,
+        )
+    return [f"{row['table']} {row['partition']}" for row in rows]
 
 
 def first_days_kept(settings: Settings, today: datetime.date) -> Mapping[str, datetime.date]:

@@ -61,7 +61,7 @@ def test_values_of_generated_catalogues_equal_plain_python(
     assert differences(rows_of(warehouse, "slot_metrics"), oracle.slots) == []
     assert differences(rows_of(warehouse, "metric_daily"), oracle.days) == []
     assert missing_slots(warehouse, whole, checked, settings) == []
-    assert missing_days(warehouse, world.days[0], world.days[-1], checked) == []
+    assert missing_days(warehouse, world.days[0], world.days[-1], checked, settings.zone) == []
     # Again, latest first.
     for start, end in reversed(list(itertools.pairwise(borders))):
         list(compute_slots(warehouse, SlotRange(start, end), checked, settings))

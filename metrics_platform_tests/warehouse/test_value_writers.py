@@ -106,7 +106,7 @@ def test_a_day_without_events_has_zeros_and_is_not_missing(payments: Payments) -
     payments.days(DAY, DAY + timedelta(days=1))
     days = [DAY, DAY + timedelta(days=1)]
     assert payments.values("payers", table="metric_daily") == dict.fromkeys(days, 0)
-    assert missing_days(payments.warehouse, days[0], days[1], payments.check()) == []
+    assert missing_days(payments.warehouse, days[0], days[1], payments.check(), payments.settings.zone) == []
 
 
 def test_one_metric_computed_alone_leaves_the_others_as_they_were(payments: Payments) -> None:
@@ -142,7 +142,7 @@ def test_a_changed_definition_is_missing_and_nothing_else_is(payments: Payments,
     span = SlotRange(MIDNIGHT, MIDNIGHT + 4 * SLOT)
     (missing,) = missing_slots(payments.warehouse, span, checked, payments.settings)
     assert (missing.slots, {metric.name for metric in missing.metrics}) == (span, {"revenue", "arppu"})
-    ((date, metrics),) = missing_days(payments.warehouse, DAY, DAY, checked)
+    ((date, metrics),) = missing_days(payments.warehouse, DAY, DAY, checked, payments.settings.zone)
     assert (date, {metric.name for metric in metrics}) == (DAY, {"revenue", "arppu"})
     payers = [row for row in payments.visible() if row[2] == "payers"]
     list(compute_slots(payments.warehouse, missing.slots, checked, payments.settings, missing.metrics))

@@ -74,7 +74,7 @@ def _work(  # noqa: PLR0917
     last = max(dates)
     if chosen is None and last == datetime.datetime.now(settings.zone).date() - _ONE_DAY:
         first = max(last - history_days * _ONE_DAY, settings.start_date)
-        for date, lacking in missing_days(warehouse, first, min(dates) - _ONE_DAY, checked):
+        for date, lacking in missing_days(warehouse, first, min(dates) - _ONE_DAY, checked, settings.zone):
             yield [date], lacking
     yield dates, chosen
 

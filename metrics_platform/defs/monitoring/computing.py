@@ -28,7 +28,7 @@ from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.metric_values import ValuesResult
 from metrics_platform.warehouse.renames import apply_renames
-from metrics_platform.warehouse.retention import drop_what_is_old
+from metrics_platform.warehouse.retention import drop_what_is_old, merge_past_days
 from metrics_platform.warehouse.slots import compute_slots, first_slot, lag_of, missing_slots
 from metrics_platform.warehouse.tables import INCIDENTS, SLOT_METRICS, VERDICTS
 
@@ -194,8 +194,10 @@ def _day_of(slot: Slot, settings: Settings) -> str:
 def _drop_what_is_old(context: dg.AssetExecutionContext, warehouse: Warehouse, settings: Settings) -> None:
     """Retention; where ClickHouse refuses it, the check is good all the same, and the next one tries again."""
     try:
-        for name in drop_what_is_old(warehouse, settings, datetime.datetime.now(datetime.UTC).date()):
+        today = datetime.datetime.now(datetime.UTC).date()
+        for name in drop_what_is_old(warehouse, settings, today):
             context.log.info(f"Dropped {name}: older than METRICS_KEEP_… says")
+        merge_past_days(warehouse, today)
     except WarehouseError as error:
         context.log.warning(str(error))
 
