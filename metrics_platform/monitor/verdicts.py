@@ -85,7 +85,7 @@ def evaluate_slots(
                     )
                     series += rows.num_rows // len(piece)
                     anomalous += int(np.sum(rows.column("status").to_numpy(zero_copy_only=False) == "anomalous"))
-            _publish(warehouse, name, version, day.date, piece)
+            _publish(warehouse, name, version, day.date, piece, [metric.name for metric in metrics])
         yield VerdictsResult(piece, series, anomalous, time.perf_counter() - started)
 
 
@@ -211,13 +211,14 @@ def _insert(client: Client, name: str, rows: pa.Table) -> None:
     client.insert_arrow(name, rows)
 
 
-def _publish(warehouse: Warehouse, name: str, version: int, date: datetime.date, slots: SlotRange) -> None:
+def _publish(  # noqa: PLR0917
+    warehouse: Warehouse, name: str, version: int, date: datetime.date, slots: SlotRange, metrics: list[str]
+) -> None:
     """Mark what is gone as deleted, and attach the staged rows: readers see all of them at once."""
     gone = Template(read_sql("queries/vanished_rows.sql")).substitute(
         table=VERDICTS.name,
         in_range="slot_start >= {start:DateTime('UTC')} AND slot_start < {end:DateTime('UTC')}",
         keys="event_date, slot_start",
-        is_computed="true",
     )
     parameters = {
         "event_date": date,
@@ -225,6 +226,7 @@ def _publish(warehouse: Warehouse, name: str, version: int, date: datetime.date,
         "end": f"{slots.end:%Y-%m-%d %H:%M:%S}",
         "version": version,
         "staging": name,
+        "metrics": metrics,
     }
     doing = f"Publishing {VERDICTS.name} of {date}"
     columns = ", ".join(column.name for column in VERDICTS.columns)

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.retention import drop_what_is_old, first_days_kept, last_day_of
+from metrics_platform.warehouse.partitions import merged_days
+from metrics_platform.warehouse.retention import drop_what_is_old, first_days_kept, last_day_of, merge_past_days
 from metrics_platform.warehouse.schema import create_tables
-from metrics_platform.warehouse.tables import MONITOR_TABLES, columns_of
+from metrics_platform.warehouse.tables import MONITOR_TABLES, SLOT_METRICS, columns_of
 
 TODAY = datetime.date(2026, 11, 27)
 
@@ -35,8 +36,9 @@ def fill(warehouse: Warehouse, table: str, dates: list[datetime.date]) -> None:
     """A row on each of these days."""
     for date in dates:
         moment = f"toDateTime('{date} 12:00:00', 'UTC')"
-        names = ", ".join(column.name for column in columns_of(table) if column.name == "slot_start")
-        warehouse.execute(f"INSERT INTO {table} ({names}) SELECT {moment}")
+        of_a_day = any(column.name == "event_date" for column in columns_of(table))
+        names, values = ("event_date, slot_start", f"'{date}', {moment}") if of_a_day else ("slot_start", moment)
+        warehouse.execute(f"INSERT INTO {table} ({names}) SELECT {values}")
 
 
 def days(warehouse: Warehouse, table: str) -> list[str]:
@@ -94,3 +96,14 @@ def test_no_day_that_is_to_be_kept_is_in_a_partition_that_goes(date: datetime.da
     assert (month + datetime.timedelta(days=1)).day == 1
     kept = first_days_kept(Settings(_env_file=None, keep_slots_days=keep), date)  # type: ignore[call-arg]
     assert (date - kept["slot_metrics"]).days == (date - kept["verdicts"]).days == keep
+
+
+def test_past_days_of_the_slots_are_merged_a_few_at_a_time(warehouse: Warehouse, settings: Settings) -> None:
+    past = [TODAY - datetime.timedelta(days=back) for back in (2, 3, 4, 5, 6)]
+    for _ in range(2):
+        fill(warehouse, "slot_metrics", [*past, TODAY])
+    merged = merge_past_days(warehouse, TODAY)
+    assert merged == [f"slot_metrics {day}" for day in past[:4]]
+    assert set(merged_days(warehouse, SLOT_METRICS)) == {str(day) for day in past[:4]}
+    assert merge_past_days(warehouse, TODAY) == [f"slot_metrics {past[4]}"]
+    assert merge_past_days(warehouse, TODAY) == []

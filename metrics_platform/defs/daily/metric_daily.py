@@ -38,8 +38,8 @@ def metric_daily_asset(settings: Settings, catalog: Catalog) -> dg.AssetsDefinit
         owners=[settings.owner],
         description="The value of the day of every metric of the catalogue, for the whole product and by slice. "
         "Distinct counts are computed over the day.\n\nThe nightly run also computes what a new or changed metric "
-        "lacks of the last five weeks. To compute an older stretch of one metric, materialise it with `metrics` in the run's "
-        "config: the rows of all other metrics stay as they are.",
+        "lacks of the last five weeks. To compute an older stretch of one metric, materialise it with `metrics` in the "
+        "run's config: the rows of all other metrics stay as they are.",
         metadata=table_metadata(METRIC_DAILY, list(catalog.sources), settings, VALUES_QUERY),
         check_specs=[
             dg.AssetCheckSpec(name, asset=METRIC_DAILY.name, description=promise, blocking=True)
