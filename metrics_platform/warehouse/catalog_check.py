@@ -84,11 +84,12 @@ def _without_broken_dimensions(warehouse: Warehouse, source: Source, problems: d
     """The source with the dimensions that ClickHouse can compute over its rows."""
     found = resolve(warehouse, source)
     named = {dimension.name: named_value(dimension.sql) for dimension in source.dimensions}
-    if not named or _refusal(warehouse, found, ", ".join(named.values())) is None:
+    doing = f"Checking sources.{source.name}"
+    if not named or refusal(warehouse, found.sql, ", ".join(named.values()), doing) is None:
         return source
     kept = []
     for dimension in source.dimensions:
-        if (text := _refusal(warehouse, found, named[dimension.name])) is None:
+        if (text := refusal(warehouse, found.sql, named[dimension.name], doing)) is None:
             kept.append(dimension)
         else:
             entry = f"dimensions.{dimension.name}"
@@ -152,9 +153,15 @@ def _type_problem(kind: str) -> str:
     return "" if _NUMBER.fullmatch(bare_type(kind)) else f"it gives {kind}; write one that gives a number"
 
 
-def _refusal(warehouse: Warehouse, rows: SourceRows, selected: str) -> str | None:
-    """Why ClickHouse refuses an expression over one row; None: it does not."""
-    found = _described(warehouse, rows, [selected, "time"], "", over_row=True)
+def refusal(warehouse: Warehouse, rows: str, selected: str, doing: str) -> str | None:
+    """Why ClickHouse refuses expressions over one row of a subquery; None: it does not.
+
+    Raises:
+        WarehouseError: ClickHouse did not answer.
+    """
+    # Beside a plain value, an aggregate is refused.
+    sql = f"SELECT {selected}, platform_events.* FROM {rows} AS platform_events"  # noqa: S608
+    found = _types_of(warehouse, sql, doing, over_row=True)
     return found if isinstance(found, str) else None
 
 
@@ -163,19 +170,19 @@ def _described(
     rows: SourceRows,
     selected: list[str],
     grouped: str = "GROUP BY materialize(0)",
-    *,
-    over_row: bool = False,
 ) -> list[str] | str:
     """The types of expressions over the rows, or ClickHouse's refusal.
 
     They are grouped by nothing that an expression can name, so that a column outside of an aggregate is refused.
     """
     columns = ", ".join(f"{sql} AS described_{number}" for number, sql in enumerate(selected))
+    sql = f"SELECT {columns} FROM {rows.sql} AS platform_events {grouped}"  # noqa: S608
+    return _types_of(warehouse, sql, f"Checking sources.{rows.source.name}")
+
+
+def _types_of(warehouse: Warehouse, sql: str, doing: str, *, over_row: bool = False) -> list[str] | str:
     try:
-        answer = warehouse.query(
-            f"DESCRIBE (SELECT {columns} FROM {rows.sql} AS platform_events {grouped})",  # noqa: S608
-            doing=f"Checking sources.{rows.source.name}",
-        )
+        answer = warehouse.query(f"DESCRIBE ({sql})", doing=doing)
     except WarehouseError as error:
         if error.code is None or error.transient:
             raise

@@ -18,6 +18,7 @@ from metrics_platform.settings import Settings
 from metrics_platform.warehouse import tables
 from metrics_platform.warehouse.client import Parameters, Row, Warehouse
 from metrics_platform.warehouse.comparison import Comparison
+from metrics_platform.warehouse.daily_sources import DailySources
 from metrics_platform.warehouse.earlier_users import HISTORY_START, build_earlier_users
 from metrics_platform.warehouse.partitions import Staged, Totals, drop_leftovers, publish, staged_partition
 from metrics_platform.warehouse.schema import create_tables
@@ -38,6 +39,7 @@ class DayResult:
         published: whether readers see the day; False when a check does not hold.
         read_rows: rows ClickHouse read to compute it.
         seconds: wall time of computing, checking and swapping in.
+        query: the day's query as a person can run it.
         preview: the first rows.
         without_user: of an extract, how many rows of the source belong to no user and are left out.
     """
@@ -49,6 +51,7 @@ class DayResult:
     published: bool
     read_rows: int
     seconds: float
+    query: str
     preview: tuple[Row, ...] = field(default=())
     without_user: int = 0
 
@@ -74,8 +77,9 @@ def compute_days(
     """
     create_tables(warehouse, tables.daily_tables(settings.dimensions))
     drop_leftovers(warehouse, table)
+    sources = DailySources.of(warehouse, settings)
     for date in sorted(dates):
-        result = compute_day(warehouse, table, date, settings, preview_rows=preview_rows, log=log)
+        result = compute_day(warehouse, table, date, settings, sources, preview_rows=preview_rows, log=log)
         yield result
         if not result.published:
             return
@@ -86,6 +90,7 @@ def compute_day(
     table: DailyTable,
     date: datetime.date,
     settings: Settings,
+    sources: DailySources,
     *,
     preview_rows: int = 0,
     log: Callable[[str], None] = lambda _: None,
@@ -97,18 +102,20 @@ def compute_day(
 
     Raises:
         WarehouseError: ClickHouse refused, failed or did not answer; nothing is half-written.
+        SourceError: a source does not fit its table.
         NotComputedError: a table above has to be computed first.
         PartitionMismatchError: what was written is not what is there.
     """
     started = time.perf_counter()
     day = day_of(date, settings.zone)
     parameters = query_parameters(day, settings)
-    require_upstream(warehouse, table, day, settings, parameters)
+    require_upstream(sources, table, day, settings, parameters)
     if table.name == tables.USERS.name and date == settings.start_date:
-        build_earlier_users(warehouse, settings, parameters, log)
+        build_earlier_users(sources, settings, log)
+    selects = _selects(table, day, settings, sources)
     for attempt in range(1, EXTRACT_TRIES + 1):
-        with staged_partition(warehouse, table, date, _selects(table, day, settings)) as staged:
-            comparisons, without_user = _compare(warehouse, staged, day, settings)
+        with staged_partition(warehouse, table, date, selects) as staged:
+            comparisons, without_user = _compare(warehouse, staged, day, settings, sources)
             holds = all(c.holds or c.explained_by_late_events for c in comparisons)
             if holds:
                 publish(warehouse, staged)
@@ -121,6 +128,7 @@ def compute_day(
                     published=holds,
                     read_rows=staged.read_rows,
                     seconds=time.perf_counter() - started,
+                    query=_runnable(selects),
                     preview=tuple(_preview(warehouse, staged, preview_rows)),
                     without_user=without_user,
                 )
@@ -128,9 +136,8 @@ def compute_day(
 
 
 def query_parameters(day: Day, settings: Settings) -> Parameters:
-    """The server-side parameters that the day's queries share: bounds in UTC, dates, names of sources."""
+    """The server-side parameters that the day's queries share: bounds in UTC, and dates."""
     return {
-        **source_names(settings),
         "event_date": day.date,
         "day_start": f"{day.start:%Y-%m-%d %H:%M:%S}",
         "day_end": f"{day.end:%Y-%m-%d %H:%M:%S}",
@@ -140,35 +147,25 @@ def query_parameters(day: Day, settings: Settings) -> Parameters:
     }
 
 
-def source_names(settings: Settings) -> Parameters:
-    """The source tables and the receiver's column as server-side parameters."""
-    feed_database, feed_table = settings.feed_table.split(".")
-    messages_database, messages_table = settings.messages_table.split(".")
-    return {
-        "feed_database": feed_database,
-        "feed_table": feed_table,
-        "messages_database": messages_database,
-        "messages_table": messages_table,
-        "receiver_column": settings.receiver_column,
-    }
-
-
-def _selects(table: DailyTable, day: Day, settings: Settings) -> list[tuple[str, Parameters]]:
+def _selects(table: DailyTable, day: Day, settings: Settings, sources: DailySources) -> list[tuple[str, Parameters]]:
     parameters = query_parameters(day, settings)
+    query = sources.render(table.query)
     if table.name == tables.DIMENSION_METRICS.name:
         return [
-            (table.query, {**parameters, "slice_table": tables.slice_table(dimension).name})
+            (query, {**parameters, "slice_table": tables.slice_table(dimension).name})
             for dimension in settings.dimensions
         ]
     if table.dimension:
         parameters = {**parameters, "dimension": table.dimension, "dimension_column": table.dimension}
-    return [(table.query, parameters)]
+    return [(query, parameters)]
 
 
-def _compare(warehouse: Warehouse, staged: Staged, day: Day, settings: Settings) -> tuple[tuple[Comparison, ...], int]:
+def _compare(
+    warehouse: Warehouse, staged: Staged, day: Day, settings: Settings, sources: DailySources
+) -> tuple[tuple[Comparison, ...], int]:
     """The quantities of the table's checks, and how many rows of the source belong to no user."""
     answer = warehouse.query(
-        staged.table.check_query,
+        sources.render(staged.table.check_query),
         {**query_parameters(day, settings), "staging": staged.name},
         doing=f"Checking {staged.table.name} of {day.date}",
     )
@@ -199,15 +196,10 @@ def _preview(warehouse: Warehouse, staged: Staged, rows: int) -> list[Row]:
     ).rows
 
 
-def runnable_query(table: DailyTable, day: Day, settings: Settings) -> str:
-    """The day's query as a person can run it in any ClickHouse client: its parameters as SET statements first.
-
-    What is put together of several queries is shown with all of them.
-    """
-    return "\n\n".join(_runnable(sql, parameters) for sql, parameters in _selects(table, day, settings))
-
-
-def _runnable(sql: str, parameters: Parameters) -> str:
-    values = {name: int(value) if isinstance(value, bool) else value for name, value in parameters.items()}
-    lines = [f"SET param_{name} = '{value}';" for name, value in values.items() if f"{{{name}:" in sql]
-    return "\n".join([*lines, sql.rstrip() + ";"])
+def _runnable(selects: list[tuple[str, Parameters]]) -> str:
+    """Queries as a person can run them in any ClickHouse client: what they rest on as SET statements first."""
+    parts = ["SET prefer_column_name_to_alias = 1;"]
+    for sql, parameters in selects:
+        lines = [f"SET param_{name} = '{value}';" for name, value in parameters.items() if f"{{{name}:" in sql]
+        parts.append("\n".join([*lines, sql.rstrip() + ";"]))
+    return "\n\n".join(parts)

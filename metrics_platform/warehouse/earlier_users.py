@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 from metrics_platform.calendar import day_of, first_instant
 from metrics_platform.settings import Settings
-from metrics_platform.warehouse.client import Parameters, Warehouse
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.daily_sources import DailySources
 from metrics_platform.warehouse.errors import OVER_LIMITS, WarehouseError
 from metrics_platform.warehouse.partitions import (
     STAGING_PREFIX,
@@ -44,30 +45,31 @@ class _Progress:
     users: int
 
 
-def build_earlier_users(
-    warehouse: Warehouse, settings: Settings, parameters: Parameters, log: Callable[[str], None]
-) -> None:
+def build_earlier_users(sources: DailySources, settings: Settings, log: Callable[[str], None]) -> None:
     """Build the snapshot of the day before METRICS_START_DATE, if it is not there and the sources have earlier events.
 
-    Running it again after a kill goes on from the last finished stretch. `parameters` name the sources; `log` gets the
-    progress, a line for each stretch.
+    Running it again after a kill goes on from the last finished stretch. `log` gets a line for each stretch.
 
     Raises:
+        SourceError: a source does not fit its table.
         WarehouseError: ClickHouse refused, failed or did not answer.
         PartitionMismatchError: something else wrote the same snapshot at the same time.
     """
     base = settings.start_date - _ONE_DAY
+    warehouse = sources.warehouse
     there = "SELECT count() FROM users WHERE event_date = {date:Date}"
     if not warehouse.value(there, {"date": base}, doing="Looking for the users before the first day"):
-        _Build(warehouse, settings, parameters, log, base, _table_of(settings)).run()
+        select = sources.render(read_sql("queries/earlier_users.sql"))
+        next_event = sources.render(read_sql("queries/next_event.sql"))
+        _Build(warehouse, settings, select, next_event, log, base, _table_of(settings, select)).run()
 
 
-def _table_of(settings: Settings) -> DailyTable:
-    """The table that holds the unfinished snapshot; other sources, another zone or receiver's column have their own.
+def _table_of(settings: Settings, select: str) -> DailyTable:
+    """The table that holds the unfinished snapshot; sources that are mapped otherwise, or another zone, have their own.
 
     By its name it is a staging table: if nobody finishes the build, it goes with these.
     """
-    built_from = (settings.timezone, settings.feed_table, settings.messages_table, settings.receiver_column)
+    built_from = (settings.timezone, select)
     return DailyTable(f"{STAGING_PREFIX}earlier_users_{zlib.crc32(repr(built_from).encode()):08x}", USERS.file, {})
 
 
@@ -77,7 +79,8 @@ class _Build:
 
     warehouse: Warehouse
     settings: Settings
-    parameters: Parameters
+    select: str
+    next_event: str
     log: Callable[[str], None]
     base: datetime.date
     table: DailyTable
@@ -122,8 +125,8 @@ class _Build:
     def _next_event(self, begin: datetime.datetime, end: datetime.datetime) -> datetime.datetime | None:
         """When the first event in [begin, end) happened: time without events is skipped."""
         rows = self.warehouse.query(
-            read_sql("queries/next_event.sql"),
-            {**self.parameters, "from_time": _written(begin), "until_time": _written(end)},
+            self.next_event,
+            {"from_time": _written(begin), "until_time": _written(end)},
             doing=f"Looking for the first event from {begin:%Y-%m-%d} on",
         ).rows
         return rows[0]["event_time"].replace(tzinfo=datetime.UTC) if rows else None
@@ -146,7 +149,6 @@ class _Build:
         """Continue the snapshot by the events of the days from `first` to `last`."""
         days = [day_of(first + offset * _ONE_DAY, self.settings.zone) for offset in range((last - first).days + 1)]
         parameters = {
-            **self.parameters,
             "earlier": self.table.name,
             "event_date": last,
             "previous_date": progress.last if progress else first - _ONE_DAY,
@@ -156,8 +158,7 @@ class _Build:
             "starts": [int(day.start.timestamp()) for day in days],
             "dates": [day.key for day in days],
         }
-        select = read_sql("queries/earlier_users.sql")
-        with staged_partition(self.warehouse, self.table, last, [(select, parameters)]) as staged:
+        with staged_partition(self.warehouse, self.table, last, [(self.select, parameters)]) as staged:
             known = "SELECT count() FROM {table:Identifier} WHERE first_day < {first:Date}"
             values = {"table": staged.name, "first": first}
             self._require_all(int(self.warehouse.value(known, values, doing=f"Verifying {last}")), progress)

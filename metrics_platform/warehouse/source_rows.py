@@ -52,11 +52,16 @@ class SourceRows:
     Attributes:
         sql: the subquery, in brackets, with the columns `user` (where the source has one), `receiver`, `time`, those of
             `columns`, and the columns of the table that are used.
+        columns: the names of these columns.
+        without_user: a subquery with the column `time` of the rows that are left out, because their user or receiver is
+            NULL.
         missing: columns of built-in dimensions that the table does not have; they are NULL.
     """
 
     source: Source
     sql: str
+    columns: tuple[str, ...]
+    without_user: str
     missing: tuple[str, ...] = ()
 
     def render(self, sql: str) -> str:
@@ -94,18 +99,30 @@ def resolve(warehouse: Warehouse, source: Source, used: Iterable[str] = ()) -> S
             "write a condition, such as status = 'ok'."
         )
     usable = {name: _usable(source, name, sql, types[name]) for name, sql in own.items() if sql is not None}
-    selected = [
-        f"{f'assumeNotNull({sql})' if can_be_null else sql} AS {name}" for name, (sql, can_be_null) in usable.items()
-    ]
-    selected += [f"{sql} AS {quoted(name)}" for name, sql in read.items()]
-    selected += [f"CAST(NULL, 'Nullable(String)') AS {quoted(name)}" for name in sorted(absent)]
+    known = {name: f"assumeNotNull({sql})" if can_be_null else sql for name, (sql, can_be_null) in usable.items()}
+    selected = {**known, **read, **dict.fromkeys(sorted(absent), "CAST(NULL, 'Nullable(String)')")}
     taken = {*own, *mapped, *absent}
-    selected += [quoted(name) for name in columns if name in wanted and name not in taken]
-    conditions = [f"isNotNull({sql})" for sql, can_be_null in usable.values() if can_be_null]
-    conditions += [f"({source.where})"] if source.where else []
-    lines = ["(", "    SELECT", ",\n".join(f"        {column}" for column in selected), f"    FROM {source.table.sql}"]
+    selected |= {name: quoted(name) for name in columns if name in wanted and name not in taken}
+    nullable = {name: sql for name, (sql, can_be_null) in usable.items() if can_be_null}
+    where = [f"({source.where})"] if source.where else []
+    users = [f"isNull({sql})" for name, sql in nullable.items() if name != "time"]
+    return SourceRows(
+        source,
+        _subquery(source, selected, [*(f"isNotNull({sql})" for sql in nullable.values()), *where]),
+        tuple(selected),
+        _subquery(source, {"time": known["time"]}, [f"({' OR '.join(users) or 'false'})", *where]),
+        tuple(sorted(absent - set(source.columns))),
+    )
+
+
+def _subquery(source: Source, selected: dict[str, str], conditions: list[str]) -> str:
+    columns = [
+        f"        {sql}" if sql == quoted(name) else f"        {sql} AS {quoted(name)}"
+        for name, sql in selected.items()
+    ]
+    lines = ["(", "    SELECT", ",\n".join(columns), f"    FROM {source.table.sql}"]
     lines += [f"    WHERE {' AND '.join(conditions)}"] if conditions else []
-    return SourceRows(source, "\n".join([*lines, ")"]), tuple(sorted(absent - set(source.columns))))
+    return "\n".join([*lines, ")"])
 
 
 def named_value(expression: str) -> str:

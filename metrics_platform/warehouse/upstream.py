@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from metrics_platform.calendar import Day
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Parameters, Warehouse
+from metrics_platform.warehouse.daily_sources import DailySources
 from metrics_platform.warehouse.tables import (
     DIMENSION_METRICS,
     FEED_USER_DAILY,
@@ -48,15 +49,16 @@ class NotComputed:
 
 
 def require_upstream(
-    warehouse: Warehouse, table: DailyTable, day: Day, settings: Settings, parameters: Parameters
+    sources: DailySources, table: DailyTable, day: Day, settings: Settings, parameters: Parameters
 ) -> None:
     """Refuse to compute a day of `table` while a table above it has not been computed; `parameters`: the day's.
 
     Raises:
         NotComputedError: names what to materialise first.
+        SourceError: a source does not fit its table.
         WarehouseError: ClickHouse refused, failed or did not answer.
     """
-    missing = not_computed(warehouse, table, day, settings, parameters)
+    missing = not_computed(sources, table, day, settings, parameters)
     if not missing:
         return
     first, begin = missing[0], min(each.first for each in missing)
@@ -69,26 +71,27 @@ def require_upstream(
 
 
 def not_computed(
-    warehouse: Warehouse, table: DailyTable, day: Day, settings: Settings, parameters: Parameters
+    sources: DailySources, table: DailyTable, day: Day, settings: Settings, parameters: Parameters
 ) -> list[NotComputed]:
     """The tables above a day of `table` that have not been computed, in the order in which to materialise them.
 
     Raises:
+        SourceError: a source does not fit its table.
         WarehouseError: ClickHouse refused, failed or did not answer.
     """
     above = _tables_above(table, settings.dimensions)
     if not above:
         return []
-    rows = _rows(warehouse, above, parameters)
-    (has_events,) = warehouse.query(
-        read_sql("queries/source_has_events.sql"), parameters, doing=f"Looking for events of {day.date}"
+    rows = _rows(sources.warehouse, above, parameters)
+    (has_events,) = sources.warehouse.query(
+        sources.render(read_sql("queries/source_has_events.sql")), parameters, doing=f"Looking for events of {day.date}"
     ).rows
     active = any(has_events[name] or rows[name] for name in EXTRACTS)
     missing = [NotComputed(name, day.date, day.date) for name in EXTRACTS if has_events[name] and not rows[name]]
     if table.name == USERS.name:
-        missing += _missing_snapshot(warehouse, day.date - _ONE_DAY, day.start, settings, parameters)
+        missing += _missing_snapshot(sources, day.date - _ONE_DAY, day.start, settings, parameters)
     elif not rows[USERS.name]:
-        missing += _missing_snapshot(warehouse, day.date, day.end, settings, parameters)
+        missing += _missing_snapshot(sources, day.date, day.end, settings, parameters)
     missing += [
         NotComputed(each.name, day.date, day.date)
         for each in above
@@ -116,7 +119,7 @@ def _rows(warehouse: Warehouse, tables: tuple[DailyTable, ...], parameters: Para
 
 
 def _missing_snapshot(
-    warehouse: Warehouse,
+    sources: DailySources,
     date: datetime.date,
     end: datetime.datetime,
     settings: Settings,
@@ -128,8 +131,8 @@ def _missing_snapshot(
     """
     if date < settings.start_date:
         return []
-    (row,) = warehouse.query(
-        read_sql("queries/snapshot.sql"),
+    (row,) = sources.warehouse.query(
+        sources.render(read_sql("queries/snapshot.sql")),
         {
             **parameters,
             "snapshot_date": date,

@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from metrics_platform.calendar import day_of
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse import earlier_users
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.daily import compute_days, query_parameters
+from metrics_platform.warehouse.daily import compute_days
+from metrics_platform.warehouse.daily_sources import DailySources
 from metrics_platform.warehouse.errors import Cause, WarehouseError
 from metrics_platform.warehouse.partitions import PartitionMismatchError
 from metrics_platform.warehouse.schema import create_tables
@@ -61,8 +61,8 @@ def _build(sources: SourceTables) -> list[str]:
     """Build the snapshot before the first day; returns what was logged."""
     create_tables(sources.warehouse, [USERS])
     logged: list[str] = []
-    parameters = query_parameters(day_of(START, sources.settings.zone), sources.settings)
-    earlier_users.build_earlier_users(sources.warehouse, sources.settings, parameters, logged.append)
+    daily = DailySources.of(sources.warehouse, sources.settings)
+    earlier_users.build_earlier_users(daily, sources.settings, logged.append)
     return logged
 
 

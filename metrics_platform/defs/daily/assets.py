@@ -22,6 +22,7 @@ from metrics_platform.warehouse.client import NoWarehouseError, Warehouse
 from metrics_platform.warehouse.daily import DayResult, compute_days
 from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.schema import SchemaMismatchError
+from metrics_platform.warehouse.source_rows import SourceError
 from metrics_platform.warehouse.tables import DailyTable
 from metrics_platform.warehouse.upstream import NotComputedError
 
@@ -32,7 +33,7 @@ PREVIEW_ROWS = 10
 # mended by waiting is not retried (see `compute`).
 RETRY_POLICY = dg.RetryPolicy(max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 _SAID_EVERY_SECONDS = 5.0
-_NOT_MENDED_BY_WAITING = (NoWarehouseError, NotComputedError, SchemaMismatchError)
+_NOT_MENDED_BY_WAITING = (NoWarehouseError, NotComputedError, SchemaMismatchError, SourceError)
 
 
 def day_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:

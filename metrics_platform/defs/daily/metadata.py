@@ -10,7 +10,7 @@ import dagster as dg
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Row
 from metrics_platform.warehouse.comparison import Comparison
-from metrics_platform.warehouse.daily import DayResult, runnable_query
+from metrics_platform.warehouse.daily import DayResult
 from metrics_platform.warehouse.tables import DailyTable
 from metrics_platform.warehouse.upstream import EXTRACTS
 
@@ -33,7 +33,7 @@ def day_metadata(result: DayResult, database: str, settings: Settings) -> dict[s
     }
     if result.preview:
         metadata["preview"] = _preview(result.preview)
-    metadata["query"] = dg.MetadataValue.md(f"```sql\n{runnable_query(result.table, day, settings)}\n```")
+    metadata["query"] = dg.MetadataValue.md(f"```sql\n{result.query}\n```")
     return metadata
 
 

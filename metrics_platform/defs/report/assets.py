@@ -147,12 +147,15 @@ def _not_computed(
     The report needs `app_daily` alone: sources that cannot be read now are no reason to send none.
     """
     from metrics_platform.warehouse.daily import query_parameters  # noqa: PLC0415
+    from metrics_platform.warehouse.daily_sources import DailySources  # noqa: PLC0415
+    from metrics_platform.warehouse.source_rows import SourceError  # noqa: PLC0415
     from metrics_platform.warehouse.upstream import not_computed  # noqa: PLC0415
 
     try:
-        found = not_computed(warehouse, tables.APP_DAILY, day, settings, query_parameters(day, settings))
-    except WarehouseError as error:
-        if error.transient:
+        sources = DailySources.of(warehouse, settings)
+        found = not_computed(sources, tables.APP_DAILY, day, settings, query_parameters(day, settings))
+    except (SourceError, WarehouseError) as error:
+        if isinstance(error, WarehouseError) and error.transient:
             raise
         context.log.warning(f"Whether the data of {day.key} are whole is not known. {error}")
         return ()

@@ -9,49 +9,61 @@ WITH
     (seen_at, value) -> concat(toString(seen_at), value)                     AS stamp,
     stamped -> substring(stamped, 20)                                        AS value_of,
     number -> leftPad(toString(number), 10, '0')                             AS padded,
-    value -> nullIf(toString(value), '')                                     AS text_of,
-    value -> multiIf(toString(value) IN ('1', 'male'), 'male',
-                     toString(value) IN ('0', 'female'), 'female', NULL)     AS gender_of,
     -- The product's day of an instant: `starts` are the beginnings of the days `dates`.
     instant -> {dates:Array(Date)}[arrayLastIndex(
         start -> start <= toUnixTimestamp(instant), {starts:Array(UInt32)})] AS day_of,
 attribute_sets AS
 (
-    SELECT
-        toUInt64(assumeNotNull(user_id)) AS id, first_time, last_time,
-        stamp(last_time, text_of(os)) AS stamped_os, stamp(last_time, gender_of(gender)) AS stamped_gender,
-        stamp(last_time, if(age > 0, padded(toInt32(age)), NULL)) AS stamped_age,
-        stamp(last_time, text_of(country)) AS stamped_country, stamp(last_time, text_of(city)) AS stamped_city,
-        stamp(last_time, if(exp_group >= 0, padded(toInt32(exp_group)), NULL)) AS stamped_exp_group,
-        concat(padded(4294967295 - toUnixTimestamp(first_time)), '1', ifNull(toString(source), '')) AS stamped_source
+    SELECT *, '1' AS service
     FROM
     (
         SELECT
-            user_id, os, gender, age, country, city, exp_group, source,
-            toDateTime(min(time), 'UTC') AS first_time, toDateTime(max(time), 'UTC') AS last_time
-        FROM {feed_database:Identifier}.{feed_table:Identifier}
+            toUInt64(user)   AS id,
+            $known_os        AS known_os,
+            $known_gender    AS known_gender,
+            $known_age       AS known_age,
+            $known_country   AS known_country,
+            $known_city      AS known_city,
+            $known_exp_group AS known_exp_group,
+            $known_source    AS known_source,
+            toDateTime(min(time), 'UTC') AS first_time,
+            toDateTime(max(time), 'UTC') AS last_time
+        FROM $feed_actions
         WHERE time >= {from_time:DateTime('UTC')} AND time < {until_time:DateTime('UTC')}
-          AND user_id IS NOT NULL
-        GROUP BY user_id, os, gender, age, country, city, exp_group, source
+        GROUP BY $feed_actions_keys
     )
     UNION ALL
-    SELECT
-        toUInt64(assumeNotNull(user_id)), first_time, last_time,
-        stamp(last_time, text_of(os)), stamp(last_time, gender_of(gender)),
-        stamp(last_time, if(age > 0, padded(toInt32(age)), NULL)),
-        stamp(last_time, text_of(country)), stamp(last_time, text_of(city)),
-        stamp(last_time, if(exp_group >= 0, padded(toInt32(exp_group)), NULL)),
-        concat(padded(4294967295 - toUnixTimestamp(first_time)), '0', ifNull(toString(source), ''))
+    SELECT *, '0' AS service
     FROM
     (
         SELECT
-            user_id, os, gender, age, country, city, exp_group, source,
-            toDateTime(min(time), 'UTC') AS first_time, toDateTime(max(time), 'UTC') AS last_time
-        FROM {messages_database:Identifier}.{messages_table:Identifier}
+            toUInt64(user)   AS id,
+            $known_os        AS known_os,
+            $known_gender    AS known_gender,
+            $known_age       AS known_age,
+            $known_country   AS known_country,
+            $known_city      AS known_city,
+            $known_exp_group AS known_exp_group,
+            $known_source    AS known_source,
+            toDateTime(min(time), 'UTC') AS first_time,
+            toDateTime(max(time), 'UTC') AS last_time
+        FROM $message_actions
         WHERE time >= {from_time:DateTime('UTC')} AND time < {until_time:DateTime('UTC')}
-          AND user_id IS NOT NULL AND {receiver_column:Identifier} IS NOT NULL
-        GROUP BY user_id, os, gender, age, country, city, exp_group, source
+        GROUP BY $message_actions_keys
     )
+),
+stamped_sets AS
+(
+    SELECT
+        id, first_time, last_time,
+        stamp(last_time, known_os)                                                AS stamped_os,
+        stamp(last_time, known_gender)                                            AS stamped_gender,
+        stamp(last_time, if(known_age >= 0, padded(known_age), NULL))             AS stamped_age,
+        stamp(last_time, known_country)                                           AS stamped_country,
+        stamp(last_time, known_city)                                              AS stamped_city,
+        stamp(last_time, if(known_exp_group >= 0, padded(known_exp_group), NULL)) AS stamped_exp_group,
+        concat(padded(4294967295 - toUnixTimestamp(first_time)), service, ifNull(known_source, '')) AS stamped_source
+    FROM attribute_sets
 ),
 stretch AS
 (
@@ -68,7 +80,7 @@ stretch AS
         substring(max(stamped_source), 12)        AS new_source,
         day_of(min(first_time))                   AS new_first_day,
         day_of(max(last_time))                    AS new_last_day
-    FROM attribute_sets
+    FROM stamped_sets
     GROUP BY id
 )
 SELECT

@@ -1,4 +1,4 @@
--- The feed's extract: one row per user with a feed action in [day_start, day_end). A row without a user is nobody's.
+-- The feed's extract: one row per user with a feed action in [day_start, day_end).
 --
 -- Events are first folded into the few different sets of attributes a user's rows carry (usually one), so that
 -- the latest known value of each attribute is looked for among a handful of rows and not among all events.
@@ -13,36 +13,39 @@ WITH
 attribute_sets AS
 (
     SELECT
-        user_id,
-        os, gender, age, country, city, exp_group, source,
+        user,
+        $known_os        AS known_os,
+        $known_gender    AS known_gender,
+        $known_age       AS known_age,
+        $known_country   AS known_country,
+        $known_city      AS known_city,
+        $known_exp_group AS known_exp_group,
+        $known_source    AS known_source,
         countIf(action = 'view')      AS set_views,
         countIf(action = 'like')      AS set_likes,
         toDateTime(min(time), 'UTC')  AS first_time,
         toDateTime(max(time), 'UTC')  AS last_time
-    FROM {feed_database:Identifier}.{feed_table:Identifier}
+    FROM $feed_actions
     WHERE time >= {day_start:DateTime('UTC')} AND time < {day_end:DateTime('UTC')}
-      AND user_id IS NOT NULL
-    GROUP BY user_id, os, gender, age, country, city, exp_group, source
+    GROUP BY $feed_actions_keys
 ),
--- What counts as not known becomes NULL, in one spelling for all types a source may have.
-known_sets AS
+stamped_sets AS
 (
     SELECT
-        user_id, set_views, set_likes, first_time,
-        stamp(last_time, nullIf(toString(os), ''))                                     AS stamped_os,
-        stamp(last_time, multiIf(toString(gender) IN ('1', 'male'), 'male',
-                                 toString(gender) IN ('0', 'female'), 'female', NULL)) AS stamped_gender,
-        stamp(last_time, if(age > 0, padded(toInt32(age)), NULL))                      AS stamped_age,
-        stamp(last_time, nullIf(toString(country), ''))                                AS stamped_country,
-        stamp(last_time, nullIf(toString(city), ''))                                   AS stamped_city,
-        stamp(last_time, if(exp_group >= 0, padded(toInt32(exp_group)), NULL))         AS stamped_exp_group,
+        user, set_views, set_likes, first_time,
+        stamp(last_time, known_os)                                           AS stamped_os,
+        stamp(last_time, known_gender)                                       AS stamped_gender,
+        stamp(last_time, if(known_age >= 0, padded(known_age), NULL))        AS stamped_age,
+        stamp(last_time, known_country)                                      AS stamped_country,
+        stamp(last_time, known_city)                                         AS stamped_city,
+        stamp(last_time, if(known_exp_group >= 0, padded(known_exp_group), NULL)) AS stamped_exp_group,
         -- The source of the first event, of several in that second the greatest: the earlier, the greater.
-        concat(padded(4294967295 - toUnixTimestamp(first_time)), ifNull(toString(source), '')) AS stamped_source
+        concat(padded(4294967295 - toUnixTimestamp(first_time)), ifNull(known_source, '')) AS stamped_source
     FROM attribute_sets
 )
 SELECT
     {event_date:Date}                              AS event_date,
-    user_id                                        AS user_id,
+    user                                           AS user_id,
     sum(set_views)                                 AS views,
     sum(set_likes)                                 AS likes,
     value_of(max(stamped_os))                      AS os,
@@ -59,5 +62,5 @@ SELECT
     time_of(max(stamped_exp_group))                AS exp_group_seen_at,
     nullIf(substring(max(stamped_source), 11), '') AS source,
     min(first_time)                                AS first_seen_at
-FROM known_sets
-GROUP BY user_id
+FROM stamped_sets
+GROUP BY user

@@ -1,5 +1,4 @@
--- The messenger's extract: one row per user who sent or received in [day_start, day_end). A message without a sender
--- or a receiver is nobody's, so that as many are sent as received.
+-- The messenger's extract: one row per user who sent or received in [day_start, day_end).
 --
 -- Senders and receivers are counted apart, each by its own column, and put together by UNION ALL + GROUP BY, so
 -- that one-sided users stay. Attributes come from the rows a user sent; a receiver has none here.
@@ -14,37 +13,40 @@ WITH
 sender_sets AS
 (
     SELECT
-        user_id,
-        os, gender, age, country, city, exp_group, source,
-        count()                                                 AS set_messages,
-        uniqExactState({receiver_column:Identifier})            AS set_receivers,
-        toDateTime(min(time), 'UTC')                            AS first_time,
-        toDateTime(max(time), 'UTC')                            AS last_time
-    FROM {messages_database:Identifier}.{messages_table:Identifier}
+        user,
+        $known_os        AS known_os,
+        $known_gender    AS known_gender,
+        $known_age       AS known_age,
+        $known_country   AS known_country,
+        $known_city      AS known_city,
+        $known_exp_group AS known_exp_group,
+        $known_source    AS known_source,
+        count()                      AS set_messages,
+        uniqExactState(receiver)     AS set_receivers,
+        toDateTime(min(time), 'UTC') AS first_time,
+        toDateTime(max(time), 'UTC') AS last_time
+    FROM $message_actions
     WHERE time >= {day_start:DateTime('UTC')} AND time < {day_end:DateTime('UTC')}
-      AND user_id IS NOT NULL AND {receiver_column:Identifier} IS NOT NULL
-    GROUP BY user_id, os, gender, age, country, city, exp_group, source
+    GROUP BY $message_actions_keys
 ),
--- What counts as not known becomes NULL, in one spelling for all types a source may have.
-known_sets AS
+stamped_sets AS
 (
     SELECT
-        user_id, set_messages, set_receivers, first_time,
-        stamp(last_time, nullIf(toString(os), ''))                                     AS stamped_os,
-        stamp(last_time, multiIf(toString(gender) IN ('1', 'male'), 'male',
-                                 toString(gender) IN ('0', 'female'), 'female', NULL)) AS stamped_gender,
-        stamp(last_time, if(age > 0, padded(toInt32(age)), NULL))                      AS stamped_age,
-        stamp(last_time, nullIf(toString(country), ''))                                AS stamped_country,
-        stamp(last_time, nullIf(toString(city), ''))                                   AS stamped_city,
-        stamp(last_time, if(exp_group >= 0, padded(toInt32(exp_group)), NULL))         AS stamped_exp_group,
+        user, set_messages, set_receivers, first_time,
+        stamp(last_time, known_os)                                           AS stamped_os,
+        stamp(last_time, known_gender)                                       AS stamped_gender,
+        stamp(last_time, if(known_age >= 0, padded(known_age), NULL))        AS stamped_age,
+        stamp(last_time, known_country)                                      AS stamped_country,
+        stamp(last_time, known_city)                                         AS stamped_city,
+        stamp(last_time, if(known_exp_group >= 0, padded(known_exp_group), NULL)) AS stamped_exp_group,
         -- The source of the first event, of several in that second the greatest: the earlier, the greater.
-        concat(padded(4294967295 - toUnixTimestamp(first_time)), ifNull(toString(source), '')) AS stamped_source
+        concat(padded(4294967295 - toUnixTimestamp(first_time)), ifNull(known_source, '')) AS stamped_source
     FROM sender_sets
 ),
 senders AS
 (
     SELECT
-        toUInt64(user_id)                              AS participant_id,
+        toUInt64(user)                                 AS participant_id,
         sum(set_messages)                              AS sent,
         uniqExactMerge(set_receivers)                  AS sent_to,
         value_of(max(stamped_os))                      AS os,
@@ -61,19 +63,18 @@ senders AS
         time_of(max(stamped_exp_group))                AS exp_group_seen_at,
         nullIf(substring(max(stamped_source), 11), '') AS source,
         min(first_time)                                AS first_seen_at
-    FROM known_sets
-    GROUP BY user_id
+    FROM stamped_sets
+    GROUP BY user
 ),
 receivers AS
 (
     SELECT
-        toUInt64({receiver_column:Identifier}) AS participant_id,
-        count()                                AS received,
-        uniqExact(user_id)                     AS received_from
-    FROM {messages_database:Identifier}.{messages_table:Identifier}
+        toUInt64(receiver) AS participant_id,
+        count()            AS received,
+        uniqExact(user)    AS received_from
+    FROM $message_actions
     WHERE time >= {day_start:DateTime('UTC')} AND time < {day_end:DateTime('UTC')}
-      AND user_id IS NOT NULL AND {receiver_column:Identifier} IS NOT NULL
-    GROUP BY {receiver_column:Identifier}
+    GROUP BY receiver
 )
 -- `any` takes the sender's row where there is one: the receiver's brings NULL, which it passes over.
 SELECT

@@ -4,10 +4,8 @@ SELECT
     (SELECT count() FROM users WHERE event_date < {snapshot_date:Date}) > 0     AS has_earlier_snapshot,
     (SELECT max(event_date) FROM users WHERE event_date < {snapshot_date:Date}) AS latest_snapshot,
     exists(
-        SELECT 1 FROM {feed_database:Identifier}.{feed_table:Identifier}
-        WHERE time >= {history_start:DateTime('UTC')} AND time < {snapshot_end:DateTime('UTC')}
-          AND user_id IS NOT NULL LIMIT 1)
+        SELECT 1 FROM $feed_actions
+        WHERE time >= {history_start:DateTime('UTC')} AND time < {snapshot_end:DateTime('UTC')} LIMIT 1)
     OR exists(
-        SELECT 1 FROM {messages_database:Identifier}.{messages_table:Identifier}
-        WHERE time >= {history_start:DateTime('UTC')} AND time < {snapshot_end:DateTime('UTC')}
-          AND user_id IS NOT NULL AND {receiver_column:Identifier} IS NOT NULL LIMIT 1) AS has_events
+        SELECT 1 FROM $message_actions
+        WHERE time >= {history_start:DateTime('UTC')} AND time < {snapshot_end:DateTime('UTC')} LIMIT 1) AS has_events

@@ -34,12 +34,7 @@ SELECT
     views, likes, messages_received, messages_sent, users_received, users_sent,
     used_feed, used_messenger,
     snapshot.os, snapshot.gender, snapshot.age,
-    multiIf(snapshot.age IS NULL, NULL,
-            snapshot.age < 18, '<18',
-            snapshot.age < 25, '18-24',
-            snapshot.age < 35, '25-34',
-            snapshot.age < 45, '35-44',
-            snapshot.age < 55, '45-54', '55+') AS age_group,
+    $known_age_group AS age_group,
     snapshot.source, snapshot.country, snapshot.city, snapshot.exp_group
 -- The right side of a join is held in memory: those who were active on the day, not everybody who was ever seen.
 FROM (SELECT * FROM users WHERE event_date = {event_date:Date}) AS snapshot

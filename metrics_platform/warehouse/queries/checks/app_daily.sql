@@ -4,18 +4,16 @@ WITH
     source_feed AS
     (
         SELECT
-            countIf(action = 'view') AS views, countIf(action = 'like') AS likes, uniqExact(user_id) AS users
-        FROM {feed_database:Identifier}.{feed_table:Identifier}
+            countIf(action = 'view') AS views, countIf(action = 'like') AS likes, uniqExact(user) AS users
+        FROM $feed_actions
         WHERE time >= {day_start:DateTime('UTC')} AND time < {day_end:DateTime('UTC')}
-          AND user_id IS NOT NULL
     ),
     source_messages AS
     (
         SELECT
-            count() AS messages, uniqExact(user_id) AS senders, uniqExact({receiver_column:Identifier}) AS receivers
-        FROM {messages_database:Identifier}.{messages_table:Identifier}
+            count() AS messages, uniqExact(user) AS senders, uniqExact(receiver) AS receivers
+        FROM $message_actions
         WHERE time >= {day_start:DateTime('UTC')} AND time < {day_end:DateTime('UTC')}
-          AND user_id IS NOT NULL AND {receiver_column:Identifier} IS NOT NULL
     ),
     extract_feed AS
     (

@@ -22,16 +22,14 @@ WITH
     source_feed AS
     (
         SELECT countIf(action = 'view') AS views, countIf(action = 'like') AS likes
-        FROM {feed_database:Identifier}.{feed_table:Identifier}
+        FROM $feed_actions
         WHERE time >= {day_start:DateTime('UTC')} AND time < {day_end:DateTime('UTC')}
-          AND user_id IS NOT NULL
     ),
     source_messages AS
     (
-        SELECT count() AS messages, uniqExact(user_id, {receiver_column:Identifier}) AS pairs
-        FROM {messages_database:Identifier}.{messages_table:Identifier}
+        SELECT count() AS messages, uniqExact(user, receiver) AS pairs
+        FROM $message_actions
         WHERE time >= {day_start:DateTime('UTC')} AND time < {day_end:DateTime('UTC')}
-          AND user_id IS NOT NULL AND {receiver_column:Identifier} IS NOT NULL
     ),
     extract_feed AS
     (

@@ -4,11 +4,16 @@ WITH
     source AS
     (
         SELECT
-            countIf(action = 'view' AND user_id IS NOT NULL) AS views,
-            countIf(action = 'like' AND user_id IS NOT NULL) AS likes,
-            uniqExactIf(user_id, user_id IS NOT NULL)        AS users,
-            countIf(user_id IS NULL)                         AS without_user
-        FROM {feed_database:Identifier}.{feed_table:Identifier}
+            countIf(action = 'view') AS views,
+            countIf(action = 'like') AS likes,
+            uniqExact(user)          AS users
+        FROM $feed_actions
+        WHERE time >= {day_start:DateTime('UTC')} AND time < {day_end:DateTime('UTC')}
+    ),
+    left_out AS
+    (
+        SELECT count() AS without_user
+        FROM $feed_actions_without_user
         WHERE time >= {day_start:DateTime('UTC')} AND time < {day_end:DateTime('UTC')}
     ),
     staged AS
@@ -31,5 +36,5 @@ SELECT
     comparison.2 AS quantity,
     comparison.3 AS expected,
     comparison.4 AS actual,
-    source.without_user AS without_user
-FROM source, staged
+    left_out.without_user AS without_user
+FROM source, left_out, staged

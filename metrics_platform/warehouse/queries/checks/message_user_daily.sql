@@ -2,16 +2,20 @@
 -- received by one, so both sums equal the number of messages; pairs of sender and receiver likewise. `without_user`: how
 -- many rows of the source lack the one or the other, and are left out.
 WITH
-    user_id IS NOT NULL AND {receiver_column:Identifier} IS NOT NULL AS has_users,
     source AS
     (
         SELECT
-            countIf(has_users)                                               AS messages,
-            uniqExactIf(user_id, has_users)                                  AS senders,
-            uniqExactIf({receiver_column:Identifier}, has_users)             AS receivers,
-            uniqExactIf(user_id, {receiver_column:Identifier}, has_users)    AS pairs,
-            countIf(NOT has_users)                                           AS without_user
-        FROM {messages_database:Identifier}.{messages_table:Identifier}
+            count()                   AS messages,
+            uniqExact(user)           AS senders,
+            uniqExact(receiver)       AS receivers,
+            uniqExact(user, receiver) AS pairs
+        FROM $message_actions
+        WHERE time >= {day_start:DateTime('UTC')} AND time < {day_end:DateTime('UTC')}
+    ),
+    left_out AS
+    (
+        SELECT count() AS without_user
+        FROM $message_actions_without_user
         WHERE time >= {day_start:DateTime('UTC')} AND time < {day_end:DateTime('UTC')}
     ),
     staged AS
@@ -42,5 +46,5 @@ SELECT
     comparison.2 AS quantity,
     comparison.3 AS expected,
     comparison.4 AS actual,
-    source.without_user AS without_user
-FROM source, staged
+    left_out.without_user AS without_user
+FROM source, left_out, staged
