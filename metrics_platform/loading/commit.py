@@ -17,6 +17,7 @@ from metrics_platform.loading import history, staging
 from metrics_platform.loading.arrivals import arrived, restarted_since, staged_parts, untouched
 from metrics_platform.loading.history import Entry
 from metrics_platform.loading.problems import LoadError
+from metrics_platform.table_names import TableName
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
 
@@ -107,12 +108,13 @@ def _settle(warehouse: Warehouse, entry: Entry) -> list[str]:
 
 
 def _move(warehouse: Warehouse, entry: Entry, partition_id: str) -> None:
-    _alter(warehouse, entry, f"MOVE PARTITION ID '{partition_id}' TO TABLE `{entry.database}`.`{entry.target}`")
+    target = TableName(entry.database, entry.target).sql
+    _alter(warehouse, entry, f"MOVE PARTITION ID '{partition_id}' TO TABLE {target}")
 
 
 def _alter(warehouse: Warehouse, entry: Entry, what: str) -> None:
     # Never tried again as such: whether it was done must be looked at first.
-    statement = f"ALTER TABLE `{entry.database}`.`{entry.staging}` {what}"
+    statement = f"ALTER TABLE {TableName(entry.database, entry.staging).sql} {what}"
     warehouse.execute(statement, doing=f"Committing the load into {entry.target_name}")
 
 

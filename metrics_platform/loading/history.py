@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from metrics_platform.table_names import TableName
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import UNKNOWN_DATABASE, WarehouseError
 from metrics_platform.warehouse.schema import create_database
@@ -49,7 +50,7 @@ class Entry:
     @property
     def target_name(self) -> str:
         """database.table"""
-        return f"{self.database}.{self.target}"
+        return str(TableName(self.database, self.target))
 
     @property
     def since(self) -> str:

@@ -28,6 +28,7 @@ from metrics_platform.loading.result import LoadedFile, LoadResult
 from metrics_platform.loading.staging import Staging, Verified
 from metrics_platform.loading.targets import Target, prepare_target
 from metrics_platform.settings import Settings
+from metrics_platform.table_names import parse_table_name
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
 
@@ -87,7 +88,9 @@ def load(
     jobs = _look_at_files(settings, feed, messages, rejects_directory)
     history.create(warehouse)
     completed = complete_interrupted(warehouse, display.say)
-    staging.drop_idle(warehouse, {name.split(".")[0] for name in (settings.feed_table, settings.messages_table)})
+    staging.drop_idle(
+        warehouse, {parse_table_name(name).database for name in (settings.feed_table, settings.messages_table)}
+    )
     targets = {job.source.name: prepare_target(settings, warehouse, job.source) for job in jobs}
     for job in jobs:
         with display.bar(f"Fingerprint of {job.file.name}", job.file.stat().st_size) as advance:

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from metrics_platform.loading.problems import LoadError
 from metrics_platform.loading.targets import Target
+from metrics_platform.table_names import TableName
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.partitions import IDLE_SECONDS, STAGING_PREFIX
@@ -63,13 +64,13 @@ class Staging:
 
     @property
     def quoted(self) -> str:
-        """The table for statements that take no parameter; all names are letters, digits and _."""
-        return f"`{self.target.database}`.`{self.name}`"
+        """The table for statements that take no parameter."""
+        return TableName(self.target.database, self.name).sql
 
     def create(self) -> None:
         """Create the table, and try the rights and the shape that the commit needs while nothing is read yet."""
         doing = f"Preparing to load into {self.target.name}"
-        target = f"`{self.target.database}`.`{self.target.table}`"
+        target = TableName(self.target.database, self.target.table).sql
         self.warehouse.execute(f"CREATE TABLE {self.quoted} AS {target}", doing=doing)
         # Replacing…, Summing… and their like fold rows when they merge, before they could be counted.
         largest_merge = _LARGEST_MERGE if self.target.engine == "MergeTree" else _NO_MERGE

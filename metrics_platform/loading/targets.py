@@ -18,6 +18,7 @@ from metrics_platform.loading.problems import LoadError, listed
 from metrics_platform.loading.times import TimeRule
 from metrics_platform.loading.values import ActionRule, GenderRule, IntegerRule, Rule, TextRule
 from metrics_platform.settings import Settings
+from metrics_platform.table_names import TableName, parse_table_name
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import create_database
 from metrics_platform.warehouse.tables import read_sql
@@ -64,7 +65,7 @@ class Target:
     @property
     def name(self) -> str:
         """database.table"""
-        return f"{self.database}.{self.table}"
+        return str(TableName(self.database, self.table))
 
 
 def prepare_target(settings: Settings, warehouse: Warehouse, source: Source) -> Target:
@@ -75,7 +76,7 @@ def prepare_target(settings: Settings, warehouse: Warehouse, source: Source) -> 
         LoadError: what is there is no table that events can be loaded into.
     """
     name = settings.feed_table if source.name == "feed" else settings.messages_table
-    database, table = name.split(".")
+    database, table = parse_table_name(name)
     found = _look(warehouse, database, table)
     created = not found
     if created:

@@ -46,6 +46,15 @@ def test_both_files_are_loaded_into_tables_that_are_made_for_them(loading: Loadi
     assert loading.staging_tables == []
 
 
+def test_a_table_with_a_quoted_name_is_created_and_loaded_into(
+    loading_as: Callable[..., Loading], tmp_path: Path
+) -> None:
+    loading = loading_as(feed_table="`лента-2`.`события.ленты`")
+    loaded = loading.feed(write_lines(tmp_path / "feed.csv", FEED_LINE))
+    assert loaded.table == "лента-2.`события.ленты`"
+    assert loading.feed_rows == [EVENT]
+
+
 def test_a_row_arrives_as_it_is_written(loading: Loading, tmp_path: Path) -> None:
     loading.feed(write_lines(tmp_path / "feed.csv", FEED_LINE))
     assert loading.feed_rows == [EVENT]
