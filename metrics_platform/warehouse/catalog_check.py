@@ -161,7 +161,7 @@ def refusal(warehouse: Warehouse, rows: str, selected: str, doing: str) -> str |
     """
     # Beside a plain value, an aggregate is refused.
     sql = f"SELECT {selected}, platform_events.* FROM {rows} AS platform_events"  # noqa: S608
-    found = _types_of(warehouse, sql, doing, over_row=True)
+    found = types_of(warehouse, sql, doing, over_row=True)
     return found if isinstance(found, str) else None
 
 
@@ -177,10 +177,11 @@ def _described(
     """
     columns = ", ".join(f"{sql} AS described_{number}" for number, sql in enumerate(selected))
     sql = f"SELECT {columns} FROM {rows.sql} AS platform_events {grouped}"  # noqa: S608
-    return _types_of(warehouse, sql, f"Checking sources.{rows.source.name}")
+    return types_of(warehouse, sql, f"Checking sources.{rows.source.name}")
 
 
-def _types_of(warehouse: Warehouse, sql: str, doing: str, *, over_row: bool = False) -> list[str] | str:
+def types_of(warehouse: Warehouse, sql: str, doing: str, *, over_row: bool = False) -> list[str] | str:
+    """The types of a SELECT's columns, or ClickHouse's refusal."""
     try:
         answer = warehouse.query(f"DESCRIBE ({sql})", doing=doing)
     except WarehouseError as error:

@@ -14,7 +14,7 @@ from metrics_platform import expressions
 from metrics_platform.catalog import Catalog, Source, load_catalog_or_builtin
 from metrics_platform.settings import Settings
 from metrics_platform.table_names import quoted
-from metrics_platform.warehouse.catalog_check import refusal
+from metrics_platform.warehouse.catalog_check import refusal, types_of
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.source_rows import SourceError, SourceRows, resolve
 
@@ -22,6 +22,7 @@ FEED, MESSENGER = "feed_actions", "message_actions"
 ATTRIBUTES = ("os", "gender", "age", "country", "city", "exp_group", "source")
 # All other attributes are text.
 _NUMBERS = ("age", "exp_group")
+_SEVERAL_VALUES = ("Array(", "Tuple(", "Map(", "JSON", "Nested(")
 # What a source of the daily load must have, beside its table and `time`.
 _NEEDED = {FEED: ("user",), MESSENGER: ("user", "receiver")}
 _SETTINGS = {FEED: "METRICS_FEED_TABLE", MESSENGER: "METRICS_MESSAGES_TABLE and METRICS_RECEIVER_COLUMN"}
@@ -94,8 +95,9 @@ class DailySources:
             try:
                 self._resolved[name] = self._resolve(name)
             except SourceError as error:
+                left_out = f" {self.catalog.problem} The built-in catalogue is used." if self.catalog.problem else ""
                 raise SourceError(
-                    f"{error} What to do: correct {_SETTINGS[name]}, or the mapping in METRICS_CATALOG; "
+                    f"{error}{left_out} What to do: correct {_SETTINGS[name]}, or the mapping in METRICS_CATALOG; "
                     "`metrics-platform doctor` shows what fits."
                 ) from None
         return self._resolved[name]
@@ -116,6 +118,7 @@ class DailySources:
             **{f"dimensions.{each.name}.sql": (each.sql, self._known(each.name)) for each in attributes},
         }
         self._check(source, rows, {at: (str(given), sql) for at, (given, sql) in checked.items()})
+        self._check_types(source, rows)
         return rows
 
     def _check(self, source: Source, rows: SourceRows, checked: dict[str, tuple[str, str]]) -> None:
@@ -126,3 +129,15 @@ class DailySources:
         for at, (given, sql) in checked.items():
             if (text := refusal(self.warehouse, rows.sql, sql, doing)) is not None:
                 raise SourceError(f"{at} = {given!r} does not fit {source.table}: {text}.")
+
+    def _check_types(self, source: Source, rows: SourceRows) -> None:
+        """Raise SourceError if a column that a built-in dimension reads holds several values: it would be unknown."""
+        builtin = [self.catalog.dimensions[name] for name in ATTRIBUTES if self.catalog.dimensions[name].is_builtin]
+        read = set().union(*(expressions.column_names_in(dimension.sql) for dimension in builtin))
+        columns = [name for name in rows.columns if name in read]
+        sql = f"SELECT {', '.join(map(quoted, columns)) or 1} FROM {rows.sql}"  # noqa: S608
+        for name, kind in zip(columns, types_of(self.warehouse, sql, f"Checking sources.{source.name}"), strict=False):
+            if kind.startswith(_SEVERAL_VALUES):
+                raise SourceError(
+                    f"sources.{source.name}.columns.{name} is {kind} in {source.table}, not a single value."
+                )
