@@ -17,7 +17,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_args
 from zoneinfo import available_timezones
@@ -25,6 +24,7 @@ from zoneinfo import available_timezones
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 
 from metrics_platform import expressions
+from metrics_platform.builtin_entries import builtin_entries
 from metrics_platform.detection.config import DetectorConfig, Kind, MonitorConfig, Strict
 from metrics_platform.settings import Settings, setting_name
 from metrics_platform.table_names import TableName, parse_table_name
@@ -324,7 +324,7 @@ def load_catalog(settings: Settings) -> Catalog:
     Raises:
         CatalogError: METRICS_CATALOG cannot be read or is not valid.
     """
-    merged: dict[str, Any] = dict(_builtin())
+    merged: dict[str, Any] = dict(builtin_entries())
     where = "The built-in catalogue"
     if settings.catalog is not None:
         where = f"METRICS_CATALOG = {settings.catalog}"
@@ -358,22 +358,13 @@ def load_catalog_or_builtin(settings: Settings) -> Catalog:
         return Catalog(builtin.sources, builtin.dimensions, builtin.metrics, str(error))
 
 
-@cache
-def _builtin() -> Mapping[str, Any]:
-    return _read(None)
-
-
-def _read(file: Path | None) -> dict[str, Any]:
-    """A file as it is written; None: the built-in one."""
+def _read(file: Path) -> dict[str, Any]:
+    """A file as it is written."""
     import yaml  # noqa: PLC0415  (on use only)
 
     where = f"METRICS_CATALOG = {file}"
     try:
-        if file is None:
-            text = (files("metrics_platform") / "metrics.yaml").read_text(encoding="utf-8")
-        else:
-            text = file.read_text(encoding="utf-8")
-        content = yaml.load(text, _loader())  # noqa: S506  (a SafeLoader)
+        content = yaml.load(file.read_text(encoding="utf-8"), _loader())  # noqa: S506  (a SafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise CatalogError(where, [" ".join(str(error).replace('in "<unicode string>", ', "at ").split())]) from None
     if content is None:
@@ -492,7 +483,7 @@ def _dimension(name: str, entry: DimensionEntry, settings: Settings, problems: l
     sql = entry.sql if entry.sql is not None else name
     _check_sql(f"dimensions.{name}.sql", sql, problems)
     monitored = entry.monitor
-    builtin = _builtin()["dimensions"].get(name)
+    builtin = builtin_entries()["dimensions"].get(name)
     if monitored is None:
         monitored = builtin is None or name in settings.monitored_dimensions
     return Dimension(

@@ -16,18 +16,19 @@ import zoneinfo
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from metrics_platform.builtin_entries import DAILY_DIMENSIONS, further_dimensions
 from metrics_platform.channel_settings import ChannelSettings
 from metrics_platform.connection import parse_url
 from metrics_platform.health_settings import HealthSettings
 from metrics_platform.monitor_settings import MonitorSettings
 from metrics_platform.redaction import mask, secrets_of_url
 from metrics_platform.retention_settings import RetentionSettings
-from metrics_platform.setting_errors import explained, without_secrets
+from metrics_platform.setting_errors import choose, explained, without_secrets
 from metrics_platform.setting_lists import split_distinct
 from metrics_platform.table_names import parse_table_name
 
@@ -36,7 +37,6 @@ PREFIX = "METRICS_"
 # where it is nearly one of ours.
 CHANNEL_PREFIXES = ("TELEGRAM_", "SLACK_", "SMTP_", "EMAIL_")
 
-ExtraDimension = Literal["age_group", "source", "country", "city", "exp_group"]
 # Settings of earlier versions, each with what replaces it.
 _REMOVED = {
     "METRICS_MONITORING_FILE": "METRICS_CATALOG replaces it. Run `metrics-platform convert-monitoring FILE > "
@@ -119,7 +119,7 @@ class Settings(ChannelSettings, MonitorSettings, HealthSettings, RetentionSettin
         description="How many of a day's events (per cent of the source's count) may arrive between the extracts and "
         "the tables below them. So many are a warning; with more, the day is not published.",
     )
-    extra_dimensions: Annotated[tuple[ExtraDimension, ...], NoDecode] = Field(
+    extra_dimensions: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Dimensions beside os, gender and age, comma-separated: age_group, source, country, city, "
         "exp_group.",
@@ -188,6 +188,14 @@ class Settings(ChannelSettings, MonitorSettings, HealthSettings, RetentionSettin
     def _split_dimensions(cls, value: Any) -> Any:
         return split_distinct(value)
 
+    @field_validator("extra_dimensions")
+    @classmethod
+    def _check_dimensions(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name not in further_dimensions():
+                raise ValueError(choose(name, further_dimensions()))
+        return value
+
     @field_validator("owner")
     @classmethod
     def _check_owner(cls, value: str) -> str:
@@ -204,7 +212,7 @@ class Settings(ChannelSettings, MonitorSettings, HealthSettings, RetentionSettin
     @property
     def dimensions(self) -> tuple[str, ...]:
         """The dimensions of `dimension_metrics`: os, gender and age, then those switched on."""
-        return ("os", "gender", "age", *self.extra_dimensions)
+        return (*DAILY_DIMENSIONS, *self.extra_dimensions)
 
     @property
     def outbox(self) -> Path:

@@ -50,7 +50,7 @@ def test_the_environment_wins_over_the_env_file(tmp_path: Path, monkeypatch: pyt
         ("METRICS_FEED_TABLE", "feed_actions", "database.table"),
         ("METRICS_FEED_TABLE", "simulator.feed; DROP TABLE x", "database.table"),
         ("METRICS_RECEIVER_COLUMN", "receiver id", "column name"),
-        ("METRICS_EXTRA_DIMENSIONS", "source,planet", "'planet' is unknown; choose age_group, source,"),
+        ("METRICS_EXTRA_DIMENSIONS", "source,planet", "'planet' is unknown; choose source, country, city,"),
         ("METRICS_EXTRA_DIMENSIONS", "contry", "did you mean country?"),
         ("METRICS_MONITORED_DIMENSIONS", "os,cities", "did you mean city?"),
         ("METRICS_LANGUAGE", "russian", "choose en or ru; did you mean ru?"),
