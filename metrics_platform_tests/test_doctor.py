@@ -111,6 +111,23 @@ def test_a_column_of_another_type_names_the_expression_to_write(
     assert "METRICS_CATALOG, under sources.feed_actions" in problem.remedy
 
 
+def test_what_only_the_daily_load_cannot_read_is_a_problem(make_settings: MakeSettings, tmp_path: Path) -> None:
+    file = tmp_path / "catalog.yaml"
+    settings = make_settings(catalog=file)
+    sources = SourceTables.create(settings)
+    sources.warehouse.execute(f"ALTER TABLE {settings.feed_table} ADD COLUMN years Array(UInt8)")
+    file.write_text(
+        "sources: {feed_actions: {columns: {age: years}}, message_actions: {dimensions: [os]}}\n"
+        "dimensions: {age_group: {sql: years}}\n",
+        encoding="utf-8",
+    )
+    details = [problem.detail for problem in _problems(settings) if problem.subject == "Daily load"]
+    assert [text.split(" does not fit")[0] for text in details] == [
+        f"sources.feed_actions.columns.age is Array(UInt8) in {settings.feed_table}, not a single value.",
+        "dimensions.age_group.sql = 'years'",
+    ]
+
+
 def test_signed_ids_are_fine(make_settings: MakeSettings) -> None:
     settings = make_settings()
     SourceTables.create(settings).warehouse.execute(

@@ -73,11 +73,14 @@ def compute_days(
     """Compute days of one table in their order, each swapped in before the next begins; yields each as it is done.
 
     Creates missing tables and drops what killed runs left, first. Ends after the first day whose checks do not hold.
-    `log` gets the progress of what takes long. Errors: see `compute_day` and `create_tables`.
+    `log` gets the progress of what takes long, and what is wrong with METRICS_CATALOG. Errors: see `compute_day` and
+    `create_tables`.
     """
     create_tables(warehouse, tables.daily_tables(settings.dimensions))
     drop_leftovers(warehouse, table)
     sources = DailySources.of(warehouse, settings)
+    if sources.catalog.problem:
+        log(f"{sources.catalog.problem}\nThe built-in catalogue is used instead.")
     for date in sorted(dates):
         result = compute_day(warehouse, table, date, settings, sources, preview_rows=preview_rows, log=log)
         yield result

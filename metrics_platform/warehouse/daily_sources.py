@@ -17,6 +17,7 @@ from metrics_platform.table_names import quoted
 from metrics_platform.warehouse.catalog_check import refusal, types_of
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.source_rows import SourceError, SourceRows, resolve
+from metrics_platform.warehouse.tables import USERS, columns_of
 
 FEED, MESSENGER = "feed_actions", "message_actions"
 ATTRIBUTES = ("os", "gender", "age", "country", "city", "exp_group", "source")
@@ -51,6 +52,20 @@ class DailySources:
         template = Template(sql)
         return template.substitute({name: self._part(name) for name in template.get_identifiers()})
 
+    def problems(self) -> list[str]:
+        """What does not fit, with the remedy: at most one for each source, and one for `age_group`.
+
+        Raises:
+            WarehouseError: ClickHouse refused, failed or did not answer.
+        """
+        found = []
+        for name in (FEED, MESSENGER, "known_age_group"):
+            try:
+                self._part(name)
+            except SourceError as error:
+                found.append(str(error))
+        return found
+
     def _part(self, name: str) -> str:
         """What a `$name` stands for.
 
@@ -75,13 +90,13 @@ class DailySources:
     def _age_group(self) -> str:
         """The dimension `age_group`, written over the attributes of the users' snapshot."""
         known = self._known("age_group")
-        attributes = ", ".join(ATTRIBUTES)
-        users = f"(SELECT {attributes} FROM users)"  # noqa: S608
+        columns = [column for column in columns_of(USERS.file) if column.name in ATTRIBUTES]
+        users = f"(SELECT {', '.join(f'CAST(NULL, {column.type!r}) AS {column.name}' for column in columns)})"
         text = refusal(self.warehouse, users, known, "Checking dimensions.age_group")
         if text is not None:
             raise SourceError(
                 f"dimensions.age_group.sql = {self.catalog.dimensions['age_group'].sql!r} does not fit the users' "
-                f"snapshot: {text}. What to do: write it over {attributes}."
+                f"snapshot: {text}. What to do: write it over {', '.join(ATTRIBUTES)}."
             )
         return known
 

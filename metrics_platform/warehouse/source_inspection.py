@@ -12,6 +12,7 @@ from metrics_platform.findings import Finding, looked_at
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.catalog_check import CheckedCatalog, check_catalog
 from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.daily_sources import DailySources
 from metrics_platform.warehouse.source_rows import SourceRows, resolve
 
 _SETTINGS = {"feed_actions": "METRICS_FEED_TABLE", "message_actions": "METRICS_MESSAGES_TABLE"}
@@ -44,9 +45,19 @@ def inspect_sources(warehouse: Warehouse, settings: Settings) -> Generator[Findi
             yield Finding(
                 "Catalogue", "problem", problem, "Correct the entry in METRICS_CATALOG; the others are computed."
             )
+    yield from _daily_load(DailySources(warehouse, catalog), checked)
     if len(first_days) == len(catalog.sources) and min(first_days) > settings.start_date:
         yield _late_first_event(min(first_days), settings.start_date)
     return min(first_days, default=None)
+
+
+def _daily_load(sources: DailySources, checked: CheckedCatalog) -> Iterator[Finding]:
+    """What the daily load needs beyond the metrics: all attributes of users, whatever events are sliced by."""
+    for problem in sources.problems():
+        # An entry that no metric can be computed with was named before.
+        if not problem.startswith(tuple(checked.problems)):
+            text, _, remedy = problem.partition(" What to do: ")
+            yield Finding("Daily load", "problem", text, remedy)
 
 
 def source_tables(settings: Settings) -> Mapping[str, str]:
