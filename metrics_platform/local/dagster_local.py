@@ -111,12 +111,13 @@ def run_job(job: str, ops: dict[str, Any] | None = None, **options: Any) -> None
         # Without its code location, a run is missing in the UI's timeline and cannot be executed again there.
         create_run = partial(instance.create_run_for_job, remote_job_origin=_origin(job))
         instance.create_run_for_job = create_run  # type: ignore[method-assign]
-        result = defs.resolve_job_def(job).execute_in_process(
-            instance=instance,
-            raise_on_error=False,
-            run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}, "ops": ops or {}},
-            **options,
-        )
+        with _sigterm_kept():
+            result = defs.resolve_job_def(job).execute_in_process(
+                instance=instance,
+                raise_on_error=False,
+                run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}, "ops": ops or {}},
+                **options,
+            )
     if not result.success:
         causes = [
             str(getattr(event.step_failure_data.error, "message", ""))
@@ -124,6 +125,17 @@ def run_job(job: str, ops: dict[str, Any] | None = None, **options: Any) -> None
             if event.is_step_failure
         ]
         raise DagsterError(f"{job} failed: " + "; ".join(causes))
+
+
+@contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """After a run, Dagster handles SIGTERM as SIGINT: in the background of a script, as ignored."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _origin(job: str) -> Any:

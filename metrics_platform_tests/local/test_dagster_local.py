@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
+import dagster as dg
 import pytest
 import yaml
 
@@ -23,6 +24,7 @@ from metrics_platform.local.dagster_local import (
     DagsterError,
     DagsterUI,
     isolated_environment,
+    run_job,
     running_dagster,
     stop_on_signals,
 )
@@ -76,6 +78,26 @@ def test_signals_that_were_ignored_at_the_start_stay_ignored_but_for_sigterm() -
         time.sleep(10)
     assert went_on and asked.is_set()
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+@pytest.mark.usefixtures("signals_as_in_a_terminal")
+def test_a_demo_in_the_background_stops_on_sigterm_after_a_run_in_its_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dg.job(name="quick")
+    def quick() -> None:
+        @dg.op
+        def nothing() -> None: ...
+
+        nothing()
+
+    monkeypatch.setattr("metrics_platform.definitions.defs", dg.Definitions(jobs=[quick]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with isolated_environment(tmp_path, {}), stop_on_signals() as asked:
+        run_job("quick")
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+    assert asked.is_set()
 
 
 @pytest.mark.usefixtures("signals_as_in_a_terminal")
