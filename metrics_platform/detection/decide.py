@@ -131,12 +131,7 @@ def _band(
     config, minimum_volume = limits
     if series.is_gauge:
         distance = np.maximum(distance, np.where(narrow, 0.0, config.minimum_change * np.abs(expected)))
-        lower, upper = expected - distance, expected + distance
-        quiet = ~narrow & (np.abs(expected) < minimum_volume)
-        return (
-            np.where(quiet, np.minimum(lower, -minimum_volume), lower),
-            np.where(quiet, np.maximum(upper, minimum_volume), upper),
-        )
+        return expected - distance, expected + distance
     if series.trials is None:
         middle = np.sqrt(expected + 0.375)
         lower = np.maximum(middle - distance, 0.0) ** 2 - 0.375

@@ -59,8 +59,11 @@ def lookback(config: DetectorConfig) -> int:
 def evaluate(series: SlotSeries, slots: int, config: DetectorConfig, holidays: Collection[int] = ()) -> Evaluation:
     """Evaluate the last `slots` slots of `series`; `holidays` are local dates as days since 1970."""
     needed = min(series.length, slots + config.slots_in_a_row - 1)
+    # The minimum volume of a gauge is about its events, not its value: a ratio of 0.5 may be made of thousands.
+    on_values = config.model_copy(update={"minimum_volume": 0.0}) if series.is_gauge else config
     answers = [
-        _in_direction(_DETECTORS[name].evaluate(series, needed, config, holidays), config) for name in config.detectors
+        _in_direction(_DETECTORS[name].evaluate(series, needed, on_values, holidays), config)
+        for name in config.detectors
     ]
     anomalous = np.stack([answer.anomalous for answer in answers])
     answered = np.stack([np.isin(answer.status, (Status.NORMAL, Status.ANOMALOUS)) for answer in answers])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from metrics_platform.detection.config import Detector, DetectorConfig, Kind
-from metrics_platform.detection.detections import Detections, Reason, Status
+from metrics_platform.detection.detections import Detections, Status
 from metrics_platform.detection.evaluate import evaluate
 from metrics_platform.detection.series import SLOTS_A_DAY, Floats, SlotSeries
 from metrics_platform.monitor.generated import Product
@@ -162,12 +162,8 @@ def test_iqr_does_not_take_rounding_for_a_spread() -> None:
     assert statuses(_evaluated(flat([*tenths, 0.31], kind="gauge"), detectors=("iqr",))) == [Status.NORMAL]
 
 
-def test_the_minimum_volume_of_a_gauge_applies_to_its_size() -> None:
-    constant = [-20.0] * (20 * DAY)
-    for value, volume, expected in ((-40.0, 200.0, Status.NORMAL), (-300.0, 200.0, Status.ANOMALOUS)):
-        found = _evaluated(flat([*constant, value], kind="gauge"), minimum_volume=volume)
-        assert statuses(found) == [expected]
-        assert (found.lower[0, 0] <= value) == (expected == Status.NORMAL)
-    assert Reason(_evaluated(flat([*constant, -40.0], kind="gauge"), minimum_volume=200.0).reason[0, 0]) == (
-        Reason.BELOW_MINIMUM_VOLUME
-    )
+@pytest.mark.parametrize("kind", ["gauge", "ratio"])
+def test_the_minimum_volume_of_a_gauge_does_not_apply_to_its_value(kind: Kind) -> None:
+    halves = [0.5] * (20 * DAY)
+    for value, expected in ((0.5, Status.NORMAL), (0.1, Status.ANOMALOUS)):
+        assert statuses(_evaluated(flat([*halves, value], kind=kind), minimum_volume=200.0)) == [expected]
