@@ -173,8 +173,8 @@ def test_rows_without_a_user_are_counted_for_each_source(make_settings: MakeSett
     _, feed = found[f"Source {settings.feed_table}"]
     _, messages = found[f"Source {settings.messages_table}"]
     assert (feed.status, messages.status) == ("note", "note")
-    assert "2 events" in feed.detail and "1 of them (50.00%) without a user" in feed.detail
-    assert "3 events" in messages.detail and "2 of them (66.67%) without a user" in messages.detail
+    assert feed.detail.startswith("1 events") and "1 more rows (50.00%) are left out: they have no user" in feed.detail
+    assert messages.detail.startswith("1 events") and "2 more rows (66.67%) are left out" in messages.detail
     assert "left out of every metric" in feed.remedy
 
 
@@ -342,8 +342,8 @@ def test_a_catalogue_is_read_and_everything_wrong_in_it_named(monkeypatch: pytes
     file.write_text("metrics: {vews: {}, likes: {monitor: {critical_change: -1}}}", encoding="utf-8")
     bad = [each for each in examine(None) if each.subject == "Catalogue"]
     assert [each.status for each in bad] == ["problem", "problem"]
-    assert bad[0].detail == "metrics.likes.monitor.critical_change = -1: write greater than 0"
-    assert "metrics.vews: has neither; write `source` and `sql`" in bad[1].detail
+    assert bad[0].detail == "metrics.likes.monitor.critical_change = -1: write more than 0"
+    assert "metrics.vews: has nothing to compute it from; write `source`" in bad[1].detail
     file.unlink()
     (missing,) = [each for each in examine(None) if each.subject == "Catalogue"]
     assert "No such file" in missing.detail

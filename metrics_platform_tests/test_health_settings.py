@@ -8,14 +8,19 @@ from typing import Any
 
 import pytest
 
+from metrics_platform.catalog import load_catalog
 from metrics_platform.channel_settings import KINDS, SEVERITIES
-from metrics_platform.settings import SettingsError, load_settings
+from metrics_platform.settings import Settings, SettingsError, load_settings
+
+
+def stale_limits(settings: Settings, source: str) -> tuple[datetime.timedelta, datetime.timedelta]:
+    return load_catalog(settings).sources[source].stale_limits
 
 
 def test_by_default_a_source_is_stale_after_one_hour_and_critical_after_three() -> None:
     settings = load_settings(None)
     for source in ("feed_actions", "message_actions"):
-        assert settings.stale_limits(source) == (datetime.timedelta(hours=1), datetime.timedelta(hours=3))
+        assert stale_limits(settings, source) == (datetime.timedelta(hours=1), datetime.timedelta(hours=3))
     assert not settings.tell_success
     assert (settings.report_grace_minutes, settings.heartbeat_url, settings.severities) == (15, None, ())
 
@@ -24,8 +29,8 @@ def test_each_source_has_its_own_limits(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("METRICS_FEED_STALE_HOURS", "0.5, 2")
     monkeypatch.setenv("METRICS_MESSAGES_STALE_HOURS", "26,30")
     settings = load_settings(None)
-    assert settings.stale_limits("feed_actions") == (datetime.timedelta(minutes=30), datetime.timedelta(hours=2))
-    assert settings.stale_limits("message_actions") == (datetime.timedelta(hours=26), datetime.timedelta(hours=30))
+    assert stale_limits(settings, "feed_actions") == (datetime.timedelta(minutes=30), datetime.timedelta(hours=2))
+    assert stale_limits(settings, "message_actions") == (datetime.timedelta(hours=26), datetime.timedelta(hours=30))
 
 
 # Data are a WARNING or CRITICAL, code is FAILED: of code nothing but silence can be asked for.
@@ -52,7 +57,7 @@ def test_a_kind_may_be_what_its_nature_allows_and_nothing_else(kind: str) -> Non
 
 @pytest.mark.parametrize("hours", ["1,1", "0.25,0.5", "24,8784", " 1 , 3 ,"])
 def test_hours_may_be_equal_fractions_and_up_to_a_year(hours: str) -> None:
-    warning, critical = load_settings(None, feed_stale_hours=hours).stale_limits("feed_actions")
+    warning, critical = stale_limits(load_settings(None, feed_stale_hours=hours), "feed_actions")
     given = [float(each) for each in hours.split(",") if each.strip()]
     assert [warning.total_seconds() / 3600, critical.total_seconds() / 3600] == given
 

@@ -105,7 +105,7 @@ def test_clickhouse_being_down_gets_out_with_job_steps_days_and_the_cause(
     assert not run.success
     (event,) = watch.tick()
     assert (event.job, event.partition, event.run_id) == ("daily_etl", "2026-01-01…2026-01-02", run.run_id)
-    assert set(event.steps) == {"feed_user_daily", "message_user_daily"}
+    assert set(event.steps) == {"feed_user_daily", "message_user_daily", "metric_daily"}
     assert "Steps failed" not in event.cause
     office.until_quiet()
     (message,) = api.messages(api.supergroup)
@@ -307,7 +307,7 @@ def test_the_message_names_what_is_stale_now_and_first_what_people_read(watch: W
     assert {*event.impact[-2:]} == {"feed_user_daily", "message_user_daily"}
     assert set(event.impact) == {
         "feed_user_daily", "message_user_daily", "users", "user_daily", "os_slice", "gender_slice", "age_slice",
-        "dimension_metrics", "app_daily", "daily_report",
+        "dimension_metrics", "app_daily", "daily_report", "metric_daily",
     }  # fmt: skip
 
 

@@ -222,7 +222,7 @@ def test_a_day_with_other_than_the_usual_rows_is_told_once(desk: Desk, rows: int
     desk.event(NOON)
     desk.days({YESTERDAY: rows, YESTERDAY - DAY: 3, **weeks(1000)})
     expected = [f"volume-{source}-2026-11-19" for source in ("feed_actions", "message_actions")] if severity else []
-    assert desk.look(NOON) == expected
+    assert sorted(desk.look(NOON)) == expected
     assert desk.look(NOON + 2 * MINUTE) == []
     assert len(desk.asked) == len(expected)  # nothing was asked for a second time, not even by the same key
     if severity:
@@ -257,7 +257,9 @@ def test_an_hour_of_odd_slots_is_told_once_where_nothing_else_says_it(desk: Desk
         at = last + number * SLOT
         desk.slots({}, taken_in=at)
         asked_for = desk.look(at + SLOT + MINUTE)
-    assert asked_for == [f"volume-{source}-{slot_at(last).key}" for source in ("feed_actions", "message_actions")]
+    assert sorted(asked_for) == [
+        f"volume-{source}-{slot_at(last).key}" for source in ("feed_actions", "message_actions")
+    ]
     told = desk.told(asked_for[0])
     assert (told.rows, told.period_start, told.period_end) == (805, NOON - HOUR, NOON)
     assert desk.look(NOON - MINUTE) == []

@@ -224,7 +224,7 @@ def test_a_day_out_of_many_reads_little_more_than_its_own_rows(make_settings: Ca
         (
             "sources: {feed_actions: {columns: {action: deed}}}",
             FEED_USER_DAILY,
-            "sources.feed_actions.columns.action = 'deed' does not fit",
+            "sources.feed_actions.columns.action = 'deed': Unknown expression identifier `deed`",
         ),
         ("dimensions: {city: {sql: town}}", FEED_USER_DAILY, "dimensions.city.sql = 'town' does not fit"),
         ("dimensions: {age_group: {sql: years}}", USER_DAILY, "dimensions.age_group.sql = 'years' does not fit"),

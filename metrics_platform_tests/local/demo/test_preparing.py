@@ -36,6 +36,7 @@ def _materialize(instance: dg.DagsterInstance, table: str, *days: int) -> None:
 def test_days_are_missing_from_the_first_one_that_lacks_a_last_table(instance: dg.DagsterInstance) -> None:
     assert preparing.missing_days(PRODUCT, NOW) == Days(FIRST, FIRST.replace(day=5))
     _materialize(instance, "app_daily", 1, 2, 3, 4, 5)
+    _materialize(instance, "metric_daily", 1, 2, 3, 4, 5)
     _materialize(instance, "dimension_metrics", 1, 2, 4, 5)
     assert preparing.missing_days(PRODUCT, NOW) == Days(FIRST.replace(day=3), FIRST.replace(day=5))
     _materialize(instance, "dimension_metrics", 3)
