@@ -15,7 +15,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -260,12 +260,18 @@ class Metric:
 
 @dataclass(frozen=True)
 class Catalog:
-    """What the platform computes. `problem`: why METRICS_CATALOG was left out; empty: it was not."""
+    """What the platform computes.
+
+    Attributes:
+        problem: why METRICS_CATALOG was left out; empty: it was not.
+        unreadable: built-in sources for which the file that was left out may have another mapping.
+    """
 
     sources: Mapping[str, Source]
     dimensions: Mapping[str, Dimension]
     metrics: Mapping[str, Metric]
     problem: str = field(default="")
+    unreadable: frozenset[str] = frozenset()
 
     def metrics_of(self, source: str) -> tuple[Metric, ...]:
         """The metrics computed from a source's rows, in the order of the file; quotients are left out."""
@@ -301,7 +307,7 @@ class Catalog:
             for name, metric in self.metrics.items()
             if not gone & {name, metric.numerator, metric.denominator}
         }
-        return Catalog(self.sources, self.dimensions, kept, self.problem)
+        return replace(self, metrics=kept)
 
     def title(self, metric: str, language: str, *, short: bool = False) -> str | None:
         """A metric's name for people; None where there is no such metric."""
@@ -355,7 +361,20 @@ def load_catalog_or_builtin(settings: Settings) -> Catalog:
         return load_catalog(settings)
     except CatalogError as error:
         builtin = load_catalog(settings.model_copy(update={"catalog": None}))
-        return Catalog(builtin.sources, builtin.dimensions, builtin.metrics, str(error))
+        assert settings.catalog is not None
+        return replace(builtin, problem=str(error), unreadable=_mapped_sources(settings.catalog))
+
+
+def _mapped_sources(file: Path) -> frozenset[str]:
+    """The built-in sources whose rows a file that is not valid may define: all, where that cannot be told."""
+    builtin = builtin_entries()
+    try:
+        entries = _read(file)
+    except CatalogError:
+        return frozenset(builtin["sources"])
+    if any("sql" in entry for name, entry in entries.get("dimensions", {}).items() if name in builtin["dimensions"]):
+        return frozenset(builtin["sources"])
+    return frozenset(builtin["sources"]).intersection(entries.get("sources", {}))
 
 
 def _read(file: Path) -> dict[str, Any]:

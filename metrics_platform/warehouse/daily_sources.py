@@ -110,14 +110,16 @@ class DailySources:
             try:
                 self._resolved[name] = self._resolve(name)
             except SourceError as error:
-                left_out = f" {self.catalog.problem} The built-in catalogue is used." if self.catalog.problem else ""
+                left_out = f"{self.catalog.problem}\n" if self.catalog.problem else ""
                 raise SourceError(
-                    f"{error}{left_out} What to do: correct {_SETTINGS[name]}, or the mapping in METRICS_CATALOG; "
+                    f"{left_out}{error} What to do: correct {_SETTINGS[name]}, or the mapping in METRICS_CATALOG; "
                     "`metrics-platform doctor` shows what fits."
                 ) from None
         return self._resolved[name]
 
     def _resolve(self, name: str) -> SourceRows:
+        if name in self.catalog.unreadable:
+            raise SourceError(f"So the mapping of sources.{name} is not known, and the day would be wrong without it.")
         source = self.catalog.sources.get(name)
         if source is None:
             raise SourceError(f"sources.{name} is disabled, and the daily load is computed from it.")

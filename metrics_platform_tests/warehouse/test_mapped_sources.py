@@ -245,6 +245,36 @@ def test_an_entry_that_does_not_fit_is_named_with_the_remedy(
     assert "What to do:" in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("mapping", "is_computed"),
+    [
+        ("", True),
+        ("sources: {shop: {table: a.b}}", True),
+        ("sources: {message_actions: {where: is_test = 0}}", True),
+        ("dimensions: {os: {values: 3}}", True),
+        ("sources: {feed_actions: {where: is_test = 0}}", False),
+        ("dimensions: {os: {sql: platform}}", False),
+        ("sources: [", False),
+    ],
+)
+def test_a_day_is_not_computed_without_the_mapping_of_a_catalogue_that_is_not_valid(
+    make_settings: Callable[..., Settings], tmp_path: Path, mapping: str, is_computed: bool
+) -> None:
+    file = tmp_path / "catalog.yaml"
+    file.write_text(f"metrics: {{views: {{knd: count}}}}\n{mapping}", encoding="utf-8")
+    settings = make_settings(start_date=DAYS[0], catalog=file)
+    sources = SourceTables.create(settings)
+    if is_computed:
+        assert [day.published for day in compute_days(sources.warehouse, FEED_USER_DAILY, [DAYS[0]], settings)] == [
+            True
+        ]
+        return
+    with pytest.raises(SourceError, match="is not valid") as refusal:
+        list(compute_days(sources.warehouse, FEED_USER_DAILY, [DAYS[0]], settings))
+    assert "mapping of sources.feed_actions is not known" in str(refusal.value)
+    assert sources.warehouse.value("SELECT count() FROM feed_user_daily") == 0
+
+
 def test_one_sources_mistake_does_not_stop_the_other_extract(
     make_settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
