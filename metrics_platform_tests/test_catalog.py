@@ -37,7 +37,7 @@ def _problems(directory: Path, text: str) -> list[str]:
 
 def test_the_builtin_catalogue_is_valid() -> None:
     catalog = load_catalog(load_settings(None))
-    assert list(catalog.metrics) == ["feed_users", "views", "likes", "ctr", "messages", "senders"]
+    assert {"feed_users", "views", "likes", "ctr", "messages", "senders"} <= set(catalog.metrics)
 
 
 @pytest.mark.parametrize("text", ["", "metrics:\n", "metrics: {}\n", "# nothing yet\n", "sources:\ndimensions:\n"])
