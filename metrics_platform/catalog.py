@@ -9,60 +9,39 @@ entry, the key, the value and the remedy. What only ClickHouse can tell (tables,
 from __future__ import annotations
 
 import datetime
-import difflib
 import hashlib
 import json
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 from zoneinfo import available_timezones
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic import SecretStr, ValidationError
 
 from metrics_platform import expressions
 from metrics_platform.builtin_entries import builtin_entries
-from metrics_platform.detection.config import DetectorConfig, Kind, MonitorConfig, Strict
+from metrics_platform.catalog_entries import (
+    NAME,
+    PLACEHOLDER,
+    CatalogFile,
+    DimensionEntry,
+    MetricEntry,
+    ReportEntry,
+    SourceEntry,
+    Titles,
+    Unit,
+)
+from metrics_platform.catalog_problems import near, problem_texts
+from metrics_platform.detection.config import DetectorConfig, Kind, MonitorConfig
 from metrics_platform.settings import Settings, setting_name
 from metrics_platform.table_names import TableName, parse_table_name
 
 TOTAL = "total"
 # The slices that hold what no other slice does: values that are not known, and values beyond the largest ones.
 UNKNOWN, OTHER = "unknown", "other"
-# Shown as a number of things, as per cent, or as a number with decimals. Changes of shares are percentage points.
-Unit = Literal["count", "share", "ratio"]
-Titles = dict[Literal["en", "ru"], str]
-
-NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
-# How pydantic names the alternative `false` of a key.
-_FALSE = "literal[False]"
-_NO_KEYS = {"dict_type", "model_type"}
-# Pydantic's kind of error → the remedy.
-_REMEDIES = {
-    "tuple_type": "write a list in square brackets, such as [a, b]",
-    "dict_type": "write its keys below it, as `key: value`",
-    "model_type": "write its keys below it, as `key: value`",
-    "greater_than_equal": "write at least {ge:g}",
-    "greater_than": "write more than {gt:g}",
-    "less_than_equal": "write at most {le:g}",
-    "less_than": "write less than {lt:g}",
-    "finite_number": "write a number",
-    **dict.fromkeys(("float_parsing", "float_type"), "write a number"),
-    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "write a whole number"),
-    **dict.fromkeys(("bool_parsing", "bool_type"), "write true or false"),
-    "string_type": "write text, in quotes",
-    "string_too_long": "write at most {max_length} characters",
-    "too_short": "write at least {min_length}",
-    "too_long": "write at most {max_length}",
-    **dict.fromkeys(
-        ("timezone_aware", "datetime_from_date_parsing", "datetime_type", "datetime_parsing"),
-        "write a time with its offset, such as 2026-12-01T09:00+03:00",
-    ),
-}
 _RESERVED = {TOTAL, UNKNOWN, OTHER}
 # There are dozens of slices to one total, so each must raise far fewer false alerts for people to go on reading.
 _SLICE_VOLUME = 3
@@ -77,93 +56,6 @@ class CatalogError(ValueError):
     def __init__(self, where: str, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join([f"{where} is not valid:", *(f"  - {problem}" for problem in self.problems)]))
-
-
-class SourceEntry(Strict):
-    """A table of events. `user`, `receiver`, `time`, `where` and `columns` are SQL expressions over a row."""
-
-    table: str = Field(description="database.table, a table or a view. Put backticks around parts with dots.")
-    user: str | None = Field(default=None, description="Who made the event, as an integer; sipHash64(…) of other ids.")
-    receiver: str | None = Field(
-        default=None, description="Who received it, as an integer. Rows without one are left out."
-    )
-    time: str = Field(default="time", description="When the event happened, as DateTime or DateTime64.")
-    where: str | None = Field(default=None, description="Only rows for which this holds are events.")
-    columns: dict[str, str | None] = Field(
-        default={}, description="Columns of the row under other names: name → SQL; null: the source does not have it."
-    )
-    dimensions: tuple[str, ...] = Field(default=(), description="The dimensions that its events can be sliced by.")
-    timezone: str | None = Field(
-        default=None, description="The zone of times that are stored as text; they are parsed then."
-    )
-    lag_seconds: int | None = Field(
-        default=None, ge=0, le=3600, description="How long events take to arrive. Default: METRICS_SLOT_LAG_SECONDS."
-    )
-    stale_hours: tuple[float, float] = Field(
-        default=(1.0, 3.0), description="Hours of expected events missing until a warning, and until an error."
-    )
-    title: Titles = Field(default={}, description="Its name for people, by language.")
-    description: str = Field(default="", description="One or two sentences for Dagster's UI.")
-    enabled: bool = Field(default=True, description="false: neither it nor its metrics are computed.")
-
-
-class DimensionEntry(Strict):
-    """What events are sliced by."""
-
-    sql: str | None = Field(
-        default=None, description="SQL over a row; NULL and empty text are `unknown`. Default: the name."
-    )
-    monitor: bool | None = Field(
-        default=None,
-        description="Whether the 15-minute metrics are sliced by it. Default: true for your own dimensions, "
-        "METRICS_MONITORED_DIMENSIONS for the built-in ones.",
-    )
-    values: int = Field(default=50, ge=1, le=10_000, description="How many values a day are kept; the rest is `other`.")
-    title: Titles = Field(default={}, description="Its name for people, by language.")
-
-
-class ReportEntry(Strict):
-    """Where the morning report shows a metric."""
-
-    section: str = Field(description="The section of the report, made of the metrics that name it.")
-
-
-class MetricEntry(Strict):
-    """A metric: an aggregate over the rows of a source (`source` and `sql`), or a quotient of two metrics."""
-
-    source: str | None = Field(default=None, description="The source whose rows it is computed from.")
-    sql: str | None = Field(default=None, description="An aggregate over the rows, such as countIf(action = 'view').")
-    numerator: str | None = Field(default=None, description="A metric with `sql`; `denominator` is another.")
-    denominator: str | None = Field(default=None, description="A metric with `sql`.")
-    kind: Kind | None = Field(
-        default=None,
-        description="count: has counting noise; gauge: has none; share: the numerator is part of the denominator; "
-        "ratio: it is not. Default: count for aggregates that count, else gauge; ratio for quotients.",
-    )
-    empty: Literal["zero", "unknown"] | None = Field(
-        default=None,
-        description="What a slot without rows means. Default: zero for counts and sums, else unknown.",
-    )
-    unit: str = Field(default="", max_length=8, description="Written after the value, such as €.")
-    title: Titles = Field(default={}, description="Its name for people, by language. Default: the name.")
-    short: Titles = Field(default={}, description="The same for tables, at most 10 characters.")
-    description: str = Field(default="", description="What it counts, in one sentence.")
-    monitor: dict[str, Any] | Literal[False] = Field(
-        default={}, description="How the 15-minute values are evaluated (docs/monitoring.md); false: not at all."
-    )
-    report: ReportEntry | Literal[False] | None = Field(default=None, description="Where the morning report shows it.")
-    was: str | None = Field(
-        default=None, description="Its name before it was renamed: takes over history and incidents."
-    )
-    enabled: bool = Field(default=True, description="false: it is not computed.")
-
-
-class CatalogFile(Strict):
-    """The format of `metrics.yaml` and of the file that METRICS_CATALOG names."""
-
-    sources: dict[str, SourceEntry] = Field(default={}, description="Tables of events, by name.")
-    dimensions: dict[str, DimensionEntry] = Field(default={}, description="What events are sliced by, by name.")
-    metrics: dict[str, MetricEntry] = Field(default={}, description="The metrics, by name.")
 
 
 @dataclass(frozen=True)
@@ -342,7 +234,7 @@ def load_catalog(settings: Settings) -> Catalog:
     try:
         entries = CatalogFile.model_validate(merged)
     except ValidationError as error:
-        raise CatalogError(where, _problem_texts(error, CatalogFile)) from None
+        raise CatalogError(where, problem_texts(error, CatalogFile)) from None
     catalog = _build(entries, settings, problems)
     if problems:
         raise CatalogError(where, problems)
@@ -394,7 +286,7 @@ def _read(file: Path) -> dict[str, Any]:
     problems = []
     for section, entries in content.items():
         if section not in sections:
-            problems.append(f"{section}: is not a section{_near(str(section), sections)}")
+            problems.append(f"{section}: is not a section{near(str(section), sections)}")
         elif not isinstance(entries or {}, dict):
             problems.append(f"{section} = {entries!r}: write its entries below it, each as a name and its keys")
         else:
@@ -527,7 +419,7 @@ def _source(  # noqa: PLR0917  (an entry, and all that it may name)
         problems.append(f"{at}.columns.{column}: write it as the key `{column}` of the source")
     for dimension in entry.dimensions:
         if dimension not in dimensions:
-            problems.append(f"{at}.dimensions = {dimension!r}: no such dimension{_near(dimension, dimensions)}")
+            problems.append(f"{at}.dimensions = {dimension!r}: no such dimension{near(dimension, dimensions)}")
     problems += [
         f"{at}.dimensions = {dimension!r}: is given twice; keep one of them"
         for dimension in dict.fromkeys(entry.dimensions)
@@ -538,7 +430,7 @@ def _source(  # noqa: PLR0917  (an entry, and all that it may name)
         problems.append(f"{at}.stale_hours = {list(entry.stale_hours)}: write two numbers that rise, such as [1, 3]")
     if entry.timezone is not None and entry.timezone not in available_timezones():
         problems.append(
-            f"{at}.timezone = {entry.timezone!r}: no such IANA zone{_near(entry.timezone, available_timezones())}"
+            f"{at}.timezone = {entry.timezone!r}: no such IANA zone{near(entry.timezone, available_timezones())}"
         )
     try:
         table = parse_table_name(entry.table)
@@ -585,7 +477,7 @@ def _metric(
     if entry.sql is not None and entry.source is not None:
         _check_sql(f"{at}.sql", entry.sql, problems)
         if entry.source not in entries.sources:
-            problems.append(f"{at}.source = {entry.source!r}: no such source{_near(entry.source, entries.sources)}")
+            problems.append(f"{at}.source = {entry.source!r}: no such source{near(entry.source, entries.sources)}")
             return None
         if sources.get(entry.source) is None:
             return None
@@ -654,7 +546,7 @@ def _part(at: str, key: str, entries: CatalogFile, problems: list[str]) -> Metri
     name = getattr(entries.metrics[at.removeprefix("metrics.")], key)
     found = entries.metrics.get(name)
     if found is None:
-        problems.append(f"{at}.{key} = {name!r}: no such metric{_near(name, entries.metrics)}")
+        problems.append(f"{at}.{key} = {name!r}: no such metric{near(name, entries.metrics)}")
     elif not found.enabled:
         problems.append(f"{at}.{key} = {name!r}: that metric is disabled; enable it, or disable {at.split('.')[1]} too")
     elif found.sql is None or found.source is None:
@@ -696,70 +588,10 @@ def _monitor(at: str, entry: MetricEntry, kind: Kind, problems: list[str]) -> Mo
         return MonitorConfig.model_validate(found)
     except ValidationError as error:
         own_keys = () if at.endswith(".slices") else ("slices", "critical_change", "muted_until")
-        problems += _problem_texts(error, DetectorConfig, at, own_keys)
+        problems += problem_texts(error, DetectorConfig, at, own_keys)
         return MonitorConfig()
 
 
 def _check_sql(at: str, sql: str, problems: list[str]) -> None:
     if problem := expressions.problem_of(sql):
         problems.append(f"{at} = {sql!r}: {problem}")
-
-
-def _problem_texts(error: ValidationError, model: type[BaseModel], at: str = "", more: Iterable[str] = ()) -> list[str]:
-    """Pydantic's errors in words: the key, the value and the remedy. `more` are keys there are beside the model's."""
-    details = error.errors()
-    # A key that is either false or has keys below it gives two errors; the one about the keys says more.
-    either = {detail["loc"][:-1] for detail in details if detail["loc"][-1:] == (_FALSE,)}
-    found = []
-    for detail in details:
-        if detail["loc"][-1:] == (_FALSE,):
-            continue
-        path = [part for part in detail["loc"] if "[" not in str(part) and part != "ReportEntry"]
-        where = ".".join([*([at] if at else []), *map(str, path)])
-        or_false = ", or false" if tuple(detail["loc"][:-1]) in either and detail["type"] in _NO_KEYS else ""
-        found.append(f"{where}{_problem_text(detail, _keys(model, path, more))}{or_false}")
-    return found
-
-
-def _problem_text(detail: Any, keys: list[str]) -> str:
-    """What is wrong with a key, in words that follow its path."""
-    kind, limits = detail["type"], detail.get("ctx", {})
-    if kind == "extra_forbidden":
-        return f": no such key{_near(str(detail['loc'][-1]), keys)}"
-    if kind == "missing":
-        return ": is missing; add it"
-    value = detail["loc"][-2] if detail["loc"][-1] == "[key]" else detail["input"]
-    if kind == "literal_error":
-        allowed = re.findall(r"'([^']+)'", str(limits["expected"]))
-        return f" = {value!r}: write {_listed(allowed)}{_meant(str(value), allowed)}"
-    remedy = _REMEDIES.get(kind, str(detail["msg"]).removeprefix("Value error, "))
-    return f" = {value!r}: {remedy.format(**limits)}"
-
-
-def _keys(model: type[BaseModel], path: list[Any], more: Iterable[str]) -> list[str]:
-    """The keys there are where one was refused."""
-    for part in path[:-1]:
-        if part in model.model_fields:
-            model = next(_models_in(model.model_fields[part].annotation), model)
-    return [*model.model_fields, *(more if len(path) == 1 else ())]
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for inner in get_args(annotation):
-        yield from _models_in(inner)
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
-
-
-def _meant(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]}?" if near else ""
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    names = list(known)
-    return _meant(name, names) or (f"; choose from {', '.join(names)}" if names and len(names) <= 40 else "")

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from metrics_platform.catalog import NAME, PLACEHOLDER, CatalogFile, MetricEntry
+from metrics_platform.catalog_entries import NAME, PLACEHOLDER, CatalogFile, MetricEntry
 from metrics_platform.detection.config import DetectorConfig, MonitorConfig
 
 FILE = Path(__file__).with_name("metrics.schema.json")

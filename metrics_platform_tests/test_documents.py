@@ -9,7 +9,8 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from metrics_platform.catalog import DimensionEntry, MetricEntry, SourceEntry, load_catalog
+from metrics_platform.catalog import load_catalog
+from metrics_platform.catalog_entries import DimensionEntry, MetricEntry, SourceEntry
 from metrics_platform.detection.config import DetectorConfig, MonitorConfig
 from metrics_platform.settings import load_settings
 from metrics_platform.warehouse import tables

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from metrics_platform.catalog import Unit
+from metrics_platform.catalog_entries import Unit
 from metrics_platform.formats import Language
 
 LineStyle = Literal["actual", "previous", "reference"]

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from metrics_platform.catalog import Unit
+from metrics_platform.catalog_entries import Unit
 from metrics_platform.charts.model import Band, Panel
 from metrics_platform.formats import Formats
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from metrics_platform.calendar import SLOT, Slot
-from metrics_platform.catalog import Unit
+from metrics_platform.catalog_entries import Unit
 from metrics_platform.incidents.contributions import contributions_to
 from metrics_platform.incidents.incident import Incident, Series, Verdict
 from metrics_platform.incidents.machine import Telling

@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from metrics_platform.catalog import Unit
+from metrics_platform.catalog_entries import Unit
 from metrics_platform.channel_settings import Severity
 
 # A partition key of Dagster and part of file names: no slashes, no spaces.

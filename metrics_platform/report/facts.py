@@ -18,7 +18,8 @@ from metrics_platform.notifications.kinds import DailyReport, ReportPart, Report
 from metrics_platform.report.metrics import DAILY_METRICS
 
 if TYPE_CHECKING:
-    from metrics_platform.catalog import Metric, Unit
+    from metrics_platform.catalog import Metric
+    from metrics_platform.catalog_entries import Unit
     from metrics_platform.incidents.standing import Standing
 
 # A day's metrics by name, as `app_daily` has them; None: the ratio has no base.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from metrics_platform.catalog import Unit
+from metrics_platform.catalog_entries import Unit
 
 DAILY_METRICS: Mapping[str, Unit] = {
     "feed_dau": "count",

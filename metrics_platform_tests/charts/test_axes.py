@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics_platform.catalog import Unit
+from metrics_platform.catalog_entries import Unit
 from metrics_platform.charts.label import nearest_free, taken_heights
 from metrics_platform.charts.model import Band, Panel
 from metrics_platform.charts.time_scale import ticks_of, time_scale

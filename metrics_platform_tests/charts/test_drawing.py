@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from PIL import Image
 
-from metrics_platform.catalog import Unit
+from metrics_platform.catalog_entries import Unit
 from metrics_platform.charts.draw import draw, smaller
 from metrics_platform.charts.model import MAX_VALUE, Band, Chart, Line, Mark, Panel
 from metrics_platform_tests.charts.pictures import alert, drawn, outside, overlaps, panel, report

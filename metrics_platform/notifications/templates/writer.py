@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import urlsplit
 
-from metrics_platform.catalog import Catalog, Unit, builtin_catalog, load_catalog_or_builtin
+from metrics_platform.catalog import Catalog, builtin_catalog, load_catalog_or_builtin
+from metrics_platform.catalog_entries import Unit
 from metrics_platform.channel_settings import Severity
 from metrics_platform.charts.model import Chart
 from metrics_platform.formats import Formats, Language, formats_for

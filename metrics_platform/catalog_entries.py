@@ -1,0 +1,104 @@
+"""The format of a catalogue file: the keys of its entries, their types and what they mean."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from pydantic import Field
+
+from metrics_platform.detection.config import Kind, Strict
+
+# Shown as a number of things, as per cent, or as a number with decimals. Changes of shares are percentage points.
+Unit = Literal["count", "share", "ratio"]
+Titles = dict[Literal["en", "ru"], str]
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
+
+
+class SourceEntry(Strict):
+    """A table of events. `user`, `receiver`, `time`, `where` and `columns` are SQL expressions over a row."""
+
+    table: str = Field(description="database.table, a table or a view. Put backticks around parts with dots.")
+    user: str | None = Field(default=None, description="Who made the event, as an integer; sipHash64(…) of other ids.")
+    receiver: str | None = Field(
+        default=None, description="Who received it, as an integer. Rows without one are left out."
+    )
+    time: str = Field(default="time", description="When the event happened, as DateTime or DateTime64.")
+    where: str | None = Field(default=None, description="Only rows for which this holds are events.")
+    columns: dict[str, str | None] = Field(
+        default={}, description="Columns of the row under other names: name → SQL; null: the source does not have it."
+    )
+    dimensions: tuple[str, ...] = Field(default=(), description="The dimensions that its events can be sliced by.")
+    timezone: str | None = Field(
+        default=None, description="The zone of times that are stored as text; they are parsed then."
+    )
+    lag_seconds: int | None = Field(
+        default=None, ge=0, le=3600, description="How long events take to arrive. Default: METRICS_SLOT_LAG_SECONDS."
+    )
+    stale_hours: tuple[float, float] = Field(
+        default=(1.0, 3.0), description="Hours of expected events missing until a warning, and until an error."
+    )
+    title: Titles = Field(default={}, description="Its name for people, by language.")
+    description: str = Field(default="", description="One or two sentences for Dagster's UI.")
+    enabled: bool = Field(default=True, description="false: neither it nor its metrics are computed.")
+
+
+class DimensionEntry(Strict):
+    """What events are sliced by."""
+
+    sql: str | None = Field(
+        default=None, description="SQL over a row; NULL and empty text are `unknown`. Default: the name."
+    )
+    monitor: bool | None = Field(
+        default=None,
+        description="Whether the 15-minute metrics are sliced by it. Default: true for your own dimensions, "
+        "METRICS_MONITORED_DIMENSIONS for the built-in ones.",
+    )
+    values: int = Field(default=50, ge=1, le=10_000, description="How many values a day are kept; the rest is `other`.")
+    title: Titles = Field(default={}, description="Its name for people, by language.")
+
+
+class ReportEntry(Strict):
+    """Where the morning report shows a metric."""
+
+    section: str = Field(description="The section of the report, made of the metrics that name it.")
+
+
+class MetricEntry(Strict):
+    """A metric: an aggregate over the rows of a source (`source` and `sql`), or a quotient of two metrics."""
+
+    source: str | None = Field(default=None, description="The source whose rows it is computed from.")
+    sql: str | None = Field(default=None, description="An aggregate over the rows, such as countIf(action = 'view').")
+    numerator: str | None = Field(default=None, description="A metric with `sql`; `denominator` is another.")
+    denominator: str | None = Field(default=None, description="A metric with `sql`.")
+    kind: Kind | None = Field(
+        default=None,
+        description="count: has counting noise; gauge: has none; share: the numerator is part of the denominator; "
+        "ratio: it is not. Default: count for aggregates that count, else gauge; ratio for quotients.",
+    )
+    empty: Literal["zero", "unknown"] | None = Field(
+        default=None,
+        description="What a slot without rows means. Default: zero for counts and sums, else unknown.",
+    )
+    unit: str = Field(default="", max_length=8, description="Written after the value, such as €.")
+    title: Titles = Field(default={}, description="Its name for people, by language. Default: the name.")
+    short: Titles = Field(default={}, description="The same for tables, at most 10 characters.")
+    description: str = Field(default="", description="What it counts, in one sentence.")
+    monitor: dict[str, Any] | Literal[False] = Field(
+        default={}, description="How the 15-minute values are evaluated (docs/monitoring.md); false: not at all."
+    )
+    report: ReportEntry | Literal[False] | None = Field(default=None, description="Where the morning report shows it.")
+    was: str | None = Field(
+        default=None, description="Its name before it was renamed: takes over history and incidents."
+    )
+    enabled: bool = Field(default=True, description="false: it is not computed.")
+
+
+class CatalogFile(Strict):
+    """The format of `metrics.yaml` and of the file that METRICS_CATALOG names."""
+
+    sources: dict[str, SourceEntry] = Field(default={}, description="Tables of events, by name.")
+    dimensions: dict[str, DimensionEntry] = Field(default={}, description="What events are sliced by, by name.")
+    metrics: dict[str, MetricEntry] = Field(default={}, description="The metrics, by name.")
