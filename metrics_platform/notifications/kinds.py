@@ -164,6 +164,7 @@ class Anomaly(Facts):
     upper: Number | None = None
     day_before: Number | None = None
     detector: str = ""
+    reason: str = Field(default="", description="The detector's reason code, such as `last_hour`.")
     score: Number | None = Field(default=None, description="The deviation in the detector's own unit.")
     contributions: tuple[Contribution, ...] = ()
     history: History | None = None
