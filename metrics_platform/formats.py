@@ -126,6 +126,10 @@ class Formats:
         """«21 Nov», «21 нояб.»."""
         return self._date(date, "d MMM")
 
+    def weekday(self, date: datetime.date, *, narrow: bool = False) -> str:
+        """Sat, «сб»; `narrow` is Sa, for small charts."""
+        return self._date(date, "EEEEEE" if narrow else "EEE")
+
     def time(self, moment: datetime.datetime) -> str:
         """«10:45»."""
         return f"{moment:%H:%M}"

@@ -101,6 +101,7 @@ report-period = Period { $day } { $times } { $zone }
 report-chart-actual = last 7 days
 report-chart-before = 7 days before
 report-chart-title = { $part } · { $date }
+report-chart-subtitle = Changes on the same weekday a week before
 
 # --- anomalies ------------------------------------------------------------------------------------------------------
 anomaly-subject = { $metric } { $change }
@@ -143,15 +144,14 @@ anomaly-resolved-open-for = open for { $duration } ({ $times })
 anomaly-resolved-worst = worst { $change } at { $moment }
 anomaly-resolved-now = now { $value }
 anomaly-resolved-still-open = Still open: { $list }
-anomaly-chart-title = { $metric } · { $date }
-anomaly-chart-several = { $count } metrics · { $date }
-anomaly-chart-actual = last 24 hours
+anomaly-chart-title = { $findings } at{ "\u00A0" }{ $time }
+anomaly-chart-resolved = { $metrics } back to normal
+anomaly-chart-subtitle = Every 15 minutes · { $date }
+anomaly-chart-actual = actual
 anomaly-chart-band = expected
-anomaly-chart-day = a day before
-anomaly-chart-week = a week before
-anomaly-chart-judged = judged
-anomaly-chart-compared = same slot, a day before
-anomaly-chart-open = open
+anomaly-chart-day = a day earlier
+anomaly-chart-open = incident
+chart-no-data = no data
 
 # --- the platform itself --------------------------------------------------------------------------------------------
 failed-run-subject = job { $job }

@@ -104,6 +104,7 @@ report-period = Период { $day } { $times } { $zone }
 report-chart-actual = последние 7 дней
 report-chart-before = 7 дней до них
 report-chart-title = { $part } · { $date }
+report-chart-subtitle = Изменения к тому же дню прошлой недели
 
 # --- аномалии -------------------------------------------------------------------------------------------------------
 anomaly-subject = { $metric } { $change }
@@ -156,20 +157,14 @@ anomaly-resolved-open-for = длилось { $duration } ({ $times })
 anomaly-resolved-worst = худшее { $change } ({ $moment })
 anomaly-resolved-now = сейчас { $value }
 anomaly-resolved-still-open = Ещё не в норме: { $list }
-anomaly-chart-title = { $metric } · { $date }
-anomaly-chart-several = { $count ->
-    [one] { $count } метрика
-    [few] { $count } метрики
-    [many] { $count } метрик
-   *[other] { $count } метрики
-} · { $date }
-anomaly-chart-actual = последние 24 часа
+anomaly-chart-title = { $findings } в{ "\u00A0" }{ $time }
+anomaly-chart-resolved = { $metrics }: снова в норме
+anomaly-chart-subtitle = Каждые 15 минут · { $date }
+anomaly-chart-actual = факт
 anomaly-chart-band = ожидалось
-anomaly-chart-day = днём раньше
-anomaly-chart-week = неделей раньше
-anomaly-chart-judged = оценено
-anomaly-chart-compared = тот же слот днём раньше
-anomaly-chart-open = длилось
+anomaly-chart-day = сутки назад
+anomaly-chart-open = инцидент
+chart-no-data = нет данных
 
 # --- сама платформа -------------------------------------------------------------------------------------------------
 failed-run-subject = задание { $job }

@@ -16,7 +16,6 @@ from functools import partial
 from metrics_platform.calendar import day_of
 from metrics_platform.channel_settings import Severity
 from metrics_platform.charts.model import Chart, Panel
-from metrics_platform.charts.model import Line as Series
 from metrics_platform.notifications.kinds import (
     Automation,
     Digest,
@@ -240,9 +239,7 @@ def _wave(event: TestMessage, writer: Writer) -> Chart:
     return Chart(
         name="test",
         title=title,
-        panels=(
-            Panel(title=title, times=times, lines=(Series(label="sin", values=values, style="actual"),), unit="count"),
-        ),
+        panels=(Panel(title=title, unit="count", times=times, values=values),),
         timezone=writer.zone.key,
         language=writer.language,
     )
