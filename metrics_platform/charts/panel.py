@@ -36,7 +36,7 @@ _WEEK = 7  # days
 _ROOMY = 800  # axes over the full width of the picture
 _NOTE_HEIGHT = 56
 _LEAST_MARK = 14  # a slot is narrower
-_LEFT_EDGE = 30  # the text of a tick further left would leave the picture
+_CLOCK_EDGE, _DATE_EDGE = 8, 30  # the text of a tick further left would leave the picture
 _CLOCK_TICK = 108
 
 
@@ -107,7 +107,7 @@ def _extent(panel: Panel) -> tuple[float, float]:
         low = min(low, max(min(band), 0.0) if low >= 0 else min(band))
     variation = (high - low) / high if low > 0 else 1.0
     if 0 < variation < _VISIBLE[panel.unit]:
-        return max(0.0, min(low - 0.25 * (high - low), high * (1 - _LEAST_SPAN))), high
+        return max(0.0, min(low - 0.1 * (high - low), high * (1 - _LEAST_SPAN))), high
     return min(low, 0.0), max(high, 0.0)
 
 
@@ -125,7 +125,7 @@ def _clock_axis(axes: Axes, zone: ZoneInfo, formats: Formats) -> None:
     start, end = axes.get_xlim()
 
     def text(position: float, _index: float) -> str:
-        if (position - start) * axes.bbox.width < _LEFT_EDGE * (end - start):
+        if (position - start) * axes.bbox.width < _CLOCK_EDGE * (end - start):
             return ""
         local = _moment(position, zone)
         if local.time() != datetime.time.min:
@@ -145,7 +145,8 @@ def _day_axis(axes: Axes, middles: np.ndarray, formats: Formats) -> None:
     weekdays = last - first < (2 * _WEEK if roomy else _WEEK)
     step = 1 if weekdays else _WEEK * math.ceil((last - first) / _WEEK / (5 if roomy else 2))
     start, end = axes.get_xlim()
-    ticks = np.arange(last, start + _LEFT_EDGE / axes.bbox.width * (end - start), -step)[::-1]
+    edge = 0.0 if weekdays else _DATE_EDGE / axes.bbox.width * (end - start)
+    ticks = np.arange(last, start + edge, -step)[::-1]
     days = [_moment(tick, datetime.UTC).date() for tick in ticks]
     narrow = not roomy or len(days) > _WEEK
     texts = [formats.weekday(day, narrow=narrow) if weekdays else formats.day_short(day) for day in days]
