@@ -77,6 +77,8 @@ def draw_panel(axes: Axes, panel: Panel, scale: ValueAxis, *, no_data: str, zone
     axes.set_xlim(times[0], times[-1] + step)
     axes.set_ylim(scale.ticks[0], scale.top)
     axes.set_yticks(scale.ticks, scale.texts)
+    for line in axes.get_ygridlines():
+        line.set_clip_on(False)  # or half of the highest one would be cut off
     if scale.ticks[0] <= 0:
         axes.axhline(0, color=INK, linewidth=3, zorder=1.5, gid="zero")
     if isinstance(panel.times[0], datetime.datetime):
