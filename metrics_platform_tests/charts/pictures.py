@@ -79,18 +79,11 @@ def drawn(one: Chart) -> Figure:
 
 def shown_texts(figure: Figure) -> Iterator[Text]:
     """Every text that is seen, without the ticks that lie outside their axis."""
-    ticks = [
-        (tick, axis.get_view_interval())
-        for axes in figure.axes
-        for axis in (axes.xaxis, axes.yaxis)
-        for tick in axis.get_major_ticks()
-    ]
-    hidden = {
-        id(label)
-        for tick, (low, high) in ticks
-        for label in (tick.label1, tick.label2)
-        if not low - 1e-9 * abs(low) <= tick.get_loc() <= high + 1e-9 * abs(high) or not tick.get_visible()
-    }
+    hidden = set()
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        low, high = axis.get_view_interval()
+        outer = [tick for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high]
+        hidden |= {id(label) for tick in outer for label in (tick.label1, tick.label2)}
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
         if text.get_visible() and text.get_text().strip() and id(text) not in hidden:
@@ -101,11 +94,10 @@ def texts(figure: Figure, name: str) -> list[str]:
     return [text.get_text() for text in shown_texts(figure) if text.get_gid() == name]
 
 
-def tick_texts(figure: Figure, axis: str = "x", number: int = 0) -> list[str]:
-    axes = figure.axes[number]
-    labels = axes.get_xticklabels() if axis == "x" else axes.get_yticklabels()
+def tick_texts(figure: Figure) -> list[str]:
+    """The texts below the first axes."""
     shown = {id(text) for text in shown_texts(figure)}
-    return [label.get_text() for label in labels if id(label) in shown]
+    return [label.get_text() for label in figure.axes[0].get_xticklabels() if id(label) in shown]
 
 
 def legend_texts(figure: Figure) -> list[str]:
@@ -132,11 +124,11 @@ def outside(figure: Figure) -> list[str]:
     ]
 
 
-def artists(figure: Figure, name: str, number: int = 0) -> list[Any]:
-    """The artists called `name` in the `number`-th axes."""
-    return [artist for artist in figure.axes[number].get_children() if artist.get_gid() == name]
+def artists(figure: Figure, name: str) -> list[Any]:
+    """The artists called `name` in the first axes."""
+    return [artist for artist in figure.axes[0].get_children() if artist.get_gid() == name]
 
 
-def points(figure: Figure, name: str, number: int = 0) -> list[tuple[float, float]]:
+def points(figure: Figure, name: str) -> list[tuple[float, float]]:
     """The points of the line called `name`; NaN is a gap."""
-    return [(float(x), float(y)) for line in artists(figure, name, number) for x, y in np.asarray(line.get_xydata())]
+    return [(float(x), float(y)) for line in artists(figure, name) for x, y in np.asarray(line.get_xydata())]
