@@ -37,7 +37,8 @@ _ROOMY = 800  # axes over the full width of the picture
 _NOTE_HEIGHT = 56
 _LEAST_MARK = 14  # a slot is narrower
 _CLOCK_EDGE, _DATE_EDGE = 8, 30  # the text of a tick further left would leave the picture
-_CLOCK_TICK = 108
+_CLOCK_TICK, _DATE_TICK = 108, 200
+_WEEKDAYS = 380  # seven of them; only values of very many figures leave less room
 
 
 @dataclass(frozen=True)
@@ -144,8 +145,8 @@ def _day_axis(axes: Axes, middles: np.ndarray, formats: Formats) -> None:
     """Every day by its weekday where that fits, else dates whole weeks back; the last day, the newest, in bold."""
     first, last = middles[0], middles[-1]
     roomy = axes.bbox.width > _ROOMY
-    weekdays = last - first < (2 * _WEEK if roomy else _WEEK)
-    step = 1 if weekdays else _WEEK * math.ceil((last - first) / _WEEK / (5 if roomy else 2))
+    weekdays = last - first < (2 * _WEEK if roomy else _WEEK if axes.bbox.width > _WEEKDAYS else 1)
+    step = 1 if weekdays else _WEEK * math.ceil((last - first) / _WEEK / max(1, int(axes.bbox.width / _DATE_TICK)))
     start, end = axes.get_xlim()
     edge = 0.0 if weekdays else _DATE_EDGE / axes.bbox.width * (end - start)
     ticks = np.arange(last, start + edge, -step)[::-1]
