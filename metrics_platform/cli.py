@@ -50,7 +50,6 @@ _FOR_PEOPLE = {
     "SchemaMismatchError",
     "PartitionMismatchError",
     "LoadError",
-    "ExampleError",
     "DemoError",
     "DagsterError",
     "EmbeddedServerError",
@@ -222,21 +221,6 @@ def demo(  # noqa: PLR0917  (one for each option)
         browser=browser,
     )
     sys.exit(run_demo(options))
-
-
-@main.command()
-@click.option("--days", type=click.IntRange(1, 190), default=30, show_default=True, help="How many days to compute.")
-@click.option("--ui", is_flag=True, help="Then open Dagster's UI on it, until Ctrl-C.")
-@click.option("--port", type=int, default=3000, show_default=True, help="Port of Dagster's UI.")
-@click.option(
-    "--directory", type=_FILE, default=Path(".metrics/example"), show_default=True, help="Where the example lives."
-)
-def example(days: int, ui: bool, port: int, directory: Path) -> None:
-    """The day's load on real data: starts a ClickHouse, loads 59,835 real messages and feed events, runs
-    `daily_etl` through Dagster and prints what Redash would read."""
-    from metrics_platform.local.example import run_example  # noqa: PLC0415
-
-    sys.exit(run_example(directory, days=days, ui=ui, port=port))
 
 
 @main.command()

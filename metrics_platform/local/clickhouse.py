@@ -1,6 +1,6 @@
 """The embedded ClickHouse: a genuine ClickHouse server for one machine, out of a Python wheel. `serve` runs it in
 this process until it is told to stop (`metrics-platform clickhouse`); `running_server` runs it as a child of this
-process, for the example, the demo and tests. Other processes find it by the file `url` in its directory, and
+process, for the demo and tests. Other processes find it by the file `url` in its directory, and
 nothing but that URL tells it from a ClickHouse elsewhere."""
 
 from __future__ import annotations

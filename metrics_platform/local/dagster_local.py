@@ -1,4 +1,4 @@
-"""Dagster beside an embedded ClickHouse, for the example and the demo: its settings, its runs, its own UI."""
+"""Dagster beside an embedded ClickHouse, for the demo: its settings, its runs, its own UI."""
 
 from __future__ import annotations
 
