@@ -130,34 +130,50 @@ def convert_monitoring(file: Path) -> None:
 @main.command()
 @click.option("--feed", type=_FILE, help="Feed events: CSV, CSV.gz or Parquet.")
 @click.option("--messages", type=_FILE, help="Messenger events: CSV, CSV.gz or Parquet.")
-@click.option("--strict", is_flag=True, help="Stop at the first bad row; nothing is loaded then.")
-@click.option("--again", is_flag=True, help="Load also a file that was loaded before: its events are there twice then.")
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="FIELD=NAME",
+    help="A column with another name in the file, such as time=event_time; repeat it for several.",
+)
+@click.option("--time-zone", default="UTC", show_default=True, help="Zone of times without an offset.")
+@click.option("--future", is_flag=True, help="Load events that are more than a day in the future.")
+@click.option("--strict", is_flag=True, help="Load nothing if a row is bad.")
+@click.option("--again", is_flag=True, help="Load a file that was loaded before (this duplicates its events).")
 @click.option("--rejects", type=_FILE, default=Path(), show_default=True, help="Directory for the file of bad rows.")
-@click.option("--time-zone", default="UTC", show_default=True, help="Zone of times that carry no offset of their own.")
 def load(  # noqa: PLR0917  (one for each option)
-    feed: Path | None, messages: Path | None, strict: bool, again: bool, rejects: Path, time_zone: str
+    feed: Path | None,
+    messages: Path | None,
+    columns: tuple[str, ...],
+    time_zone: str,
+    future: bool,
+    strict: bool,
+    again: bool,
+    rejects: Path,
 ) -> None:
     """Load event files into the source tables, creating them where they are missing.
 
-    All or nothing: bad rows are set aside and named, but after a failure nothing is half-loaded. A file that was loaded
-    before is refused.
+    Bad rows are written to a file with line and reason; the others are loaded, all or none. A file that was loaded
+    before is refused, also in another format.
     """
+    from metrics_platform.loading import Options  # noqa: PLC0415
     from metrics_platform.loading import load as load_files  # noqa: PLC0415
     from metrics_platform.settings import load_settings  # noqa: PLC0415
     from metrics_platform.warehouse.client import Warehouse  # noqa: PLC0415
 
     if feed is None and messages is None:
         raise click.UsageError("Name at least one file: --feed FILE, --messages FILE, or both.")
+    renamed = dict(column.partition("=")[::2] for column in columns)
+    if not all(renamed.values()):
+        raise click.BadParameter("Write it as FIELD=NAME, such as time=event_time.", param_hint="--column")
     settings = load_settings()
     result = load_files(
         settings,
         Warehouse.from_settings(settings),
         feed=feed,
         messages=messages,
-        strict=strict,
-        again=again,
-        rejects_directory=rejects,
-        time_zone=time_zone,
+        options=Options(strict, again, future, rejects, time_zone, renamed),
     )
     click.echo(str(result))
 

@@ -55,6 +55,12 @@ def test_load_without_a_file_says_which_options_there_are() -> None:
     assert "--feed FILE" in result.output
 
 
+def test_load_explains_how_to_rename_a_column(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["load", "--feed", str(tmp_path / "feed.csv"), "--column", "time"])
+    assert result.exit_code == 2
+    assert "Write it as FIELD=NAME, such as time=event_time." in result.output
+
+
 def test_create_tables_is_idempotent_and_says_what_it_did(environment: Settings) -> None:
     first = CliRunner().invoke(main, ["create-tables"])
     second = CliRunner().invoke(main, ["create-tables"])

@@ -18,8 +18,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from metrics_platform.calendar import Day, day_of, first_instant
-from metrics_platform.loading.events import feed_source, messages_source
-from metrics_platform.loading.targets import prepare_target
+from metrics_platform.loading.events import create_source_tables
 from metrics_platform.local.demo.scenario import InjectedIncident, Scenario
 from metrics_platform.monitor.generated import WEEKEND, WORKDAY
 from metrics_platform.settings import Settings
@@ -62,8 +61,7 @@ class Product:
         Raises:
             WarehouseError: ClickHouse refused or did not answer.
         """
-        for source in (feed_source(), messages_source(settings.receiver_column)):
-            prepare_target(settings, warehouse, source)
+        create_source_tables(settings, warehouse)
         for name in _TABLES:
             warehouse.execute(_read(f"schema/{name}.sql"), doing=f"Making simulator.{name}", repeatable=True)
         scenario = Scenario(self.today, self.zone)
