@@ -218,25 +218,13 @@ def notify_test() -> None:
 @click.option("--send", is_flag=True, help="Send messages by the channels of your .env, instead of into the outbox.")
 @click.option("--browser/--no-browser", default=True, help="Open Dagster's UI in your browser.  [default: browser]")
 @click.option("--directory", type=_FILE, default=Path(".metrics/demo"), show_default=True, help="Where the demo lives.")
-def demo(  # noqa: PLR0917  (one for each option)
-    days: int, port: int, fresh: bool, incident: str | None, fast: bool, send: bool, browser: bool, directory: Path
-) -> None:
+def demo(**options: Any) -> None:
     """Run the whole platform on a made-up product: starts a ClickHouse with weeks of history and live events,
     computes every table, and opens Dagster's UI with all schedules and sensors on. Ctrl-C leaves nothing behind; the
     next start continues."""
     from metrics_platform.local.demo.command import Options, run_demo  # noqa: PLC0415
 
-    options = Options(
-        directory=directory,
-        days=days,
-        port=port,
-        fresh=fresh,
-        incident=incident,
-        fast=fast,
-        send=send,
-        browser=browser,
-    )
-    sys.exit(run_demo(options))
+    sys.exit(run_demo(Options(**options)))
 
 
 @main.command()

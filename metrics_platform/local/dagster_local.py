@@ -21,7 +21,6 @@ from typing import Any
 
 import requests
 
-from metrics_platform.local.ports import port_is_taken
 from metrics_platform.settings import CHANNEL_PREFIXES, PREFIX
 
 # Dagster's webserver, daemon and code server stop one after the other.
@@ -169,15 +168,6 @@ def _relax_sqlite() -> None:
             connection.execute("PRAGMA synchronous = NORMAL")
 
 
-def check_port(port: int) -> None:
-    """Raises DagsterError where another program answers on the port, before anything else is begun."""
-    if port_is_taken(port):
-        raise DagsterError(
-            f"Port {port}, for Dagster's UI, is taken by another program (another `dagster dev`, perhaps). End that, "
-            f"or choose another port: --port {port + 1}."
-        )
-
-
 @dataclass
 class DagsterUI:
     """A `dagster dev` that runs as a child of this process; `url` is where its UI answers."""
@@ -215,10 +205,6 @@ class DagsterUI:
                 report(f"Dagster is not ready after {waited:.0f} s: {reason}. Still waiting. Log: {self.log}")
                 next_report *= 2
             time.sleep(0.5)
-
-    def wait(self) -> None:
-        """Wait until it ends."""
-        self._process.wait()
 
     def check(self) -> None:
         """Raises DagsterError where its process has ended."""
