@@ -21,11 +21,11 @@ from metrics_platform.warehouse.errors import Cause, WarehouseError
 from metrics_platform_tests.conftest import settings_factory
 from metrics_platform_tests.loading.conftest import Loading, loading_with
 from metrics_platform_tests.loading.event_files import users_in, write_feed, write_messages
-from metrics_platform_tests.loading.killing import at_statement, load_and_die, statements_of
+from metrics_platform_tests.loading.killing import at_statement, load_and_die
 
 FEED_USERS = list(range(2 * 3))
 MESSAGE_USERS = list(range(1 * 2))
-_COMMITS = ("Committing the load into", "Recording the load")
+_MOVING = "Committing the load into"
 _AWAY = Cause(None, "", "connection refused", True, "")
 
 
@@ -53,25 +53,16 @@ def _steps(loading: Loading) -> set[int]:
     return {row["step"] for row in rows}
 
 
-def _die_at(loading: Loading, files: dict[str, Path], statement: int) -> int | None:
+def _die_at(loading: Loading, files: dict[str, Path], doing: str, number: int = 1) -> int | None:
     settings = loading.settings
     assert settings.clickhouse_url is not None
     tables = {"feed_table": settings.feed_table, "messages_table": settings.messages_table}
-    return load_and_die(settings.clickhouse_url.get_secret_value(), tables, files, statement)
+    return load_and_die(settings.clickhouse_url.get_secret_value(), tables, files, doing, number)
 
 
 def _clear(loading: Loading) -> None:
     for table in (loading.settings.feed_table, loading.settings.messages_table, commit.HISTORY):
         loading.warehouse.execute(f"TRUNCATE TABLE {table}")
-
-
-def _commit_begins(loading: Loading, files: dict[str, Path]) -> int:
-    """The number of the statement that makes a load of `files` a committed one; the tables are empty afterwards."""
-    loading(**files)
-    _clear(loading)
-    statement = statements_of(lambda: loading(**files)).index("Committing the load") + 1
-    _clear(loading)
-    return statement
 
 
 def _failing_moves(after: int) -> AbstractContextManager[object]:
@@ -88,26 +79,25 @@ def _failing_moves(after: int) -> AbstractContextManager[object]:
     return mock.patch.object(commit, "_alter", move)
 
 
-def test_a_load_killed_anywhere_is_loaded_wholly_or_not_at_all(loading: Loading, files: dict[str, Path]) -> None:
-    loading(**files)
-    _clear(loading)
-    sent = statements_of(lambda: loading(**files))
-    _clear(loading)
-    begins = sent.index("Committing the load")
-    before = [sent.index("Sending feed.csv"), sent.index("Sending messages.csv"), begins]
-    for number in before:
-        assert _die_at(loading, files, number + 1) == -signal.SIGKILL
-        assert _loaded_users(loading) == ([], []), f"killed before {sent[number]}"
+def test_a_load_killed_before_its_commit_loads_nothing(loading: Loading, files: dict[str, Path]) -> None:
+    for doing in ("Sending messages.csv", "Committing the load"):
+        assert _die_at(loading, files, doing) == -signal.SIGKILL
+        assert users_in(loading.warehouse, loading.settings.feed_table) == []
         assert _steps(loading) == set()
+    loading(**files)
+    assert _loaded_users(loading) == (FEED_USERS, MESSAGE_USERS)
+
+
+def test_a_load_killed_in_its_commit_is_completed_by_the_next(loading: Loading, files: dict[str, Path]) -> None:
     partly = 0
-    for number in (place for place, doing in enumerate(sent) if place > begins and doing.startswith(_COMMITS)):
-        assert _die_at(loading, files, number + 1) == -signal.SIGKILL
+    for doing, number in ((_MOVING, 1), (_MOVING, 2), (_MOVING, 3), ("Recording the load", 1)):
+        assert _die_at(loading, files, doing, number) == -signal.SIGKILL
         assert _steps(loading) == {commit.COMMITTING}
         partly += _loaded_users(loading) not in (([], []), (FEED_USERS, MESSAGE_USERS))
         result = loading(**files)
         assert [file.rows for file in result.files] == [len(FEED_USERS), len(MESSAGE_USERS)]
         assert all(file.earlier for file in result.files)
-        assert _loaded_users(loading) == (FEED_USERS, MESSAGE_USERS), f"killed before statement {number + 1}"
+        assert _loaded_users(loading) == (FEED_USERS, MESSAGE_USERS), f"killed before {doing} {number}"
         assert _steps(loading) == {commit.COMMITTED}
         _clear(loading)
     assert partly == 2  # between the three moves
@@ -116,7 +106,7 @@ def test_a_load_killed_anywhere_is_loaded_wholly_or_not_at_all(loading: Loading,
 def test_tables_of_killed_loads_are_dropped_once_they_are_idle(
     loading: Loading, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert _die_at(loading, files, _commit_begins(loading, files)) == -signal.SIGKILL
+    assert _die_at(loading, files, "Committing the load") == -signal.SIGKILL
     assert loading.staging_tables
     loading(**files)
     assert loading.staging_tables  # another load could still be using them
@@ -198,12 +188,10 @@ def test_an_interrupt_during_the_commit_waits_until_it_is_done(loading: Loading,
 
 
 def test_an_interrupt_before_the_commit_loads_nothing(loading: Loading, files: dict[str, Path]) -> None:
-    begins = _commit_begins(loading, files)
-
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    with at_statement(begins - 3, interrupt), pytest.raises(KeyboardInterrupt):
+    with at_statement("Sending messages.csv", interrupt), pytest.raises(KeyboardInterrupt):
         loading(**files)
     assert _loaded_users(loading) == ([], [])
     assert loading.staging_tables == []
@@ -270,23 +258,21 @@ def loading_there(server: FragileServer, tmp_path: Path) -> Loading:
 def test_a_load_survives_the_death_of_clickhouse_before_and_in_its_commit(
     server: FragileServer, loading_there: Loading, files: dict[str, Path]
 ) -> None:
-    begins = _commit_begins(loading_there, files)
-    for statement in (begins - 4, begins + 3):  # while it is staged, and between the moves
-        with at_statement(statement, server.kill), pytest.raises((LoadError, WarehouseError)):
+    for doing, number in (("Checking rows", 3), (_MOVING, 2)):  # while it is staged, and between the moves
+        with at_statement(doing, server.kill, number), pytest.raises((LoadError, WarehouseError)):
             loading_there(**files)
         server.start()
         committing = _steps(loading_there) == {commit.COMMITTING}
-        assert committing == (statement > begins)
+        assert committing == (doing == _MOVING)
         assert {file.earlier for file in loading_there(**files).files} == {committing}
-        assert _loaded_users(loading_there) == (FEED_USERS, MESSAGE_USERS), f"killed before statement {statement}"
+        assert _loaded_users(loading_there) == (FEED_USERS, MESSAGE_USERS), f"killed before {doing}"
         _clear(loading_there)
 
 
 def test_a_restart_of_clickhouse_is_waited_for(
     server: FragileServer, loading_there: Loading, files: dict[str, Path]
 ) -> None:
-    begins = _commit_begins(loading_there, files)
-    with at_statement(begins + 3, server.kill_and_start):
+    with at_statement(_MOVING, server.kill_and_start, number=2):
         assert [file.rows for file in loading_there(**files).files] == [len(FEED_USERS), len(MESSAGE_USERS)]
     assert _loaded_users(loading_there) == (FEED_USERS, MESSAGE_USERS)
 

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import settings as with_settings
 from hypothesis import strategies as st
 
+from metrics_platform.loading.files import open_file
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform_tests.loading.conftest import Loading
 from metrics_platform_tests.loading.event_files import FEED_HEADER, FEED_LINE, feed_row, write_csv, write_lines
@@ -108,15 +109,11 @@ def test_blanks_line_breaks_and_quotes_are_read_as_they_are_meant(loading: Loadi
     }
 
 
-@pytest.mark.parametrize("empty", ["", "\\N", '""'])
-def test_an_empty_value_and_an_absent_column_are_unknown(loading: Loading, tmp_path: Path, empty: str) -> None:
-    file = write_lines(tmp_path / "feed.csv", f"1,{empty},like,{NOON_SECONDS}" + f",{empty}" * 7)
-    loading.feed(file)
-    loading.feed(write_lines(tmp_path / "short.csv", f"2,like,{NOON_SECONDS}", header="user_id,action,time"))
-    known = {"action": "like", "time": NOON}
-    assert loading.feed_rows == [{"user_id": user, **known, **UNKNOWN} for user in (1, 2)] or [
-        {name: row[name] for name in sorted(row)} for row in loading.feed_rows
-    ] == [dict(sorted({"user_id": user, **known, **UNKNOWN}.items())) for user in (1, 2)]
+def test_an_empty_value_and_an_absent_column_are_unknown(loading: Loading, tmp_path: Path) -> None:
+    lines = [f"1,{empty},like,{NOON_SECONDS}" + f",{empty}" * 7 for empty in ("", "\\N", '""')]
+    loading.feed(write_lines(tmp_path / "feed.csv", *lines))
+    loading.feed(write_lines(tmp_path / "short.csv", f"1,like,{NOON_SECONDS}", header="user_id,action,time"))
+    assert loading.feed_rows == [{"user_id": 1, "action": "like", "time": NOON, **UNKNOWN}] * 4
 
 
 def test_values_are_understood_in_their_usual_spellings(loading: Loading, tmp_path: Path) -> None:
@@ -157,7 +154,7 @@ def _instant(moment: datetime.datetime, form: str, offset: str, zone: ZoneInfo) 
     return instant if instant.astimezone(zone).replace(tzinfo=None) == moment else None
 
 
-@with_settings(max_examples=6)
+@with_settings(max_examples=4)
 @given(st.lists(_TIMES, min_size=1, max_size=80), st.sampled_from(["UTC", "Europe/Berlin", "America/St_Johns"]))
 def test_times_in_any_form_are_the_instants_that_are_meant(
     loading: Loading,
@@ -238,23 +235,19 @@ def test_parquet_is_read_whatever_its_types(loading: Loading, tmp_path: Path) ->
     assert any("ignored" in line for line in loading.said)
 
 
-@pytest.mark.parametrize(
-    ("type_", "value"),
-    [
-        (pa.int64(), NOON_SECONDS),
-        (pa.int64(), NOON_SECONDS * 1000),
-        (pa.float64(), float(NOON_SECONDS)),
-        (pa.timestamp("s"), NOON),
-        (pa.timestamp("us", "UTC"), NOON),
-        (pa.string(), "2026-01-05 12:00"),
-    ],
-    ids=str,
-)
-def test_times_of_parquet_are_read_in_any_type(loading: Loading, tmp_path: Path, type_: Any, value: Any) -> None:
-    table = pa.table({"user_id": [1], "action": ["view"], "time": pa.array([value], type_)})
-    pq.write_table(table, tmp_path / "feed.parquet")
-    loading.feed(tmp_path / "feed.parquet")
-    assert [row["time"] for row in loading.feed_rows] == [NOON]
+def test_times_of_parquet_are_read_in_any_type(tmp_path: Path) -> None:
+    types = {
+        "1767614400": (pa.int64(), NOON_SECONDS),
+        "1767614400.000000": (pa.float64(), float(NOON_SECONDS)),
+        "2026-01-05 12:00:00.000": (pa.timestamp("ms"), NOON),
+        "2026-01-05 12:00:00.000Z": (pa.timestamp("ms", "UTC"), NOON),
+        "2026-01-05 15:00:00.000000+0300": (pa.timestamp("us", "Europe/Moscow"), NOON),
+        "2026-01-05 12:00": (pa.string(), "2026-01-05 12:00"),
+    }
+    for text, (type_, value) in types.items():
+        pq.write_table(pa.table({"time": pa.array([value], type_)}), tmp_path / "feed.parquet")
+        (batch,) = open_file(tmp_path / "feed.parquet", frozenset()).batches([0])
+        assert batch["text"].to_pylist() == [text.encode()]
 
 
 def test_bad_rows_of_parquet_are_named_by_row(loading: Loading, tmp_path: Path) -> None:
@@ -282,10 +275,8 @@ def test_bad_rows_of_parquet_are_named_by_row(loading: Loading, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("type_", "expected"),
     [
-        ("Int8", [1, 0, -1, -1, -1]),
         ("Nullable(Int8)", [1, 0, None, None, None]),
         ("UInt8", [1, 0, 255, 255, 255]),
-        ("LowCardinality(String)", ["male", "female", "other", "", ""]),
         ("LowCardinality(Nullable(String))", ["male", "female", "other", None, None]),
     ],
 )
