@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -39,34 +39,6 @@ _OTHER_FORMATS = {
 
 class LoadError(RuntimeError):
     """Nothing was loaded; the text names the file, the column, the value or line where there is one, and the remedy."""
-
-
-class EventFile(Protocol):
-    """A file of events.
-
-    Attributes:
-        path: where it is.
-        names: its columns.
-        row_word: what its rows are numbered by, `line` or `row`.
-        delimiter: what separates the fields of a row's text.
-    """
-
-    path: Path
-    names: list[str]
-    row_word: str
-    delimiter: str
-
-    def batches(self, places: Sequence[int], progress: Progress = nullcontext) -> Iterator[Any]:
-        """Read tables of (line, text, problem); of Parquet only the columns at `places`. Bytes pass through `progress`.
-
-        Raises:
-            LoadError: the file cannot be read to its end.
-        """
-        ...
-
-    def fields(self, places: Sequence[int]) -> dict[int, int]:
-        """Column → its number among the fields of a row, from 1; `places`: the columns that are used."""
-        ...
 
 
 def open_file(path: Path, known: frozenset[str]) -> EventFile:
@@ -120,7 +92,13 @@ class _Rows:
 
 
 class CsvFile:
-    """A CSV file with a header line, plain or gzipped; the line `sep=;` before the header names its delimiter."""
+    """A CSV file with a header line, plain or gzipped; the line `sep=;` before the header names its delimiter.
+
+    Attributes:
+        path, names: where it is, and its columns.
+        row_word: what its rows are numbered by.
+        delimiter: what separates the fields of a row's text.
+    """
 
     row_word = "line"
 
@@ -137,7 +115,11 @@ class CsvFile:
         self.names = split[self.delimiter]
 
     def batches(self, places: Sequence[int], progress: Progress = nullcontext) -> Iterator[Any]:
-        """See `EventFile.batches`; a value in quotes may go over several lines, and blank lines are rows, too."""
+        """Read tables of (line, text, problem); bytes pass through `progress`. Blank lines are rows, too.
+
+        Raises:
+            LoadError: the file cannot be read to its end.
+        """
         number, rest = self._lines_before + 1, b""
         with _readable(self.path), self._opened(progress) as stream:
             for _ in range(self._lines_before):
@@ -160,7 +142,7 @@ class CsvFile:
                     return
 
     def fields(self, places: Sequence[int]) -> dict[int, int]:
-        """See `EventFile.fields`: a row has all of them."""
+        """Column → its number among the fields of a row, from 1; a row has all columns of the file."""
         return {place: place + 1 for place in range(len(self.names))}
 
     def _rows(self, lines: list[bytes], *, is_end: bool) -> tuple[_Rows, list[bytes]]:
@@ -219,7 +201,7 @@ class CsvFile:
 
 
 class ParquetFile:
-    """A Parquet file."""
+    """A Parquet file; see `CsvFile` for the attributes."""
 
     row_word = "row"
     delimiter = "\x1f"  # no text of an event has it
@@ -231,7 +213,7 @@ class ParquetFile:
         self.names = list(self._schema.names)
 
     def batches(self, places: Sequence[int], progress: Progress = nullcontext) -> Iterator[Any]:
-        """See `EventFile.batches`."""
+        """Read the columns at `places`, as `CsvFile.batches` does; values are separated by `delimiter`, unquoted."""
         for place in places:
             if pa.types.is_nested(type_ := self._schema.field(place).type):
                 raise LoadError(
@@ -250,7 +232,7 @@ class ParquetFile:
                 first += batch.num_rows
 
     def fields(self, places: Sequence[int]) -> dict[int, int]:
-        """See `EventFile.fields`: a row has those that are used."""
+        """Column → its number among the fields of a row, from 1; a row has the columns at `places` only."""
         return {place: number for number, place in enumerate(places, start=1)}
 
 
@@ -300,3 +282,6 @@ def listed(names: Sequence[str], longest: int = 60) -> str:
     cut = [name if len(name) <= longest else f"{name[:longest]}…" for name in names[:20]]
     cut = [name if name.isprintable() else repr(name) for name in cut]
     return ", ".join(cut) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+
+
+EventFile = CsvFile | ParquetFile

@@ -285,7 +285,7 @@ def running_dagster(directory: Path, port: int) -> Iterator[DagsterUI]:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_end_with_parent(),  # noqa: PLW1509  (no thread of ours holds a lock that it would need)
+            preexec_fn=_end_with_parent(),  # noqa: PLW1509  (none of our threads holds a lock that it needs)
         )
     try:
         yield DagsterUI(f"http://localhost:{port}", log, process)

@@ -49,7 +49,7 @@ BAD_VALUES = [
     ({"time": "2026-01-05 24:00:00"}, "time is '2026-01-05 24:00:00'"),
     ({"time": "2026-01-05 10:60"}, "time is '2026-01-05 10:60'"),
     ({"time": "2026-01-05"}, "time is '2026-01-05'; it has no time of day"),
-    ({"time": "05/01/2026 10:00"}, "day and month cannot be told apart"),
+    ({"time": "05/01/2026 10:00"}, "day and month are ambiguous"),
     ({"time": "176761440000"}, "Unix time has 10 digits in seconds, 13 in milliseconds"),
     ({"time": "1969-12-31 23:59:59"}, "expected a time from 1970 to 2106"),
     ({"time": "2106-02-07 06:28:16"}, "expected a time from 1970 to 2106"),

@@ -19,7 +19,7 @@ from metrics_platform_tests.local import COMMAND, HANGS, PREFIX, rows, started, 
 
 
 def refused(path: Path, port: int = 0) -> str:
-    """What the command says when it ends by itself with exit code 2."""
+    """What the command prints before it ends with exit code 2."""
     ended = subprocess.run(
         [*COMMAND, f"--path={path}", f"--port={port}"], capture_output=True, text=True, timeout=HANGS, check=False
     )
@@ -42,7 +42,7 @@ def test_one_line_says_that_it_is_ready_and_the_address_is_written_before(tmp_pa
 def test_passwords_tables_and_the_query_log_live_on_in_the_same_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "a place & its «name»"
+    path = tmp_path / "a place & its 'name'"
     with running_server(path) as first:
         rows(first.url, "CREATE TABLE metrics.verdicts (id UInt64) ENGINE = MergeTree ORDER BY id")
         rows(first.url, "INSERT INTO metrics.verdicts VALUES (7)")

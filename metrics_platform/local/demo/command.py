@@ -44,7 +44,7 @@ _TICK_SECONDS = 5.0
 _CLICKHOUSE_PORT = 8123
 _CLICKHOUSE_SECONDS = 60
 _ONE_DAY = datetime.timedelta(days=1)
-# What marks a directory as ours: a stranger's folder given by mistake must survive --fresh.
+# Marks a directory as the demo's: another folder, given by mistake, must survive --fresh.
 _MARKER = "metrics-platform-demo"
 _KEPT_BY_FRESH = {_MARKER, "demo.lock"}
 
@@ -162,7 +162,7 @@ class _Demo:
             "METRICS_TIMEZONE": state.product.zone.key,
             "METRICS_DAGSTER_URL": f"http://localhost:{self.options.port}",
             "METRICS_DRY_RUN": "false" if self.options.send else "true",
-            "METRICS_ENVIRONMENT": "demo",  # nobody is to take a made-up alarm for a real one
+            "METRICS_ENVIRONMENT": "demo",  # so that no one takes a made-up alarm for a real one
             "METRICS_CATALOG": str(self._catalog()),
         }
         if "METRICS_LANGUAGE" in own:

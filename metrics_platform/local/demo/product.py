@@ -25,7 +25,7 @@ from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 
 _ONE_DAY = datetime.timedelta(days=1)
-# For so long new people join; a demo that is older has no new users any more.
+# New people join for this long; an older demo has no new users any more.
 _HORIZON_DAYS = 800
 # The product is this much older than its first day: its numbers of users and their retention have settled by then.
 _EARLIER_DAYS = 90
@@ -110,7 +110,7 @@ class Product:
     ) -> Iterator[datetime.datetime]:
         """Write the events in [since, until), day by day of the product; yields how far it is after each.
 
-        What is there from `since` on, of an attempt that was broken off, is written anew.
+        Events from `since` on, left by an interrupted attempt, are written anew.
 
         Raises:
             WarehouseError: ClickHouse refused or did not answer; up to what was yielded last, all is written once.

@@ -36,7 +36,7 @@ WITH
     (v, t) -> multiIf(
         isNull(t) AND match(v, '^[0-9]{4}-[0-9]{2}-[0-9]{2}$'), 'it has no time of day; write it as 2026-01-05 10:00',
         isNull(t) AND match(v, '^[0-9]{1,2}[./-][0-9]{1,2}[./-][0-9]{2,4}'),
-        'day and month cannot be told apart; write it as 2026-01-05 10:00:00',
+        'day and month are ambiguous; write it as 2026-01-05 10:00:00',
         isNull(t) AND match(v, '^[0-9]+$'),
         'Unix time has 10 digits in seconds, 13 in milliseconds, 16 in microseconds, 19 in nanoseconds',
         isNull(t), 'expected 2026-01-05 10:00:00, perhaps with an offset (+03:00, Z, UTC), or Unix time',
