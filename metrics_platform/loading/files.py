@@ -170,7 +170,7 @@ class CsvFile:
 
     def _is_row(self, text: bytes) -> bool:
         # Blanks after a closing quote are allowed, but not by `csv`.
-        plain = re.sub(rf'"[ \t]+(?=[{self.delimiter}]|$)', '"', text.decode("utf-8", "replace").rstrip("\r"))
+        plain = re.sub(rf'" +(?=[{self.delimiter}]|$)', '"', text.decode("utf-8", "replace").rstrip("\r"))
         reader = csv.reader([plain], delimiter=self.delimiter, strict=True, skipinitialspace=True)
         try:
             return [len(row) for row in reader] == [len(self.names)]

@@ -49,7 +49,7 @@ Say = Callable[[str], None]
 _REMEMBERED_INSERTS = 100_000
 # Rows that are checked in one statement: its time and memory do not grow with the file.
 _LINES_A_STATEMENT = 4_000_000
-# No merges in staging: parts are moved as they are, and a Replacing… table would fold rows before they are counted.
+# No merges: parts are moved as they are, and a Replacing… table would fold rows before they are counted.
 _NO_MERGES = "max_bytes_to_merge_at_max_space_in_pool = 1"
 
 
@@ -325,7 +325,8 @@ class _Job:
         statements = [
             f"CREATE TABLE {self.raw.sql} (line UInt64, text String, problem LowCardinality(String), "
             "fields Array(String)) ENGINE = MergeTree ORDER BY line "
-            f"SETTINGS non_replicated_deduplication_window = {_REMEMBERED_INSERTS}",
+            f"SETTINGS non_replicated_deduplication_window = {_REMEMBERED_INSERTS}, {_NO_MERGES}, "
+            "parts_to_delay_insert = 1000000, parts_to_throw_insert = 1000000",
             f"CREATE TABLE {staging} AS {target}",
             f"ALTER TABLE {staging} MODIFY SETTING {_NO_MERGES}",
             *([f"ALTER TABLE {staging} REMOVE TTL"] if self.target.has_ttl else []),
@@ -395,7 +396,7 @@ class _Job:
         (row,) = self._query(
             "SELECT count() AS rows, "  # noqa: S608
             "ifNull(min(time), 0) AS first_time, ifNull(max(time), 0) AS last_time, "
-            f"concat(toString(rows), ':', hex(sum(reinterpretAsUInt128(sipHash128(tuple({checks.columns})))))) "
+            f"concat(toString(rows), ':', hex(sum(cityHash64(tuple({checks.columns}))))) "
             f"AS content, now() AS changed_at FROM {self.staging.sql}"
         ).rows
         times = {name: commit.utc(row[name]) for name in ("first_time", "last_time", "changed_at")}

@@ -109,6 +109,14 @@ def test_blanks_line_breaks_and_quotes_are_read_as_they_are_meant(loading: Loadi
     }
 
 
+def test_empty_values_beside_quoted_ones_are_kept_in_a_file_with_tabs(loading: Loading, tmp_path: Path) -> None:
+    lines = ['1\t\t\t"Mos\ncow"\t\t\tview\t1767614400', '1\t\t\t"Mos ""cow"""\t\t\tview\t1767614400']
+    file = write_lines(tmp_path / "feed.csv", *lines, header="user_id\tage\tcountry\tcity\tos\tsource\taction\ttime")
+    assert loading.feed(file).rows == 2
+    assert {row["city"] for row in loading.feed_rows} == {"Mos\ncow", 'Mos "cow"'}
+    assert {row["os"] for row in loading.feed_rows} == {""}
+
+
 def test_an_empty_value_and_an_absent_column_are_unknown(loading: Loading, tmp_path: Path) -> None:
     lines = [f"1,{empty},like,{NOON_SECONDS}" + f",{empty}" * 7 for empty in ("", "\\N", '""')]
     loading.feed(write_lines(tmp_path / "feed.csv", *lines))

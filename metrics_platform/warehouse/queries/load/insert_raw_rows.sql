@@ -18,7 +18,7 @@ SELECT
                 extractAll(
                     concat({delimiter:String}, text),
                     concat(
-                        '[', {delimiter:String}, ']([ \t]*"(?:[^"]|"")*"[^', {delimiter:String}, ']*|[^',
+                        '[', {delimiter:String}, ']( *"(?:[^"]|"")*"[^', {delimiter:String}, ']*|[^',
                         {delimiter:String}, ']*)'))))) AS fields
 FROM input('line UInt64, text String, problem String')
 FORMAT ArrowStream
