@@ -110,13 +110,12 @@ def run_job(job: str, ops: dict[str, Any] | None = None, **options: Any) -> None
         # Without its code location, a run is missing in the UI's timeline and cannot be executed again there.
         create_run = partial(instance.create_run_for_job, remote_job_origin=_origin(job))
         instance.create_run_for_job = create_run  # type: ignore[method-assign]
-        with _sigterm_kept():
-            result = defs.resolve_job_def(job).execute_in_process(
-                instance=instance,
-                raise_on_error=False,
-                run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}, "ops": ops or {}},
-                **options,
-            )
+        result = defs.resolve_job_def(job).execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}, "ops": ops or {}},
+            **options,
+        )
     if not result.success:
         causes = [
             str(getattr(event.step_failure_data.error, "message", ""))
@@ -124,17 +123,6 @@ def run_job(job: str, ops: dict[str, Any] | None = None, **options: Any) -> None
             if event.is_step_failure
         ]
         raise DagsterError(f"{job} failed: " + "; ".join(causes))
-
-
-@contextmanager
-def _sigterm_kept() -> Iterator[None]:
-    """After a run, Dagster handles SIGTERM as SIGINT: in the background of a script, as ignored."""
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)
 
 
 def _origin(job: str) -> Any:
@@ -336,17 +324,20 @@ def stop_on_signals() -> Iterator[threading.Event]:
     """
     asked = threading.Event()
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        asked.set()
-        signal.default_int_handler(number, frame)
+    # Ignored by this handler: from its first run on, Dagster handles SIGTERM as SIGINT, and would ignore it, too.
+    ignored = [number for number in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_IGN]
 
-    ignored = [each for each in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(each) is signal.SIG_IGN]
-    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}.difference(ignored)
-    before = {each: signal.signal(each, interrupt) for each in signals}
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if number not in ignored:
+            asked.set()
+            signal.default_int_handler(number, frame)
+
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in signals}
     try:
         yield asked
     except KeyboardInterrupt:
         pass
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -62,9 +62,7 @@ def test_signals_that_were_ignored_at_the_start_stay_ignored_but_for_sigterm() -
 
 
 @pytest.mark.usefixtures("signals_as_in_a_terminal")
-def test_a_demo_in_the_background_stops_on_sigterm_after_a_run_in_its_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_demo_in_the_background_stops_on_sigterm_after_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     @dg.job(name="quick")
     def quick() -> None:
         @dg.op
