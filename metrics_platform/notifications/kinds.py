@@ -195,7 +195,7 @@ class _Anomalies(Event):
 
 
 class _OpenAnomalies(_Anomalies):
-    moved_with: tuple[str, ...] = Field(default=(), description="Metrics whose incidents were folded into this one.")
+    moved_with: tuple[str, ...] = Field(default=(), description="Metrics that moved with it, without an incident.")
     complete: bool = Field(default=True, description="Whether all of the slot's data were there when it was judged.")
     fresh_at: AwareDatetime | None = None
 
@@ -234,6 +234,7 @@ class ResolvedAnomaly(Facts):
     value: Number | None = None
     worst_change: Number | None = Field(default=None, description="The largest deviation, a share of the expected.")
     worst_at: AwareDatetime | None = None
+    new_normal: bool = Field(default=False, description="Its level has lasted, and is expected from now on.")
     history: History | None = None
 
 

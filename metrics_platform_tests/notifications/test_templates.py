@@ -284,6 +284,27 @@ def test_an_opening_that_is_over_is_rendered_as_resolved_throughout(key: str, la
     assert [make() for make in over.charts] == [make() for make in before.charts]
 
 
+@pytest.mark.parametrize(
+    ("language", "opening", "all_clear", "line"),
+    [
+        ("en", "Views −41%, settled at a new level", "Views settled at a new level", " · expected from now on"),
+        ("ru", "Просмотры −41%, новый обычный уровень", "Просмотры: новый обычный уровень", " · теперь это норма"),
+    ],
+)
+def test_a_lasting_change_is_resolved_as_the_new_normal(
+    language: Language, opening: str, all_clear: str, line: str
+) -> None:
+    over = _over((2, 4))
+    lasting = tuple(found.model_copy(update={"new_normal": True, "value": 4800}) for found in over.resolved)
+    over = over.model_copy(update={"resolved": lasting})
+    message = render(over, writer(language))
+    assert text_of(message.headline).endswith(f" · {all_clear}")
+    (block,) = message.blocks
+    assert text_of(lines_of(block)[0]).endswith(line)
+    event = EXAMPLES["anomaly-A7K2Q"]
+    assert text_of(render(event, writer(language), over=over).headline).endswith(f" · {opening}")
+
+
 @pytest.mark.parametrize("key", ["anomaly-A7K2Q", "anomaly-several", "anomaly-A7K2Q-2"])
 def test_headline_text_and_picture_name_the_same_metrics(key: str) -> None:
     event = EXAMPLES[key]
