@@ -85,7 +85,7 @@ class Writer:
 
     def say(self, phrase: str, **variables: Any) -> str:
         """A phrase of `phrases.j2` as plain text; its name may have hyphens."""
-        return self.shown(getattr(self._phrases, phrase.replace("-", "_"))(**variables)).unescape()
+        return text_of(read_blocks(getattr(self._phrases, phrase.replace("-", "_"))(**variables))[0])
 
     @cached_property
     def _phrases(self) -> Any:
