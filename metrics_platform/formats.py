@@ -130,6 +130,10 @@ class Formats:
         """Saturday, «суббота»."""
         return self._date(date, "EEEE")
 
+    def weekday(self, date: datetime.date, *, narrow: bool = False) -> str:
+        """Sat, «сб»; `narrow` is Sa, for small charts."""
+        return self._date(date, "EEEEEE" if narrow else "EEE")
+
     def time(self, moment: datetime.datetime) -> str:
         """10:45."""
         return f"{moment:%H:%M}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import itertools
 import re
@@ -78,7 +79,8 @@ def drawn_texts(message: Message) -> Iterator[str]:
         chart = make()
         yield chart.title
         yield chart.subtitle
-        yield from (panel.title for panel in chart.panels)
+        yield from (text for panel in chart.panels for text in (panel.title, panel.finding, panel.note))
+        yield from dataclasses.astuple(chart.labels)
 
 
 def test_no_english_is_in_a_russian_message() -> None:

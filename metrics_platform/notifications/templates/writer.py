@@ -213,6 +213,10 @@ class Writer:
         first = Markup(", ").join(names)
         return first if last is None else self.shown(self._phrases.joined(first=first, last=last))
 
+    def listed_text(self, items: Iterable[str], most: int) -> str:
+        """The same as plain text, for charts."""
+        return text_of(read_blocks(self.listed(items, most))[0])
+
     def quoted(self, text: str) -> str:
         """An error's text: without secrets and modules, and no longer than a person reads."""
         if len(text) > _ERROR_READ:
