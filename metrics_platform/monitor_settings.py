@@ -1,16 +1,18 @@
-"""The settings of the 15-minute monitor: when a slot is judged, by what it is sliced, what is said of it."""
+"""The settings of the 15-minute monitor: when a slot is evaluated, by what it is sliced, when alerts are sent."""
 
 from __future__ import annotations
 
 import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
 from metrics_platform.setting_lists import split_distinct
 from metrics_platform.settings_part import SettingsPart
+from metrics_platform.silences import Silences, parse_active_hours, parse_mute
 
 MonitoredDimension = Literal["os", "source", "country", "city", "gender", "exp_group"]
 
@@ -22,7 +24,7 @@ class MonitorSettings(SettingsPart):
         60,
         ge=0,
         le=3600,
-        description="How long after its end a slot of 15 minutes is judged: as long as events take to arrive.",
+        description="How long after its end a slot of 15 minutes is evaluated: as long as events take to arrive.",
     )
     recompute_slots: int = Field(
         4, ge=0, le=96, description="How many slots before the latest are computed again, for late events."
@@ -43,16 +45,44 @@ class MonitorSettings(SettingsPart):
         description="Days (YYYY-MM-DD, comma-separated) on which the band is twice as wide; past ones count little.",
     )
     alert_max_age_minutes: int = Field(
-        60, ge=15, le=1440, description="Anomalies in slots that ended longer ago are recorded and nobody is told."
+        60, ge=15, le=1440, description="Anomalies in slots that ended longer ago are recorded, and no one is notified."
     )
     reminder_hours: float = Field(
         4.0,
         ge=1,
         le=168,
-        description="After so many hours an incident is told again if it is open, then at doubled gaps.",
+        description="After how many hours you are reminded of an open alert. The gaps double.",
+    )
+    mutes: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Alerts that are recorded and not sent, comma-separated: metric:views until "
+        "2026-12-01T09:00+03:00, kind:odd_volume+severity:warning. What still lasts when a mute ends is sent then.",
+    )
+    active_hours: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Alerts that are sent in these hours of METRICS_TIMEZONE only, comma-separated: severity:warning "
+        "09:00-21:00, metric:views mon-fri 08:00-20:00. What still lasts when the hours begin is sent then.",
     )
 
-    @field_validator("monitored_dimensions", "holidays", mode="before")
+    @field_validator("monitored_dimensions", "holidays", "mutes", "active_hours", mode="before")
     @classmethod
     def _split_monitored(cls, value: Any) -> Any:
         return split_distinct(value)
+
+    @field_validator("mutes")
+    @classmethod
+    def _check_mutes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            parse_mute(entry)
+        return value
+
+    @field_validator("active_hours")
+    @classmethod
+    def _check_active_hours(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            parse_active_hours(entry)
+        return value
+
+    def silences(self, zone: ZoneInfo) -> Silences:
+        """The mutes and the active hours, which are those of `zone`."""
+        return Silences(tuple(map(parse_mute, self.mutes)), tuple(map(parse_active_hours, self.active_hours)), zone)

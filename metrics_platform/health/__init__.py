@@ -1,1 +1,1 @@
-"""The platform's own health, as rules: what has failed again, what is stale, what is an odd volume. No Dagster."""
+"""Probes of the sources: their latest event, and their rows. No Dagster."""

@@ -1,1 +1,1 @@
-"""Incidents: anomalies that belong together in time, from opening to all-clear; what is told of them, once."""
+"""Metric incidents: the alert engine over the verdicts, kept in ClickHouse, and the facts of their notifications."""

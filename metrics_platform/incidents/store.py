@@ -1,25 +1,44 @@
-"""The incidents in ClickHouse: how they stood before a slot, and what a few slots made of them."""
+"""The incidents in ClickHouse: the alerts before a slot, and after each slot that was processed; and the verdicts."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from metrics_platform.calendar import Slot, SlotRange
-from metrics_platform.incidents.incident import Incident, Series, Verdict
+from metrics_platform.alerts.alert import Alert, Subject
+from metrics_platform.alerts.anomalies import Series, Verdict
+from metrics_platform.calendar import SLOT, Slot, SlotRange
 from metrics_platform.warehouse.client import Row, Warehouse
 from metrics_platform.warehouse.schema import create_tables, tables_are_there
 from metrics_platform.warehouse.tables import INCIDENTS, MONITORED_SLOTS, VERDICTS, columns_of, read_sql
 
 _NUMBERS = ("value", "trials", "expected", "lower", "upper", "score")
-_OWN = {"series"}
-_PLAIN = tuple(each.name for each in fields(Incident) if each.name not in _OWN)
+# The columns that people query, and the fields of an alert.
+_COLUMNS = {
+    "incident": "id",
+    "state": "state",
+    "change": "change",
+    "direction": "variant",
+    "severity": "severity",
+    "opened_at": "opened_at",
+    "last_at": "last_at",
+    "closed_at": "closed_at",
+    "calm": "normal_streak",
+    "needed": "normal_needed",
+    "worst_change": "worst_change",
+    "worst_at": "worst_at",
+    "folded_into": "inhibited_by",
+    "message": "notification",
+    "told_at": "notified_at",
+    "reminders": "reminders",
+    "cleared": "cleared",
+}
 
 
 @dataclass(frozen=True)
-class JudgedSlot:
+class EvaluatedSlot:
     """A slot that has verdicts: how many, and how many of them are anomalous."""
 
     slot: Slot
@@ -27,40 +46,67 @@ class JudgedSlot:
     anomalous: int
 
 
+@dataclass(frozen=True)
+class IncidentStore:
+    """The `AlertStore` of anomalies: the alerts as they were before `slot`. `sources` are the metrics with theirs."""
+
+    warehouse: Warehouse
+    slot: Slot | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def load(self) -> list[Alert]:
+        """The alerts that were open, and those that ended in the eight days before."""
+        if self.slot is None:
+            return []
+        rows = self.warehouse.query(
+            read_sql("queries/incidents_before.sql"),
+            _bounds(self.slot.start, self.slot.end),
+            doing="Reading the incidents",
+        ).rows
+        return [_alert(row, self.sources) for row in rows]
+
+    def save(self, steps: Sequence[tuple[datetime.datetime, Iterable[Alert]]]) -> None:
+        """Write the alerts after slots. Rows of the same slot replace each other, so repeating it does no harm."""
+        rows = [_row(at, alert) for at, alerts in steps for alert in alerts]
+        _insert(self.warehouse, INCIDENTS.name, rows)
+
+    def save_processed(self, slots: Sequence[tuple[EvaluatedSlot, int]]) -> None:
+        """Write that slots were processed, with how many incidents were open then."""
+        rows = [[found.slot.start, found.series, found.anomalous, count] for found, count in slots]
+        _insert(self.warehouse, MONITORED_SLOTS.name, rows)
+
+
+def incidents_after(warehouse: Warehouse, slot: Slot, sources: Mapping[str, str] | None = None) -> list[Alert]:
+    """The open alerts after `slot`, and those that ended in the eight days before."""
+    return IncidentStore(warehouse, Slot(slot.end), sources or {}).load()
+
+
 def create_incident_tables(warehouse: Warehouse) -> None:
     """Create the tables that are missing; errors as of `create_tables`."""
     create_tables(warehouse, [VERDICTS, INCIDENTS, MONITORED_SLOTS])
 
 
-def last_slot_taken_in(warehouse: Warehouse) -> Slot | None:
-    """The latest slot that has been taken into the incidents; None: none yet."""
+def last_processed_slot(warehouse: Warehouse) -> Slot | None:
+    """The latest slot that the incidents have processed; None: none yet."""
     if not tables_are_there(warehouse, [MONITORED_SLOTS]):
         return None
     latest = warehouse.value(
-        "SELECT maxOrNull(slot_start) FROM monitored_slots", doing="Reading how far the incidents are"
+        "SELECT maxOrNull(slot_start) FROM monitored_slots", doing="Reading the last processed slot"
     )
     return Slot(_utc(latest)) if latest else None
 
 
-def incidents_before(warehouse: Warehouse, slot: Slot) -> list[Incident]:
-    """How the incidents stood before `slot`: the open ones, and those that ended in the days before."""
-    rows = warehouse.query(
-        read_sql("queries/incidents_before.sql"), _bounds(slot.start, slot.end), doing="Reading the incidents"
-    ).rows
-    return [_incident(row) for row in rows]
-
-
-def judged_slots(warehouse: Warehouse, date: datetime.date, slots: SlotRange) -> list[JudgedSlot]:
+def evaluated_slots(warehouse: Warehouse, date: datetime.date, slots: SlotRange) -> list[EvaluatedSlot]:
     """Those of `slots`, all on the day `date`, that have verdicts."""
     rows = warehouse.query(
         read_sql("queries/judged_slots.sql"),
         {"event_date": date, **_bounds(slots.start, slots.end)},
-        doing="Reading which slots are judged",
+        doing="Reading which slots are evaluated",
     ).rows
-    return [JudgedSlot(Slot(_utc(row["slot_start"])), row["series"], row["anomalous"]) for row in rows]
+    return [EvaluatedSlot(Slot(_utc(row["slot_start"])), row["series"], row["anomalous"]) for row in rows]
 
 
-def unjudged_since(warehouse: Warehouse, slots: SlotRange) -> datetime.datetime:
+def unevaluated_since(warehouse: Warehouse, slots: SlotRange) -> datetime.datetime:
     """The start of the first of `slots` that has no verdict; their end where all have one."""
     rows = (
         warehouse.query(
@@ -73,23 +119,23 @@ def unjudged_since(warehouse: Warehouse, slots: SlotRange) -> datetime.datetime:
         if tables_are_there(warehouse, [VERDICTS])
         else []
     )
-    judged = {_utc(row["slot_start"]) for row in rows}
-    return next((slot.start for slot in slots if slot.start not in judged), slots.end)
+    evaluated = {_utc(row["slot_start"]) for row in rows}
+    return next((slot.start for slot in slots if slot.start not in evaluated), slots.end)
 
 
 def verdicts_of(
-    warehouse: Warehouse, date: datetime.date, slots: SlotRange, known: Iterable[Incident]
+    warehouse: Warehouse, date: datetime.date, slots: SlotRange, known: Iterable[Series]
 ) -> dict[datetime.datetime, dict[Series, Verdict]]:
     """The verdicts of `slots` (on the day `date`) that incidents are made of, by the slot's begin and series."""
-    series = sorted({each.series for each in known})
+    series = sorted(set(known))
     rows = warehouse.query(
         read_sql("queries/verdicts_of_slots.sql"),
         {
             "event_date": date,
             **_bounds(slots.start, slots.end),
-            "metrics": [each.metric for each in series],
-            "series_dimensions": [each.dimension for each in series],
-            "series_values": [each.dimension_value for each in series],
+            "metrics": [one.metric for one in series],
+            "series_dimensions": [one.dimension for one in series],
+            "series_values": [one.dimension_value for one in series],
         },
         doing="Reading the verdicts",
     ).rows
@@ -110,7 +156,7 @@ def verdicts_at(warehouse: Warehouse, slot: Slot) -> dict[Series, Verdict]:
         doing=f"Reading the verdicts of {slot.key}",
     ).rows
     found = map(verdict_of, rows)
-    return {each.series: each for each in found}
+    return {verdict.series: verdict for verdict in found}
 
 
 def verdict_of(row: Row) -> Verdict:
@@ -118,23 +164,6 @@ def verdict_of(row: Row) -> Verdict:
     series = Series(row["metric"], row["dimension"], row["dimension_value"])
     texts = {name: row[name] for name in ("status", "severity", "reason", "detector")}
     return Verdict(series, **texts, **{name: row[name] for name in _NUMBERS})
-
-
-def write_step(
-    warehouse: Warehouse,
-    states: Sequence[tuple[Slot, Incident]],
-    taken_in: Sequence[tuple[JudgedSlot, int]],
-) -> None:
-    """Write how incidents stand after slots, and that the slots have been taken in (with how many were open then).
-
-    Rows of the same slot replace each other, so writing again after a crash does no harm.
-    """
-    _insert(warehouse, INCIDENTS.name, [_row(slot, incident) for slot, incident in states])
-    _insert(
-        warehouse,
-        MONITORED_SLOTS.name,
-        [[each.slot.start, each.series, each.anomalous, count] for each, count in taken_in],
-    )
 
 
 def _insert(warehouse: Warehouse, table: str, rows: Sequence[Sequence[Any]]) -> None:
@@ -146,16 +175,24 @@ def _insert(warehouse: Warehouse, table: str, rows: Sequence[Sequence[Any]]) -> 
     )
 
 
-def _row(slot: Slot, incident: Incident) -> list[Any]:
-    values = {"slot_start": slot.start, **incident.series._asdict(), **{n: getattr(incident, n) for n in _PLAIN}}
+def _row(at: datetime.datetime, alert: Alert) -> list[Any]:
+    own = {column: getattr(alert, name) for column, name in _COLUMNS.items()}
+    values = {"slot_start": at, **Series.of(alert)._asdict(), **own}
     return [values[column.name] for column in columns_of(INCIDENTS.file)]
 
 
-def _incident(row: Row) -> Incident:
+def _alert(row: Row, sources: Mapping[str, str]) -> Alert:
     values: dict[str, Any] = {
-        name: _utc(row[name]) if isinstance(row[name], datetime.datetime) else row[name] for name in _PLAIN
+        name: _utc(row[column]) if isinstance(row[column], datetime.datetime) else row[column]
+        for column, name in _COLUMNS.items()
     }
-    return Incident(series=Series(row["metric"], row["dimension"], row["dimension_value"]), **values)
+    streak = values["normal_streak"]
+    return Alert(
+        subject=Subject("anomaly", row["metric"], row["dimension"], row["dimension_value"]),
+        origin=sources.get(row["metric"], ""),
+        normal_since=_utc(row["slot_start"]) - (streak - 1) * SLOT if streak else None,
+        **values,
+    )
 
 
 def _utc(moment: datetime.datetime) -> datetime.datetime:

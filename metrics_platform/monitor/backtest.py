@@ -19,13 +19,13 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from metrics_platform.alerts.policies import POLICIES
 from metrics_platform.calendar import SLOT, SlotRange, day_of, slot_at
 from metrics_platform.catalog import Catalog, Metric, load_catalog
 from metrics_platform.detection.config import Detector, DetectorConfig
 from metrics_platform.detection.evaluate import evaluate, lookback
 from metrics_platform.detection.seasonal import LOOKBACK
 from metrics_platform.detection.series import SLOTS_A_DAY, SlotSeries
-from metrics_platform.incidents.machine import Rules
 from metrics_platform.monitor.generated import HOLIDAYS, Product, generated_histories
 from metrics_platform.monitor.history import TOTAL, SlotHistory, read_history
 from metrics_platform.settings import Settings
@@ -37,7 +37,7 @@ from metrics_platform.warehouse.tables import SLOT_METRICS
 WARM_UP_DAYS = -(-LOOKBACK // SLOTS_A_DAY)
 GENERATED_DAYS = 60
 # Anomalies this many slots apart, or fewer, belong to one incident.
-_SAME_INCIDENT = int(Rules().reopened_within / SLOT) + 1
+_SAME_INCIDENT = int(POLICIES["anomaly", ""].reopens_within / SLOT) + 1
 # Evaluated at a time, so that memory stays bounded: slots of a history, and slots times series.
 _SLOTS_AT_A_TIME = 60 * SLOTS_A_DAY
 _CELLS_AT_A_TIME = 1_000_000

@@ -20,7 +20,7 @@ from metrics_platform.report.metrics import DAILY_METRICS
 if TYPE_CHECKING:
     from metrics_platform.catalog import Metric
     from metrics_platform.catalog_entries import Unit
-    from metrics_platform.incidents.standing import Standing
+    from metrics_platform.incidents.open_incidents import OpenIncidents
 
 # A day's metrics by name, as `app_daily` has them; None: the ratio has no base.
 Metrics = Mapping[str, float | None]
@@ -96,13 +96,13 @@ def report_of(
     occurred_at: datetime.datetime,
     sections: Mapping[str, Sequence[Metric]] | None = None,
     values: Mapping[datetime.date, Metrics] | None = None,
-    standing: Standing | None = None,
+    open_incidents: OpenIncidents | None = None,
     run_id: str | None = None,
 ) -> DailyReport:
     """The report of `day` from the rows of `app_daily` by their dates (see `dates_needed`).
 
     `sections` are the parts that the catalogue adds, each with its metrics, whose `values` are those of `metric_daily`.
-    `standing` are the incidents that are open when it is told. A day that is missing has no tables and no pictures:
+    `open_incidents` are those that are open when it is sent. A day that is missing has no tables and no pictures:
     there is nothing to tell but that.
     """
     return DailyReport(
@@ -118,10 +118,10 @@ def report_of(
         fresh_at=load.fresh_at,
         checks_passed=load.checks_passed if load.checks_total else None,
         checks_total=load.checks_total or None,
-        critical=standing.critical if standing else 0,
-        warning=standing.warning if standing else 0,
-        normal=standing.normal if standing else 0,
-        incidents=standing.anomalies if standing else (),
+        critical=open_incidents.critical if open_incidents else 0,
+        warning=open_incidents.warning if open_incidents else 0,
+        normal=open_incidents.normal if open_incidents else 0,
+        incidents=open_incidents.anomalies if open_incidents else (),
     )
 
 

@@ -16,8 +16,8 @@ from pydantic import SecretStr
 from metrics_platform.calendar import SLOT
 from metrics_platform.catalog import builtin_catalog
 from metrics_platform.defs.delivery.storage import journal_of
-from metrics_platform.incidents.standing import Standing, standing
-from metrics_platform.incidents.take_in import Batch
+from metrics_platform.incidents.open_incidents import OpenIncidents, open_incidents
+from metrics_platform.incidents.updates import Update
 from metrics_platform.notifications.journal import asked
 from metrics_platform.notifications.kinds import AnomalyOpened, AnomalyResolved, StaleData
 from metrics_platform.settings import Settings
@@ -190,10 +190,10 @@ def test_a_run_that_dies_between_asking_and_writing_asks_for_the_same_again(
     world.check(0)
     with monkeypatch.context() as patched:
 
-        def dies(_self: Batch, _warehouse: Any) -> None:
+        def dies(_self: Update, _warehouse: Any) -> None:
             raise dg.Failure("the machine is gone", allow_retries=False)
 
-        patched.setattr(Batch, "write", dies)
+        patched.setattr(Update, "write", dies)
         assert not world.check(1).success
     assert {row["slot_start"].minute for row in world.rows("monitored_slots")} == {0}
     world.deliver(1)
@@ -397,23 +397,25 @@ def test_a_watcher_that_does_not_answer_fails_no_check_and_its_address_is_told_n
 
 
 def test_the_morning_report_has_the_incidents_that_are_open_and_told(world: MonitorWorld) -> None:
-    assert standing(world.warehouse, world.settings, NOON) == Standing()  # the monitor has not run yet
+    assert open_incidents(world.warehouse, world.settings, NOON) == OpenIncidents()  # the monitor has not run yet
     world.happens(0)
     world.check(0)
-    calm = standing(world.warehouse, world.settings, NOON + 2 * SLOT)
+    calm = open_incidents(world.warehouse, world.settings, NOON + 2 * SLOT)
     metrics = len(builtin_catalog().metrics)
     assert (calm.critical, calm.warning, calm.normal) == (0, 0, metrics)
     world.happens(1, iOS=0.0)
     world.check(1)
-    now = standing(world.warehouse, world.settings, NOON + 3 * SLOT)
+    now = open_incidents(world.warehouse, world.settings, NOON + 3 * SLOT)
     assert {each.metric for each in now.anomalies} >= {"views", "feed_users"}
     assert now.anomalies[0].severity == "critical"
     assert now.critical + now.warning == len(now.anomalies)
     assert now.normal == metrics - len({each.metric for each in now.anomalies})
     hours_later = NOON + datetime.timedelta(hours=3)
-    assert standing(world.warehouse, world.settings, hours_later) == Standing()  # nobody knows what is now
+    assert open_incidents(world.warehouse, world.settings, hours_later) == OpenIncidents()  # nobody knows what is now
     world.warehouse.execute("ALTER TABLE verdicts ADD COLUMN more UInt8")
-    assert standing(world.warehouse, world.settings, NOON + 3 * SLOT) == Standing()  # the report goes without
+    assert (
+        open_incidents(world.warehouse, world.settings, NOON + 3 * SLOT) == OpenIncidents()
+    )  # the report goes without
 
 
 def test_backfilling_one_metric_leaves_the_rows_of_the_others(world: MonitorWorld) -> None:

@@ -1,7 +1,6 @@
 """Failed runs and checks: what schedules and sensors started and what failed for good is told once, with its cause."""
 
 import datetime
-import json
 import logging
 import shutil
 from collections.abc import Callable, Iterator
@@ -15,10 +14,11 @@ import time_machine
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._daemon.monitoring.run_monitoring import monitor_starting_run
 
+from metrics_platform.alerts.alert import Alert
 from metrics_platform.defs.daily import assets
 from metrics_platform.defs.delivery.storage import read_since
+from metrics_platform.defs.health.alert_store import AlertCursor
 from metrics_platform.defs.health.sensors import failed_run_sensor
-from metrics_platform.health.troubles import Trouble, Troubles
 from metrics_platform.notifications.journal import Asked, asked
 from metrics_platform.notifications.kinds import FailedRun
 from metrics_platform.settings import Settings
@@ -62,9 +62,9 @@ class Watch:
         stored = read_since(self.office.instance, 0.0)
         return [each.entry.notification for each in stored if isinstance(each.entry, Asked)]
 
-    def troubles(self) -> tuple[Trouble, ...]:
-        """What the sensor remembers."""
-        return Troubles.model_validate(json.loads(self.cursor or "")["troubles"]).troubles
+    def alerts(self) -> tuple[Alert, ...]:
+        """The alerts that the sensor keeps."""
+        return AlertCursor.from_cursor(self.cursor).alerts
 
     def dies(self, job: str, cause: str, *, by_schedule: bool = True) -> None:
         """A run that ends without a word of its own, as those do whose process is killed."""
@@ -159,7 +159,7 @@ def test_a_run_of_which_dagster_has_not_said_yet_whether_it_is_retried_is_waited
         instance.create_run_for_job(job, tags=BY_SCHEDULE, status=dg.DagsterRunStatus.FAILURE)
         watch.now += datetime.timedelta(minutes=2)
         watch.tick()
-        assert sum(each.failures for each in watch.troubles()) == 2
+        assert sum(alert.count for alert in watch.alerts()) == 2
 
 
 def test_a_run_killed_without_a_word_is_told_as_killed(watch: Watch, api: BotApi) -> None:
@@ -191,7 +191,7 @@ def test_a_run_that_timed_out_before_its_start_is_reported_before_its_retries(wa
     root = {"dagster/root_run_id": first.run_id, "dagster/retry_number": "1", "dagster/max_retries": "2"}
     times_out(watch, **root, **{"dagster/will_retry": "true"})
     assert watch.tick() == []
-    assert [trouble.failures for trouble in watch.troubles()] == [2]
+    assert [alert.count for alert in watch.alerts()] == [2]
     watch.office.until_quiet()
     (message,) = api.messages(api.supergroup)
     assert "never started" in message.text and "killed" not in message.text
@@ -251,9 +251,9 @@ def test_more_failures_than_one_tick_of_dagsters_own_sensors_takes_are_counted_a
 ) -> None:
     for number in range(24):
         watch.dies(["daily_etl", "anomaly_check", "daily_report_job"][number % 3], f"worker {number} is gone")
-    assert sum(each.failures for each in watch.troubles()) == 0
+    assert sum(alert.count for alert in watch.alerts()) == 0
     assert [event.job for event in watch.tick()] == ["daily_etl", "anomaly_check", "daily_report_job"]
-    assert sum(each.failures for each in watch.troubles()) == 24
+    assert sum(alert.count for alert in watch.alerts()) == 24
     watch.now += 4 * HOUR
     again = watch.tick()
     assert [event.repeats for event in again] == [7, 7, 7]
@@ -294,10 +294,10 @@ def test_a_person_who_runs_the_job_again_with_success_ends_it_and_one_who_fails_
     watch.tick()
     watch.dies("anomaly_check", "no answer", by_schedule=False)
     watch.tick()
-    assert [each.failures for each in watch.troubles()] == [1]
+    assert [alert.count for alert in watch.alerts()] == [1]
     watch.succeeds("anomaly_check", by_schedule=False)
     watch.tick()
-    assert all(each.over_at for each in watch.troubles())
+    assert not any(alert.is_open for alert in watch.alerts())
 
 
 def test_the_message_names_what_is_stale_now_and_first_what_people_read(watch: Watch) -> None:

@@ -1,4 +1,4 @@
-"""The platform watches itself: its sources, its runs and checks, its report; what is wrong is told to people."""
+"""Alerts about the platform itself: its sources, its runs, checks and ticks, and its report."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""What schedules and sensors do and what went wrong in it is reported: failed runs, checks and ticks, and their end.
+"""Failed runs, checks and ticks of schedules and sensors, and their end.
 
-It looks at Dagster's own storage and nothing else, so that «ClickHouse is down» gets out. A plain sensor, not one on
-failures: such a one loses an event whose body raises, and handles five runs a tick. What is told, and when again, is
-decided by `health.troubles`.
+It reads Dagster's own storage and nothing else, so that "ClickHouse is down" gets out. A plain sensor, because a run
+failure sensor loses an event whose body raises, and handles five runs a tick.
 """
 
 from __future__ import annotations
@@ -10,239 +9,233 @@ from __future__ import annotations
 import datetime
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
 
-from metrics_platform.defs.cursor import Cursor
+from metrics_platform.alerts.alert import Alert, Condition, Kind, Notification, Subject
+from metrics_platform.alerts.muting import severity_of
+from metrics_platform.alerts.policies import FAILED_CHECK
 from metrics_platform.defs.daily.schedule import JOB as DAILY_JOB
 from metrics_platform.defs.delivery.names import CHECK_JOB
 from metrics_platform.defs.delivery.names import JOB as NOTIFY_JOB
 from metrics_platform.defs.delivery.storage import asking
+from metrics_platform.defs.health.alert_store import AlertCursor, CursorStore, update_alerts
 from metrics_platform.defs.health.run_facts import EndedRun, ended_runs, numbers_of, run_of
-from metrics_platform.defs.health.telling import as_set
-from metrics_platform.defs.health.ticks import automation_of, happened, new_ticks
-from metrics_platform.health.troubles import Failure, Rules, Success, Telling, Trouble, Troubles, take_in
+from metrics_platform.defs.health.ticks import automation_of, conditions_of_tick, failure, new_ticks
 from metrics_platform.notifications.kinds import (
-    Automation,
     Event,
     FailedCheck,
     FailedRun,
     FailedRuns,
     FailedTick,
     Recovered,
+    Success,
 )
-from metrics_platform.notifications.kinds import Success as Done
 from metrics_platform.settings import Settings
 
-# Runs are looked at again for so long: other machines' clocks differ.
+# Runs are read again for so long: the clocks of machines differ.
 _OVERLAP = datetime.timedelta(minutes=5)
 # A tick has a minute; reading a run takes some ten milliseconds. The next tick goes on where this one ends.
 _MOST_RUNS = 500
-# Their failures are about messages: a message about each would have no end. The journal and the UI show them.
+# A message about each of their failures would have no end. The journal and the UI show them.
 _ABOUT_MESSAGES = (NOTIFY_JOB, CHECK_JOB)
-_JOB, _CHECK = "job", "check"
 _NOT_OF_KEYS = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-class _Remembered(Cursor):
-    """The sensor's cursor: runs that ended up to this moment are taken in, and which of the last minutes' are; and when
-    the last known tick of each schedule and sensor ended, by its selector id."""
+class _Cursor(AlertCursor):
+    """Runs that ended up to `until` have been read; which of the last minutes' have been seen; and when the last known
+    tick of each schedule and sensor ended, by its selector id."""
 
     until: float = 0.0
-    told: tuple[str, ...] = ()
+    seen: tuple[str, ...] = ()
     ticks: dict[str, float] | None = None
-    troubles: Troubles = Troubles()
 
 
 def tick(context: dg.SensorEvaluationContext, settings: Settings, now: datetime.datetime) -> dg.SensorResult:
-    """Look, and tell what is to be told."""
-    rules = Rules(again_after=datetime.timedelta(hours=settings.reminder_hours))
-    remembered = _Remembered.from_cursor(context.cursor)
-    # At the first tick of all, failures count from now on.
-    known_until = remembered.until or now.timestamp()
+    """Read what has ended, and enqueue notifications."""
+    before = _Cursor.from_cursor(context.cursor)
+    # At the very first tick, failures count from now on.
+    known_until = before.until or now.timestamp()
     since = datetime.datetime.fromtimestamp(known_until, datetime.UTC) - _OVERLAP
-    ended = ended_runs(context.instance, since, _MOST_RUNS + len(remembered.told))
-    found = [each for each in ended if not each.is_undecided(now)]  # those are looked at again
-    fresh = [each for each in found if each.run_id not in remembered.told]
-    runs = [each for each in fresh if each.run.job_name not in _ABOUT_MESSAGES and not each.of_backfill]
-    ticks, known_ticks = new_ticks(context.instance, remembered.ticks, now)
-    events_of_runs = [event for run in runs for event in _happened(run)]
-    events_of_ticks = [event for ended in ticks for event in happened(ended)]
-    troubles, tellings = take_in(remembered.troubles, [*events_of_runs, *events_of_ticks], now, rules)
+    ended = ended_runs(context.instance, since, _MOST_RUNS + len(before.seen))
+    found = [run for run in ended if not run.is_undecided(now)]  # those are read again
+    fresh = [run for run in found if run.run_id not in before.seen]
+    runs = [run for run in fresh if run.run.job_name not in _ABOUT_MESSAGES and not run.of_backfill]
+    ticks, known_ticks = new_ticks(context.instance, before.ticks, now)
+    conditions = [
+        *(condition for run in runs for condition in conditions_of_run(run, settings)),
+        *(condition for ended_tick in ticks for condition in conditions_of_tick(ended_tick)),
+    ]
+    store = CursorStore(before.alerts)
+    notifications = update_alerts(store, now, conditions, settings)
     graph = context.repository_def.asset_graph if context.repository_def else None
-    teller = _Teller(context.instance, {each.run_id: each for each in runs}, graph)
-    events: list[Event] = [event for telling in tellings for event in teller.events_of(telling)]
+    builder = _Builder(context.instance, {run.run_id: run for run in runs}, graph)
+    events = [event for notification in notifications for event in builder.build(notification)]
     if settings.tell_success:
-        events += [_success(run) for run in runs if run.succeeded and run.by_itself and _is_nightly(run)]
-    told = as_set(events, settings)
-    until = max([known_until, *(each.updated_at for each in found)])
-    recent = [each.run_id for each in found if each.updated_at >= until - _OVERLAP.total_seconds()]
+        events += [_success(run) for run in runs if run.succeeded and run.is_automated and _is_nightly(run)]
+    until = max([known_until, *(run.updated_at for run in found)])
+    recent = [run.run_id for run in found if run.updated_at >= until - _OVERLAP.total_seconds()]
+    cursor = _Cursor(until=until, seen=tuple(recent), ticks=known_ticks, alerts=tuple(store.load()))
     return dg.SensorResult(
-        skip_reason=_said(told, troubles),
-        cursor=_Remembered(until=until, told=tuple(recent), ticks=known_ticks, troubles=troubles).model_dump_json(),
-        asset_events=asking(*told),
+        skip_reason=_summary(events, cursor.alerts), cursor=cursor.model_dump_json(), asset_events=asking(*events)
     )
 
 
-def _happened(run: EndedRun) -> Iterator[Failure | Success]:
-    """What a run says of its job and of its checks. A person's run tells nothing, but it may end a trouble."""
-    job = f"{_JOB} {run.run.job_name}"
+def conditions_of_run(run: EndedRun, settings: Settings) -> Iterator[Condition]:
+    """The conditions of a run's job and of its checks. A person's run reports no failure, but it may end one."""
+    job = Subject("failed_run", run.run.job_name)
     if run.succeeded:
-        yield Success(job, run.at)
-    elif run.by_itself and (run.start_timed_out or not run.is_retried) and not run.failed_by_checks:
-        # A start that timed out is not waited for: each retry would take as long again before anybody heard of it.
-        yield Failure(job, run.cause, run.at, f"run-{run.first_run_id}", run.run_id)
+        yield Condition(job, "normal", run.at)
+    elif run.is_automated and (run.start_timed_out or not run.is_retried):
+        # A start that timed out is reported before its retries: each would take as long again.
+        cause = FAILED_CHECK if run.failed_by_checks else run.cause
+        yield failure(job, cause, run.at, origin=run.run_id, key=f"run-{run.first_run_id}")
     if run.is_retried:
         return
     failed = {id(evaluation) for evaluation in run.failed_checks}
     for evaluation in run.evaluations:
         asset, check = evaluation.asset_key.to_user_string(), evaluation.check_name
-        subject = f"{_CHECK} {asset}:{check}"
+        subject = Subject("failed_check", f"{asset}:{check}")
         if id(evaluation) not in failed:
-            yield Success(subject, run.at)
-        elif run.by_itself:
+            yield Condition(subject, "normal", run.at)
+        elif run.is_automated:
             # Whatever it finds in another day or slot, it is the same check that fails.
-            yield Failure(subject, "", run.at, _check_key(asset, check, run.first_run_id), run.run_id)
+            severity = severity_of("failed_check", "critical", settings) or "critical"
+            key = _check_key(asset, check, run.first_run_id)
+            yield failure(subject, "", run.at, origin=run.run_id, key=key, severity=severity)
 
 
 def _check_key(asset: str, check: str, run_id: str) -> str:
-    """A notification's key: asset keys may hold what a key may not, and names may be longer than it."""
+    """A notification's key: asset keys may hold characters that a key may not, and names may be too long for it."""
     return f"check-{_NOT_OF_KEYS.sub('-', f'{asset}-{check}')[-60:].strip('-')}-{run_id}"
 
 
-class _Teller:
-    """Makes notifications of what is to be told; `runs` are those of this tick, others are looked up."""
+class _Builder:
+    """Builds notifications; `runs` are those of this tick, others are looked up."""
 
-    def __init__(self, instance: dg.DagsterInstance, runs: dict[str, EndedRun], graph: Any | None) -> None:
+    def __init__(self, instance: dg.DagsterInstance, runs: Mapping[str, EndedRun], graph: Any | None) -> None:
         self._instance = instance
         self._runs = runs
         self._graph = graph
 
-    def events_of(self, telling: Telling) -> Iterator[Event]:
+    def build(self, notification: Notification) -> Iterator[Event]:
         """The notification; none where the run has been deleted since."""
-        if telling.kind == "together":
-            yield _together(telling)
-            return
-        (trouble,) = telling.troubles
-        if telling.kind == "over":
-            yield _recovered(telling, trouble)
-            return
-        repeats = telling.failures if telling.kind == "again" else telling.failures - 1
-        if automation := automation_of(trouble.subject):
-            yield _failed_tick(telling, trouble, automation, repeats)
-            return
-        run = self._runs.get(trouble.run_id) or run_of(self._instance, trouble.run_id)
-        if run is None:
-            return
-        if trouble.subject.startswith(f"{_CHECK} "):
-            yield from self._failed_check(telling, trouble, run, repeats)
+        alert = notification.alerts[0]
+        if notification.kind == "batch":
+            yield _batch(notification)
+        elif notification.kind == "resolved":
+            yield _recovered(notification, alert)
         else:
-            yield self._failed_run(telling, run, repeats)
+            common: dict[str, Any] = {
+                "key": notification.key,
+                "thread": notification.thread or None,
+                "occurred_at": alert.last_at,
+                "repeats": notification.new_counts[0] - (not notification.thread),
+            }
+            yield from _BUILD[alert.subject.kind](self, alert, common)
 
-    def _failed_run(self, telling: Telling, run: EndedRun, repeats: int) -> FailedRun:
-        return FailedRun(
-            key=telling.key,
-            thread=telling.thread or None,
-            occurred_at=telling.at,
-            run_id=run.run_id,
-            job=run.run.job_name,
-            steps=tuple(str(event.step_key) for event in run.step_failures),
-            partition=run.partition,
-            attempt=run.attempt,
-            attempts=run.attempts,
-            cause=run.cause,
-            killed=not run.step_failures and not run.never_started,
-            never_started=run.never_started,
-            impact=run.stale_assets(self._graph),
-            repeats=repeats,
-        )
-
-    @staticmethod
-    def _failed_check(telling: Telling, trouble: Trouble, run: EndedRun, repeats: int) -> Iterator[FailedCheck]:
-        asset, check = _check_of(trouble)
-        for evaluation in run.failed_checks:
-            if (evaluation.asset_key.to_user_string(), evaluation.check_name) != (asset, check):
-                continue
-            yield FailedCheck(
-                key=telling.key,
-                thread=telling.thread or None,
-                occurred_at=telling.at,
+    def failed_run(self, alert: Alert, common: dict[str, Any]) -> Iterator[Event]:
+        """A run that failed."""
+        if run := self._run_of(alert):
+            yield FailedRun(
+                **common,
                 run_id=run.run_id,
-                asset=asset,
-                check=check,
+                job=run.run.job_name,
+                steps=tuple(str(event.step_key) for event in run.step_failures),
                 partition=run.partition,
-                description=evaluation.description or "",
-                blocking=bool(evaluation.blocking) or not run.succeeded,
-                numbers=numbers_of(evaluation),
-                repeats=repeats,
+                attempt=run.attempt,
+                attempts=run.attempts,
+                cause=run.cause,
+                killed=not run.step_failures and not run.never_started,
+                never_started=run.never_started,
+                impact=run.stale_assets(self._graph),
             )
 
+    def failed_check(self, alert: Alert, common: dict[str, Any]) -> Iterator[Event]:
+        """A check that failed."""
+        run = self._run_of(alert)
+        for evaluation in run.failed_checks if run else ():
+            asset, check = evaluation.asset_key.to_user_string(), evaluation.check_name
+            if run and alert.subject.name == f"{asset}:{check}":
+                yield FailedCheck(
+                    **common,
+                    severity="warning" if alert.severity == "warning" else "critical",
+                    run_id=run.run_id,
+                    asset=asset,
+                    check=check,
+                    partition=run.partition,
+                    description=evaluation.description or "",
+                    blocking=bool(evaluation.blocking) or not run.succeeded,
+                    numbers=numbers_of(evaluation),
+                )
 
-def _failed_tick(telling: Telling, trouble: Trouble, automation: tuple[Automation, str], repeats: int) -> FailedTick:
-    kind, name = automation
-    return FailedTick(
-        key=telling.key,
-        thread=telling.thread or None,
-        occurred_at=telling.at,
-        automation=kind,
-        name=name,
-        cause=trouble.cause,
-        repeats=repeats,
-    )
+    def failed_tick(self, alert: Alert, common: dict[str, Any]) -> Iterator[Event]:
+        """A tick that raised."""
+        kind, name = automation_of(alert.subject)
+        yield FailedTick(**common, automation=kind, name=name, cause=str(alert.facts.get("cause", "")))
+
+    def _run_of(self, alert: Alert) -> EndedRun | None:
+        return self._runs.get(alert.origin) or run_of(self._instance, alert.origin)
 
 
-def _together(telling: Telling) -> FailedRuns:
+_BUILD: Mapping[Kind, Any] = {
+    "failed_run": _Builder.failed_run,
+    "failed_check": _Builder.failed_check,
+    "failed_tick": _Builder.failed_tick,
+    "code_location": _Builder.failed_tick,
+}
+
+
+def _batch(notification: Notification) -> FailedRuns:
     subjects: Counter[str] = Counter()
     causes: Counter[str] = Counter()
-    for trouble, count in zip(telling.troubles, telling.counts, strict=True):
-        subjects[_named(trouble)] += count
-        if trouble.cause:
-            causes[trouble.cause.strip().partition("\n")[0]] += count
+    counted = list(zip(notification.alerts, notification.new_counts, strict=True))
+    for alert, count in counted:
+        subjects[_named(alert)] += count
+        if cause := str(alert.facts.get("cause", "")).strip():
+            causes[cause.partition("\n")[0]] += count
     return FailedRuns(
-        key=telling.key,
-        occurred_at=telling.at,
-        failures=telling.failures,
-        since=telling.since or telling.at,
+        key=notification.key,
+        occurred_at=max(alert.last_at for alert in notification.alerts),
+        failures=sum(notification.new_counts),
+        since=min(alert.opened_at if count == alert.count else alert.last_at for alert, count in counted),
         subjects=tuple(subjects.most_common(20)),
         causes=tuple(causes.most_common(20)),
     )
 
 
-def _recovered(telling: Telling, trouble: Trouble) -> Recovered:
-    asset, check = _check_of(trouble) if trouble.subject.startswith(f"{_CHECK} ") else (None, None)
-    automation, name = automation_of(trouble.subject) or (None, None)
+def _recovered(notification: Notification, alert: Alert) -> Recovered:
+    kind, name = alert.subject.kind, alert.subject.name
+    about: dict[str, Any] = {"job": name}
+    if kind == "failed_check":
+        asset, _, check = name.rpartition(":")
+        about = {"asset": asset, "check": check}
+    elif kind != "failed_run":
+        about = dict(zip(("automation", "name"), automation_of(alert.subject), strict=True))
     return Recovered(
-        key=telling.key,
-        thread=telling.thread,
-        occurred_at=telling.at,
-        job=None if check or automation else trouble.subject.partition(" ")[2],
-        asset=asset,
-        check=check,
-        automation=automation,
-        name=name,
-        failures=trouble.failures,
-        failed_since=trouble.first_at,
-        failed_until=trouble.last_at,
+        key=notification.key,
+        thread=notification.thread,
+        occurred_at=alert.normal_at or alert.last_at,
+        failures=alert.count,
+        failed_since=alert.opened_at,
+        failed_until=alert.last_at,
+        **about,
     )
 
 
-def _check_of(trouble: Trouble) -> tuple[str, str]:
-    asset, _, check = trouble.subject.partition(" ")[2].rpartition(":")
-    return asset, check
-
-
-def _named(trouble: Trouble) -> str:
-    return trouble.subject.removeprefix(f"{_JOB} ")
+def _named(alert: Alert) -> str:
+    kind, name = alert.subject.kind, alert.subject.name
+    return f"check {name}" if kind == "failed_check" else f"code location {name}" if kind == "code_location" else name
 
 
 def _is_nightly(run: EndedRun) -> bool:
     return run.run.job_name == DAILY_JOB
 
 
-def _success(run: EndedRun) -> Done:
-    return Done(
+def _success(run: EndedRun) -> Success:
+    return Success(
         key=f"success-{run.first_run_id}",
         occurred_at=run.at,
         run_id=run.run_id,
@@ -253,15 +246,15 @@ def _success(run: EndedRun) -> Done:
     )
 
 
-def _said(told: list[Event], troubles: Troubles) -> str:
+def _summary(events: Iterable[Event], alerts: Iterable[Alert]) -> str:
     """What the tick shows."""
-    if told:
-        return f"Told: {', '.join(event.key for event in told)}."
+    if keys := [event.key for event in events]:
+        return f"Queued: {', '.join(keys)}."
     lasting: Counter[str] = Counter()
-    for each in troubles.troubles:
-        if each.over_at is None:
-            lasting[_named(each)] += each.failures
+    for alert in alerts:
+        if alert.is_open:
+            lasting[_named(alert)] += alert.count
     if lasting:
         named = ", ".join(f"{name} ({count} times)" for name, count in lasting.most_common(5))
-        return f"Nothing new; not over yet: {named}."
-    return "No tick and no run of a schedule or a sensor has failed. (Runs started by hand are not reported.)"
+        return f"Nothing new. Still failing: {named}."
+    return "No tick and no run of a schedule or a sensor has failed. (Runs started manually are not reported.)"

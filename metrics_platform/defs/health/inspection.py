@@ -58,7 +58,7 @@ def _failed_runs(instance: dg.DagsterInstance, now: datetime.datetime) -> Iterat
     """The jobs whose latest run failed; of runs that people start by hand, only success counts."""
     latest: dict[str, EndedRun] = {}
     for run in ended_runs(instance, now - _RECENT, _MOST_RUNS, latest_first=True):
-        if run.succeeded or run.by_itself:
+        if run.succeeded or run.is_automated:
             latest.setdefault(run.run.job_name, run)
     for job, run in sorted(latest.items()):
         if not run.succeeded:

@@ -1,16 +1,17 @@
-"""Whether the morning report has arrived: where it has not some time after it was due, that is told."""
+"""Whether the morning report has arrived. If it has not some time after it was due, that is an alert."""
 
 from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
+from typing import Literal
 
 import dagster as dg
 
-from metrics_platform.defs.cursor import Cursor
+from metrics_platform.alerts.alert import Condition, Subject
 from metrics_platform.defs.delivery.storage import asking, journal_of
+from metrics_platform.defs.health.alert_store import AlertCursor, CursorStore, update_alerts
 from metrics_platform.defs.health.run_facts import EndedRun
-from metrics_platform.defs.health.telling import as_set
 from metrics_platform.defs.report.schedule import JOB, report_due_at, why_no_report
 from metrics_platform.notifications.configured import first_channel
 from metrics_platform.notifications.journal import asked, closed, failures, is_sent
@@ -25,8 +26,8 @@ _SCHEDULE = "daily_report_schedule"
 _PARTITION = "dagster/partition"
 
 
-class _Remembered(Cursor):
-    """The sensor's cursor: the last tick, since when it has ticked without a pause, the last day that is settled."""
+class _Cursor(AlertCursor):
+    """The last tick, since when it has ticked without a pause, and the last day whose report was delivered."""
 
     ticked_at: float = 0.0
     since: float = 0.0
@@ -35,59 +36,71 @@ class _Remembered(Cursor):
 
 @dataclass(frozen=True)
 class _State:
-    """How the report of a day stands: delivered, to be waited for, or missing; why; and what to answer."""
+    """Whether the report of a day is delivered, to be waited for, or missing; why; and the message to answer."""
 
-    stands: str
-    why: str
+    name: Literal["delivered", "on its way", "missing"]
+    reason: str
     thread: str | None = None
 
 
 def tick(context: dg.SensorEvaluationContext, settings: Settings, now: datetime.datetime) -> dg.SensorResult:
-    """Look, and tell what is to be told."""
-    remembered = _after_tick(context.cursor, now)
-    decision = _decide(context.instance, remembered, now, settings)
-    told = as_set([decision.event] if decision.event else [], settings)
-    kept = remembered.model_copy(update={"settled": decision.settled or remembered.settled})
-    return dg.SensorResult(skip_reason=decision.said, cursor=kept.model_dump_json(), asset_events=asking(*told))
-
-
-@dataclass(frozen=True)
-class _Decision:
-    """What a tick says, what it tells, and the day that nothing more is to be said of."""
-
-    said: str
-    event: ReportNotDelivered | None = None
-    settled: datetime.date | None = None
-
-
-def _decide(
-    instance: dg.DagsterInstance, remembered: _Remembered, now: datetime.datetime, settings: Settings
-) -> _Decision:
+    """Look for the report, and enqueue a notification if it is missing."""
+    before = _after_tick(context.cursor, now)
     due = _last_due(now, settings)
     day = due.astimezone(settings.zone).date() - _ONE_DAY
-    if remembered.settled == day:
-        return _Decision(f"The report of {day} is settled.")
+    subject = Subject("report_not_delivered", day.isoformat())
+    summary, state = _examine(context.instance, before, day, due, now, settings)
+    conditions = []
+    if state and state.name == "delivered":
+        conditions.append(Condition(subject, "normal", now))
+    elif state and state.name == "missing":
+        conditions.append(Condition(subject, "firing", due, severity="failed", key=f"no-report-{day}"))
+    store = CursorStore(before.alerts)
+    events = [
+        ReportNotDelivered(
+            key=notification.key,
+            thread=state.thread if state else None,
+            occurred_at=now,
+            date=datetime.date.fromisoformat(notification.alerts[0].subject.name),
+            due_at=notification.alerts[0].opened_at,
+            reason=state.reason if state else "",
+        )
+        for notification in update_alerts(store, now, conditions, settings)
+    ]
+    settled = day if state and state.name == "delivered" else before.settled
+    cursor = before.model_copy(update={"settled": settled, "alerts": tuple(store.load())})
+    return dg.SensorResult(skip_reason=summary, cursor=cursor.model_dump_json(), asset_events=asking(*events))
+
+
+def _examine(  # noqa: PLR0917
+    instance: dg.DagsterInstance,
+    before: _Cursor,
+    day: datetime.date,
+    due: datetime.datetime,
+    now: datetime.datetime,
+    settings: Settings,
+) -> tuple[str, _State | None]:
+    """What the tick shows, and the state of the report; None: it is of no interest."""
+    if before.settled == day:
+        return f"The report of {day} is delivered.", None
     if reason := why_no_report(day, settings):
-        return _Decision(reason)
+        return reason, None
     if not _was_on(instance, due):
-        return _Decision(f"{_SCHEDULE} is off, or was at {due:%Y-%m-%d %H:%M}: no report was expected then.")
+        return f"{_SCHEDULE} is off, or was at {due:%Y-%m-%d %H:%M}: no report was expected then.", None
     state = _state_of(instance, day, settings)
-    if state.stands == "delivered":
-        return _Decision(f"The report of {day} is delivered.", settled=day)
-    # After a downtime the schedule makes up for the report: it has its time from then on.
-    watched_from = max(due, datetime.datetime.fromtimestamp(remembered.since, datetime.UTC))
+    if state.name == "delivered":
+        return f"The report of {day} is delivered.", state
+    # After a downtime, the schedule catches up on the report: its time starts then.
+    watched_from = max(due, datetime.datetime.fromtimestamp(before.since, datetime.UTC))
     late = watched_from + datetime.timedelta(minutes=settings.report_grace_minutes)
-    if now < late or state.stands == "on its way":
-        return _Decision(f"The report of {day} is not there yet (told from {late:%H:%M} UTC on): {state.why}")
-    event = ReportNotDelivered(
-        key=f"no-report-{day}", thread=state.thread, occurred_at=now, date=day, due_at=due, reason=state.why
-    )
-    return _Decision(f"Told: the report of {day} has not arrived. {state.why}", event, day)
+    if now < late or state.name == "on its way":
+        return f"The report of {day} has not arrived (reported from {late:%H:%M} UTC on): {state.reason}", None
+    return f"The report of {day} is missing. {state.reason}", state
 
 
-def _after_tick(cursor: str | None, now: datetime.datetime) -> _Remembered:
-    """What is remembered, with this tick."""
-    before = _Remembered.from_cursor(cursor)
+def _after_tick(cursor: str | None, now: datetime.datetime) -> _Cursor:
+    """The cursor, with this tick."""
+    before = _Cursor.from_cursor(cursor)
     paused = now.timestamp() - before.ticked_at > _PAUSE.total_seconds()
     return before.model_copy(
         update={"ticked_at": now.timestamp(), "since": now.timestamp() if paused else before.since}
@@ -111,7 +124,7 @@ def _was_on(instance: dg.DagsterInstance, due: datetime.datetime) -> bool:
 
 
 def _state_of(instance: dg.DagsterInstance, day: datetime.date, settings: Settings) -> _State:
-    """How the report stands, by its journal; where nobody has asked for it yet, by its run."""
+    """The state of the report by its journal; before it is enqueued, by its run."""
     entries = journal_of(instance).entries(f"report-{day}")
     event, end = asked(entries), closed(entries)
     if event is None:

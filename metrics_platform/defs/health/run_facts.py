@@ -17,10 +17,13 @@ _ATTEMPT, _WILL_RETRY, _MOST_RETRIES = "dagster/retry_number", "dagster/will_ret
 _FIRST_RUN = "dagster/root_run_id"
 _BACKFILL = "dagster/backfill"
 _FAILURE_REASON, _START_TIMEOUT = "dagster/failure_reason", "START_TIMEOUT"
-# What people start by hand they look at themselves; a backfill of a month must not fill a chat.
+# People watch the runs that they start manually. A backfill of a month must not fill a chat.
 _STARTED_BY = ("dagster/schedule_name", "dagster/sensor_name")
 _CHECK_NUMBERS = 12
-# Between a run's failure and Dagster's word on its retry are milliseconds, unless its process was killed just there.
+CAUSE_LENGTH = 600
+# What differs between failures of one cause: ids, numbers, times, memory addresses.
+_VARYING = re.compile(r"0x[0-9a-f]+|\b(?=[0-9a-f-]*\d)[0-9a-f][0-9a-f-]{7,}\b|\d+", re.IGNORECASE)
+# Dagster decides on a retry milliseconds after the failure, unless its process was killed in between.
 _DECIDED_WITHIN = datetime.timedelta(minutes=1)
 
 
@@ -58,8 +61,8 @@ class EndedRun:
         return self.record.update_timestamp.timestamp()
 
     @property
-    def by_itself(self) -> bool:
-        """Whether a schedule or a sensor has started it, and no person and no backfill."""
+    def is_automated(self) -> bool:
+        """Whether a schedule or a sensor started it, and neither a person nor a backfill."""
         return any(tag in self.run.tags for tag in _STARTED_BY) and not self.of_backfill
 
     @property
@@ -226,6 +229,11 @@ def _cause(event: dg.DagsterEvent) -> str:
     if data.user_failure_data and data.user_failure_data.description:
         return data.user_failure_data.description
     return cause_of(data.error)
+
+
+def without_ids(cause: str) -> str:
+    """A cause without what differs between its failures."""
+    return _VARYING.sub("#", cause)
 
 
 def cause_of(error: Any) -> str:

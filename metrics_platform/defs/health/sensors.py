@@ -26,9 +26,9 @@ def failed_run_sensor(settings: Settings, now: Callable[[], datetime.datetime] =
         minimum_interval_seconds=15,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Every 15 s: runs of schedules and sensors that have failed, their retries included, become one "
-        "message each, with the step and the cause; so do checks that failed with ERROR, and ticks of schedules and "
-        "sensors that raised. The same cause again is counted and told after hours; when it is over there is an "
-        "all-clear. Runs started by hand and backfills send nothing.",
+        "message each, with the step and the cause. So do checks that failed with ERROR, and ticks of schedules and "
+        "sensors that raised. The same cause again is counted, with a reminder after hours, and an all-clear at its "
+        "end. Runs started manually and backfills send nothing.",
     )
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         from metrics_platform.defs.health.failed_runs import tick  # noqa: PLC0415
@@ -39,18 +39,18 @@ def failed_run_sensor(settings: Settings, now: Callable[[], datetime.datetime] =
 
 
 def source_sensor(settings: Settings, now: Callable[[], datetime.datetime] = _now) -> dg.SensorDefinition:
-    """The sources; see `source_look`. `now` is its clock."""
+    """The sources; see `source_probe`. `now` is its clock."""
 
     @dg.sensor(
         name=SOURCES,
         minimum_interval_seconds=120,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Every 2 minutes: how old each source's latest event is (METRICS_FEED_STALE_HOURS, "
-        "METRICS_MESSAGES_STALE_HOURS), and whether the last day and the latest slots have as many rows as usual. "
-        "Stale data, odd volumes and fresh data are told once; the checks of the two sources show what was found.",
+        description="Every 2 minutes: for how long each source has had no events where events are usual "
+        "(METRICS_FEED_STALE_HOURS, METRICS_MESSAGES_STALE_HOURS), and whether the last day and the latest slots have "
+        "as many rows as usual. The checks of the sources show what was found.",
     )
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        from metrics_platform.defs.health.source_look import tick  # noqa: PLC0415
+        from metrics_platform.defs.health.source_probe import tick  # noqa: PLC0415
 
         return tick(context, settings, now())
 
@@ -64,9 +64,9 @@ def report_watch_sensor(settings: Settings, now: Callable[[], datetime.datetime]
         name=REPORT_WATCH,
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Every minute: a report that has not been delivered {settings.report_grace_minutes} minutes after "
-        f"its time ({settings.report_at:%H:%M} {settings.timezone}) is told, with what stopped it. Not while only "
-        "Telegram is away: then the report itself is on its way. Only while daily_report_schedule is on.",
+        description=f"Every minute: an alert if the report has not been delivered {settings.report_grace_minutes} "
+        f"minutes after its time ({settings.report_at:%H:%M} {settings.timezone}), with what stopped it. Not while "
+        "only Telegram is away: then the report itself is on its way. Only while daily_report_schedule is on.",
     )
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         from metrics_platform.defs.health.report_watch import tick  # noqa: PLC0415

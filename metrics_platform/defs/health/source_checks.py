@@ -1,6 +1,7 @@
-"""The checks of the two sources: events arrive, and as many as on the same weekday before. They read, and tell nobody.
+"""The checks of the sources: events arrive, and as many as on the same weekday before.
 
-What is told is told by `source_sensor`, which also keeps these checks up to date; executed by hand they look at once.
+`source_sensor` sends the alerts, and keeps these checks up to date. Executed manually they probe at once, and send
+nothing.
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of the functions it is given.
@@ -19,25 +20,24 @@ from metrics_platform.warehouse.schema import SchemaMismatchError
 from metrics_platform.warehouse.source_rows import SourceError, SourceRows, resolve
 
 if TYPE_CHECKING:
-    from metrics_platform.calendar import Slot
-    from metrics_platform.health.looking import Freshness, Volume
-    from metrics_platform.health.volume import Judgement
+    from metrics_platform.health.probe import Freshness, Period
 
 FRESH, DAY_VOLUME, SLOT_VOLUME = "is_fresh", "day_volume", "slot_volume"
-# A look must not take longer than a tick of a sensor may.
+# A probe must not take longer than a tick of a sensor may.
 _TIMEOUT_SECONDS = 10
-CANNOT_LOOK = (WarehouseError, NoWarehouseError, SchemaMismatchError, SourceError)
+CANNOT_PROBE = (WarehouseError, NoWarehouseError, SchemaMismatchError, SourceError)
 _DESCRIPTIONS = {
-    FRESH: "The latest event is younger than the limit ({limit}): judged by the events themselves, every few minutes.",
+    FRESH: "Events have not been missing for longer than the limit ({limit}), counting only hours of the week that "
+    "usually have events. Checked every few minutes.",
     DAY_VOLUME: "The last complete day has as many rows as the same weekday of the weeks before.",
     SLOT_VOLUME: "The latest slot of 15 minutes has as many rows as the same one on that weekday of the weeks before.",
 }
 
 
 def quick_warehouse(settings: Settings) -> Warehouse:
-    """A client that gives up soon, and is not patient: it is asked again in a few minutes."""
-    hasty = settings.model_copy(update={"clickhouse_timeout_seconds": _TIMEOUT_SECONDS})
-    return Warehouse.from_settings(hasty, tags={"job": "source_sensor"}, retry_waits=())
+    """A client that gives up soon and does not retry: the next probe is in a few minutes."""
+    impatient = settings.model_copy(update={"clickhouse_timeout_seconds": _TIMEOUT_SECONDS})
+    return Warehouse.from_settings(impatient, tags={"job": "source_sensor"}, retry_waits=())
 
 
 def source_checks(settings: Settings, catalog: Catalog) -> list[dg.AssetChecksDefinition]:
@@ -51,7 +51,7 @@ def _check(source: Source, name: str, settings: Settings) -> dg.AssetChecksDefin
 
     @dg.asset_check(asset=source.name, name=name, description=_DESCRIPTIONS[name].format(limit=limits))
     def check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        from metrics_platform.health.looking import why_no_events  # noqa: PLC0415
+        from metrics_platform.health.probe import why_no_events  # noqa: PLC0415
 
         now = datetime.datetime.now(datetime.UTC)
         if reason := why_no_events(settings, now):
@@ -59,39 +59,39 @@ def _check(source: Source, name: str, settings: Settings) -> dg.AssetChecksDefin
         found: dg.AssetCheckResult | None = None
         refusal = ""
         try:
-            found = _LOOKS[name](quick_warehouse(settings), source, settings, now)
-        except CANNOT_LOOK as error:
+            found = _PROBES[name](quick_warehouse(settings), source, settings, now)
+        except CANNOT_PROBE as error:
             refusal = str(error)
         if refusal:
-            # Outside the `except` block: the refusal says all there is to say, a chain of driver errors does not.
+            # Outside the `except` block, so that the driver's errors, which may quote a secret, are not chained.
             raise dg.Failure(refusal, allow_retries=False)
-        return found or dg.AssetCheckResult(passed=True, description="Nothing to judge yet.")
+        return found or dg.AssetCheckResult(passed=True, description="Nothing to compare with yet.")
 
     return check
 
 
 def _fresh(warehouse: Warehouse, source: Source, settings: Settings, now: datetime.datetime) -> Any:
-    from metrics_platform.health.looking import look_at_freshness  # noqa: PLC0415
+    from metrics_platform.health.probe import probe_freshness  # noqa: PLC0415
 
     rows = resolve(warehouse, source)
-    return fresh_result(rows, look_at_freshness(warehouse, rows, settings, now), settings, now)
+    return fresh_result(rows, probe_freshness(warehouse, rows, settings, now), settings, now)
 
 
 def _day(warehouse: Warehouse, source: Source, settings: Settings, now: datetime.datetime) -> Any:
-    from metrics_platform.health.looking import look_at_yesterday  # noqa: PLC0415
+    from metrics_platform.health.probe import probe_day  # noqa: PLC0415
 
-    found = look_at_yesterday(warehouse, settings, now).get(source.name)
-    return day_result(source.name, found, settings) if found else None
+    found = probe_day(warehouse, settings, now).get(source.name)
+    return day_result(found, settings) if found else None
 
 
 def _slot(warehouse: Warehouse, source: Source, settings: Settings, now: datetime.datetime) -> Any:
-    from metrics_platform.health.looking import look_at_slots  # noqa: PLC0415
+    from metrics_platform.health.probe import probe_slots  # noqa: PLC0415
 
-    found = look_at_slots(warehouse, settings, None, now)
-    return slot_result(source.name, *found[-1], settings) if found and source.name in found[-1][1] else None
+    found = probe_slots(warehouse, settings, None, now)
+    return slot_result(found[-1][source.name], settings) if found and source.name in found[-1] else None
 
 
-_LOOKS: dict[str, Callable[[Warehouse, Source, Settings, datetime.datetime], Any]] = {
+_PROBES: dict[str, Callable[[Warehouse, Source, Settings, datetime.datetime], Any]] = {
     FRESH: _fresh,
     DAY_VOLUME: _day,
     SLOT_VOLUME: _slot,
@@ -128,35 +128,36 @@ def fresh_result(
     )
 
 
-def day_result(source: str, found: "Volume", settings: Settings) -> dg.AssetCheckResult:
+def day_result(found: "Period", settings: Settings) -> dg.AssetCheckResult:
     """What the check of a day's rows shows."""
-    return _volume_result(source, DAY_VOLUME, f"{found.start.astimezone(settings.zone):%Y-%m-%d}", found.judgement)
+    return _volume_result(found, DAY_VOLUME, f"{found.start.astimezone(settings.zone):%Y-%m-%d}")
 
 
-def slot_result(source: str, slot: "Slot", found: dict[str, "Judgement"], settings: Settings) -> dg.AssetCheckResult:
-    """What the check of a slot's rows shows."""
-    start, end = slot.start.astimezone(settings.zone), slot.end.astimezone(settings.zone)
-    return _volume_result(source, SLOT_VOLUME, f"{start:%Y-%m-%d %H:%M} – {end:%H:%M}", found[source])
+def slot_result(found: "Period", settings: Settings) -> dg.AssetCheckResult:
+    """What the check of a slot's rows shows; where it is unusual, of the hour up to it."""
+    start, end = found.start.astimezone(settings.zone), found.end.astimezone(settings.zone)
+    return _volume_result(found, SLOT_VOLUME, f"{start:%Y-%m-%d %H:%M} – {end:%H:%M}")
 
 
-def _volume_result(source: str, name: str, when: str, judgement: "Judgement") -> dg.AssetCheckResult:
-    metadata: dict[str, Any] = {"period": when, "rows": judgement.rows, "weeks compared": judgement.weeks}
-    if judgement.expected is None:
-        said = f"{judgement.rows:,} rows on {when}; only {judgement.weeks} week(s) before to compare with."
+def _volume_result(found: "Period", name: str, when: str) -> dg.AssetCheckResult:
+    volume = found.volume
+    metadata: dict[str, Any] = {"period": when, "rows": volume.rows, "weeks compared": volume.weeks}
+    if volume.expected is None:
+        said = f"{volume.rows:,} rows on {when}; only {volume.weeks} week(s) before to compare with."
     else:
-        band = f"{judgement.lower:,.0f} – {judgement.upper:,.0f}"
-        said = f"{judgement.rows:,} rows on {when}, usual {judgement.expected:,.0f} ({band})."
+        band = f"{volume.lower:,.0f} – {volume.upper:,.0f}"
+        said = f"{volume.rows:,} rows on {when}, usual {volume.expected:,.0f} ({band})."
         metadata |= {
-            "expected": judgement.expected,
-            "lower": round(judgement.lower or 0.0, 1),
-            "upper": round(judgement.upper or 0.0, 1),
+            "expected": volume.expected,
+            "lower": round(volume.lower or 0.0, 1),
+            "upper": round(volume.upper or 0.0, 1),
         }
-        if judgement.change is not None:
-            metadata["deviation (%)"] = round(100 * judgement.change, 1)
+        if volume.change is not None:
+            metadata["deviation (%)"] = round(100 * volume.change, 1)
     return dg.AssetCheckResult(
-        asset_key=source,
+        asset_key=found.source,
         check_name=name,
-        passed=judgement.status != "odd",
+        passed=volume.status != "unusual",
         severity=dg.AssetCheckSeverity.WARN,
         description=said,
         metadata=metadata,

@@ -1,4 +1,4 @@
-"""The ticks of schedules and sensors that have ended, from Dagster's storage: what raised, and what is well again.
+"""The ticks of schedules and sensors that have ended, from Dagster's storage: failed or not.
 
 A tick that raises starts no run, so nothing else would report it.
 """
@@ -13,8 +13,9 @@ import dagster as dg
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick, TickStatus
 
-from metrics_platform.defs.health.run_facts import cause_of
-from metrics_platform.health.troubles import Failure, Success
+from metrics_platform.alerts.alert import Condition, Subject
+from metrics_platform.channel_settings import Severity
+from metrics_platform.defs.health.run_facts import CAUSE_LENGTH, cause_of, without_ids
 from metrics_platform.notifications.kinds import Automation
 
 _ENDED = [TickStatus.FAILURE, TickStatus.SUCCESS, TickStatus.SKIPPED]
@@ -53,9 +54,9 @@ class EndedTick:
         return _KINDS[self.state.instigator_type], self.state.name
 
     @property
-    def location(self) -> tuple[Automation, str]:
+    def location(self) -> str:
         """The code location it belongs to."""
-        return "code location", self.state.origin.repository_origin.code_location_origin.location_name
+        return self.state.origin.repository_origin.code_location_origin.location_name
 
     @property
     def code_is_unreachable(self) -> bool:
@@ -92,29 +93,31 @@ def new_ticks(
     return sorted(ticks, key=lambda ended: ended.at), latest
 
 
-def happened(ended: EndedTick) -> Iterator[Failure | Success]:
-    """What a tick says of its schedule or sensor, and of the code location."""
+def conditions_of_tick(ended: EndedTick) -> Iterator[Condition]:
+    """The conditions of a tick's schedule or sensor, and of its code location, which they share as their origin."""
+    location = Subject("code_location", ended.location)
+    kind, name = ended.automation
+    subject = Subject("failed_tick", f"{kind} {name}")
+    if not ended.code_is_unreachable:
+        yield Condition(location, "normal", ended.at)
+    elif ended.tick.consecutive_failure_count <= 1:
+        return  # a code server that restarts is back by the next tick
+    # Dagster tries a schedule's failed tick again under the same id.
+    key = f"tick-{ended.tick.tick_id}-{int(ended.at.timestamp() * 1000)}"
     if ended.code_is_unreachable:
-        # A code server that restarts is back by the next tick.
-        if ended.tick.consecutive_failure_count > 1:
-            yield _failure(ended, *ended.location)
-        return
-    yield Success(subject_of(*ended.location), ended.at)
+        yield failure(location, ended.cause, ended.at, origin=ended.location, key=key)
     if ended.failed:
-        yield _failure(ended, *ended.automation)
+        yield failure(subject, ended.cause, ended.at, origin=ended.location, key=key)
     else:
-        yield Success(subject_of(*ended.automation), ended.at)
+        yield Condition(subject, "normal", ended.at)
 
 
-def subject_of(kind: Automation, name: str) -> str:
-    """The subject under which failures are counted."""
-    return f"{kind} {name}"
-
-
-def automation_of(subject: str) -> tuple[Automation, str] | None:
-    """The kind and name in a subject; None where it is a subject of something else."""
-    kinds: tuple[Automation, ...] = ("schedule", "sensor", "code location")
-    return next(((kind, subject.removeprefix(f"{kind} ")) for kind in kinds if subject.startswith(f"{kind} ")), None)
+def automation_of(subject: Subject) -> tuple[Automation, str]:
+    """The kind and the name of a schedule, sensor or code location."""
+    if subject.kind == "code_location":
+        return "code location", subject.name
+    kind, _, name = subject.name.partition(" ")
+    return ("schedule" if kind == "schedule" else "sensor"), name
 
 
 def ended_at(tick: InstigatorTick) -> float:
@@ -122,7 +125,18 @@ def ended_at(tick: InstigatorTick) -> float:
     return tick.end_timestamp or tick.timestamp
 
 
-def _failure(ended: EndedTick, kind: Automation, name: str) -> Failure:
-    # Dagster tries a schedule's failed tick again under the same id.
-    key = f"tick-{ended.tick.tick_id}-{int(ended.at.timestamp() * 1000)}"
-    return Failure(subject_of(kind, name), ended.cause, ended.at, key, key)
+def failure(
+    subject: Subject, cause: str, at: datetime.datetime, *, origin: str, key: str, severity: Severity = "failed"
+) -> Condition:
+    """The condition of a failure. Causes that differ only in ids, numbers and times are the same."""
+    cause = cause[:CAUSE_LENGTH]
+    return Condition(
+        subject,
+        "firing",
+        at,
+        variant=without_ids(cause),
+        severity=severity,
+        origin=origin,
+        key=key,
+        facts={"cause": cause},
+    )

@@ -12,14 +12,15 @@ from metrics_platform.calendar import Slot, SlotRange
 from metrics_platform.catalog import Metric, load_catalog_or_builtin
 from metrics_platform.defs.daily.metadata import compared_result
 from metrics_platform.defs.delivery.storage import ask
+from metrics_platform.defs.health.alert_store import stored_alerts
+from metrics_platform.defs.health.sensors import SOURCES
 from metrics_platform.defs.metrics_config import chosen_metrics
 from metrics_platform.defs.monitoring.assets import CATALOG_CHECK
 from metrics_platform.defs.monitoring.metadata import catalog_result, day_metadata, incident_metadata, verdict_check
 from metrics_platform.defs.monitoring.run_slots import is_check, slots_of_run
-from metrics_platform.defs.monitoring.staleness import see_that_staleness_is_told
-from metrics_platform.incidents.messages import Teller
-from metrics_platform.incidents.store import last_slot_taken_in, unjudged_since, verdicts_at
-from metrics_platform.incidents.take_in import Batch, batches
+from metrics_platform.incidents.builder import NotificationBuilder
+from metrics_platform.incidents.store import last_processed_slot, unevaluated_since, verdicts_at
+from metrics_platform.incidents.updates import Update, updates
 from metrics_platform.monitor.verdicts import evaluate_slots
 from metrics_platform.notifications.heartbeat import beat
 from metrics_platform.settings import Settings
@@ -94,10 +95,10 @@ def compute_verdicts(context: dg.AssetExecutionContext, warehouse: Warehouse, se
     slots = _slots(context, checked, settings)
     if is_check(context):
         window = _window(slots, settings)
-        last = last_slot_taken_in(warehouse)
+        last = last_processed_slot(warehouse)
         begin = max(last.end if last else slots.end - _FIRST_EVALUATED, window.start)
         slots = SlotRange(
-            min(slots.start, unjudged_since(warehouse, SlotRange(min(begin, slots.start), slots.end))), slots.end
+            min(slots.start, unevaluated_since(warehouse, SlotRange(min(begin, slots.start), slots.end))), slots.end
         )
     for result in evaluate_slots(warehouse, slots, checked, settings):
         context.log.info(
@@ -114,15 +115,16 @@ def update_incidents(context: dg.AssetExecutionContext, warehouse: Warehouse, se
     """Process the evaluated slots that come next, in their order, and queue the notifications."""
     checked = _checked(warehouse, settings)
     slots = _slots(context, checked, settings)
-    last = last_slot_taken_in(warehouse)
+    last = last_processed_slot(warehouse)
     start = max(last.end, _window(slots, settings).start) if last else slots.start
-    done: list[Batch] = []
+    done: list[Update] = []
     if start < slots.end:
         now = datetime.datetime.now(datetime.UTC)
-        for batch in batches(warehouse, SlotRange(start, slots.end), settings, checked.catalog, now):
-            _notify(context, warehouse, batch, checked, settings)
-            batch.write(warehouse)
-            done.append(batch)
+        stale = stored_alerts(context.instance, SOURCES)
+        for update in updates(warehouse, SlotRange(start, slots.end), settings, checked.catalog, now, inhibitors=stale):
+            _enqueue(context, warehouse, update, checked, settings)
+            update.write(warehouse)
+            done.append(update)
     context.add_asset_metadata(
         incident_metadata(warehouse, slots, done, settings), partition_key=_day_of(slots.last, settings)
     )
@@ -131,16 +133,13 @@ def update_incidents(context: dg.AssetExecutionContext, warehouse: Warehouse, se
     yield dg.MaterializeResult()
 
 
-def _notify(
-    context: dg.AssetExecutionContext, warehouse: Warehouse, batch: Batch, checked: CheckedCatalog, settings: Settings
+def _enqueue(
+    context: dg.AssetExecutionContext, warehouse: Warehouse, update: Update, checked: CheckedCatalog, settings: Settings
 ) -> None:
-    for slot, telling in batch.tellings:
-        event = Teller(warehouse, settings, slot, checked, context.run.run_id).event_of(telling)
+    for slot, notification in update.notifications:
+        event = NotificationBuilder(warehouse, settings, slot, checked, context.run.run_id).build(notification)
         ask(context, event)
-        context.log.info(f"Queued {event.key}: {telling.kind}, {len(telling.incidents)} incident(s)")
-    for source in batch.said_by:
-        if key := see_that_staleness_is_told(context, warehouse, checked.rows[source], settings):
-            context.log.info(f"Queued {key}: {source} has no events, which is what its metrics' incidents say")
+        context.log.info(f"Queued {event.key}: {notification.kind}, {len(notification.alerts)} incident(s)")
 
 
 def _checked(warehouse: Warehouse, settings: Settings) -> CheckedCatalog:

@@ -7,13 +7,14 @@ from typing import Any
 
 import dagster as dg
 
+from metrics_platform.alerts.alert import Alert
+from metrics_platform.alerts.anomalies import Series, Verdict
+from metrics_platform.alerts.contributions import contributions_to
 from metrics_platform.calendar import SLOT, Slot, SlotRange
 from metrics_platform.catalog import Catalog, Metric
 from metrics_platform.formats import formats_for
-from metrics_platform.incidents.contributions import contributions_to
-from metrics_platform.incidents.incident import Series, Verdict
-from metrics_platform.incidents.store import incidents_before
-from metrics_platform.incidents.take_in import Batch
+from metrics_platform.incidents.store import incidents_after
+from metrics_platform.incidents.updates import Update
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Warehouse
@@ -69,12 +70,13 @@ def verdict_check(
     metric = checked.metrics.get(name)
     if metric is None:
         return _not_computed(name, checked)
-    total = verdicts.get(Series(metric.name, "total", "total"))
-    slices = [each for each in verdicts.values() if each.series.metric == metric.name and not each.series.is_total]
-    odd = sorted((each for each in slices if each.status == "anomalous"), key=lambda each: -abs(each.score or 0.0))
+    total = verdicts.get(Series(metric.name))
+    slices = [verdict for series, verdict in verdicts.items() if series.metric == metric.name and not series.is_total]
+    anomalous = [verdict for verdict in slices if verdict.status == "anomalous"]
+    anomalous.sort(key=lambda verdict: -abs(verdict.score or 0.0))
     local = slot.start.astimezone(settings.zone)
     when = f"{local:%Y-%m-%d %H:%M} {settings.timezone}"
-    metadata: dict[str, Any] = {"slot": when, "slices judged": len(slices), "slices anomalous": len(odd)}
+    metadata: dict[str, Any] = {"slot": when, "slices evaluated": len(slices), "slices anomalous": len(anomalous)}
     if total is not None:
         metadata |= {
             name: round(value, 4)
@@ -84,23 +86,23 @@ def verdict_check(
         if total.change is not None:
             metadata["deviation (%)"] = round(100 * total.change, 1)
         metadata |= {"status": total.status, "detector": total.detector, "reason": total.reason.replace("_", " ")}
-    if odd:
-        metadata["slices"] = dg.MetadataValue.table([_record(each) for each in odd[:_SLICES_SHOWN]])
+    if anomalous:
+        metadata["slices"] = dg.MetadataValue.table([_record(verdict) for verdict in anomalous[:_SLICES_SHOWN]])
     said = _said(metric, total, when) if total is not None else f"No verdict for {when}."
     if total is not None and total.status == "anomalous":
         parts = contributions_to(total, slices)
         if parts:
             said += " Where: " + ", ".join(
-                f"{each.dimension} {each.value} {_percent(each.change)}"
-                + (f" ({each.share_of_change:.0%} of it)" if each.share_of_change is not None else "")
-                for each in parts
+                f"{part.dimension} {part.value} {_percent(part.change)}"
+                + (f" ({part.share_of_change:.0%} of it)" if part.share_of_change is not None else "")
+                for part in parts
             )
-    elif odd:
-        worst = odd[0]
+    elif anomalous:
+        worst = anomalous[0]
         said = f"{worst.series.dimension} {worst.series.dimension_value}: {_said(metric, worst, when)}"
     return dg.AssetCheckResult(
         check_name=metric.name,
-        passed=not odd and (total is None or total.status != "anomalous"),
+        passed=not anomalous and (total is None or total.status != "anomalous"),
         severity=dg.AssetCheckSeverity.WARN,
         description=said,
         metadata=metadata,
@@ -119,7 +121,7 @@ def _not_computed(name: str, checked: CheckedCatalog) -> dg.AssetCheckResult:
 
 
 def _said(metric: Metric, verdict: Verdict, when: str) -> str:
-    """As messages say it: «CTR 18.9 % at …, expected 19.1 % (15.6 % – 22.9 %), −0.8 %: normal.»"""
+    """A sentence such as `CTR 18.9% at …, expected 19.1% (15.6% – 22.9%), −0.8%: normal.`"""
     formats = formats_for("en")
     shown = formats.percent if metric.unit == "share" else formats.number
     title = metric.title.get("en", metric.name)
@@ -148,32 +150,34 @@ def _record(verdict: Verdict) -> dg.TableRecord:
 
 
 def incident_metadata(
-    warehouse: Warehouse, slots: SlotRange, done: Sequence[Batch], settings: Settings
+    warehouse: Warehouse, slots: SlotRange, done: Sequence[Update], settings: Settings
 ) -> dict[str, Any]:
     """What a run did with the incidents, and which are open."""
-    stand = [each for each in incidents_before(warehouse, Slot(slots.end)) if each.is_open]
-    told = [telling.key for batch in done for _, telling in batch.tellings]
-    taken_in = sum(len(batch.taken_in) for batch in done)
+    found = [alert for alert in incidents_after(warehouse, slots.last) if alert.is_open]
+    keys = [notification.key for update in done for _, notification in update.notifications]
     metadata: dict[str, Any] = {
-        "slots processed": taken_in,
-        "notifications": ", ".join(told) or "none",
+        "slots processed": sum(len(update.processed) for update in done),
+        "notifications": ", ".join(keys) or "none",
     }
-    if stand:
-        metadata["incidents"] = dg.MetadataValue.table(
-            [
-                dg.TableRecord(
-                    {
-                        "incident": each.incident,
-                        "metric": each.series.metric,
-                        "slice": "" if each.series.is_total else " ".join(each.series[1:]),
-                        "severity": each.severity,
-                        "opened": f"{each.opened_at.astimezone(settings.zone):%Y-%m-%d %H:%M}",
-                        "worst": _percent(each.worst_change),
-                        "told in": each.message or (f"part of {each.folded_into}" if each.folded_into else "not told"),
-                        "last": each.change.replace("_", " "),
-                    }
-                )
-                for each in sorted(stand, key=lambda each: (not each.series.is_total, each.opened_at))[:_SLICES_SHOWN]
-            ]
-        )
+    if found:
+        found.sort(key=lambda alert: (not alert.is_total, alert.opened_at))
+        records = [_incident_record(alert, settings) for alert in found[:_SLICES_SHOWN]]
+        metadata["incidents"] = dg.MetadataValue.table(records)
     return metadata
+
+
+def _incident_record(alert: Alert, settings: Settings) -> dg.TableRecord:
+    series = Series.of(alert)
+    inhibited = f"inhibited by {alert.inhibited_by}" if alert.inhibited_by else "none"
+    return dg.TableRecord(
+        {
+            "incident": alert.id,
+            "metric": series.metric,
+            "slice": "" if series.is_total else " ".join(series[1:]),
+            "severity": alert.severity,
+            "opened": f"{alert.opened_at.astimezone(settings.zone):%Y-%m-%d %H:%M}",
+            "worst": _percent(alert.worst_change),
+            "notification": alert.notification or inhibited,
+            "last": alert.change.replace("_", " "),
+        }
+    )

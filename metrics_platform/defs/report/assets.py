@@ -102,7 +102,7 @@ def _write_reports(
     from metrics_platform.defs.report.load_state import load_state  # noqa: PLC0415
     from metrics_platform.defs.report.metadata import report_metadata  # noqa: PLC0415
     from metrics_platform.defs.report.sending import send_once  # noqa: PLC0415
-    from metrics_platform.incidents.standing import standing  # noqa: PLC0415
+    from metrics_platform.incidents.open_incidents import open_incidents  # noqa: PLC0415
     from metrics_platform.report.facts import dates_needed, report_of  # noqa: PLC0415
     from metrics_platform.warehouse.app_days import read_app_days  # noqa: PLC0415
     from metrics_platform.warehouse.metric_days import read_metric_days  # noqa: PLC0415
@@ -120,6 +120,7 @@ def _write_reports(
         occurred_at = _occurred_at(context)
         # What is open now says nothing about a day long past.
         is_latest = day.end <= occurred_at < day.end + datetime.timedelta(days=1)
+        now = datetime.datetime.now(datetime.UTC)
         report = report_of(
             day,
             rows,
@@ -127,7 +128,7 @@ def _write_reports(
             occurred_at=occurred_at,
             sections=sections,
             values=values,
-            standing=standing(warehouse, settings, datetime.datetime.now(datetime.UTC)) if is_latest else None,
+            open_incidents=open_incidents(warehouse, settings, now) if is_latest else None,
             run_id=context.run.run_id,
         )
         reports.append(report)

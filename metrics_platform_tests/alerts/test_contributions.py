@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from metrics_platform.incidents.contributions import contributions_to
-from metrics_platform.incidents.incident import Series, Verdict
+from metrics_platform.alerts.anomalies import Series, Verdict
+from metrics_platform.alerts.contributions import contributions_to
 
 
 def _verdict(
@@ -47,5 +47,5 @@ def test_of_a_rate_a_slice_counts_by_its_trials() -> None:
 @pytest.mark.parametrize("total", [
     _verdict("total", "total", None, 1000), _verdict("total", "total", 5, 0), _verdict("total", "total", 7, 7),
 ])  # fmt: skip
-def test_a_total_that_nobody_can_compare_is_explained_by_nothing(total: Verdict) -> None:
+def test_a_total_that_cannot_be_compared_is_explained_by_nothing(total: Verdict) -> None:
     assert contributions_to(total, [ANDROID, IOS]) == ()

@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from metrics_platform.incidents.incident import Verdict
+from metrics_platform.alerts.anomalies import Verdict
 from metrics_platform.notifications.kinds import Contribution
 
 _SHOWN = 3
-# A slice explains something if it has so much more of the change than of the whole; below, all moved alike.
+# A slice explains something if its share of the change is larger by this than its share of the whole.
 _LEAST_SURPLUS = 0.1
 _LEAST_SHARE = 0.01
 
@@ -27,29 +27,29 @@ def contributions_to(total: Verdict, slices: Iterable[Verdict]) -> tuple[Contrib
     if not moved or not whole:
         return ()
     found: dict[str, list[_Slice]] = defaultdict(list)
-    for each in slices:
-        part, expected = _moved(each), _expected(each)
+    for verdict in slices:
+        part, expected = _moved(verdict), _expected(verdict)
         if part is None or not expected or expected / whole < _LEAST_SHARE:
             continue
         share = part / moved
-        found[each.series.dimension].append(_Slice(each, share, share - expected / whole))
-    best = max(found.values(), key=lambda group: max(each.surplus for each in group), default=[])
-    if not best or max(each.surplus for each in best) < _LEAST_SURPLUS:
+        found[verdict.series.dimension].append(_Slice(verdict, share, share - expected / whole))
+    best = max(found.values(), key=lambda group: max(part.surplus for part in group), default=[])
+    if not best or max(part.surplus for part in best) < _LEAST_SURPLUS:
         return ()
-    best.sort(key=lambda each: -each.share_of_change)
+    best.sort(key=lambda part: -part.share_of_change)
     return tuple(
         Contribution(
-            dimension=each.verdict.series.dimension,
-            value=each.verdict.series.dimension_value,
-            change=each.verdict.change,
-            share_of_change=each.share_of_change if each.share_of_change >= _LEAST_SURPLUS else None,
+            dimension=part.verdict.series.dimension,
+            value=part.verdict.series.dimension_value,
+            change=part.verdict.change,
+            share_of_change=part.share_of_change if part.share_of_change >= _LEAST_SURPLUS else None,
         )
-        for each in best[:_SHOWN]
+        for part in best[:_SHOWN]
     )
 
 
 def _moved(verdict: Verdict) -> float | None:
-    """By how many it deviates; of a rate, how many successes too many or too few."""
+    """By how much it deviates; of a rate, how many successes too many or too few."""
     if verdict.value is None or verdict.expected is None:
         return None
     return (verdict.value - verdict.expected) * (1.0 if verdict.trials is None else verdict.trials)

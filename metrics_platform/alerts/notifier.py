@@ -1,0 +1,217 @@
+"""Which notifications a step needs: what is new, what has changed, reminders and all-clears."""
+
+from __future__ import annotations
+
+import datetime
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from metrics_platform.alerts.alert import Alert, Condition, Notification, NotificationKind
+from metrics_platform.alerts.batches import batch_key, is_batched, sort_failures
+from metrics_platform.alerts.policies import LOOKBACK, Policies, Policy, policy_of
+from metrics_platform.calendar import SLOT_KEY_FORMAT
+
+_MOST_REMINDERS = 100
+
+
+class Notifier:
+    """Decides what is notified, and marks it in `alerts`, which are those of the step.
+
+    `firing` are the conditions of those that fire now; `started` those of them that did not fire before.
+    """
+
+    def __init__(
+        self,
+        now: datetime.datetime,
+        alerts: dict[str, Alert],
+        firing: Mapping[str, Condition],
+        started: Collection[str],
+        policies: Policies,
+    ) -> None:
+        self.alerts = alerts
+        self._now = now
+        self._stamp = now.strftime(SLOT_KEY_FORMAT)
+        self._firing = firing
+        self._started = started
+        self._policies = policies
+        self._changed: set[str] = set()  # messages that look different now
+
+    def run(self) -> list[Notification]:
+        """The notifications, in the order in which they are to be sent."""
+        returns = list(self._returns())
+        openings = list(self._openings())
+        worsenings = list(self._worsenings())
+        updates = [
+            self._notify("updated", f"{message}-{self._stamp}", message, self._members(message, only_open=True))
+            for message in sorted(self._changed)
+        ]
+        return [*openings, *updates, *worsenings, *returns, *self._reminders(), *self._all_clears()]
+
+    def _openings(self) -> Iterator[Notification]:
+        grouped: list[Alert] = []
+        batched: list[Alert] = []
+        alone: list[Alert] = []
+        for alert in sorted(filter(self._waits, self.alerts.values()), key=_order):
+            policy = self._policy(alert)
+            (grouped if policy.is_grouped else batched if policy.is_batched else alone).append(alert)
+        yield from self._open_group(grouped)
+        failures = [alert for alert in self.alerts.values() if self._policy(alert).is_batched]
+        found = sort_failures(self._now, failures, batched)
+        for alert in [*alone, *(alert for alert in batched if alert.id in found.alone)]:
+            yield self._notify("opened", alert.key, "", [alert], notified_at=self._now)
+        if found.batch:
+            key = batch_key(self._now)
+            yield self._notify("batch", key, "", found.batch, notified_at=self._now, reminders=found.number)
+
+    def _waits(self, alert: Alert) -> bool:
+        """Whether an alert has not been notified, and nothing speaks against it."""
+        fires = self._policy(alert).is_event or alert.id in self._firing
+        return alert.is_open and fires and not alert.notification and not alert.inhibited_by
+
+    def _open_group(self, waiting: Iterable[Alert]) -> Iterator[Notification]:
+        """One message for all that is new, except for what joins a message that was sent a short time ago."""
+        new = []
+        for alert in waiting:
+            if other := self._message_to_join(alert):
+                self._mark(alert, notification=other.notification, notified_at=other.notified_at)
+                self._changed.add(other.notification)
+            else:
+                new.append(alert)
+        if new:
+            yield self._notify("opened", f"anomaly-{self._stamp}", "", new, notified_at=self._now)
+
+    def _message_to_join(self, alert: Alert) -> Alert | None:
+        """An alert whose message takes in another one: open, of the same direction, and not less severe."""
+        found = [
+            other
+            for other in self.alerts.values()
+            if other.is_open
+            and other.notification
+            and other.variant == alert.variant
+            and self._policy(other).is_grouped
+            and (other.severity == "critical" or alert.severity != "critical")
+            and self._is_related(alert, other)
+        ]
+        return max(found, key=lambda other: other.notification, default=None)
+
+    def _is_related(self, alert: Alert, other: Alert) -> bool:
+        """Whether two alerts may have one cause: of one source, or both began at once.
+
+        That another source fails, too, is news that makes a sound. A smaller metric shows a partial failure later; that
+        all is gone shows at once.
+        """
+        if other.id in self._started:
+            return True
+        notified_at = other.notified_at or other.opened_at
+        age = self._now - notified_at
+        origins = {member.origin for member in self._members(other.notification)}
+        if alert.variant == "up" or alert.origin in origins:
+            return age < self._policy(other).joins_within
+        condition = self._firing[alert.id]
+        return (condition.since or condition.at) <= notified_at or (age < LOOKBACK and not condition.is_empty)
+
+    def _returns(self) -> Iterator[Notification]:
+        """A reminder of what has come back after its all-clear: people believe that it is over."""
+        back: dict[str, list[Alert]] = defaultdict(list)
+        for alert in sorted(self.alerts.values(), key=_order):
+            if alert.is_open and alert.cleared and alert.id in self._firing and not alert.inhibited_by:
+                back[alert.notification].append(alert)
+        for message, members in sorted(back.items()):
+            policy = self._policy(members[0])
+            is_over = all(alert.cleared for alert in self._members(message))
+            number = max(alert.reminders for alert in members) + 1
+            returned = [self._mark(alert, cleared=False, reminders=number) for alert in members]
+            if policy.is_grouped:
+                self._changed.add(message)
+            if is_over and policy.announces_return and self._is_reminded(returned[0]):
+                yield self._notify("reminder", f"{message}-again-{self._stamp_of(returned[0])}", message, returned)
+
+    def _worsenings(self) -> Iterator[Notification]:
+        """What has become critical changes its message; where a message has one alert, it is a new one."""
+        for alert in sorted(self.alerts.values(), key=_order):
+            if alert.change != "worsened" or not alert.notification or alert.id not in self._firing:
+                continue
+            if self._policy(alert).is_grouped:
+                self._changed.add(alert.notification)
+            elif self._is_reminded(alert) and not alert.inhibited_by:
+                yield self._notify("worsened", f"{alert.notification}-critical", alert.notification, [alert])
+
+    def _reminders(self) -> Iterator[Notification]:
+        """Remind of what lasts, or has happened again, after some hours and then at doubled gaps."""
+        for message in sorted({alert.notification for alert in self.alerts.values() if self._is_reminded(alert)}):
+            members = self._members(message, only_open=True)
+            due = [alert for alert in members if self._is_due(alert)]
+            number = self._reminders_due(members)
+            if not due or number <= max(alert.reminders for alert in members):
+                continue
+            # Those that were missed are not made up for.
+            for alert in members:
+                self._mark(alert, reminders=number)
+            yield self._notify("reminder", f"{message}-reminder-{number}", message, due, reminders=number)
+
+    def _is_reminded(self, alert: Alert) -> bool:
+        notified = alert.is_open and alert.notification and not is_batched(alert)
+        return bool(notified) and self._policy(alert).reminds != "never"
+
+    def _is_due(self, alert: Alert) -> bool:
+        if alert.inhibited_by:
+            return False
+        repeats = self._policy(alert).reminds == "when_repeated"
+        return alert.count > alert.notified_count if repeats else alert.id in self._firing
+
+    def _reminders_due(self, members: list[Alert]) -> int:
+        """How many reminders were due by now."""
+        policy = self._policy(members[0])
+        at = min(alert.notified_at or self._now for alert in members)
+        gap = policy.remind_after
+        for number in range(_MOST_REMINDERS):
+            at += min(gap * 2**number, policy.longest_gap)
+            if at > self._now:
+                return number
+        return _MOST_REMINDERS
+
+    def _all_clears(self) -> Iterator[Notification]:
+        """Say that all of a message is over."""
+        waiting = [alert for alert in self.alerts.values() if alert.notification and not alert.cleared]
+        for message in sorted({alert.notification for alert in waiting if alert.state in {"resolved", "expired"}}):
+            members = self._members(message)
+            if any(alert.is_open for alert in members):
+                continue
+            over = [self._mark(alert, cleared=True) for alert in members if not alert.cleared]
+            if self._policy(over[0]).has_all_clear and not is_batched(over[0]):
+                last = max(over, key=lambda alert: alert.closed_at or alert.last_at)
+                stamp = self._stamp if self._policy(last).is_grouped else last.count
+                yield self._notify("resolved", f"{message}-resolved-{stamp}", message, over)
+
+    def _notify(
+        self, kind: NotificationKind, key: str, thread: str, alerts: Iterable[Alert], **changes: Any
+    ) -> Notification:
+        """A notification, with its alerts marked as notified."""
+        alerts = list(alerts)
+        new = tuple(alert.count - alert.notified_count for alert in alerts)
+        message = {} if thread else {"notification": key}
+        marked = tuple(self._mark(alert, notified_count=alert.count, **message, **changes) for alert in alerts)
+        return Notification(kind, key, thread, marked, self._now, new)
+
+    def _mark(self, alert: Alert, **changes: Any) -> Alert:
+        made = replace(alert, **changes)
+        self.alerts[made.id] = made
+        return made
+
+    def _members(self, message: str, *, only_open: bool = False) -> list[Alert]:
+        """The alerts of a message, the whole product's first."""
+        found = (alert for alert in self.alerts.values() if alert.notification == message)
+        return sorted((alert for alert in found if alert.is_open or not only_open), key=_order)
+
+    def _stamp_of(self, alert: Alert) -> str:
+        """What tells two notifications of a message apart: the slot, or how often it has fired."""
+        return self._stamp if self._policy(alert).is_grouped else str(alert.count)
+
+    def _policy(self, alert: Alert) -> Policy:
+        return policy_of(alert, self._policies)
+
+
+def _order(alert: Alert) -> tuple[Any, ...]:
+    return not alert.is_total, alert.opened_at, alert.subject, alert.variant

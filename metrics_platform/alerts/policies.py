@@ -1,0 +1,158 @@
+"""How alerts behave, as data: a policy for each kind, and the table of what inhibits what."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from metrics_platform.alerts.alert import Alert, Kind
+
+_HOUR = datetime.timedelta(hours=1)
+_DAY = datetime.timedelta(days=1)
+# How far back the detectors look from the slot that they evaluate.
+LOOKBACK = 2 * _HOUR
+FAILED_CHECK = "failed check"
+# An accepted level that fires again is the same level, up to so many times its deviation.
+SAME_LEVEL = 2.0
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How the alerts of a kind behave.
+
+    Attributes:
+        fires_after: how often in a row it must fire to open; normal_after: how often in a row it must be normal to end.
+            Each time it comes back doubles the latter, to at least 4.
+        reopens_within: what fires again this soon after its end is the same alert; if it had lasted for `remind_after`,
+            a day.
+        expires_after: an open alert that was neither firing nor normal for so long is over. None: never.
+        reminds: a reminder while it lasts, only when it has fired again, or never.
+        remind_after: the first reminder. The gaps double, up to `longest_gap`.
+        ended_by: the variant that counts as normal, such as a rise after a fall; other variants say nothing about it.
+        accepts_after: a level that has lasted so long, and has not become worse for `LOOKBACK`, is the new normal.
+        is_event: it fires at moments (a run fails) and lasts until it is normal; else it is evaluated at every step.
+        is_grouped: all of a step share a message; what follows within `joins_within` may join it.
+        is_batched: a flood of them shares a message.
+        announces_return: what comes back after its all-clear is a new message; else only an edit.
+        has_all_clear: its end is notified.
+    """
+
+    fires_after: int = 1
+    normal_after: int = 1
+    reopens_within: datetime.timedelta = 2 * _HOUR
+    expires_after: datetime.timedelta | None = None
+    reminds: Literal["while_firing", "when_repeated", "never"] = "while_firing"
+    remind_after: datetime.timedelta = 4 * _HOUR
+    longest_gap: datetime.timedelta = 400 * _DAY
+    ended_by: str = ""
+    accepts_after: datetime.timedelta | None = None
+    is_event: bool = False
+    is_grouped: bool = False
+    joins_within: datetime.timedelta = 4 * _HOUR
+    is_batched: bool = False
+    announces_return: bool = True
+    has_all_clear: bool = True
+
+
+_ANOMALY = Policy(normal_after=2, expires_after=_DAY, ended_by="up", accepts_after=_DAY, is_grouped=True)
+_FAILURE = Policy(reminds="when_repeated", longest_gap=20 * _HOUR, is_event=True, is_batched=True)
+_VOLUME = Policy(reminds="never", ended_by="up", accepts_after=_DAY, has_all_clear=False)
+_NEVER = datetime.timedelta(0)
+
+Policies = Mapping[tuple[str, str], Policy]
+# By kind and variant; an empty variant stands for all that are not named.
+POLICIES: Policies = {
+    ("anomaly", ""): _ANOMALY,
+    # A rise is mostly a launch or a campaign: it reaches other metrics later, comes back every morning, and is the new
+    # normal sooner than a fall.
+    ("anomaly", "up"): replace(
+        _ANOMALY, reopens_within=_DAY, joins_within=_DAY, accepts_after=6 * _HOUR, announces_return=False
+    ),
+    ("stale_data", ""): Policy(normal_after=2, reopens_within=_NEVER, longest_gap=_DAY),
+    ("odd_day", ""): replace(_VOLUME, reminds="when_repeated", reopens_within=_NEVER, accepts_after=2 * _DAY),
+    ("odd_hour", ""): replace(_VOLUME, fires_after=4, normal_after=8, reopens_within=_NEVER),
+    ("odd_hour", "up"): replace(_VOLUME, fires_after=4, normal_after=8, reopens_within=_DAY, accepts_after=6 * _HOUR),
+    ("failed_run", ""): _FAILURE,
+    ("failed_check", ""): _FAILURE,
+    ("failed_tick", ""): _FAILURE,
+    ("code_location", ""): _FAILURE,
+    ("report_not_delivered", ""): Policy(reminds="never", is_event=True, has_all_clear=False),
+}
+
+
+def policy_of(alert: Alert, policies: Policies) -> Policy:
+    """The policy of an alert."""
+    kind = alert.subject.kind
+    return policies.get((kind, alert.variant)) or policies[kind, ""]
+
+
+def policies(remind_after: datetime.timedelta) -> Policies:
+    """The policies with the first reminder after `remind_after` (METRICS_REMINDER_HOURS)."""
+    return {
+        key: replace(policy, remind_after=remind_after, longest_gap=max(policy.longest_gap, remind_after))
+        for key, policy in POLICIES.items()
+    }
+
+
+@dataclass(frozen=True)
+class Inhibition:
+    """While an alert with the labels `source` is open, alerts with the labels `target` are not notified.
+
+    Attributes:
+        equal: the labels that both must share.
+        while_open: whether it holds while the source is open.
+        after: for so long it also holds after the source's end.
+        seen_through: whether it also holds where the period that the target looks at reaches back into the source.
+        to_nothing: only where nothing is left of the target.
+        no_worse: only where the target's deviation is at most twice the source's.
+        called: what the target is then inhibited by: fields of the source.
+    """
+
+    source: Mapping[str, str]
+    target: Mapping[str, str]
+    equal: tuple[str, ...]
+    while_open: bool = True
+    after: datetime.timedelta = field(default=_NEVER)
+    seen_through: bool = False
+    to_nothing: bool = False
+    no_worse: bool = False
+    called: str = "{id}"
+
+
+def _of(kind: Kind, **labels: str) -> Mapping[str, str]:
+    return {"kind": kind, **labels}
+
+
+_VOLUMES: tuple[Kind, ...] = ("odd_hour", "odd_day")
+INHIBITIONS = (
+    # A total inhibits its slices, and for as long as the detectors look back after it.
+    Inhibition(_of("anomaly", scope="total"), _of("anomaly", scope="slice"), ("name", "variant"), after=LOOKBACK),
+    # What only shows after an incident of its source, through the detectors' look-back, is a part of it.
+    Inhibition(
+        _of("anomaly", notified="yes"), _of("anomaly"), ("origin", "variant"), while_open=False, seen_through=True
+    ),
+    # What comes back after an outage comes back all at once: users, and events that waited.
+    Inhibition(_of("anomaly", variant="down"), _of("anomaly", variant="up"), ("subject",), after=LOOKBACK),
+    Inhibition(
+        _of("anomaly", variant="down", scope="total"), _of("anomaly", variant="up"), ("origin",), after=LOOKBACK
+    ),
+    Inhibition(_of("odd_hour", variant="down"), _of("odd_hour", variant="up"), ("subject",), after=LOOKBACK),
+    # After a launch, other metrics rise later.
+    Inhibition(
+        _of("anomaly", accepted="yes", variant="up"), _of("anomaly", variant="up"), (), after=_DAY, no_worse=True
+    ),
+    # A source without events: whichever is notified first, the metrics at zero or the stale data, says so.
+    Inhibition(_of("stale_data", notified="yes"), _of("anomaly"), ("origin",), to_nothing=True, called="stale {name}"),
+    Inhibition(_of("anomaly", notified="yes", variant="down", scope="total"), _of("stale_data"), ("origin",)),
+    # Too few or too many events are what the metrics, or the stale data, say already.
+    *(Inhibition(_of("stale_data"), _of(kind), ("origin",), seen_through=True) for kind in _VOLUMES),
+    *(
+        Inhibition(_of("anomaly", notified="yes", scope="total"), _of(kind), ("origin",), seen_through=True)
+        for kind in _VOLUMES
+    ),
+    # A check that fails its own run, and a code location that takes all its schedules and sensors with it.
+    Inhibition(_of("failed_check"), _of("failed_run", variant=FAILED_CHECK), ("origin",)),
+    Inhibition(_of("code_location"), _of("failed_tick"), ("origin",)),
+)

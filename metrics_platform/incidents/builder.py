@@ -1,0 +1,217 @@
+"""The facts of a notification about incidents: values, history, and what explains it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from metrics_platform.alerts.alert import Alert, Notification
+from metrics_platform.alerts.anomalies import Series, Verdict
+from metrics_platform.alerts.contributions import contributions_to
+from metrics_platform.calendar import SLOT, Slot
+from metrics_platform.catalog_entries import Unit
+from metrics_platform.incidents.store import verdicts_at
+from metrics_platform.notifications.kinds import (
+    Anomaly,
+    AnomalyOpened,
+    AnomalyResolved,
+    AnomalyStillOpen,
+    AnomalyUpdated,
+    Contribution,
+    Event,
+    History,
+    ResolvedAnomaly,
+)
+from metrics_platform.settings import Settings
+from metrics_platform.warehouse.catalog_check import CheckedCatalog
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.sources import latest_event
+from metrics_platform.warehouse.tables import read_sql
+
+DAY = datetime.timedelta(days=1)
+WEEK = datetime.timedelta(days=7)
+# A chart shows a day and an hour, so that the same slot of yesterday is in it; of a longer incident all of it, up to
+# three days.
+_SHOWN = DAY + datetime.timedelta(hours=1)
+_SHOWN_AT_MOST = datetime.timedelta(days=3)
+_BEFORE_OPENING = datetime.timedelta(hours=2)
+# A picture has no more panels, and no one reads more rows.
+_MOST_WITH_HISTORY = 6
+_MOST_ALERTS = 25
+# A metric that is not anomalous itself has moved with an incident from this many deviations and this change on.
+_CORRELATED_SCORE, _CORRELATED_CHANGE = 2.0, 0.1
+
+
+@dataclass(frozen=True)
+class NotificationBuilder:
+    """Builds notifications about one slot.
+
+    Attributes:
+        run_id: the run that enqueues them.
+    """
+
+    warehouse: Warehouse
+    settings: Settings
+    slot: Slot
+    checked: CheckedCatalog
+    run_id: str | None = None
+
+    @cached_property
+    def verdicts(self) -> Mapping[Series, Verdict]:
+        """The verdicts of the slot."""
+        return verdicts_at(self.warehouse, self.slot)
+
+    def build(self, notification: Notification) -> Event:
+        """The notification.
+
+        Raises:
+            WarehouseError: ClickHouse refused, failed or did not answer.
+        """
+        alerts = sorted(notification.alerts, key=self._importance)
+        common: dict[str, Any] = {"key": notification.key, "run_id": self.run_id, "occurred_at": self.slot.end}
+        if notification.thread:
+            common["thread"] = notification.thread
+        if notification.kind == "resolved":
+            resolved = [self._resolved(alert, number) for number, alert in enumerate(alerts[:_MOST_ALERTS])]
+            return AnomalyResolved(**common, resolved=tuple(resolved))
+        known = [alert for alert in alerts if Series.of(alert) in self.verdicts]
+        firing = [alert for alert in known if self.verdicts[Series.of(alert)].status == "anomalous"]
+        shown = (firing or known)[:_MOST_ALERTS]
+        anomalies = tuple(
+            self.anomaly(alert, with_history=number < _MOST_WITH_HISTORY) for number, alert in enumerate(shown)
+        )
+        if notification.kind == "reminder":
+            return AnomalyStillOpen(**common, anomalies=anomalies, opened_at=min(alert.opened_at for alert in alerts))
+        common |= {
+            "anomalies": anomalies,
+            "moved_with": self._correlated(alerts),
+            "fresh_at": self._fresh_at({anomaly.metric for anomaly in anomalies}),
+        }
+        if notification.kind == "updated":
+            notified_at = min(alert.notified_at or self.slot.start for alert in alerts)
+            return AnomalyUpdated(**{**common, "occurred_at": notified_at + SLOT})
+        return AnomalyOpened(**common)
+
+    def anomaly(self, alert: Alert, *, with_history: bool) -> Anomaly:
+        """An alert by the verdict of the slot."""
+        series = Series.of(alert)
+        verdict = self.verdicts[series]
+        history, day_before = self._history(series, self.slot.end - _SHOWN) if with_history else (None, None)
+        return Anomaly(
+            **self._named(alert),
+            severity="critical" if verdict.severity == "critical" else "warning",
+            slot_start=self.slot.start,
+            slot_end=self.slot.end,
+            value=verdict.value,
+            expected=verdict.expected,
+            lower=verdict.lower,
+            upper=verdict.upper,
+            day_before=day_before,
+            detector=verdict.detector,
+            reason=verdict.reason,
+            score=verdict.score,
+            contributions=self._contributions(series),
+            history=history,
+        )
+
+    def _resolved(self, alert: Alert, number: int) -> ResolvedAnomaly:
+        series = Series.of(alert)
+        since = max(min(self.slot.end - _SHOWN, alert.opened_at - _BEFORE_OPENING), self.slot.end - _SHOWN_AT_MOST)
+        verdict = self.verdicts.get(series)
+        return ResolvedAnomaly(
+            **self._named(alert),
+            opened_at=alert.opened_at,
+            resolved_at=alert.closed_at or self.slot.start,
+            value=verdict.value if verdict else None,
+            worst_change=alert.worst_change,
+            worst_at=alert.worst_at,
+            new_normal=alert.is_accepted,
+            history=self._history(series, since)[0] if number < _MOST_WITH_HISTORY else None,
+        )
+
+    def _correlated(self, alerts: Iterable[Alert]) -> tuple[str, ...]:
+        """The other metrics that moved in the same direction at the same time, without an incident of their own."""
+        alerts = list(alerts)
+        directions = {alert.variant for alert in alerts}
+        shown = {alert.subject.name for alert in alerts}
+        return tuple(
+            name
+            for name in self.checked.metrics
+            if name not in shown
+            and (verdict := self.verdicts.get(Series(name))) is not None
+            and verdict.direction in directions
+            and abs(verdict.score or 0.0) >= _CORRELATED_SCORE
+            and abs(verdict.change or 0.0) >= _CORRELATED_CHANGE
+        )
+
+    def _contributions(self, series: Series) -> tuple[Contribution, ...]:
+        if not series.is_total:
+            return ()
+        slices = [
+            verdict for each, verdict in self.verdicts.items() if each.metric == series.metric and not each.is_total
+        ]
+        return contributions_to(self.verdicts[series], slices)
+
+    def _fresh_at(self, metrics: Iterable[str]) -> datetime.datetime | None:
+        """The latest event of the metrics' sources. Of two, the earlier: one may have fallen silent."""
+        now = max(self.slot.end, datetime.datetime.now(datetime.UTC))
+        sources = sorted({source for metric in metrics for source in self._sources_of(metric)})
+        rows = [self.checked.rows[source] for source in sources if source in self.checked.rows]
+        latest = [latest_event(self.warehouse, found, self.settings, now) for found in rows]
+        return min((moment for moment in latest if moment is not None), default=None)
+
+    def _history(self, series: Series, since: datetime.datetime) -> tuple[History, float | None]:
+        """The values from `since` up to the slot, with those a day and a week before; and the slot's a day before."""
+        rows = self.warehouse.query(
+            read_sql("queries/slot_values.sql"),
+            {
+                "first_slot": f"{since - WEEK:%Y-%m-%d %H:%M:%S}",
+                "end_slot": f"{self.slot.end:%Y-%m-%d %H:%M:%S}",
+                "metric": series.metric,
+                "dimension": series.dimension,
+                "dimension_value": series.dimension_value,
+            },
+            doing=f"Reading the history of {series.metric}",
+        ).rows
+        found = {row["slot_start"].replace(tzinfo=datetime.UTC): row for row in rows}
+
+        def value(moment: datetime.datetime, name: str = "value") -> float | None:
+            row = found.get(moment)
+            return row[name] if row else None
+
+        times = [since + number * SLOT for number in range((self.slot.end - since) // SLOT)]
+        history = History(
+            times=tuple(times),
+            values=tuple(map(value, times)),
+            lower=tuple(value(time, "lower") for time in times),
+            upper=tuple(value(time, "upper") for time in times),
+            day_before=tuple(value(time - DAY) for time in times),
+            week_before=tuple(value(time - WEEK) for time in times),
+        )
+        return history, value(self.slot.start - DAY)
+
+    def _sources_of(self, metric: str) -> set[str]:
+        return self.checked.catalog.sources_of(metric) if metric in self.checked.metrics else set()
+
+    def _named(self, alert: Alert) -> dict[str, Any]:
+        """The id, and the names of what an alert is about."""
+        series = Series.of(alert)
+        metric = self.checked.metrics.get(series.metric)
+        unit: Unit = metric.unit if metric else "count"
+        return {
+            "incident": alert.id,
+            "metric": series.metric,
+            "unit": unit,
+            "dimension": None if series.is_total else series.dimension,
+            "dimension_value": None if series.is_total else series.dimension_value,
+        }
+
+    def _importance(self, alert: Alert) -> tuple[bool, int, Series]:
+        """The whole product before its slices, metrics in the order of the catalogue."""
+        order = list(self.checked.metrics)
+        series = Series.of(alert)
+        place = order.index(series.metric) if series.metric in order else len(order)
+        return not series.is_total, place, series

@@ -1,0 +1,250 @@
+"""The rules of alerts about metrics, each as a course of slots; see `course.verdict` for the signs."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metrics_platform.alerts.alert import Alert
+from metrics_platform.alerts.anomalies import Series, conditions_of
+from metrics_platform.alerts.engine import step
+from metrics_platform.alerts.policies import POLICIES, policies
+from metrics_platform.calendar import SLOT, Slot
+from metrics_platform_tests.alerts.course import METRICS, SERIES, START, Course, verdict
+
+HOUR = 4
+DAY = 96
+
+
+@pytest.mark.parametrize(
+    ("lines", "sent"),
+    [
+        # one alert: once, and its end after two normal slots
+        ({"views": "..====.."}, "2 opened, 7 resolved"),
+        ({"views": "=.=.=.=.."}, "0 opened, 8 resolved"),
+        ({"views": "=?=? =.."}, "0 opened, 7 resolved"),
+        # reminders at doubled gaps, where it still fires
+        ({"views": "=" * 24 + ".."}, "0 opened, 16 reminder, 25 resolved"),
+        ({"views": "0" * 130}, "0 opened, 16 reminder, 48 reminder, 112 reminder"),
+        ({"views": "=" * 15 + "??" + "=.."}, "0 opened, 17 reminder, 19 resolved"),
+        # what returns within two hours is the same alert, takes four slots to end, and is announced
+        ({"views": "=..==...."}, "0 opened, 2 resolved, 3 updated, 3 reminder, 8 resolved"),
+        ({"views": "=..=....=" + "." * 8}, "0 opened, 2 resolved, 3 updated, 3 reminder, 7 resolved, "
+         "8 updated, 8 reminder, 16 resolved"),
+        ({"views": "=" + "." * 12 + "=.."}, "0 opened, 2 resolved, 13 opened, 15 resolved"),
+        # after hours it is the same for a day
+        ({"views": "=" * 17 + "." * 12 + "=...."},
+         "0 opened, 16 reminder, 18 resolved, 29 updated, 29 reminder, 33 resolved"),
+        # the rebound after an outage is a part of it; an outage within a rise is not
+        ({"views": "==++.."}, "0 opened, 3 resolved"),
+        ({"views": "==..++.."}, "0 opened, 3 resolved"),
+        ({"views": "++0++.."}, "0 opened, 2 opened, 4 resolved, 6 resolved"),
+        # several metrics of a slot are one message; what follows from the same source joins it
+        ({"views": ".==....", "likes": ".===..."}, "1 opened, 5 resolved"),
+        ({"views": "========..", "likes": "......==.."}, "0 opened, 6 updated, 9 resolved"),
+        # another source joins if both may have failed at once; that all is gone a while later is news
+        ({"views": "=====..", "messages": "..-==.."}, "0 opened, 2 updated, 3 updated, 6 resolved"),
+        ({"views": "======", "messages": "..0000"}, "0 opened, 2 opened"),
+        ({"views": "======", "messages": ".+++++"}, "0 opened, 1 opened"),
+        ({"views": "------", "messages": ".=====", "likes": ".-----"}, "0 opened, 1 opened, 1 updated"),
+        ({"views": "0...0...0....", "messages": "....0...0...."},
+         "0 opened, 2 resolved, 4 updated, 4 reminder, 12 resolved"),
+        # getting worse changes the message
+        ({"views": "--=..", "likes": "-----"}, "0 opened, 2 updated"),
+        # a slice is a part of its total, and for as long as the detectors look back after it
+        ({"views": ".===..", "views Android": ".===.."}, "1 opened, 5 resolved"),
+        ({"views": "......", "views Android": ".===.."}, "1 opened, 5 resolved"),
+        ({"views": "===" + "." * 9, "views Android": "=" * 9 + "..."}, "0 opened, 4 resolved"),
+        ({"views": "===" + "." * 16, "views Android": "=" * 17 + ".."}, "0 opened, 4 resolved, 12 opened, 18 resolved"),
+        ({"views": "===" + "." * 7, "views Android": "..........", "views iOS": "......tt.."}, "0 opened, 4 resolved"),
+        # so is what only the look-back shows of another metric of the source
+        ({"views": "===.......", "likes Android": "......tt.."}, "0 opened, 4 resolved"),
+        ({"views": "===.......", "likes Android": "......==.."}, "0 opened, 4 resolved, 6 opened, 9 resolved"),
+        # a day without verdicts ends it
+        ({"views": "=" + "?" * 97}, "0 opened, 96 resolved"),
+    ],
+)  # fmt: skip
+def test_what_is_notified(lines: dict[str, str], sent: str) -> None:
+    assert Course().run(lines) == sent
+
+
+@pytest.mark.parametrize(
+    ("lines", "options", "sent"),
+    [
+        # old slots are recorded; what still lasts is notified at the first recent one
+        ({"views": ".==......."}, {"old": range(8)}, ""),
+        ({"views": ".=======.."}, {"old": range(5)}, "5 opened, 9 resolved"),
+        ({"views": "==........"}, {"old": range(1, 7)}, "0 opened, 7 resolved"),
+        # so is what still lasts when a mute ends
+        ({"views": "==........"}, {"muted": range(4)}, ""),
+        ({"views": "======.."}, {"muted": range(4)}, "4 opened, 7 resolved"),
+        ({"views": "=" * 40}, {"muted": range(1, 30)}, "0 opened, 30 reminder"),
+        # a stale source says that its metrics are at nothing, and nothing else
+        ({"views": "..000..", "likes": "..000.."}, {"stale": range(2, 5)}, ""),
+        ({"views": "..=..", "likes": "..0.."}, {"stale": [2]}, "2 opened, 4 resolved"),
+        ({"views": "..00==.."}, {"stale": [2, 3]}, "4 opened, 7 resolved"),
+        ({"views": "..00..", "messages": "..00.."}, {"stale": [2, 3]}, "2 opened, 5 resolved"),
+        ({"views": "..00..", "views Android": "..00.."}, {"stale": [2, 3]}, ""),
+    ],
+)
+def test_what_old_slots_mutes_and_stale_sources_hold_back(
+    lines: dict[str, str], options: dict[str, Any], sent: str
+) -> None:
+    assert Course().run(lines, **options) == sent
+
+
+@pytest.mark.parametrize(
+    ("line", "sent", "change"),
+    [
+        # a launch: one message, one reminder, and after six hours the new normal, also the next day
+        ("*" + "+" * 24, "0 opened, 16 reminder, 24 resolved", "new_normal"),
+        ("*" + "+" * (3 * DAY), "0 opened, 16 reminder, 24 resolved", "new_normal"),
+        ("*" + "+" * 30 + "." * 40 + "+" * 30 + ".." * DAY, "0 opened, 16 reminder, 24 resolved", "new_normal"),
+        # launched in the evening, it returns in the morning without a message
+        ("*" + "+" * 12 + "." * 32 + "+" * 12, "0 opened, 14 resolved", "new_normal"),
+        # a fall takes a day, an outage is never normal
+        ("=" + "-" * 95, "0 opened, 16 reminder, 48 reminder", "continues"),
+        ("=" + "-" * 96, "0 opened, 16 reminder, 48 reminder, 96 resolved", "new_normal"),
+        ("0" * 100, "0 opened, 16 reminder, 48 reminder", "continues"),
+    ],
+)
+def test_a_level_that_lasts_becomes_the_new_normal(line: str, sent: str, change: str) -> None:
+    course = Course()
+    assert course.run({"views": line}) == sent
+    assert course.alert("views").change == change
+
+
+def test_an_outage_on_the_day_of_a_launch_is_notified() -> None:
+    course = Course()
+    course.run({"views": "*" + "+" * 30})
+    assert course.run({"views": "0000++++"}) == "31 opened, 36 resolved"
+
+
+def test_a_level_much_higher_than_the_accepted_one_is_notified() -> None:
+    course = Course()
+    course.run({"views": "+" * 25})
+    assert course.alert("views").is_accepted
+    assert course.run({"views": "*+"}) == "25 opened"
+
+
+def test_other_metrics_that_rise_after_a_launch_are_a_part_of_it() -> None:
+    lines = {"views": "*" + "+" * 40, "messages": "." * 30 + "+" * 11, "likes": "." * 10 + "+" * 3 + "." * 28}
+    assert Course().run(lines) == "0 opened, 10 updated, 16 reminder, 24 resolved"
+
+
+def test_an_alert_records_how_it_went() -> None:
+    course = Course()
+    course.run({"views": "..-==-..", "views Android": "..-==-.."})
+    alert = course.alert("views")
+    assert (alert.state, alert.severity, alert.variant) == ("resolved", "critical", "down")
+    assert alert.opened_at == START + 2 * SLOT
+    assert alert.closed_at == START + 6 * SLOT  # the first of the two normal slots
+    assert (alert.worst_change, alert.worst_at) == (pytest.approx(-0.8), START + 3 * SLOT)
+    assert course.alert("views Android").notification == ""
+    assert course.names(0) == {"views"}
+
+
+def test_what_inhibits_an_alert_is_recorded() -> None:
+    course = Course()
+    course.run({"views": "==", "views Android": "==", "likes": "00"}, stale=[0, 1])
+    assert course.alert("views Android").inhibited_by == course.alert("views").id
+    assert course.alert("likes").inhibited_by == "stale feed_actions"
+    course = Course()
+    course.run({"views": "=="}, muted=[0, 1])
+    assert course.alert("views").inhibited_by == "muted"
+
+
+def test_a_metric_that_was_removed_closes_its_alerts() -> None:
+    course = Course()
+    course.run({"views": "=="})
+    sources = {name: source for name, source in METRICS.items() if name != "views"}
+    assert course.run({"likes": "."}, metrics=sources) == "2 resolved"
+    assert (course.alert("views").state, course.alert("views").change) == ("expired", "metric_removed")
+
+
+def test_keys_and_threads_name_the_slot_and_the_message() -> None:
+    course = Course()
+    course.run({"views": "=" * 17 + ".." + "=....", "likes": ".=.."})
+    key = "anomaly-2026-11-20-10:00"
+    assert [(found.key.removeprefix(key), found.thread) for _, found in course.sent] == [
+        ("", ""),
+        ("-2026-11-20-10:15", key),
+        ("-reminder-1", key),
+        ("-resolved-2026-11-20-14:30", key),
+        ("-2026-11-20-14:45", key),
+        ("-again-2026-11-20-14:45", key),
+        ("-resolved-2026-11-20-15:45", key),
+    ]
+
+
+def test_the_first_reminder_is_set_by_hours() -> None:
+    course = Course(policies(datetime.timedelta(hours=1)))
+    assert course.run({"views": "=====.."}) == "0 opened, 4 reminder, 6 resolved"
+    longest = [policy.longest_gap for policy in policies(datetime.timedelta(days=7)).values()]
+    assert min(longest) >= datetime.timedelta(days=7)
+
+
+# --- whatever happens -------------------------------------------------------------------------------------------------
+
+_LINES = st.text(".=-0+?t", min_size=1, max_size=60)
+
+
+@settings(max_examples=60, deadline=None)
+@given(views=_LINES, likes=_LINES, android=_LINES, old=st.sets(st.integers(0, 59)))
+def test_messages_are_unique_and_each_is_ended(views: str, likes: str, android: str, old: set[int]) -> None:
+    course = Course()
+    length = max(map(len, (views, likes, android))) + DAY + 1  # whatever it takes to end
+    lines = {"views": views, "likes": likes, "views Android": android}
+    course.run({name: line.ljust(length, ".") for name, line in lines.items()}, old=old)
+    keys = [found.key for _, found in course.sent]
+    assert len(keys) == len(set(keys))
+    assert not [alert for alert in course.alerts.values() if alert.is_open]
+    is_open: dict[str, bool] = {}
+    for _, found in course.sent:
+        assert found.alerts, "every message is about something"
+        if found.kind == "opened":
+            is_open[found.key] = True
+        elif found.kind == "resolved":
+            assert is_open[found.thread], "nothing ends twice"
+            is_open[found.thread] = False
+        else:
+            assert found.thread in is_open
+            is_open[found.thread] = True
+    assert not any(is_open.values())
+
+
+@settings(max_examples=60, deadline=None)
+@given(lines=st.lists(_LINES, min_size=2, max_size=3), old=st.sets(st.integers(0, 59)))
+def test_a_slot_that_is_processed_again_gives_the_same(lines: list[str], old: set[int]) -> None:
+    names = ("views", "views Android", "messages")[: len(lines)]
+    alerts: dict[str, Alert] = {}
+    for position in range(max(map(len, lines))):
+        signs = {SERIES[name]: line[position] for name, line in zip(names, lines, strict=True) if position < len(line)}
+        slot = Slot(START + position * SLOT)
+        verdicts = [verdict(series, sign) for series, sign in signs.items()]
+        once, again = (
+            step(slot.start, before, list(conditions_of(slot, found, before, METRICS)), notifies=position not in old)
+            for before, found in (
+                (list(alerts.values()), verdicts),
+                (list(reversed(alerts.values())), list(reversed(verdicts))),
+            )
+        )
+        assert once == again
+        alerts |= {alert.id: alert for alert in once.alerts}
+
+
+def test_thousands_of_slices_are_one_message_and_one_all_clear() -> None:
+    slices = [Series("views", "city", str(number)) for number in range(2000)]
+    alerts: dict[str, Alert] = {}
+    kinds: list[str] = []
+    for position, sign in enumerate("=.."):
+        slot = Slot(START + position * SLOT)
+        conditions = list(conditions_of(slot, [verdict(each, sign) for each in slices], alerts.values(), METRICS))
+        found = step(slot.start, alerts.values(), conditions, POLICIES)
+        alerts |= {alert.id: alert for alert in found.alerts}
+        kinds += [notification.kind for notification in found.notifications]
+    assert kinds == ["opened", "resolved"]
