@@ -137,6 +137,10 @@ class _Update:
             known = self._opened(condition)
         elif known.state == "resolved" or (known.last_at, known.origin) != (condition.at, condition.origin):
             known = self._fired(known, condition)
+        elif condition.severity == "critical" != known.severity:
+            known = self._put(known, severity="critical", change="worsened", facts=condition.facts)
+        elif known.change == "worsened":
+            known = self._put(known, change="continues")
         self._ids[known.subject][known.variant] = known.id
         self.firing[known.id] = condition
         self._evaluated.add(known.id)

@@ -121,7 +121,7 @@ class Notifier:
         for message, members in sorted(back.items()):
             policy = self._policy(members[0])
             is_over = all(alert.cleared for alert in self._members(message))
-            number = max(alert.reminders for alert in members) + 1
+            number = max(max(alert.reminders for alert in members) + 1, self._reminders_due(members))
             returned = [self._mark(alert, cleared=False, reminders=number) for alert in members]
             if policy.is_grouped:
                 self._changed.add(message)

@@ -90,7 +90,7 @@ def test_a_report_that_nobody_has_started_is_told_after_fifteen_minutes_once(wat
     assert isinstance(event, ReportNotDelivered)
     assert (event.key, event.date, event.due_at, event.severity) == ("no-report-2026-11-21", DAY, DUE, "failed")
     assert "has not started a run" in event.reason
-    assert watch.said == "The report of 2026-11-21 is settled."
+    assert watch.said.startswith("The report of 2026-11-21 is missing. daily_report_schedule has not started")
 
 
 def test_a_schedule_that_is_on_by_default_is_watched(
