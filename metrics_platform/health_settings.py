@@ -1,4 +1,4 @@
-"""The settings of the platform's own health: when data are stale, what is told of failures, and as how severe."""
+"""The settings of the platform's own health: when data are stale, and how severe alerts are."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from metrics_platform.setting_lists import split_list
 from metrics_platform.settings_part import SettingsPart
 
 OFF = "off"
-# A year; numbers that no duration can hold would fail at each look only.
+# A year. Numbers that no duration can hold would fail at each probe only.
 _MOST_HOURS = 366 * 24
-# What may be said of a kind: data are a WARNING or CRITICAL, code is FAILED and nothing else.
+# The severities that a kind may have: data are a WARNING or CRITICAL, code is FAILED and nothing else.
 SETTABLE: dict[str, tuple[str, ...]] = {
     "stale_data": ("warning", "critical", OFF),
     "odd_volume": ("warning", "critical", OFF),
@@ -31,11 +31,11 @@ class HealthSettings(SettingsPart):
 
     feed_stale_hours: Annotated[tuple[float, ...], NoDecode] = Field(
         (1.0, 3.0),
-        description="After so many hours without a new feed event the data are stale: a warning, and critical, "
-        "comma-separated.",
+        description="After how many hours without a new feed event, counting only hours of the week that usually have "
+        "events, the data are stale: a warning, and critical, comma-separated. Limits of 24 or more count every hour.",
     )
     messages_stale_hours: Annotated[tuple[float, ...], NoDecode] = Field(
-        (1.0, 3.0), description="The same of messages: a warning, and critical."
+        (1.0, 3.0), description="The same for messages: a warning, and critical."
     )
     severities: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -43,10 +43,10 @@ class HealthSettings(SettingsPart):
         "failed_run=off (ticks, too), report_not_delivered=off.",
     )
     tell_success: bool = Field(
-        False, description="true: the nightly load tells when it is done, with the number of its warnings."
+        False, description="true: a message when the nightly load is done, with the number of its warnings."
     )
     report_grace_minutes: int = Field(
-        15, ge=1, le=720, description="A report that has not been delivered so long after its time is told."
+        15, ge=1, le=720, description="A report that has not been delivered this long after its time is an alert."
     )
 
     @field_validator("feed_stale_hours", "messages_stale_hours", "severities", mode="before")
@@ -82,7 +82,7 @@ class HealthSettings(SettingsPart):
         return value
 
     def severity_of(self, kind: str, usual: Severity) -> Severity | None:
-        """How severe a kind is; None: nobody is told."""
+        """How severe a kind is; None: it is switched off."""
         named = dict(map(_kind_and_severity, self.severities))
         wanted: Any = named.get(kind, usual)
         return None if wanted == OFF else wanted

@@ -181,7 +181,7 @@ def test_clickhouse_being_away_is_said_in_the_tick_and_forgets_nothing(desk: Des
     settings = desk.settings
     desk.settings = settings.model_copy(update={"clickhouse_url": _secret("http://u:pa55-w0rd@127.0.0.1:1/metrics")})
     assert desk.look(NOON + 2 * HOUR + 2 * MINUTE) == []
-    assert "cannot be looked at" in desk.said and "pa55-w0rd" not in desk.said
+    assert "cannot be probed" in desk.said and "pa55-w0rd" not in desk.said
     assert desk.cursor == cursor
     desk.settings = settings
     assert desk.look(NOON + 2 * HOUR + 4 * MINUTE) == []
