@@ -190,6 +190,7 @@ class _Update:
             count=known.count + 1,
             last_at=condition.at,
             origin=condition.origin,
+            key=condition.key if known.state == "pending" else known.key,
             facts=condition.facts or known.facts,
             severity="critical" if condition.severity == "critical" else known.severity,
             worst_change=condition.change if is_worse else known.worst_change,

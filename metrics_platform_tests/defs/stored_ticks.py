@@ -20,12 +20,16 @@ from dagster._utils.error import SerializableErrorInfo
 LOCATION = "metrics_platform"
 
 
-def switch_on(instance: dg.DagsterInstance, name: str, kind: InstigatorType) -> InstigatorState:
+def switch_on(
+    instance: dg.DagsterInstance, name: str, kind: InstigatorType, *, cursor: str | None = None
+) -> InstigatorState:
     """A schedule or sensor that is on."""
     origin = RemoteInstigatorOrigin(
         RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(LOCATION), "__repository__"), name
     )
-    data = ScheduleInstigatorData("* * * * *") if kind == InstigatorType.SCHEDULE else SensorInstigatorData()
+    data = (
+        ScheduleInstigatorData("* * * * *") if kind == InstigatorType.SCHEDULE else SensorInstigatorData(cursor=cursor)
+    )
     state = InstigatorState(origin, kind, InstigatorStatus.DECLARED_IN_CODE, data)
     instance.add_instigator_state(state)
     return state

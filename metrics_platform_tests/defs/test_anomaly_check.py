@@ -11,18 +11,22 @@ from typing import Any
 import dagster as dg
 import pytest
 import time_machine
+from dagster._core.definitions.run_request import InstigatorType
 from pydantic import SecretStr
 
+from metrics_platform.alerts.alert import Alert, Subject
 from metrics_platform.calendar import SLOT
 from metrics_platform.catalog import builtin_catalog
 from metrics_platform.defs.delivery.storage import journal_of
+from metrics_platform.defs.health.alert_store import AlertCursor
 from metrics_platform.incidents.open_incidents import OpenIncidents, open_incidents
 from metrics_platform.incidents.updates import Update
 from metrics_platform.notifications.journal import asked
-from metrics_platform.notifications.kinds import AnomalyOpened, AnomalyResolved, StaleData
+from metrics_platform.notifications.kinds import AnomalyOpened, AnomalyResolved
 from metrics_platform.settings import Settings
 from metrics_platform_tests.defs.monitor_world import LAG, NOON, MonitorWorld
 from metrics_platform_tests.defs.running import check_outcomes, failure_texts
+from metrics_platform_tests.defs.stored_ticks import switch_on
 from metrics_platform_tests.telegram.bot_api import BotApi
 from metrics_platform_tests.watcher import PATH, QUERY, watcher
 
@@ -318,40 +322,43 @@ def test_the_all_clear_carries_how_long_and_how_bad_it_was(world: MonitorWorld) 
     assert views.value > 200
 
 
-def test_while_nothing_arrives_that_is_told_and_not_each_metric_also_without_the_sources_sensor(
-    world: MonitorWorld, api: BotApi
-) -> None:
-    world.restart(feed_stale_hours=(0.25, 24.0), messages_stale_hours=(0.25, 24.0))
+def stale(source: str, notification: str) -> Alert:
+    """A stale source, as the cursor of `source_sensor` holds it."""
+    return Alert(
+        "STALE", Subject("stale_data", source), "", "open", "warning", NOON, NOON, 2, "opened",
+        origin=source, notification=notification, notified_at=NOON,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("is_notified", [True, False])
+def test_stale_data_that_was_notified_inhibits_metrics_at_zero(world: MonitorWorld, is_notified: bool) -> None:
+    alerts = tuple(stale(source, "stale" if is_notified else "") for source in ("feed_actions", "message_actions"))
+    cursor = AlertCursor(alerts=alerts).model_dump_json()
+    switch_on(world.instance, "source_sensor", InstigatorType.SENSOR, cursor=cursor)
     world.happens(0)
-    world.check(0)
-    assert world.check(1).success
-    assert world.check(2).success
-    assert _asked(world) == ["stale-feed_actions-2026-11-20T120239", "stale-message_actions-2026-11-20T120238"]
+    assert world.check(0, 1).success
+    assert _asked(world) == ([] if is_notified else [OPENED])
+    if not is_notified:
+        return
     assert {row["folded_into"] for row in world.rows("incidents")} == {"stale feed_actions", "stale message_actions"}
     assert {row["message"] for row in world.rows("incidents")} == {""}
-    # Events are back, but too few: from here on it is the metrics that say it.
-    world.happens(3, iOS=0.3, Android=0.3)
-    assert world.check(3).success
-    assert _asked(world)[2:] == ["anomaly-2026-11-20-12:45"]
+    # Events are back, but too few: from here on the metrics say it.
+    world.happens(2, iOS=0.3, Android=0.3)
+    assert world.check(2).success
+    assert _asked(world) == ["anomaly-2026-11-20-12:30"]
 
 
-def test_staleness_that_was_told_since_the_last_event_is_not_asked_for_again_by_another_key(
-    world: MonitorWorld,
-) -> None:
-    world.restart(feed_stale_hours=(0.25, 24.0), messages_stale_hours=(0.25, 24.0))
-    world.happens(0)
-    for table in (world.settings.feed_table, world.settings.messages_table):
-        told = StaleData(
-            key=f"stale-{table}",
-            occurred_at=NOON,
-            table=table,
-            last_event_at=NOON,
-            limit=datetime.timedelta(minutes=15),
-        )
-        world.office.ask(told)
-    before = _asked(world)
+def test_metrics_that_moved_along_without_an_incident_are_named(world: MonitorWorld) -> None:
+    for number in range(2):
+        world.happens(number, **({"iOS": 0.55, "Android": 0.55} if number else {}))
     world.check(0, 1)
-    assert _asked(world) == before
+    event = asked(journal_of(world.instance).entries(OPENED))
+    assert isinstance(event, AnomalyOpened)
+    shown = {anomaly.metric for anomaly in event.anomalies}
+    rows = [row for row in world.rows("verdicts") if row["dimension"] == "total" and row["slot_start"].minute == 15]
+    moved = {row["metric"] for row in rows if (row["score"] or 0) <= -2 and row["value"] < 0.9 * row["expected"]}
+    assert moved - shown == set(event.moved_with)
+    assert event.moved_with
 
 
 def test_an_alert_says_the_last_event_of_its_own_source_not_of_the_other(world: MonitorWorld) -> None:
@@ -362,13 +369,6 @@ def test_an_alert_says_the_last_event_of_its_own_source_not_of_the_other(world: 
     assert isinstance(event, AnomalyOpened)
     assert {each.metric for each in event.anomalies} == {"messages", "senders"}
     assert event.fresh_at == NOON + datetime.timedelta(minutes=2, seconds=38)
-
-
-def test_without_messages_of_stale_data_the_metrics_say_it(world: MonitorWorld) -> None:
-    world.restart(feed_stale_hours=(0.25, 24.0), messages_stale_hours=(0.25, 24.0), severities=("stale_data=off",))
-    world.happens(0)
-    world.check(0, 1)
-    assert _asked(world) == [OPENED]
 
 
 def test_each_good_check_of_the_latest_slots_sends_a_heartbeat(world: MonitorWorld) -> None:

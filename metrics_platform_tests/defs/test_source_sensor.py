@@ -1,4 +1,4 @@
-"""The sources, looked at every two minutes in a real ClickHouse: stale and fresh, odd volumes, and what is not told."""
+"""The sources, probed every two minutes in a real ClickHouse: stale data, volumes, and what inhibits them."""
 
 from __future__ import annotations
 
@@ -132,8 +132,39 @@ def test_a_source_that_falls_silent_is_told_by_itself_and_its_end_too(desk: Desk
     desk.event(NOON + 3 * HOUR + MINUTE)
     assert desk.look(NOON + 3 * HOUR + 2 * MINUTE) == []
     desk.event(NOON + 3 * HOUR + 3 * MINUTE)
-    assert desk.look(NOON + 3 * HOUR + 4 * MINUTE) == ["fresh-feed_actions-2026-11-20T120000"]
-    assert desk.told("fresh-feed_actions-2026-11-20T120000").thread == "stale-feed_actions-2026-11-20T120000"
+    over = "stale-feed_actions-2026-11-20T120000-resolved-1"
+    assert desk.look(NOON + 3 * HOUR + 4 * MINUTE) == [over]
+    event = desk.told(over)
+    assert (event.kind, event.thread) == ("fresh_data", "stale-feed_actions-2026-11-20T120000")
+    assert (event.stale_since, event.last_event_at) == (NOON, NOON + 3 * HOUR + 3 * MINUTE)
+
+
+@pytest.mark.parametrize(
+    ("usual", "keys"),
+    [
+        (0, []),  # users sleep at this time of the week
+        (40, ["stale-feed_actions-2026-11-20T120000", "stale-message_actions-2026-11-20T120000"]),
+    ],
+)
+def test_a_silence_counts_only_where_events_are_usual(desk: Desk, usual: int, keys: list[str]) -> None:
+    desk.event(NOON)
+    slots = [NOON + number * SLOT - week * 7 * DAY for week in range(1, 6) for number in range(12)]
+    desk.slots(dict.fromkeys(slots, usual), taken_in=NOON - DAY)
+    assert desk.look(NOON + 2 * HOUR) == keys
+    assert [each.passed for each in desk.shown if each.check_name == "is_fresh"] == [not keys] * 2
+
+
+@pytest.mark.parametrize(("mutes", "hours"), [("kind:stale_data", ""), ("", "source:feed_actions 16:00-16:01")])
+def test_muted_stale_data_is_recorded_and_sent_when_the_mute_ends(desk: Desk, mutes: str, hours: str) -> None:
+    usual = desk.settings
+    desk.settings = usual.model_copy(
+        update={"mutes": (mutes,) if mutes else (), "active_hours": (hours,) if hours else ()}
+    )
+    desk.event(NOON)
+    desk.event(NOON + 2 * HOUR, feed=False)
+    assert desk.look(NOON + 2 * HOUR) == []
+    desk.settings = usual
+    assert desk.look(NOON + 2 * HOUR + 2 * MINUTE) == ["stale-feed_actions-2026-11-20T120000"]
 
 
 def test_the_messages_as_people_get_them(desk: Desk, api: BotApi) -> None:
@@ -273,7 +304,8 @@ FOLDED = {"state": "open", "message": "anomaly-1"}
     [
         (FOLDED, False),
         ({**FOLDED, "message": ""}, True),  # nobody has been told of it
-        ({**FOLDED, "state": "resolved"}, True),
+        ({**FOLDED, "state": "resolved"}, False),  # it was a part of this hour
+        ({**FOLDED, "state": "resolved", "opened_at": NOON - DAY, "last_at": NOON - DAY}, True),
         ({**FOLDED, "metric": "messages"}, True),  # it is about the other source
         ({**FOLDED, "dimension": "os", "dimension_value": "iOS"}, True),
     ],
@@ -303,11 +335,11 @@ def test_what_an_incident_has_told_is_not_told_again_as_a_volume(
 def test_what_stale_data_say_is_not_told_again_as_a_volume(desk: Desk) -> None:
     last = NOON - SLOT
     desk.event(NOON - 70 * MINUTE, messages=False)
-    desk.event(NOON - 20 * MINUTE, feed=False)
     desk.slots(slots(last, [0, 0, 0, 0]), taken_in=last - 3 * SLOT)
     asked_for = []
     for number in range(-3, 1):
         desk.slots({}, taken_in=last + number * SLOT)
+        desk.event(last + number * SLOT + SLOT, feed=False)
         asked_for += desk.look(last + number * SLOT + SLOT + MINUTE)
     told = [key for key in asked_for if "never" not in key]
     assert told == ["stale-feed_actions-2026-11-20T105000", f"volume-message_actions-{slot_at(last).key}"]
