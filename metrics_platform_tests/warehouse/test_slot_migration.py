@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from metrics_platform.alerts.anomalies import Series
 from metrics_platform.calendar import SLOT, Slot, SlotRange
 from metrics_platform.catalog import load_catalog
 from metrics_platform.cli import main
-from metrics_platform.incidents.store import incidents_before, verdicts_at
+from metrics_platform.incidents.store import IncidentStore, verdicts_at
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.catalog_check import check_catalog
 from metrics_platform.warehouse.client import Done, Warehouse
@@ -162,9 +163,9 @@ def test_an_open_incident_and_its_verdicts_survive(warehouse: Warehouse, setting
     before = _rows(warehouse, "SELECT * FROM incidents FINAL")
     migrate_slot_tables(warehouse, settings)
     assert _rows(warehouse, "SELECT * FROM incidents FINAL") == before
-    (incident,) = incidents_before(warehouse, Slot(END))
-    assert (incident.incident, incident.state) == ("aaaaa", "open")
-    assert incident.series in verdicts_at(warehouse, Slot(END - SLOT))
+    (alert,) = IncidentStore(warehouse, Slot(END)).load()
+    assert (alert.id, alert.state) == ("aaaaa", "open")
+    assert Series.of(alert) in verdicts_at(warehouse, Slot(END - SLOT))
 
 
 def test_a_slot_that_was_computed_meanwhile_is_not_overwritten(warehouse: Warehouse, settings: Settings) -> None:

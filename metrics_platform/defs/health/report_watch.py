@@ -55,7 +55,7 @@ def tick(context: dg.SensorEvaluationContext, settings: Settings, now: datetime.
         conditions.append(Condition(subject, "normal", now))
     elif state and state.name == "missing":
         conditions.append(Condition(subject, "firing", due, severity="failed", key=f"no-report-{day}"))
-    store = CursorStore(before.alerts)
+    store = CursorStore(alert for alert in before.alerts if alert.subject == subject)
     events = [
         ReportNotDelivered(
             key=notification.key,

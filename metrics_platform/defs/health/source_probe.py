@@ -82,7 +82,7 @@ class _Probe:
         self.found: list[str] = []
         self.results: list[dg.AssetCheckResult] = []
         self._freshness: dict[str, Freshness] = {}
-        self._store = CursorStore(before.alerts)
+        self._store = CursorStore(alert for alert in before.alerts if alert.subject.name in catalog.sources)
         self._slot = before.slot
         self._shown = dict(before.shown)
 
