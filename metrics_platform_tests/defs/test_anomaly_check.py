@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -331,7 +332,17 @@ def stale(source: str, notification: str) -> Alert:
 
 
 @pytest.mark.parametrize("is_notified", [True, False])
-def test_stale_data_that_was_notified_inhibits_metrics_at_zero(world: MonitorWorld, is_notified: bool) -> None:
+def test_stale_data_that_was_notified_inhibits_metrics_at_zero(
+    world: MonitorWorld, empty_home: Path, tmp_path: Path, is_notified: bool
+) -> None:
+    shutil.copytree(empty_home, tmp_path / "dagster")
+    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+        world.instance = instance
+        world.restart()
+        _check_while_stale(world, is_notified)
+
+
+def _check_while_stale(world: MonitorWorld, is_notified: bool) -> None:
     alerts = tuple(stale(source, "stale" if is_notified else "") for source in ("feed_actions", "message_actions"))
     cursor = AlertCursor(alerts=alerts).model_dump_json()
     switch_on(world.instance, "source_sensor", InstigatorType.SENSOR, cursor=cursor)

@@ -70,8 +70,8 @@ def update_alerts(
 
 
 def stored_alerts(instance: dg.DagsterInstance, sensor: str) -> tuple[Alert, ...]:
-    """The alerts that a sensor keeps; none where it is off."""
-    for state in instance.all_instigator_state():
+    """The alerts that a sensor keeps; none where it is off, or where Dagster keeps no sensors (in memory)."""
+    for state in instance.all_instigator_state() if instance.schedule_storage else ():
         if state.name == sensor and state.is_running:
             return AlertCursor.from_cursor(getattr(state.instigator_data, "cursor", None)).alerts
     return ()
