@@ -127,6 +127,9 @@ def _of(kind: Kind, **labels: str) -> Mapping[str, str]:
 
 _VOLUMES: tuple[Kind, ...] = ("odd_hour", "odd_day")
 INHIBITIONS = (
+    # A source without events: whichever is notified first, the metrics at zero or the stale data, says so.
+    Inhibition(_of("stale_data", notified="yes"), _of("anomaly"), ("origin",), to_nothing=True, called="stale {name}"),
+    Inhibition(_of("anomaly", notified="yes", variant="down", scope="total"), _of("stale_data"), ("origin",)),
     # A total inhibits its slices, and for as long as the detectors look back after it.
     Inhibition(_of("anomaly", scope="total"), _of("anomaly", scope="slice"), ("name", "variant"), after=LOOKBACK),
     # What only shows after an incident of its source, through the detectors' look-back, is a part of it.
@@ -143,9 +146,6 @@ INHIBITIONS = (
     Inhibition(
         _of("anomaly", accepted="yes", variant="up"), _of("anomaly", variant="up"), (), after=_DAY, no_worse=True
     ),
-    # A source without events: whichever is notified first, the metrics at zero or the stale data, says so.
-    Inhibition(_of("stale_data", notified="yes"), _of("anomaly"), ("origin",), to_nothing=True, called="stale {name}"),
-    Inhibition(_of("anomaly", notified="yes", variant="down", scope="total"), _of("stale_data"), ("origin",)),
     # Too few or too many events are what the metrics, or the stale data, say already.
     *(Inhibition(_of("stale_data"), _of(kind), ("origin",), seen_through=True) for kind in _VOLUMES),
     *(
