@@ -19,7 +19,7 @@ from metrics_platform.defs.cursor import Cursor
 from metrics_platform.defs.daily.schedule import JOB as DAILY_JOB
 from metrics_platform.defs.delivery.names import CHECK_JOB
 from metrics_platform.defs.delivery.names import JOB as NOTIFY_JOB
-from metrics_platform.defs.delivery.storage import asking
+from metrics_platform.defs.delivery.storage import queued
 from metrics_platform.defs.health.run_facts import EndedRun, ended_runs, numbers_of, run_of
 from metrics_platform.defs.health.telling import as_set
 from metrics_platform.defs.health.ticks import automation_of, happened, new_ticks
@@ -82,7 +82,7 @@ def tick(context: dg.SensorEvaluationContext, settings: Settings, now: datetime.
     return dg.SensorResult(
         skip_reason=_said(told, troubles),
         cursor=_Remembered(until=until, told=tuple(recent), ticks=known_ticks, troubles=troubles).model_dump_json(),
-        asset_events=asking(*told),
+        asset_events=queued(*told),
     )
 
 

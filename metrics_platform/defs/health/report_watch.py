@@ -8,14 +8,12 @@ from dataclasses import dataclass
 import dagster as dg
 
 from metrics_platform.defs.cursor import Cursor
-from metrics_platform.defs.delivery.storage import asking, journal_of
+from metrics_platform.defs.delivery.storage import history_of, queued
 from metrics_platform.defs.health.run_facts import EndedRun
 from metrics_platform.defs.health.telling import as_set
 from metrics_platform.defs.report.schedule import JOB, report_due_at, why_no_report
-from metrics_platform.notifications.configured import first_channel
-from metrics_platform.notifications.journal import asked, closed, failures, is_sent
 from metrics_platform.notifications.kinds import ReportNotDelivered
-from metrics_platform.notifications.routing import fallback
+from metrics_platform.notifications.routing import fallback, first_channel
 from metrics_platform.settings import Settings
 
 _ONE_DAY = datetime.timedelta(days=1)
@@ -48,7 +46,7 @@ def tick(context: dg.SensorEvaluationContext, settings: Settings, now: datetime.
     decision = _decide(context.instance, remembered, now, settings)
     told = as_set([decision.event] if decision.event else [], settings)
     kept = remembered.model_copy(update={"settled": decision.settled or remembered.settled})
-    return dg.SensorResult(skip_reason=decision.said, cursor=kept.model_dump_json(), asset_events=asking(*told))
+    return dg.SensorResult(skip_reason=decision.said, cursor=kept.model_dump_json(), asset_events=queued(*told))
 
 
 @dataclass(frozen=True)
@@ -112,16 +110,17 @@ def _was_on(instance: dg.DagsterInstance, due: datetime.datetime) -> bool:
 
 def _state_of(instance: dg.DagsterInstance, day: datetime.date, settings: Settings) -> _State:
     """How the report stands, by its journal; where nobody has asked for it yet, by its run."""
-    entries = journal_of(instance).entries(f"report-{day}")
-    event, end = asked(entries), closed(entries)
+    history = history_of(instance, f"report-{day}")
+    event, end = history.event, history.closed
     if event is None:
         return _state_of_run(instance, day)
     if end is not None:
         return _State("missing" if end.outcome == "given_up" else "delivered", end.text)
     other = fallback(event, settings)
-    if is_sent(entries, first_channel(settings)) or (other is not None and is_sent(entries, other)):
+    if history.is_sent(first_channel(settings)) or (other is not None and history.is_sent(other)):
         return _State("delivered", "")
-    failed = failures(entries).get(first_channel(settings))
+    failure = history.failures.get(first_channel(settings))
+    failed = failure.entry if failure else None
     if failed is not None and failed.reason in ("misconfigured", "refused"):
         return _State("missing", failed.text)
     # When it is back, the report comes, marked as late: no message could come before it to say so.
@@ -136,7 +135,7 @@ def _state_of_run(instance: dg.DagsterInstance, day: datetime.date) -> _State:
     run = EndedRun(instance, records[0])
     if run.run.status == dg.DagsterRunStatus.FAILURE:
         told = f"run-{run.first_run_id}"
-        thread = told if asked(journal_of(instance).entries(told)) else None
+        thread = told if history_of(instance, told).event else None
         return _State("missing", f"Its run has failed. {run.cause}".strip(), thread)
     if run.succeeded:
         return _State("missing", "Its run has written it and was not asked to send it (config `send: true`).")

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from metrics_platform.calendar import SLOT
 from metrics_platform.defs.cursor import Cursor
-from metrics_platform.defs.delivery.storage import asking
+from metrics_platform.defs.delivery.storage import queued
 from metrics_platform.defs.health.source_checks import (
     CANNOT_LOOK,
     day_result,
@@ -79,7 +79,7 @@ def tick(
     return dg.SensorResult(
         skip_reason=f"Told: {', '.join(event.key for event in told)}." if told else "; ".join(look.found),
         cursor=look.remembered().model_dump_json(),
-        asset_events=[*asking(*told), *shown],
+        asset_events=[*queued(*told), *shown],
     )
 
 

@@ -11,7 +11,7 @@ import dagster as dg
 from metrics_platform.calendar import Slot, SlotRange
 from metrics_platform.catalog import Metric, load_catalog_or_builtin
 from metrics_platform.defs.daily.metadata import compared_result
-from metrics_platform.defs.delivery.storage import ask
+from metrics_platform.defs.delivery.storage import enqueue
 from metrics_platform.defs.metrics_config import chosen_metrics
 from metrics_platform.defs.monitoring.assets import CATALOG_CHECK
 from metrics_platform.defs.monitoring.metadata import catalog_result, day_metadata, incident_metadata, verdict_check
@@ -136,7 +136,7 @@ def _notify(
 ) -> None:
     for slot, telling in batch.tellings:
         event = Teller(warehouse, settings, slot, checked, context.run.run_id).event_of(telling)
-        ask(context, event)
+        enqueue(context, event)
         context.log.info(f"Queued {event.key}: {telling.kind}, {len(telling.incidents)} incident(s)")
     for source in batch.said_by:
         if key := see_that_staleness_is_told(context, warehouse, checked.rows[source], settings):

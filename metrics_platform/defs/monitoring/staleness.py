@@ -6,11 +6,11 @@ import datetime
 
 import dagster as dg
 
-from metrics_platform.defs.delivery.storage import ask, read_since
+from metrics_platform.defs.delivery.storage import enqueue, event_log
 from metrics_platform.health.freshness import Staleness, judge
 from metrics_platform.health.looking import look_at_freshness
 from metrics_platform.health.messages import freshness_event
-from metrics_platform.notifications.journal import Asked
+from metrics_platform.notifications.history import Queued
 from metrics_platform.notifications.kinds import StaleData
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
@@ -34,8 +34,8 @@ def see_that_staleness_is_told(
     source, table = rows.source.name, str(rows.source.table)
     # What lasts is told again at least once in this time.
     since = max(found.latest or now - _REMINDED_WITHIN, now - _REMINDED_WITHIN)
-    for stored in read_since(context.instance, since.timestamp()):
-        if isinstance(stored.entry, Asked):
+    for stored in event_log(context.instance).since(since.timestamp()):
+        if isinstance(stored.entry, Queued):
             told = stored.entry.notification
             if isinstance(told, StaleData) and told.table == table:
                 return None
@@ -45,5 +45,5 @@ def see_that_staleness_is_told(
         return None
     event = freshness_event(table, telling, Staleness(), found, now)
     severity = settings.severity_of("stale_data", event.severity)
-    ask(context, event.model_copy(update={"severity": severity or event.severity}))
+    enqueue(context, event.model_copy(update={"severity": severity or event.severity}))
     return event.key
