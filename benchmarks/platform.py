@@ -126,7 +126,7 @@ def running_platform(start_date: datetime.date, **settings: str) -> Iterator[Pla
     with (
         tempfile.TemporaryDirectory() as folder,
         running_server(Path(folder) / "clickhouse") as server,
-        bot_api_server(clock=time.time) as telegram,
+        bot_api_server(rate_limits=True, clock=time.time) as telegram,
         isolated_environment(
             Path(folder),
             {

@@ -199,7 +199,7 @@ def notify_test() -> None:
 
     Without a channel it goes to the outbox folder. Exit code 0: it arrived everywhere; 1: not.
     """
-    from metrics_platform.notifications.rehearsal import send_test_message  # noqa: PLC0415
+    from metrics_platform.notifications.test_message import send_test_message  # noqa: PLC0415
     from metrics_platform.settings import load_settings  # noqa: PLC0415
 
     sys.exit(1 if _tell(send_test_message(load_settings()))["problem"] else 0)

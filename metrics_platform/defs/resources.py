@@ -11,7 +11,7 @@ from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 
 if TYPE_CHECKING:
-    from metrics_platform.notifications.transport import Patience
+    from metrics_platform.notifications.retry import RetryPolicy
 
 
 class ClickHouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -83,11 +83,11 @@ class TelegramResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         )
 
     @property
-    def patience(self) -> Patience:
+    def retry_policy(self) -> RetryPolicy:
         """How long a run tries."""
-        from metrics_platform.notifications.transport import Patience  # noqa: PLC0415
+        from metrics_platform.notifications.retry import RetryPolicy  # noqa: PLC0415
 
-        return Patience(budget=self.budget_seconds)
+        return RetryPolicy(budget=self.budget_seconds)
 
 
 def _tags(context: dg.AssetExecutionContext) -> dict[str, str]:

@@ -1,51 +1,65 @@
-"""What every channel can do: take a message in steps, and say after each what became of it."""
+"""What every channel does: send a message step by step, and record each step."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any
 
-from metrics_platform.notifications.journal import Sent
+from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import Message, Picture
+
+# Sends one step; gets the message of the first step, if it is sent, and returns the fields of its `Sent`.
+Step = Callable[[Sent | None], dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Dispatch:
+class DeliveryContext:
     """What a channel needs besides the message."""
 
     pictures: Sequence[Picture] = ()
-    # Steps an earlier try has done; they are not done again.
+    # Steps of an earlier attempt: they are not repeated.
     done: dict[int, Sent] = field(default_factory=dict)
     # The message it replies to, on this channel.
     reply_to: Sent | None = None
     # The key of the message it replies to, for channels that thread by it.
     thread: str | None = None
-    # A step whose answer was lost may be tried again: twice is better than never.
+    # Whether a step whose answer was lost may be repeated: twice is better than never.
     repeat_unknown: bool = True
     sending: Callable[[int], None] = lambda _: None  # called before each step
     sent: Callable[[Sent], None] = lambda _: None  # called after each step
 
 
-class Channel(Protocol):
-    """A way messages leave by."""
+class Channel(ABC):
+    """A channel that messages are sent over; settings, the journal and texts call it by its name."""
 
-    @property
-    def name(self) -> str:
-        """What settings, the journal and people call it."""
+    name: str
 
-    def deliver(self, message: Message, dispatch: Dispatch) -> None:
-        """Send what is not done yet, step by step.
+    @abstractmethod
+    def steps(self, message: Message, context: DeliveryContext) -> Sequence[Step]:
+        """The steps that send a message; each raises DeliveryError if it fails."""
+
+    def deliver(self, message: Message, context: DeliveryContext) -> None:
+        """Send what an earlier attempt has not sent.
 
         Raises:
-            DeliveryError: a step did not succeed; those before it are done.
+            DeliveryError: a step failed. Those before it are done.
         """
+        steps, first = self.steps(message, context), context.done.get(0)
+        for number, step in enumerate(steps):
+            if number not in context.done:
+                context.sending(number)
+                sent = Sent(channel=self.name, step=number, steps=len(steps), **step(first))
+                context.sent(sent)
+                first = first or sent
 
     def edit(self, message: Message, original: Sent, pictures: Sequence[Picture] = ()) -> bool:
-        """Make the message that was sent say `message`; False where the channel cannot.
+        """Replace the text of a message that was sent; False if the channel cannot, as most.
 
         With `pictures` its picture is replaced, too, where text and picture are one message. Without, it stays.
 
         Raises:
             DeliveryError: the change did not arrive.
         """
+        return False

@@ -12,19 +12,18 @@ import datetime
 import re
 import smtplib
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from metrics_platform.channel_settings import ChannelSettings, MailServer, parse_smtp_url
-from metrics_platform.notifications.channel import Dispatch
+from metrics_platform.notifications.channel import Channel, DeliveryContext, Step
 from metrics_platform.notifications.email_content import POLICY, email_of, envelope_address
 from metrics_platform.notifications.email_errors import Stage, explained, refused_by
 from metrics_platform.notifications.errors import DeliveryError
-from metrics_platform.notifications.journal import Sent
 from metrics_platform.notifications.message import Message, Picture
-from metrics_platform.notifications.patiently import patiently
-from metrics_platform.notifications.transport import CONNECT_TIMEOUT, Patience
+from metrics_platform.notifications.retry import RetryPolicy, retry
+from metrics_platform.notifications.transport import CONNECT_TIMEOUT
 from metrics_platform.redaction import mask
 
 Result = TypeVar("Result")
@@ -38,19 +37,18 @@ _NO_STARTTLS = (
 
 
 @dataclass
-class EmailChannel:
+class EmailChannel(Channel):
     """Messages to one list of receivers."""
 
     server: MailServer
     sender: str
     receivers: tuple[str, ...]
-    patience: Patience = field(default_factory=Patience, repr=False)
+    policy: RetryPolicy = field(default_factory=RetryPolicy, repr=False)
     # Connecting; each answer.
     timeouts: tuple[float, float] = (CONNECT_TIMEOUT, ANSWER_TIMEOUT)
     # For a certificate of the house's own authority; it must check certificates.
     ca_file: str | None = None
     now: Callable[[], datetime.datetime] = field(default=lambda: datetime.datetime.now(datetime.UTC), repr=False)
-    warn: Callable[[str], None] = field(default=lambda _: None, repr=False)
     name: str = "email"
 
     @classmethod
@@ -58,37 +56,29 @@ class EmailChannel:
         cls,
         settings: ChannelSettings,
         *,
-        patience: Patience | None = None,
-        warn: Callable[[str], None] = lambda _: None,
+        policy: RetryPolicy | None = None,
     ) -> EmailChannel:
         """The channel of SMTP_URL, EMAIL_FROM and EMAIL_TO, which must be set."""
         assert settings.smtp_url is not None
         assert settings.email_from is not None
         server = parse_smtp_url(settings.smtp_url.get_secret_value())
-        return cls(server, settings.email_from, settings.email_to, patience=patience or Patience(), warn=warn)
+        return cls(server, settings.email_from, settings.email_to, policy=policy or RetryPolicy())
 
-    def deliver(self, message: Message, dispatch: Dispatch) -> None:
-        """See `Channel`. A message that is refused with its pictures goes again without them."""
-        if 0 in dispatch.done:
-            return
-        dispatch.sending(0)
+    def steps(self, message: Message, context: DeliveryContext) -> list[Step]:
+        """See `Channel`."""
+        return [lambda _: self._send(message, context)]
+
+    def _send(self, message: Message, context: DeliveryContext) -> dict[str, Any]:
+        """Send it, without its pictures if it is refused with them."""
         refused = None
         try:
-            sent = self._deliver(message, tuple(dispatch.pictures), dispatch)
+            return self._send_mail(message, tuple(context.pictures), context)
         except DeliveryError as caught:
-            if caught.reason != "refused" or not dispatch.pictures:
+            if caught.reason != "refused" or not context.pictures:
                 raise
             refused = str(caught)
-        if refused is not None:
-            note = f"The mail server did not accept the message with its pictures, it went without: {refused}"
-            sent = self._deliver(message, (), dispatch, notes=(note,))
-        for note in sent.notes:
-            self.warn(note)
-        dispatch.sent(sent)
-
-    def edit(self, message: Message, original: Sent, pictures: Sequence[Picture] = ()) -> bool:
-        """False: what is in a mailbox stays as it is."""
-        return False
+        note = f"The mail server did not accept the message with its pictures, it went without: {refused}"
+        return self._send_mail(message, (), context, notes=(note,))
 
     def check(self) -> None:
         """Connect, log in and name sender and receivers to the server, without sending anything.
@@ -105,17 +95,17 @@ class EmailChannel:
                 text = f"The mail server refuses receivers: {_listed(refused)}. Correct EMAIL_TO."
                 raise DeliveryError("misconfigured", text)
 
-        patiently(self.patience, lambda: self._session(ask), repeat_unknown=True)
+        retry(self.policy, lambda: self._session(ask), repeat_unknown=True)
 
-    def _deliver(
-        self, message: Message, pictures: tuple[Picture, ...], dispatch: Dispatch, notes: tuple[str, ...] = ()
-    ) -> Sent:
+    def _send_mail(
+        self, message: Message, pictures: tuple[Picture, ...], context: DeliveryContext, notes: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
         mail = email_of(
             message,
             pictures,
             sender=self.sender,
             receivers=self.receivers,
-            thread=dispatch.thread,
+            thread=context.thread,
             date=self.now(),
         )
         content = mail.as_bytes(policy=POLICY)
@@ -125,18 +115,16 @@ class EmailChannel:
             self._send_content(connection, stage, content)
             return refused
 
-        refused = patiently(self.patience, lambda: self._session(send), repeat_unknown=dispatch.repeat_unknown)
+        refused = retry(self.policy, lambda: self._session(send), repeat_unknown=context.repeat_unknown)
         if refused:
             notes = (*notes, f"The mail server refused receivers: {_listed(refused)}. Correct EMAIL_TO.")
-        return Sent(
-            channel=self.name,
-            step=0,
-            steps=1,
-            address=", ".join(each for each in map(envelope_address, self.receivers) if each not in refused),
-            message_ids=(str(mail["Message-ID"]),),
-            carrier="text",
-            notes=notes,
-        )
+        taken = [address for address in map(envelope_address, self.receivers) if address not in refused]
+        return {
+            "address": ", ".join(taken),
+            "message_ids": (str(mail["Message-ID"]),),
+            "carrier": "text",
+            "notes": notes,
+        }
 
     def _session(self, work: Callable[[smtplib.SMTP, Stage], Result]) -> Result:
         """The result of `work` with a connection that is encrypted and logged in, as far as the server is set up so."""
@@ -173,7 +161,7 @@ class EmailChannel:
         return connection
 
     def _greet(self, connection: smtplib.SMTP, stage: Stage) -> None:
-        """Encrypt what is not encrypted yet, then log in: never the other way round."""
+        """Encrypt the connection, then log in: never in the other order."""
         server = self.server
         stage.name = "greeting"
         connection.ehlo_or_helo_if_needed()
@@ -211,7 +199,7 @@ class EmailChannel:
         return refused
 
     def _send_content(self, connection: smtplib.SMTP, stage: Stage, content: bytes) -> None:
-        """DATA by hand: smtplib does not tell whether a connection was lost before or after the last line."""
+        """Send DATA: smtplib itself does not say whether a connection was lost before or after the last line."""
         stage.name = "content"
         self._accepted(connection.docmd("DATA"), stage, 354)
         connection.send(re.sub(rb"(?m)^\.", b"..", content).rstrip(b"\r\n") + b"\r\n.\r\n")

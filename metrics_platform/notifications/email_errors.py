@@ -1,4 +1,4 @@
-"""What a mail server's refusals and broken connections mean: what passes, what a person has to mend, what is unknown.
+"""What a mail server's refusals and broken connections mean: temporary, a configuration error, or unknown.
 
 The stage decides: a connection lost before the message's last line was sent lost nothing, one lost after it may have
 lost only the answer.
@@ -17,7 +17,7 @@ from metrics_platform.notifications.errors import DeliveryError
 
 StageName = Literal["connect", "greeting", "tls", "login", "sender", "receivers", "content", "answer"]
 _CHECK_HOST = "If it stays so, look at the host and port in SMTP_URL."
-_WRONG_LOGIN = "Correct user and password in SMTP_URL, percent-encoded; some providers want an «app password»."
+_WRONG_LOGIN = "Correct user and password in SMTP_URL, percent-encoded; some providers want an app password."
 # What a person has to do where the server says no for good, by stage.
 _REMEDIES: dict[StageName, str] = {
     "connect": "It does not take mail from here: look at SMTP_URL.",
@@ -51,7 +51,7 @@ def refused_by(stage: Stage, code: int, said: str) -> DeliveryError:
 def explained(  # noqa: PLR0911  (one line per kind of error reads best)
     caught: Exception, stage: Stage, mask: Callable[[str], str]
 ) -> DeliveryError:
-    """The error that an exception of smtplib, ssl or the sockets stands for; `mask` takes the secrets out of a text."""
+    """The error for an exception of smtplib, ssl or the sockets; `mask` takes the secrets out of a text."""
     if isinstance(caught, smtplib.SMTPResponseException):
         said = caught.smtp_error  # bytes, whatever typeshed says
         text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-# unreachable: nothing arrived there; later.      unknown: it may have arrived, the answer was lost.
-# misconfigured: a person has to mend something.  refused: this message is not accepted, others may be.
+# unreachable: nothing arrived; try later.       unknown: it may have arrived, the answer was lost.
+# misconfigured: a person has to fix a setting.  refused: this message is not accepted, others may be.
 Reason = Literal["unreachable", "unknown", "misconfigured", "refused"]
 
 

@@ -27,7 +27,7 @@ def beat(url: str) -> str:
 
 
 def _secrets(url: str) -> Iterator[str]:
-    """What of an address lets others call it; an answer may repeat any part of it by itself, decoded."""
+    """The parts of an address that let others call it; an answer may repeat any of them, decoded."""
     parts = urlsplit(url)
     yield from (url, parts.query)
     yield from map(unquote, (*parts.path.split("/"), parts.password or ""))

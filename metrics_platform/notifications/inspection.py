@@ -12,16 +12,16 @@ from typing import Any
 from metrics_platform.channel_settings import ChatTarget
 from metrics_platform.findings import Finding
 from metrics_platform.notifications.channels import telegram_client
-from metrics_platform.notifications.configured import configured
 from metrics_platform.notifications.email import EmailChannel
 from metrics_platform.notifications.errors import DeliveryError
+from metrics_platform.notifications.retry import RetryPolicy
+from metrics_platform.notifications.routing import configured
 from metrics_platform.notifications.slack import SlackChannel
 from metrics_platform.notifications.telegram.client import TelegramClient
-from metrics_platform.notifications.transport import Patience
 from metrics_platform.settings import Settings
 
 # A person waits for the answer.
-_PATIENCE = Patience(budget=6, tries=2)
+_POLICY = RetryPolicy(budget=6, tries=2)
 _NETWORK = "Can this machine reach it? Look at the network and the proxy; messages wait until it answers."
 # Digits of a basic group's number, at most; those of a supergroup follow on 100.
 _LONGEST_GROUP = 11
@@ -34,7 +34,7 @@ _RIGHTS = {
 }
 
 
-def inspect_channels(settings: Settings, patience: Patience = _PATIENCE) -> Iterator[Finding]:
+def inspect_channels(settings: Settings, policy: RetryPolicy = _POLICY) -> Iterator[Finding]:
     """What is found of each channel that is set up; of none, that messages go to the outbox."""
     names = configured(settings)
     if not names:
@@ -43,33 +43,33 @@ def inspect_channels(settings: Settings, patience: Patience = _PATIENCE) -> Iter
         yield Finding("Messages", "note", f"dry run ({why}): they go to {settings.outbox}/index.html", remedy)
         return
     for name in names:
-        yield from inspect_channel(name, settings, patience)
+        yield from inspect_channel(name, settings, policy)
     first, *others = names
     if not others:
         remedy = "Set up Slack or e-mail as the fallback, for when it cannot be reached."
         yield Finding("Messages", "note", f"they go over {first} alone", remedy)
 
 
-def inspect_channel(name: str, settings: Settings, patience: Patience = _PATIENCE) -> Iterator[Finding]:
+def inspect_channel(name: str, settings: Settings, policy: RetryPolicy = _POLICY) -> Iterator[Finding]:
     """What is found of one channel that is set up."""
     if name == "telegram":
-        yield from _telegram(settings, patience)
+        yield from _telegram(settings, policy)
     elif name == "slack":
-        yield from _alive("Slack", SlackChannel.for_settings(settings, patience=patience).check, "the webhook")
+        yield from _alive("Slack", SlackChannel.for_settings(settings, policy=policy).check, "the webhook")
     elif name == "email":
-        yield from _alive("E-mail", EmailChannel.for_settings(settings, patience=patience).check, "the mail server")
+        yield from _alive("E-mail", EmailChannel.for_settings(settings, policy=policy).check, "the mail server")
 
 
-def remedy_of(name: str, failure: DeliveryError, settings: Settings, patience: Patience = _PATIENCE) -> str:
+def remedy_of(name: str, failure: DeliveryError, settings: Settings, policy: RetryPolicy = _POLICY) -> str:
     """What to do where a channel has failed just now; empty where nothing is known but what the failure says."""
     if failure.reason in ("unreachable", "unknown"):
         return _NETWORK
-    remedies = (found.remedy for found in inspect_channel(name, settings, patience) if found.status == "problem")
+    remedies = (found.remedy for found in inspect_channel(name, settings, policy) if found.status == "problem")
     return " ".join(dict.fromkeys(filter(None, remedies)))
 
 
-def _telegram(settings: Settings, patience: Patience) -> Iterator[Finding]:
-    client = telegram_client(settings, patience)
+def _telegram(settings: Settings, policy: RetryPolicy) -> Iterator[Finding]:
+    client = telegram_client(settings, policy)
     bot, problem = _asked(client, "getMe")
     if problem:
         yield Finding("Telegram", "problem", *problem)
@@ -85,7 +85,7 @@ def _chat(client: TelegramClient, target: ChatTarget, bot: str) -> Finding:
     if problem:
         said, remedy = problem
         return Finding(subject, "problem", said, remedy or _meant(client, target.chat))
-    title = f"«{chat.get('title') or chat.get('first_name') or chat.get('username')}» ({chat.get('type')})"
+    title = f'"{chat.get("title") or chat.get("first_name") or chat.get("username")}" ({chat.get("type")})'
     if target.thread and not chat.get("is_forum"):
         remedy = "Leave TELEGRAM_THREAD_ID, or /topic in TELEGRAM_ROUTES, out."
         return Finding(subject, "problem", f"{title} has no topics", remedy)
@@ -111,7 +111,7 @@ def _meant(client: TelegramClient, chat: str) -> str:
     for spelling in spellings:
         found, problem = _asked(client, "getChat", chat_id=spelling) if spelling != chat else ({}, ("", ""))
         if not problem:
-            return f"There is {spelling}, «{found.get('title')}»: is that the one?"
+            return f'{spelling} exists, "{found.get("title")}": is that the one?'
     return (
         f"Numbers of groups begin with a minus, those of supergroups and channels with -100: is the bot a member of "
         f"{' or '.join(spellings)}? A person's has no minus, and has to write to the bot first."

@@ -20,9 +20,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from metrics_platform.notifications.channel import Dispatch
+from metrics_platform.notifications.channel import Channel, DeliveryContext, Step
 from metrics_platform.notifications.errors import DeliveryError
-from metrics_platform.notifications.journal import Sent
+from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import Message, Picture, text_of
 from metrics_platform.notifications.pages import page
 from metrics_platform.notifications.telegram.calls import Call, calls_of, request_of
@@ -32,37 +32,28 @@ _MOMENT = "%Y-%m-%dT%H-%M-%S-%f"  # in UTC, so that names are in order
 
 
 @dataclass(frozen=True)
-class OutboxChannel:
+class OutboxChannel(Channel):
     """Messages as pages in `directory`, instead of in a chat."""
 
     directory: Path
     zone: datetime.tzinfo = datetime.UTC
     name: str = "outbox"
 
-    def deliver(self, message: Message, dispatch: Dispatch) -> None:
-        """Write the message's page and pictures, then the index.
+    def steps(self, message: Message, context: DeliveryContext) -> list[Step]:
+        """See `Channel`."""
+        return [lambda _: self._send(message, context)]
 
-        Raises:
-            DeliveryError: the folder cannot be written, or what is in it not read.
-        """
-        if 0 in dispatch.done:
-            return
-        dispatch.sending(0)
+    def _send(self, message: Message, context: DeliveryContext) -> dict[str, Any]:
+        """Write the message's page and pictures, then the index."""
         now = datetime.datetime.now(datetime.UTC)
-        stem = f"{now:{_MOMENT}}-{_slug(message.key)}"
-        path = self.directory / f"{stem}.html"
-        self._write(lambda: self._write_new(message, dispatch, path))
-        dispatch.sent(
-            Sent(
-                channel=self.name,
-                step=0,
-                steps=1,
-                address=str(self.directory),
-                message_ids=(path.name,),
-                carrier="caption" if dispatch.pictures else "text",
-                link=path.resolve().as_uri(),
-            )
-        )
+        path = self.directory / f"{now:{_MOMENT}}-{_slug(message.key)}.html"
+        self._write(lambda: self._write_new(message, context, path))
+        return {
+            "address": str(self.directory),
+            "message_ids": (path.name,),
+            "carrier": "caption" if context.pictures else "text",
+            "link": path.resolve().as_uri(),
+        }
 
     def edit(self, message: Message, original: Sent, pictures: Sequence[Picture] = ()) -> bool:
         """Write the page again, with the quote it has, and with its pictures unless there are new ones.
@@ -86,14 +77,14 @@ class OutboxChannel:
         if problem:
             raise DeliveryError("misconfigured", problem)
 
-    def _write_new(self, message: Message, dispatch: Dispatch, path: Path) -> None:
+    def _write_new(self, message: Message, context: DeliveryContext, path: Path) -> None:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.suppress(PermissionError):  # it is another account's, who decides
             self.directory.chmod(0o700)
-        reply = text_of_page(self.directory / dispatch.reply_to.message_ids[0]) if dispatch.reply_to else None
-        for picture in dispatch.pictures:
+        reply = text_of_page(self.directory / context.reply_to.message_ids[0]) if context.reply_to else None
+        for picture in context.pictures:
             _write(self.directory / f"{path.stem}-{picture.name}.png", picture.png)
-        _write(path, self._page(message, dispatch.pictures, path.stem, reply).encode())
+        _write(path, self._page(message, context.pictures, path.stem, reply).encode())
         _write(self.directory / "index.html", self._index().encode())
 
     def _write_again(self, message: Message, path: Path, pictures: Sequence[Picture]) -> None:
@@ -163,7 +154,7 @@ def _slug(key: str) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all: a reader never sees half a page. Only its owner may read it."""
+    """Write whole or not at all, so that no reader sees half a page. Other accounts may not read it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

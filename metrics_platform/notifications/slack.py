@@ -6,19 +6,19 @@ the text says where those are. Nothing is lost to markup: what Slack refuses as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from metrics_platform.channel_settings import ChannelSettings
-from metrics_platform.notifications.channel import Dispatch
+from metrics_platform.notifications.channel import Channel, DeliveryContext, Step
 from metrics_platform.notifications.errors import DeliveryError
-from metrics_platform.notifications.journal import Sent
-from metrics_platform.notifications.message import Message, Picture
-from metrics_platform.notifications.patiently import patiently
+from metrics_platform.notifications.history import Sent
+from metrics_platform.notifications.message import Message
+from metrics_platform.notifications.retry import RetryPolicy, retry
 from metrics_platform.notifications.slack_blocks import Post, posts_of
-from metrics_platform.notifications.transport import Answer, Patience, Transport, seconds_asked
+from metrics_platform.notifications.transport import Answer, Transport, seconds_asked
 
 _NEW_WEBHOOK = "make a new webhook in the Slack app's settings (Incoming Webhooks) and set SLACK_WEBHOOK_URL to it."
 _ASK_ADMIN = "ask an administrator of the workspace to let the app post to this channel."
@@ -39,7 +39,7 @@ _REMEDIES: dict[str, str] = {
 
 
 def refusal(answer: Answer) -> DeliveryError | None:
-    """The error that an answer stands for, None for a success; `answer` is masked already."""
+    """The error for an answer, None for a success; `answer` is masked already."""
     status, said = answer.status, answer.text.strip()
     body = answer.json if isinstance(answer.json, dict) else {}
     word = str(body.get("error") or said)
@@ -64,22 +64,21 @@ def _passing(answer: Answer) -> DeliveryError:
         return DeliveryError("unreachable", text, code=status, retry_after=wait)
     if status in (500, 502, 503):
         return DeliveryError("unreachable", f"Slack is not well: it answered {status}.", code=status)
-    # A gateway gave up waiting: whether the message was posted, nobody knows.
+    # A gateway gave up waiting: whether the message was posted is unknown.
     return DeliveryError(
         "unknown", f"Slack answered {status}: whether the message was posted is not known.", code=status
     )
 
 
 @dataclass
-class SlackChannel:
+class SlackChannel(Channel):
     """Messages to the one channel that a webhook belongs to."""
 
     webhook_url: str = field(repr=False)
-    patience: Patience = field(default_factory=Patience, repr=False)
+    policy: RetryPolicy = field(default_factory=RetryPolicy, repr=False)
     # Whether Telegram gets the messages, too: then their pictures are there.
     with_telegram: bool = False
     timeouts: tuple[float, float] | None = None
-    warn: Callable[[str], None] = field(default=lambda _: None, repr=False)
     name: str = "slack"
 
     def __post_init__(self) -> None:
@@ -95,33 +94,20 @@ class SlackChannel:
         cls,
         settings: ChannelSettings,
         *,
-        patience: Patience | None = None,
-        warn: Callable[[str], None] = lambda _: None,
+        policy: RetryPolicy | None = None,
     ) -> SlackChannel:
         """The channel of SLACK_WEBHOOK_URL, which must be set."""
         assert settings.slack_webhook_url is not None
         return cls(
             settings.slack_webhook_url.get_secret_value(),
-            patience=patience or Patience(),
+            policy=policy or RetryPolicy(),
             with_telegram=settings.telegram_bot_token is not None,
-            warn=warn,
         )
 
-    def deliver(self, message: Message, dispatch: Dispatch) -> None:
+    def steps(self, message: Message, context: DeliveryContext) -> list[Step]:
         """See `Channel`."""
-        posts = posts_of(message, len(dispatch.pictures), with_telegram=self.with_telegram)
-        for step, post in enumerate(posts):
-            if step in dispatch.done:
-                continue
-            dispatch.sending(step)
-            notes = self._send(post, repeat_unknown=dispatch.repeat_unknown)
-            dispatch.sent(
-                Sent(channel=self.name, step=step, steps=len(posts), address="webhook", carrier="text", notes=notes)
-            )
-
-    def edit(self, message: Message, original: Sent, pictures: Sequence[Picture] = ()) -> bool:
-        """False: what came by a webhook stays as it is."""
-        return False
+        posts = posts_of(message, len(context.pictures), with_telegram=self.with_telegram)
+        return [partial(self._send, post, repeat_unknown=context.repeat_unknown) for post in posts]
 
     def check(self) -> None:
         """Ask whether the webhook lives, without posting: one that does refuses an empty message, and says so.
@@ -141,8 +127,9 @@ class SlackChannel:
         """Close the connections."""
         self._transport.close()
 
-    def _send(self, post: Post, *, repeat_unknown: bool) -> tuple[str, ...]:
-        """Post it, without blocks where Slack refuses them; what was done differently than meant."""
+    def _send(self, post: Post, _: Sent | None, *, repeat_unknown: bool) -> dict[str, Any]:
+        """Post it, without blocks if Slack refuses them."""
+        sent = {"address": "webhook", "carrier": "text"}
         refused = None
         try:
             self._post(post.payload, repeat_unknown=repeat_unknown)
@@ -151,14 +138,12 @@ class SlackChannel:
                 raise
             refused = str(caught)
         if refused is None:
-            return ()
+            return sent
         self._post(post.plain_payload, repeat_unknown=repeat_unknown)
-        note = f"Slack did not accept the blocks, the text went plain: {refused}"
-        self.warn(note)
-        return (note,)
+        return {**sent, "notes": (f"Slack did not accept the blocks, the text went plain: {refused}",)}
 
     def _post(self, payload: dict[str, Any], *, repeat_unknown: bool) -> None:
-        patiently(self.patience, lambda: self._once(payload), repeat_unknown=repeat_unknown)
+        retry(self.policy, lambda: self._once(payload), repeat_unknown=repeat_unknown)
 
     def _once(self, payload: dict[str, Any]) -> None:
         error = refusal(self._transport.post(self.webhook_url, json=payload))

@@ -10,9 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-import random
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
@@ -36,23 +34,6 @@ class Answer:
     headers: Mapping[str, str] = field(repr=False)
     text: str
     json: Any = None
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long tries are repeated, in seconds, and the clocks that count it (a test brings its own)."""
-
-    budget: float = 45.0
-    tries: int = 4
-    first_wait: float = 1.0
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-    jitter: Callable[[], float] = random.random
-
-    def waits(self) -> Iterator[float]:
-        """The waits between tries: doubling, each with up to half of it on top, lest senders march in step."""
-        for number in range(self.tries - 1):
-            yield self.first_wait * 2**number * (1 + self.jitter() / 2)
 
 
 class Transport:
@@ -154,8 +135,7 @@ class Transport:
         through = self._through(url)
         of_network = isinstance(caught, OSError | HTTPError | HTTPException) and not isinstance(caught, ValueError)
         if not of_network and not arrived:
-            # Its text is not told: it quotes the address, and where the address is broken nobody knows what of it is
-            # the password.
+            # Its text is left out: it quotes the address, of which any part may be the password.
             kind = type(caught).__name__
             text = f"No request could be made to {where} ({kind}): correct its address, or that of the proxy before it."
             return DeliveryError("misconfigured", text)
@@ -173,7 +153,7 @@ def _session() -> requests.Session:
     import requests  # noqa: PLC0415  (a tenth of a second, on use only)
 
     class Session(requests.Session):
-        """Knows no redirects: requests would read the next address even where it is told not to follow it."""
+        """Ignores redirects: requests would read the next address even without following it."""
 
         def get_redirect_target(self, resp: Any) -> None:
             return None
@@ -184,7 +164,7 @@ def _session() -> requests.Session:
 class _Handover(io.BytesIO):
     """A request's body that knows whether the connection has taken all of it: before that, nothing can be done.
 
-    So a TLS handshake that hangs or is cut, as it is where a messenger is blocked, is told from a lost answer. An
+    So a TLS handshake that hangs or is cut, as it is where a messenger is blocked, differs from a lost answer. An
     `auth` of requests may finish the request: this one takes the place of its body. (With an `auth`, requests does
     not look for a password in ~/.netrc either.)
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from metrics_platform.defs.delivery import sensor
+from metrics_platform.notifications import dispatcher
 from metrics_platform.settings import Settings, load_settings
 from metrics_platform_tests.defs.post_office import PostOffice
 from metrics_platform_tests.telegram.bot_api import BotApi
@@ -66,3 +69,10 @@ def telegram_settings(api: BotApi, tmp_path: Path) -> Callable[..., Settings]:
 def office(telegram_settings: Callable[..., Settings], instance: dg.DagsterInstance) -> PostOffice:
     """The delivery to Telegram."""
     return PostOffice(telegram_settings(), instance)
+
+
+@pytest.fixture(autouse=True)
+def _without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tick does not wait for messages, and a run not for what is due soon."""
+    monkeypatch.setattr(sensor, "TICK_SECONDS", 0)
+    monkeypatch.setattr(dispatcher, "LINGER", datetime.timedelta(0))

@@ -1,13 +1,12 @@
-"""The delivery as the daemon drives it, in this process: ticks of `notify_sensor`, and the runs they ask for.
+"""The delivery as the daemon drives it, in this process: ticks of `notify_sensor`, and the runs they start.
 
-What the daemon does with a tick's result is done here in its order: events are stored, partitions added, runs made
-once for each run key, the cursor kept last. Everything is real but the daemon's loop: Dagster's storage, the job, and
-HTTP to whatever the settings name.
+What the daemon does with a tick's result is done here in its order: events are stored, then runs are made, and the
+cursor is kept last. Everything is real but the daemon's loop: Dagster's storage, the job, and HTTP to whatever the
+settings name.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -20,9 +19,10 @@ from typing import Any
 import dagster as dg
 
 from metrics_platform.defs import build_definitions
-from metrics_platform.defs.delivery.storage import DagsterJournal, Stored, asking, journal_of
+from metrics_platform.defs.delivery.names import KEY
+from metrics_platform.defs.delivery.storage import history_of, queued
 from metrics_platform.defs.resources import TelegramResource
-from metrics_platform.notifications.journal import Closed, Entry, closed
+from metrics_platform.notifications.history import Closed, Entry
 from metrics_platform.notifications.kinds import Event
 from metrics_platform.settings import Settings
 
@@ -35,7 +35,7 @@ class PostOffice:
 
     settings: Settings
     instance: dg.DagsterInstance
-    budget_seconds: float = 0.0  # how long a run tries by itself; the tests of the channels look at that
+    budget_seconds: float = 0.0  # how long a step is retried; the tests of the channels look at that
     cursor: str | None = None
     reasons: list[str] = field(default_factory=list)
     runs: list[dg.ExecuteInProcessResult] = field(default_factory=list)
@@ -43,14 +43,14 @@ class PostOffice:
 
     @property
     def definitions(self) -> dg.Definitions:
-        """What Dagster has loaded; `restart` loads it again."""
+        """What Dagster has loaded."""
         if self._definitions is None:
             self._definitions = build_definitions(self.settings)
         return self._definitions
 
-    def ask(self, *events: Event) -> None:
+    def queue(self, *events: Event) -> None:
         """What a sensor of another feature does."""
-        for event in asking(*events):
+        for event in queued(*events):
             self.instance.report_runless_asset_event(event)
 
     def result_of_a_tick(self) -> dg.SensorResult:
@@ -61,89 +61,84 @@ class PostOffice:
         return result
 
     def tick(self) -> list[dg.ExecuteInProcessResult]:
-        """A tick and the runs of `notify` it asks for."""
+        """A tick, and the run of `notify` that it starts."""
         result = self.result_of_a_tick()
         if result.skip_reason:
             self.reasons.append(str(result.skip_reason.skip_message))
-        self.store(result)
-        runs = [self.run(request) for request in result.run_requests or [] if request.job_name == "notify"]
+        runs = [self.notify(request) for request in result.run_requests or [] if request.job_name == "notify"]
         self.cursor = result.cursor
-        done = [run for run in runs if run is not None]
-        self.runs += done
-        return done
+        self.runs += runs
+        return runs
 
     def store(self, result: dg.SensorResult) -> None:
-        """The part of a tick that the daemon does before it makes runs."""
+        """What the daemon does with the events of another sensor's tick."""
         for event in result.asset_events:
             self.instance.report_runless_asset_event(event)
-        for request in result.dynamic_partitions_requests or []:
-            if isinstance(request, dg.AddDynamicPartitionsRequest):
-                self.instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
-            else:
-                for key in request.partition_keys:
-                    self.instance.delete_dynamic_partition(request.partitions_def_name, key)
 
-    def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult | None:
-        """A run for a request, unless there was one with its run key."""
-        assert request.run_key and request.partition_key
-        if self.instance.get_runs(dg.RunsFilter(tags={"dagster/run_key": request.run_key})):
-            return None
-        return self.notify(request.partition_key, tags={"dagster/run_key": request.run_key}, config=request.run_config)
-
-    def notify(
-        self, key: str, *, tags: dict[str, str] | None = None, config: Any = None, **options: Any
-    ) -> dg.ExecuteInProcessResult:
-        """A run of `notify` for one message; `options` as in its launchpad."""
-        ops = (config or {}).get("ops") or {"notifications": {"config": options}}
-        telegram = TelegramResource.for_settings(self.settings).model_dump()
-        resources = {"telegram": {"config": {**telegram, "budget_seconds": self.budget_seconds}}}
+    def notify(self, request: dg.RunRequest | None = None) -> dg.ExecuteInProcessResult:
+        """A run of `notify`, as requested; without a request, as a user launches it."""
+        config = request.run_config if request else {}
         return self.definitions.resolve_job_def("notify").execute_in_process(
+            instance=self.instance, run_config={**_QUIET, **config, **self._resources}, raise_on_error=False
+        )
+
+    def materialize(self, key: str, **config: Any) -> dg.ExecuteInProcessResult:
+        """Materialise the partition of one message, as a user does."""
+        self.instance.add_dynamic_partitions("notifications", [key])
+        return self.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+            asset_selection=[KEY],
             instance=self.instance,
             partition_key=key,
-            tags=tags,
-            run_config={**_QUIET, "ops": ops, "resources": resources},
+            run_config={**_QUIET, "ops": {"notifications": {"config": config}}, **self._resources},
             raise_on_error=False,
         )
 
-    def until_quiet(self, most: int = 200) -> None:
-        """Ticks until nothing is due."""
-        for _ in range(most):
-            before = len(self.reasons)
-            ran = self.tick()
-            if not ran and len(self.reasons) > before and "burst" not in self.reasons[-1].lower():
-                return
-        raise AssertionError(f"still busy after {most} ticks: {self.reasons[-5:]}")
-
     @property
-    def journal(self) -> DagsterJournal:
-        """The journal."""
-        return journal_of(self.instance)
+    def _resources(self) -> dict[str, Any]:
+        telegram = TelegramResource.for_settings(self.settings).model_dump()
+        return {"resources": {"telegram": {"config": {**telegram, "budget_seconds": self.budget_seconds}}}}
+
+    def until_quiet(self) -> None:
+        """Ticks until nothing is due."""
+        for _ in range(20):
+            if not self.tick() and self.reasons:
+                return
+        raise AssertionError(f"still busy: {self.reasons[-5:]}")
 
     def entries(self, key: str) -> list[Entry]:
-        """What is stored of a notification."""
-        return [stored.entry for stored in self.journal.stored(key)]
-
-    def stored(self, key: str) -> list[Stored]:
-        """The same with when it was stored."""
-        return self.journal.stored(key)
+        """What is stored of a message."""
+        return [stored.entry for stored in history_of(self.instance, key).stored]
 
     def outcome(self, key: str) -> Closed | None:
-        """How a notification ended."""
-        return closed(self.journal.entries(key))
+        """How a message ended."""
+        return history_of(self.instance, key).closed
+
+    def shown(self, key: str) -> dict[str, Any]:
+        """The metadata of a message's latest materialisation."""
+        selection = dg.AssetRecordsFilter(KEY, asset_partitions=[key])
+        (record, *_) = self.instance.fetch_materializations(selection, limit=1).records
+        assert record.asset_materialization is not None
+        return dict(record.asset_materialization.metadata)
+
+    def shown_failure(self, key: str) -> tuple[str, dict[str, Any]]:
+        """The description and the metadata of a message's latest failed attempt."""
+        selection = dg.AssetRecordsFilter(KEY, asset_partitions=[key])
+        for record in self.instance.fetch_observations(selection, limit=20).records:
+            found = record.asset_observation
+            if found and "attempts" in found.metadata:
+                return str(found.description), dict(found.metadata)
+        raise AssertionError("no failed attempt is shown")
 
 
-def metadata_of(run: dg.ExecuteInProcessResult) -> dict[str, Any]:
-    """What a run shows: of its materialisation, or of its failure."""
-    for event in run.all_events:
-        if event.is_step_failure and event.step_failure_data.user_failure_data:
-            return dict(event.step_failure_data.user_failure_data.metadata)
-        if event.is_step_materialization:
-            return dict(event.step_materialization_data.materialization.metadata)
-    raise AssertionError("the run shows nothing")
+def failure_of(run: dg.ExecuteInProcessResult) -> str:
+    """The text of a run's failure."""
+    (event,) = [event for event in run.all_events if event.is_step_failure]
+    assert event.step_failure_data.user_failure_data is not None
+    return str(event.step_failure_data.user_failure_data.description)
 
 
 @contextmanager
-def notify_process(office: PostOffice, key: str) -> Iterator[subprocess.Popen[bytes]]:
+def notify_process(office: PostOffice) -> Iterator[subprocess.Popen[bytes]]:
     """A run of `notify` in a process of its own, as Dagster's launcher starts one; killed at the end."""
     settings = office.settings
     assert settings.telegram_bot_token is not None
@@ -155,10 +150,8 @@ def notify_process(office: PostOffice, key: str) -> Iterator[subprocess.Popen[by
         "TELEGRAM_CHAT_ID": str(settings.telegram_chat_id),
         "TELEGRAM_API_BASE": settings.telegram_api_base,
     }
-    tags = json.dumps({"dagster/partition": key, "dagster/run_key": f"{key}#1"})
-    command = ["job", "execute", "-m", "metrics_platform.definitions", "-j", "notify", "--tags", tags]
     process = subprocess.Popen(
-        [sys.executable, "-m", "dagster", *command],
+        [sys.executable, "-m", "dagster", "job", "execute", "-m", "metrics_platform.definitions", "-j", "notify"],
         cwd=office.instance.root_directory,
         env=environment,
         stdin=subprocess.DEVNULL,

@@ -18,11 +18,10 @@ from pydantic import SecretStr
 from metrics_platform.alerts.alert import Alert, Subject
 from metrics_platform.calendar import SLOT
 from metrics_platform.catalog import builtin_catalog
-from metrics_platform.defs.delivery.storage import journal_of
+from metrics_platform.defs.delivery.storage import history_of
 from metrics_platform.defs.health.alert_store import AlertCursor
 from metrics_platform.incidents.open_incidents import OpenIncidents, open_incidents
 from metrics_platform.incidents.updates import Update
-from metrics_platform.notifications.journal import asked
 from metrics_platform.notifications.kinds import AnomalyOpened, AnomalyResolved
 from metrics_platform.settings import Settings
 from metrics_platform_tests.defs.monitor_world import LAG, NOON, MonitorWorld
@@ -75,7 +74,7 @@ def test_an_outage_is_told_once_with_its_chart_and_its_end_in_reply(world: Monit
     assert second.reply_to == first.message_id
     assert "open for 30\u00a0min" in second.text
     assert _asked(world) == [OPENED, f"{OPENED}-resolved-2026-11-20-13:00"]
-    event = asked(journal_of(world.instance).entries(OPENED))
+    event = history_of(world.instance, OPENED).event
     assert isinstance(event, AnomalyOpened)
     assert {each.metric for each in event.anomalies} == {"feed_users", "views", "likes", "messages", "senders"}
     assert all(each.value == 0 and each.dimension is None for each in event.anomalies)
@@ -115,7 +114,7 @@ def test_an_outage_of_one_os_says_where(world: MonitorWorld) -> None:
     world.happens(1, Android=0.2)
     result = world.check(0, 1)
     (key,) = _asked(world)
-    event = asked(journal_of(world.instance).entries(key))
+    event = history_of(world.instance, key).event
     assert isinstance(event, AnomalyOpened)
     views = next(each for each in event.anomalies if each.metric == "views")
     assert views.dimension is None
@@ -314,7 +313,7 @@ def test_the_all_clear_carries_how_long_and_how_bad_it_was(world: MonitorWorld) 
     for number in range(5):
         world.happens(number, **({"iOS": 0.3, "Android": 0.3} if number in (1, 2) else {}))
     world.check(0, 4)
-    event = asked(journal_of(world.instance).entries(_asked(world)[-1]))
+    event = history_of(world.instance, _asked(world)[-1]).event
     assert isinstance(event, AnomalyResolved)
     views = next(each for each in event.resolved if each.metric == "views")
     assert views.resolved_at - views.opened_at == datetime.timedelta(minutes=30)
@@ -366,7 +365,7 @@ def test_metrics_that_moved_along_without_an_incident_are_named(world: MonitorWo
     world.happens(0)
     world.happens(1, iOS=0.5, Android=0.5)
     world.check(0, 1)
-    event = asked(journal_of(world.instance).entries(OPENED))
+    event = history_of(world.instance, OPENED).event
     assert isinstance(event, AnomalyOpened)
     assert "likes" not in {anomaly.metric for anomaly in event.anomalies}
     assert event.moved_with == ("likes",)
@@ -376,7 +375,7 @@ def test_an_alert_says_the_last_event_of_its_own_source_not_of_the_other(world: 
     world.happens(0)
     world.happens(1, messages_too=False)
     world.check(0, 1)
-    event = asked(journal_of(world.instance).entries(OPENED))
+    event = history_of(world.instance, OPENED).event
     assert isinstance(event, AnomalyOpened)
     assert {each.metric for each in event.anomalies} == {"messages", "senders"}
     assert event.fresh_at == NOON + datetime.timedelta(minutes=2, seconds=38)

@@ -16,10 +16,10 @@ from dagster._daemon.monitoring.run_monitoring import monitor_starting_run
 
 from metrics_platform.alerts.alert import Alert
 from metrics_platform.defs.daily import assets
-from metrics_platform.defs.delivery.storage import read_since
+from metrics_platform.defs.delivery.storage import event_log, history_of
 from metrics_platform.defs.health.alert_store import AlertCursor
 from metrics_platform.defs.health.sensors import failed_run_sensor
-from metrics_platform.notifications.journal import Asked, asked
+from metrics_platform.notifications.history import Queued
 from metrics_platform.notifications.kinds import FailedRun
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
@@ -53,14 +53,14 @@ class Watch:
         self.office.store(result)
         self.cursor = result.cursor
         partitions = [str(event.partition) for event in result.asset_events]
-        found = [asked(self.office.journal.entries(partition)) for partition in partitions]
+        found = [history_of(self.office.instance, partition).event for partition in partitions]
         return [event for event in found if isinstance(event, FailedRun)]
 
     @property
     def asked(self) -> list[Any]:
         """Everything that was ever asked for."""
-        stored = read_since(self.office.instance, 0.0)
-        return [each.entry.notification for each in stored if isinstance(each.entry, Asked)]
+        stored = event_log(self.office.instance).since(0.0)
+        return [each.entry.notification for each in stored if isinstance(each.entry, Queued)]
 
     def alerts(self) -> tuple[Alert, ...]:
         """The alerts that the sensor keeps."""

@@ -11,9 +11,9 @@ import dagster as dg
 import pytest
 from dagster._core.scheduler.instigation import InstigatorStatus
 
-from metrics_platform.defs.delivery.storage import asking, journal_of, observation
+from metrics_platform.defs.delivery.storage import history_of, observation, queued
 from metrics_platform.defs.health.sensors import report_watch_sensor
-from metrics_platform.notifications.journal import Closed, Entry, Failed, Sent, asked
+from metrics_platform.notifications.history import Closed, Entry, Failed, Sent
 from metrics_platform.notifications.kinds import DailyReport, ReportNotDelivered
 from metrics_platform.settings import Settings
 from metrics_platform_tests.defs.post_office import PostOffice
@@ -45,7 +45,7 @@ class Watch:
             self.cursor, self.said = result.cursor, str(result.skip_reason.skip_message)  # type: ignore[union-attr]
             for event in result.asset_events:
                 self.instance.report_runless_asset_event(event)
-                told.append(asked(journal_of(self.instance).entries(str(event.partition))))
+                told.append(history_of(self.instance, str(event.partition)).event)
             at += MINUTE
         return told
 
@@ -63,7 +63,7 @@ class Watch:
         report = DailyReport(
             key=KEY, occurred_at=DUE, date=DAY, period_start=DUE, period_end=DUE + 24 * 60 * MINUTE, parts=()
         )
-        for event in asking(report):
+        for event in queued(report):
             self.instance.report_runless_asset_event(event)
 
     def run(self, office: PostOffice, status: str, **tags: str) -> dg.DagsterRun:
@@ -114,7 +114,7 @@ def test_the_cause_of_its_failed_run_is_told_in_reply_to_that_message(
 ) -> None:
     run = watch.run(office, "failed")
     told = ReportNotDelivered(key=f"run-{run.run_id}", occurred_at=DUE, date=DAY, due_at=DUE)  # stands for that message
-    for event in asking(told):
+    for event in queued(told):
         instance.report_runless_asset_event(event)
     (event,) = watch.until(DUE + 15 * MINUTE)
     assert event.reason == "Its run has failed. ClickHouse does not answer"

@@ -13,9 +13,9 @@ import pytest
 import time_machine
 
 from metrics_platform.calendar import SLOT, slot_at
-from metrics_platform.defs.delivery.storage import journal_of, read_since
+from metrics_platform.defs.delivery.storage import event_log, history_of
 from metrics_platform.defs.health.sensors import source_sensor
-from metrics_platform.notifications.journal import Asked, asked
+from metrics_platform.notifications.history import Queued
 from metrics_platform.notifications.kinds import Event
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.schema import create_tables
@@ -74,12 +74,12 @@ class Desk:
     @property
     def asked(self) -> list[Any]:
         """Everything that was ever asked for."""
-        stored = read_since(self.instance, 0.0)
-        return [each.entry.notification for each in stored if isinstance(each.entry, Asked)]
+        stored = event_log(self.instance).since(0.0)
+        return [each.entry.notification for each in stored if isinstance(each.entry, Queued)]
 
     def told(self, key: str) -> Any:
         """What was asked for by a key."""
-        event: Event | None = asked(journal_of(self.instance).entries(key))
+        event: Event | None = history_of(self.instance, key).event
         assert event is not None
         return event
 

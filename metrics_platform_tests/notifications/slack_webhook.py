@@ -13,12 +13,12 @@ from typing import Any
 
 from slack_sdk.models.blocks import Block as SlackBlock
 
-from metrics_platform.notifications.channel import Dispatch
-from metrics_platform.notifications.journal import Sent
+from metrics_platform.notifications.channel import DeliveryContext
+from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import Link, Message, bold, code, line, units
 from metrics_platform.notifications.slack import SlackChannel
 from metrics_platform.notifications.slack_blocks import BLOCKS
-from metrics_platform_tests.notifications.waiting import Clock
+from metrics_platform_tests.notifications.clock import Clock
 
 SECRET = "T0SECRET1/B0SECRET2/s3cr3tS3cr3tS3cr3t"
 OK = (200, "ok", {})
@@ -76,7 +76,7 @@ def running() -> Iterator[Slack]:
 
 
 def channel_to(url: str, clock: Clock, **more: Any) -> SlackChannel:
-    return SlackChannel(url, patience=clock.patience, timeouts=(2.0, 0.2), **more)
+    return SlackChannel(url, policy=clock.policy, timeouts=(2.0, 0.2), **more)
 
 
 def message(*blocks: Any, headline: Any = None, links: tuple[Link, ...] = (), **more: Any) -> Message:
@@ -92,9 +92,9 @@ def message(*blocks: Any, headline: Any = None, links: tuple[Link, ...] = (), **
     )
 
 
-def delivered(channel: SlackChannel, told: Message, **dispatch: Any) -> list[Sent]:
+def delivered(channel: SlackChannel, told: Message, **context: Any) -> list[Sent]:
     sent: list[Sent] = []
-    channel.deliver(told, Dispatch(sent=sent.append, **dispatch))
+    channel.deliver(told, DeliveryContext(sent=sent.append, **context))
     return sent
 
 

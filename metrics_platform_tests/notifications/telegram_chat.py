@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from metrics_platform.channel_settings import ChatTarget
-from metrics_platform.notifications.channel import Dispatch
-from metrics_platform.notifications.journal import Sent
+from metrics_platform.notifications.channel import DeliveryContext
+from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import (
     Block,
     Line,
@@ -30,7 +30,7 @@ from metrics_platform.notifications.message import (
 )
 from metrics_platform.notifications.telegram.channel import TelegramChannel
 from metrics_platform.notifications.telegram.client import Pacer, TelegramClient
-from metrics_platform_tests.notifications.waiting import Clock
+from metrics_platform_tests.notifications.clock import Clock
 from metrics_platform_tests.telegram import BotApi, Fault
 from metrics_platform_tests.telegram.asking import picture
 
@@ -70,7 +70,7 @@ def client_to(
     pace = pace or Clock()
     options: dict[str, Any] = {"api_base": api.base, "timeouts": TIMEOUTS, **more}
     pacer = Pacer(recent, clock=lambda: pace.now, sleep=pace.sleep)
-    return TelegramClient(options.pop("token", api.token), patience=clock.patience, pacer=pacer, **options)
+    return TelegramClient(options.pop("token", api.token), policy=clock.policy, pacer=pacer, **options)
 
 
 def channel_to(
@@ -81,10 +81,10 @@ def channel_to(
     return TelegramChannel(client_to(api, clock, **more), lambda *_: target)
 
 
-def delivered(channel: TelegramChannel, told: Message, **dispatch: Any) -> list[Sent]:
+def delivered(channel: TelegramChannel, told: Message, **context: Any) -> list[Sent]:
     """What was sent."""
     sent: list[Sent] = []
-    channel.deliver(told, Dispatch(**{"sent": sent.append, **dispatch}))
+    channel.deliver(told, DeliveryContext(**{"sent": sent.append, **context}))
     return sent
 
 

@@ -12,15 +12,15 @@ from click.testing import CliRunner
 from metrics_platform.cli import main
 from metrics_platform.findings import Finding
 from metrics_platform.notifications.inspection import inspect_channels
-from metrics_platform.notifications.rehearsal import send_test_message
-from metrics_platform.notifications.transport import Patience
+from metrics_platform.notifications.retry import RetryPolicy
+from metrics_platform.notifications.test_message import send_test_message
 from metrics_platform.settings import Settings, load_settings
 from metrics_platform_tests.notifications import mail_server, slack_webhook
 from metrics_platform_tests.telegram.bot_api import TOKEN, BotApi
 from metrics_platform_tests.telegram.faults import Fault
 from metrics_platform_tests.telegram.state import Standing
 
-AT_ONCE = Patience(budget=0, tries=1)
+AT_ONCE = RetryPolicy(budget=0, tries=1)
 
 
 def _settings(api: BotApi, chat: int | str, **more: Any) -> Settings:
@@ -92,12 +92,12 @@ def test_a_chat_that_is_not_there_and_a_wrong_token_say_which_setting_to_correct
 def test_a_supergroups_number_without_its_minus_or_its_100_is_found(api: BotApi, without: str) -> None:
     finding = _findings(_settings(api, int(without)))[f"Telegram chat {without}"]
     assert finding.status == "problem"
-    assert finding.remedy == f"There is {api.supergroup}, «Metrics, the supergroup»: is that the one?"
+    assert finding.remedy == f'{api.supergroup} exists, "Metrics, the supergroup": is that the one?'
 
 
 def test_a_groups_number_without_its_minus_is_found(api: BotApi) -> None:
     finding = _findings(_settings(api, -api.group))[f"Telegram chat {-api.group}"]
-    assert finding.remedy == f"There is {api.group}, «Metrics, the group»: is that the one?"
+    assert finding.remedy == f'{api.group} exists, "Metrics, the group": is that the one?'
 
 
 def test_a_number_that_no_spelling_helps_is_told_how_numbers_are_written(api: BotApi) -> None:
@@ -158,7 +158,7 @@ def test_a_test_message_that_does_not_arrive_says_why(api: BotApi) -> None:
 
 def test_a_test_message_to_a_group_without_its_minus_says_so(api: BotApi) -> None:
     (finding,) = send_test_message(_settings(api, -api.supergroup), AT_ONCE)
-    assert (finding.status, f"There is {api.supergroup}, " in finding.remedy) == ("problem", True)
+    assert (finding.status, f"{api.supergroup} exists, " in finding.remedy) == ("problem", True)
 
 
 def test_a_test_message_that_cannot_leave_asks_for_the_network(api: BotApi) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from pydantic import ValidationError
 
 from metrics_platform.notifications import kinds
-from metrics_platform.notifications.journal import Asked, read_entry
+from metrics_platform.notifications.history import Queued, read_entry
 from metrics_platform_tests.notifications.examples import EXAMPLES, NOON, SLOT, anomaly, history
 from metrics_platform_tests.notifications.test_template_limits import EVENTS
 
@@ -27,7 +27,7 @@ def stored(event: kinds.Event) -> Any:
 def read_notification(facts: Any) -> kinds.Event:
     """As the journal reads it."""
     entry = read_entry({"entry": "asked", "notification": facts})
-    assert isinstance(entry, Asked)
+    assert isinstance(entry, Queued)
     return entry.notification
 
 

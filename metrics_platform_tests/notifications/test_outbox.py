@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import time_machine
 
-from metrics_platform.notifications.channel import Dispatch
+from metrics_platform.notifications.channel import DeliveryContext
 from metrics_platform.notifications.errors import DeliveryError
-from metrics_platform.notifications.journal import Sent
+from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import Link, Message, Paragraph, Picture, Preformatted, bold, line, text_of
 from metrics_platform.notifications.outbox import OutboxChannel, text_of_page
 from metrics_platform_tests.notifications.examples import EXAMPLES, told
@@ -46,7 +46,7 @@ def message(text: str = "x", **more: Any) -> Message:
 
 def delivered(channel: OutboxChannel, told_as: Message, *pictures: Picture, reply_to: Sent | None = None) -> Sent:
     sent: list[Sent] = []
-    channel.deliver(told_as, Dispatch(pictures=pictures, reply_to=reply_to, sent=sent.append))
+    channel.deliver(told_as, DeliveryContext(pictures=pictures, reply_to=reply_to, sent=sent.append))
     return sent[0]
 
 
@@ -168,7 +168,7 @@ def test_the_index_shows_the_newest_first_and_only_the_latest_hundred(channel: O
 
 def test_a_step_that_is_done_is_not_done_again(channel: OutboxChannel) -> None:
     sent = delivered(channel, message())
-    channel.deliver(message(), Dispatch(done={0: sent}))
+    channel.deliver(message(), DeliveryContext(done={0: sent}))
     assert len(list(channel.directory.glob("*.html"))) == 2
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from metrics_platform.channel_settings import ChannelSettings
-from metrics_platform.notifications.journal import Sent
+from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import Paragraph, Preformatted, bold, line
 from metrics_platform.notifications.slack import SlackChannel
+from metrics_platform_tests.notifications.clock import Clock, everything_in, failure
 from metrics_platform_tests.notifications.slack_webhook import (
     OK,
     SECRET,
@@ -23,7 +24,6 @@ from metrics_platform_tests.notifications.slack_webhook import (
     running,
     texts_of,
 )
-from metrics_platform_tests.notifications.waiting import Clock, everything_in, failure
 
 
 @pytest.fixture
@@ -67,8 +67,6 @@ TOLD = message(Paragraph((line("text"),)))
 
 
 def test_what_slack_refuses_as_blocks_goes_as_plain_text(channel: SlackChannel, slack: Slack) -> None:
-    warned: list[str] = []
-    channel.warn = warned.append
     slack.answers = [(400, "invalid_blocks", {}), OK]
     (sent,) = delivered(channel, message(Paragraph((line("a <b> ", bold("bold")),))))
     plain = slack.payloads[1]
@@ -76,7 +74,6 @@ def test_what_slack_refuses_as_blocks_goes_as_plain_text(channel: SlackChannel, 
     assert plain["mrkdwn"] is False
     assert plain["text"] == "❌ FAILED · job daily_etl\n\na &lt;b&gt; bold\n\nproduction · team:metrics"
     assert "invalid_blocks" in sent.notes[0]
-    assert warned == list(sent.notes)
 
 
 def test_what_slack_refuses_as_plain_text_too_is_refused(channel: SlackChannel, slack: Slack) -> None:

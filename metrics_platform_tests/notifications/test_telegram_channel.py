@@ -10,11 +10,12 @@ import pytest
 from PIL import Image
 
 from metrics_platform.channel_settings import ChannelSettings
-from metrics_platform.notifications.journal import Sent
+from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import Paragraph, Picture, Preformatted, bold, line
 from metrics_platform.notifications.telegram.calls import MAX_PHOTO_BYTES, is_photo
 from metrics_platform.notifications.telegram.channel import TelegramChannel, link_to
 from metrics_platform.notifications.templates import render
+from metrics_platform_tests.notifications.clock import Clock, failure
 from metrics_platform_tests.notifications.examples import EXAMPLES, writer
 from metrics_platform_tests.notifications.telegram_chat import (
     BUTTON,
@@ -27,7 +28,6 @@ from metrics_platform_tests.notifications.telegram_chat import (
     notes_of,
     pictures,
 )
-from metrics_platform_tests.notifications.waiting import Clock, failure
 from metrics_platform_tests.telegram import BotApi, Fault
 from metrics_platform_tests.telegram.asking import picture
 
@@ -65,7 +65,7 @@ def test_one_photo_and_a_text_that_fits_are_a_photo_with_a_caption(channel: Tele
     assert (sent.carrier, sent.message_ids) == ("caption", ("1",))
 
 
-def test_a_text_that_is_no_caption_goes_first_and_the_photo_follows_as_a_silent_reply(
+def test_a_text_too_long_for_a_caption_goes_first_and_the_photo_replies_silently(
     channel: TelegramChannel, api: BotApi
 ) -> None:
     delivered(channel, message(MIDDLE, links=(BUTTON,)), pictures=pictures(1))
@@ -222,15 +222,12 @@ def test_everything_of_a_message_goes_to_its_topic(api: BotApi, clock: Clock) ->
 
 @pytest.mark.parametrize("gone", ["missing", "closed"])
 def test_a_topic_that_is_gone_or_closed_is_left_out_and_noted(api: BotApi, clock: Clock, gone: str) -> None:
-    warned: list[str] = []
     channel = channel_to(api, clock, api.forum, 99 if gone == "missing" else api.topic)
-    channel.warn = warned.append
     api.chat(api.forum).closed_topics.add(api.topic)
     (sent,) = delivered(channel, message(), pictures=pictures(1))
     (seen,) = api.messages(api.forum)
     assert (seen.thread_id, seen.kind, sent.address) == (None, "photo", str(api.forum))
     assert "TELEGRAM_THREAD_ID" in sent.notes[0]
-    assert warned == list(sent.notes)
 
 
 def test_a_group_that_became_a_supergroup_is_followed_and_noted_with_its_new_number(api: BotApi, clock: Clock) -> None:

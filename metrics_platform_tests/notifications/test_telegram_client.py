@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from metrics_platform.notifications.telegram.answers import refusal
 from metrics_platform.notifications.telegram.client import Pacer, TelegramClient
+from metrics_platform.notifications.telegram.errors import refusal
 from metrics_platform.notifications.transport import Answer
+from metrics_platform_tests.notifications.clock import Clock, failure
 from metrics_platform_tests.notifications.telegram_chat import NOWHERE, SHORT_TIMEOUTS, TIMEOUTS, client_to, deaf_server
-from metrics_platform_tests.notifications.waiting import Clock, failure
 from metrics_platform_tests.telegram import BotApi, Fault, Standing, bot_api_server
 from metrics_platform_tests.telegram.asking import picture
 from metrics_platform_tests.telegram.bot_api import TOKEN

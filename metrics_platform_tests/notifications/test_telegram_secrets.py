@@ -16,6 +16,7 @@ from metrics_platform.notifications.errors import DeliveryError
 from metrics_platform.notifications.telegram.channel import TelegramChannel
 from metrics_platform.notifications.telegram.client import TelegramClient
 from metrics_platform.notifications.transport import Transport
+from metrics_platform_tests.notifications.clock import Clock, everything_in
 from metrics_platform_tests.notifications.telegram_chat import (
     NOWHERE,
     SHORT_TIMEOUTS,
@@ -30,7 +31,6 @@ from metrics_platform_tests.notifications.telegram_chat import (
     raw_server,
     silent,
 )
-from metrics_platform_tests.notifications.waiting import Clock, everything_in
 from metrics_platform_tests.telegram import BotApi, Fault, Standing, bot_api_server
 from metrics_platform_tests.telegram.bot_api import TOKEN
 
@@ -178,7 +178,7 @@ def test_wherever_the_call_goes_token_and_password_are_nowhere(
             token,
             api_base=base.format(address=address),
             proxy=proxy.format(address=address, password=PASSWORD) if proxy else None,
-            patience=clock.patience,
+            policy=clock.policy,
             timeouts=(0.1, 0.1),
         )
         with pytest.raises(DeliveryError) as caught:
@@ -196,14 +196,14 @@ def test_an_odd_token_that_comes_back_is_masked(where: str, caplog: pytest.LogCa
     caplog.set_level(1, "urllib3")  # some driver has silenced it
     heard: list[bytes] = []
     with raw_server(answering(b"", heard)) as address:
-        client = TelegramClient(ODD_TOKEN, api_base=f"http://{address}", patience=Clock().patience, timeouts=TIMEOUTS)
+        client = TelegramClient(ODD_TOKEN, api_base=f"http://{address}", policy=Clock().policy, timeouts=TIMEOUTS)
         with pytest.raises(DeliveryError):
             client.call("getMe", {}, repeat_unknown=False)
     path = heard[0].split()[1].decode()
     body = f"no {path} here" if where == "text" else f'{{"description": "no {path} here"}}'
     answer = f"HTTP/1.1 400 Bad Request\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
     with raw_server(answering(answer)) as address:
-        client = TelegramClient(ODD_TOKEN, api_base=f"http://{address}", patience=Clock().patience, timeouts=TIMEOUTS)
+        client = TelegramClient(ODD_TOKEN, api_base=f"http://{address}", policy=Clock().policy, timeouts=TIMEOUTS)
         with pytest.raises(DeliveryError) as caught:
             client.call("getMe", {})
     told = told_by(caught.value, caplog)

@@ -16,8 +16,9 @@ import trustme
 from requests.adapters import HTTPAdapter
 
 from metrics_platform.notifications.errors import DeliveryError, Reason
-from metrics_platform.notifications.patiently import patiently
-from metrics_platform.notifications.transport import CONNECT_TIMEOUT, READ_TIMEOUT, Answer, Patience, Transport
+from metrics_platform.notifications.retry import RetryPolicy, retry
+from metrics_platform.notifications.transport import CONNECT_TIMEOUT, READ_TIMEOUT, Answer, Transport
+from metrics_platform_tests.notifications.clock import Clock, failure
 from metrics_platform_tests.notifications.telegram_chat import (
     NOWHERE,
     SHORT_TIMEOUTS,
@@ -28,7 +29,6 @@ from metrics_platform_tests.notifications.telegram_chat import (
     raw_server,
     silent,
 )
-from metrics_platform_tests.notifications.waiting import Clock, failure
 from metrics_platform_tests.telegram import BotApi, Fault, bot_api_server
 
 DATA = {"text": "x"}
@@ -283,7 +283,7 @@ def tried(clock: Clock, *errors: DeliveryError | None, repeat_unknown: bool = Tr
             raise error
         return f"{len(left)} left"
 
-    return patiently(clock.patience, once, repeat_unknown=repeat_unknown)
+    return retry(clock.policy, once, repeat_unknown=repeat_unknown)
 
 
 def error_of(reason: Reason, retry_after: float | None = None) -> DeliveryError:
@@ -291,9 +291,9 @@ def error_of(reason: Reason, retry_after: float | None = None) -> DeliveryError:
 
 
 def test_waits_between_tries_double_and_have_up_to_half_on_top() -> None:
-    waits = list(Patience(tries=4, first_wait=2.0, jitter=lambda: 0.5).waits())
+    waits = list(RetryPolicy(tries=4, first_wait=2.0, jitter=lambda: 0.5).waits())
     assert waits == [2.5, 5.0, 10.0]
-    drawn = [list(Patience().waits()) for _ in range(50)]
+    drawn = [list(RetryPolicy().waits()) for _ in range(50)]
     assert all(low <= wait <= 1.5 * low for waits in drawn for low, wait in zip((1, 2, 4), waits, strict=True))
     assert len({waits[0] for waits in drawn}) > 1
 

@@ -16,10 +16,10 @@ from metrics_platform_tests.telegram.bot_api import BotApi, bot_api_server
 from metrics_platform_tests.telegram.faults import Fault
 
 
-def send(api: BotApi, text: str = "x", *, patience: float = 5) -> requests.Response:
+def send(api: BotApi, text: str = "x", *, policy: float = 5) -> requests.Response:
     """One message to the group by a client that waits so many seconds for an answer."""
     url, data = f"{api.base}/bot{api.token}/sendMessage", {"chat_id": api.group, "text": text}
-    return requests.post(url, data=data, timeout=patience, allow_redirects=False)
+    return requests.post(url, data=data, timeout=policy, allow_redirects=False)
 
 
 _ANSWERS = [
@@ -79,7 +79,7 @@ def test_a_hanging_call_is_never_answered_and_does_not_hold_up_the_end(processed
     with bot_api_server() as api:
         api.faults.add(Fault.hanging(processed=processed))
         with pytest.raises(requests.ReadTimeout):
-            send(api, patience=0.15)
+            send(api, policy=0.15)
         assert len(api.messages(api.group)) == processed
         assert send(api, "others are served meanwhile").json()["ok"]
         began = time.monotonic()

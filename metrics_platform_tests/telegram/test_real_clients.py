@@ -32,12 +32,12 @@ TEXT = "🔴 CRITICAL · feed.views −41%"
 
 
 def with_telegram(
-    api: BotApi, work: Callable[[telegram.Bot], Awaitable[T]], token: str | None = None, patience: float = 5
+    api: BotApi, work: Callable[[telegram.Bot], Awaitable[T]], token: str | None = None, policy: float = 5
 ) -> T:
     """What `work` returns with a python-telegram-bot that waits so many seconds for an answer."""
 
     async def run() -> T:
-        request = HTTPXRequest(read_timeout=patience)
+        request = HTTPXRequest(read_timeout=policy)
         bot = telegram.Bot(token or api.token, base_url=f"{api.base}/bot", request=request, get_updates_request=request)
         try:
             return await work(bot)
@@ -48,7 +48,7 @@ def with_telegram(
 
 
 def with_aiogram(
-    api: BotApi, work: Callable[[aiogram.Bot], Awaitable[T]], token: str | None = None, patience: float = 5
+    api: BotApi, work: Callable[[aiogram.Bot], Awaitable[T]], token: str | None = None, policy: float = 5
 ) -> T:
     """What `work` returns with an aiogram that waits so many seconds for an answer."""
     import aiogram
@@ -56,7 +56,7 @@ def with_aiogram(
     from aiogram.client.telegram import TelegramAPIServer
 
     async def run() -> T:
-        session = AiohttpSession(api=TelegramAPIServer.from_base(api.base), timeout=patience)
+        session = AiohttpSession(api=TelegramAPIServer.from_base(api.base), timeout=policy)
         async with aiogram.Bot(token or api.token, session=session) as bot:
             return await work(bot)
 
@@ -290,9 +290,9 @@ def test_both_clients_know_a_refusal_by_its_exception(
 def test_both_clients_give_up_on_a_server_that_hangs_although_the_message_is_there(api: BotApi) -> None:
     api.faults.add(Fault.hanging(processed=True), times=2)
     with pytest.raises(telegram_errors.TimedOut):
-        with_telegram(api, lambda bot: bot.send_message(api.group, "1"), patience=0.2)
+        with_telegram(api, lambda bot: bot.send_message(api.group, "1"), policy=0.2)
     with pytest.raises(aiogram_error("TelegramNetworkError")):
-        with_aiogram(api, lambda bot: bot.send_message(api.group, "2"), patience=0.2)
+        with_aiogram(api, lambda bot: bot.send_message(api.group, "2"), policy=0.2)
     assert [message.text for message in api.messages(api.group)] == ["1", "2"]
 
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import dagster as dg
 
+GROUP = "delivery"
 ASSET = "notifications"
 KEY = dg.AssetKey(ASSET)
 PARTITIONS = dg.DynamicPartitionsDefinition(name=ASSET)
 JOB = "notify"
+DRAIN = "send_waiting"
+# Its runs may queue alerts.
+MONITOR_JOB = "anomaly_check"
 CHANNELS = "channels"
 CHECK = "channels_answer"
 CHECK_JOB = "check_channels"
 SENSOR = "notify_sensor"
+# A run of `notify` that takes longer is ended, and another one continues. It ends itself earlier.
+LONGEST_RUN_SECONDS = 900

@@ -20,7 +20,7 @@ from metrics_platform.alerts.policies import FAILED_CHECK
 from metrics_platform.defs.daily.schedule import JOB as DAILY_JOB
 from metrics_platform.defs.delivery.names import CHECK_JOB
 from metrics_platform.defs.delivery.names import JOB as NOTIFY_JOB
-from metrics_platform.defs.delivery.storage import asking
+from metrics_platform.defs.delivery.storage import queued
 from metrics_platform.defs.health.alert_store import AlertCursor, CursorStore, update_alerts
 from metrics_platform.defs.health.run_facts import EndedRun, ended_runs, numbers_of, run_of
 from metrics_platform.defs.health.ticks import automation_of, conditions_of_tick, failure, new_ticks
@@ -79,7 +79,7 @@ def tick(context: dg.SensorEvaluationContext, settings: Settings, now: datetime.
     recent = [run.run_id for run in found if run.updated_at >= until - _OVERLAP.total_seconds()]
     cursor = _Cursor(until=until, seen=tuple(recent), ticks=known_ticks, alerts=tuple(store.load()))
     return dg.SensorResult(
-        skip_reason=_summary(events, cursor.alerts), cursor=cursor.model_dump_json(), asset_events=asking(*events)
+        skip_reason=_summary(events, cursor.alerts), cursor=cursor.model_dump_json(), asset_events=queued(*events)
     )
 
 

@@ -9,14 +9,12 @@ from typing import Literal
 import dagster as dg
 
 from metrics_platform.alerts.alert import Condition, Subject
-from metrics_platform.defs.delivery.storage import asking, journal_of
+from metrics_platform.defs.delivery.storage import history_of, queued
 from metrics_platform.defs.health.alert_store import AlertCursor, CursorStore, update_alerts
 from metrics_platform.defs.health.run_facts import EndedRun
 from metrics_platform.defs.report.schedule import JOB, report_due_at, why_no_report
-from metrics_platform.notifications.configured import first_channel
-from metrics_platform.notifications.journal import asked, closed, failures, is_sent
 from metrics_platform.notifications.kinds import ReportNotDelivered
-from metrics_platform.notifications.routing import fallback
+from metrics_platform.notifications.routing import fallback, first_channel
 from metrics_platform.settings import Settings
 
 _ONE_DAY = datetime.timedelta(days=1)
@@ -69,7 +67,7 @@ def tick(context: dg.SensorEvaluationContext, settings: Settings, now: datetime.
     ]
     settled = day if state and state.name == "delivered" else before.settled
     cursor = before.model_copy(update={"settled": settled, "alerts": tuple(store.load())})
-    return dg.SensorResult(skip_reason=summary, cursor=cursor.model_dump_json(), asset_events=asking(*events))
+    return dg.SensorResult(skip_reason=summary, cursor=cursor.model_dump_json(), asset_events=queued(*events))
 
 
 def _examine(  # noqa: PLR0917
@@ -125,16 +123,17 @@ def _was_on(instance: dg.DagsterInstance, due: datetime.datetime) -> bool:
 
 def _state_of(instance: dg.DagsterInstance, day: datetime.date, settings: Settings) -> _State:
     """The state of the report by its journal; before it is enqueued, by its run."""
-    entries = journal_of(instance).entries(f"report-{day}")
-    event, end = asked(entries), closed(entries)
+    history = history_of(instance, f"report-{day}")
+    event, end = history.event, history.closed
     if event is None:
         return _state_of_run(instance, day)
     if end is not None:
         return _State("missing" if end.outcome == "given_up" else "delivered", end.text)
     other = fallback(event, settings)
-    if is_sent(entries, first_channel(settings)) or (other is not None and is_sent(entries, other)):
+    if history.is_sent(first_channel(settings)) or (other is not None and history.is_sent(other)):
         return _State("delivered", "")
-    failed = failures(entries).get(first_channel(settings))
+    failure = history.failures.get(first_channel(settings))
+    failed = failure.entry if failure else None
     if failed is not None and failed.reason in ("misconfigured", "refused"):
         return _State("missing", failed.text)
     # When it is back, the report comes, marked as late: no message could come before it to say so.
@@ -149,7 +148,7 @@ def _state_of_run(instance: dg.DagsterInstance, day: datetime.date) -> _State:
     run = EndedRun(instance, records[0])
     if run.run.status == dg.DagsterRunStatus.FAILURE:
         told = f"run-{run.first_run_id}"
-        thread = told if asked(journal_of(instance).entries(told)) else None
+        thread = told if history_of(instance, told).event else None
         return _State("missing", f"Its run has failed. {run.cause}".strip(), thread)
     if run.succeeded:
         return _State("missing", "Its run has written it and was not asked to send it (config `send: true`).")

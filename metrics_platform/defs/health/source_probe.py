@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, Field
 from metrics_platform.alerts.alert import Alert, Condition, Notification
 from metrics_platform.alerts.muting import severity_of
 from metrics_platform.calendar import SLOT
-from metrics_platform.defs.delivery.storage import asking
+from metrics_platform.defs.delivery.storage import queued
 from metrics_platform.defs.health.alert_store import AlertCursor, CursorStore, update_alerts
 from metrics_platform.defs.health.source_checks import (
     CANNOT_PROBE,
@@ -66,7 +66,7 @@ def tick(
     return dg.SensorResult(
         skip_reason=f"Queued: {', '.join(event.key for event in events)}." if events else "; ".join(probe.found),
         cursor=probe.cursor().model_dump_json(),
-        asset_events=[*asking(*events), *shown],
+        asset_events=[*queued(*events), *shown],
     )
 
 

@@ -11,7 +11,7 @@ import dagster as dg
 from metrics_platform.calendar import Slot, SlotRange
 from metrics_platform.catalog import Metric, load_catalog_or_builtin
 from metrics_platform.defs.daily.metadata import compared_result
-from metrics_platform.defs.delivery.storage import ask
+from metrics_platform.defs.delivery.storage import enqueue
 from metrics_platform.defs.health.alert_store import stored_alerts
 from metrics_platform.defs.health.sensors import SOURCES
 from metrics_platform.defs.metrics_config import chosen_metrics
@@ -138,7 +138,7 @@ def _enqueue(
 ) -> None:
     for slot, notification in update.notifications:
         event = NotificationBuilder(warehouse, settings, slot, checked, context.run.run_id).build(notification)
-        ask(context, event)
+        enqueue(context, event)
         context.log.info(f"Queued {event.key}: {notification.kind}, {len(notification.alerts)} incident(s)")
 
 

@@ -8,12 +8,9 @@ from typing import Any
 
 import dagster as dg
 
-from metrics_platform.charts.draw import draw
 from metrics_platform.defs.delivery.metadata import message_metadata
+from metrics_platform.notifications.composing import Composer
 from metrics_platform.notifications.kinds import DailyReport
-from metrics_platform.notifications.pictures import drawn
-from metrics_platform.notifications.templates import render_or_fallback
-from metrics_platform.notifications.templates.writer import Writer
 from metrics_platform.settings import Settings
 
 _PROBLEMS = {
@@ -28,11 +25,10 @@ def report_metadata(
     report: DailyReport, settings: Settings, *, sent: str, warn: Callable[[str], None]
 ) -> dict[str, Any]:
     """The metadata of one report: the message and the pictures as people get them."""
-    message, problem = render_or_fallback(report, Writer.for_settings(settings, datetime.datetime.now(datetime.UTC)))
-    if problem:
-        warn(f"{report.key} could not be written: {problem}")
+    composer = Composer.for_settings(settings, warn)
+    message = composer.message(report, datetime.datetime.now(datetime.UTC))
     return {
-        **message_metadata(message, drawn(message, draw, warn)),
+        **message_metadata(message, composer.pictures(message)),
         "data": _data(report),
         "sent": sent or "Nothing was sent: not asked for (config send: true).",
     }

@@ -7,8 +7,8 @@ from itertools import count, takewhile
 
 import dagster as dg
 
-from metrics_platform.defs.delivery.storage import DagsterJournal, ask
-from metrics_platform.notifications.journal import Entry, asked, closed
+from metrics_platform.defs.delivery.storage import enqueue, history_of
+from metrics_platform.notifications.history import History
 from metrics_platform.notifications.kinds import DailyReport
 from metrics_platform.report.facts import content_of
 
@@ -19,9 +19,9 @@ def send_once(context: dg.AssetExecutionContext, report: DailyReport) -> str:
     A day that has been told with other numbers is told again as a correction, in reply to the first report. What was
     given up has reached nobody: it is no reason not to tell it.
     """
-    journal = DagsterJournal(context.instance, context.log_event)
-    earlier = dict(takewhile(lambda each: bool(each[1]), ((key, journal.entries(key)) for key in _keys(report.key))))
-    told = [key for key, entries in earlier.items() if _outcome(entries) != "given_up"]
+    histories = (history_of(context.instance, key) for key in _keys(report.key))
+    earlier = {history.key: history for history in takewhile(lambda history: history.stored, histories)}
+    told = [key for key, history in earlier.items() if _outcome(history) != "given_up"]
     if told and _tells_the_same(earlier[told[-1]], report):
         how = (_outcome(earlier[told[-1]]) or "on its way").replace("_", " ")
         return (
@@ -30,9 +30,9 @@ def send_once(context: dg.AssetExecutionContext, report: DailyReport) -> str:
         )
     key = next(each for each in _keys(report.key) if each not in earlier)
     if not told:
-        ask(context, report.model_copy(update={"key": key}))
+        enqueue(context, report.model_copy(update={"key": key}))
         return f"Asked for as {key}."
-    ask(context, report.model_copy(update={"key": key, "correction": True, "thread": told[0]}))
+    enqueue(context, report.model_copy(update={"key": key, "correction": True, "thread": told[0]}))
     return f"Asked for as a correction, {key}: the numbers have changed since {told[-1]}."
 
 
@@ -42,11 +42,10 @@ def _keys(first: str) -> Iterator[str]:
     yield from (f"{first}-{number}" for number in count(2))
 
 
-def _outcome(entries: list[Entry]) -> str | None:
-    ended = closed(entries)
-    return ended.outcome if ended else None
+def _outcome(history: History) -> str | None:
+    return history.closed.outcome if history.closed else None
 
 
-def _tells_the_same(entries: list[Entry], report: DailyReport) -> bool:
-    last = asked(entries)
+def _tells_the_same(history: History, report: DailyReport) -> bool:
+    last = history.event
     return isinstance(last, DailyReport) and content_of(last) == content_of(report)

@@ -8,54 +8,58 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from metrics_platform.channel_settings import ChatTarget
-from metrics_platform.notifications.channel import Dispatch
+from metrics_platform.notifications.channel import Channel, DeliveryContext, Step
 from metrics_platform.notifications.errors import DeliveryError
-from metrics_platform.notifications.journal import Sent
+from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import Message, Picture
-from metrics_platform.notifications.telegram.answers import MigratedError, RefusalError
 from metrics_platform.notifications.telegram.calls import Call, calls_of, is_photo, keyboard_of, request_of
 from metrics_platform.notifications.telegram.client import TelegramClient
-from metrics_platform.notifications.telegram.concessions import MOST_CONCESSIONS, concession
+from metrics_platform.notifications.telegram.degrade import MOST_CHANGES, degrade
+from metrics_platform.notifications.telegram.errors import MigratedError, RefusalError
 from metrics_platform.notifications.telegram.html import CAPTION_UNITS, TEXT_UNITS, one_part_of
 
 
 @dataclass
-class TelegramChannel:
+class TelegramChannel(Channel):
     """Messages to the chats that `target_of` names by kind and severity."""
 
     client: TelegramClient
     target_of: Callable[[str, str], ChatTarget | None]
     name: str = "telegram"
-    # What people and the journal should know: «sent without its topic», «the group is a supergroup now».
     warn: Callable[[str], None] = lambda _: None
-    _notes: list[str] = field(default_factory=list)
+    # The supergroups that groups have become.
     _moved: dict[str, str] = field(default_factory=dict)
 
-    def deliver(self, message: Message, dispatch: Dispatch) -> None:
+    def steps(self, message: Message, context: DeliveryContext) -> list[Step]:
         """See `Channel`."""
         target = self.target_of(message.kind, message.severity)
         if target is None:
             raise DeliveryError("misconfigured", "TELEGRAM_CHAT_ID is not set: name the chat messages go to.")
-        calls = calls_of(message, dispatch.pictures)
-        first = dispatch.done.get(0)
-        for step, call in enumerate(calls):
-            if step in dispatch.done:
-                continue
-            dispatch.sending(step)
-            self._notes = []
-            chat = self._moved.get(target.chat, target.chat)
-            addressed = call.with_parameters(
-                chat_id=chat,
-                message_thread_id=target.thread if chat == target.chat else None,
-                reply_parameters=_reply(first or dispatch.reply_to, chat),
-            )
-            result, made = self._make(addressed, repeat_unknown=dispatch.repeat_unknown)
-            sent = self._sent(result, made, step, len(calls))
-            dispatch.sent(sent)
-            first = first or sent
+        return [partial(self._send, call, target, context) for call in calls_of(message, context.pictures)]
+
+    def _send(self, call: Call, target: ChatTarget, context: DeliveryContext, first: Sent | None) -> dict[str, Any]:
+        chat = self._moved.get(target.chat, target.chat)
+        addressed = call.with_parameters(
+            chat_id=chat,
+            message_thread_id=target.thread if chat == target.chat else None,
+            reply_parameters=_reply(first or context.reply_to, chat),
+        )
+        result, made, notes = self._make(addressed, repeat_unknown=context.repeat_unknown)
+        messages = [each for each in (result if isinstance(result, list) else [result]) if isinstance(each, dict)]
+        ids = tuple(str(each["message_id"]) for each in messages if each.get("message_id") is not None)
+        found = messages[0].get("chat") if messages else None
+        address, thread = made.parameters["chat_id"], made.parameters.get("message_thread_id")
+        return {
+            "address": f"{address}/{thread}" if thread else address,
+            "message_ids": ids,
+            "carrier": made.carrier,
+            "link": link_to(found, ids[0]) if ids and isinstance(found, dict) else None,
+            "notes": notes,
+        }
 
     def edit(self, message: Message, original: Sent, pictures: Sequence[Picture] = ()) -> bool:
         """Change the text of the message that `original` names, and its picture if there is one and a new one."""
@@ -81,50 +85,31 @@ class TelegramChannel:
             return True
         in_closed_topic = isinstance(error, RefusalError) and "topic_closed" in error.said
         if error.reason == "refused" or isinstance(error, MigratedError) or in_closed_topic:
-            self._note(f"The message could not be edited: {error}")
+            self.warn(f"The message could not be edited: {error}")
             return False
         raise error
 
-    def _make(self, call: Call, *, repeat_unknown: bool = True) -> tuple[Any, Call]:
-        """Make a call; where Telegram refuses one aspect of it, again without that aspect, as often as it takes.
+    def _make(self, call: Call, *, repeat_unknown: bool = True) -> tuple[Any, Call, tuple[str, ...]]:
+        """Make a call. If Telegram refuses one aspect of it, repeat it without that aspect, as often as it takes.
 
-        The result, and the call as it was made in the end.
+        Returns the result, the call as it was made in the end, and what was done differently than intended.
         """
-        for _ in range(MOST_CONCESSIONS + 1):
+        notes: list[str] = []
+        for _ in range(MOST_CHANGES + 1):
             if call.part is None and not call.pictures:
-                return [], call  # a picture that nothing helped; its text is out
+                return [], call, tuple(notes)  # a picture that could not be sent; its text is sent
             try:
-                return self.client.call(*request_of(call), repeat_unknown=repeat_unknown), call
+                return self.client.call(*request_of(call), repeat_unknown=repeat_unknown), call, tuple(notes)
             except DeliveryError as caught:
                 error = caught
-            conceded = concession(call, error)
-            if conceded is None:
+            changed = degrade(call, error)
+            if changed is None:
                 break
             if isinstance(error, MigratedError):
                 self._moved[call.parameters["chat_id"]] = error.chat
-            call, note = conceded
-            self._note(note)
+            call, note = changed
+            notes.append(note)
         raise error
-
-    def _sent(self, result: Any, call: Call, step: int, steps: int) -> Sent:
-        messages = [each for each in (result if isinstance(result, list) else [result]) if isinstance(each, dict)]
-        ids = tuple(str(each["message_id"]) for each in messages if each.get("message_id") is not None)
-        chat = messages[0].get("chat") if messages else None
-        address, thread = call.parameters["chat_id"], call.parameters.get("message_thread_id")
-        return Sent(
-            channel=self.name,
-            step=step,
-            steps=steps,
-            address=f"{address}/{thread}" if thread else address,
-            message_ids=ids,
-            carrier=call.carrier,
-            link=link_to(chat, ids[0]) if ids and isinstance(chat, dict) else None,
-            notes=tuple(self._notes),
-        )
-
-    def _note(self, text: str) -> None:
-        self._notes.append(text)
-        self.warn(text)
 
 
 def link_to(chat: dict[str, Any], message_id: str) -> str | None:

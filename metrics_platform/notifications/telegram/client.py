@@ -1,4 +1,4 @@
-"""The Bot API: one method per call, at Telegram's pace, patient with what passes, clear about what does not.
+"""The Bot API: one method per call, at Telegram's pace, with retries of what is temporary.
 
 The token is part of every URL, so nothing here or below tells a URL: not an error, not a log, not a `repr`.
 """
@@ -10,9 +10,9 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from metrics_platform.notifications.patiently import patiently
-from metrics_platform.notifications.telegram.answers import refusal
-from metrics_platform.notifications.transport import Patience, Transport
+from metrics_platform.notifications.retry import RetryPolicy, retry
+from metrics_platform.notifications.telegram.errors import refusal
+from metrics_platform.notifications.transport import Transport
 
 # Telegram allows a message a second to a chat, and twenty a minute to a group. It counts when they arrive, we when they
 # leave: the little that is on top is for those that travel longer than others.
@@ -34,11 +34,11 @@ class Pacer:
             self._sent[chat].extend(sorted(moments))
 
     def wait(self, chat: str, messages: int = 1) -> None:
-        """Wait until so many messages at once (an album's photos) are allowed in `chat`, and count them."""
+        """Wait until this many messages at once (an album's photos) are allowed in `chat`, and count them."""
         sent, now = self._sent[chat], self._clock()
         due = sent[-1] + SECONDS_BETWEEN if sent else now
         is_group = chat.startswith(("-", "@"))
-        before = len(sent) + messages - GROUP_MESSAGES  # so many must be older than a minute
+        before = len(sent) + messages - GROUP_MESSAGES  # this many must be older than a minute
         if is_group and before > 0:
             due = max(due, sent[before - 1] + GROUP_SECONDS)
         if 0 < due - now <= GROUP_SECONDS:  # a clock that was set back is not waited for
@@ -55,14 +55,14 @@ class TelegramClient:
         *,
         api_base: str = "https://api.telegram.org",
         proxy: str | None = None,
-        patience: Patience | None = None,
+        policy: RetryPolicy | None = None,
         pacer: Pacer | None = None,
         timeouts: tuple[float, float] | None = None,
     ) -> None:
         self._prefix = f"{api_base.rstrip('/')}/bot{token}/"
         options = {"timeouts": timeouts} if timeouts else {}
         self._transport = Transport("Telegram", secrets=(token,), proxy=proxy, **options)
-        self._patience = patience or Patience()
+        self._policy = policy or RetryPolicy()
         self._pacer = pacer or Pacer()
 
     def __repr__(self) -> str:
@@ -82,7 +82,7 @@ class TelegramClient:
     ) -> Any:
         """The method's result; parameters that are None are left out.
 
-        Within the patience's budget, what passes is waited for: no connection, 5xx, 429 with its wait. With
+        Within the policy's budget, what passes is waited for: no connection, 5xx, 429 with its wait. With
         `repeat_unknown` a call whose answer was lost is repeated, too, and may so be done twice.
 
         Raises:
@@ -95,9 +95,9 @@ class TelegramClient:
             if chat is not None and not method.startswith("get"):
                 self._pacer.wait(str(chat), messages)
 
-        keep_pace()  # before the patience's budget begins: waiting for one's turn is no failure
-        return patiently(
-            self._patience,
+        keep_pace()  # before the policy's budget begins: waiting for one's turn is no failure
+        return retry(
+            self._policy,
             lambda: self._once(method, parameters, files),
             repeat_unknown=repeat_unknown,
             before_again=keep_pace,

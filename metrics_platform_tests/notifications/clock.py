@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from metrics_platform.notifications.errors import DeliveryError
-from metrics_platform.notifications.transport import Patience
+from metrics_platform.notifications.retry import RetryPolicy
 
 
 class Clock:
@@ -22,9 +22,9 @@ class Clock:
         self.now += seconds
 
     @property
-    def patience(self) -> Patience:
-        """The default patience on this clock, without jitter."""
-        return Patience(clock=lambda: self.now, sleep=self.sleep, jitter=lambda: 0.0)
+    def policy(self) -> RetryPolicy:
+        """The default policy on this clock, without jitter."""
+        return RetryPolicy(clock=lambda: self.now, sleep=self.sleep, jitter=lambda: 0.0)
 
 
 def failure(work: Callable[[], Any]) -> DeliveryError:

@@ -1,4 +1,4 @@
-"""What Telegram's refusals mean: what passes, what a person has to mend, what is wrong with the message."""
+"""What Telegram's refusals mean: temporary, a configuration error, or about this message."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
     ("chat_admin_required", "Make the bot an administrator of the channel, with the right to post."),
     ("allow_payment_required", "The chat charges for messages: let the bot write for free, or choose another chat in "
      "TELEGRAM_CHAT_ID."),
-    # With a topic, the message goes without it first: what is closed here is the topic «General».
+    # With a topic, the message goes without it first: what is closed here is the topic "General".
     ("topic_closed", "The topic General of this group is closed: reopen it, or set TELEGRAM_THREAD_ID (in "
      "TELEGRAM_ROUTES: chat/topic) to a topic that is open."),
     ("group chat was deactivated", "The group is gone: choose another chat in TELEGRAM_CHAT_ID."),
@@ -37,7 +37,7 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
 )  # fmt: skip
 
 
-# One right of several: «CHAT_SEND_PHOTOS_FORBIDDEN», «not enough rights to send photos to the chat».
+# One right of several: "CHAT_SEND_PHOTOS_FORBIDDEN", "not enough rights to send photos to the chat".
 _RIGHT = re.compile(r"chat_send_(?P<code>[a-z]+)_forbidden|not enough rights to send (?P<words>[a-z ]+?) to the chat")
 _RIGHTS = {"plain": "text messages", "docs": "files", "documents": "files", "media": "photos and files"}
 
@@ -60,7 +60,7 @@ class MigratedError(RefusalError):
 
 
 def refusal(method: str, answer: Answer) -> DeliveryError:
-    """The error that an answer other than success stands for; `answer` is masked already."""
+    """The error for an answer other than success; `answer` is masked already."""
     body: dict[str, Any] = answer.json if isinstance(answer.json, dict) else {}
     given = body.get("parameters")
     parameters: dict[str, Any] = given if isinstance(given, dict) else {}
@@ -113,6 +113,6 @@ def _not_the_bot_api(method: str, answer: Answer) -> DeliveryError:
     if 300 <= answer.status < 500:
         text = f"{what}: {answer.text.strip()[:200]!r}. Correct TELEGRAM_API_BASE or TELEGRAM_PROXY."
         return DeliveryError("misconfigured", text, code=answer.status)
-    # Whether the call was done before the answer was spoilt, nobody knows.
+    # Whether the call was done is unknown.
     text = f"{what}: {answer.text.strip()[:200]!r}. If it stays so, look at TELEGRAM_API_BASE and TELEGRAM_PROXY."
     return DeliveryError("unknown", text, code=answer.status)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from metrics_platform.notifications.journal import Sent
+from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import Link, Paragraph, Picture, bold, code, line
 from metrics_platform.notifications.telegram.channel import TelegramChannel
+from metrics_platform_tests.notifications.clock import Clock, failure
 from metrics_platform_tests.notifications.telegram_chat import (
     BUTTON,
     UNPARSED,
@@ -18,7 +19,6 @@ from metrics_platform_tests.notifications.telegram_chat import (
     notes_of,
     pictures,
 )
-from metrics_platform_tests.notifications.waiting import Clock, failure
 from metrics_platform_tests.telegram import BotApi, Fault, Standing
 from metrics_platform_tests.telegram.asking import picture
 

@@ -1,8 +1,7 @@
-"""A delivery against real servers: stored before it is tried, marked after the answer, once, and what follows."""
+"""One message over one channel, against real servers: stored before it is tried, marked after the answer, once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,8 @@ import pytest
 from metrics_platform.channel_settings import ChatTarget, parse_smtp_url
 from metrics_platform.notifications import kinds
 from metrics_platform.notifications.email import EmailChannel
-from metrics_platform.notifications.journal import Asked, Reopened
+from metrics_platform.notifications.history import Entry, Queued, Reopened, Stored
+from metrics_platform.notifications.queueing import MAX_DIGEST
 from metrics_platform.notifications.templates.writer import Writer
 from metrics_platform_tests.notifications import mail_server
 from metrics_platform_tests.notifications.desk import (
@@ -21,29 +21,29 @@ from metrics_platform_tests.notifications.desk import (
     Desk,
     Recorder,
     charted_alert,
-    running_desk,
+    digest_of,
+    failed_runs,
 )
 from metrics_platform_tests.notifications.examples import EXAMPLES
 from metrics_platform_tests.telegram.faults import Fault
 from metrics_platform_tests.telegram.state import Standing
-
-
-@pytest.fixture
-def desk() -> Iterator[Desk]:
-    with running_desk() as found:
-        yield found
-
 
 # --- once, and remembered --------------------------------------------------------------------------------------------
 
 
 def test_each_step_is_stored_before_it_is_tried_and_marked_only_after_the_answer(desk: Desk) -> None:
     desk.wordy = True
-    desk.ask(charted_alert())
+    desk.queue(charted_alert())
     seen: list[tuple[str, int]] = []
-    write = desk.journal.write
-    desk.journal.write = lambda key, entry: (seen.append((entry.entry, len(desk.seen))), write(key, entry))  # type: ignore[method-assign,assignment,func-returns-value]
+    write = desk.storage.write
+
+    def watched(key: str, entry: Entry) -> Stored:
+        seen.append((entry.entry, len(desk.seen)))
+        return write(key, entry)
+
+    desk.storage.write = watched  # type: ignore[method-assign]
     outcome = desk.deliver("anomaly-charted")
+    assert seen.pop(0)[0] == "started"
     kinds_of_entries = [kind for kind, _ in seen]
     steps = kinds_of_entries.count("sent")
     assert steps >= 3
@@ -58,7 +58,7 @@ def test_each_step_is_stored_before_it_is_tried_and_marked_only_after_the_answer
 
 
 def test_the_message_ids_the_address_and_the_link_are_kept(desk: Desk) -> None:
-    desk.ask(OPENING)
+    desk.queue(OPENING)
     desk.deliver(OPENING)
     (sent,) = desk.entries(OPENING, "sent")
     assert sent.message_ids == (str(desk.seen[0].message_id),)
@@ -67,17 +67,17 @@ def test_the_message_ids_the_address_and_the_link_are_kept(desk: Desk) -> None:
     assert sent.link.endswith(f"/{desk.seen[0].message_id}")
 
 
-def test_what_nobody_asked_for_is_not_sent(desk: Desk) -> None:
-    with pytest.raises(LookupError, match="nobody has asked"):
+def test_an_unknown_key_is_refused(desk: Desk) -> None:
+    with pytest.raises(LookupError, match="No notification 'unheard-of' is queued"):
         desk.deliver("unheard-of")
     assert desk.seen == []
 
 
-def test_the_same_event_asked_for_twice_is_one_message(desk: Desk) -> None:
-    desk.ask(FAILED)
+def test_an_event_queued_twice_is_one_message(desk: Desk) -> None:
+    desk.queue(FAILED)
     desk.deliver(FAILED)
     changed = EXAMPLES[FAILED].model_copy(update={"job": "another"})
-    desk.journal.write(FAILED, Asked(notification=changed))
+    desk.write(FAILED, Queued(notification=changed))
     again = desk.deliver(FAILED)
     assert len(desk.seen) == 1
     assert again.closed is not None
@@ -88,7 +88,7 @@ def test_the_same_event_asked_for_twice_is_one_message(desk: Desk) -> None:
 @pytest.mark.parametrize("key", [*EXAMPLES])
 def test_every_kind_is_delivered_once_and_closed(desk: Desk, key: str) -> None:
     event = EXAMPLES[key]
-    desk.ask(*EXAMPLES.values())
+    desk.queue(*EXAMPLES.values())
     outcome = desk.deliver(key)
     assert outcome.closed is not None
     assert outcome.failures == {}
@@ -99,10 +99,10 @@ def test_every_kind_is_delivered_once_and_closed(desk: Desk, key: str) -> None:
     assert bool(desk.seen) == (not isinstance(event, kinds.AnomalyUpdated))
 
 
-def test_reopened_it_is_delivered_once_more_and_its_new_message_is_the_one_that_counts(desk: Desk) -> None:
-    desk.ask(OPENING, ALL_CLEAR)
+def test_a_reopened_message_is_sent_once_more_and_replies_go_to_the_new_one(desk: Desk) -> None:
+    desk.queue(OPENING, ALL_CLEAR)
     desk.deliver(OPENING)
-    desk.journal.write(OPENING, Reopened())
+    desk.write(OPENING, Reopened())
     desk.deliver(OPENING)
     desk.deliver(OPENING)
     assert len(desk.seen) == 2
@@ -112,7 +112,7 @@ def test_reopened_it_is_delivered_once_more_and_its_new_message_is_the_one_that_
     assert "🔴" in desk.texts[0]
 
 
-# --- what nobody could word ------------------------------------------------------------------------------------------
+# --- templates that fail ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -129,34 +129,43 @@ def speechless(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("speechless")
 def test_a_template_that_fails_leaves_the_facts_going_and_a_warning(desk: Desk) -> None:
-    desk.ask(FAILED)
+    desk.queue(FAILED)
     outcome = desk.deliver(FAILED)
     assert outcome.closed is not None
     (text,) = desk.texts
     assert text.startswith("❌ FAILED · failed_run")
     assert '"job": "daily_etl"' in text and "Memory limit" in text and "undefined" in text
     assert not desk.seen[0].silent
-    assert any("could not be worded" in warning for warning in desk.warnings)
+    assert any("template of" in warning for warning in desk.warnings)
 
 
 @pytest.mark.usefixtures("speechless")
 def test_a_digest_tells_the_others_where_one_template_fails(desk: Desk) -> None:
     keys = (FAILED, "stale-feed_actions-1")
-    desk.ask(*keys)
-    desk.ask(kinds.Digest(key="digest-x", occurred_at=desk.moment, severity="failed", notifications=keys))
+    desk.queue(*keys)
+    desk.queue(kinds.Digest(key="digest-x", occurred_at=desk.moment, severity="failed", notifications=keys))
     desk.deliver("digest-x")
     (text,) = desk.texts
     assert "FAILED · failed_run" in text and "Stale data: feed_actions" in text
+
+
+def test_what_is_sent_differently_than_intended_is_noted_and_warned_about(desk: Desk) -> None:
+    desk.queue(FAILED)
+    desk.api.faults.add(Fault.refusal(400, "Bad Request: can't parse entities: Unsupported start tag"))
+    desk.deliver(FAILED)
+    (sent,) = desk.entries(FAILED, "sent")
+    assert "the text went plain" in sent.notes[0]
+    assert desk.warnings == list(sent.notes)
 
 
 # --- late, and in parts ----------------------------------------------------------------------------------------------
 
 
 def test_a_message_that_leaves_late_says_so(desk: Desk) -> None:
-    desk.ask(FAILED)
+    desk.queue(FAILED)
     desk.clock.now = 9 * 60
     desk.deliver(FAILED)
-    desk.ask("run-killed")
+    desk.queue("run-killed")
     desk.clock.now = 3 * 3600
     desk.deliver("run-killed")
     assert "⏰" not in desk.texts[0]
@@ -165,22 +174,22 @@ def test_a_message_that_leaves_late_says_so(desk: Desk) -> None:
 
 
 def test_what_the_fallback_got_early_is_late_where_it_comes_late(desk: Desk) -> None:
-    desk.ask(FAILED)
+    desk.queue(FAILED)
     desk.api.chat(desk.chat).standing = Standing.KICKED
-    desk.deliver(FAILED, fallback="slack")
+    desk.deliver(FAILED, "telegram", "slack")
     desk.api.chat(desk.chat).standing = Standing.WELCOME
     desk.clock.now = 3 * 3600
-    desk.deliver(FAILED, fallback="slack")
+    desk.deliver(FAILED, "telegram")
     assert "Delayed" in desk.texts[0]
     assert "Delayed" not in desk.slack.texts()
 
 
 def test_the_parts_are_cut_the_same_on_a_later_try(desk: Desk) -> None:
     desk.wordy = True
-    desk.ask(charted_alert())
+    desk.queue(charted_alert())
     desk.deliver("anomaly-charted")
     whole = desk.texts
-    desk.ask(charted_alert("anomaly-again"))
+    desk.queue(charted_alert("anomaly-again"))
     before = len(desk.seen)
     desk.api.faults.add(Fault.server_error(), method="sendMessage", nth=1, times=9)
     desk.deliver("anomaly-again")  # written, not sent: this writing does not count
@@ -200,7 +209,7 @@ def test_the_parts_are_cut_the_same_on_a_later_try(desk: Desk) -> None:
 
 def test_a_chart_that_cannot_be_drawn_leaves_the_text_going_and_a_warning(desk: Desk) -> None:
     desk.cannot_draw = True
-    desk.ask(OPENING)
+    desk.queue(OPENING)
     outcome = desk.deliver(OPENING)
     assert outcome.closed is not None
     assert desk.seen[0].kind == "text"
@@ -209,9 +218,10 @@ def test_a_chart_that_cannot_be_drawn_leaves_the_text_going_and_a_warning(desk: 
 
 
 def test_a_chart_that_cannot_be_drawn_any_more_does_not_keep_the_message_open(desk: Desk) -> None:
-    desk.ask(REPORT)
+    desk.queue(REPORT)
     desk.api.faults.add(Fault.server_error(), method="sendMediaGroup", times=9)
     assert desk.deliver(REPORT).closed is None
+    assert len(desk.seen) == 1
     desk.cannot_draw = True
     outcome = desk.deliver(REPORT)
     assert outcome.closed is not None
@@ -221,146 +231,72 @@ def test_a_chart_that_cannot_be_drawn_any_more_does_not_keep_the_message_open(de
 
 
 def test_charts_are_drawn_once_for_all_channels_and_not_for_what_is_out(desk: Desk) -> None:
-    desk.ask(OPENING)
-    desk.deliver(OPENING, ("telegram", "slack"))
+    desk.with_slack(copy_to_slack="critical")
+    desk.queue(OPENING)
+    assert desk.deliver(OPENING).closed is not None
+    desk.deliver(OPENING)
     assert len(desk.drawn) == 1
-    desk.deliver(OPENING, ("telegram", "slack"))
-    assert len(desk.drawn) == 1
-
-
-# --- the fallback ----------------------------------------------------------------------------------------------------
-
-
-def test_set_up_wrongly_the_fallback_gets_it_at_once_and_never_twice(desk: Desk) -> None:
-    desk.ask(FAILED)
-    desk.api.chat(desk.chat).standing = Standing.KICKED
-    outcome = desk.deliver(FAILED, fallback="slack")
-    assert outcome.failures["telegram"].reason == "misconfigured"
-    assert outcome.closed is None
-    assert len(desk.slack.payloads) == 1
-    for _ in range(3):
-        desk.deliver(FAILED, fallback="slack", fallback_due=True)
-        desk.deliver(FAILED, fallback="slack", only_fallback=True)
-    assert len(desk.slack.payloads) == 1
-    assert len(desk.api.calls) == 4  # the first channel was tried in each full try
-
-
-def test_unreachable_the_fallback_gets_it_only_when_it_is_due(desk: Desk) -> None:
-    desk.ask(FAILED)
-    desk.api.down()
-    assert desk.deliver(FAILED, fallback="slack").failures["telegram"].reason == "unreachable"
-    assert desk.slack.payloads == []
-    desk.deliver(FAILED, fallback="slack", fallback_due=True)
-    assert len(desk.slack.payloads) == 1
-
-
-def test_the_first_channel_is_tried_until_it_has_it_whatever_the_fallback_got(desk: Desk) -> None:
-    desk.ask(FAILED)
-    desk.api.down()
-    assert desk.deliver(FAILED, fallback="slack", fallback_due=True).closed is None
-    desk.api.up()
-    outcome = desk.deliver(FAILED, fallback="slack", fallback_due=True)
-    assert outcome.closed is not None
-    assert outcome.closed.text == "telegram"
-    assert len(desk.seen) == len(desk.slack.payloads) == 1
-
-
-def test_a_channel_that_is_up_needs_no_fallback_even_when_it_is_due(desk: Desk) -> None:
-    desk.ask(FAILED)
-    desk.deliver(FAILED, fallback="slack", fallback_due=True)
-    assert (len(desk.seen), desk.slack.payloads) == (1, [])
-
-
-def test_known_to_be_down_the_first_channel_is_not_waited_for(desk: Desk) -> None:
-    desk.ask(FAILED)
-    outcome = desk.deliver(FAILED, fallback="slack", only_fallback=True)
-    assert desk.api.calls == []
-    assert len(desk.slack.payloads) == 1
-    assert outcome.closed is None
-    assert outcome.message is not None
-
-
-def test_known_to_be_down_the_copies_go_all_the_same_and_the_fallback_waits_for_its_time(desk: Desk) -> None:
-    desk.ask(FAILED)
-    email = desk.more_channels["email"] = Recorder("email")
-    desk.deliver(FAILED, ("telegram", "slack"), fallback="email", only_fallback=True)
-    assert (len(desk.slack.payloads), email.keys, desk.api.calls) == (1, [], [])
-    desk.deliver(FAILED, ("telegram", "slack"), fallback="email", only_fallback=True)
-    assert (len(desk.slack.payloads), email.keys, desk.api.calls) == (1, [FAILED], [])
-
-
-def test_a_fallback_that_fails_is_in_the_outcome_and_is_tried_again(desk: Desk) -> None:
-    desk.ask(FAILED)
-    desk.api.down()
-    desk.slack.answers = [(403, "invalid_token", {})]
-    outcome = desk.deliver(FAILED, fallback="slack", fallback_due=True)
-    assert {name: error.reason for name, error in outcome.failures.items()} == {
-        "telegram": "unreachable",
-        "slack": "misconfigured",
-    }
-    assert [(entry.channel, entry.number) for entry in desk.entries(FAILED, "failed")] == [
-        ("telegram", 1),
-        ("slack", 1),
-    ]
-    desk.deliver(FAILED, fallback="slack", fallback_due=True)
-    assert len(desk.slack.payloads) == 2
-    assert [(entry.channel, entry.number) for entry in desk.entries(FAILED, "failed")][2:] == [("telegram", 2)]
-
-
-def test_a_channel_that_is_not_set_up_is_a_misconfiguration(desk: Desk) -> None:
-    desk.ask(FAILED)
-    outcome = desk.deliver(FAILED, ("telegram", "carrier_pigeon"))
-    assert "not set up" in str(outcome.failures["carrier_pigeon"])
-    assert len(desk.seen) == 1
 
 
 # --- copies ----------------------------------------------------------------------------------------------------------
 
 
-def test_copies_are_closed_only_when_all_are_out_and_each_goes_once(desk: Desk) -> None:
-    desk.ask(FAILED)
+def test_a_message_with_a_copy_is_closed_when_both_are_sent_once(desk: Desk) -> None:
+    desk.with_slack(copy_to_slack="failed")
+    desk.queue(FAILED)
     desk.slack.answers = [(500, "", {})] * 4
-    first = desk.deliver(FAILED, ("telegram", "slack"))
-    assert first.closed is None
-    assert len(desk.seen) == 1
-    second = desk.deliver(FAILED, ("telegram", "slack"))
+    assert desk.deliver(FAILED).closed is None
+    second = desk.deliver(FAILED)
     assert second.closed is not None
     assert second.closed.text == "telegram, slack"
     assert len(desk.seen) == 1
     assert len(desk.slack.payloads) == 5
 
 
-def test_a_fault_in_the_first_channel_does_not_hold_up_the_copy(desk: Desk) -> None:
-    desk.ask(FAILED)
+def test_a_failing_first_channel_does_not_hold_up_the_copy(desk: Desk) -> None:
+    desk.with_slack(copy_to_slack="failed")
+    desk.queue(FAILED)
     desk.api.down()
-    desk.deliver(FAILED, ("telegram", "slack"))
+    desk.deliver(FAILED)
     assert len(desk.slack.payloads) == 1
 
 
-def test_a_mistake_nobody_thought_of_is_raised_after_the_other_channels_had_their_turn(desk: Desk) -> None:
-    desk.ask(FAILED)
-    desk.more_channels["telegram"] = Recorder("telegram", error=KeyError("a mistake"))
-    with pytest.raises(KeyError, match="a mistake"):
-        desk.deliver(FAILED, ("telegram", "slack"))
+def test_a_bug_in_a_channel_is_recorded_and_the_others_still_send(desk: Desk) -> None:
+    desk.with_slack(copy_to_slack="failed")
+    desk.queue(FAILED)
+    desk.more_channels["telegram"] = Recorder("telegram", error=KeyError(f"bot{desk.api.token}"))
+    outcome = desk.deliver(FAILED)
+    assert "Unexpected error" in str(outcome.failures["telegram"])
     assert len(desk.slack.payloads) == 1
-    email = desk.more_channels["email"] = Recorder("email")
-    with pytest.raises(KeyError):
-        desk.deliver(FAILED, ("telegram", "slack"), fallback="email", fallback_due=True)
-    assert email.keys == [FAILED]
+    assert desk.entries(FAILED, "failed")[0].reason == "refused"
+    assert "test_dispatcher" not in desk.entries(FAILED, "failed")[0].text
+    assert any("Traceback" in warning for warning in desk.warnings)
+    assert desk.api.token not in str(desk.warnings) + str(desk.entries(FAILED))
+
+
+def test_a_channel_that_is_not_set_up_is_a_misconfiguration(desk: Desk) -> None:
+    desk.queue(FAILED)
+    outcome = desk.deliver(FAILED, "carrier_pigeon", "telegram")
+    assert "not set up" in str(outcome.failures["carrier_pigeon"])
+    assert len(desk.seen) == 1
 
 
 def test_by_email_the_all_clear_is_in_the_thread_of_its_alert(desk: Desk, tmp_path: Path) -> None:
     certificate = mail_server.make_certificate(tmp_path)
     with mail_server.running(certificate, tls="none", login=False) as server:
+        url = f"smtp://127.0.0.1:{server.port}"
         desk.more_channels["email"] = EmailChannel(
-            parse_smtp_url(f"smtp://127.0.0.1:{server.port}"),
-            "desk@example.com",
-            ("team@example.com",),
-            patience=desk.clock.patience,
+            parse_smtp_url(url), "desk@example.com", ("team@example.com",), policy=desk.clock.policy
         )
-        desk.ask(OPENING, ALL_CLEAR)
+        desk.more_settings = {
+            "smtp_url": url,
+            "email_from": "desk@example.com",
+            "email_to": "team@example.com",
+            "copy_to_email": "critical,resolved",
+        }
+        desk.queue(OPENING, ALL_CLEAR)
         for key in (OPENING, ALL_CLEAR):
-            assert desk.deliver(key, ("telegram", "email")).closed is not None
+            assert desk.deliver(key).closed is not None
         opening, all_clear = server.mails
         assert all_clear["In-Reply-To"] == opening["Message-ID"]
         assert [len(server.mails), len(desk.seen)] == [2, 2]
@@ -368,8 +304,49 @@ def test_by_email_the_all_clear_is_in_the_thread_of_its_alert(desk: Desk, tmp_pa
 
 def test_a_message_goes_to_the_chat_of_its_kind(desk: Desk) -> None:
     desk.routes["failed_run"] = ChatTarget(str(desk.api.forum), desk.api.topic)
-    desk.ask(FAILED, OPENING)
+    desk.queue(FAILED, OPENING)
     desk.deliver(FAILED)
     desk.deliver(OPENING)
     assert [message.thread_id for message in desk.api.messages(desk.api.forum)] == [desk.api.topic]
     assert len(desk.seen) == 1
+
+
+# --- digests ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_digest_closes_each_of_its_messages(desk: Desk) -> None:
+    runs = failed_runs(MAX_DIGEST)
+    desk.queue(*runs, digest_of(runs))
+    assert desk.deliver("digest-x").closed is not None
+    assert all(f"job_{number:03d}" in "\n".join(desk.texts) for number in range(MAX_DIGEST))
+    assert len(desk.seen) <= 2
+    for run in runs:
+        (sent,) = desk.entries(run.key, "sent")
+        assert (sent.within, sent.message_ids) == ("digest-x", (str(desk.seen[0].message_id),))
+        assert desk.outcome(run.key) == "delivered"
+        desk.deliver(run.key)
+    assert len(desk.seen) <= 2
+    assert not desk.seen[0].silent
+
+
+def test_a_digest_of_what_a_channel_got_one_by_one_is_not_sent_there_again(desk: Desk) -> None:
+    runs = failed_runs(6)
+    desk.with_slack()
+    desk.queue(*runs)
+    for run in runs:
+        desk.deliver(run.key, "slack")
+    desk.queue(digest_of(runs))
+    desk.deliver("digest-x", "slack")
+    assert len(desk.slack.payloads) == 6
+    assert desk.entries("digest-x", "sent")[0].channel == "slack"
+    assert desk.deliver("digest-x").closed is not None
+    assert len(desk.seen) == 1
+
+
+def test_a_reopened_digest_is_sent_once_more(desk: Desk) -> None:
+    runs = failed_runs(6)
+    desk.queue(*runs, digest_of(runs))
+    desk.deliver("digest-x")
+    desk.write("digest-x", Reopened())
+    desk.deliver("digest-x")
+    assert len(desk.seen) == 2

@@ -1,0 +1,276 @@
+"""Send what is queued and record every step: stored before it is tried, marked after the channel has answered.
+
+What an earlier attempt has done is not repeated. What it left unknown is repeated for alerts (twice is better than
+never) and not for reports (never is better than twice).
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from metrics_platform.channel_settings import ChannelSettings
+from metrics_platform.notifications.channel import Channel, DeliveryContext
+from metrics_platform.notifications.composing import Composer
+from metrics_platform.notifications.errors import DeliveryError
+from metrics_platform.notifications.history import (
+    Closed,
+    Edited,
+    Failed,
+    History,
+    Journal,
+    Queued,
+    Sending,
+    Sent,
+    Started,
+)
+from metrics_platform.notifications.kinds import AnomalyOpened, AnomalyResolved, AnomalyUpdated, Digest, Event
+from metrics_platform.notifications.message import Message, Picture
+from metrics_platform.notifications.queueing import Step, digest_of, next_step, unresolved
+from metrics_platform.notifications.routing import first_channel, recipients
+from metrics_platform.redaction import mask
+
+UNKNOWN_REPORT = (
+    "It is not known whether it arrived: the answer was lost. A report is not sent twice. Look into the chat, and send "
+    "it again if it is not there."
+)
+# A message that is due this soon is waited for: starting another run takes as long.
+LINGER = datetime.timedelta(seconds=20)
+_POLL_SECONDS = 0.5
+# Then the run ends, so that one that goes on for much longer can be taken for dead.
+LONGEST = datetime.timedelta(minutes=10)
+# Further channels get the message as it was composed this recently.
+_SAME_MESSAGE = datetime.timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """An attempt to send a message over a channel, and its result."""
+
+    key: str
+    channel: str
+    message: Message | None = None
+    pictures: tuple[Picture, ...] = ()
+    error: DeliveryError | None = None
+
+
+@dataclass(frozen=True)
+class _Composed:
+    message: Message
+    pictures: tuple[Picture, ...]
+    at: datetime.datetime
+    edited_by: tuple[str, ...]
+
+
+@dataclass
+class Dispatcher:
+    """Sends what is queued in the `journal`, over `channels`."""
+
+    journal: Journal
+    channels: Mapping[str, Channel]
+    composer: Composer
+    settings: ChannelSettings
+    now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC)
+    warn: Callable[[str], None] = lambda _: None
+    _last: _Composed | None = None
+
+    def drain(
+        self,
+        report: Callable[[Attempt], None],
+        *,
+        expects_more: Callable[[], bool] = lambda: False,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> Step:
+        """Send what is due until nothing is due soon or expected, rereading the journal before each message.
+
+        Each attempt is passed to `report`. Returns why nothing more is sent.
+        """
+        began = self.now()
+        while True:
+            more, now = expects_more(), self.now()
+            step = next_step(self.journal.waiting(), self.settings, now, self.journal.reached)
+            for key, why in step.give_up.items():
+                self.warn(f"{key} is given up. {why}")
+                self.journal.write(key, Closed(outcome="given_up", text=why))
+            if step.digest:
+                digest = digest_of([event for key in step.digest if (event := self._event(key))])
+                self.journal.write(digest.key, Queued(notification=digest))
+            elif step.send:
+                report(self.send(*step.send))
+            elif not step.give_up:
+                is_soon = step.at is not None and step.at - now <= LINGER
+                if not is_soon and not more:
+                    return step
+                sleep(_POLL_SECONDS)
+            if self.now() - began > LONGEST:
+                return replace(step, reason=f"this run has taken {LONGEST}; another one continues")
+
+    def deliver(self, key: str) -> list[Attempt]:
+        """Send one message over every channel that has not got it, whatever else is due.
+
+        Raises:
+            LookupError: no notification with this key is queued.
+        """
+        history = self.journal.history(key)
+        if history.event is None:
+            raise LookupError(f"No notification {key!r} is queued.")
+        if history.closed:
+            return []
+        return [self.send(key, name) for name in unresolved(history, self.settings) or [first_channel(self.settings)]]
+
+    def send(self, key: str, name: str) -> Attempt:
+        """Send a message over one channel, as far as that is not done, and close it if that was the last one."""
+        event = self._event(key)
+        assert event is not None
+        self.journal.write(key, Started(channel=name))
+        self._last = self._last if self._last and self._last.message.key == key else None
+        error: DeliveryError | None = None
+        try:
+            self._perform(event, name)
+        except DeliveryError as caught:
+            error = caught
+        except Exception as caught:  # noqa: BLE001  (a bug in one channel must not hold up others)
+            self.warn(mask(traceback.format_exc()))
+            unknown = event.at_most_once and self.journal.history(key).outcome_unknown(name)
+            text = f"Unexpected error, probably a bug: {type(caught).__name__}: {mask(str(caught))}"
+            error = DeliveryError("unknown" if unknown else "refused", text)
+        if error is not None:
+            self.warn(f"{name}: {error}")
+            failed = Failed(channel=name, reason=error.reason, text=str(error), retry_after=error.retry_after)
+            self.journal.write(key, failed)
+        self._close_if_done(event, done=() if error else (name,))
+        if self._last is None:
+            return Attempt(key, name, error=error)
+        return Attempt(key, name, self._last.message, self._last.pictures, error)
+
+    def _perform(self, event: Event, name: str) -> None:
+        channel = self.channels.get(name)
+        if channel is None:
+            raise DeliveryError("misconfigured", f"The channel {name} is not set up.")
+        if isinstance(event, AnomalyUpdated):
+            edited = self._edit_opening(event, channel)
+            self.journal.write(event.key, Closed(outcome="delivered" if edited else "nothing_to_do", text=name))
+            return
+        history = self.journal.history(event.key)
+        if not history.is_sent(name) and not (event.at_most_once and history.outcome_unknown(name)):
+            self._send_steps(event, history, channel)
+        if isinstance(event, Digest):
+            self._mark_parts(event, name)
+        if name == first_channel(self.settings):
+            self._mark_resolved(event, channel)
+
+    def _send_steps(self, event: Event, history: History, channel: Channel) -> None:
+        key, name = event.key, channel.name
+        if isinstance(event, Digest) and self._sent_individually(event, name):
+            note = "Each of its messages was sent there before."
+            self.journal.write(key, Sent(channel=name, step=0, steps=1, notes=(note,)))
+            return
+        composed = self._last = self._compose(event, history, name)
+        channel.deliver(
+            composed.message,
+            DeliveryContext(
+                pictures=composed.pictures,
+                done=history.steps(name),
+                reply_to=self.journal.history(event.thread).steps(name).get(0) if event.thread else None,
+                thread=event.thread,
+                repeat_unknown=not event.at_most_once,
+                sending=lambda step: self.journal.write(key, Sending(channel=name, step=step, composed_at=composed.at)),
+                sent=partial(self._record_sent, key),
+            ),
+        )
+        # A chart that was drawn before and cannot be drawn now leaves a step that no longer exists.
+        done = self.journal.history(key).steps(name)
+        steps = next(iter(done.values())).steps if done else 0
+        for step in set(range(steps)) - set(done):
+            note = "It was left out: what it was made of no longer exists."
+            self.journal.write(key, Sent(channel=name, step=step, steps=steps, notes=(note,)))
+
+    def _record_sent(self, key: str, sent: Sent) -> None:
+        self.journal.write(key, sent)
+        for note in sent.notes:
+            self.warn(note)
+
+    def _compose(self, event: Event, history: History, name: str) -> _Composed:
+        """The message for a channel: split as it was if a part of it was sent, else as of now."""
+        begun, now = history.composed_at(name), self.now()
+        last = self._last
+        if begun is None and last and now - last.at < _SAME_MESSAGE and last.edited_by == history.edited_by:
+            return last
+        moment = begun or now
+        if begun is None and isinstance(event, AnomalyOpened):
+            changes = [change for key in history.edited_by if (change := self._event(key))]
+            message = self.composer.opening(event, changes, moment)
+        else:
+            keys = event.notifications if isinstance(event, Digest) else ()
+            message = self.composer.message(event, moment, [part for key in keys if (part := self._event(key))])
+        return _Composed(message, self.composer.pictures(message), moment, history.edited_by)
+
+    def _close_if_done(self, event: Event, done: Sequence[str]) -> None:
+        history = self.journal.history(event.key)
+        if history.closed or not set(unresolved(history, self.settings)) <= set(done):
+            return
+        names = recipients(event, self.settings)
+        unknown = [name for name in names if history.outcome_unknown(name)]
+        closed = Closed(outcome="delivered", text=", ".join(name for name in names if name not in unknown))
+        if unknown:
+            closed = Closed(outcome="unknown", text=f"{', '.join(unknown)}: {UNKNOWN_REPORT}")
+        for key in (*(event.notifications if isinstance(event, Digest) else ()), event.key):
+            if self.journal.history(key).closed is None:
+                self.journal.write(key, closed)
+
+    # --- digests -----------------------------------------------------------------------------------------------------
+
+    def _sent_individually(self, digest: Digest, name: str) -> bool:
+        found = [self.journal.history(part).steps(name).get(0) for part in digest.notifications]
+        return all(sent is not None and sent.within != digest.key for sent in found)
+
+    def _mark_parts(self, digest: Digest, name: str) -> None:
+        """Record with each message of a digest that it was sent, and that the digest's message is its own."""
+        sent = self.journal.history(digest.key).steps(name)[0]
+        for part in digest.notifications:
+            if not self.journal.history(part).steps(name):
+                self.journal.write(part, sent.model_copy(update={"step": 0, "steps": 1, "within": digest.key}))
+
+    # --- edits -------------------------------------------------------------------------------------------------------
+
+    def _mark_resolved(self, event: Event, channel: Channel) -> None:
+        """Edit the openings that `event`, or a part of it, says are over; what passes is raised and tried again."""
+        parts = event.notifications if isinstance(event, Digest) else ()
+        for one in (event, *map(self._event, parts)):
+            if isinstance(one, AnomalyResolved) and not one.still_open:
+                try:
+                    self._edit_opening(one, channel)
+                except DeliveryError as caught:
+                    if caught.reason in ("unreachable", "unknown"):
+                        raise
+                    self.warn(f"The first message of {one.thread} could not be marked as resolved: {caught}")
+
+    def _edit_opening(self, event: AnomalyUpdated | AnomalyResolved, channel: Channel) -> bool:
+        """Edit the message of the incident that `event` is about; if it is not sent yet, it will include `event`."""
+        history = self.journal.history(event.thread) if event.thread else None
+        if history is None or not isinstance(history.event, AnomalyOpened) or event.key in history.edited_by:
+            return False
+        changes = [change for key in history.edited_by if (change := self._event(key))]
+        if isinstance(event, AnomalyUpdated) and any(_is_newer(change, event) for change in changes):
+            return False
+        original = history.steps(channel.name).get(0)
+        edited = False
+        if original is not None:
+            moment = history.composed_at(channel.name) or self.now()
+            message = self.composer.opening(history.event, [*changes, event], moment)
+            pictures = self.composer.pictures(message) if isinstance(event, AnomalyUpdated) else ()
+            edited = channel.edit(message, original, pictures)
+        if edited or original is None:
+            self.journal.write(history.key, Edited(channel=channel.name, by=event.key))
+        return edited
+
+    def _event(self, key: str) -> Event | None:
+        return self.journal.history(key).event
+
+
+def _is_newer(change: Event, event: Event) -> bool:
+    return isinstance(change, AnomalyResolved) or change.occurred_at > event.occurred_at

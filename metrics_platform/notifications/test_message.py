@@ -1,0 +1,59 @@
+"""`metrics-platform notify-test`: one message over every channel that is set up, sent as all others are.
+
+Its journal ends with the process: the user waits for the result, and needs neither Dagster nor ClickHouse.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Iterator, Sequence
+
+from metrics_platform.findings import Finding
+from metrics_platform.notifications.channels import channels_for
+from metrics_platform.notifications.composing import Composer
+from metrics_platform.notifications.dispatcher import Dispatcher
+from metrics_platform.notifications.history import Entry, Journal, Queued, Stored
+from metrics_platform.notifications.inspection import remedy_of
+from metrics_platform.notifications.kinds import TestMessage
+from metrics_platform.notifications.retry import RetryPolicy
+from metrics_platform.settings import Settings
+
+_POLICY = RetryPolicy(budget=20, tries=3)
+
+
+class _NotStored:
+    """Storage without anything in it."""
+
+    def since(self, moment: float) -> Sequence[Stored]:
+        return ()
+
+    def of(self, keys: Sequence[str]) -> dict[str, Sequence[Stored]]:
+        return {}
+
+    def write(self, key: str, entry: Entry) -> Stored:
+        return Stored(time.time(), key, entry)
+
+
+def send_test_message(settings: Settings, policy: RetryPolicy = _POLICY) -> Iterator[Finding]:
+    """Send it; yields for each channel where it arrived, or what is wrong."""
+    now = datetime.datetime.now(datetime.UTC)
+    event = TestMessage(key=f"test-{now:%Y-%m-%dT%H-%M-%S}", occurred_at=now)
+    journal = Journal(_NotStored())
+    journal.write(event.key, Queued(notification=event))
+    notes: list[str] = []
+    channels = channels_for(settings, policy=policy, warn=notes.append)
+    composer = Composer.for_settings(settings, notes.append)
+    dispatcher = Dispatcher(journal, channels, composer, settings, warn=notes.append)
+    attempts = [dispatcher.send(event.key, name) for name in channels]
+    for attempt in attempts:
+        if attempt.error is not None:
+            remedy = remedy_of(attempt.channel, attempt.error, settings, policy)
+            yield Finding(attempt.channel, "problem", str(attempt.error), remedy)
+        else:
+            sent = journal.history(event.key).steps(attempt.channel)[0]
+            yield Finding(attempt.channel, "ok", f"sent to {sent.address}" + (f": {sent.link}" if sent.link else ""))
+    errors = [str(attempt.error) for attempt in attempts if attempt.error]
+    for note in dict.fromkeys(notes):
+        if not any(error in note for error in errors):
+            yield Finding("Note", "note", note)

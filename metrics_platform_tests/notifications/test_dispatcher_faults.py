@@ -1,0 +1,229 @@
+"""A killed delivery, or one whose answers are lost: alerts arrive whole, with at most the unknown step twice. Reports
+are never doubled."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from itertools import pairwise
+
+import pytest
+
+from metrics_platform.notifications.kinds import Event
+from metrics_platform_tests.notifications.desk import (
+    FAILED,
+    REPORT,
+    Desk,
+    Killed,
+    charted_alert,
+    digest_of,
+    failed_runs,
+    running_desk,
+)
+from metrics_platform_tests.notifications.examples import EXAMPLES
+from metrics_platform_tests.telegram.faults import Fault
+from metrics_platform_tests.telegram.state import Message
+
+ALERT = charted_alert()
+# This many writes an undisturbed delivery of the long alert, or of the report, takes at most.
+MOST_WRITES = 11
+# The process before and after the write, and the storage, which raises an ordinary error.
+DEATHS = [(False, Killed), (True, Killed), (False, OSError)]
+
+
+@pytest.fixture
+def wordy(desk: Desk) -> Desk:
+    """Every text takes several messages."""
+    desk.wordy = True
+    return desk
+
+
+def _what(message: Message) -> tuple[str, str]:
+    return message.kind, message.text
+
+
+def _undisturbed(event: Event) -> list[tuple[str, str]]:
+    with running_desk() as desk:
+        desk.wordy = True
+        desk.queue(event)
+        desk.deliver(event.key)
+        return [_what(message) for message in desk.seen]
+
+
+@pytest.fixture(scope="module")
+def whole_alert() -> list[tuple[str, str]]:
+    return _undisturbed(ALERT)
+
+
+@pytest.fixture(scope="module")
+def whole_report() -> list[tuple[str, str]]:
+    return _undisturbed(EXAMPLES[REPORT])
+
+
+def _deliver_until_closed(desk: Desk, key: str, tries: int = 5) -> None:
+    for _ in range(tries):
+        desk.clock.now += 20
+        if desk.outcome(key) or desk.deliver(key).closed:
+            return
+    raise AssertionError(f"{key} was never closed")
+
+
+def _dies(desk: Desk, key: str, number: int, *, after: bool, error: type[BaseException]) -> bool:
+    """Deliver with a journal that fails at the n-th write; whether a channel may have got a step that is not marked."""
+    desk.storage.die_at(number, after=after, error=error)
+    entries_before = len(desk.storage.written)
+    with suppress(error):
+        desk.deliver(key)
+    desk.storage.writes_left = None
+    written = [stored.entry.entry for stored in desk.storage.written[entries_before:]]
+    return any(one == "sending" and two != "sent" for one, two in pairwise([*written, "end"]))
+
+
+# --- killed ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("after", "error"), DEATHS)
+@pytest.mark.parametrize("number", range(1, MOST_WRITES + 1))
+def test_an_alert_killed_anywhere_arrives_whole_with_at_most_the_unknown_step_twice(
+    wordy: Desk, whole_alert: list[tuple[str, str]], number: int, after: bool, error: type[BaseException]
+) -> None:
+    wordy.queue(ALERT)
+    unmarked = _dies(wordy, ALERT.key, number, after=after, error=error)
+    _deliver_until_closed(wordy, ALERT.key)
+    seen = [_what(message) for message in wordy.seen]
+    doubled = list(seen)
+    for each in whole_alert:
+        assert each in doubled
+        doubled.remove(each)
+    album = len([what for what in whole_alert if what[0] == "album"])
+    assert len(doubled) in ({0, 1, album} if unmarked else {0})
+    assert seen[0] == whole_alert[0]
+
+
+@pytest.mark.parametrize(("after", "error"), DEATHS)
+@pytest.mark.parametrize("number", range(1, MOST_WRITES + 1))
+def test_a_report_killed_anywhere_is_never_doubled(
+    wordy: Desk, whole_report: list[tuple[str, str]], number: int, after: bool, error: type[BaseException]
+) -> None:
+    wordy.queue(REPORT)
+    unmarked = _dies(wordy, REPORT, number, after=after, error=error)
+    _deliver_until_closed(wordy, REPORT)
+    seen = [_what(message) for message in wordy.seen]
+    assert seen == whole_report[: len(seen)]
+    (closed,) = wordy.entries(REPORT, "closed")
+    if unmarked:
+        assert closed.outcome == "unknown"
+        assert "send it again" in closed.text
+    else:
+        assert closed.outcome == "delivered"
+        assert seen == whole_report
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("number", range(1, 19, 2))
+def test_a_digest_killed_anywhere_closes_all_its_messages_and_repeats_none(
+    desk: Desk, number: int, after: bool
+) -> None:
+    runs = failed_runs(6)
+    desk.queue(*runs, digest_of(runs))
+    _dies(desk, "digest-x", number, after=after, error=Killed)
+    _deliver_until_closed(desk, "digest-x")
+    for run in runs:
+        assert desk.outcome(run.key) == "delivered"
+        assert desk.entries(run.key, "sent")[0].within == "digest-x"
+        desk.deliver(run.key)
+    assert len(desk.seen) <= 2
+    assert all("DIGEST" in text for text in desk.texts)
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_a_kill_while_the_fallback_sends_doubles_the_message_there_at_most_once(desk: Desk, number: int) -> None:
+    desk.with_slack()
+    desk.queue(FAILED)
+    desk.api.down()
+    desk.pass_time(14)
+    desk.storage.die_at(number)
+    with suppress(Killed):
+        desk.pass_time(10)
+    desk.storage.writes_left = None
+    desk.pass_time(30)
+    assert 1 <= len(desk.slack_texts) <= 2
+    assert [entry for entry in desk.entries(FAILED, "sent") if entry.channel == "slack"]
+    desk.api.up()
+    desk.pass_time(10)
+    assert len(desk.seen) == 1
+
+
+# --- answers that are lost -------------------------------------------------------------------------------------------
+
+
+LOST = {
+    "dropped": lambda: Fault.dropped(processed=True),
+    "hanging": lambda: Fault.hanging(processed=True),
+    "not JSON": lambda: Fault.not_json().after_processing(),
+}
+
+
+@pytest.mark.parametrize("name", [*LOST])
+def test_an_alert_whose_answer_is_lost_is_sent_again(desk: Desk, name: str) -> None:
+    desk.queue(FAILED)
+    if name == "hanging":
+        desk.answers_within = 0.7
+    desk.api.faults.add(LOST[name](), method="sendMessage")
+    _deliver_until_closed(desk, FAILED)
+    assert len(desk.seen) == 2
+    assert len(set(desk.texts)) == 1
+
+
+@pytest.mark.parametrize("name", [*LOST])
+def test_a_report_whose_answer_is_lost_is_not_sent_again_and_says_what_to_do(desk: Desk, name: str) -> None:
+    desk.with_slack()
+    desk.queue(REPORT)
+    if name == "hanging":
+        desk.answers_within = 0.7
+    desk.api.faults.add(LOST[name](), method="sendMessage")
+    outcome = desk.deliver(REPORT)
+    assert outcome.closed is not None
+    assert outcome.closed.outcome == "unknown"
+    assert outcome.closed.text.startswith("telegram: ")
+    assert "Look into the chat" in outcome.closed.text
+    assert outcome.failures["telegram"].reason == "unknown"
+    desk.pass_time(60)
+    assert len(desk.seen) == 1
+    assert desk.slack.payloads == []  # it may be in the chat, so no other channel gets it
+
+
+def test_a_report_that_cannot_leave_is_sent_later(wordy: Desk, whole_report: list[tuple[str, str]]) -> None:
+    wordy.queue(REPORT)
+    wordy.api.down()
+    assert wordy.deliver(REPORT).closed is None
+    wordy.api.up()
+    assert wordy.deliver(REPORT).closed is not None
+    assert [_what(message) for message in wordy.seen] == whole_report
+
+
+def test_a_report_lost_in_a_copy_is_unknown_there_and_not_doubled_anywhere(desk: Desk) -> None:
+    desk.with_slack(copy_to_slack="daily_report")
+    desk.queue(REPORT)
+    desk.slack.answers = ["drop"]
+    desk.api.down()
+    assert desk.deliver(REPORT).closed is None
+    desk.api.up()
+    outcome = desk.deliver(REPORT)
+    assert outcome.closed is not None
+    assert (outcome.closed.outcome, outcome.closed.text.partition(":")[0]) == ("unknown", "slack")
+    assert len(desk.slack.payloads) == 1
+    assert desk.texts[0].startswith("📊")
+
+
+# --- what is recorded of failures ------------------------------------------------------------------------------------
+
+
+def test_failures_keep_the_wait_that_was_asked_for_and_no_token(desk: Desk) -> None:
+    desk.queue(FAILED)
+    desk.api.faults.add(Fault.too_many_requests(300), times=3)
+    for _ in range(3):
+        desk.clock.now += 400
+        assert desk.deliver(FAILED).failures["telegram"].retry_after == 300
+    found = desk.entries(FAILED, "failed")
+    assert [entry.retry_after for entry in found] == [300, 300, 300]
+    assert all(desk.api.token not in entry.text for entry in found)

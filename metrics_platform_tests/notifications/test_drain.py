@@ -1,0 +1,322 @@
+"""Runs of `notify` on a clock without waiting, against the strict Bot API: outages, bursts, limits, fallbacks, kills.
+
+Nothing is simulated but the clock: the queue, the dispatcher and HTTP are real.
+"""
+
+from __future__ import annotations
+
+import random
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from metrics_platform.notifications import kinds
+from metrics_platform.notifications.dispatcher import Attempt
+from metrics_platform.notifications.history import Unreadable
+from metrics_platform.notifications.queueing import BURST
+from metrics_platform_tests.notifications.desk import (
+    ALL_CLEAR,
+    FAILED,
+    OPENING,
+    REPORT,
+    UPDATE,
+    Desk,
+    Killed,
+    Recorder,
+    failed_runs,
+)
+from metrics_platform_tests.notifications.examples import EXAMPLES, anomaly
+from metrics_platform_tests.telegram.faults import Fault
+from metrics_platform_tests.telegram.state import Standing
+
+STALE = "stale-feed_actions-1"
+
+
+def _alert(key: str = OPENING) -> kinds.Event:
+    """An alert without a chart: drawing it takes longer than everything else."""
+    return EXAMPLES[OPENING].model_copy(update={"key": key, "anomalies": (anomaly(),)})
+
+
+def _report(number: int) -> kinds.Event:
+    return EXAMPLES[REPORT].model_copy(update={"key": f"report-{number}", "parts": ()})
+
+
+# --- outages ---------------------------------------------------------------------------------------------------------
+
+
+def test_after_three_hours_without_telegram_each_message_arrives_once_and_late(desk: Desk) -> None:
+    desk.api.down()
+    for event, minutes in ((FAILED, 20), (_alert(), 60), (_report(1), 60), (ALL_CLEAR, 40)):
+        desk.happens(event)
+        desk.pass_time(minutes)
+    tries = len(desk.attempts)
+    assert desk.seen == []
+    desk.api.up()
+    desk.pass_time(6)
+    # The first one found out that Telegram is back; the alert says by now that it is over.
+    assert sorted(text[:12] for text in desk.texts) == [
+        "✅ RESOLVED ·",
+        "✅ RESOLVED ·",
+        "❌ FAILED · j",
+        "📊 Daily repo",
+    ]
+    assert all("Delayed" in text for text in desk.texts)
+    alert, all_clear = (message for message in desk.seen if message.text.startswith("✅"))
+    assert all_clear.reply_to == alert.message_id
+    assert 30 <= tries <= 50  # one message at a time finds out whether Telegram is back
+    assert {desk.outcome(key) for key in (FAILED, OPENING, "report-1", ALL_CLEAR)} == {"delivered"}
+
+
+def test_a_burst_during_an_outage_is_one_late_digest_and_the_report_its_own_message(desk: Desk) -> None:
+    desk.api.down()
+    runs = failed_runs(12)
+    for run in runs:
+        desk.happens(run)
+        desk.pass_time(12)
+    desk.happens(_report(1), _alert())
+    desk.pass_time(10)
+    desk.api.up()
+    desk.pass_time(10)
+    for run in runs:
+        assert sum(f"{run.job} " in f"{text} ".replace("\n", " ") for text in desk.texts) == 1, run.key
+    assert sum("Daily report" in text for text in desk.texts) == 1
+    assert sum("Views −41%" in text for text in desk.texts) == 1
+    assert any("DIGEST" in text and "Delayed" in text for text in desk.texts)
+    assert len(desk.texts) <= 3 + BURST
+
+
+def test_a_service_that_asks_for_a_wait_is_not_called_before(desk: Desk) -> None:
+    desk.api.faults.add(Fault.too_many_requests(900))
+    desk.happens(FAILED, STALE)
+    desk.drain()
+    calls = len(desk.api.calls)
+    desk.pass_time(14)
+    assert len(desk.api.calls) == calls
+    desk.pass_time(2)
+    assert len(desk.seen) == 2
+
+
+def test_what_is_too_old_is_given_up_after_a_try_and_says_so(desk: Desk) -> None:
+    desk.more_settings["message_max_age_hours"] = 1
+    desk.api.down()
+    desk.happens(FAILED)
+    desk.pass_time(70)
+    (closed,) = desk.entries(FAILED, "closed")
+    assert closed.outcome == "given_up"
+    assert "METRICS_MESSAGE_MAX_AGE_HOURS" in closed.text
+    desk.api.up()
+    desk.pass_time(10)
+    assert desk.seen == []
+
+
+def test_after_a_weekend_without_power_everything_is_tried_once_more(desk: Desk) -> None:
+    desk.api.down()
+    desk.happens(FAILED, STALE)
+    desk.pass_time(5)
+    desk.clock.now += 3 * 24 * 3600
+    desk.api.up()
+    desk.pass_time(1)
+    assert len(desk.seen) == 2
+
+
+# --- order, bursts, limits -------------------------------------------------------------------------------------------
+
+
+def test_an_alert_queued_during_a_run_goes_before_what_waits_silently(desk: Desk) -> None:
+    desk.happens(*(_report(number) for number in range(4)))
+
+    def then(attempt: Attempt) -> None:
+        if attempt.key == "report-1":
+            desk.happens(_alert())
+
+    desk.at_each_attempt = then
+    desk.drain()
+    assert [text[:2].strip() for text in desk.texts] == ["📊", "📊", "🔴", "📊", "📊"]
+
+
+def test_fifty_messages_leave_in_one_run_as_fast_as_the_limits_allow(desk: Desk) -> None:
+    desk.api.limits.enabled = True
+    desk.api.limits._clock = lambda: desk.clock.now
+    desk.happens(*(_report(number) for number in range(50)))
+    began = desk.clock.now
+    desk.drain()
+    assert len(desk.seen) == 50
+    assert all(call.ok for call in desk.api.calls)
+    assert desk.clock.now - began < 2 * 61 + 12 * 1.05  # 20 a minute: 20 + 20 + 10
+
+
+def test_fifty_failures_are_two_digests(desk: Desk) -> None:
+    runs = failed_runs(50)
+    desk.happens(*runs)
+    desk.drain()
+    assert all(f"job_{number:03d}" in "\n".join(desk.texts) for number in range(50))
+    assert {desk.outcome(run.key) for run in runs} == {"delivered"}
+    assert len(desk.seen) <= 4
+
+
+def test_a_digest_that_is_refused_is_sent_individually_and_does_not_come_back(desk: Desk) -> None:
+    runs = failed_runs(BURST)
+    desk.happens(*runs)
+    desk.api.faults.add(Fault.refusal(400, "Bad Request: no digests here"))
+    desk.pass_time(10)
+    assert len(desk.seen) == BURST
+    assert not any("DIGEST" in text for text in desk.texts)
+    (digest,) = {stored.key for stored in desk.storage.written if stored.key.startswith("digest-")}
+    assert desk.outcome(digest) == "given_up"
+
+
+def test_a_message_that_kills_its_runs_holds_up_no_other(desk: Desk) -> None:
+    desk.happens(_alert("anomaly-poison"))
+
+    class Deadly(Recorder):
+        def steps(self, message: Any, context: Any) -> list[Any]:
+            if message.key == "anomaly-poison":
+                raise Killed
+            return super().steps(message, context)
+
+    telegram = desk.more_channels["telegram"] = Deadly("telegram")
+    for number in range(30):
+        if number == 10:
+            desk.happens(FAILED)
+        with suppress(Killed):
+            desk.drain()
+        desk.clock.now += 15
+    assert telegram.keys == [FAILED]
+    started = desk.entries("anomaly-poison", "started")
+    assert 4 <= len(started) <= 8  # less and less often
+
+
+# --- the fallback ----------------------------------------------------------------------------------------------------
+
+
+def test_slack_gets_once_what_waits_too_long_and_telegram_gets_it_later(desk: Desk) -> None:
+    desk.with_slack()
+    desk.api.down()
+    desk.happens(FAILED)
+    desk.pass_time(13)
+    assert desk.slack_texts == []
+    desk.happens(STALE)
+    desk.pass_time(5)
+    assert [text[:8] for text in desk.slack_texts] == ["❌ FAILED"]
+    desk.pass_time(60)
+    assert len(desk.slack_texts) == 2
+    desk.api.up()
+    desk.pass_time(6)
+    assert {text[:8] for text in desk.texts} == {"❌ FAILED", "🟠 WARNIN"}
+    assert (len(desk.seen), len(desk.slack_texts)) == (2, 2)
+
+
+def test_a_chat_that_is_set_up_wrongly_sends_to_slack_at_once_and_is_not_hammered(desk: Desk) -> None:
+    desk.with_slack()
+    desk.api.chat(desk.chat).standing = Standing.KICKED
+    desk.happens(FAILED)
+    desk.drain()
+    assert len(desk.slack_texts) == 1
+    desk.pass_time(120)
+    assert len(desk.api.calls) <= 6
+    desk.api.chat(desk.chat).standing = Standing.WELCOME
+    desk.pass_time(61)
+    assert (len(desk.seen), len(desk.slack_texts)) == (1, 1)
+
+
+def test_a_burst_is_one_digest_on_the_fallback_too(desk: Desk) -> None:
+    desk.with_slack()
+    desk.api.down()
+    desk.happens(*failed_runs(30))
+    desk.pass_time(60)
+    assert len(desk.slack_texts) <= 3
+    assert all(f"job_{number:03d}" in str(desk.slack.payloads) for number in range(30))
+
+
+def test_both_channels_down_neither_is_hammered_and_both_get_it_later(desk: Desk) -> None:
+    desk.with_slack()
+    desk.api.down()
+    desk.slack.answers = [(500, "", {})] * 400
+    desk.happens(FAILED)
+    desk.pass_time(120)
+    assert 20 <= len([attempt for attempt in desk.attempts if attempt.channel == "telegram"]) <= 40
+    assert 10 <= len([attempt for attempt in desk.attempts if attempt.channel == "slack"]) <= 40
+    desk.slack.answers = []
+    desk.api.up()
+    desk.pass_time(10)
+    assert len(desk.seen) == 1
+
+
+def test_a_copy_that_is_refused_for_ever_holds_up_neither_the_all_clear_nor_others(desk: Desk) -> None:
+    desk.with_slack(copy_to_slack="critical")
+    desk.slack.answers = [(403, "action_prohibited", {})] * 400
+    desk.happens(_alert())
+    desk.pass_time(1)
+    desk.happens(ALL_CLEAR, FAILED)
+    desk.pass_time(1)
+    assert len(desk.seen) == 3
+
+
+# --- the queue -------------------------------------------------------------------------------------------------------
+
+
+def test_an_unreadable_message_is_given_up_and_stops_no_other(desk: Desk) -> None:
+    desk.write("from-the-future", Unreadable(text="This version of the platform cannot read it: kind"))
+    desk.happens(FAILED)
+    desk.drain()
+    assert len(desk.seen) == 1
+    assert "cannot read" in desk.entries("from-the-future", "closed")[0].text
+
+
+def test_a_run_waits_for_what_is_due_soon_and_ends_when_nothing_is(desk: Desk) -> None:
+    desk.api.faults.add(Fault.server_error(), times=4)
+    desk.happens(FAILED)
+    step = desk.drain()
+    assert len(desk.seen) == 1
+    assert step.reason == "nothing is waiting"
+    desk.api.down()
+    desk.happens(STALE)
+    step = desk.drain()
+    assert step.at is not None
+    assert "telegram cannot be reached" in step.reason
+
+
+def test_a_run_that_expects_more_sends_what_is_queued_meanwhile(desk: Desk) -> None:
+    def queues_and_ends() -> bool:
+        if desk.clock.now >= 5 and not desk.entries(FAILED):
+            desk.happens(FAILED)
+            return False
+        return desk.clock.now < 5
+
+    desk.expects_more = queues_and_ends
+    desk.drain()
+    assert len(desk.seen) == 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_happens_alerts_arrive_and_reports_arrive_at_most_once(desk: Desk, seed: int) -> None:
+    dice = random.Random(seed)
+    faults = [
+        Fault.server_error(),
+        Fault.dropped(processed=True),
+        Fault.dropped(processed=False),
+        Fault.too_many_requests(40),
+        Fault.not_json(),
+        Fault.refusal(403, "Forbidden: bot was kicked from the supergroup chat"),
+    ]
+    alerts = [*failed_runs(4), _alert()]
+    events = [*alerts, *(_report(number) for number in range(3)), EXAMPLES[UPDATE], EXAMPLES[ALL_CLEAR]]
+    for event in events:
+        desk.happens(event)
+        for _ in range(dice.randrange(3)):
+            desk.api.faults.add(dice.choice(faults), times=dice.randrange(1, 6))
+        if dice.random() < 0.4:
+            desk.storage.die_at(dice.randrange(1, 8), after=dice.random() < 0.5)
+        with suppress(Killed):
+            desk.pass_time(dice.randrange(1, 30))
+        desk.storage.writes_left = None
+    desk.api.faults.clear()
+    desk.pass_time(180)
+    assert all(desk.outcome(event.key) in ("delivered", "nothing_to_do", "unknown") for event in events)
+    assert all(desk.outcome(event.key) == "delivered" for event in alerts)
+    text = "\n".join(desk.texts)
+    assert all(f"job_{number:03d}" in text for number in range(4))
+    assert "Views" in text
+    for number in range(3):
+        assert sum(f"report-{number}" in each for each in desk.texts) <= 1
