@@ -88,8 +88,6 @@ def evaluate(series: SlotSeries, slots: int, config: DetectorConfig, holidays: C
     return Evaluation(Detections(**last), shown[-slots:].astype(np.int8), config.detectors)
 
 
-
-
 def _in_direction(found: Detections, config: DetectorConfig) -> Detections:
     """Normal where the metric moved in the direction that is not configured."""
     if config.direction == "both":

@@ -43,11 +43,13 @@ _WEEKS = np.flatnonzero(LAGS % 7 == 0)
 # The whole number of weeks that comes after each lag: days of one composition, when weekends are in between.
 _WEEKS_AFTER = np.searchsorted(LAGS, -(-LAGS // 7) * 7)
 LEVEL_SLOTS = 16
+# How long a day must have looked like one of the other kind.
+FIT_SLOTS = 8
 # Slots on either side over which noise is pooled: the sixteen days alone would make it a guess.
 POOLED = 6
 # Slots before the evaluated one for which a baseline is needed, and how far a baseline looks back: the longest lag, the
 # day before it that it is scaled by, and a clock change.
-_WARM_UP = NOISE_SLOTS + LEVEL_SLOTS + POOLED + TWO_HOURS
+_WARM_UP = NOISE_SLOTS + FIT_SLOTS + LEVEL_SLOTS + POOLED + 1
 LOOKBACK = _WARM_UP + (int(LAGS.max()) + 1) * SLOTS_A_DAY + 2 * HOUR
 
 _SAME_WEEKDAY, _SAME_KIND, _OTHER_KIND, _HOLIDAY = 2.0, 1.0, 0.3, 0.1
@@ -71,6 +73,8 @@ _LEVEL_SIGMAS = 2.5
 # A slot that fits badly counts as four deviations, however badly it fits: one outage does not choose the kind of day.
 _WORST_FIT = 16.0
 _HOLIDAY_BAND = 2.0
+# From here on a weekday is taken to be different from the others.
+_WEEKLY = 3.0
 _CHUNK = 1_000_000  # cells of [slots, series, lags] at a time: the memory of a replay stays small
 
 
@@ -159,9 +163,7 @@ class _Baseline:
     count: Floats
 
 
-def _evaluate(
-    days: _Days, series: SlotSeries, slots: int, config: Seasonal, minimum_volume: float
-) -> Detections:
+def _evaluate(days: _Days, series: SlotSeries, slots: int, config: Seasonal, minimum_volume: float) -> Detections:
     run = _Run(days, series, slots)
     windows = {length: run.window(length) for length in (1, HOUR, TWO_HOURS)}
     enough = run.baseline.count >= _LEAST_DAYS
@@ -262,8 +264,14 @@ class _Run:
         base, cut = self.baseline, slice(None, len(self.days.positions) - POOLED)
         level, other_level = (_before(each, length - 1)[cut] for each in self.levels)
         sums = {
-            name: _running_sum(self._sized(getattr(base, name)), length)[cut]
-            for name in ("usual", "other", "plain", "low", "high")
+            name: _running_sum(each, length)
+            for name, each in {
+                "usual": self._sized(base.usual)[cut],
+                "other": self._sized(base.other)[cut],
+                "plain": self._sized(base.plain)[cut],
+                "low": self._weekly(base.low),
+                "high": self._weekly(base.high),
+            }.items()
         }
         expected, other = sums["usual"] * level, sums["other"] * other_level
         low = np.fmin(np.fmin(expected, sums["plain"]), sums["low"] * level)
@@ -281,6 +289,14 @@ class _Run:
         if length == 1:  # the expected rate is known, whether there are trials or not
             rates[1] = np.where(trials > 0, rates[1], base.usual[cut] * level)
         return Window(*rates, trials, sigma, self._score(actual, low, high, trials, sigma))
+
+    def _weekly(self, reached: Floats) -> Floats:
+        """What two of the last weeks reached, where that is unusual, and the usual value elsewhere."""
+        cut = slice(None, len(self.days.positions) - POOLED)
+        usual, reached = self._sized(self.baseline.usual)[cut], self._sized(reached)[cut]
+        trials = None if self.trials is None else self.trials[cut]
+        far = np.abs(self._deviation(reached, usual, trials)) >= _WEEKLY * self._sigma_of_slot
+        return np.where(far, reached, usual)
 
     def _score(self, actual: Floats, low: Floats, high: Floats, trials: Floats | None, sigma: Floats) -> Floats:
         """How many deviations `actual` is outside of the plausible values from `low` to `high`."""
@@ -325,10 +341,10 @@ class _Run:
     @cached_property
     def _peak(self) -> Floats:
         """The noise of a gauge of few events: as large as its values get. Its deviations are rare, their median 0."""
-        days = self.days
-        count = len(days.positions) - POOLED
-        zeros = _share_of_zeros(_at(self.series.values, days.same[:count]), days.weights[:count])
-        sizes = _quantiles(_at(_sizes_of_day(self.series.values), days.same[:count]), days.weights[:count], (0.5,))[0][0]
+        cut = slice(None, len(self.days.positions) - POOLED)
+        same, weights = self.days.same[cut], self.days.weights[cut]
+        zeros = _share_of_zeros(_at(self.series.values, same), weights)
+        sizes = _quantiles(_at(_sizes_of_day(self.series.values), same), weights, (0.5,))[0][0]
         return np.where(zeros >= _OFTEN_ZERO, np.nan_to_num(sizes), 0.0)
 
     @cached_property
@@ -340,7 +356,7 @@ class _Run:
         for base, level in zip((self.baseline.usual, self.baseline.other), self.levels, strict=True):
             expected = (self._sized(base) * level)[:count]
             misfit = np.square(self._deviation(actual, expected, trials) / self._sigma_of_slot)
-            misfits.append(_recent_sum(np.nan_to_num(np.fmin(misfit, _WORST_FIT)), NOISE_SLOTS))
+            misfits.append(_recent_sum(np.nan_to_num(np.fmin(misfit, _WORST_FIT)), FIT_SLOTS))
         return np.asarray((misfits[1] <= misfits[0]) | self.days.holiday[:count, None])
 
     @cached_property

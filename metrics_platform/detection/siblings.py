@@ -1,4 +1,4 @@
-"""Evidence from siblings: the metrics of one source move together in a real incident, and so do a total and its slices."""
+"""Evidence from siblings: in an incident the metrics of one source move together, and a slice with its total."""
 
 from __future__ import annotations
 
