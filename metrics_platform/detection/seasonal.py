@@ -40,19 +40,21 @@ from metrics_platform.detection.series import SLOTS_A_DAY, Booleans, Floats, Int
 
 LAGS = np.array([*range(1, 15), 21, 28])
 _WEEKS = np.flatnonzero(LAGS % 7 == 0)
-# The whole number of weeks that comes after each lag: days of one composition, when weekends are in between.
-_WEEKS_AFTER = np.searchsorted(LAGS, -(-LAGS // 7) * 7)
 LEVEL_SLOTS = 16
 # How long a day must have looked like one of the other kind.
 FIT_SLOTS = 8
 # Slots on either side over which noise is pooled: the sixteen days alone would make it a guess.
 POOLED = 6
+# Slots after the evaluated one whose past is used, for its noise: with their neighbours.
+_AHEAD = POOLED + 1
 # Slots before the evaluated one for which a baseline is needed, and how far a baseline looks back: the longest lag, the
 # day before it that it is scaled by, and a clock change.
-_WARM_UP = NOISE_SLOTS + FIT_SLOTS + LEVEL_SLOTS + POOLED + 1
-LOOKBACK = _WARM_UP + (int(LAGS.max()) + 1) * SLOTS_A_DAY + 2 * HOUR
+_WARM_UP = NOISE_SLOTS + FIT_SLOTS + LEVEL_SLOTS + POOLED + 2
+LOOKBACK = _WARM_UP + (int(LAGS.max()) + 1) * SLOTS_A_DAY + _AHEAD + 2 * HOUR
 
 _SAME_WEEKDAY, _SAME_KIND, _OTHER_KIND, _HOLIDAY = 2.0, 1.0, 0.3, 0.1
+# The same kind of day, but not the day before: on Mondays the scale of other working days is that of a weekend.
+_OTHER_SCALE = 0.5
 # A median of fewer days means little.
 _LEAST_DAYS = 5
 # Fewer views than this may all be missing by chance: people come in sessions.
@@ -62,6 +64,8 @@ _MAD_TO_SIGMA = 1.4826
 _OFTEN_ZERO = 0.3
 _POISSON = 0.5  # the deviation of a Poisson count's square root, and of a share's arcsine root times √trials
 _RELATIVE = 0.04  # metrics of people are never quieter than this
+# Web metrics labelled by their operators: 3.4 measured deviations of a gauge are as telling as 4 of a count.
+_GAUGE = 0.85
 _TINY = 1e-9  # a gauge that has been constant at zero has no noise at all
 # Today's level: a slot's weight halves in an hour, the usual level weighs two slots, and no slot moves it far, so that
 # an outage does not become the norm while it begins.
@@ -72,6 +76,7 @@ _LEVEL_STEP = 0.15
 _LEVEL_SIGMAS = 2.5
 # A slot that fits badly counts as four deviations, however badly it fits: one outage does not choose the kind of day.
 _WORST_FIT = 16.0
+_BETTER_FIT = 4.0  # two deviations of one slot
 _HOLIDAY_BAND = 2.0
 # From here on a weekday is taken to be different from the others.
 _WEEKLY = 3.0
@@ -100,11 +105,10 @@ class _Days:
     """The days that some positions are compared with; the same for all series.
 
     Attributes:
-        positions: the slots that need a baseline: some before the evaluated ones, and POOLED after the last.
+        positions: the slots that need a baseline: some before the evaluated ones, and _AHEAD after the last.
         same: the same local time on earlier days, [positions, lags]; negative: before the history.
         weights: how much each day counts, [positions, lags].
         other_weights: the same, if it were the other kind of day: a weekend, or a working day.
-        crosses: where the day before has another kind than the day before the earlier one.
         holiday: which positions are on a known holiday.
     """
 
@@ -112,18 +116,20 @@ class _Days:
     same: Integers
     weights: Floats
     other_weights: Floats
-    crosses: Booleans
     holiday: Booleans
 
     @classmethod
     def of(cls, series: SlotSeries, slots: int, holidays: Collection[int]) -> _Days:
-        after = series.followed_by(POOLED)
+        after = series.followed_by(_AHEAD)
         positions = np.arange(max(0, series.length - slots - _WARM_UP), after.length)
         same = after.same_time(positions, LAGS)
         today = after.dates[positions]
         then = today[:, None] - LAGS
         alike = _is_weekend(today)[:, None] == _is_weekend(then)
-        weights = np.where(LAGS % 7 == 0, _SAME_WEEKDAY, np.where(alike, _SAME_KIND, _OTHER_KIND))
+        alike_before = _is_weekend(today - 1)[:, None] == _is_weekend(then - 1)
+        weights = np.select(
+            [LAGS % 7 == 0, alike & alike_before, alike], [_SAME_WEEKDAY, _SAME_KIND, _OTHER_SCALE], _OTHER_KIND
+        )
         off = np.isin(then, list(holidays))
         known = same >= 0
         return cls(
@@ -131,7 +137,6 @@ class _Days:
             same,
             np.where(known, np.where(off, _HOLIDAY, weights), 0.0),
             np.where(known & ~alike & ~off, 1.0, 0.0),
-            ~alike | (_is_weekend(today - 1)[:, None] != _is_weekend(then - 1)),
             np.isin(today, list(holidays)),
         )
 
@@ -167,7 +172,7 @@ def _evaluate(days: _Days, series: SlotSeries, slots: int, config: Seasonal, min
     run = _Run(days, series, slots)
     windows = {length: run.window(length) for length in (1, HOUR, TWO_HOURS)}
     enough = run.baseline.count >= _LEAST_DAYS
-    cut = slice(None, len(days.positions) - POOLED)
+    cut = slice(None, len(days.positions) - _AHEAD)
     found = decide(series, slots, windows, enough[cut], (config, minimum_volume))
     if series.trials is None:
         return found
@@ -261,7 +266,7 @@ class _Run:
 
     def window(self, length: int) -> Window:
         """The `length` slots up to each position, the positions after the last slot left out."""
-        base, cut = self.baseline, slice(None, len(self.days.positions) - POOLED)
+        base, cut = self.baseline, slice(None, len(self.days.positions) - _AHEAD)
         level, other_level = (_before(each, length - 1)[cut] for each in self.levels)
         sums = {
             name: _running_sum(each, length)
@@ -292,7 +297,7 @@ class _Run:
 
     def _weekly(self, reached: Floats) -> Floats:
         """What two of the last weeks reached, where that is unusual, and the usual value elsewhere."""
-        cut = slice(None, len(self.days.positions) - POOLED)
+        cut = slice(None, len(self.days.positions) - _AHEAD)
         usual, reached = self._sized(self.baseline.usual)[cut], self._sized(reached)[cut]
         trials = None if self.trials is None else self.trials[cut]
         far = np.abs(self._deviation(reached, usual, trials)) >= _WEEKLY * self._sigma_of_slot
@@ -327,13 +332,14 @@ class _Run:
         left = np.abs(self._deviation(then, usual * level, trials_then))
         noise = np.zeros_like(expected)
         pooled = _pooled(_quantiles(left, self.days.weights[start:], (0.5,))[0][0])
-        noise[start:] = _MAD_TO_SIGMA * np.nan_to_num(pooled[: len(pooled) - POOLED])
+        noise[start:] = _MAD_TO_SIGMA * np.nan_to_num(pooled[: len(pooled) - _AHEAD])
         if trials is not None:
             with np.errstate(divide="ignore", invalid="ignore"):
                 rate = np.clip(expected / trials, 1e-6, 1 - 1e-6)
             sigma = np.maximum(np.maximum(noise, _POISSON), _RELATIVE / 2 * np.sqrt(rate / (1 - rate) * trials))
         elif self.series.is_gauge:
-            sigma = np.maximum(np.maximum(noise, self._peak), np.maximum(_RELATIVE * np.abs(expected), _TINY))
+            measured = np.maximum(noise, np.maximum(_RELATIVE * np.abs(expected), _TINY))
+            sigma = np.maximum(self._peak, _GAUGE * measured)
         else:
             sigma = np.maximum(np.maximum(noise, _POISSON), _RELATIVE / 2 * np.sqrt(expected))
         return np.asarray(sigma * np.where(self.days.holiday[: len(expected)], _HOLIDAY_BAND, 1.0)[:, None])
@@ -341,7 +347,7 @@ class _Run:
     @cached_property
     def _peak(self) -> Floats:
         """The noise of a gauge of few events: as large as its values get. Its deviations are rare, their median 0."""
-        cut = slice(None, len(self.days.positions) - POOLED)
+        cut = slice(None, len(self.days.positions) - _AHEAD)
         same, weights = self.days.same[cut], self.days.weights[cut]
         zeros = _share_of_zeros(_at(self.series.values, same), weights)
         sizes = _quantiles(_at(_sizes_of_day(self.series.values), same), weights, (0.5,))[0][0]
@@ -349,19 +355,19 @@ class _Run:
 
     @cached_property
     def looks_like_other(self) -> Booleans:
-        """Where the last hours fit the other kind of day at least as well, or the day is a known holiday."""
-        count = len(self.days.positions) - POOLED
+        """Where the hours before fit the other kind of day better, or the day is a known holiday."""
+        count = len(self.days.positions) - _AHEAD
         actual, trials = self.actual[:count], None if self.trials is None else self.trials[:count]
         misfits = []
         for base, level in zip((self.baseline.usual, self.baseline.other), self.levels, strict=True):
             expected = (self._sized(base) * level)[:count]
             misfit = np.square(self._deviation(actual, expected, trials) / self._sigma_of_slot)
-            misfits.append(_recent_sum(np.nan_to_num(np.fmin(misfit, _WORST_FIT)), FIT_SLOTS))
-        return np.asarray((misfits[1] <= misfits[0]) | self.days.holiday[:count, None])
+            misfits.append(_before(_recent_sum(np.nan_to_num(np.fmin(misfit, _WORST_FIT)), FIT_SLOTS), 1, 0.0))
+        return np.asarray((misfits[1] + _BETTER_FIT <= misfits[0]) | self.days.holiday[:count, None])
 
     @cached_property
     def _sigma_of_slot(self) -> Floats:
-        count = len(self.days.positions) - POOLED
+        count = len(self.days.positions) - _AHEAD
         expected = (self._sized(self.baseline.usual) * self.levels[0])[:count]
         return self._sigma(expected, None if self.trials is None else self.trials[:count], 1)
 
@@ -392,16 +398,15 @@ def _scales(series: SlotSeries, days: _Days) -> Floats:
     """
     values = series.values
     finite = np.isfinite(values)
-    first = max(0, int(days.same.min()) - SLOTS_A_DAY) if (days.same >= 0).all() else 0
+    first = max(0, int(days.same.min()) - SLOTS_A_DAY - _AHEAD) if (days.same >= 0).all() else 0
     sums, known = _cumulated(np.nan_to_num(values[first:])), _cumulated(finite[first:])
     sizes = _cumulated(np.abs(np.nan_to_num(values[first:]))) if series.is_gauge else sums
-    # A count without a row is zero, one that was never computed is unknown.
-    now = np.minimum(days.positions, len(values))[:, None]
-    today, before = (_mean_of_day(sums, sizes, known, where - first) for where in (now, days.same))
+    # Baselines reach _AHEAD slots ahead, and what they are scaled by must not.
+    now = days.positions[:, None] - _AHEAD
+    today, before = (_mean_of_day(sums, sizes, known, end - first) for end in (now, days.same - _AHEAD))
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = today / before
-    scale = np.where(np.isfinite(scale) & (scale > 0), scale, 1.0)
-    return np.where(days.crosses[:, None, :], scale[:, :, _WEEKS_AFTER], scale)
+    return np.where(np.isfinite(scale) & (scale > 0), scale, 1.0)
 
 
 def _mean_of_day(sums: Floats, sizes: Floats, known: Integers, end: Integers) -> Floats:

@@ -1,4 +1,4 @@
-"""Daily and weekly patterns with sharp edges, as made-up counts: the mean of each slot, to draw Poisson numbers from."""
+"""Daily and weekly patterns with sharp edges: the mean of each slot, to draw Poisson numbers from."""
 
 from __future__ import annotations
 
