@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -39,46 +39,25 @@ def seasonal(
     meta = meta or {}
     product = _product_of(series, meta)
     if product is None:
-        return alone("seasonal", series, numerator, denominator, meta)
+        return seasonal_alone(series, numerator, denominator, meta)
     found = _product_answers(product, len(series), tuple(meta.get("holidays") or ()))
     return _frame(found[meta["slice"], meta["metric"]], series.index)
 
 
-def day_over_day(
-    series: pd.Series,
-    numerator: pd.Series | None = None,
-    denominator: pd.Series | None = None,
-    meta: _Meta | None = None,
-) -> pd.DataFrame:
-    """`day_over_day`."""
-    return alone("day_over_day", series, numerator, denominator, meta or {})
+def _alone(detector: Detector) -> Callable[..., pd.DataFrame]:
+    def detect(
+        series: pd.Series,
+        numerator: pd.Series | None = None,
+        denominator: pd.Series | None = None,
+        meta: _Meta | None = None,
+    ) -> pd.DataFrame:
+        return _frame(_evaluated(detector, series, numerator, denominator, meta or {}), series.index)
+
+    return detect
 
 
-def iqr(
-    series: pd.Series,
-    numerator: pd.Series | None = None,
-    denominator: pd.Series | None = None,
-    meta: _Meta | None = None,
-) -> pd.DataFrame:
-    """`iqr`."""
-    return alone("iqr", series, numerator, denominator, meta or {})
-
-
-def seasonal_alone(
-    series: pd.Series,
-    numerator: pd.Series | None = None,
-    denominator: pd.Series | None = None,
-    meta: _Meta | None = None,
-) -> pd.DataFrame:
-    """`seasonal` without siblings."""
-    return alone("seasonal", series, numerator, denominator, meta or {})
-
-
-def alone(
-    detector: Detector, series: pd.Series, numerator: pd.Series | None, denominator: pd.Series | None, meta: _Meta
-) -> pd.DataFrame:
-    """A detector's answers for one series, every slot evaluated."""
-    return _frame(_evaluated(detector, series, numerator, denominator, meta), series.index)
+seasonal_alone, day_over_day, iqr = _alone("seasonal"), _alone("day_over_day"), _alone("iqr")
+NAMES = ("seasonal", "seasonal_alone", "day_over_day", "iqr")
 
 
 def _evaluated(

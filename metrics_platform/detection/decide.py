@@ -17,6 +17,8 @@ NOISE_SLOTS = 16
 # How many deviations the last slot of a longer window must be away itself, so that the alert is about now.
 _OWN = 1.4
 _MAD_TO_SIGMA = 1.4826
+# However noisy the hours before were, an outage is found.
+_WIDEST = 3.0
 
 
 @dataclass(frozen=True)
@@ -103,12 +105,12 @@ def _change(window: Window) -> Floats:
 
 
 def _widening(scores: Floats, slots: int) -> Floats:
-    """How much noisier than usual the slots before each evaluated one were, 1 or more."""
+    """How much noisier than usual the slots before each evaluated one were, from 1 to _WIDEST."""
     before = np.abs(np.concatenate([np.full((NOISE_SLOTS, scores.shape[1]), np.nan), scores[:-1]]))
     ordered = np.sort(sliding_window_view(before, NOISE_SLOTS, axis=0)[-slots:], axis=-1)  # unknown ones come last
     count = np.isfinite(ordered).sum(axis=-1)
     middle = np.take_along_axis(ordered, (count // 2).clip(max=NOISE_SLOTS - 1)[..., None], axis=-1)[..., 0]
-    return np.where(count >= NOISE_SLOTS // 2, np.maximum(_MAD_TO_SIGMA * np.nan_to_num(middle), 1.0), 1.0)
+    return np.where(count >= NOISE_SLOTS // 2, np.clip(_MAD_TO_SIGMA * np.nan_to_num(middle), 1.0, _WIDEST), 1.0)
 
 
 def _band(  # noqa: PLR0917
