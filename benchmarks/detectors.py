@@ -96,7 +96,7 @@ def _frame(found: Detections, index: pd.Index) -> pd.DataFrame:
 @cache
 def _products() -> dict[str, dict[tuple[str, str], Any]]:
     """The benchmark's made-up products: slice and metric → the series. Their labels are not looked at."""
-    suites = sys.modules.get("benchlib.suites")
+    suites: Any = sys.modules.get("benchlib.suites")
     products: dict[str, dict[tuple[str, str], Any]] = {}
     for split in ("dev", "test") if suites is not None else ():
         try:
@@ -111,7 +111,7 @@ def _products() -> dict[str, dict[tuple[str, str], Any]]:
 def _product_of(series: pd.Series, meta: _Meta) -> str | None:
     """The product that a series belongs to."""
     for name, items in _products().items():
-        item = items.get((meta.get("slice"), meta.get("metric")))
+        item = items.get((str(meta.get("slice")), str(meta.get("metric"))))
         if item is not None and series.equals(item.value.iloc[: len(series)]):
             return name
     return None
@@ -129,11 +129,11 @@ def _product_answers(product: str, length: int, holidays: tuple[str, ...]) -> di
         members = []
         for part, metric in keys:
             item = items[part, metric]
-            parts = (
+            value, above, below = (
                 None if each is None else each.iloc[:length] for each in (item.value, item.numerator, item.denominator)
             )
-            meta = {**item.meta, "holidays": holidays}
-            answers = _evaluated("seasonal", *parts, meta)  # type: ignore[arg-type]
+            assert value is not None
+            answers = _evaluated("seasonal", value, above, below, {**item.meta, "holidays": holidays})
             name = TOTAL if part == "total" else ("os", part)
             members.append(Member(metric, [name], answers, is_quotient=item.denominator is not None))
         found.update(zip(keys, with_siblings(members), strict=True))

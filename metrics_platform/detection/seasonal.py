@@ -25,7 +25,7 @@ Everything looks back a fixed number of slots (`LOOKBACK`), so that evaluating o
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -208,7 +208,7 @@ class _Run:
         if series.trials is None:
             scale = _scales(series, days)
             then = _at(series.values, days.same) * scale
-            smooth = _smoothed
+            smooth: Callable[[Floats, Floats, Floats], Floats] = _smoothed
         else:
             scale = np.ones(1)
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -293,7 +293,8 @@ class _Run:
             rates = [np.where(trials > 0, each / trials, np.nan) for each in (actual, expected, low, high)]
         if length == 1:  # the expected rate is known, whether there are trials or not
             rates[1] = np.where(trials > 0, rates[1], base.usual[cut] * level)
-        return Window(*rates, trials, sigma, self._score(actual, low, high, trials, sigma))
+        value, usual, least, most = rates
+        return Window(value, usual, least, most, trials, sigma, self._score(actual, low, high, trials, sigma))
 
     def _weekly(self, reached: Floats) -> Floats:
         """What two of the last weeks reached, where that is unusual, and the usual value elsewhere."""
@@ -482,8 +483,9 @@ def _pooled(deviation: Floats) -> Floats:
     pad = ((POOLED, POOLED), (0, 0))
     total, count = np.pad(np.where(known, deviation, 0.0), pad), np.pad(known, pad).astype(np.float64)
     size = len(deviation)
-    total, count = (sum(each[shift : shift + size] for shift in range(2 * POOLED + 1)) for each in (total, count))
-    return _ratio(total, count, np.nan)
+    shifts = range(2 * POOLED + 1)
+    pooled, number = (np.sum([each[shift : shift + size] for shift in shifts], axis=0) for each in (total, count))
+    return _ratio(pooled, number, np.nan)
 
 
 def _level(series: SlotSeries, actual: Floats, usual: Floats) -> Floats:

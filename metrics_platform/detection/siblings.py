@@ -46,7 +46,7 @@ def with_siblings(members: Sequence[Member]) -> list[Detections]:
     for member in members:
         found = member.detections
         rises, falls = (found.anomalous & (found.strength * way >= 1) for way in (1, -1))
-        for number in np.flatnonzero(found.anomalous.any(axis=0)):
+        for number in np.flatnonzero(found.anomalous.any(axis=0)).tolist():
             anomalous[member.names[number]][member.metric] = (rises[:, number], falls[:, number])
     quotients = {member.metric for member in members if member.is_quotient}
     return [_supported(member, anomalous, quotients) if member.listens else member.detections for member in members]
@@ -60,7 +60,7 @@ def _supported(
     found = member.detections
     support = np.zeros(found.status.shape, dtype=bool)
     near = (found.status == Status.NORMAL) & (np.abs(found.strength) >= SUPPORTED)
-    for number in np.flatnonzero(near.any(axis=0)):
+    for number in np.flatnonzero(near.any(axis=0)).tolist():
         name = member.names[number]
         siblings = [
             ways
