@@ -11,9 +11,9 @@ import numpy as np
 from metrics_platform.detection.detections import Detections, Reason, Status
 from metrics_platform.detection.series import Booleans
 
-# Where a sibling is anomalous in the same direction, this share of its own threshold makes a series anomalous. At 0.55
-# the number of false alerts grows as much as it would by lower thresholds, and far more incidents are found.
-SUPPORTED = 0.55
+# This share of its own threshold makes a series anomalous where a sibling is, in the same direction: two deviations by
+# themselves are chance, two beside a sibling's four are not.
+SUPPORTED = 0.5
 TOTAL = ("total", "total")
 
 
