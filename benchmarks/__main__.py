@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import click
 
-from benchmarks import alert, backfill, check, day, pictures, startup
+from benchmarks import alert, backfill, check, day, detectors, pictures, startup
 from benchmarks.document import Section, write
 
 _DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
@@ -79,6 +81,21 @@ def _startup(times: int) -> None:
 def _pictures() -> None:
     """A picture of the report, and one of an alert."""
     _say(_ask_pictures())
+
+
+@main.command("detection")
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The folder of a benchmark for detectors: its score.py and its data.",
+)
+@click.option("--detector", default="seasonal", show_default=True, type=click.Choice(detectors.NAMES))
+def _detection(data: Path, detector: str) -> None:
+    """How many incidents a detector finds, and how many false alerts it sends, on labelled data."""
+    score = [sys.executable, str(data / "score.py"), f"{detectors.__name__}:{detector}"]
+    for options in ([], ["--suites", "synth", "--calendar"]):
+        subprocess.run([*score, *options], cwd=Path(__file__).parents[1], check=True)  # noqa: S603  (the user names it)
 
 
 @main.command("all")

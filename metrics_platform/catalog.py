@@ -47,7 +47,7 @@ _RESERVED = {TOTAL, UNKNOWN, OTHER}
 # There are dozens of slices to one total, so each must raise far fewer false alerts for people to go on reading.
 _SLICE_VOLUME = 3
 _SLICE_DEFAULTS: Mapping[str, Any] = {
-    "seasonal": {"slot_threshold": 6.0, "hour_threshold": 6.0, "two_hours_threshold": 6.0, "minimum_change": 0.3}
+    "seasonal": {"slot_threshold": 4.3, "hour_threshold": 4.3, "two_hours_threshold": 4.3}
 }
 
 

@@ -27,7 +27,7 @@ class Seasonal(Strict):
     hour_threshold: float = Field(default=4.0, gt=0, description="Deviation of the last hour.")
     two_hours_threshold: float = Field(default=4.0, gt=0, description="Deviation of the last two hours.")
     minimum_change: float = Field(
-        default=0.12, ge=0, lt=1, description="A smaller change, as a share of the expected value, is never anomalous."
+        default=0.15, ge=0, lt=1, description="A smaller change, as a share of the expected value, is never anomalous."
     )
 
 

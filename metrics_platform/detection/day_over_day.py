@@ -33,4 +33,5 @@ def evaluate(series: SlotSeries, slots: int, config: DayOverDay, minimum_volume:
     status = np.where(from_zero | beyond, Status.ANOMALOUS, Status.NORMAL).astype(np.int8)
     if not series.is_gauge:
         lower = np.maximum(lower, 0.0)
-    return Detections(status, reason, value, base, lower, upper, score).where_unknown(~np.isfinite(base))
+    strength = np.where(status == Status.ANOMALOUS, np.sign(value - base), 0.0)
+    return Detections(status, reason, value, base, lower, upper, score, strength).where_unknown(~np.isfinite(base))

@@ -6,20 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
 from metrics_platform.detection.config import Seasonal
 from metrics_platform.detection.detections import Detections, Reason, Status
-from metrics_platform.detection.series import Floats, SlotSeries
+from metrics_platform.detection.series import Booleans, Floats, SlotSeries
 
 HOUR, TWO_HOURS = 4, 8
-NOISE_SLOTS = 24
-_WIDEST = 1.5
-_OUTLIER = 3.0
+NOISE_SLOTS = 16
 # How many deviations the last slot of a longer window must be away itself, so that the alert is about now.
 _OWN = 1.4
 _MAD_TO_SIGMA = 1.4826
-Booleans = npt.NDArray[np.bool_]
+# However noisy the hours before were, an outage is found.
+_WIDEST = 3.0
 
 
 @dataclass(frozen=True)
@@ -29,13 +28,16 @@ class Window:
     Attributes:
         actual: their sum, or share.
         expected: the expected sum or share.
+        low, high: the least and the largest value that is plausible, with `expected` between them.
         volume: what `minimum_volume` applies to: the larger size of the two; of a share, its trials.
-        sigma: the standard deviation, on the scale on which it does not depend on the value.
-        score: the deviation from the expected value in standard deviations.
+        sigma: the standard deviation, on the scale on which it does not depend on the value; of a share, times √trials.
+        score: the deviation from the nearest plausible value in standard deviations.
     """
 
     actual: Floats
     expected: Floats
+    low: Floats
+    high: Floats
     volume: Floats
     sigma: Floats
     score: Floats
@@ -64,14 +66,19 @@ def decide(
     value = series.observed[-slots:]
     reason = np.full(value.shape, Reason.WITHIN_BAND, dtype=np.int8)
     shown, width = score.copy(), np.full(value.shape, config.slot_threshold)
+    strength = np.zeros(value.shape)
     small, few = np.zeros(value.shape, dtype=bool), np.zeros(value.shape, dtype=bool)
     for name, length, threshold, least in tests:
         window = windows[length]
         total = window.score[-slots:] / wide
-        beyond = (np.abs(total) >= threshold) & (np.abs(score) >= least) & (np.sign(total) == np.sign(score))
+        now = (np.abs(score) >= least) & (np.sign(total) == np.sign(score))
         enough_change = _change(window)[-slots:] >= config.minimum_change
         enough_volume = window.volume[-slots:] >= minimum_volume
-        fires = beyond & enough_change & enough_volume & (reason == Reason.WITHIN_BAND)
+        counts = now & enough_change & enough_volume
+        stronger = counts & (np.abs(total) / threshold > np.abs(strength))
+        strength = np.where(stronger, total / threshold, strength)
+        beyond = now & (np.abs(total) >= threshold)
+        fires = counts & beyond & (reason == Reason.WITHIN_BAND)
         reason[fires] = name
         shown[fires] = total[fires]
         width[fires] = least or threshold
@@ -82,66 +89,60 @@ def decide(
     reason[quiet & few] = Reason.BELOW_MINIMUM_VOLUME
     if series.trials is None and not series.is_gauge:
         reason[~quiet & (value == 0)] = Reason.NO_DATA
-    expected = one.expected[-slots:]
-    distance = width * one.sigma[-slots:] * wide
-    lower, upper = _band(series, expected, distance, width < config.slot_threshold, limits)
+    lower, upper = _band(series, one, slots, width * wide, width < config.slot_threshold, limits)
     status = np.where(quiet, Status.NORMAL, Status.ANOMALOUS).astype(np.int8)
-    found = Detections(status, reason, value, expected, lower, upper, shown)
+    expected = one.expected[-slots:]
+    found = Detections(status, reason, value, expected, lower, upper, shown, strength)
     return found.where_unknown(~(enough[-slots:] & np.isfinite(expected)))
 
 
-def beyond_alone(window: Window, limits: tuple[Seasonal, float]) -> Booleans:
-    """Where a window deviates enough by its usual noise, in a change and a volume that are large enough."""
-    config, minimum_volume = limits
-    large = (_change(window) >= config.minimum_change) & (window.volume >= minimum_volume)
-    return np.asarray(large & (np.abs(window.score) >= config.slot_threshold))
-
-
 def _change(window: Window) -> Floats:
-    """The size of the change as a share of the expected value."""
-    actual, usual = window.actual, window.expected
+    """The size of the change as a share of the nearest plausible value."""
+    nearest = np.clip(window.actual, window.low, window.high)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(usual != 0, np.abs(actual / usual - 1), np.where(actual != 0, np.inf, 0.0))
+        change = np.abs(window.actual / nearest - 1)
+    return np.where(nearest != 0, change, np.where(window.actual != 0, np.inf, 0.0))
 
 
 def _widening(scores: Floats, slots: int) -> Floats:
-    """How much noisier than usual the slots before each evaluated one were, 1 to _WIDEST, without outliers."""
-    wide = np.ones((slots, scores.shape[1]))
-    for row in range(slots):
-        end = len(scores) - slots + row
-        before = np.abs(scores[max(0, end - NOISE_SLOTS) : end])
-        usual = np.isfinite(before) & (before <= _OUTLIER)
-        ordered = np.sort(np.where(usual, before, np.inf), axis=0)
-        count = usual.sum(axis=0)
-        if not len(ordered):
-            continue
-        middle = np.take_along_axis(ordered, np.maximum(count // 2, 0)[None, :].clip(max=len(ordered) - 1), axis=0)[0]
-        enough = count >= NOISE_SLOTS // 3
-        wide[row] = np.where(enough, np.clip(_MAD_TO_SIGMA * np.where(enough, middle, 0.0), 1.0, _WIDEST), 1.0)
-    return wide
+    """How much noisier than usual the slots before each evaluated one were, from 1 to _WIDEST."""
+    before = np.abs(np.concatenate([np.full((NOISE_SLOTS, scores.shape[1]), np.nan), scores[:-1]]))
+    ordered = np.sort(sliding_window_view(before, NOISE_SLOTS, axis=0)[-slots:], axis=-1)  # unknown ones come last
+    count = np.isfinite(ordered).sum(axis=-1)
+    middle = np.take_along_axis(ordered, (count // 2).clip(max=NOISE_SLOTS - 1)[..., None], axis=-1)[..., 0]
+    return np.where(count >= NOISE_SLOTS // 2, np.clip(_MAD_TO_SIGMA * np.nan_to_num(middle), 1.0, _WIDEST), 1.0)
 
 
-def _band(
-    series: SlotSeries, expected: Floats, distance: Floats, narrow: Booleans, limits: tuple[Seasonal, float]
+def _band(  # noqa: PLR0917
+    series: SlotSeries, one: Window, slots: int, deviations: Floats, narrow: Booleans, limits: tuple[Seasonal, float]
 ) -> tuple[Floats, Floats]:
     """The band outside of which the slot is anomalous; where a longer window fired, that window's, which is narrower.
 
     The minimum change and the minimum volume widen it, so that no value outside of it is called normal.
     """
     config, minimum_volume = limits
+    low, high, distance = one.low[-slots:], one.high[-slots:], deviations * one.sigma[-slots:]
     if series.is_gauge:
-        distance = np.maximum(distance, np.where(narrow, 0.0, config.minimum_change * np.abs(expected)))
-        return expected - distance, expected + distance
+        lower, upper = low - distance, high + distance
+        lower = np.where(narrow, lower, np.minimum(lower, low - config.minimum_change * np.abs(low)))
+        upper = np.where(narrow, upper, np.maximum(upper, high + config.minimum_change * np.abs(high)))
+        return lower, upper
     if series.trials is None:
-        middle = np.sqrt(expected + 0.375)
-        lower = np.maximum(middle - distance, 0.0) ** 2 - 0.375
-        upper = (middle + distance) ** 2 - 0.375
-        lower = np.where(expected < minimum_volume, 0.0, lower)
+        lower = np.maximum(np.sqrt(low + 0.375) - distance, 0.0) ** 2 - 0.375
+        upper = (np.sqrt(high + 0.375) + distance) ** 2 - 0.375
+        lower = np.where(one.expected[-slots:] < minimum_volume, 0.0, lower)
         upper = np.where(narrow, upper, np.maximum(upper, minimum_volume))
     else:
-        middle = np.arcsin(np.sqrt(np.clip(expected, 0.0, 1.0)))
-        lower = np.sin(np.clip(middle - distance, 0.0, np.pi / 2)) ** 2
-        upper = np.sin(np.clip(middle + distance, 0.0, np.pi / 2)) ** 2
-    lower = np.where(narrow, lower, np.minimum(lower, expected * (1 - config.minimum_change)))
-    upper = np.where(narrow, upper, np.maximum(upper, expected * (1 + config.minimum_change)))
+        trials = series.trials[-slots:]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            distance = distance / np.sqrt(trials)
+            added = 0.375 / trials
+        weight = 1 + 2 * added
+        lower, upper = (
+            np.sin(np.clip(np.arcsin(np.sqrt((rate + added) / weight)) + way * distance, 0.0, np.pi / 2)) ** 2 * weight
+            - added
+            for rate, way in ((np.clip(low, 0, 1), -1), (np.clip(high, 0, 1), 1))
+        )
+    lower = np.where(narrow, lower, np.minimum(lower, low * (1 - config.minimum_change)))
+    upper = np.where(narrow, upper, np.maximum(upper, high * (1 + config.minimum_change)))
     return np.maximum(lower, 0.0), upper

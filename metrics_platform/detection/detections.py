@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,7 @@ class Reason(enum.IntEnum):
     OTHER_DIRECTION = 9
     NOT_LONG_ENOUGH = 10
     FROM_ZERO = 11
+    WITH_SIBLING = 12
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Detections:
         expected: the value that was expected.
         lower, upper: the band in which the value is normal.
         score: the deviation in the detector's own unit, negative below the expected value.
+        strength: the deviation as a share of what makes a slot anomalous, negative below; 0 where it does not count.
     """
 
     status: npt.NDArray[np.int8]
@@ -57,6 +60,18 @@ class Detections:
     lower: Floats
     upper: Floats
     score: Floats
+    strength: Floats
+
+    @classmethod
+    def side_by_side(cls, parts: Iterable[Detections]) -> Detections:
+        """The answers for several groups of series as one."""
+        found = list(parts)
+        return cls(*(np.concatenate([getattr(part, name) for part in found], axis=1) for name in cls.names()))
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The names of the arrays."""
+        return tuple(cls.__dataclass_fields__)
 
     @property
     def anomalous(self) -> npt.NDArray[np.bool_]:
@@ -78,4 +93,24 @@ class Detections:
             np.where(not_enough, np.nan, numbers) for numbers in (self.expected, self.lower, self.upper)
         )
         score = np.where(no_value | not_enough, np.nan, self.score)
-        return Detections(status.astype(np.int8), reason.astype(np.int8), self.value, expected, lower, upper, score)
+        strength = np.where(no_value | not_enough, 0.0, self.strength)
+        return Detections(
+            status.astype(np.int8), reason.astype(np.int8), self.value, expected, lower, upper, score, strength
+        )
+
+    def where_anomalous(self, where: npt.NDArray[np.bool_], why: Reason) -> Detections:
+        """The same, but anomalous there."""
+        return replace(
+            self,
+            status=np.where(where, Status.ANOMALOUS, self.status).astype(np.int8),
+            reason=np.where(where, why, self.reason).astype(np.int8),
+        )
+
+    def where_normal(self, where: npt.NDArray[np.bool_], why: Reason) -> Detections:
+        """The same, but normal there, and no evidence for others."""
+        return replace(
+            self,
+            status=np.where(where, Status.NORMAL, self.status).astype(np.int8),
+            reason=np.where(where, why, self.reason).astype(np.int8),
+            strength=np.where(where, 0.0, self.strength),
+        )

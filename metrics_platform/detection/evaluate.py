@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -77,14 +77,14 @@ def evaluate(series: SlotSeries, slots: int, config: DetectorConfig, holidays: C
     combined = Detections(
         **{
             name: np.take_along_axis(np.stack([getattr(answer, name) for answer in answers]), shown[None], axis=0)[0]
-            for name in Detections.__dataclass_fields__
+            for name in Detections.names()
         }
     )
     if series.is_gauge and series.events is not None:
         few = np.broadcast_to(series.events < config.minimum_volume, combined.status.shape)
-        combined = _made_normal(combined, combined.anomalous & few, Reason.BELOW_MINIMUM_VOLUME)
+        combined = combined.where_normal(combined.anomalous & few, Reason.BELOW_MINIMUM_VOLUME)
     lasting = _lasting(combined, config.slots_in_a_row)
-    last = {name: getattr(lasting, name)[-slots:] for name in Detections.__dataclass_fields__}
+    last = {name: getattr(lasting, name)[-slots:] for name in Detections.names()}
     return Evaluation(Detections(**last), shown[-slots:].astype(np.int8), config.detectors)
 
 
@@ -94,7 +94,7 @@ def _in_direction(found: Detections, config: DetectorConfig) -> Detections:
         return found
     rises = found.value > found.expected
     other = found.anomalous & (~rises if config.direction == "up" else rises)
-    return _made_normal(found, other, Reason.OTHER_DIRECTION)
+    return found.where_normal(other, Reason.OTHER_DIRECTION)
 
 
 def _lasting(found: Detections, slots: int) -> Detections:
@@ -107,12 +107,4 @@ def _lasting(found: Detections, slots: int) -> Detections:
         before = np.zeros_like(signs)
         before[shift:] = signs[:-shift]
         short |= before != signs
-    return _made_normal(found, found.anomalous & short, Reason.NOT_LONG_ENOUGH)
-
-
-def _made_normal(found: Detections, where: npt.NDArray[np.bool_], why: Reason) -> Detections:
-    return replace(
-        found,
-        status=np.where(where, Status.NORMAL, found.status).astype(np.int8),
-        reason=np.where(where, why, found.reason).astype(np.int8),
-    )
+    return found.where_normal(found.anomalous & short, Reason.NOT_LONG_ENOUGH)

@@ -44,7 +44,7 @@ def evaluate(series: SlotSeries, slots: int, config: Iqr) -> Detections:
     reason = np.where(beyond, Reason.THIS_SLOT, Reason.WITHIN_BAND).astype(np.int8)
     if not series.is_gauge:
         lower = np.maximum(lower, 0.0)
-    found = Detections(status, reason, value, expected, lower, upper, score)
+    found = Detections(status, reason, value, expected, lower, upper, score, np.where(beyond, np.sign(score), 0.0))
     return found.where_unknown(~(np.isfinite(lower) & np.isfinite(upper)))
 
 

@@ -20,6 +20,7 @@ from metrics_platform.detection.config import Kind
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+Booleans = npt.NDArray[np.bool_]
 SLOTS_A_DAY = 96
 
 
@@ -103,11 +104,15 @@ class SlotSeries:
         shifted = naive + self._clock_offsets[positions][:, None] - self._clock_offsets[inside]
         return np.where(naive < 0, -1, shifted)
 
-    def one(self, number: int) -> SlotSeries:
-        """One of the series."""
-        trials = None if self.trials is None else self.trials[:, number : number + 1]
-        events = None if self.events is None else self.events[number : number + 1]
-        return replace(self, values=self.values[:, number : number + 1], trials=trials, events=events)
+    def part(self, first: int, end: int) -> SlotSeries:
+        """The series from number `first` up to `end`."""
+        trials = None if self.trials is None else self.trials[:, first:end]
+        events = None if self.events is None else self.events[first:end]
+        return replace(self, values=self.values[:, first:end], trials=trials, events=events)
+
+    def followed_by(self, slots: int) -> SlotSeries:
+        """The same with `slots` more slots, of which nothing is known, and no series: for its clock."""
+        return replace(self, values=np.empty((self.length + slots, 0)), trials=None)
 
     def between(self, first: int, end: int) -> SlotSeries:
         """The slots from position `first` up to `end`, as a history of their own."""

@@ -26,8 +26,9 @@ from metrics_platform.detection.config import Detector, DetectorConfig
 from metrics_platform.detection.evaluate import evaluate, lookback
 from metrics_platform.detection.seasonal import LOOKBACK
 from metrics_platform.detection.series import SLOTS_A_DAY, SlotSeries
+from metrics_platform.detection.siblings import TOTAL
 from metrics_platform.monitor.generated import HOLIDAYS, Product, generated_histories
-from metrics_platform.monitor.history import TOTAL, SlotHistory, read_history
+from metrics_platform.monitor.history import SlotHistory, read_history
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import tables_are_there

@@ -19,7 +19,6 @@ from metrics_platform.warehouse.partitions import merged_days
 from metrics_platform.warehouse.slots import first_slot
 from metrics_platform.warehouse.tables import SLOT_METRICS, read_sql
 
-TOTAL = ("total", "total")
 # Series that are read at a time: a month of them takes some 100 MB.
 _SERIES_AT_A_TIME = 2_000
 

@@ -17,10 +17,12 @@ import pyarrow as pa
 
 from metrics_platform.calendar import SLOT, SlotRange
 from metrics_platform.catalog import Metric
-from metrics_platform.detection.detections import Reason, Status
+from metrics_platform.detection.config import DetectorConfig
+from metrics_platform.detection.detections import Detections, Reason, Status
 from metrics_platform.detection.evaluate import Evaluation, evaluate, lookback
 from metrics_platform.detection.series import Floats
-from metrics_platform.monitor.history import TOTAL, SlotHistory, read_history
+from metrics_platform.detection.siblings import TOTAL, Member, with_siblings
+from metrics_platform.monitor.history import SlotHistory, read_history
 from metrics_platform.settings import Settings
 from metrics_platform.table_names import quoted
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
@@ -78,8 +80,16 @@ def evaluate_slots(
         metrics = _complete_metrics(warehouse, piece, checked, settings)
         with _staging(warehouse, day.date) as (name, version):
             series = anomalous = 0
-            for metric in metrics:
-                for rows in _metric_verdicts(warehouse, metric, day.date, piece, checked, settings):
+            for source in {metric.source: None for metric in metrics}:
+                answers = [
+                    answer
+                    for metric in metrics
+                    if metric.source == source
+                    for answer in _metric_answers(warehouse, metric, piece, checked, settings)
+                ]
+                found = with_siblings([answer.member for answer in answers])
+                for answer, detections in zip(answers, found, strict=True):
+                    rows = _rows(answer, detections, day.date, piece)
                     warehouse.run(
                         partial(_insert, name=name, rows=_versioned(rows, version)), doing=f"Writing {VERDICTS.name}"
                     )
@@ -104,48 +114,61 @@ def _complete_metrics(
     return complete
 
 
-def _metric_verdicts(  # noqa: PLR0917
-    warehouse: Warehouse,
-    metric: Metric,
-    date: datetime.date,
-    slots: SlotRange,
-    checked: CheckedCatalog,
-    settings: Settings,
-) -> Iterator[pa.Table]:
-    """The verdicts on a metric's series, a part of them at a time."""
+@dataclass(frozen=True)
+class _Answer:
+    """Some series of a metric in some slots, before the evidence of their siblings.
+
+    Attributes:
+        denominators: of a quotient, [slots, series].
+    """
+
+    metric: Metric
+    names: tuple[tuple[str, str], ...]
+    config: DetectorConfig
+    evaluation: Evaluation
+    denominators: Floats | None
+
+    @property
+    def member(self) -> Member:
+        return Member(
+            self.metric.name,
+            self.names,
+            self.evaluation.detections,
+            is_quotient=self.metric.kind in ("share", "ratio"),
+            listens=self.config.slots_in_a_row == 1,
+        )
+
+
+def _metric_answers(
+    warehouse: Warehouse, metric: Metric, slots: SlotRange, checked: CheckedCatalog, settings: Settings
+) -> Iterator[_Answer]:
+    """The answers for a metric's series, a part of them at a time."""
     configs = [config for config in (metric.monitor.total, metric.monitor.slices) if config is not None]
     if not configs:
         return
     needed = max(map(lookback, configs))
     for history in read_history(warehouse, metric, checked.rows[metric.source].source, slots, needed, settings):
-        yield from _verdicts(history, date, slots, settings)
+        yield from _answers(history, len(slots), settings)
 
 
-def _verdicts(history: SlotHistory, date: datetime.date, slots: SlotRange, settings: Settings) -> Iterator[pa.Table]:
+def _answers(history: SlotHistory, slots: int, settings: Settings) -> Iterator[_Answer]:
+    """The answers for the total, if it is in the history, and for the slices."""
     holidays = [(holiday - _EPOCH).days for holiday in settings.holidays]
-    metric = history.metric
+    monitor = history.metric.monitor
     first_slice = 1 if TOTAL in history.names else 0
     for first, end, config in (
-        (0, first_slice, metric.monitor.total),
-        (first_slice, len(history.names), metric.monitor.slices),
+        (0, first_slice, monitor.total),
+        (first_slice, len(history.names), monitor.slices),
     ):
         if config is None or first == end:
             continue
-        series = history.series(first, end)
-        found = evaluate(series, len(slots), config, holidays)
-        below = None if history.denominators is None else history.denominators[-len(slots) :, first:end]
-        yield _rows(metric, date, history.names[first:end], slots, found, below)
+        found = evaluate(history.series(first, end), slots, config, holidays)
+        below = None if history.denominators is None else history.denominators[-slots:, first:end]
+        yield _Answer(history.metric, history.names[first:end], config, found, below)
 
 
-def _rows(  # noqa: PLR0917  (what a row says comes from six places)
-    metric: Metric,
-    date: datetime.date,
-    names: tuple[tuple[str, str], ...],
-    slots: SlotRange,
-    evaluation: Evaluation,
-    denominators: Floats | None,
-) -> pa.Table:
-    found = evaluation.detections
+def _rows(answer: _Answer, found: Detections, date: datetime.date, slots: SlotRange) -> pa.Table:
+    metric, names, evaluation = answer.metric, answer.names, answer.evaluation
     count, series = found.value.shape
     starts = int(slots.start.timestamp()) + int(SLOT.total_seconds()) * np.arange(count)
     critical = (
@@ -165,7 +188,7 @@ def _rows(  # noqa: PLR0917  (what a row says comes from six places)
     }
     numbers = {
         "value": found.value,
-        "trials": np.full(found.value.shape, np.nan) if denominators is None else denominators,
+        "trials": np.full(found.value.shape, np.nan) if answer.denominators is None else answer.denominators,
         "expected": found.expected,
         "lower": found.lower,
         "upper": found.upper,

@@ -69,10 +69,10 @@ def test_a_gauge_has_the_same_answers_at_every_size_and_sign(size: float) -> Non
         np.testing.assert_array_equal(one.status, other.status, err_msg=detector)
         # Half of the days lie on each side of a median: that of the negative values may be the day beside it.
         far = np.nanmax(np.abs(other.expected / (one.expected * size) - 1))
-        assert far < (1e-9 if size > 0 else 0.05), detector
+        assert far < (1e-9 if size > 0 else 0.06), detector
         bounds = np.sort([one.lower * size, one.upper * size], axis=0)
         far = np.nanmax(np.abs([other.lower, other.upper] - bounds) / np.abs(other.expected))
-        assert far < (1e-9 if size > 0 else 0.1), detector
+        assert far < (1e-9 if size > 0 else 0.15), detector
 
 
 @pytest.mark.parametrize("value", [-7.0, 0.0, 1e-3, 1e9])
@@ -98,7 +98,7 @@ def test_rare_payments_are_normal_and_a_huge_one_is_found(share: float) -> None:
     random = np.random.default_rng(3)
     count = DAYS * DAY
     values = np.where(random.random(count) < share, random.gamma(3.0, 20.0, count), 0.0)
-    assert _evaluated(flat(values, kind="gauge"), 20 * DAY).anomalous.mean() < 0.003
+    assert _evaluated(flat(values, kind="gauge"), 20 * DAY).anomalous.mean() < 0.005
     assert statuses(_evaluated(flat([*values, 10_000.0], kind="gauge"))) == [Status.ANOMALOUS]
 
 
