@@ -21,6 +21,7 @@ from metrics_platform.connection import Connection, parse_url
 from metrics_platform.proxies import is_loopback, shown_proxy
 from metrics_platform.warehouse.clients import client_for, forget
 from metrics_platform.warehouse.errors import ADDRESS, Cause, WarehouseError, cause_of
+from metrics_platform.warehouse.query_settings import FIXED, FIXED_WHERE_KNOWN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -245,6 +246,9 @@ class Warehouse:
             client_name="metrics_platform",
             settings=self._query_settings(),
         )
+        for name, value in FIXED_WHERE_KNOWN.items():
+            if name in client.server_settings:
+                client.set_client_setting(name, value)
         if pool is not None:
             # The driver closes the pools that it has made itself, and no others.
             weakref.finalize(client, _close_pool, pool).atexit = False
@@ -260,15 +264,7 @@ class Warehouse:
             "max_bytes_before_external_group_by": memory // 4,
             "max_bytes_before_external_sort": memory // 4,
             "cancel_http_readonly_queries_on_client_close": 1,
-            # What the numbers rest on, whatever the account's profile says.
-            "aggregate_functions_null_for_empty": 0,
-            "join_use_nulls": 0,
-            "prefer_column_name_to_alias": 1,
-            # The day is in every key, so FINAL need not compare rows of different days.
-            "do_not_merge_across_partitions_select_final": 1,
-            "transform_null_in": 0,
-            "empty_result_for_aggregation_by_empty_set": 0,
-            "empty_result_for_aggregation_by_constant_keys_on_empty_set": 1,
+            **FIXED,
             **self.settings,
         }
 

@@ -22,6 +22,7 @@ TRANSIENT_CODES: dict[int, str] = {
     279: "ALL_CONNECTION_TRIES_FAILED",
     285: "TOO_FEW_LIVE_REPLICAS",
     319: "UNKNOWN_STATUS_OF_INSERT",
+    369: "ALL_REPLICAS_ARE_STALE",
     439: "CANNOT_SCHEDULE_TASK",
     473: "DEADLOCK_AVOIDED",
     745: "SERVER_OVERLOADED",
@@ -56,6 +57,10 @@ _REMEDIES: dict[int, str] = {
     _MEMORY_LIMIT: "Raise METRICS_CLICKHOUSE_MAX_MEMORY_MB if the machine has more, or wait until other queries "
     "are done; the platform's queries go to disk at a quarter of that setting.",
     243: "Free disk space on the ClickHouse server.",
+    279: "A shard of a source does not answer, and the platform does not compute with a part of the events. Start the "
+    "shard, then run the partition again.",
+    369: "A shard of a source has no replica that answers and is less than five minutes behind, and the platform does "
+    "not compute with a part of the events. Start the replica or wait for it, then run the partition again.",
     373: "Two statements shared a session; report this as a bug.",
     394: "The query was killed by somebody (KILL QUERY); run the partition again.",
     497: "Grant the account what the message names (`GRANT … ON … TO …`); `metrics-platform doctor` lists all "
