@@ -92,5 +92,15 @@ FIXED: Mapping[str, Any] = {
 FIXED_WHERE_KNOWN: Mapping[str, Any] = {
     "apply_patch_parts": 1,
     "deduplicate_insert": "enable",
+    "ignore_on_cluster_for_replicated_database": 1,
     "run_query_in_background": 0,
+}
+
+# Sent where METRICS_CLICKHOUSE_CLUSTER is named, with `insert_quorum` = all replicas: the next statement may go to
+# another replica, which must have what this one has written. A replica that is away is an error after a minute.
+ON_EVERY_REPLICA: Mapping[str, Any] = {
+    "alter_sync": 2,
+    "insert_quorum_timeout": 60_000,
+    "mutations_sync": 2,
+    "replication_wait_for_inactive_replica_timeout": 60,
 }
