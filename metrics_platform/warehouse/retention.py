@@ -64,7 +64,7 @@ def drop_what_is_old(warehouse: Warehouse, settings: Settings, today: datetime.d
             continue
         if table in _OF_DAYS and row["is_in_use"]:
             continue
-        if table == USERS.name and (partition == latest or _is_base(partition, settings)):
+        if table == USERS.name and (partition == latest or is_base(partition, settings)):
             continue
         # The table's name is ours, the partition's is ClickHouse's own.
         warehouse.execute(
@@ -123,7 +123,7 @@ def first_days_kept(settings: Settings, today: datetime.date) -> Mapping[str, da
     }
 
 
-def _is_base(partition: str, settings: Settings) -> bool:
+def is_base(partition: str, settings: Settings) -> bool:
     """Whether a snapshot of `users` stays, for older days to be computed from: of a month's first day, or before the
     product's first day, with everybody from before."""
     date = datetime.date.fromisoformat(partition)
