@@ -8,7 +8,6 @@ that retention keeps on each day of two years are counted.
 from __future__ import annotations
 
 import datetime
-import os
 import shutil
 import sqlite3
 import tempfile
@@ -20,15 +19,18 @@ from pathlib import Path
 import dagster as dg
 
 from benchmarks.measure import MIB
-from benchmarks.platform import running_platform
 from benchmarks.source import create_source, empty_clickhouse, settings_of, write_day
+from metrics_platform.calendar import RANGE_END, RANGE_START, SLOT, SlotRange
+from metrics_platform.defs import build_definitions
 from metrics_platform.defs.clean_up import clean_up
+from metrics_platform.defs.monitoring.run_slots import tags_of
 from metrics_platform.settings import load_settings
 from metrics_platform.warehouse.retention import first_days_kept, is_base
 from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.tables import USERS
 
 _CHECKS_A_DAY = 96
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _ONE_DAY = datetime.timedelta(days=1)
 _USERS = """
 INSERT INTO users SELECT
@@ -43,7 +45,7 @@ FROM numbers({users:UInt32})
 
 @dataclass(frozen=True)
 class Storage:
-    """Dagster's storage at one time: its size, runs, and seconds for a page of runs and for all partitions' states."""
+    """Dagster's storage: its size without free pages, runs, and seconds for a page of runs and for all partitions."""
 
     mib: float
     runs: int
@@ -73,7 +75,7 @@ def run(days: int, users: int) -> Result:
         _real_runs(home)
         now = datetime.datetime.now(datetime.UTC)
         _copy_runs(home, days, now)
-        with dg.DagsterInstance.from_config(str(home)) as instance:
+        with dg.DagsterInstance.local_temp(str(home)) as instance:
             before = _look(instance, home)
             began = time.perf_counter()
             clean_up(instance, now - kept_days * _ONE_DAY)
@@ -83,13 +85,16 @@ def run(days: int, users: int) -> Result:
 
 
 def _real_runs(home: Path) -> None:
-    """A home of Dagster's with a check and a nightly load."""
+    """A nightly load and a check of a few slots, stored in Dagster's storage at `home`."""
     yesterday = datetime.datetime.now(datetime.UTC).date() - _ONE_DAY
-    with running_platform(yesterday) as platform:
-        write_day(platform.warehouse, platform.settings, yesterday, 100_000)
-        platform.run("daily_etl", {"dagster/partition": str(yesterday)})
-        platform.run("anomaly_check", {"dagster/partition": str(yesterday)})
-        shutil.copytree(Path(os.environ["DAGSTER_HOME"]), home, dirs_exist_ok=True)
+    with empty_clickhouse() as server, dg.DagsterInstance.local_temp(str(home)) as instance:
+        settings = settings_of(server.url, "growth", yesterday)
+        day = write_day(create_source(settings), settings, yesterday, 100_000)
+        definitions = build_definitions(settings)
+        checked = SlotRange(day.end - 5 * SLOT, day.end)
+        whole = {RANGE_START: day.key, RANGE_END: day.key}
+        for job, tags in (("daily_etl", whole), ("anomaly_check", {**whole, **tags_of(checked)})):
+            definitions.resolve_job_def(job).execute_in_process(instance=instance, tags=tags, run_config=_QUIET)
 
 
 def _copy_runs(home: Path, days: int, now: datetime.datetime) -> None:
@@ -140,8 +145,18 @@ def _look(instance: dg.DagsterInstance, home: Path) -> Storage:
     for key in instance.get_asset_keys():
         instance.get_latest_storage_id_by_partition(key, dg.DagsterEventType.ASSET_MATERIALIZATION)
     end = time.perf_counter()
-    size = sum(file.stat().st_size for file in home.rglob("*") if file.is_file())
+    size = sum(file.stat().st_size - _free(file) for file in home.rglob("*") if file.is_file())
     return Storage(size / MIB, instance.get_runs_count(), page - began, end - page)
+
+
+def _free(file: Path) -> int:
+    """The bytes of an SQLite file that later runs are written into."""
+    if file.parent.name != "history" and file.name != "index.db":
+        return 0
+    with sqlite3.connect(file) as database:
+        (pages,), (size,) = (database.execute(f"PRAGMA {name}").fetchone() for name in ("freelist_count", "page_size"))
+    database.close()
+    return int(pages) * int(size)
 
 
 def _row_bytes(users: int) -> float:
