@@ -34,7 +34,8 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _ONE_DAY = datetime.timedelta(days=1)
 _USERS = """
 INSERT INTO users SELECT
-    '2026-01-01', cityHash64(number, 6), ['iOS', 'Android'][1 + number % 2], ['male', 'female'][1 + cityHash64(number) % 2],
+    '2026-01-01', cityHash64(number, 6), ['iOS', 'Android'][1 + number % 2],
+    ['male', 'female'][1 + cityHash64(number) % 2],
     18 + cityHash64(number, 1) % 50, ['Russia', 'Kazakhstan', 'Serbia'][1 + cityHash64(number, 2) % 3],
     concat('City ', toString(cityHash64(number, 3) % 200)), cityHash64(number, 4) % 5,
     if(number % 3 = 0, 'ads', 'organic'), toDate('2026-01-01') - number % 700,
