@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import alert, backfill, check, day, detectors, pictures, startup
+from benchmarks import alert, backfill, check, day, detectors, growth, pictures, startup
 from benchmarks.document import Section, write
 
 _DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
@@ -98,6 +98,14 @@ def _detection(data: Path, detector: str) -> None:
         subprocess.run([*score, *options], cwd=Path(__file__).parents[1], check=True)  # noqa: S603  (the user names it)
 
 
+@main.command("growth")
+@click.option("--days", default=100, show_default=True, type=click.IntRange(15), help="How many days of runs.")
+@click.option("--users", default=10.0, show_default=True, help="Millions of users ever seen.")
+def _growth(days: int, users: float) -> None:
+    """What is stored after months and years, with retention and without."""
+    _say(_ask_growth(days, int(users * 1e6)))
+
+
 @main.command("all")
 @_events
 @_alerts
@@ -112,6 +120,7 @@ def _all(events: str, alerts: int, days: int) -> None:
         lambda: _ask_alert(alerts),
         lambda: _ask_startup(9),
         _ask_pictures,
+        lambda: _ask_growth(100, 10_000_000),
     ]
     sections = []
     for question in questions:
@@ -151,6 +160,10 @@ def _ask_startup(times: int) -> Section:
 
 def _ask_pictures() -> Section:
     return Section("pictures", pictures.told(pictures.run()))
+
+
+def _ask_growth(days: int, users: int) -> Section:
+    return Section("growth", growth.told(growth.run(days, users)))
 
 
 def _say(section: Section) -> None:

@@ -21,7 +21,7 @@ _INTRODUCTION = """\
 How fast the platform is, side by side in one run with what it is compared with. Written by
 
 ```sh
-.venv/bin/python -m benchmarks all      # or one question: day, backfill, check, alert, startup, pictures; --help
+.venv/bin/python -m benchmarks all    # or one question: day, backfill, check, alert, startup, pictures, growth
 ```
 
 It needs what the tests need (`pip install -e '.[test]'`) and a machine that does nothing else meanwhile.
@@ -99,6 +99,11 @@ In new processes, in turns, without what Python itself takes. Each run and each 
 """,
     "pictures": """\
 ## Pictures
+
+{figures}
+""",
+    "growth": """\
+## What is stored
 
 {figures}
 """,

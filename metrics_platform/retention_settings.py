@@ -1,4 +1,4 @@
-"""The settings of retention: for how many days the monitor's tables are kept, and for how many hours what runs left."""
+"""The settings of retention: for how many days tables and runs are kept, and for how many hours what runs left."""
 
 from __future__ import annotations
 
@@ -18,6 +18,29 @@ class RetentionSettings(SettingsPart):
     )
     keep_incidents_days: int = Field(
         1100, ge=60, le=36_500, description="How many days `incidents` and `monitored_slots` are kept, by month."
+    )
+    keep_users_days: int = Field(
+        35,
+        ge=35,
+        le=36_500,
+        description="How many days `users`, `feed_user_daily` and `message_user_daily` are kept. Of `users` the first "
+        "day of each month stays, too: older days are computed again from the nearest one.",
+    )
+    keep_user_daily_days: int = Field(
+        400, ge=35, le=36_500, description="How many days `user_daily` is kept, which has a row per user and day."
+    )
+    keep_daily_days: int = Field(
+        36_500,
+        ge=60,
+        le=36_500,
+        description="How many days the results are kept: slices, `dimension_metrics`, `app_daily`, `metric_daily`.",
+    )
+    keep_runs_days: int = Field(
+        14,
+        ge=3,
+        le=36_500,
+        description="How many days Dagster keeps every run. Older ones stay as long as a partition's latest "
+        "materialisation or a message is in them.",
     )
     keep_staging_hours: int = Field(
         24,

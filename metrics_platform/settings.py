@@ -42,6 +42,10 @@ _REMOVED = {
     "METRICS_MONITORING_FILE": "METRICS_CATALOG replaces it. Run `metrics-platform convert-monitoring FILE > "
     "catalogue.yaml`, set METRICS_CATALOG=catalogue.yaml, and remove METRICS_MONITORING_FILE.",
 }
+# Every table needs a path of its own.
+_ENGINE = re.compile(
+    r"MergeTree|ReplicatedMergeTree(\('[^'\\]*\{(table|uuid)\}[^'\\]*', '[^'\\]*\{replica\}[^'\\]*'\))?"
+)
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -71,6 +75,16 @@ class Settings(ChannelSettings, MonitorSettings, HealthSettings, RetentionSettin
     )
     clickhouse_ca_file: Path | None = Field(
         None, description="Certificate authority (PEM) to trust for https, where the system's is not enough."
+    )
+    clickhouse_engine: str = Field(
+        "MergeTree",
+        description="The engine of the platform's tables: MergeTree (which ClickHouse Cloud replicates), "
+        "ReplicatedMergeTree, or ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}').",
+    )
+    clickhouse_cluster: str | None = Field(
+        None,
+        description="A cluster of the server. Set: METRICS_CLICKHOUSE_URL may be a load balancer, tables are created "
+        "ON CLUSTER, and every replica has what was written. In ClickHouse Cloud: default. Not set: one server.",
     )
     clickhouse_timeout_seconds: int = Field(
         600, ge=1, le=86_400, description="Longest time one query may take in ClickHouse."
@@ -148,6 +162,23 @@ class Settings(ChannelSettings, MonitorSettings, HealthSettings, RetentionSettin
     def _check_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             parse_url(value.get_secret_value())
+        return value
+
+    @field_validator("clickhouse_engine")
+    @classmethod
+    def _check_engine(cls, value: str) -> str:
+        if not _ENGINE.fullmatch(value):
+            raise ValueError(
+                "write MergeTree, ReplicatedMergeTree, or ReplicatedMergeTree('path', '{replica}') with {table} or "
+                "{uuid} in the path"
+            )
+        return value
+
+    @field_validator("clickhouse_cluster")
+    @classmethod
+    def _check_cluster(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[A-Za-z_][\w.-]*", value):
+            raise ValueError("write the name of a cluster, as in system.clusters")
         return value
 
     @field_validator("feed_table", "messages_table")

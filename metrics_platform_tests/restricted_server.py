@@ -1,6 +1,6 @@
 """A server whose `platform` account has only the rights it is given: what a careful administrator sets up.
 
-python -m metrics_platform_tests.restricted_server DIRECTORY "<setting>1</setting>" "GRANT …" "GRANT …"
+python -m metrics_platform_tests.restricted_server DIRECTORY "<setting>1</setting>" "<tcp_port>…" "GRANT …" "GRANT …"
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ ENGINES = ("MergeTree", "ReplacingMergeTree")
 
 @contextmanager
 def restricted_server(
-    directory: Path, *grants: str, engines: tuple[str, ...] = ENGINES, profile: str = ""
+    directory: Path, *grants: str, engines: tuple[str, ...] = ENGINES, profile: str = "", config: str = ""
 ) -> Iterator[str]:
     """Run a server on `directory` in which `platform` has just `grants` and `engines`; yields the account's URL.
 
-    `profile` is XML: settings of the account, beside the usual ones.
+    `profile` and `config` are XML: settings of the account and of the server, beside the usual ones.
     """
     given = [*grants, *(f"GRANT TABLE ENGINE ON {engine}" for engine in engines)]
-    command = [sys.executable, "-m", "metrics_platform_tests.restricted_server", str(directory), profile, *given]
+    module = "metrics_platform_tests.restricted_server"
+    command = [sys.executable, "-m", module, str(directory), profile, config, *given]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1])
     try:
         assert process.stdout is not None
@@ -39,6 +40,15 @@ def restricted_server(
 
 
 if __name__ == "__main__":
-    clickhouse_config._USERS = clickhouse_config._USERS.replace("<default>", f"<default>{sys.argv[2]}", 1)
-    clickhouse_config._PLATFORM_GRANTS = tuple(sys.argv[3:])
-    sys.exit(serve(Path(sys.argv[1]), 0, parent_pid=os.getppid()))
+    _, directory, profile, config, *grants = sys.argv
+    # In a profile of its own, since the engine's session has the default one; both texts are templates of str.format.
+    profile, config = (text.replace("{", "{{").replace("}", "}}") for text in (profile, config))
+    tested = f"<profiles><tested><profile>default</profile>{profile}</tested>"
+    clickhouse_config._USERS = clickhouse_config._USERS.replace("<profiles>", tested)
+    clickhouse_config._CONFIG = clickhouse_config._CONFIG.replace("<clickhouse>", f"<clickhouse>{config}")
+    clickhouse_config._PLATFORM_GRANTS = tuple(grants)
+    user = clickhouse_config._user
+    clickhouse_config._user = lambda name, password, profile, grants: user(
+        name, password, "tested" if name == "platform" else profile, grants
+    )
+    sys.exit(serve(Path(directory), 0, parent_pid=os.getppid()))

@@ -6,6 +6,7 @@ import warnings
 
 import dagster as dg
 
+from metrics_platform.defs.clean_up import clean_up_definitions
 from metrics_platform.defs.daily import daily_definitions
 from metrics_platform.defs.delivery import delivery_definitions
 from metrics_platform.defs.health import health_definitions
@@ -26,6 +27,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             monitoring_definitions(settings),
             delivery_definitions(settings),
             health_definitions(settings),
+            clean_up_definitions(settings),
             dg.Definitions(
                 resources={
                     "clickhouse": ClickHouseResource.for_settings(settings),

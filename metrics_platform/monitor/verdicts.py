@@ -27,6 +27,7 @@ from metrics_platform.settings import Settings
 from metrics_platform.table_names import quoted
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.ddl import create_staging
 from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_leftovers, drop_staging
 from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.slots import missing_slots
@@ -217,7 +218,7 @@ class _staging:  # noqa: N801  (used as `with _staging(…)`)
 
     def __enter__(self) -> tuple[str, int]:
         version = self.warehouse.value("SELECT toUnixTimestamp64Micro(now64(6))", doing=self.doing)
-        self.warehouse.execute(f"CREATE TABLE {quoted(self.name)} AS {VERDICTS.name}", doing=self.doing)
+        create_staging(self.warehouse, self.name, VERDICTS.name, doing=self.doing)
         return self.name, int(version)
 
     def __exit__(self, *_: object) -> None:

@@ -21,6 +21,7 @@ from metrics_platform.connection import Connection, parse_url
 from metrics_platform.proxies import is_loopback, shown_proxy
 from metrics_platform.warehouse.clients import client_for, forget
 from metrics_platform.warehouse.errors import ADDRESS, Cause, WarehouseError, cause_of
+from metrics_platform.warehouse.query_settings import FIXED, FIXED_WHERE_KNOWN, ON_EVERY_REPLICA
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
     from metrics_platform.settings import Settings
 
+_REPLICAS = """
+SELECT max(replicas) AS replicas
+FROM (SELECT count() AS replicas FROM system.clusters WHERE cluster = {cluster:String} GROUP BY shard_num)
+"""
 Parameters = Mapping[str, Any]
 Row = dict[str, Any]
 _Result = TypeVar("_Result")
@@ -77,6 +82,8 @@ class Warehouse:
         tags: written into `log_comment` of every query.
         timeout_seconds: the longest one query may take in the server.
         max_memory_mb: the most memory (MiB) one query may take; it spills to disk at a quarter of it.
+        engine: of the platform's tables, METRICS_CLICKHOUSE_ENGINE.
+        cluster: whose replicas all have the platform's tables; empty: one server is addressed.
         settings: further ClickHouse settings for every query, over the defaults.
         on_retry: told of every retry in one line (for logs).
     """
@@ -85,6 +92,8 @@ class Warehouse:
     tags: Mapping[str, str] = field(default_factory=dict)
     timeout_seconds: int = 600
     max_memory_mb: int = 4096
+    engine: str = "MergeTree"
+    cluster: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     on_retry: Callable[[str], None] | None = None
     retry_waits: Sequence[float] = RETRY_WAITS
@@ -96,6 +105,8 @@ class Warehouse:
             connection_of(settings),
             timeout_seconds=settings.clickhouse_timeout_seconds,
             max_memory_mb=settings.clickhouse_max_memory_mb,
+            engine=settings.clickhouse_engine,
+            cluster=settings.clickhouse_cluster or "",
             **options,
         )
 
@@ -245,10 +256,24 @@ class Warehouse:
             client_name="metrics_platform",
             settings=self._query_settings(),
         )
+        for name, value in FIXED_WHERE_KNOWN.items():
+            if name in client.server_settings:
+                client.set_client_setting(name, value)
+        if self.cluster:
+            self._reach_every_replica(client)
         if pool is not None:
             # The driver closes the pools that it has made itself, and no others.
             weakref.finalize(client, _close_pool, pool).atexit = False
         return client
+
+    def _reach_every_replica(self, client: Client) -> None:
+        """Let `client` read what any replica has written: in Cloud by asking, elsewhere by writing to all."""
+        cloud_mode = client.server_settings.get("cloud_mode")
+        if cloud_mode is not None and cloud_mode.value == "1":
+            client.set_client_setting("select_sequential_consistency", 1)
+            return
+        ((replicas,),) = client.query(_REPLICAS, parameters={"cluster": self.cluster}).result_rows
+        client.set_client_setting("insert_quorum", replicas)
 
     def _query_settings(self) -> dict[str, Any]:
         memory = self.max_memory_mb * 1024 * 1024
@@ -260,15 +285,8 @@ class Warehouse:
             "max_bytes_before_external_group_by": memory // 4,
             "max_bytes_before_external_sort": memory // 4,
             "cancel_http_readonly_queries_on_client_close": 1,
-            # What the numbers rest on, whatever the account's profile says.
-            "aggregate_functions_null_for_empty": 0,
-            "join_use_nulls": 0,
-            "prefer_column_name_to_alias": 1,
-            # The day is in every key, so FINAL need not compare rows of different days.
-            "do_not_merge_across_partitions_select_final": 1,
-            "transform_null_in": 0,
-            "empty_result_for_aggregation_by_empty_set": 0,
-            "empty_result_for_aggregation_by_constant_keys_on_empty_set": 1,
+            **FIXED,
+            **(ON_EVERY_REPLICA if self.cluster else {}),
             **self.settings,
         }
 

@@ -18,6 +18,7 @@ from metrics_platform.calendar import day_of, first_instant
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.daily_sources import DailySources
+from metrics_platform.warehouse.ddl import create_staging, drop_table
 from metrics_platform.warehouse.errors import OVER_LIMITS, WarehouseError
 from metrics_platform.warehouse.partitions import (
     STAGING_PREFIX,
@@ -91,8 +92,7 @@ class _Build:
         if first_event is None:
             return
         drop_leftovers(self.warehouse, self.table)
-        create = f"CREATE TABLE IF NOT EXISTS `{self.table.name}` AS `{USERS.name}`"
-        self.warehouse.execute(create, doing="Creating a table")
+        create_staging(self.warehouse, self.table.name, USERS.name, doing="Creating a table", repeatable=True)
         progress = self._finished()
         length = 1
         while event := self._next_event(self._begin_of(progress.last + _ONE_DAY) if progress else first_event, end):
@@ -117,7 +117,7 @@ class _Build:
             )
         if progress:
             self._publish(progress)
-        self.warehouse.execute(f"DROP TABLE IF EXISTS `{self.table.name}` SYNC", doing="Dropping a table")
+        drop_table(self.warehouse, self.table.name, doing="Dropping a table")
 
     def _begin_of(self, date: datetime.date) -> datetime.datetime:
         return first_instant(date, self.settings.zone)

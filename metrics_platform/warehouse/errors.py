@@ -22,6 +22,7 @@ TRANSIENT_CODES: dict[int, str] = {
     279: "ALL_CONNECTION_TRIES_FAILED",
     285: "TOO_FEW_LIVE_REPLICAS",
     319: "UNKNOWN_STATUS_OF_INSERT",
+    369: "ALL_REPLICAS_ARE_STALE",
     439: "CANNOT_SCHEDULE_TASK",
     473: "DEADLOCK_AVOIDED",
     745: "SERVER_OVERLOADED",
@@ -56,10 +57,20 @@ _REMEDIES: dict[int, str] = {
     _MEMORY_LIMIT: "Raise METRICS_CLICKHOUSE_MAX_MEMORY_MB if the machine has more, or wait until other queries "
     "are done; the platform's queries go to disk at a quarter of that setting.",
     243: "Free disk space on the ClickHouse server.",
+    279: "A shard of a source does not answer, and the platform does not compute with a part of the events. Start the "
+    "shard, then run the partition again.",
+    285: "A replica of METRICS_CLICKHOUSE_CLUSTER does not answer, and every replica must have what is written. Start "
+    "it, or let METRICS_CLICKHOUSE_URL be one replica and leave METRICS_CLICKHOUSE_CLUSTER out.",
+    369: "A shard of a source has no replica that answers and is less than five minutes behind, and the platform does "
+    "not compute with a part of the events. Start the replica or wait for it, then run the partition again.",
+    341: "A replica of METRICS_CLICKHOUSE_CLUSTER did not follow within a minute. Start it, then run the partition "
+    "again.",
     373: "Two statements shared a session; report this as a bug.",
     394: "The query was killed by somebody (KILL QUERY); run the partition again.",
+    253: "Another table has this path in Keeper. Write {table} or {uuid} into the path of METRICS_CLICKHOUSE_ENGINE.",
     497: "Grant the account what the message names (`GRANT … ON … TO …`); `metrics-platform doctor` lists all "
     "rights that are needed.",
+    701: "Correct METRICS_CLICKHOUSE_CLUSTER; the server's clusters are in system.clusters.",
 }
 # Where a remedy names the server's address: who knows it puts it there.
 ADDRESS = "http://host:port"

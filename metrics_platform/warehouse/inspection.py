@@ -16,11 +16,13 @@ from metrics_platform.findings import Finding, looked_at
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse import tables
 from metrics_platform.warehouse.client import Warehouse, connection_of
+from metrics_platform.warehouse.cluster_inspection import inspect_cluster, inspect_replicas
+from metrics_platform.warehouse.ddl import create_staging, create_table, drop_table
 from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_leftovers
 from metrics_platform.warehouse.schema import SchemaMismatchError, missing_tables, outside_database, tables_are_there
 from metrics_platform.warehouse.source_inspection import inspect_sources, source_tables
 
-MINIMUM_VERSION = (24, 8)
+MINIMUM_VERSION = (25, 8)
 
 _NAMES_SHOWN = 5
 
@@ -31,6 +33,10 @@ def inspect_warehouse(warehouse: Warehouse, settings: Settings) -> Iterator[Find
     yield server
     if server.status == "problem":
         return
+    cluster = inspect_cluster(warehouse)
+    yield cluster
+    if cluster.status == "problem":
+        return
     database = looked_at("Database", lambda: _database(warehouse))
     yield database
     if database.status == "ok":
@@ -39,6 +45,7 @@ def inspect_warehouse(warehouse: Warehouse, settings: Settings) -> Iterator[Find
             rights = replace(rights, remedy=f"{rights.remedy} All it needs: {'; '.join(needed_rights(settings))}.")
         yield rights
         yield looked_at("Tables", lambda: _own_tables(warehouse, settings))
+        yield from inspect_replicas(warehouse, tables.all_tables(settings.dimensions))
     # The platform's own database may not be there yet.
     first_day = yield from inspect_sources(outside_database(warehouse), settings)
     if database.status == "ok" and first_day is not None and first_day < settings.start_date:
@@ -52,7 +59,11 @@ def needed_rights(settings: Settings) -> list[str]:
     own = "SELECT, INSERT, OPTIMIZE, ALTER DELETE, ALTER COLUMN, CREATE TABLE, DROP TABLE"
     # To tell what a killed run left behind from what another run is writing.
     system = [f"GRANT SELECT ON system.{table} TO {account.user}" for table in ("parts", "processes")]
-    return [*sources, f"GRANT {own} ON {account.database}.* TO {account.user}", *system]
+    granted = [*sources, f"GRANT {own} ON {account.database}.* TO {account.user}", *system]
+    if settings.clickhouse_cluster:
+        granted += [f"GRANT CLUSTER, REMOTE, CREATE TEMPORARY TABLE ON *.* TO {account.user}"]
+        granted += [f"GRANT SELECT ON system.{table} TO {account.user}" for table in ("clusters", "replicas")]
+    return granted
 
 
 def _server(warehouse: Warehouse) -> Finding:
@@ -60,7 +71,7 @@ def _server(warehouse: Warehouse) -> Finding:
     numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
     shown = f"{version} at {warehouse.connection.shown}"
     if numbers < MINIMUM_VERSION:
-        return Finding("ClickHouse", "problem", shown, "Use ClickHouse 24.8 or newer.")
+        return Finding("ClickHouse", "problem", shown, "Use ClickHouse 25.8 or newer.")
     return Finding("ClickHouse", "ok", shown)
 
 
@@ -94,23 +105,21 @@ def _rights(warehouse: Warehouse) -> Finding:
     """Do once what the partition writer does and what the monitor's tables are made of, in tables of our own."""
     name = f"{STAGING_PREFIX}doctor__{uuid.uuid4().hex[:12]}"
     staging, replacing = f"{name}__staging", f"{name}__replacing"
+    day = "2026-01-01"
     doing = "Trying what the daily load and the monitor do"
     try:
-        warehouse.execute(
-            f"CREATE TABLE `{name}` (event_date Date, n UInt8) ENGINE = MergeTree PARTITION BY event_date ORDER BY n",
-            doing=doing,
-        )
-        warehouse.execute(f"CREATE TABLE `{staging}` AS `{name}`", doing=doing)
-        warehouse.execute(f"INSERT INTO `{staging}` SELECT '2026-01-01', 1", doing=doing)
-        warehouse.execute(f"ALTER TABLE `{name}` REPLACE PARTITION '2026-01-01' FROM `{staging}`", doing=doing)
-        warehouse.execute(f"ALTER TABLE `{name}` ATTACH PARTITION '2026-01-01' FROM `{staging}`", doing=doing)
-        warehouse.execute(f"ALTER TABLE `{name}` DROP PARTITION '2026-01-01'", doing=doing)
+        create_table(warehouse, tables.slice_table("os"), name)
+        create_staging(warehouse, staging, name, doing=doing)
+        warehouse.execute(f"INSERT INTO `{staging}` (event_date) SELECT '{day}'", doing=doing)
+        for move in (f"REPLACE PARTITION '{day}' FROM `{staging}`", f"ATTACH PARTITION '{day}' FROM `{staging}`"):
+            warehouse.execute(f"ALTER TABLE `{name}` {move}", doing=doing)
+        warehouse.execute(f"ALTER TABLE `{name}` DROP PARTITION '{day}'", doing=doing)
         drop_leftovers(warehouse, tables.USERS)
         # A server may ask for a grant for each engine.
-        warehouse.execute(f"CREATE TABLE `{replacing}` (n UInt8) ENGINE = ReplacingMergeTree ORDER BY n", doing=doing)
+        create_table(warehouse, tables.INCIDENTS, replacing)
     finally:
         for table in (replacing, staging, name):
-            warehouse.execute(f"DROP TABLE IF EXISTS `{table}`", doing=doing)
+            drop_table(warehouse, table, doing=doing)
     return Finding("Rights", "ok", f"tables in {warehouse.database} can be created, filled, swapped and dropped")
 
 

@@ -24,6 +24,7 @@ from metrics_platform.catalog import Catalog, Dimension, Metric, Source
 from metrics_platform.table_names import quoted
 from metrics_platform.warehouse.client import Parameters, Warehouse
 from metrics_platform.warehouse.comparison import Comparison
+from metrics_platform.warehouse.ddl import create_staging
 from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_staging
 from metrics_platform.warehouse.source_rows import SourceRows, explained, named_value
@@ -490,7 +491,7 @@ def _staged(warehouse: Warehouse, scope: Scope) -> Iterator[tuple[str, int, int]
     doing = f"Computing {scope.table.name} of {scope.date}"
     version = warehouse.value("SELECT toUnixTimestamp64Micro(now64(6))", doing=doing)
     parameters = scope.parameters(version, name)
-    warehouse.execute(f"CREATE TABLE {quoted(name)} AS {quoted(scope.table.name)}", doing=doing)
+    create_staging(warehouse, name, scope.table.name, doing=doing)
     try:
         written = read = 0
         columns = ", ".join(column.name for column in scope.table.columns)

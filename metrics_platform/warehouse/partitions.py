@@ -14,9 +14,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from string import Template
 from typing import TYPE_CHECKING
 
 from metrics_platform.warehouse.client import Parameters, Warehouse
+from metrics_platform.warehouse.ddl import create_staging, drop_table, everywhere
 from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.tables import DailyTable
 
@@ -42,7 +44,7 @@ WHERE tables.database = currentDatabase()
   AND greatest(tables.metadata_modification_time, parts.written_at) <= now() - toIntervalSecond({idle_seconds:UInt32})
   AND NOT arrayExists(
       running -> position(running, tables.name) > 0,
-      (SELECT groupArray(query) FROM system.processes WHERE query_id != queryID()))
+      (SELECT groupArray(query) FROM $processes WHERE query_id != queryID()))
 """
 
 
@@ -87,8 +89,7 @@ def staged_partition(
     """
     name = f"{STAGING_PREFIX}{table.name}__{date:%Y%m%d}__{uuid.uuid4().hex[:12]}"
     doing = f"Computing {table.name} of {date}"
-    # Both names are ours, letters and digits; `AS` takes no parameter.
-    warehouse.execute(f"CREATE TABLE `{name}` AS `{table.name}`", doing=doing)
+    create_staging(warehouse, name, table.name, doing=doing)
     try:
         read = written = 0
         for select, parameters in selects:
@@ -133,9 +134,13 @@ def publish(warehouse: Warehouse, staged: Staged) -> None:
 def merged_days(warehouse: Warehouse, table: DailyTable) -> list[str]:
     """The days of a table partitioned by day whose rows are in a single part: none of them is there twice.
 
+    None where each replica merges by itself and the next query may go to another one.
+
     Raises:
         WarehouseError: ClickHouse refused, failed or did not answer.
     """
+    if warehouse.cluster:
+        return []
     rows = warehouse.query(
         "SELECT partition FROM system.parts WHERE database = currentDatabase() AND table = {table:String} AND active "
         "GROUP BY partition HAVING count() = 1 ORDER BY partition",
@@ -157,7 +162,7 @@ def drop_leftovers(warehouse: Warehouse, table: DailyTable, idle_seconds: int = 
 def drop_idle_staging_tables(warehouse: Warehouse, prefix: str, idle_seconds: int) -> list[str]:
     """Drop the staging tables whose names begin with `prefix` and that nobody has used for so long; their names."""
     found = warehouse.query(
-        _LEFTOVERS,
+        Template(_LEFTOVERS).substitute(processes=everywhere(warehouse, "processes")),
         {"prefix": prefix, "idle_seconds": idle_seconds},
         doing=f"Looking for what killed runs left of {prefix}",
     )
@@ -191,12 +196,7 @@ def _totals(
 def drop_staging(warehouse: Warehouse, name: str) -> None:
     """Drop a staging table; where ClickHouse is away it stays for `drop_leftovers`."""
     try:
-        warehouse.execute(
-            "DROP TABLE IF EXISTS {staging:Identifier} SYNC",
-            {"staging": name},
-            doing="Dropping a staging table",
-            repeatable=False,
-        )
+        drop_table(warehouse, name, doing="Dropping a staging table")
     except WarehouseError as error:
         if not error.transient:
             raise

@@ -13,20 +13,39 @@ from collections.abc import Mapping
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_idle_staging_tables
-from metrics_platform.warehouse.tables import INCIDENTS, MONITORED_SLOTS, SLOT_METRICS, VERDICTS
+from metrics_platform.warehouse.tables import (
+    APP_DAILY,
+    DIMENSION_METRICS,
+    FEED_USER_DAILY,
+    INCIDENTS,
+    MESSAGE_USER_DAILY,
+    METRIC_DAILY,
+    MONITORED_SLOTS,
+    SLOT_METRICS,
+    USER_DAILY,
+    USERS,
+    VERDICTS,
+    slice_table,
+)
+
+EXTRACTS = (FEED_USER_DAILY.name, MESSAGE_USER_DAILY.name)
+_OF_DAYS = (USERS.name, *EXTRACTS, USER_DAILY.name)
 
 # A month of history that was just computed is merged within hours, and no check takes much longer for it.
 _MERGED_AT_A_TIME = 4
+# What was written lately is in use: a backfill computes days that are older than is kept, each from the one before.
+_WRITTEN_HOURS = 24
 _PARTITIONS = """
-SELECT DISTINCT table, partition
+SELECT table, partition, max(modification_time) > now() - toIntervalHour({hours:UInt8}) AS is_in_use
 FROM system.parts
 WHERE database = currentDatabase() AND active AND table IN {tables:Array(String)}
+GROUP BY table, partition
 ORDER BY table, partition
 """
 
 
 def drop_what_is_old(warehouse: Warehouse, settings: Settings, today: datetime.date) -> list[str]:
-    """Drop the monitor's partitions that are older than the settings say, and staging tables that nobody uses.
+    """Drop partitions that are older than the settings say, and staging tables that nobody uses.
 
     Returns what was dropped, as «table partition» and names of staging tables.
 
@@ -35,11 +54,17 @@ def drop_what_is_old(warehouse: Warehouse, settings: Settings, today: datetime.d
     """
     # Of a product whose events have ended, the last ones are kept.
     first_kept = first_days_kept(settings, min(today, settings.end_date or today))
-    found = warehouse.query(_PARTITIONS, {"tables": list(first_kept)}, doing="Looking for old partitions").rows
+    parameters = {"tables": list(first_kept), "hours": _WRITTEN_HOURS}
+    found = warehouse.query(_PARTITIONS, parameters, doing="Looking for old partitions").rows
+    latest = max((row["partition"] for row in found if row["table"] == USERS.name), default="")
     dropped = []
     for row in found:
         table, partition = row["table"], row["partition"]
         if last_day_of(partition) >= first_kept[table]:
+            continue
+        if table in _OF_DAYS and row["is_in_use"]:
+            continue
+        if table == USERS.name and (partition == latest or is_base(partition, settings)):
             continue
         # The table's name is ours, the partition's is ClickHouse's own.
         warehouse.execute(
@@ -85,12 +110,24 @@ def first_days_kept(settings: Settings, today: datetime.date) -> Mapping[str, da
     """Table → the oldest day that stays, in UTC."""
     slots = today - datetime.timedelta(days=settings.keep_slots_days)
     incidents = today - datetime.timedelta(days=settings.keep_incidents_days)
+    users = today - datetime.timedelta(days=settings.keep_users_days)
+    results = (*map(slice_table, settings.dimensions), DIMENSION_METRICS, APP_DAILY, METRIC_DAILY)
     return {
+        **dict.fromkeys((USERS.name, *EXTRACTS), users),
+        USER_DAILY.name: today - datetime.timedelta(days=settings.keep_user_daily_days),
+        **dict.fromkeys((table.name for table in results), today - datetime.timedelta(days=settings.keep_daily_days)),
         SLOT_METRICS.name: slots,
         VERDICTS.name: slots,
         INCIDENTS.name: incidents,
         MONITORED_SLOTS.name: incidents,
     }
+
+
+def is_base(partition: str, settings: Settings) -> bool:
+    """Whether a snapshot of `users` stays, for older days to be computed from: of a month's first day, or before the
+    product's first day, with everybody from before."""
+    date = datetime.date.fromisoformat(partition)
+    return date.day == 1 or date < settings.start_date
 
 
 def last_day_of(partition: str) -> datetime.date:

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.ddl import create_table, on_cluster
 from metrics_platform.warehouse.errors import UNKNOWN_DATABASE, WarehouseError
 from metrics_platform.warehouse.migrations import migrate, pending
-from metrics_platform.warehouse.tables import DailyTable, columns_of, read_sql
+from metrics_platform.warehouse.tables import DailyTable, columns_of
 
 
 class SchemaMismatchError(RuntimeError):
@@ -40,12 +41,7 @@ def create_tables(warehouse: Warehouse, daily_tables: Iterable[DailyTable]) -> l
         create_database(warehouse, warehouse.database)
         created = list(wanted)
     for name in created:
-        warehouse.execute(
-            read_sql(f"schema/{wanted[name].file}.sql"),
-            {"table": name},
-            doing=f"Creating table {warehouse.database}.{name}",
-            repeatable=True,
-        )
+        create_table(warehouse, wanted[name], name)
     return created
 
 
@@ -96,7 +92,7 @@ def create_database(warehouse: Warehouse, name: str) -> None:
     )
     if not there:
         outside.execute(
-            "CREATE DATABASE IF NOT EXISTS {name:Identifier}",
+            f"CREATE DATABASE IF NOT EXISTS {{name:Identifier}}{on_cluster(warehouse)}",
             {"name": name},
             doing=f"Creating database {name}",
             repeatable=True,

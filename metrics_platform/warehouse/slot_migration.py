@@ -18,6 +18,7 @@ from metrics_platform.catalog import Catalog, load_catalog
 from metrics_platform.settings import Settings
 from metrics_platform.table_names import quoted
 from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.ddl import create_table, drop_table, on_cluster
 from metrics_platform.warehouse.errors import UNKNOWN_DATABASE, WarehouseError
 from metrics_platform.warehouse.schema import SchemaMismatchError
 from metrics_platform.warehouse.tables import SLOT_METRICS, VERDICTS, DailyTable, read_sql
@@ -79,7 +80,7 @@ def _migrate(
     doing = f"Migrating {table.name}"
     kept = _kept_name(table.name)
     copying = _copying(table, source, columns, settings)
-    _create(warehouse, table, copying.copy)
+    create_table(warehouse, table, copying.copy)
     days: list[datetime.date] = []
     rows = 0
     for day, slots in _slots_in(warehouse, source).by_day(settings.zone):
@@ -87,18 +88,16 @@ def _migrate(
             days.append(day.date)
             rows += copied
     if source == table.name:
-        warehouse.execute(f"RENAME TABLE {quoted(source)} TO {quoted(kept)}", doing=doing)
-    _create(warehouse, table, table.name)
+        rename = f"RENAME TABLE {quoted(source)} TO {quoted(kept)}{on_cluster(warehouse)}"
+        warehouse.execute(rename, doing=doing)
+    create_table(warehouse, table, table.name)
     for date in days:
         warehouse.execute(
             f"ALTER TABLE {quoted(table.name)} ATTACH PARTITION '{date}' FROM {quoted(copying.copy)}",
             doing=doing,
             repeatable=True,
         )
-    # The rows are in the table now. By default ClickHouse refuses to drop a table of more than 50 GB.
-    unlimited = {"max_table_size_to_drop": 0}
-    drop = f"DROP TABLE IF EXISTS {quoted(copying.copy)} SYNC"
-    warehouse.execute(drop, doing=doing, repeatable=True, settings=unlimited)
+    drop_table(warehouse, copying.copy, doing=doing, repeatable=True)
     return Migrated(table.name, len(days), rows, kept)
 
 
@@ -234,12 +233,6 @@ def _columns(warehouse: Warehouse) -> dict[str, list[str]]:
             raise
         return {}
     return {row["table"]: row["names"] for row in rows}
-
-
-def _create(warehouse: Warehouse, table: DailyTable, name: str) -> None:
-    warehouse.execute(
-        read_sql(f"schema/{table.file}.sql"), {"table": name}, doing=f"Creating table {name}", repeatable=True
-    )
 
 
 def _copy_name(table: str) -> str:

@@ -114,6 +114,7 @@ def test_jobs_and_schedules_with_their_cron_and_zone(settings: Settings) -> None
     definitions = build_definitions(settings)
     assert [job.name for job in definitions.jobs or []] == [
         "daily_etl", "daily_report_job", "anomaly_check", "notify", "check_channels",
+        "clean_up",
     ]  # fmt: skip
     schedules = {
         schedule.name: (schedule.cron_schedule, schedule.execution_timezone)
@@ -124,6 +125,7 @@ def test_jobs_and_schedules_with_their_cron_and_zone(settings: Settings) -> None
         "daily_etl_schedule": ("5 0 * * *", "Europe/Moscow"),
         "daily_report_schedule": ("0 11 * * *", "Europe/Moscow"),
         "anomaly_check_schedule": ("1,16,31,46 * * * *", "UTC"),
+        "clean_up_schedule": ("40 4 * * *", "Europe/Moscow"),
     }
     job = definitions.resolve_job_def("daily_etl")
     assert {key.to_user_string() for key in job.asset_layer.executable_asset_keys} == DAILY
@@ -168,7 +170,7 @@ def test_sensors_with_what_they_start_and_that_they_run_from_the_beginning(setti
 @pytest.mark.parametrize("on", [True, False])
 def test_schedules_start_as_the_setting_says(on: bool) -> None:
     schedules = build_definitions(load_settings(None, schedules_on=on)).schedules or ()
-    assert len(list(schedules)) == 3
+    assert len(list(schedules)) == 4
     expected = dg.DefaultScheduleStatus.RUNNING if on else dg.DefaultScheduleStatus.STOPPED
     assert {getattr(schedule, "default_status", None) for schedule in schedules} == {expected}
 
@@ -266,5 +268,5 @@ def test_a_run_that_hangs_is_ended_before_it_holds_up_what_waits_behind_it(setti
     }
     assert longest == {
         "daily_etl": None, "daily_report_job": "3600", "anomaly_check": "3600", "notify": "900",
-        "check_channels": "900",
+        "check_channels": "900", "clean_up": "7200",
     }  # fmt: skip

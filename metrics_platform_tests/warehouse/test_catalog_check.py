@@ -348,38 +348,6 @@ def test_a_source_with_many_dimensions_keeps_its_slices_apart(payments: Payments
         }
 
 
-_ODD_PROFILE = "".join(
-    f"<{setting}>{value}</{setting}>"
-    for setting, value in {
-        "aggregate_functions_null_for_empty": 1,
-        "join_use_nulls": 1,
-        "transform_null_in": 1,
-        "prefer_column_name_to_alias": 0,
-        "empty_result_for_aggregation_by_constant_keys_on_empty_set": 0,
-        "empty_result_for_aggregation_by_empty_set": 1,
-    }.items()
-)
-
-
-def test_a_profile_that_changes_aggregates_and_joins_changes_no_value(tmp_path: Path) -> None:
-    with running_server(tmp_path / "data") as server:
-        payments = Payments(settings_factory(server.url), tmp_path, columns=_COLUMNS)
-        payments.pay((1, MIDNIGHT, "pro", 2.0), (2, MIDNIGHT, "", 3.0))
-        for name, sql in {"largest": "maxIf(amount, plan = 'no')", "range": "maxIf(amount, plan = 'no') - 1"}.items():
-            payments.metrics[name] = {"source": "payments", "sql": sql}
-        payments.slots(0, 2)
-        payments.days(DAY)
-        before = payments.visible(), payments.visible("metric_daily")
-    with restricted_server(tmp_path / "data", "GRANT ALL ON *.*", profile=_ODD_PROFILE) as url:
-        payments.warehouse = Warehouse(replace(parse_url(url), database=payments.warehouse.database))
-        assert payments.warehouse.value("SELECT value FROM system.settings WHERE name = 'transform_null_in'") == "0"
-        assert payments.check().problems == {}
-        for _ in range(2):
-            payments.slots(0, 2)
-            payments.days(DAY)
-        assert (payments.visible(), payments.visible("metric_daily")) == before
-
-
 def test_a_missing_right_is_named_and_metrics_without_it_go_on(tmp_path: Path) -> None:
     with running_server(tmp_path / "data") as server:
         payments = Payments(settings_factory(server.url), tmp_path, columns=_COLUMNS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import time
 from collections.abc import Callable
 
 import pytest
@@ -10,11 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metrics_platform.settings import Settings
+from metrics_platform.warehouse import retention
 from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.daily import compute_days
 from metrics_platform.warehouse.partitions import merged_days
 from metrics_platform.warehouse.retention import drop_what_is_old, first_days_kept, last_day_of, merge_past_days
 from metrics_platform.warehouse.schema import create_tables
-from metrics_platform.warehouse.tables import MONITOR_TABLES, SLOT_METRICS, columns_of
+from metrics_platform.warehouse.tables import MONITOR_TABLES, SLOT_METRICS, USERS, columns_of, daily_tables
+from metrics_platform.warehouse.upstream import NotComputedError
+from metrics_platform_tests.faults.world import _FEED
+from metrics_platform_tests.worlds import SourceTables, compute_all, read_table
 
 TODAY = datetime.date(2026, 11, 27)
 
@@ -65,6 +71,48 @@ def test_days_of_slots_go_when_they_are_older_and_months_of_incidents_when_all_o
         "slot_metrics 2025-10-23", "slot_metrics 2026-09-27", "verdicts 2025-10-23", "verdicts 2026-09-27",
     ]  # fmt: skip
     assert drop_what_is_old(warehouse, settings, TODAY) == []
+
+
+def test_old_days_of_users_go_except_those_that_older_days_continue(
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make_settings(start_date="2026-08-15", keep_user_daily_days=60)
+    warehouse = Warehouse.from_settings(settings)
+    create_tables(warehouse, daily_tables(settings.dimensions))
+    stored = ["2026-08-14", "2026-08-15", "2026-09-01", "2026-09-29", "2026-10-01", "2026-10-22", "2026-10-23"]
+    for table in ("users", "feed_user_daily", "user_daily", "app_daily"):
+        for date in stored:
+            warehouse.execute(f"INSERT INTO {table} (event_date) SELECT '{date}'")
+    assert drop_what_is_old(warehouse, settings, TODAY) == []  # a backfill has just written them
+    monkeypatch.setattr(retention, "_WRITTEN_HOURS", 0)
+    time.sleep(1.1)  # ClickHouse's clock of parts has whole seconds
+    drop_what_is_old(warehouse, settings, TODAY)
+    assert _stored(warehouse, "users") == ["2026-08-14", "2026-09-01", "2026-10-01", "2026-10-23"]
+    assert _stored(warehouse, "feed_user_daily") == ["2026-10-23"]
+    assert _stored(warehouse, "user_daily") == ["2026-09-29", "2026-10-01", "2026-10-22", "2026-10-23"]
+    assert _stored(warehouse, "app_daily") == stored
+    drop_what_is_old(warehouse, settings, TODAY + datetime.timedelta(days=90))
+    assert _stored(warehouse, "users")[-1] == "2026-10-23"  # the next night continues it
+
+
+def test_a_day_without_its_snapshot_names_the_nearest_to_compute_from(make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings(start_date="2026-03-06")
+    source = SourceTables.create(settings)
+    source.warehouse.execute(_FEED.format(table=settings.feed_table))
+    warehouse = source.warehouse
+    dates = [settings.start_date + datetime.timedelta(days=offset) for offset in range(3)]
+    compute_all(warehouse, settings, dates)
+    before = read_table(warehouse, "users", dates[2])
+    for date in dates[1:]:
+        warehouse.execute(f"ALTER TABLE users DROP PARTITION '{date}'")
+    with pytest.raises(NotComputedError, match="materialise users of 2026-03-07 first"):
+        list(compute_days(warehouse, USERS, dates[2:], settings))
+    list(compute_days(warehouse, USERS, dates[1:], settings))
+    assert read_table(warehouse, "users", dates[2]).equals(before)
+
+
+def _stored(warehouse: Warehouse, table: str) -> list[str]:
+    return [str(row["d"]) for row in warehouse.query(f"SELECT DISTINCT event_date AS d FROM {table} ORDER BY d").rows]
 
 
 def test_of_a_product_whose_events_have_ended_the_last_ones_stay(warehouse: Warehouse, settings: Settings) -> None:

@@ -1,0 +1,218 @@
+"""Question 7: what a year of use stores in Dagster and in ClickHouse, with retention and without.
+
+One real run of each job is made through Dagster. Its stored rows and its file of events are then copied for every run
+of the simulated days, with ids, days and times of their own. In ClickHouse a snapshot of users is measured, and those
+that retention keeps on each day of two years are counted.
+"""
+
+from __future__ import annotations
+
+import datetime
+import shutil
+import sqlite3
+import tempfile
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+
+from benchmarks.measure import MIB
+from benchmarks.source import create_source, empty_clickhouse, settings_of, write_day
+from metrics_platform.calendar import RANGE_END, RANGE_START, SLOT, SlotRange
+from metrics_platform.defs import build_definitions
+from metrics_platform.defs.clean_up import clean_up
+from metrics_platform.defs.monitoring.run_slots import tags_of
+from metrics_platform.settings import load_settings
+from metrics_platform.warehouse.retention import first_days_kept, is_base
+from metrics_platform.warehouse.schema import create_tables
+from metrics_platform.warehouse.tables import USERS
+
+_CHECKS_A_DAY = 96
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_ONE_DAY = datetime.timedelta(days=1)
+_USERS = """
+INSERT INTO users SELECT
+    '2026-01-01', cityHash64(number, 6), ['iOS', 'Android'][1 + number % 2],
+    ['male', 'female'][1 + cityHash64(number) % 2],
+    18 + cityHash64(number, 1) % 50, ['Russia', 'Kazakhstan', 'Serbia'][1 + cityHash64(number, 2) % 3],
+    concat('City ', toString(cityHash64(number, 3) % 200)), cityHash64(number, 4) % 5,
+    if(number % 3 = 0, 'ads', 'organic'), toDate('2026-01-01') - number % 700,
+    toDate('2026-01-01') - cityHash64(number, 5) % 300
+FROM numbers({users:UInt32})
+"""
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Dagster's storage: its size without free pages, runs, and seconds for a page of runs and for all partitions."""
+
+    mib: float
+    runs: int
+    runs_seconds: float
+    partitions_seconds: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """Both simulations; GiB of `users` by year, and the bytes of one of its rows."""
+
+    days: int
+    kept_days: int
+    before: Storage
+    after: Storage
+    clean_up_seconds: float
+    users: int
+    row_bytes: float
+    snapshots: tuple[int, int]
+
+
+def run(days: int, users: int) -> Result:
+    """Simulate so many days of runs, and two years of snapshots of so many users."""
+    kept_days = load_settings(None).keep_runs_days
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        _real_runs(home)
+        now = datetime.datetime.now(datetime.UTC)
+        _copy_runs(home, days, now)
+        with dg.DagsterInstance.local_temp(str(home)) as instance:
+            before = _look(instance, home)
+            began = time.perf_counter()
+            clean_up(instance, now - kept_days * _ONE_DAY)
+            seconds = time.perf_counter() - began
+            after = _look(instance, home)
+    return Result(days, kept_days, before, after, seconds, users, _row_bytes(users), _snapshots())
+
+
+def _real_runs(home: Path) -> None:
+    """A nightly load and a check of a few slots, stored in Dagster's storage at `home`."""
+    yesterday = datetime.datetime.now(datetime.UTC).date() - _ONE_DAY
+    with empty_clickhouse() as server, dg.DagsterInstance.local_temp(str(home)) as instance:
+        settings = settings_of(server.url, "growth", yesterday)
+        day = write_day(create_source(settings), settings, yesterday, 100_000)
+        definitions = build_definitions(settings)
+        checked = SlotRange(day.end - 5 * SLOT, day.end)
+        whole = {RANGE_START: day.key, RANGE_END: day.key}
+        for job, tags in (("daily_etl", whole), ("anomaly_check", {**whole, **tags_of(checked)})):
+            definitions.resolve_job_def(job).execute_in_process(instance=instance, tags=tags, run_config=_QUIET)
+
+
+def _copy_runs(home: Path, days: int, now: datetime.datetime) -> None:
+    history = home / "history"
+    runs = sqlite3.connect(history / "runs.db")
+    index = sqlite3.connect(history / "runs" / "index.db")
+    originals = dict(runs.execute("SELECT pipeline_name, run_id FROM runs").fetchall())
+    day = str(now.date() - _ONE_DAY)
+    for back in range(days, 0, -1):
+        for job, run_id in originals.items():
+            for number in range(_CHECKS_A_DAY if job == "anomaly_check" else 1):
+                moment = now - back * _ONE_DAY + number * datetime.timedelta(minutes=15)
+                _copy(history, runs, index, run_id, day, moment)
+    for database in (runs, index):
+        database.commit()
+        database.close()
+
+
+def _copy(  # noqa: PLR0917  (of one run, into each of three places)
+    history: Path, runs: sqlite3.Connection, index: sqlite3.Connection, run_id: str, day: str, moment: datetime.datetime
+) -> None:
+    new = str(uuid.uuid4())
+    file = history / "runs" / f"{new}.db"
+    shutil.copy(history / "runs" / f"{run_id}.db", file)
+    with sqlite3.connect(file) as shard:
+        shard.execute("UPDATE event_logs SET run_id = ?, event = replace(event, ?, ?)", (new, run_id, new))
+    shard.close()
+    changed = {"run_id": new, "partition": str(moment.date()), "create_timestamp": f"{moment:%Y-%m-%d %H:%M:%S.%f}"}
+    for database, table in ((runs, "runs"), (runs, "run_tags"), (index, "event_logs")):
+        columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})") if row[1] != "id"]
+        rows = database.execute(f"SELECT {', '.join(columns)} FROM {table} WHERE run_id = ?", (run_id,)).fetchall()  # noqa: S608
+        for row in rows:
+            values = dict(zip(columns, row, strict=True))
+            values |= {name: value for name, value in changed.items() if values.get(name) is not None}
+            for name in ("run_body", "event"):
+                if name in values:
+                    values[name] = values[name].replace(run_id, new).replace(day, changed["partition"])
+            database.execute(
+                f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",  # noqa: S608
+                list(values.values()),
+            )
+
+
+def _look(instance: dg.DagsterInstance, home: Path) -> Storage:
+    began = time.perf_counter()
+    instance.get_run_records(limit=25)
+    page = time.perf_counter()
+    for key in instance.get_asset_keys():
+        instance.get_latest_storage_id_by_partition(key, dg.DagsterEventType.ASSET_MATERIALIZATION)
+    end = time.perf_counter()
+    size = sum(file.stat().st_size - _free(file) for file in home.rglob("*") if file.is_file())
+    return Storage(size / MIB, instance.get_runs_count(), page - began, end - page)
+
+
+def _free(file: Path) -> int:
+    """The bytes of an SQLite file that later runs are written into."""
+    if file.parent.name != "history" and file.name != "index.db":
+        return 0
+    with sqlite3.connect(file) as database:
+        (pages,), (size,) = (database.execute(f"PRAGMA {name}").fetchone() for name in ("freelist_count", "page_size"))
+    database.close()
+    return int(pages) * int(size)
+
+
+def _row_bytes(users: int) -> float:
+    """What a row of `users` takes on disk."""
+    with empty_clickhouse() as server:
+        settings = settings_of(server.url, "growth", datetime.date(2026, 1, 1))
+        warehouse = create_source(settings)
+        create_tables(warehouse, [USERS])
+        warehouse.execute(_USERS, {"users": users})
+        warehouse.execute("OPTIMIZE TABLE users FINAL")
+        size = "SELECT sum(bytes_on_disk) FROM system.parts WHERE table = 'users' AND active"
+        return float(warehouse.value(size)) / users
+
+
+def _snapshots() -> tuple[int, int]:
+    """How many snapshots of users there are after one year and after two."""
+    settings = load_settings(None, start_date=datetime.date(2026, 1, 1))
+    kept: set[datetime.date] = {settings.start_date - _ONE_DAY}
+    counts = []
+    for number in range(1, 731):
+        today = settings.start_date + number * _ONE_DAY
+        kept.add(today - _ONE_DAY)
+        first = first_days_kept(settings, today)[USERS.name]
+        kept = {date for date in kept if date >= first or is_base(str(date), settings)}
+        if number in (365, 730):
+            counts.append(len(kept))
+    return counts[0], counts[1]
+
+
+def told(result: Result) -> str:
+    """The result in Markdown."""
+    before, after = result.before, result.after
+    a_day = before.mib / result.days
+    kept_a_day = (after.mib - a_day * result.kept_days) / max(1, result.days - result.kept_days)
+    year = (a_day * result.kept_days + kept_a_day * (365 - result.kept_days)) / 1024
+    snapshot = result.users * result.row_bytes / 2**30
+    return "\n".join(
+        [
+            f"Dagster on SQLite after {result.days} days of 96 checks and a nightly load, before and after `clean_up` "
+            f"(METRICS_KEEP_RUNS_DAYS = {result.kept_days}, {result.clean_up_seconds:.0f} s):",
+            "",
+            "| | size | runs | a page of runs | states of all partitions |",
+            "| --- | ---: | ---: | ---: | ---: |",
+            *(
+                f"| {name} | {each.mib:,.0f} MiB | {each.runs:,} | {each.runs_seconds * 1000:.0f} ms | "
+                f"{each.partitions_seconds * 1000:.0f} ms |"
+                for name, each in (("before", before), ("after", after))
+            ),
+            "",
+            f"That is {a_day:.1f} MiB a day; a day that is cleaned up keeps {kept_a_day:.2f} MiB. **A year: {year:.1f} "
+            f"GiB** instead of {a_day * 365 / 1024:.1f} GiB.",
+            "",
+            f"`users` of {result.users / 1e6:g} million: {result.row_bytes:.1f} bytes a row, {snapshot * 1024:.0f} MiB "
+            f"a snapshot. After a year {result.snapshots[0]} snapshots are kept, after two {result.snapshots[1]}: "
+            f"**{result.snapshots[0] * snapshot:.1f} GiB, then {result.snapshots[1] * snapshot:.1f} GiB**, instead of "
+            f"{365 * snapshot:.0f} GiB a year.",
+        ]
+    )

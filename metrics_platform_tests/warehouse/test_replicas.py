@@ -1,0 +1,175 @@
+"""Two replicas of a cluster, addressed through one of them and through a balancer: the same tables on both.
+
+The engine that is installed for tests has no replication. CLICKHOUSE_REPLICAS names two replicas of a cluster `main`
+that may be written to: CLICKHOUSE_REPLICAS="http://user:password@host:port http://user:password@host:port".
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from metrics_platform.calendar import SLOT, Slot, SlotRange
+from metrics_platform.catalog import load_catalog
+from metrics_platform.connection import parse_url
+from metrics_platform.incidents.incident import Incident, Series
+from metrics_platform.incidents.store import (
+    JudgedSlot,
+    create_incident_tables,
+    incidents_before,
+    last_slot_taken_in,
+    write_step,
+)
+from metrics_platform.settings import Settings, load_settings
+from metrics_platform.warehouse.catalog_check import check_catalog
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.cluster_inspection import inspect_cluster
+from metrics_platform.warehouse.ddl import create_staging
+from metrics_platform.warehouse.inspection import inspect_warehouse
+from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_leftovers
+from metrics_platform.warehouse.schema import create_tables
+from metrics_platform.warehouse.slots import compute_slots
+from metrics_platform.warehouse.tables import FEED_USER_DAILY, all_tables
+from metrics_platform_tests.balancer import balanced
+from metrics_platform_tests.faults.world import _FEED, _MESSAGES
+from metrics_platform_tests.worlds import SourceTables, compute_all
+
+REPLICAS = os.environ.get("CLICKHOUSE_REPLICAS", "").split()
+pytestmark = pytest.mark.skipif(len(REPLICAS) != 2, reason="CLICKHOUSE_REPLICAS names no two replicas")
+CLUSTER = "main"
+ENGINE = "ReplicatedMergeTree('/clickhouse/tables/{database}/{table}', '{replica}')"
+DAY = datetime.date(2026, 3, 6)
+MIDNIGHT = datetime.datetime(2026, 3, 6, tzinfo=datetime.UTC)
+SLOTS = SlotRange(MIDNIGHT, MIDNIGHT + datetime.timedelta(days=1))
+_COMPUTED = [table for table in all_tables(("os", "gender", "age")) if table.name not in ("verdicts", "metric_daily")]
+
+
+@pytest.fixture(scope="module")
+def source() -> str:
+    """A database with the same events on each replica."""
+    name = f"source_{uuid.uuid4().hex[:8]}"
+    for url in REPLICAS:
+        tables = SourceTables.create(_settings(f"{url}/{name}", name))
+        tables.warehouse.execute(_FEED.format(table=f"{name}.feed_actions"))
+        tables.warehouse.execute(_MESSAGES.format(table=f"{name}.message_actions"))
+    return name
+
+
+@pytest.fixture(scope="module")
+def plain(source: str) -> dict[str, Any]:
+    """The tables as one server without replication computes them."""
+    settings = _settings(f"{REPLICAS[0]}/plain_{uuid.uuid4().hex[:8]}", source)
+    _compute(settings)
+    return _fingerprints(Warehouse.from_settings(settings))
+
+
+@pytest.fixture(scope="module")
+def balancer() -> Iterator[str]:
+    first, second = (parse_url(f"{url}/default") for url in REPLICAS)
+    with balanced(first, second) as port:
+        yield f"http://{first.user}:{first.password}@127.0.0.1:{port}"
+
+
+def test_through_one_replica_both_have_what_a_plain_server_has(source: str, plain: dict[str, Any]) -> None:
+    database = f"one_{uuid.uuid4().hex[:8]}"
+    each = [_settings(f"{url}/{database}", source, clickhouse_engine=ENGINE) for url in REPLICAS]
+    for settings in each:
+        create_tables(Warehouse.from_settings(settings), all_tables(settings.dimensions))
+    _compute(each[0])
+    second = Warehouse.from_settings(each[1])
+    for table in _COMPUTED:
+        second.execute(f"SYSTEM SYNC REPLICA `{table.name}`")
+    assert _fingerprints(Warehouse.from_settings(each[0])) == _fingerprints(second) == plain
+
+
+def test_through_a_balancer_both_have_what_a_plain_server_has(
+    source: str, plain: dict[str, Any], balancer: str
+) -> None:
+    settings = _balanced(balancer, source)
+    warehouse = Warehouse.from_settings(settings)
+    assert [each for each in inspect_warehouse(warehouse, settings) if each.status == "problem"] == []
+    _compute(settings)
+    first, second = (replace(warehouse, connection=parse_url(f"{url}/{warehouse.database}")) for url in REPLICAS)
+    assert _fingerprints(first) == _fingerprints(second) == plain
+    assert "'staging__" not in str(warehouse.query("SELECT name FROM system.tables").rows)
+
+
+def test_an_incident_that_was_written_is_read_from_any_replica(source: str, balancer: str) -> None:
+    warehouse = Warehouse.from_settings(_balanced(balancer, source))
+    create_incident_tables(warehouse)
+    series = Series("views", "total", "total")
+    incident = Incident("abcde", series, "open", "down", "critical", MIDNIGHT, MIDNIGHT, 4, "opened")
+    for number in range(6):
+        slot = Slot(MIDNIGHT + number * SLOT)
+        write_step(warehouse, [(slot, incident)], [(JudgedSlot(slot, 1, 1), 1)])
+        assert last_slot_taken_in(warehouse) == slot
+        assert [each.incident for each in incidents_before(warehouse, Slot(slot.start + SLOT))] == ["abcde"]
+
+
+def test_a_staging_table_in_use_on_another_replica_is_no_leftover(source: str, balancer: str) -> None:
+    warehouse = Warehouse.from_settings(_balanced(balancer, source))
+    create_tables(warehouse, [FEED_USER_DAILY])
+    name = f"{STAGING_PREFIX}{FEED_USER_DAILY.name}__20260306__x"
+    create_staging(warehouse, name, FEED_USER_DAILY.name, doing="Test")
+    other = Warehouse(parse_url(f"{REPLICAS[1]}/{warehouse.database}"))
+    busy = threading.Thread(
+        target=other.query, args=(f"SELECT sleepEachRow(3), (SELECT count() FROM {name}) FROM system.one",)
+    )
+    busy.start()
+    time.sleep(0.5)
+    found = [drop_leftovers(warehouse, FEED_USER_DAILY, idle_seconds=0) for _ in range(2)]
+    busy.join()
+    assert found == [[], []]
+    assert drop_leftovers(warehouse, FEED_USER_DAILY, idle_seconds=0) == [name]
+
+
+def test_doctor_tells_a_balancer_from_a_replica(source: str, balancer: str) -> None:
+    named = inspect_cluster(Warehouse.from_settings(_balanced(balancer, source)))
+    assert (named.status, named.detail) == ("ok", "a load balancer, cluster main")
+    unnamed = inspect_cluster(Warehouse.from_settings(_settings(f"{balancer}/default", source)))
+    assert (unnamed.status, "load balancer" in unnamed.detail) == ("problem", True)
+    one = inspect_cluster(Warehouse.from_settings(_settings(f"{REPLICAS[0]}/default", source)))
+    assert (one.status, one.detail) == ("ok", "one server")
+
+
+def _settings(url: str, source: str, **others: Any) -> Settings:
+    tables = {"feed_table": f"{source}.feed_actions", "messages_table": f"{source}.message_actions"}
+    return load_settings(None, clickhouse_url=url, start_date=DAY, **tables, **others)
+
+
+def _balanced(balancer: str, source: str) -> Settings:
+    url = f"{balancer}/balanced_{uuid.uuid4().hex[:8]}"
+    settings = _settings(url, source, clickhouse_engine=ENGINE, clickhouse_cluster=CLUSTER)
+    create_tables(Warehouse.from_settings(settings), [])
+    return settings
+
+
+def _compute(settings: Settings) -> None:
+    """Two days and the slots of the first."""
+    warehouse = Warehouse.from_settings(settings)
+    results = compute_all(warehouse, settings, [DAY, DAY + datetime.timedelta(days=1)])
+    assert all(result.published for result in results)
+    checked = check_catalog(warehouse, load_catalog(settings))
+    assert all(result.published for result in compute_slots(warehouse, SLOTS, checked, settings))
+
+
+def _fingerprints(warehouse: Warehouse) -> dict[str, Any]:
+    """Table → number and hash of the rows that a reader sees, without their versions."""
+    found = {}
+    for table in _COMPUTED:
+        if table.name in ("incidents", "monitored_slots"):
+            continue
+        versioned = any(column.name == "version" for column in table.columns)
+        rows = f"* {'EXCEPT (version)' if versioned else ''} FROM `{table.name}` {'FINAL' if versioned else ''}"
+        found[table.name] = warehouse.query(
+            f"SELECT count() AS rows, sum(cityHash64(toString(tuple(*)))) AS hash FROM (SELECT {rows})"
+        ).rows[0]
+    return found
