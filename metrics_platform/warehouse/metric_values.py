@@ -26,13 +26,11 @@ from metrics_platform.warehouse.client import Parameters, Warehouse
 from metrics_platform.warehouse.comparison import Comparison
 from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_staging
-from metrics_platform.warehouse.source_rows import SourceRows, explained, named_value
+from metrics_platform.warehouse.source_rows import SourceRows, explained, hash_of, named_value
 from metrics_platform.warehouse.tables import SLOT_METRICS, DailyTable, read_sql
 
 # Events may arrive between the scan and the count that it is compared with; a second and a third try settle it.
 _TRIES = 3
-# An odd number whose powers spread the hashes of several columns over 64 bits: (a, b) and (b, a) differ.
-_SPREAD = 0x9E3779B97F4A7C15
 VALUES_QUERY = "queries/metric_values.sql"
 _LOOK_BACK = datetime.timedelta(days=7)
 
@@ -275,7 +273,7 @@ def values_sql(scope: Scope, source: str) -> str:
     return _filled(
         VALUES_QUERY,
         bucket=scope.bucket,
-        cell_key=_cell_key(dimensions),
+        cell_key=hash_of(dimension.sql for dimension in dimensions),
         cell_columns=",\n        ".join([*_cell_columns(dimensions), *states]),
         rows=rows.sql,
         slices=_slices([(dimension.name, f"platform_slice_{dimension.name}") for dimension in dimensions]),
@@ -476,7 +474,7 @@ def _candidates_before(
 def _candidates_sql(rows: SourceRows, dimensions: Sequence[Dimension]) -> str:
     return _filled(
         "queries/slice_candidates.sql",
-        cell_key=_cell_key(dimensions),
+        cell_key=hash_of(dimension.sql for dimension in dimensions),
         cell_columns=", ".join(_cell_columns(dimensions)),
         rows=rows.sql,
         slices=_slices([(dimension.name, f"platform_slice_{dimension.name}") for dimension in dimensions], total=False),
@@ -637,16 +635,6 @@ def _empty_metrics(scope: Scope, source: str) -> dict[str, str]:
 
 def _value(name: str, sql: str, definition: int) -> str:
     return f"({_text(name)}, toNullable(toFloat64({sql})), toUInt64({definition}))"
-
-
-def _cell_key(dimensions: Sequence[Dimension]) -> str:
-    """One hash of all slices of an event; NULL is a slice like any other."""
-    if not dimensions:
-        return "toUInt64(0)"
-    return " + ".join(
-        f"ifNull(cityHash64({dimension.sql}), 0) * {pow(_SPREAD, number, 2**64)}"
-        for number, dimension in enumerate(dimensions)
-    )
 
 
 def _cell_columns(dimensions: Sequence[Dimension]) -> list[str]:

@@ -14,6 +14,7 @@ from metrics_platform.calendar import day_of
 from metrics_platform.local.example_data import ExampleFiles, write_example
 from metrics_platform.report.facts import LoadState, dates_needed, report_of
 from metrics_platform.settings import Settings
+from metrics_platform.warehouse import daily_sources
 from metrics_platform.warehouse.app_days import read_app_days
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform_tests.generated_events import World, worlds
@@ -26,10 +27,23 @@ FURTHER_DIMENSIONS = (("age_group", "source"), ("country", "city", "exp_group"))
 REAL_DAYS = 32  # a month, and a few days for those who drop out of it
 
 
-@given(world=worlds(), further=st.sampled_from(FURTHER_DIMENSIONS), earlier_days=st.integers(0, 3))
+@given(
+    world=worlds(),
+    further=st.sampled_from(FURTHER_DIMENSIONS),
+    earlier_days=st.integers(0, 3),
+    most_hashes=st.sampled_from((1, 1_000_000)),
+)
 def test_every_cell_equals_the_oracle_in_generated_worlds(
-    make_settings: Callable[..., Settings], world: World, further: tuple[str, ...], earlier_days: int
+    make_settings: Callable[..., Settings],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    world: World,
+    further: tuple[str, ...],
+    earlier_days: int,
+    most_hashes: int,
 ) -> None:
+    # With more texts than are looked up, the extracts take their other way.
+    monkeypatch.setattr(daily_sources, "_MOST_HASHES", most_hashes)
     days = world.days[min(earlier_days, len(world.days) - 2) :]
     settings = make_settings(
         timezone=world.zone,
