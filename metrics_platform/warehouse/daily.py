@@ -159,15 +159,12 @@ def query_parameters(day: Day, settings: Settings) -> Parameters:
 
 def _selects(table: DailyTable, day: Day, settings: Settings, sources: DailySources) -> list[tuple[str, Parameters]]:
     parameters = query_parameters(day, settings)
-    query = sources.render(table.query)
     if table.name == tables.DIMENSION_METRICS.name:
-        return [
-            (query, {**parameters, "slice_table": tables.slice_table(dimension).name})
-            for dimension in settings.dimensions
-        ]
+        slices = [tables.slice_table(dimension).name for dimension in settings.dimensions]
+        return [("UNION ALL\n".join(table.query.replace("$slice_table", name) for name in slices), parameters)]
     if table.dimension:
         parameters = {**parameters, "dimension": table.dimension, "dimension_column": table.dimension}
-    return [(query, parameters)]
+    return [(sources.render(table.query), parameters)]
 
 
 def _compare(

@@ -172,36 +172,39 @@ class DailySources:
             **{f"sources.{name}.columns.{column}": (source.columns.get(column, column), column) for column in more},
             **{f"dimensions.{each.name}.sql": (each.sql, self._known(each.name)) for each in attributes},
         }
-        self._check(source, rows, {at: (str(given), sql) for at, (given, sql) in checked.items()})
-        return _Resolved(rows, self._attribute_types(source, rows))
+        types = self._checked_types(source, rows, {at: (str(given), sql) for at, (given, sql) in checked.items()})
+        return _Resolved(rows, self._attribute_types(source, types))
 
-    def _check(self, source: Source, rows: SourceRows, checked: dict[str, tuple[str, str]]) -> None:
-        """Raise SourceError if an expression does not fit; entry → as it is written, and what is computed."""
+    def _checked_types(self, source: Source, rows: SourceRows, checked: dict[str, tuple[str, str]]) -> dict[str, str]:
+        """Column → type; raises SourceError if an expression does not fit.
+
+        `checked`: entry → as it is written, and what is computed.
+        """
         doing = f"Checking sources.{source.name}"
-        if refusal(self.warehouse, rows.sql, ", ".join(sql for _, sql in checked.values()), doing) is None:
-            return
+        selected = ", ".join(sql for _, sql in checked.values())
+        sql = f"SELECT {selected}, platform_events.* FROM {rows.sql} AS platform_events"  # noqa: S608
+        found = types_of(self.warehouse, sql, doing, over_row=True)
+        if not isinstance(found, str):
+            return dict(zip(rows.columns, found[len(checked) :], strict=True))
         for at, (given, sql) in checked.items():
             if (text := refusal(self.warehouse, rows.sql, sql, doing)) is not None:
                 raise SourceError(f"{at} = {given!r} does not fit {source.table}: {text}.")
+        raise SourceError(f"sources.{source.name} does not fit {source.table}: {found}.")
 
-    def _attribute_types(self, source: Source, rows: SourceRows) -> dict[str, str]:
+    def _attribute_types(self, source: Source, types: dict[str, str]) -> dict[str, str]:
         """Column → type, of the columns that attributes are computed from.
 
         Raises SourceError if one that a built-in dimension reads holds several values: it would be unknown.
         """
         dimensions = [self.catalog.dimensions[name] for name in ATTRIBUTES]
-        used = set().union(*(expressions.names_in(dimension.sql) for dimension in dimensions))
-        columns = [name for name in rows.columns if name in used - {"user"}]
-        sql = f"SELECT {', '.join(map(quoted, columns)) or 1} FROM {rows.sql}"  # noqa: S608
-        found = types_of(self.warehouse, sql, f"Checking sources.{source.name}")
-        types = dict(zip(columns, found, strict=False))
         builtin = set().union(*(expressions.column_names_in(each.sql) for each in dimensions if each.is_builtin))
         for name, kind in types.items():
             if name in builtin and kind.startswith(_SEVERAL_VALUES):
                 raise SourceError(
                     f"sources.{source.name}.columns.{name} is {kind} in {source.table}, not a single value."
                 )
-        return types
+        used = set().union(*(expressions.names_in(dimension.sql) for dimension in dimensions))
+        return {name: kind for name, kind in types.items() if name in used - {"user"}}
 
 
 @dataclass(frozen=True)
