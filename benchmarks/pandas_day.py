@@ -35,8 +35,11 @@ def create_tables(warehouse: Warehouse) -> None:
 
 
 def same_rows(warehouse: Warehouse, date: datetime.date) -> dict[str, bool]:
-    """Table → whether it has the same rows of the day as the platform's."""
-    rows = "(SELECT count(), sum(cityHash64(toString(tuple(*)))) FROM {}{} WHERE event_date = {{date:Date}})"
+    """Table → whether it has the same rows of the day as the platform's, however often they were written."""
+    rows = (
+        "(SELECT count(), sum(cityHash64(toString(tuple(*)))) "
+        "FROM (SELECT DISTINCT * FROM {}{} WHERE event_date = {{date:Date}}))"
+    )
     return {
         table.name: bool(
             warehouse.value(
