@@ -38,10 +38,10 @@ from metrics_platform.settings import Settings, load_settings
 from metrics_platform.table_names import parse_table_name
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.metric_values import statements
 from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.slots import compute_slots, slots_scope
 from metrics_platform.warehouse.tables import SLICE_VALUES, SLOT_METRICS
+from metrics_platform.warehouse.value_sql import statements
 
 _END = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
 _ONE_BY_ONE = 60  # series, from which the time of all is extrapolated

@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks import notebook
+from clickhouse_connect.driver.client import Client
+
+from benchmarks import notebook, pandas_day
 from benchmarks.measure import Usage, alone, measured, median_usage, table
 from benchmarks.source import (
     DATE,
@@ -21,16 +23,18 @@ from benchmarks.source import (
     source_database,
     write_day,
 )
-from metrics_platform.calendar import day_of
+from metrics_platform.calendar import Day, day_of
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse import tables
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.daily import compute_days
 
-Way = Literal["floor", "platform", "platform, 400 MiB", "notebook"]
-_WAYS: tuple[Way, ...] = ("floor", "platform", "platform, 400 MiB", "notebook")
-_LITTLE_MIB = 400
-# More than that, with their 300 thousand users, do not fit into it, whatever is spilled.
+Way = Literal["floor", "platform", "platform, 400 MiB", "platform, 1 GiB", "notebook", "pandas, same tables"]
+_WAYS: tuple[Way, ...] = (
+    "floor", "platform", "platform, 400 MiB", "platform, 1 GiB", "notebook", "pandas, same tables",
+)  # fmt: skip
+_LIMIT_MIB: dict[Way, int] = {"platform, 400 MiB": 400, "platform, 1 GiB": 1024}
+# More than that, with their 300 thousand users, do not fit into 400 MiB, nor their rows into pandas.
 _MOST_EVENTS_FOR_LITTLE = 10_000_000
 _DAY_BEFORE = DATE - datetime.timedelta(days=1)
 
@@ -64,25 +68,36 @@ def run(sizes: tuple[int, ...], times: int) -> Iterator[Result]:
             _platform(warehouse, settings, _DAY_BEFORE)
             know_more_users(warehouse, _DAY_BEFORE, events)
             warehouse.execute(notebook.CREATE)
+            pandas_day.create_tables(warehouse)
+            little = events <= _MOST_EVENTS_FOR_LITTLE
+            skipped = {"platform, 1 GiB"} if little else {"platform, 400 MiB", "pandas, same tables"}
             for way in _WAYS:
-                if way == "platform, 400 MiB" and events > _MOST_EVENTS_FOR_LITTLE:
+                if way in skipped:
                     continue
                 usages, seconds = alone(_work, server.pid, server.url, way, times)
                 yield Result(events, way, median_usage(usages), _engine_mib(warehouse, way), seconds)
+            if little and not all((same := pandas_day.same_rows(warehouse, DATE)).values()):
+                raise RuntimeError(f"pandas has other rows: {same}")
+
+
+_IN_PANDAS: dict[Way, Callable[[Client, str, Day], None]] = {
+    "notebook": notebook.compute,
+    "pandas, same tables": pandas_day.compute,
+}
 
 
 def _work(engine_pid: int, url: str, way: Way, times: int) -> tuple[list[Usage], dict[str, float]]:
     settings = settings_of(url, "day", _DAY_BEFORE)
-    if way == "platform, 400 MiB":
-        settings = settings.model_copy(update={"clickhouse_max_memory_mb": _LITTLE_MIB})
+    if way in _LIMIT_MIB:
+        settings = settings.model_copy(update={"clickhouse_max_memory_mb": _LIMIT_MIB[way]})
     warehouse = Warehouse.from_settings(settings, tags={"way": way})
     day = day_of(DATE, settings.zone)
     database = source_database(settings)
     taken: dict[str, list[float]] = {}
 
     def work() -> None:
-        if way == "notebook":
-            warehouse.run(lambda client: notebook.compute(client, database, day), doing="The notebook way")
+        if way in _IN_PANDAS:
+            warehouse.run(lambda client: _IN_PANDAS[way](client, database, day), doing=f"The {way} way")
         elif way == "floor":
             bounds = {"day_start": f"{day.start:%Y-%m-%d %H:%M:%S}", "day_end": f"{day.end:%Y-%m-%d %H:%M:%S}"}
             warehouse.query(read_query("floor"), {"database": database, **bounds})
@@ -142,9 +157,16 @@ def told(results: list[Result]) -> str:
                 f"{each.engine_mib:.0f} MiB",
             ]
         )
+    whole = {(each.events, each.way): each.usage.processor_seconds for each in results}
+    equal = [
+        f"{events / 1e6:g} M {whole[events, 'platform'] / seconds:.2f}"
+        for (events, way), seconds in whole.items()
+        if way == "pandas, same tables"
+    ]
     columns = ["actions, way", "wall", "÷ notebook", "processor: Python + ClickHouse", "÷ notebook", "Python grew by",
                "largest query"]  # fmt: skip
     parts = [table(columns, rows)]
+    parts.append(f"The platform's processor time ÷ that of pandas for the same tables: {', '.join(equal)}.")
     if len(platform := [each for each in results if each.way == "platform"]) > 1:
         first, last = platform[0], platform[-1]
         parts.append(

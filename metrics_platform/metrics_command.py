@@ -15,10 +15,11 @@ from metrics_platform.formats import formats_for
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.catalog_check import CheckedCatalog, check_catalog
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.metric_values import Scope, runnable_sql, total_values
+from metrics_platform.warehouse.metric_values import total_values
 from metrics_platform.warehouse.schema import tables_are_there
 from metrics_platform.warehouse.slots import lag_of, last_complete_slot
 from metrics_platform.warehouse.tables import METRIC_DAILY, SLOT_METRICS, VERDICTS, DailyTable
+from metrics_platform.warehouse.value_sql import Scope, runnable_sql
 
 # How many of the latest slots an entry is tried on.
 _TRIED_SLOTS = 8

@@ -130,10 +130,10 @@ class World:
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> World:
-    """Worlds of 3 to 6 days with at most a few dozen rows in each table; empty tables are among them."""
+def worlds(draw: st.DrawFn, most_days: int = 6) -> World:
+    """Worlds of up to 6 days with at most a few dozen rows in each table; empty tables are among them."""
     zone, telling_date = draw(st.sampled_from(ZONES_AND_DATES))
-    number_of_days = draw(st.integers(3, 6))
+    number_of_days = draw(st.integers(min(3, most_days), most_days))
     # how many days lie before the telling date: none to all but one, the first day included
     first_day = telling_date - timedelta(days=draw(st.integers(0, number_of_days - 1)))
     days = [first_day + timedelta(days=offset) for offset in range(number_of_days)]

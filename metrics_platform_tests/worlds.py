@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -12,16 +12,7 @@ from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.daily import DayResult, compute_days
 from metrics_platform.warehouse.schema import create_database
-from metrics_platform.warehouse.tables import (
-    APP_DAILY,
-    FEED_USER_DAILY,
-    MESSAGE_USER_DAILY,
-    USER_DAILY,
-    USERS,
-    Column,
-    columns_of,
-    daily_tables,
-)
+from metrics_platform.warehouse.tables import Column, columns_of, daily_tables
 
 
 @dataclass
@@ -72,26 +63,14 @@ def _source_type(column: Column, gender_as_text: bool, nullable: bool) -> str:
     return "LowCardinality(Nullable(String))" if "String" in kind else f"Nullable({kind})"
 
 
-def compute_all(
-    warehouse: Warehouse,
-    settings: Settings,
-    dates: Iterable[datetime.date],
-    sliced: Sequence[datetime.date] | None = None,
-) -> list[DayResult]:
-    """Compute every table for `dates`, table by table as a range run does; the slices and `dimension_metrics`, which
-    ask for no other day, of `sliced` alone, if given.
-    """
+def compute_all(warehouse: Warehouse, settings: Settings, dates: Iterable[datetime.date]) -> list[DayResult]:
+    """Compute every table for `dates`, table by table as a range run does."""
     days = list(dates)
     return [
         result
         for table in daily_tables(settings.dimensions)
-        for result in compute_days(
-            warehouse, table, days if sliced is None or table.name in _WHOLE else list(sliced), settings
-        )
+        for result in compute_days(warehouse, table, days, settings)
     ]
-
-
-_WHOLE = {table.name for table in (FEED_USER_DAILY, MESSAGE_USER_DAILY, USERS, USER_DAILY, APP_DAILY)}
 
 
 def read_table(warehouse: Warehouse, table: str, date: datetime.date | None = None) -> pd.DataFrame:

@@ -11,15 +11,16 @@ import datetime
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from metrics_platform.calendar import Day, day_of
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse import tables
 from metrics_platform.warehouse.client import Parameters, Row, Warehouse
 from metrics_platform.warehouse.comparison import Comparison
-from metrics_platform.warehouse.daily_sources import DailySources
+from metrics_platform.warehouse.daily_sources import TOO_MANY_TEXTS, DailySources
 from metrics_platform.warehouse.earlier_users import HISTORY_START, build_earlier_users
+from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.partitions import Staged, Totals, drop_leftovers, publish, staged_partition
 from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.tables import DailyTable
@@ -82,7 +83,13 @@ def compute_days(
     if sources.catalog.problem:
         log(f"{sources.catalog.problem}\nThe built-in catalogue is used instead.")
     for date in sorted(dates):
-        result = compute_day(warehouse, table, date, settings, sources, preview_rows=preview_rows, log=log)
+        try:
+            result = compute_day(warehouse, table, date, settings, sources, preview_rows=preview_rows, log=log)
+        except WarehouseError as error:
+            if error.code != TOO_MANY_TEXTS:
+                raise
+            sources = replace(sources, has_many_texts=True)
+            result = compute_day(warehouse, table, date, settings, sources, preview_rows=preview_rows, log=log)
         yield result
         if not result.published:
             return
@@ -152,15 +159,12 @@ def query_parameters(day: Day, settings: Settings) -> Parameters:
 
 def _selects(table: DailyTable, day: Day, settings: Settings, sources: DailySources) -> list[tuple[str, Parameters]]:
     parameters = query_parameters(day, settings)
-    query = sources.render(table.query)
     if table.name == tables.DIMENSION_METRICS.name:
-        return [
-            (query, {**parameters, "slice_table": tables.slice_table(dimension).name})
-            for dimension in settings.dimensions
-        ]
+        slices = [tables.slice_table(dimension).name for dimension in settings.dimensions]
+        return [("UNION ALL\n".join(table.query.replace("$slice_table", name) for name in slices), parameters)]
     if table.dimension:
         parameters = {**parameters, "dimension": table.dimension, "dimension_column": table.dimension}
-    return [(query, parameters)]
+    return [(sources.render(table.query), parameters)]
 
 
 def _compare(

@@ -2,13 +2,14 @@
 
 A file names `$feed_actions` or `$message_actions` where it reads events, and `$known_os` and so on where it reads an
 attribute. What these stand for comes from the catalogue, so that an event and an attribute mean the same in the tables
-of the day as in the metrics.
+of the day as in the metrics. What several files share is a file of `queries/parts/`.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from string import Template
 
 from metrics_platform import expressions
 from metrics_platform.catalog import Catalog, Source, load_catalog_or_builtin
@@ -16,13 +17,25 @@ from metrics_platform.settings import Settings
 from metrics_platform.table_names import quoted
 from metrics_platform.warehouse.catalog_check import refusal, types_of
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.source_rows import SourceError, SourceRows, resolve
-from metrics_platform.warehouse.tables import USERS, columns_of
+from metrics_platform.warehouse.source_rows import SourceError, SourceRows, hash_of, resolve
+from metrics_platform.warehouse.tables import USERS, columns_of, read_sql
 
 FEED, MESSENGER = "feed_actions", "message_actions"
 ATTRIBUTES = ("os", "gender", "age", "country", "city", "exp_group", "source")
 # All other attributes are text.
 _NUMBERS = ("age", "exp_group")
+_SHORT_KEY = re.compile(r"(Nullable\()?(U?Int(8|16|32|64)|Bool|Date(32)?|Enum(8|16)\(.*\))\)?")
+# What the parts that all files share are called.
+_PARTS = ("stamps", "latest_attributes", "first_source")
+_PLACEHOLDER = re.compile(r"\$(\w+)")
+# So many texts behind hashes are some 100 MB; more are an error, TOO_MANY_TEXTS.
+_MOST_HASHES = 1_000_000
+TOO_MANY_TEXTS = 191
+# What a set of attributes counts, and how these counts are called.
+_MEASURES = {
+    FEED: {"set_views": "countIf(action = 'view')", "set_likes": "countIf(action = 'like')"},
+    MESSENGER: {"set_messages": "count()", "set_receivers": "uniqExactState(receiver)"},
+}
 _SEVERAL_VALUES = ("Array(", "Tuple(", "Map(", "JSON", "Nested(")
 # What a source of the daily load must have, beside its table and `time`.
 _NEEDED = {FEED: ("user",), MESSENGER: ("user", "receiver")}
@@ -31,11 +44,15 @@ _SETTINGS = {FEED: "METRICS_FEED_TABLE", MESSENGER: "METRICS_MESSAGES_TABLE and 
 
 @dataclass(frozen=True)
 class DailySources:
-    """Both sources, each resolved against its table once, when a query first needs it."""
+    """Both sources, each resolved against its table once, when a query first needs it.
+
+    `has_many_texts` says that attributes have so many different texts that they are not looked up by their hashes.
+    """
 
     warehouse: Warehouse
     catalog: Catalog
-    _resolved: dict[str, SourceRows] = field(default_factory=dict, init=False)
+    has_many_texts: bool = False
+    _resolved: dict[str, _Resolved] = field(default_factory=dict, init=False)
 
     @classmethod
     def of(cls, warehouse: Warehouse, settings: Settings) -> DailySources:
@@ -49,8 +66,7 @@ class DailySources:
             SourceError: a source or an attribute in it does not fit the source's table.
             WarehouseError: ClickHouse refused, failed or did not answer.
         """
-        template = Template(sql)
-        return template.substitute({name: self._part(name) for name in template.get_identifiers()})
+        return _filled(sql, self._part)
 
     def problems(self) -> list[str]:
         """What does not fit, with the remedy: at most one for each source, and one for `age_group`.
@@ -69,19 +85,46 @@ class DailySources:
     def _part(self, name: str) -> str:
         """What a `$name` stands for.
 
-        `<source>` is its rows, `<source>_keys` the columns that tell apart users and what their rows say of them,
-        `<source>_without_user` the times of the rows that belong to no user. `known_<dimension>` is the value of a
-        dimension, NULL where it is unknown.
+        `<source>` is its rows, `<source>_sets` these by user and what they say of the user, `<source>_without_user` the
+        times of the rows that belong to no user. `known_<dimension>` is the value of a dimension, NULL where it is
+        unknown.
         """
+        if name in _PARTS:
+            return read_sql(f"queries/parts/{name}.sql")
         if name == "known_age_group":
             return self._age_group()
         if name.startswith("known_"):
             return self._known(name.removeprefix("known_"))
         source = FEED if name.startswith(FEED) else MESSENGER
-        rows = self._rows(source)
-        if name == source:
-            return rows.sql.replace("\n", "\n    ")
-        return self._keys(rows) if name == f"{source}_keys" else rows.without_user
+        resolved = self._rows(source)
+        if name == f"{source}_sets":
+            return self._sets(source, resolved)
+        return resolved.rows.sql if name == source else resolved.rows.without_user
+
+    def _sets(self, source: str, resolved: _Resolved) -> str:
+        """The rows by user and combination of attributes; see `queries/parts/attribute_sets.sql`."""
+        columns = {quoted(name): kind for name, kind in resolved.attribute_types.items()}
+        keys = [name for name, kind in columns.items() if _SHORT_KEY.fullmatch(kind)]
+        texts = [name for name in columns if name not in keys]
+        # A dictionary is read again in no time. A plain text costs as much as all the rest, so one scan keeps it.
+        is_looked_up = not self.has_many_texts and all(columns[name].startswith("LowCardinality(") for name in texts)
+        measures = _MEASURES[source]
+        parts = {
+            "rows": resolved.rows.sql,
+            "keys": ", ".join(["user", *keys]),
+            "text_hash": hash_of(texts),
+            "text_columns": ", ".join(texts),
+            "most_hashes": str(_MOST_HASHES),
+            "measure_names": ", ".join(measures),
+            "measures": ",\n".join(f"{sql} AS {name}" for name, sql in measures.items()),
+        }
+        if not is_looked_up:
+            parts["measures"] += "".join(f",\nany({name}) AS {name}" for name in texts)
+        parts["texts"] = _filled(read_sql("queries/parts/texts_of_hashes.sql"), parts.get) if is_looked_up else ""
+        return _filled(
+            read_sql("queries/parts/attribute_sets.sql"),
+            lambda name: parts[name] if name in parts else self._part(name),
+        )
 
     def _known(self, dimension: str) -> str:
         sql = self.catalog.dimensions[dimension].sql
@@ -100,12 +143,7 @@ class DailySources:
             )
         return known
 
-    def _keys(self, rows: SourceRows) -> str:
-        """Few different ones stand in a user's rows, so attributes are computed after rows are grouped by them."""
-        used = set().union(*(expressions.names_in(self.catalog.dimensions[name].sql) for name in ATTRIBUTES))
-        return ", ".join(quoted(name) for name in ["user", *(name for name in rows.columns if name in used - {"user"})])
-
-    def _rows(self, name: str) -> SourceRows:
+    def _rows(self, name: str) -> _Resolved:
         if name not in self._resolved:
             try:
                 self._resolved[name] = self._resolve(name)
@@ -117,7 +155,7 @@ class DailySources:
                 ) from None
         return self._resolved[name]
 
-    def _resolve(self, name: str) -> SourceRows:
+    def _resolve(self, name: str) -> _Resolved:
         if name in self.catalog.unreadable:
             raise SourceError(f"So the mapping of sources.{name} is not known, and the day would be wrong without it.")
         source = self.catalog.sources.get(name)
@@ -134,27 +172,55 @@ class DailySources:
             **{f"sources.{name}.columns.{column}": (source.columns.get(column, column), column) for column in more},
             **{f"dimensions.{each.name}.sql": (each.sql, self._known(each.name)) for each in attributes},
         }
-        self._check(source, rows, {at: (str(given), sql) for at, (given, sql) in checked.items()})
-        self._check_types(source, rows)
-        return rows
+        types = self._checked_types(source, rows, {at: (str(given), sql) for at, (given, sql) in checked.items()})
+        return _Resolved(rows, self._attribute_types(source, types))
 
-    def _check(self, source: Source, rows: SourceRows, checked: dict[str, tuple[str, str]]) -> None:
-        """Raise SourceError if an expression does not fit; entry → as it is written, and what is computed."""
+    def _checked_types(self, source: Source, rows: SourceRows, checked: dict[str, tuple[str, str]]) -> dict[str, str]:
+        """Column → type; raises SourceError if an expression does not fit.
+
+        `checked`: entry → as it is written, and what is computed.
+        """
         doing = f"Checking sources.{source.name}"
-        if refusal(self.warehouse, rows.sql, ", ".join(sql for _, sql in checked.values()), doing) is None:
-            return
+        selected = ", ".join(sql for _, sql in checked.values())
+        sql = f"SELECT {selected}, platform_events.* FROM {rows.sql} AS platform_events"  # noqa: S608
+        found = types_of(self.warehouse, sql, doing, over_row=True)
+        if not isinstance(found, str):
+            return dict(zip(rows.columns, found[len(checked) :], strict=True))
         for at, (given, sql) in checked.items():
             if (text := refusal(self.warehouse, rows.sql, sql, doing)) is not None:
                 raise SourceError(f"{at} = {given!r} does not fit {source.table}: {text}.")
+        raise SourceError(f"sources.{source.name} does not fit {source.table}: {found}.")
 
-    def _check_types(self, source: Source, rows: SourceRows) -> None:
-        """Raise SourceError if a column that a built-in dimension reads holds several values: it would be unknown."""
-        builtin = [self.catalog.dimensions[name] for name in ATTRIBUTES if self.catalog.dimensions[name].is_builtin]
-        read = set().union(*(expressions.column_names_in(dimension.sql) for dimension in builtin))
-        columns = [name for name in rows.columns if name in read]
-        sql = f"SELECT {', '.join(map(quoted, columns)) or 1} FROM {rows.sql}"  # noqa: S608
-        for name, kind in zip(columns, types_of(self.warehouse, sql, f"Checking sources.{source.name}"), strict=False):
-            if kind.startswith(_SEVERAL_VALUES):
+    def _attribute_types(self, source: Source, types: dict[str, str]) -> dict[str, str]:
+        """Column → type, of the columns that attributes are computed from.
+
+        Raises SourceError if one that a built-in dimension reads holds several values: it would be unknown.
+        """
+        dimensions = [self.catalog.dimensions[name] for name in ATTRIBUTES]
+        builtin = set().union(*(expressions.column_names_in(each.sql) for each in dimensions if each.is_builtin))
+        for name, kind in types.items():
+            if name in builtin and kind.startswith(_SEVERAL_VALUES):
                 raise SourceError(
                     f"sources.{source.name}.columns.{name} is {kind} in {source.table}, not a single value."
                 )
+        used = set().union(*(expressions.names_in(dimension.sql) for dimension in dimensions))
+        return {name: kind for name, kind in types.items() if name in used - {"user"}}
+
+
+@dataclass(frozen=True)
+class _Resolved:
+    """A source's rows, and the types of the columns that attributes are computed from."""
+
+    rows: SourceRows
+    attribute_types: dict[str, str]
+
+
+def _filled(sql: str, part: Callable[[str], str | None]) -> str:
+    """`sql` with what its `$names` stand for, each indented as the line that it is in."""
+
+    def filled(match: re.Match[str]) -> str:
+        line = sql[sql.rfind("\n", 0, match.start()) + 1 : match.start()]
+        indent = " " * (len(line) - len(line.lstrip()))
+        return str(part(match[1])).rstrip("\n").replace("\n", f"\n{indent}")
+
+    return _PLACEHOLDER.sub(filled, sql)

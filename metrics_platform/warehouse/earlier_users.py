@@ -152,8 +152,8 @@ class _Build:
             "earlier": self.table.name,
             "event_date": last,
             "previous_date": progress.last if progress else first - _ONE_DAY,
-            "from_time": _written(days[0].start),
-            "until_time": _written(days[-1].end),
+            "day_start": _written(days[0].start),
+            "day_end": _written(days[-1].end),
             # A date that the zone's clocks skipped begins with the next one, and the later of the two is taken.
             "starts": [int(day.start.timestamp()) for day in days],
             "dates": [day.key for day in days],

@@ -11,10 +11,11 @@ from metrics_platform.catalog import Metric
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.metric_values import Scope, ValuesResult, compute
+from metrics_platform.warehouse.metric_values import ValuesResult, compute
 from metrics_platform.warehouse.partitions import drop_leftovers
 from metrics_platform.warehouse.schema import create_tables, tables_are_there
 from metrics_platform.warehouse.tables import METRIC_DAILY, SLICE_VALUES
+from metrics_platform.warehouse.value_sql import Scope
 
 _PRESENT = """
 SELECT event_date, metric, definition

@@ -37,7 +37,9 @@ FROM system.tables AS tables
 LEFT JOIN
 (
     SELECT table, max(modification_time) AS written_at
-    FROM system.parts WHERE database = currentDatabase() AND active GROUP BY table
+    FROM system.parts
+    WHERE database = currentDatabase() AND startsWith(table, {prefix:String}) AND active
+    GROUP BY table
 ) AS parts ON parts.table = tables.name
 WHERE tables.database = currentDatabase()
   AND startsWith(tables.name, {prefix:String})

@@ -27,6 +27,8 @@ _TIMES = {
 # ClickHouse uses the key of the table through these two, and reads everything through fromUnixTimestamp64Milli.
 _EPOCH = "a DateTime; write `toDateTime({0})` for seconds since 1970, `toDateTime(intDiv({0}, 1000))` for milliseconds"
 NOT_AN_AGGREGATE = 215
+# An odd number whose powers spread the hashes of several columns over 64 bits: (a, b) and (b, a) differ.
+_SPREAD = 0x9E3779B97F4A7C15
 # ClickHouse's error code → the remedy where an expression of the catalogue causes it.
 _REMEDIES = {
     16: "Correct the column's name, or map it under `columns`.",
@@ -100,7 +102,7 @@ def resolve(warehouse: Warehouse, source: Source, used: Iterable[str] = ()) -> S
         )
     usable = {name: _usable(source, name, sql, types[name]) for name, sql in own.items() if sql is not None}
     known = {name: f"assumeNotNull({sql})" if can_be_null else sql for name, (sql, can_be_null) in usable.items()}
-    selected = {**known, **read, **dict.fromkeys(sorted(absent), "CAST(NULL, 'Nullable(String)')")}
+    selected = {**known, **read, **dict.fromkeys(sorted(absent), "CAST(NULL, 'LowCardinality(Nullable(String))')")}
     taken = {*own, *mapped, *absent}
     selected |= {name: quoted(name) for name in columns if name in wanted and name not in taken}
     nullable = {name: sql for name, (sql, can_be_null) in usable.items() if can_be_null}
@@ -123,6 +125,15 @@ def _subquery(source: Source, selected: dict[str, str], conditions: list[str]) -
     lines = ["(", "    SELECT", ",\n".join(columns), f"    FROM {source.table.sql}"]
     lines += [f"    WHERE {' AND '.join(conditions)}"] if conditions else []
     return "\n".join([*lines, ")"])
+
+
+def hash_of(values: Iterable[str]) -> str:
+    """The SQL of one 64-bit hash of several values; NULL is a value like any other.
+
+    The hash of a single LowCardinality column is computed on its dictionary; of several together, for every row.
+    """
+    terms = [f"ifNull(cityHash64({sql}), 0) * {pow(_SPREAD, number, 2**64)}" for number, sql in enumerate(values)]
+    return " + ".join(terms) or "toUInt64(0)"
 
 
 def named_value(expression: str) -> str:

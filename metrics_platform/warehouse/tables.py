@@ -114,8 +114,8 @@ APP_DAILY = DailyTable(
     "app_daily",
     "app_daily",
     checks={
-        "reconciles_with_source": "Views, likes, messages and distinct users equal a count straight from the source.",
-        "reconciles_with_users": "The active users are those of the extracts, and those of the day's snapshot.",
+        "reconciles_with_source": "Views, likes and messages equal a count straight from the source.",
+        "reconciles_with_users": "Active users and receivers are those of the extracts and of the day's snapshot.",
         "parts_add_up": "Users by service, and new users by source, add up; no window is larger than a longer one.",
         "one_row_per_day": "The day stands there once.",
     },

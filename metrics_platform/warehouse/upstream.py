@@ -83,11 +83,8 @@ def not_computed(
     if not above:
         return []
     rows = _rows(sources.warehouse, above, parameters)
-    (has_events,) = sources.warehouse.query(
-        sources.render(read_sql("queries/source_has_events.sql")), parameters, doing=f"Looking for events of {day.date}"
-    ).rows
-    active = any(has_events[name] or rows[name] for name in EXTRACTS)
-    missing = [NotComputed(name, day.date, day.date) for name in EXTRACTS if has_events[name] and not rows[name]]
+    missing = _missing_extracts(sources, day, rows, parameters)
+    active = bool(missing) or any(rows[name] for name in EXTRACTS)
     if table.name == USERS.name:
         missing += _missing_snapshot(sources, day.date - _ONE_DAY, day.start, settings, parameters)
     elif not rows[USERS.name]:
@@ -98,6 +95,18 @@ def not_computed(
         if each.name not in (*EXTRACTS, USERS.name) and active and not rows[each.name]
     ]
     return missing
+
+
+def _missing_extracts(
+    sources: DailySources, day: Day, rows: dict[str, int], parameters: Parameters
+) -> list[NotComputed]:
+    """The extracts without rows whose source has events; the sources are asked only where an extract has no rows."""
+    if all(rows[name] for name in EXTRACTS):
+        return []
+    (has_events,) = sources.warehouse.query(
+        sources.render(read_sql("queries/source_has_events.sql")), parameters, doing=f"Looking for events of {day.date}"
+    ).rows
+    return [NotComputed(name, day.date, day.date) for name in EXTRACTS if has_events[name] and not rows[name]]
 
 
 def _tables_above(table: DailyTable, dimensions: tuple[str, ...]) -> tuple[DailyTable, ...]:

@@ -16,11 +16,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from metrics_platform.incidents.incident import Incident, Series
 
 from metrics_platform.calendar import SLOT, Slot, SlotRange
 from metrics_platform.catalog import load_catalog
 from metrics_platform.connection import parse_url
-from metrics_platform.incidents.incident import Incident, Series
 from metrics_platform.incidents.store import (
     JudgedSlot,
     create_incident_tables,

@@ -9,6 +9,7 @@ import pytest
 
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.daily import DayResult, compute_days
+from metrics_platform.warehouse.source_rows import SourceError
 from metrics_platform.warehouse.tables import DailyTable, daily_tables
 from metrics_platform.warehouse.upstream import NotComputedError
 from metrics_platform_tests.worlds import SourceTables, compute_all, read_table
@@ -121,6 +122,16 @@ def test_a_day_without_events_needs_its_snapshot_and_is_published_with_zeros(two
     compute_all(two_days.warehouse, two_days.settings, [AFTER])
     (row,) = read_table(two_days.warehouse, "app_daily", AFTER).to_dict("records")
     assert (row["app_dau"], row["views"], row["cohort_d1"]) == (0, 0, 0)
+
+
+def test_the_sources_are_asked_only_where_an_extract_has_no_rows(two_days: SourceTables) -> None:
+    nowhere = two_days.settings.model_copy(
+        update={"feed_table": "nowhere.events", "messages_table": "nowhere.messages"}
+    )
+    (result,) = compute_days(two_days.warehouse, _table("user_daily"), [DAY], nowhere)
+    assert result.published
+    with pytest.raises(SourceError, match=r"nowhere\.events"):
+        list(compute_days(two_days.warehouse, _table("user_daily"), [AFTER], nowhere))
 
 
 def test_a_product_with_one_service_alone_is_published(sources: SourceTables) -> None:

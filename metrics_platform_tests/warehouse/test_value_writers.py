@@ -17,9 +17,10 @@ from metrics_platform.calendar import SLOT, SlotRange
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse import metric_values
 from metrics_platform.warehouse.metric_days import missing_days
-from metrics_platform.warehouse.metric_values import Scope, total_values
+from metrics_platform.warehouse.metric_values import total_values
 from metrics_platform.warehouse.partitions import drop_idle_staging_tables
 from metrics_platform.warehouse.slots import compute_slots, missing_slots, slots_scope
+from metrics_platform.warehouse.value_sql import Scope
 from metrics_platform_tests.warehouse.payments import DAY, MIDNIGHT, MINUTE, Payments
 
 

@@ -11,7 +11,7 @@ DESCRIPTIONS = {
     "message_user_daily": (
         "**The messenger's extract**: one row per user who sent or received on the day. `messages_sent` to "
         "`users_sent` distinct receivers; `messages_received` from `users_received` distinct senders. Who only "
-        "received has no attributes here.\n\nFrom `message_actions`, computed in parallel with the feed's extract."
+        "received has no attributes here.\n\nFrom `message_actions`, independently of the feed's extract."
     ),
     "users": (
         "**The users' snapshot** at the end of the day: everybody who ever made an event (in the feed, or as a "

@@ -15,9 +15,9 @@ from metrics_platform.defs.resources import ClickHouseResource
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import NoWarehouseError
 from metrics_platform.warehouse.errors import WarehouseError
-from metrics_platform.warehouse.metric_values import VALUES_QUERY
 from metrics_platform.warehouse.schema import SchemaMismatchError
 from metrics_platform.warehouse.tables import METRIC_DAILY
+from metrics_platform.warehouse.value_sql import VALUES_QUERY
 
 # What the report compares with, and the weeks that a usual day is told by.
 _HISTORY_DAYS = 35

@@ -19,9 +19,9 @@ from metrics_platform.defs.resources import ClickHouseResource
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import NoWarehouseError
 from metrics_platform.warehouse.errors import WarehouseError
-from metrics_platform.warehouse.metric_values import VALUES_QUERY
 from metrics_platform.warehouse.schema import SchemaMismatchError
 from metrics_platform.warehouse.tables import INCIDENTS, SLOT_METRICS, VERDICTS, DailyTable
+from metrics_platform.warehouse.value_sql import VALUES_QUERY
 
 GROUP = "monitoring"
 CATALOG_CHECK = "catalog_is_valid"

@@ -1,6 +1,6 @@
--- The final table: the slices of every dimension, one after the other (this runs once per dimension).
+-- The final table: the slices of every dimension, one after the other (this stands there once per dimension).
 SELECT
     event_date, dimension, dimension_value,
     views, likes, messages_received, messages_sent, users_received, users_sent
-FROM {slice_table:Identifier}
+FROM $slice_table
 WHERE event_date = {event_date:Date}

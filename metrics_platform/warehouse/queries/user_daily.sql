@@ -36,6 +36,7 @@ SELECT
     snapshot.os, snapshot.gender, snapshot.age,
     $known_age_group AS age_group,
     snapshot.source, snapshot.country, snapshot.city, snapshot.exp_group
--- The right side of a join is held in memory: those who were active on the day, not everybody who was ever seen.
 FROM (SELECT * FROM users WHERE event_date = {event_date:Date}) AS snapshot
 RIGHT ANY JOIN activity ON snapshot.user_id = activity.active_user_id
+-- The snapshot is merged in the order it is stored in, so memory does not grow with everybody who was ever seen.
+SETTINGS join_algorithm = 'full_sorting_merge'

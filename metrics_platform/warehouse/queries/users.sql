@@ -5,14 +5,15 @@
 -- snapshot did not come on the day: they pass a join, which costs a third of grouping everybody anew, and as both sides
 -- are merged in the order they are stored in, it needs little memory however many users there are.
 WITH
-    -- Of two values the one seen later; in the same second the greater. NULL is not known.
-    (value, seen_at, other, other_seen_at) -> multiIf(
-        value IS NULL, other,
-        other IS NULL, value,
-        seen_at > other_seen_at OR (seen_at = other_seen_at AND value >= other), value,
-        other) AS later,
 day AS
 (
+    WITH
+        -- Of two values the one seen later; in the same second the greater. NULL is not known.
+        (value, seen_at, other, other_seen_at) -> multiIf(
+            value IS NULL, other,
+            other IS NULL, value,
+            seen_at > other_seen_at OR (seen_at = other_seen_at AND value >= other), value,
+            other) AS later
     SELECT
         user_id,
         true                                                                                  AS is_active,

@@ -1,17 +1,16 @@
--- The report's facts equal counts taken straight from the source, their parts add up, and the merged table and the
--- snapshot, which they come from, tell the same of the day's users. `late`: see dimension_metrics.sql.
+-- The report's facts equal counts taken straight from the source, their parts add up, and the merged table, the snapshot
+-- and the extracts, which they come from, tell the same of the day's users. Distinct users are not counted in the source
+-- again: the extracts' own checks have done it. `late`: see dimension_metrics.sql.
 WITH
     source_feed AS
     (
-        SELECT
-            countIf(action = 'view') AS views, countIf(action = 'like') AS likes, uniqExact(user) AS users
+        SELECT countIf(action = 'view') AS views, countIf(action = 'like') AS likes
         FROM $feed_actions
         WHERE time >= {day_start:DateTime('UTC')} AND time < {day_end:DateTime('UTC')}
     ),
     source_messages AS
     (
-        SELECT
-            count() AS messages, uniqExact(user) AS senders, uniqExact(receiver) AS receivers
+        SELECT count() AS messages
         FROM $message_actions
         WHERE time >= {day_start:DateTime('UTC')} AND time < {day_end:DateTime('UTC')}
     ),
@@ -52,7 +51,8 @@ WITH
         -- Sums over the one row, or over none.
         SELECT
             count() AS rows,
-            [sum(views), sum(likes), sum(feed_dau), sum(messages_sent), sum(senders), sum(receivers)] AS counts,
+            [sum(views), sum(likes), sum(messages_sent)] AS counts,
+            [sum(feed_dau), sum(senders), sum(receivers)] AS users_by_role,
             sum(app_dau) AS app_users,
             sum(messenger_dau) AS messenger_users,
             sum(feed_only + messenger_only + both_services) AS users_by_service,
@@ -64,11 +64,9 @@ WITH
             countIf(event_date != {event_date:Date}) AS other_days
         FROM {staging:Identifier}
     ),
-    ['views', 'likes', 'feed users', 'messages', 'senders', 'receivers'] AS quantities,
-    [source_feed.views, source_feed.likes, source_feed.users,
-     source_messages.messages, source_messages.senders, source_messages.receivers] AS in_source,
-    [extract_feed.views_sum, extract_feed.likes_sum, extract_feed.users,
-     extract_messages.messages, extract_messages.senders, extract_messages.receivers] AS in_extracts
+    ['views', 'likes', 'messages'] AS quantities,
+    [source_feed.views, source_feed.likes, source_messages.messages] AS in_source,
+    [extract_feed.views_sum, extract_feed.likes_sum, extract_messages.messages] AS in_extracts
 SELECT
     arrayJoin(arrayConcat(
         arrayMap(
@@ -76,6 +74,11 @@ SELECT
                 ('reconciles_with_source', quantity, toInt64(counted), toInt64(found),
                  toInt64(counted) - toInt64(extracted)),
             quantities, in_source, in_extracts, counts),
+        arrayMap(
+            (role, extracted, found) ->
+                ('reconciles_with_users', concat(role, ', in the extracts'), toInt64(extracted), toInt64(found), toInt64(0)),
+            ['feed users', 'senders', 'receivers'],
+            [extract_feed.users, extract_messages.senders, extract_messages.receivers], users_by_role),
         [
             ('reconciles_with_users', 'active users, in the extracts', toInt64(extracts.users), toInt64(app_users), toInt64(0)),
             ('reconciles_with_users', 'active users, in the snapshot', toInt64(active_users), toInt64(app_users), toInt64(0)),
@@ -83,8 +86,8 @@ SELECT
             ('reconciles_with_users', 'users known before, in the snapshot of the day before',
              if(known = 0, toInt64(known_before), toInt64(known)), toInt64(known_before), toInt64(0)),
             ('parts_add_up', 'feed only + messenger only + both', toInt64(app_users), toInt64(users_by_service), toInt64(0)),
-            ('parts_add_up', 'feed only + both', toInt64(counts[3]), toInt64(staged.feed_users), toInt64(0)),
-            ('parts_add_up', 'messenger DAU, the senders', toInt64(counts[5]), toInt64(messenger_users), toInt64(0)),
+            ('parts_add_up', 'feed only + both', toInt64(users_by_role[1]), toInt64(staged.feed_users), toInt64(0)),
+            ('parts_add_up', 'messenger DAU, the senders', toInt64(users_by_role[2]), toInt64(messenger_users), toInt64(0)),
             ('parts_add_up', 'new users by source', toInt64(new_users_sum), toInt64(new_users_by_source), toInt64(0)),
             ('parts_add_up', 'DAU over WAU, WAU over MAU, retained over new', toInt64(0), toInt64(out_of_order), toInt64(0)),
             ('one_row_per_day', 'rows', toInt64({day_start:DateTime('UTC')} < {day_end:DateTime('UTC')}), toInt64(rows), toInt64(0)),

@@ -1,0 +1,116 @@
+"""Which values of a dimension are slices of their own on a day; all others are `other`."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+
+from metrics_platform.calendar import SLOT, day_of
+from metrics_platform.catalog import Dimension, Source
+from metrics_platform.warehouse.client import Parameters, Warehouse
+from metrics_platform.warehouse.source_rows import SourceRows, hash_of
+from metrics_platform.warehouse.value_sql import Scope, cell_columns, filled, slices_of, sql_array, sql_text, written
+
+
+def choose_slices(warehouse: Warehouse, scope: Scope) -> None:
+    """Choose which values of each dimension are slices of their own on the day, as far as that is still open.
+
+    First by the volume of the seven days before; then, as long as there is room, by the events of the stretch.
+    """
+    for source, rows in scope.rows.items():
+        dimensions = scope.dimensions_of(rows.source)
+        if not dimensions:
+            continue
+        chosen = _chosen(warehouse, scope, rows.source)
+        if first := [dimension for dimension in dimensions if not chosen.get(dimension.name)]:
+            _choose(warehouse, scope, source, first, *_candidates_before(warehouse, scope, source, first))
+            chosen = _chosen(warehouse, scope, rows.source)
+        if open_ := [dimension for dimension in dimensions if chosen.get(dimension.name, 0) < dimension.values]:
+            stretch = {"from": written(scope.start), "until": written(scope.end)}
+            _choose(warehouse, scope, source, open_, _candidates_sql(rows, open_), stretch)
+
+
+def _chosen(warehouse: Warehouse, scope: Scope, source: Source) -> dict[str, int]:
+    """Dimension → how many of its values are slices of their own on the day."""
+    rows = warehouse.query(
+        "SELECT dimension, uniqExact(dimension_value) AS chosen FROM slice_values WHERE event_date = {event_date:Date} "
+        "AND source = {source:String} AND definition = {rows_definition:UInt64} GROUP BY dimension",
+        {"event_date": scope.date, "source": source.name, "rows_definition": source.definition},
+        doing=f"Reading the slices of {scope.date}",
+    ).rows
+    return {row["dimension"]: row["chosen"] for row in rows}
+
+
+def _choose(  # noqa: PLR0917  (one statement, whose parts come from six places)
+    warehouse: Warehouse,
+    scope: Scope,
+    source: str,
+    dimensions: Sequence[Dimension],
+    candidates: str,
+    parameters: Parameters,
+) -> None:
+    sql = filled(
+        "queries/slice_values.sql",
+        candidates=candidates,
+        dimension_names=sql_array(sql_text(dimension.name) for dimension in dimensions),
+        dimension_limits=sql_array(str(dimension.values) for dimension in dimensions),
+    )
+    warehouse.execute(
+        f"INSERT INTO slice_values (event_date, source, dimension, definition, dimension_value)\n{sql}",
+        {
+            "event_date": scope.date,
+            "source": source,
+            "rows_definition": scope.rows[source].source.definition,
+            **parameters,
+        },
+        doing=f"Choosing the slices of {source} on {scope.date}",
+        repeatable=True,
+    )
+
+
+def _candidates_before(
+    warehouse: Warehouse, scope: Scope, source: str, dimensions: Sequence[Dimension]
+) -> tuple[str, Parameters]:
+    """The volumes of the seven days before: from the table, unless it lacks some or some values were folded there."""
+    start, end = scope.week_before
+    event = scope.rows[source].source
+    names = [dimension.name for dimension in dimensions]
+    parameters = {
+        "metric": event.events_metric,
+        "definition": event.definition,
+        "dimensions": [*names, "total"],
+        "event_date": scope.date,
+    }
+    stretch = (
+        f"FROM {scope.table.name} FINAL WHERE metric = {{metric:String}} AND definition = {{definition:UInt64}} "
+        "AND event_date >= {event_date:Date} - 7 AND event_date < {event_date:Date} "
+        "AND has({dimensions:Array(String)}, toString(dimension))"
+    )
+    (row,) = warehouse.query(
+        "SELECT countIf(dimension = 'total') AS totals, countIf(dimension_value = 'other' AND value > 0) AS folded, "
+        "sumIf(value, dimension = 'total') AS events, "
+        f"sumMap([toString(dimension)], [ifNull(value, 0)]) AS by_dimension {stretch}",
+        parameters,
+        doing=f"Reading the slices before {scope.date}",
+    ).rows
+    days = [scope.date - datetime.timedelta(days=number) for number in range(1, 8)]
+    wanted = (end - start) // SLOT if scope.by_slot else sum(bool(day_of(day, scope.zone).hours) for day in days)
+    sums = dict(zip(*row["by_dimension"], strict=True))
+    if row["totals"] == wanted and not row["folded"] and all(sums.get(name, 0) == row["events"] for name in names):
+        return (
+            "SELECT dimension AS candidate_dimension, dimension_value AS candidate_value, value AS candidate_events\n"
+            f"{stretch} AND dimension != 'total' AND value > 0",
+            parameters,
+        )
+    return _candidates_sql(scope.rows[source], dimensions), {"from": written(start), "until": written(end)}
+
+
+def _candidates_sql(rows: SourceRows, dimensions: Sequence[Dimension]) -> str:
+    named = [(dimension.name, f"platform_slice_{dimension.name}") for dimension in dimensions]
+    return filled(
+        "queries/slice_candidates.sql",
+        cell_key=hash_of(dimension.sql for dimension in dimensions),
+        cell_columns=", ".join(cell_columns(dimensions)),
+        rows=rows.sql,
+        slices=slices_of(named, total=False),
+    )

@@ -1,0 +1,245 @@
+"""The SQL of the long tables: which statements compute metrics for a stretch of one day, and their parts."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from string import Template
+from zoneinfo import ZoneInfo
+
+from metrics_platform import expressions
+from metrics_platform.calendar import first_instant
+from metrics_platform.catalog import Catalog, Dimension, Metric, Source
+from metrics_platform.warehouse.client import Parameters
+from metrics_platform.warehouse.source_rows import SourceRows, hash_of, named_value
+from metrics_platform.warehouse.tables import SLOT_METRICS, DailyTable, read_sql
+
+VALUES_QUERY = "queries/metric_values.sql"
+_LOOK_BACK = datetime.timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is computed: which metrics of which sources, for which stretch of one day, into which table.
+
+    Attributes:
+        rows: each source that has a metric among `metrics`, resolved.
+        by_row: metrics whose SQL has no aggregate state, so that they take a scan of their own.
+    """
+
+    catalog: Catalog
+    rows: Mapping[str, SourceRows]
+    metrics: tuple[Metric, ...]
+    by_row: Collection[str]
+    table: DailyTable
+    date: datetime.date
+    start: datetime.datetime
+    end: datetime.datetime
+    zone: ZoneInfo
+
+    @property
+    def by_slot(self) -> bool:
+        """Whether values are of slots and not of the day."""
+        return self.table.name == SLOT_METRICS.name
+
+    @property
+    def bucket(self) -> str:
+        """The expression for the slot of an event, or for the start of the day."""
+        return "toStartOfFifteenMinutes(toDateTime(time, 'UTC'))" if self.by_slot else "{start:DateTime('UTC')}"
+
+    @property
+    def key_columns(self) -> str:
+        """The first columns of a row, from the bucket."""
+        return "{event_date:Date} AS event_date" + (",\n    bucket AS slot_start" if self.by_slot else "")
+
+    @property
+    def keys(self) -> str:
+        """The names of these columns."""
+        return "event_date, slot_start" if self.by_slot else "event_date"
+
+    @property
+    def in_range(self) -> str:
+        """The condition that a row of the table lies in the stretch."""
+        return (
+            "slot_start >= {start:DateTime('UTC')} AND slot_start < {end:DateTime('UTC')}" if self.by_slot else "true"
+        )
+
+    @property
+    def week_before(self) -> tuple[datetime.datetime, datetime.datetime]:
+        """The seven complete days before the day."""
+        return first_instant(self.date - _LOOK_BACK, self.zone), first_instant(self.date, self.zone)
+
+    def dimensions_of(self, source: Source) -> tuple[Dimension, ...]:
+        """What the values of a source are sliced by."""
+        return source.monitored_dimensions if self.by_slot else source.dimensions
+
+    @property
+    def names(self) -> list[str]:
+        """The metrics that are written, with the counts of events."""
+        return [*(metric.name for metric in self.metrics), *(rows.source.events_metric for rows in self.rows.values())]
+
+    def own(self, source: str) -> list[Metric]:
+        """The metrics of a source that are aggregates."""
+        return [metric for metric in self.metrics if metric.sql and metric.source == source]
+
+    def parameters(self, version: int = 0, staging: str = "") -> dict[str, object]:
+        """The server-side parameters that the statements share."""
+        return {
+            "event_date": self.date,
+            "start": written(self.start),
+            "end": written(self.end),
+            "version": version,
+            "staging": staging,
+        }
+
+
+def values_sql(scope: Scope, source: str) -> str:
+    """The SELECT that aggregates a source's events in one scan; see `queries/metric_values.sql`."""
+    rows = scope.rows[source]
+    dimensions = scope.dimensions_of(rows.source)
+    states = ["countState() AS platform_count"]
+    values = [_value(rows.source.events_metric, "countMerge(platform_count)", rows.source.definition)]
+    for metric in scope.own(source):
+        if (aggregate := mergeable(scope, metric)) is not None:
+            state = f"platform_state_{metric.name}"
+            states.append(f"{aggregate.state} AS {state}")
+            values.append(_value(metric.name, known_number(metric, aggregate.merged(state)), metric.definition))
+    return filled(
+        VALUES_QUERY,
+        bucket=scope.bucket,
+        cell_key=hash_of(dimension.sql for dimension in dimensions),
+        cell_columns=",\n        ".join([*cell_columns(dimensions), *states]),
+        rows=rows.sql,
+        slices=slices_of([(dimension.name, f"platform_slice_{dimension.name}") for dimension in dimensions]),
+        values=",\n            ".join(values),
+        key_columns=scope.key_columns,
+    )
+
+
+def statements(scope: Scope) -> Iterator[tuple[str, Parameters]]:
+    """The SELECTs that fill the staging table, in their order, each with its parameters beside the shared ones."""
+    yield from source_statements(scope)
+    for source in scope.rows:
+        if scope.by_slot:
+            rows = scope.rows[source].source
+            own = {
+                "dimensions": [dimension.name for dimension in rows.monitored_dimensions],
+                "rows_definition": rows.definition,
+            }
+            yield filled("queries/slot_grid.sql", **_empty_metrics(scope, source)), own
+        else:
+            yield filled("queries/day_totals.sql", empty_metrics=_empty_metrics(scope, source)["empty_metrics"]), {}
+    if quotients := [metric for metric in scope.metrics if not metric.sql]:
+        computed = {metric.name for metric in scope.metrics}
+        parts = {str(part) for metric in quotients for part in (metric.numerator, metric.denominator)}
+        yield (
+            filled(
+                "queries/quotients.sql",
+                keys=scope.keys,
+                table=scope.table.name,
+                in_range=scope.in_range,
+                quotients=sql_array(
+                    f"({', '.join(map(sql_text, (metric.name, str(metric.numerator), str(metric.denominator))))}, "
+                    f"toUInt64({metric.definition}))"
+                    for metric in quotients
+                ),
+            ),
+            {"stored_parts": sorted(parts - computed)},
+        )
+
+
+def runnable_sql(scope: Scope) -> Iterator[str]:
+    """The SELECTs that aggregate the sources, as a person can run them: their parameters as SET statements first."""
+    for sql, parameters in source_statements(scope):
+        yield _runnable(sql, {**scope.parameters(), **parameters})
+
+
+def _runnable(sql: str, parameters: Parameters) -> str:
+    lines = [f"SET param_{name} = {sql_text(str(value))};" for name, value in parameters.items() if f"{{{name}:" in sql]
+    return "\n".join([*lines, sql.rstrip() + ";"])
+
+
+def source_statements(scope: Scope) -> Iterator[tuple[str, Parameters]]:
+    """The SELECTs that read the sources, each with its parameters beside the shared ones."""
+    for source in scope.rows:
+        shared = {"source": source, "rows_definition": scope.rows[source].source.definition}
+        yield values_sql(scope, source), shared
+        for metric in scope.own(source):
+            if mergeable(scope, metric) is None:
+                own = {"metric": metric.name, "definition": metric.definition}
+                yield by_row_sql(scope, metric), {**shared, **own}
+
+
+def by_row_sql(scope: Scope, metric: Metric) -> str:
+    rows = scope.rows[metric.source]
+    dimensions = scope.dimensions_of(rows.source)
+    return filled(
+        "queries/metric_values_by_row.sql",
+        bucket=scope.bucket,
+        rows=rows.sql,
+        value=f"toNullable({known_number(metric, str(metric.sql))})",
+        slices=slices_of([(dimension.name, dimension.sql) for dimension in dimensions]),
+        key_columns=scope.key_columns,
+    )
+
+
+def mergeable(scope: Scope, metric: Metric) -> expressions.Aggregate | None:
+    """The aggregate whose states give a metric; None where it takes a scan of its own.
+
+    An aggregate that does not count has no value where it finds nothing: the largest of no amounts is not 0.
+    """
+    if metric.name in scope.by_row or metric.aggregate is None:
+        return None
+    return metric.aggregate if metric.aggregate.is_zero_without_rows else metric.aggregate.or_null
+
+
+def known_number(metric: Metric, sql: str) -> str:
+    """A value as a number. The sum of amounts that are all NULL is NULL; it means what a slot without rows means."""
+    return f"ifNull(toFloat64({sql}), 0)" if metric.empty == "zero" else f"toFloat64({sql})"
+
+
+def _empty_metrics(scope: Scope, source: str) -> dict[str, str]:
+    """What a source's metrics are where nothing happened, as parts of the SQL that fills the grid."""
+    rows = scope.rows[source].source
+    event = sql_text(rows.events_metric)
+    empty = [(rows.events_metric, "zero", rows.definition)]
+    empty += [(metric.name, metric.empty, metric.definition) for metric in scope.own(source)]
+    values = {"zero": "toNullable(0.)", "unknown": "CAST(NULL, 'Nullable(Float64)')"}
+    return {
+        "events_metrics": sql_array([event]),
+        "empty_metrics": sql_array(
+            f"({event}, {sql_text(name)}, {values[means]}, toUInt64({definition}))" for name, means, definition in empty
+        ),
+    }
+
+
+def _value(name: str, sql: str, definition: int) -> str:
+    return f"({sql_text(name)}, toNullable(toFloat64({sql})), toUInt64({definition}))"
+
+
+def cell_columns(dimensions: Sequence[Dimension]) -> list[str]:
+    return [f"any({dimension.sql}) AS platform_slice_{dimension.name}" for dimension in dimensions]
+
+
+def slices_of(named: Iterable[tuple[str, str]], *, total: bool = True) -> str:
+    """The slices of a row as pairs of dimension and value."""
+    pairs = [f"({sql_text(name)}, {named_value(sql)})" for name, sql in named]
+    return sql_array(["('total', 'total')", *pairs] if total else pairs)
+
+
+def sql_array(items: Iterable[str]) -> str:
+    return f"[{', '.join(items)}]"
+
+
+def sql_text(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def filled(file: str, **parts: str) -> str:
+    return Template(read_sql(file)).substitute(parts)
+
+
+def written(moment: datetime.datetime) -> str:
+    return f"{moment.astimezone(datetime.UTC):%Y-%m-%d %H:%M:%S}"
