@@ -87,6 +87,38 @@ class ReportPart(Facts):
         return self
 
 
+class Contribution(Facts):
+    """How a slice moved: its own change, and its share of the total's change."""
+
+    dimension: str
+    value: str
+    change: Number | None
+    share_of_change: Number | None = None
+
+
+class Highlight(Facts):
+    """A metric of a day outside the band of usual values."""
+
+    metric: str
+    unit: Unit
+    value: Number
+    expected: Number
+    lower: Number
+    upper: Number
+    score: Number = Field(description="The deviation in units of the metric's usual deviation.")
+    week_before: Number | None = None
+    record_weeks: int | None = Field(default=None, description="It is the highest or lowest value for N weeks.")
+    record_weekday: bool = Field(default=False, description="The record is of the same weekday, not of all days.")
+    is_holiday: bool = False
+    moved_with: tuple[str, ...] = Field(default=(), description="Metrics of the same kind that are unusual, too.")
+    contributions: tuple[Contribution, ...] = ()
+
+    @property
+    def change(self) -> float:
+        """The deviation as a share of the expected value."""
+        return self.value / self.expected - 1
+
+
 class DailyReport(Event):
     """The report of one day."""
 
@@ -98,6 +130,9 @@ class DailyReport(Event):
     period_start: AwareDatetime
     period_end: AwareDatetime
     parts: tuple[ReportPart, ...]
+    highlights: tuple[Highlight, ...] | None = Field(
+        default=None, description="What stands out, most unusual first; None: too little history to know."
+    )
     correction: bool = Field(
         default=False, description="The day has been told before (`thread`), and its numbers have changed since."
     )
@@ -117,15 +152,6 @@ class DailyReport(Event):
 
 
 # --- anomalies -------------------------------------------------------------------------------------------------------
-
-
-class Contribution(Facts):
-    """How a slice moved: its own change, and its share of the total's change."""
-
-    dimension: str
-    value: str
-    change: Number | None
-    share_of_change: Number | None = None
 
 
 class History(Facts):
