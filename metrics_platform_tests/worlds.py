@@ -16,6 +16,7 @@ from metrics_platform.warehouse.tables import (
     APP_DAILY,
     FEED_USER_DAILY,
     MESSAGE_USER_DAILY,
+    USER_COHORTS,
     USER_DAILY,
     USERS,
     Column,
@@ -91,7 +92,7 @@ def compute_all(
     ]
 
 
-_WHOLE = {table.name for table in (FEED_USER_DAILY, MESSAGE_USER_DAILY, USERS, USER_DAILY, APP_DAILY)}
+_WHOLE = {table.name for table in (FEED_USER_DAILY, MESSAGE_USER_DAILY, USERS, USER_DAILY, APP_DAILY, USER_COHORTS)}
 
 
 def read_table(warehouse: Warehouse, table: str, date: datetime.date | None = None) -> pd.DataFrame:

@@ -105,6 +105,9 @@ def _assert_equals_oracle(
         merged = read_table(warehouse, "user_daily", day)
         assert_same_rows(merged.drop(columns=["event_date", "age_group"]), oracle.user_daily(day), "user_id")
         assert_same_rows(read_table(warehouse, "app_daily", day), oracle.app_daily(day), "event_date")
+        assert_same_rows(
+            read_table(warehouse, "user_cohorts", day), oracle.user_cohorts(day), ["event_date", "first_day", "source"]
+        )
     for day in sliced:
         final = read_table(warehouse, "dimension_metrics", day)
         assert_same_rows(
