@@ -119,6 +119,31 @@ class Highlight(Facts):
         return self.value / self.expected - 1
 
 
+class WeekRow(Facts):
+    """A metric of a week: its value, and the mean of the four weeks before it (None: a day is missing)."""
+
+    metric: str
+    unit: Unit
+    value: Number | None
+    before: Number | None
+
+
+class WeeklyCohort(Facts):
+    """The users who began in a week: how many there are, and the share active 7, 14, … days after their first day."""
+
+    first_day: datetime.date
+    users: int = Field(ge=0)
+    retention: tuple[Number | None, ...]
+
+
+class ReportWeek(Facts):
+    """Last week against the four before it, and how weekly cohorts come back."""
+
+    first_day: datetime.date
+    rows: tuple[WeekRow, ...]
+    cohorts: tuple[WeeklyCohort, ...] = ()
+
+
 class DailyReport(Event):
     """The report of one day."""
 
@@ -133,6 +158,7 @@ class DailyReport(Event):
     highlights: tuple[Highlight, ...] | None = Field(
         default=None, description="What stands out, most unusual first; None: too little history to know."
     )
+    week: ReportWeek | None = Field(default=None, description="On Mondays: last week.")
     correction: bool = Field(
         default=False, description="The day has been told before (`thread`), and its numbers have changed since."
     )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from metrics_platform.calendar import day_of
 from metrics_platform.local.example_data import ExampleFiles, write_example
-from metrics_platform.report.facts import LoadState, dates_needed, report_of
+from metrics_platform.report.facts import LoadState, ReportData, dates_needed, report_of
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.app_days import read_app_days
 from metrics_platform.warehouse.client import Warehouse
@@ -127,4 +127,6 @@ def _assert_reports_equal_oracle(
     for date in (*days, days[-1] + datetime.timedelta(days=1)):
         day = day_of(date, settings.zone)
         rows = read_app_days(warehouse, *dates_needed(date))
-        assert_report_equals(report_of(day, rows, LoadState(), occurred_at=day.end), facts)
+        assert_report_equals(
+            report_of(day, ReportData(rows, headline=settings.report_metrics), LoadState(), occurred_at=day.end), facts
+        )

@@ -1,0 +1,79 @@
+"""Reading what the morning report is made from: days of metrics as a whole and by slice, and weekly cohorts."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+
+from metrics_platform.catalog import Catalog
+from metrics_platform.notifications.kinds import WeeklyCohort
+from metrics_platform.report.facts import ReportData, dates_needed
+from metrics_platform.report.highlights import Slices
+from metrics_platform.settings import Settings
+from metrics_platform.warehouse.app_days import read_app_days
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.metric_days import read_metric_days
+from metrics_platform.warehouse.schema import tables_are_there
+from metrics_platform.warehouse.tables import METRIC_DAILY, USER_COHORTS, read_sql
+
+
+def read_report_data(
+    warehouse: Warehouse, dates: Iterable[datetime.date], settings: Settings, catalog: Catalog
+) -> ReportData:
+    """Everything that reports of `dates` need; slices are read where a report asks for them.
+
+    Raises:
+        WarehouseError: ClickHouse refused, failed or did not answer.
+        SchemaMismatchError: a table has other columns than this version reads.
+    """
+    days = sorted(dates)
+    first, last = dates_needed(days[0])[0], days[-1]
+    names = [metric.name for metrics in catalog.sections.values() for metric in metrics]
+    return ReportData(
+        rows=read_app_days(warehouse, first, last),
+        values=read_metric_days(warehouse, names, first, last),
+        sections=catalog.sections,
+        headline=settings.report_metrics,
+        read_slices=lambda metric: read_slices(warehouse, metric, first, last),
+        holidays=settings.holidays,
+    )
+
+
+def read_slices(warehouse: Warehouse, metric: str, first: datetime.date, last: datetime.date) -> Slices:
+    """A metric of `metric_daily` by dimension and value, then by day: numerator and denominator; errors as above."""
+    if not tables_are_there(warehouse, [METRIC_DAILY]):
+        return {}
+    rows = warehouse.query(
+        read_sql("queries/metric_slices.sql"),
+        {"metric": metric, "first": first, "last": last},
+        doing=f"Reading the slices of {metric}",
+    ).rows
+    found: dict[tuple[str, str], dict[datetime.date, tuple[float | None, float | None]]] = {}
+    for row in rows:
+        key = (row["slice_dimension"], row["slice_value"])
+        found.setdefault(key, {})[row["event_date"]] = (row["above"], row["below"])
+    return found
+
+
+def read_weekly_cohorts(warehouse: Warehouse, last: datetime.date) -> tuple[WeeklyCohort, ...]:
+    """The cohorts of the last weeks up to the Sunday `last`, oldest first; errors as above."""
+    if not tables_are_there(warehouse, [USER_COHORTS]):
+        return ()
+    rows = warehouse.query(
+        read_sql("queries/weekly_cohorts.sql"), {"last": last}, doing=f"Reading the weekly cohorts up to {last}"
+    ).rows
+    weeks = sorted({row["first_week"] for row in rows})
+    by_week = {(row["first_week"], row["weeks_since"]): row for row in rows}
+    most = max((row["weeks_since"] for row in rows), default=0)
+    return tuple(
+        WeeklyCohort(
+            first_day=week,
+            users=by_week[week, 0]["cohort_users"],
+            retention=tuple(
+                by_week[week, number]["retention"] if (week, number) in by_week else None
+                for number in range(1, most + 1)
+            ),
+        )
+        for week in weeks
+        if (week, 0) in by_week
+    )
