@@ -27,6 +27,7 @@ from metrics_platform.catalog_entries import (
     NAME,
     PLACEHOLDER,
     CatalogFile,
+    DailyEntry,
     DimensionEntry,
     MetricEntry,
     ReportEntry,
@@ -162,6 +163,7 @@ class Catalog:
     sources: Mapping[str, Source]
     dimensions: Mapping[str, Dimension]
     metrics: Mapping[str, Metric]
+    daily: Mapping[str, DailyEntry] = field(default_factory=dict)
     problem: str = field(default="")
     unreadable: frozenset[str] = frozenset()
 
@@ -202,13 +204,13 @@ class Catalog:
         return replace(self, metrics=kept)
 
     def title(self, metric: str, language: str, *, short: bool = False) -> str | None:
-        """A metric's name for people; None where there is no such metric."""
-        found = self.metrics.get(metric)
+        """The name for people of a metric, or of another number of the report; None where there is none."""
+        found = self.metrics.get(metric) or self.daily.get(metric)
         if found is None:
             return None
-        if short and language in found.short:
-            return found.short[language]
-        return found.title.get(language) or found.title.get("en") or metric
+        names: dict[str, str] = dict(found.title.items())
+        names.update(found.short.items() if short else ())
+        return names.get(language) or names.get("en") or metric
 
     def dimension_title(self, dimension: str, language: str) -> str | None:
         """A dimension's name for people; None where it has none in any language."""
@@ -379,13 +381,19 @@ def _build(entries: CatalogFile, settings: Settings, problems: list[str]) -> Cat
         for name, entry in entries.metrics.items()
         if entry.enabled and (metric := _metric(name, entry, entries, sources, problems)) is not None
     }
+    problems += [
+        f"daily.{name}: app_daily has no such column{near(name, builtin_entries()['daily'])}"
+        for name in entries.daily
+        if name not in builtin_entries()["daily"]
+    ]
     former = [metric.was for metric in metrics.values() if metric.was]
     problems += [
         f"metrics.{metric.name}.was = {metric.was!r}: another metric has it, too; keep one of them"
         for metric in metrics.values()
         if metric.was and former.count(metric.was) > 1
     ]
-    return Catalog({name: source for name, source in sources.items() if source is not None}, dimensions, metrics)
+    known = {name: source for name, source in sources.items() if source is not None}
+    return Catalog(known, dimensions, metrics, entries.daily)
 
 
 def _dimension(name: str, entry: DimensionEntry, settings: Settings, problems: list[str]) -> Dimension:

@@ -96,9 +96,17 @@ class MetricEntry(Strict):
     enabled: bool = Field(default=True, description="false: it is not computed.")
 
 
+class DailyEntry(Strict):
+    """What people call a column of `app_daily` that is not a metric of the catalogue."""
+
+    title: Titles = Field(default={}, description="Its name for people, by language.")
+    short: Titles = Field(default={}, description="The same for tables, at most 10 characters.")
+
+
 class CatalogFile(Strict):
     """The format of `metrics.yaml` and of the file that METRICS_CATALOG names."""
 
     sources: dict[str, SourceEntry] = Field(default={}, description="Tables of events, by name.")
     dimensions: dict[str, DimensionEntry] = Field(default={}, description="What events are sliced by, by name.")
     metrics: dict[str, MetricEntry] = Field(default={}, description="The metrics, by name.")
+    daily: dict[str, DailyEntry] = Field(default={}, description="The other numbers of the report, by name.")

@@ -126,6 +126,10 @@ class Formats:
         """«21 Nov», «21 нояб.»."""
         return self._date(date, "d MMM")
 
+    def day_name(self, date: datetime.date) -> str:
+        """Saturday, «суббота»."""
+        return self._date(date, "EEEE")
+
     def time(self, moment: datetime.datetime) -> str:
         """«10:45»."""
         return f"{moment:%H:%M}"

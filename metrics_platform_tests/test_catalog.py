@@ -209,7 +209,7 @@ _KEYS_BELOW = "write its keys below it, as `key: value`"
 @pytest.mark.parametrize(
     ("text", "problems"),
     [
-        ("- views", ["write the sections sources, dimensions, metrics, each with its entries below it"]),
+        ("- views", ["write the sections sources, dimensions, metrics, daily, each with its entries below it"]),
         ("metric: {views: {}}", ["metric: is not a section; did you mean metrics?"]),
         ("metrics: 5", ["metrics = 5: write its entries below it, each as a name and its keys"]),
         ("metrics: [views]", ["metrics = ['views']: write its entries below it, each as a name and its keys"]),

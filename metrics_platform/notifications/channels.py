@@ -36,7 +36,7 @@ def channels_for(
         "email": lambda: EmailChannel.for_settings(settings, patience=patience, warn=warn),
     }
     channels = {name: makers[name]() for name in configured(settings)}
-    return channels or {OUTBOX: OutboxChannel(settings.outbox)}
+    return channels or {OUTBOX: OutboxChannel(settings.outbox, settings.zone)}
 
 
 def telegram_client(

@@ -43,8 +43,7 @@ from metrics_platform.notifications.kinds import (
 )
 from metrics_platform.notifications.message import Message, Picture
 from metrics_platform.notifications.pictures import drawn
-from metrics_platform.notifications.templates import write_anyhow
-from metrics_platform.notifications.templates.anomalies import headline_when_over
+from metrics_platform.notifications.templates import render_or_fallback
 from metrics_platform.notifications.templates.writer import Writer
 
 # Reasons that waiting does not mend.
@@ -149,8 +148,14 @@ class Courier:
             parts = tuple(part for part in found if part is not None)
         return self._write(event, composed_at, parts)
 
-    def _write(self, event: Event, moment: datetime.datetime, parts: tuple[Event, ...] = ()) -> Message:
-        message, problem = write_anyhow(event, self.writer_at(moment), parts)
+    def _write(
+        self,
+        event: Event,
+        moment: datetime.datetime,
+        parts: tuple[Event, ...] = (),
+        over: AnomalyResolved | None = None,
+    ) -> Message:
+        message, problem = render_or_fallback(event, self.writer_at(moment), parts, over)
         if problem:
             self.warn(f"{event.key} could not be worded: {problem}")
         return message
@@ -351,7 +356,7 @@ class Courier:
         told = [asked(self.journal.entries(entry.by)) for entry in entries if isinstance(entry, Edited)]
         over = next((one for one in told if isinstance(one, AnomalyResolved)), None)
         if over is not None:
-            return replace(self._when_over(opening, entries, over, moment), silent=True)
+            return self._when_over(opening, entries, over, moment)
         latest = self._latest(opening, entries)
         return replace(self._write(latest, moment), key=opening.key, kind=opening.kind)
 
@@ -359,8 +364,7 @@ class Courier:
         self, opening: AnomalyOpened, entries: list[Entry], over: AnomalyResolved, moment: datetime.datetime
     ) -> Message:
         latest = self._latest(opening, entries)
-        message = replace(self._write(latest, moment), key=opening.key, kind=opening.kind)
-        return replace(message, headline=headline_when_over(latest, over, self.writer_at(moment)))
+        return replace(self._write(latest, moment, over=over), key=opening.key, kind=opening.kind)
 
     def _latest(self, opening: AnomalyOpened, entries: list[Entry]) -> AnomalyOpened | AnomalyUpdated:
         """What the opening's message tells now: what it was opened with, or its last edit; it began when it did."""

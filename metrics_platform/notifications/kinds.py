@@ -228,6 +228,11 @@ class Anomaly(Facts):
             return None
         return self.value / self.expected - 1
 
+    @property
+    def rose(self) -> bool:
+        """Whether the value is above the expected one."""
+        return self.value is not None and self.value > (self.expected or 0)
+
 
 class _Anomalies(Event):
     """Base of the notifications about open anomalies: as severe as the worst of them."""

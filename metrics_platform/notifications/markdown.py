@@ -1,6 +1,7 @@
-"""A message as Markdown, for Dagster's UI: what people got, beside the run that sent it.
+"""A message as Markdown, for Dagster's UI: what people received, beside the run that sent it.
 
-Whatever stands in the data is text there, never markup: each character that could begin any is escaped.
+Data is text here, never markup: all punctuation is escaped, and blocks of code are indented, so that no text can end
+them.
 """
 
 from __future__ import annotations
@@ -16,22 +17,20 @@ from metrics_platform.notifications.message import (
     Message,
     Paragraph,
     Picture,
-    Preformatted,
     Span,
     clean,
-    table_lines,
+    lines_of,
+    text_of,
 )
 
-_MARKS = {"bold": "**", "italic": "*"}
-# What begins markup anywhere, what makes a link of a bare address, and what begins a list or a heading in a line.
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&@$+=]|:(?=//)|(?<=www)\.|^\s*-|^\s*\d+(?=[.)]))", re.IGNORECASE)
+_MARKS = {"bold": "**", "italic": "*", "plain": "", "code": "`"}
+_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
 
 def message_markdown(message: Message) -> str:
     """The message's text and links."""
     parts = [_line(message.headline), *(_block(block) for block in message.blocks)]
-    parts.append(_line(message.footer))
-    parts.append(" · ".join(_link(link) for link in message.links))
+    parts += [_line(message.footer), " · ".join(_link(link) for link in message.links)]
     return "\n\n".join(part for part in parts if part.strip())
 
 
@@ -47,10 +46,8 @@ def _block(block: Block) -> str:
     if isinstance(block, Paragraph):
         return "  \n".join(filter(None, map(_line, block.lines)))
     if isinstance(block, Details):
-        return "\n".join(f"> {text}  " for text in (f"**{_escaped(block.title)}**", *map(_line, block.lines)))
-    text = block.text if isinstance(block, Preformatted) else "\n".join(table_lines(block))
-    fence = "`" * max(3, _longest_run(text) + 1)
-    return f"{fence}\n{text}\n{fence}"
+        return "\n".join(f"> {_line(line)}  " for line in block.lines)
+    return "\n".join(f"    {text_of(line)}" for line in lines_of(block))
 
 
 def _line(spans: Line) -> str:
@@ -58,46 +55,23 @@ def _line(spans: Line) -> str:
 
 
 def _span(span: Span) -> str:
+    """Marks are next to the words, or they would be text; in code, no backtick can be written."""
     inner = span.text.strip()
     if not inner:
         return span.text
-    if span.style == "code":
-        fence = "`" * (_longest_run(inner) + 1)
-        pad = " " if "`" in (inner[0], inner[-1]) else ""
-        written = f"{fence}{pad}{inner}{pad}{fence}"
-    else:
-        mark = _MARKS.get(span.style, "")
-        written = f"{mark}{_escaped(inner)}{mark}"
-    if span.url:
-        written = f"[{written}](<{_address(span.url)}>)" if _is_web(span.url) else f"{written} ({_escaped(span.url)})"
+    mark = _MARKS[span.style]
+    written = inner.replace("`", "\N{MODIFIER LETTER GRAVE ACCENT}") if span.style == "code" else _escaped(inner)
     before, _, after = span.text.partition(inner)
-    return f"{before}{written}{after}"
+    return f"{before}{mark}{written}{mark}{after}"
 
 
 def _link(link: Link) -> str:
     label = _escaped(link.label.strip())
-    return f"[{label}](<{_address(link.url)}>)" if _is_web(link.url) else f"{label}: {_escaped(link.url)}"
-
-
-def _is_web(url: str) -> bool:
-    return url.lower().startswith(("http://", "https://"))
-
-
-def _address(url: str) -> str:
-    return re.sub(r"[\s<>\\]", lambda found: f"%{ord(found[0]):02X}", clean(url))
+    if not link.url.lower().startswith(("http://", "https://")):
+        return f"{label}: {_escaped(link.url)}"
+    address = re.sub(r"[\s<>\\]", lambda found: f"%{ord(found[0]):02X}", clean(link.url))
+    return f"[{label}](<{address}>)"
 
 
 def _escaped(text: str) -> str:
-    return _SPECIAL.sub(_with_backslash, clean(text).replace("\n", " "))
-
-
-def _with_backslash(found: re.Match[str]) -> str:
-    """A number before a dot or a bracket stays, its dot is escaped: only punctuation can be."""
-    text = found[0]
-    if text[-1].isdigit():
-        return f"{text}\\"
-    return f"{text[:-1]}\\{text[-1]}"
-
-
-def _longest_run(text: str) -> int:
-    return max((len(run) for run in re.findall("`+", text)), default=0)
+    return _PUNCTUATION.sub(r"\\\1", clean(text).replace("\n", " "))

@@ -1,53 +1,45 @@
-"""The channel-neutral message: what is to be said, before any channel's markup.
+"""The channel-neutral message: what is said, before any channel's markup.
 
-A template makes a `Message` from facts; every channel renders the same `Message`. Texts are cleaned as they come in:
+Templates make a `Message` from facts, and every channel renders the same `Message`. Texts are cleaned on the way in:
 what no channel can carry (control characters, halves of surrogate pairs) becomes U+FFFD, and a span is one line.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Literal
+from urllib.parse import urlsplit
 
 from metrics_platform.channel_settings import Severity
 from metrics_platform.charts.model import Chart
 
 Style = Literal["plain", "bold", "italic", "code"]
 
-# They reverse what stands behind them, also beyond a name's end.
+# They reverse the text after them, also beyond a name's end.
 _BIDI_CONTROLS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 
-# Letters and figures, with single spaces, hyphens, colons or underscores between them: no messenger makes a link of
-# these, but of long numbers it does (telephones, cards).
-_WORDS = re.compile(r"[^\W_]+(?:[ _:-][^\W_]+)*")
-_LONG_NUMBER = re.compile(r"\d{5}")
-
 
 def clean(text: str) -> str:
-    """`text` without what no channel can carry and without bidirectional controls; line ends are newlines, tabs are
-    spaces."""
+    """`text` without what no channel can carry and without bidirectional controls; tabs become spaces."""
     text = _BIDI_CONTROLS.sub("", text).replace("\r\n", "\n").replace("\r", "\n").replace("\t", "    ")
     return _UNFIT.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 @dataclass(frozen=True)
 class Span:
-    """A run of text in one style; with `url` a link. Identifiers are `code`, or messengers make links of them."""
+    """A run of text in one style. Identifiers are `code`, or messengers make links of them."""
 
     text: str
     style: Style = "plain"
-    url: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", clean(self.text).replace("\n", " "))
 
 
 Line = tuple[Span, ...]
-# What a line is made of: plain texts and spans.
-Parts = tuple[str | Span, ...]
 
 
 def line(*parts: str | Span) -> Line:
@@ -63,20 +55,6 @@ def bold(text: str) -> Span:
 def code(text: str) -> Span:
     """An identifier: never a link, never translated."""
     return Span(text, "code")
-
-
-def cut(text: str, length: int = 64) -> str:
-    """`text` on one line, at most `length` long: its middle gives way to «…», for names differ at their ends."""
-    text = " ".join(clean(text).split())
-    tail = length // 3
-    return text if len(text) <= length else f"{text[: length - tail - 1]}…{text[-tail:]}"
-
-
-def named(text: str, length: int = 32) -> Span:
-    """A name that comes with the data, such as a slice's: words stay words, what could become a link is `code`."""
-    text = cut(text, length)
-    is_words = not text or (_WORDS.fullmatch(text) and not _LONG_NUMBER.search(text))
-    return Span(text) if is_words else code(text)
 
 
 @dataclass(frozen=True)
@@ -113,7 +91,6 @@ class Preformatted:
 class Details:
     """What only some want to read: folded where the channel can fold."""
 
-    title: str
     lines: tuple[Line, ...]
 
 
@@ -166,21 +143,65 @@ def text_of(parts: Line) -> str:
     return "".join(span.text for span in parts)
 
 
+def units(text: str) -> int:
+    """The length of `text` in UTF-16 units: what Telegram counts, and never less than what Slack does."""
+    return len(text.encode("utf-16-le")) // 2
+
+
+def broken(spans: Line, limit: int) -> Iterator[Line]:
+    """A line in lines of at most `limit` UTF-16 units, broken at spaces where there are any."""
+    taken: Line = ()
+    for span in spans:
+        for piece in _pieces_of(span.text, limit):
+            if taken and units(text_of(taken)) + units(piece) > limit:
+                yield taken
+                taken = ()
+            taken = (*taken, replace(span, text=piece))
+    yield taken
+
+
+def _pieces_of(text: str, limit: int) -> list[str]:
+    pieces = []
+    while units(text) > limit:
+        cut = limit // 2  # characters, of two units at most
+        space = text.rfind(" ", cut // 2, cut)
+        cut = space + 1 if space > 0 else cut
+        pieces.append(text[:cut])
+        text = text[cut:]
+    return [*pieces, text]
+
+
+def lines_of(block: Block, columns: int = 34) -> tuple[Line, ...]:
+    """The lines of any block; a table is at most `columns` wide."""
+    if isinstance(block, Paragraph | Details):
+        return block.lines
+    texts = table_lines(block, columns) if isinstance(block, Table) else block.text.split("\n")
+    return tuple((Span(text),) for text in texts)
+
+
+def is_public(url: str) -> bool:
+    """Whether messengers accept `url` as a link: they drop, or refuse, a host without a dot (`localhost`)."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return "." in (parts.hostname or "").strip(".") and parts.scheme in ("http", "https")
+
+
 def table_lines(table: Table, columns: int = 34) -> list[str]:
-    """The table in a fixed-width font, at most `columns` wide: too long first cells end in «…».
+    """The table in a fixed-width font, at most `columns` wide: first cells that are too long end in an ellipsis.
 
     Where the numbers alone need more than the width, it grows: a wrong number is worse than a wrapped line.
     """
-    rows = [tuple(clean(cell).replace("\n", " ") for cell in row) for row in ([table.header] if table.header else [])]
-    rows += [tuple(clean(cell).replace("\n", " ") for cell in row) for row in table.rows]
+    rows = [[clean(cell).replace("\n", " ") for cell in row] for row in (table.header, *table.rows) if row]
     if not rows:
         return []
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     others = sum(widths[1:]) + len(widths[1:])
     widths[0] = min(widths[0], max(columns - others, 8))
     lines = []
-    for row in rows:
-        first = row[0] if len(row[0]) <= widths[0] else row[0][: widths[0] - 1] + "…"
-        cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        lines.append(" ".join([first.ljust(widths[0]), *cells]).rstrip())
+    for first, *numbers in rows:
+        name = first if len(first) <= widths[0] else first[: widths[0] - 1] + "…"
+        cells = [cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True)]
+        lines.append(" ".join([name.ljust(widths[0]), *cells]).rstrip())
     return lines

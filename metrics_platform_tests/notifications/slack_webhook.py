@@ -15,9 +15,9 @@ from slack_sdk.models.blocks import Block as SlackBlock
 
 from metrics_platform.notifications.channel import Dispatch
 from metrics_platform.notifications.journal import Sent
-from metrics_platform.notifications.message import Link, Message, bold, code, line
+from metrics_platform.notifications.message import Link, Message, bold, code, line, units
 from metrics_platform.notifications.slack import SlackChannel
-from metrics_platform.notifications.slack_blocks import BLOCKS, units
+from metrics_platform.notifications.slack_blocks import BLOCKS
 from metrics_platform_tests.notifications.waiting import Clock
 
 SECRET = "T0SECRET1/B0SECRET2/s3cr3tS3cr3tS3cr3t"
@@ -107,9 +107,12 @@ def check_payload(payload: dict[str, Any]) -> None:
         model = SlackBlock.parse(each)
         assert model is not None
         model.validate_json()
-        if each["type"] == "section":
-            assert 1 <= units(each["text"]["text"]) <= 3000
-            assert each["text"]["text"].strip()
+        assert model.to_dict() == each
+        if each["type"] == "rich_text":
+            (element,) = each["elements"]
+            texts = [part["text"] for part in element["elements"]]
+            assert all(texts)
+            assert 1 <= units("".join(texts).strip()) <= units("".join(texts)) <= 3000
         if each["type"] == "header":
             assert 1 <= units(each["text"]["text"]) <= 150
         if each["type"] == "context":
@@ -126,5 +129,7 @@ def types_of(payload: dict[str, Any]) -> list[str]:
     return [each["type"] for each in payload["blocks"]]
 
 
-def texts_of(payload: dict[str, Any], kind: str = "section") -> list[str]:
-    return [each["text"]["text"] for each in payload["blocks"] if each["type"] == kind]
+def texts_of(payload: dict[str, Any]) -> list[str]:
+    """The texts of the blocks between the header and the buttons."""
+    blocks = [block for block in payload["blocks"] if block["type"] == "rich_text"]
+    return ["".join(part["text"] for part in block["elements"][0]["elements"]) for block in blocks]

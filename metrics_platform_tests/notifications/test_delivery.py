@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from metrics_platform.channel_settings import ChatTarget, parse_smtp_url
-from metrics_platform.notifications import kinds, templates
+from metrics_platform.notifications import kinds
 from metrics_platform.notifications.email import EmailChannel
 from metrics_platform.notifications.journal import Asked, Reopened
+from metrics_platform.notifications.templates.writer import Writer
 from metrics_platform_tests.notifications import mail_server
 from metrics_platform_tests.notifications.desk import (
     ALL_CLEAR,
@@ -118,10 +119,12 @@ def test_reopened_it_is_delivered_once_more_and_its_new_message_is_the_one_that_
 def speechless(monkeypatch: pytest.MonkeyPatch) -> None:
     """The template of failed runs has a mistake in it."""
 
-    def template(*_: object) -> None:
-        raise LookupError("en.ftl has no phrase 'failed-run-subject'")
+    text = Writer.text
 
-    monkeypatch.setitem(templates._TEMPLATES, kinds.FailedRun, template)  # type: ignore[arg-type]
+    def broken(self: Writer, template: str, **facts: object) -> str:
+        return text(self, template, **({} if template == "failed_run" else facts))
+
+    monkeypatch.setattr(Writer, "text", broken)
 
 
 @pytest.mark.usefixtures("speechless")
@@ -131,7 +134,7 @@ def test_a_template_that_fails_leaves_the_facts_going_and_a_warning(desk: Desk) 
     assert outcome.closed is not None
     (text,) = desk.texts
     assert text.startswith("❌ FAILED · failed_run")
-    assert '"job": "daily_etl"' in text and "Memory limit" in text and "no phrase" in text
+    assert '"job": "daily_etl"' in text and "Memory limit" in text and "undefined" in text
     assert not desk.seen[0].silent
     assert any("could not be worded" in warning for warning in desk.warnings)
 

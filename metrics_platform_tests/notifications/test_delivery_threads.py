@@ -14,7 +14,7 @@ from metrics_platform.notifications.journal import Closed, asked
 from metrics_platform.notifications.kinds import AnomalyResolved, AnomalyUpdated
 from metrics_platform.notifications.planning import BURST, Situation, digest_key, plan
 from metrics_platform.notifications.routing import waiting_for
-from metrics_platform.notifications.templates import write
+from metrics_platform.notifications.templates import render
 from metrics_platform_tests.notifications.desk import (
     ALL_CLEAR,
     FAILED,
@@ -43,10 +43,6 @@ def desk() -> Iterator[Desk]:
 
 def _first_line(text: str) -> str:
     return text.partition("\n")[0]
-
-
-def _facts(text: str) -> list[str]:
-    return [line for line in text.split("\n")[1:] if line and "Delayed" not in line]
 
 
 def _without_charts(key: str = OPENING) -> kinds.AnomalyOpened:
@@ -79,7 +75,7 @@ def test_an_incident_is_one_message_and_its_all_clear_replies_to_it_silently(
         outcome = desk.deliver(key)
         assert outcome.closed is not None
         assert outcome.closed.outcome == "delivered"
-    beside = {make().title for make in write(opening, writer()).charts}  # a picture of its own below a long text
+    beside = {make().title for make in render(opening, writer()).charts}  # a picture of its own below a long text
     first, reply = [message for message in desk.seen if message.text and message.text not in beside]
     assert not first.silent
     assert reply.silent
@@ -91,8 +87,9 @@ def test_an_incident_is_one_message_and_its_all_clear_replies_to_it_silently(
     assert "Likes" in _first_line(updated.text)
     assert _first_line(first.text).startswith("✅ RESOLVED")
     assert "Likes" in _first_line(first.text)
-    # All but the first line, and how late it came, is what it was.
-    assert _facts(first.text) == _facts(updated.text)
+    # Its whole text says that it is over: the values are those of the alert, and there is nothing left to do.
+    assert "Next" in updated.text and "Next" not in first.text
+    assert "At the alert, 10:45–11:00" in first.text
 
 
 def test_the_first_line_says_how_long_it_was_open_from_the_opening_on(desk: Desk) -> None:
@@ -368,13 +365,13 @@ def test_three_hours_without_telegram_then_each_arrives_once_marked_as_late_and_
     told = [message for message in desk.seen if message.text and message.kind != "album"]
     assert len(told) == 4
     assert all("Delayed" in message.text for message in told)
-    alert, all_clear = (next(each for each in told if word in each.text) for word in ("Views", "back in band"))
+    alert, all_clear = (next(each for each in told if word in each.text) for word in ("Views", "back to normal"))
     assert alert.message_id < all_clear.message_id
     assert all_clear.reply_to == alert.message_id
     assert alert.text.startswith("✅ RESOLVED")
     assert sum("FAILED" in message.text for message in told) == 1
     assert sum("Daily report" in message.text for message in told) == 1
-    positions = [next(at for at, each in enumerate(told) if word in each.text) for word in ("back in band", "Daily")]
+    positions = [next(at for at, each in enumerate(told) if word in each.text) for word in ("back to normal", "Daily")]
     assert positions == sorted(positions)
 
 

@@ -32,8 +32,8 @@ from metrics_platform.notifications.message import (
     line,
     text_of,
 )
-from metrics_platform.notifications.templates import write
-from metrics_platform_tests.notifications.examples import EXAMPLES, parts_of_example, writer
+from metrics_platform_tests.notifications.examples import EXAMPLES
+from metrics_platform_tests.notifications.examples import told as example
 
 NOW = datetime.datetime(2026, 11, 21, 11, tzinfo=datetime.UTC)
 _VOID = {"meta", "img", "br", "hr"}
@@ -103,7 +103,7 @@ def bodies(mail: EmailMessage) -> tuple[str, Page]:
 @pytest.mark.parametrize("language", ["en", "ru"])
 @pytest.mark.parametrize("key", EXAMPLES)
 def test_every_kind_of_message_says_the_same_in_text_and_html(key: str, language: Any) -> None:
-    told = write(EXAMPLES[key], writer(language), parts_of_example(EXAMPLES[key]))
+    told = example(language, key)
     pictures = tuple(Picture(f"chart-{number}", f"Chart {number}", b"\x89PNG") for number, _ in enumerate(told.charts))
     mail = mailed(told, pictures)
     text, page = bodies(mail)
@@ -163,14 +163,14 @@ def test_a_table_is_a_table_with_its_numbers_to_the_right() -> None:
 
 def test_the_text_reads_by_itself() -> None:
     told = message(
-        Paragraph((line(bold("Where"), "  ", code("os")), line(Span("page", url="https://a.example.com")))),
+        Paragraph((line(bold("Where"), "  ", code("os")), line("page"))),
         Preformatted("Error\n  at x"),
-        Details("How", (line("detector"),)),
+        Details((line("How"), line("detector"))),
         links=(Link("Run", "http://localhost:3000/runs/1"),),
     )
     assert text_body(told) == (
-        "❌ FAILED · job daily_etl\n\nWhere  os\npage (https://a.example.com)\n\n    Error\n      at x\n\n"
-        "How\n  detector\n\nRun: http://localhost:3000/runs/1\n\n-- \nproduction\n"
+        "❌ FAILED · job daily_etl\n\nWhere  os\npage\n\n    Error\n      at x\n\n"
+        "  How\n  detector\n\nRun: http://localhost:3000/runs/1\n\n-- \nproduction\n"
     )
 
 
@@ -228,22 +228,24 @@ def test_many_receivers_with_long_names_read_back_whole() -> None:
 def test_data_is_never_markup_and_only_web_addresses_are_links() -> None:
     evil = "<script>alert(1)</script>\"'><b>&amp;"
     told = message(
-        Paragraph(
-            (line(evil, code(evil), Span(evil, url="javascript:alert(1)")), line(Span("x", url=f"https://a.b/{evil}")))
-        ),
+        Paragraph((line(evil, code(evil), bold(evil)),)),
         Table(((evil, evil),), header=(evil, evil)),
         Preformatted(evil),
-        Details(evil, (line(evil),)),
-        links=(Link(evil, "javascript:alert(1)"), Link("Run", "http://localhost:3000/")),
+        Details((line(evil),)),
+        links=(
+            Link(evil, "javascript:alert(1)"),
+            Link("Run", "http://localhost:3000/"),
+            Link("x", f"https://a.b/{evil}"),
+        ),
     )
     text, page = bodies(mailed(told, (Picture("a", evil, b""),)))
     assert text.count(evil) >= 7
-    assert [each["href"] for each in page.all("a")] == [f"https://a.b/{evil}", "http://localhost:3000/"]
+    assert [each["href"] for each in page.all("a")] == ["http://localhost:3000/", f"https://a.b/{evil}"]
     assert page.text.count(evil) >= 8
 
 
 def test_nothing_is_fetched_from_elsewhere() -> None:
-    told = write(EXAMPLES["report-2026-11-21"], writer("en"))
+    told = example("en", "report-2026-11-21")
     page = html_body(told, [("1", Picture("a", "A", b""))])
     assert "url(" not in page
     assert "@import" not in page
@@ -252,12 +254,12 @@ def test_nothing_is_fetched_from_elsewhere() -> None:
 
 _TEXTS = st.text(max_size=300) | st.sampled_from(["=?" * 50, "x" * 3000, "🔴" * 400, "\u00a0 a", ". \r\n.\r\n", "<&>"])
 _URLS = st.sampled_from(["https://a.example.com/" + "я" * 900, "http://[", "mailto:x", "https://a.b/\r\nx"])
-_SPANS = st.builds(Span, _TEXTS, st.sampled_from(["plain", "bold", "italic", "code"]), st.none() | _URLS)
+_SPANS = st.builds(Span, _TEXTS, st.sampled_from(["plain", "bold", "italic", "code"]))
 _LINES = st.lists(_SPANS, max_size=4).map(tuple)
 _BLOCKS = st.one_of(
     st.builds(Paragraph, st.lists(_LINES, max_size=4).map(tuple)),
     st.builds(Preformatted, _TEXTS),
-    st.builds(Details, _TEXTS, st.lists(_LINES, max_size=3).map(tuple)),
+    st.builds(Details, st.lists(_LINES, max_size=3).map(tuple)),
     st.lists(st.tuples(_TEXTS, _TEXTS), max_size=4).map(lambda rows: Table(tuple(rows))),
 )
 

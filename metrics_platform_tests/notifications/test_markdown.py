@@ -1,4 +1,4 @@
-"""What Dagster's UI shows: read by a parser of CommonMark, data are text and code, and nothing else."""
+"""What Dagster's UI shows, read by a parser of CommonMark: data is text and code, and nothing else."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ def test_every_example_reads_as_it_was_sent(key: str, language: Any) -> None:
 def test_data_are_never_markup(evil: str) -> None:
     text = message_markdown(
         message(
-            Paragraph((line(evil), line(bold(evil)), line("a", Span(evil, "italic")))),
-            Details(evil, (line(evil),)),
+            Paragraph((line(evil), line(bold(evil)), line("a ", Span(evil, "italic")))),
+            Details((line(evil), line(evil))),
             headline=line(evil),
             footer=line(evil),
             links=(Link(evil, "javascript:alert(1)"),),
@@ -127,24 +127,19 @@ def test_data_are_never_markup(evil: str) -> None:
 @pytest.mark.parametrize("evil", [*EVIL, "`", "``x`", "a`b", "````\n# x"])
 def test_code_cannot_be_left(evil: str) -> None:
     text = message_markdown(message(Preformatted(evil), Paragraph((line(code(evil), " end"),))))
-    (fence,) = [token for token in READER.parse(text) if token.type == "fence"]
-    assert fence.content == f"{evil}\n"
-    assert [token.content for token in inline(text) if token.type == "code_inline"] == [evil.replace("\n", " ").strip()]
+    assert [token.content for token in READER.parse(text) if token.type == "code_block"] == [f"{evil}\n"]
+    shown = evil.replace("\n", " ").strip().replace("`", "\N{MODIFIER LETTER GRAVE ACCENT}")
+    assert [token.content for token in inline(text) if token.type == "code_inline"] == [shown]
 
 
 def test_only_web_addresses_are_links_and_none_can_be_left() -> None:
-    urls = ["https://a.b/x)>y z\n[", "http://localhost:3000/runs/1"]
-    text = message_markdown(
-        message(
-            Paragraph((line(Span("page", url=urls[0]), Span("bad", url="data:text/html,x")),)),
-            links=(Link("Run", urls[1]), Link("Bad", "javascript:alert(1)")),
-        )
-    )
+    urls = ["https://a.b/x)>y z\n[", "http://localhost:3000/runs/1", "javascript:alert(1)"]
+    text = message_markdown(message(links=tuple(Link(f"Run {url}", url) for url in urls)))
     assert [token.attrs["href"] for token in inline(text) if token.type == "link_open"] == [
         "https://a.b/x)%3Ey%20z%0A%5B",
         "http://localhost:3000/runs/1",
     ]
-    assert "bad (data:text/html,x)" in read(text)
+    assert "Run javascript:alert(1): javascript:alert(1)" in read(text)
 
 
 def test_pictures_are_inline_and_their_titles_are_text() -> None:
@@ -167,5 +162,6 @@ def test_any_text_reads_back(first: str, second: str, style: Any) -> None:
     text = message_markdown(message(Paragraph((line("x ", first), line("y ", Span(second, style), " z")))))
     shown = re.sub(r"\s+", " ", read(text))
     for each in (first, second):
-        assert re.sub(r"\s+", " ", clean(each)).strip() in shown
+        said = re.sub(r"\s+", " ", clean(each)).strip()
+        assert said in shown or said.replace("`", "\N{MODIFIER LETTER GRAVE ACCENT}") in shown
     assert not kinds_of(text) & {"link_open", "image", "html_inline", "html_block", "heading_open", "list_item_open"}

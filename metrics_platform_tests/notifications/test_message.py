@@ -7,19 +7,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metrics_platform.notifications.message import (
+    Details,
     Message,
+    Paragraph,
     Preformatted,
     Span,
     Table,
     bold,
+    broken,
     clean,
     code,
-    cut,
     line,
-    named,
     table_lines,
     text_of,
+    units,
 )
+from metrics_platform.notifications.templates.markup import read_blocks
+from metrics_platform.notifications.templates.writer import cut
+from metrics_platform_tests.notifications.examples import writer
 
 
 @pytest.mark.parametrize(
@@ -34,7 +39,7 @@ from metrics_platform.notifications.message import (
         ("iOS\u202egpj.exe\u202c \u2067x\u2069 \u200ey\u200f\u061c", "iOSgpj.exe x y"),
     ],
 )
-def test_what_no_channel_can_carry_is_replaced(text: str, cleaned: str) -> None:
+def test_characters_that_no_channel_can_carry_are_replaced(text: str, cleaned: str) -> None:
     assert clean(text) == cleaned
     assert Preformatted(text).text == cleaned
 
@@ -46,7 +51,7 @@ def test_a_span_is_one_line_that_can_be_encoded(text: str) -> None:
     span.text.encode()
 
 
-def test_empty_texts_are_no_part_of_a_line() -> None:
+def test_empty_texts_are_left_out_of_a_line() -> None:
     assert line("", "a", "", bold("b")) == (Span("a"), Span("b", "bold"))
     assert text_of(line("a ", code("b"))) == "a b"
 
@@ -72,13 +77,56 @@ def test_a_long_name_is_cut_in_its_middle(text: str, length: int, short: str) ->
 
 
 @pytest.mark.parametrize("word", ["Android", "Санкт-Петербург", "team:metrics", "feed_users", "25", "New York", ""])
-def test_words_of_data_stand_as_they_are(word: str) -> None:
-    assert named(word) == Span(word)
+def test_words_of_data_are_plain_text(word: str) -> None:
+    assert read_blocks(writer().named(word))[0] == line(word)
 
 
 @pytest.mark.parametrize("word", ["shop.id", "@anna", "/orders", "#tag", "a@b.c", "+79161234567", "79161234567", "🔴"])
-def test_what_messengers_make_a_link_of_is_code(word: str) -> None:
-    assert named(word) == Span(word, "code")
+def test_names_that_messengers_turn_into_links_are_code(word: str) -> None:
+    assert read_blocks(writer().named(word))[0] == (code(word),)
+
+
+def test_a_template_is_read_as_blocks() -> None:
+    headline, blocks = read_blocks("""
+❌ <b>FAILED</b> · job <code>a &lt;b&gt;</code>
+
+one
+<b>two</b>  &amp;amp;
+<pre>  error
+  line </pre>
+three
+
+<table><tr><th>metric<th>value
+<tr><td>a &lt;td&gt; b<td><code>1</code></table>
+<blockquote>
+why
+
+because</blockquote>
+""")
+    assert headline == line("❌ ", bold("FAILED"), " · job ", code("a <b>"))
+    assert blocks == (
+        Paragraph((line("one"), line(bold("two"), "  &amp;"))),
+        Preformatted("  error\n  line "),
+        Paragraph((line("three"),)),
+        Table((("a <td> b", "1"),), ("metric", "value")),
+        Details((line("why"), line("because"))),
+    )
+
+
+@given(st.text(), st.text())
+def test_no_value_is_read_as_a_tag(first: str, second: str) -> None:
+    here = writer()
+    text = f"x {here.shown(first)} <b>y{here.shown(second)}</b>\n\n<pre>{here.quoted(first)}</pre>"
+    headline, _ = read_blocks(text)
+    assert text_of(headline) == text_of((Span(f"x {first} y{second}"),))
+
+
+@given(st.lists(st.text(max_size=50)), st.integers(2, 30))
+def test_a_broken_line_keeps_its_text_within_the_limit(texts: list[str], limit: int) -> None:
+    spans = tuple(bold(text) for text in texts)
+    lines = list(broken(spans, limit))
+    assert "".join(map(text_of, lines)) == text_of(spans)
+    assert all(units(text_of(part)) <= limit for part in lines)
 
 
 def test_a_table_has_its_names_to_the_left_and_its_numbers_to_the_right() -> None:
@@ -86,7 +134,7 @@ def test_a_table_has_its_names_to_the_left_and_its_numbers_to_the_right() -> Non
     assert table_lines(table) == ["metric   value     1d", "Views  617,487    −4%", "CTR     20.16% +0.1pp"]
 
 
-def test_a_long_name_gives_way_to_the_numbers_and_a_long_number_to_nothing() -> None:
+def test_a_long_name_is_shortened_and_a_long_number_is_not() -> None:
     rows = table_lines(Table((("A name that is very long indeed", "1,234,567", "+3%"),)), 24)
     assert rows == ["A name th… 1,234,567 +3%"]
     rows = table_lines(Table((("A name that is long", "1" * 40),)), 34)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import stat
 import threading
+import zoneinfo
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 
 from metrics_platform.notifications.channel import Dispatch
 from metrics_platform.notifications.errors import DeliveryError
@@ -27,7 +29,7 @@ EVIL = "<script>alert(1)</script>\"'></div><!--/message--><pre>&amp;"
 
 @pytest.fixture
 def channel(tmp_path: Path) -> OutboxChannel:
-    return OutboxChannel(tmp_path / "data" / "outbox")
+    return OutboxChannel(tmp_path / "data" / "outbox", zoneinfo.ZoneInfo("Europe/Moscow"))
 
 
 def message(text: str = "x", **more: Any) -> Message:
@@ -134,6 +136,13 @@ def test_an_edit_changes_the_text_and_keeps_pictures_in_their_order_and_the_quot
     # Once more, of what is an edit already.
     assert channel.edit(message("still over", key="b"), sent)
     assert page_of(channel, sent).all("img") == before.all("img")
+
+
+def test_the_time_below_a_message_is_in_the_zone_of_the_product(channel: OutboxChannel) -> None:
+    with time_machine.travel("2026-11-21T22:30:05Z", tick=False):
+        sent = delivered(channel, message())
+    assert sent.message_ids[0].startswith("2026-11-21T22-30-05-")
+    assert page_of(channel, sent).text.strip().endswith("🔔 2026-11-22 01:30:05 MSK")
 
 
 def test_an_edit_of_a_page_that_is_gone_says_that_it_cannot(channel: OutboxChannel) -> None:

@@ -45,7 +45,7 @@ def test_a_message_too_long_for_one_post_is_several_steps_and_all_of_it_arrives(
     sent = delivered(channel, message(Preformatted("\n".join(numbers))), sending=began.append)
     assert len(slack.payloads) == len(sent) == sent[0].steps > 1
     assert began == [each.step for each in sent] == list(range(len(sent)))
-    told = "\n".join(text for payload in slack.payloads for text in texts_of(payload)).replace("```", "")
+    told = "\n".join(text for payload in slack.payloads for text in texts_of(payload))
     assert [each for each in told.split("\n") if each] == numbers
     for payload in slack.payloads:
         check_payload(payload)

@@ -14,7 +14,7 @@ from metrics_platform.notifications.journal import Sent
 from metrics_platform.notifications.message import Paragraph, Picture, Preformatted, bold, line
 from metrics_platform.notifications.telegram.calls import MAX_PHOTO_BYTES, is_photo
 from metrics_platform.notifications.telegram.channel import TelegramChannel, link_to
-from metrics_platform.notifications.templates import write
+from metrics_platform.notifications.templates import render
 from metrics_platform_tests.notifications.examples import EXAMPLES, writer
 from metrics_platform_tests.notifications.telegram_chat import (
     BUTTON,
@@ -185,7 +185,7 @@ def test_a_silent_message_is_silent_from_the_start(channel: TelegramChannel, api
 def test_sound_is_for_what_is_critical_or_failed_and_nothing_else(
     channel: TelegramChannel, api: BotApi, key: str, silent: bool
 ) -> None:
-    delivered(channel, write(EXAMPLES[key], writer()), pictures=pictures(1))
+    delivered(channel, render(EXAMPLES[key], writer()), pictures=pictures(1))
     first, *others = api.messages(api.group)
     assert first.silent == silent
     assert all(each.silent for each in others)
@@ -275,7 +275,7 @@ def test_routes_of_kinds_and_severities_lead_to_their_chats_and_topics(api: BotA
     )
     channel = TelegramChannel(client_to(api, clock), settings.telegram_target)
     for key in ("report-2026-11-21", "stale-feed_actions-1", "success-2026-11-21", "run-killed"):
-        delivered(channel, write(EXAMPLES[key], writer()))
+        delivered(channel, render(EXAMPLES[key], writer()))
     assert [call.parameters["chat_id"] for call in api.calls] == [
         api.channel_name,
         str(api.forum),

@@ -112,7 +112,7 @@ def test_an_edit_that_fits_only_without_its_details_loses_them_and_nothing_else(
     channel: TelegramChannel, api: BotApi
 ) -> None:
     (original,) = delivered(channel, message(), pictures=pictures(1))
-    told, details = Paragraph((line("likes moved with it"),)), Details("How", (line("because " * 200),))
+    told, details = Paragraph((line("likes moved with it"),)), Details((line("because " * 200),))
     assert channel.edit(message(told, details), original) is True
     (seen,) = api.messages(api.group)
     assert "likes moved with it" in seen.text and seen.text.endswith("\n\nproduction")

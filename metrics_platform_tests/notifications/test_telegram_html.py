@@ -1,4 +1,4 @@
-"""Messages as Telegram's HTML, judged by Telegram's own parser: accepted, within every limit, and nothing lost."""
+"""Messages as Telegram's HTML, by Telegram's own parser: accepted, within every limit, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -21,21 +21,13 @@ from metrics_platform.notifications.message import (
     Span,
     Table,
     bold,
-    clean,
     code,
     line,
-    table_lines,
+    lines_of,
     text_of,
-)
-from metrics_platform.notifications.telegram.html import (
-    Part,
-    fits,
-    parts_of,
-    takes_link,
     units,
 )
-from metrics_platform.notifications.templates import write
-from metrics_platform_tests.notifications.examples import EXAMPLES, parts_of_example, writer
+from metrics_platform.notifications.telegram.html import Part, fits, parts_of, takes_link
 from metrics_platform_tests.notifications.telegram_chat import HEADLINE, message
 from metrics_platform_tests.telegram import Parsed, ParseError, parse_html
 from metrics_platform_tests.telegram.parsing import accepted_url
@@ -72,7 +64,9 @@ def paragraph(*lines: Line) -> Paragraph:
 
 def test_values_are_escaped_and_read_as_they_were() -> None:
     text = "<b>1 < 2 && \"x\" > 'y'</b> &lt; &nbsp; <br> <p> &#65;"
-    told = message(paragraph(line(text)), Preformatted(text), Table(((text, text),)), Details(text, (line(text),)))
+    told = message(
+        paragraph(line(text)), Preformatted(text), Table(((text, text),)), Details((line(bold(text)), line(text)))
+    )
     (part,) = parts_of(told)
     assert parse_html(part.html).text.count("1 < 2 && \"x\" > 'y'</b> &lt; &nbsp; <br> <p> &#65;") == 5
     assert set(re.findall(r"&\w+;", part.html)) <= {"&lt;", "&gt;", "&amp;", "&quot;"}
@@ -91,7 +85,7 @@ def test_a_table_and_an_error_are_preformatted_and_details_are_folded() -> None:
         paragraph(line(bold("Numbers"))),
         Table((("Likes", "1"), ("Views", "22")), ("metric", "now")),
         Preformatted("Error: x\n  at model.py\n\n  at shop.id"),
-        Details("More", (line("one ", code("x.py")), line("two"))),
+        Details((line(bold("More")), line("one ", code("x.py")), line("two"))),
     )
     parsed = only(told)
     kinds = {each["type"]: parsed.words(each) for each in parsed.entities if each["type"] not in ("bold", "italic")}
@@ -112,25 +106,19 @@ def test_identifiers_in_code_become_no_links_also_in_the_last_line() -> None:
     assert [parsed.words(each) for each in parsed.entities if each["type"] == "code"] == [*names, *names]
 
 
-def test_an_empty_line_before_a_table_is_no_label() -> None:
+def test_an_empty_line_before_a_table_is_not_a_label() -> None:
     assert "Likes" in only(message(Paragraph(((),)), Table((("Likes", "1"),)), Paragraph(()))).text
 
 
 # --- links -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_link_is_a_link_with_its_address_escaped() -> None:
-    parsed = only(message(paragraph((Span('the "board"', url='https://bi.example.com/d/7?a=1&b="<x>"'),))))
-    assert parsed.links == [('the "board"', 'https://bi.example.com/d/7?a=1&b="<x>"')]
-
-
 @pytest.mark.parametrize(
     "url", ["http://localhost:3000/runs/1", "http://dagster:3000/", "https://x.org:99999/", "javascript:alert(1)"]
 )
-def test_an_address_that_telegram_drops_is_told_in_the_text(url: str) -> None:
-    parsed = only(message(paragraph((Span("the run", url=url),)), links=(Link("Run", url),)))
+def test_an_address_that_telegram_drops_is_in_the_text(url: str) -> None:
+    parsed = only(message(links=(Link("Run", url),)))
     assert parsed.links == []
-    assert f"the run ({url})" in parsed.text
     assert f"Run: {url}" in parsed.text
 
 
@@ -144,7 +132,7 @@ _PATHS = st.text('/?#&="<> \n\u202eж🙂', max_size=8)
 
 @settings(_MANY, max_examples=300)
 @given(st.sampled_from(["http", "HTTPS", "ftp"]), _HOSTS, _PATHS)
-def test_what_is_taken_for_a_link_telegram_takes_too(scheme: str, host: str, path: str) -> None:
+def test_telegram_accepts_every_address_taken_for_a_link(scheme: str, host: str, path: str) -> None:
     url = f"{scheme}://{host}{path}"
     assert not takes_link(url) or accepted_url(url)  # which raises what Telegram says against it
 
@@ -159,7 +147,7 @@ def test_ordinary_addresses_are_links(url: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://[broken", "", "http://", "https://ex ample.org/", "//a.b", "https://a.b:0/"])
-def test_broken_addresses_are_no_links_and_no_reason_to_fall_over(url: str) -> None:
+def test_broken_addresses_are_not_links_and_raise_nothing(url: str) -> None:
     with pytest.raises(ParseError):
         accepted_url(url if "://" in url else f"http://{url}".replace("http:////", "http:///"))
     assert not takes_link(url)
@@ -199,9 +187,9 @@ def test_an_emoji_at_the_border_is_two_units_and_stays_whole() -> None:
     assert (first.text + second.text).count("🙂") == sum(text_of(each).count("🙂") for each in told.blocks[0].lines) + 1  # type: ignore[union-attr]
 
 
-def test_parts_are_cut_at_line_ends_with_their_tags_closed_and_opened_again() -> None:
+def test_parts_are_cut_at_line_ends_with_their_tags_reopened() -> None:
     numbers = [f"line {number} of <the> error" for number in range(400)]
-    told = message(Preformatted("\n".join(numbers)), Details("How", tuple(line(code(each)) for each in numbers[:150])))
+    told = message(Preformatted("\n".join(numbers)), Details(tuple(line(code(each)) for each in numbers[:150])))
     parts = parts_of(told)
     seen = parsed_parts(told)
     assert len(parts) > 3
@@ -219,14 +207,14 @@ def test_parts_are_cut_at_line_ends_with_their_tags_closed_and_opened_again() ->
     [code("users"), bold("users"), Span("@users "), Span("/users "), Span("a.py "), Span("#тег "), Span("10.0.0.5 ")],
 )
 @pytest.mark.parametrize("in_one_line", [True, False])
-def test_a_part_has_at_most_a_hundred_entities_also_of_those_telegram_finds(span: Span, in_one_line: bool) -> None:
+def test_a_part_has_at_most_a_hundred_entities_with_those_telegram_finds(span: Span, in_one_line: bool) -> None:
     spans = tuple(itertools.chain.from_iterable((span, Span(" ")) for _ in range(250)))
     told = message(paragraph(spans) if in_one_line else Paragraph(tuple((each,) for each in spans)))
     seen = parsed_parts(told)  # which looks at their number
     assert sum(len(parsed.entities) for parsed in seen) >= 250
 
 
-def test_a_line_full_of_what_telegram_finds_is_broken_too_and_an_identifier_is_not() -> None:
+def test_a_line_full_of_found_links_is_broken_and_an_identifier_is_not() -> None:
     found = parsed_parts(message(paragraph((Span("/x " * 300),))))
     assert sum(len(parsed.accidental) for parsed in found) == 300
     names = " ".join(["a.py"] * 150)
@@ -234,7 +222,7 @@ def test_a_line_full_of_what_telegram_finds_is_broken_too_and_an_identifier_is_n
     assert names in only(message(Preformatted(names))).text
 
 
-def test_a_line_longer_than_a_part_is_broken_at_spaces_and_a_word_longer_than_a_part_anywhere() -> None:
+def test_a_line_longer_than_a_part_is_broken_at_spaces_if_it_has_any() -> None:
     words = " ".join(f"word{number}" for number in range(2000))
     shown = " ".join(parsed.text for parsed in parsed_parts(message(paragraph(line(words)))))
     assert " ".join(shown.split()).count(words) == 1
@@ -267,14 +255,13 @@ _SPANS = st.builds(
     Span,
     _TEXTS,
     st.sampled_from(["plain", "bold", "italic", "code"]),
-    st.none() | st.sampled_from(["https://a.example.org/?a=1&b=<>", "http://localhost:3000/x"]),
 )
 _LINES = st.lists(_SPANS, max_size=4).map(tuple)
 _CELLS = st.text("абв 12<&🙂", max_size=12)
 _BLOCKS: st.SearchStrategy[Block] = st.one_of(
     st.lists(_LINES, max_size=12).map(tuple).map(Paragraph),
     st.lists(_TEXTS, max_size=20).map("\n".join).map(Preformatted),
-    st.builds(Details, _TEXTS, st.lists(_LINES, max_size=8).map(tuple)),
+    st.lists(_LINES, max_size=8).map(tuple).map(Details),
     st.lists(st.tuples(_CELLS, _CELLS, _CELLS), max_size=30).map(tuple).map(Table),
 )
 _HEADLINES = _LINES.filter(lambda spans: bool(visible(text_of(spans))))
@@ -295,27 +282,13 @@ def first_difference(one: str, other: str) -> tuple[str, str] | None:
 
 def told_lines(told: Message) -> Iterator[str]:
     """Every text of a message in the order in which a person reads it."""
-    yield text_with_urls(told.headline)
-    for block in told.blocks:
-        if isinstance(block, Paragraph):
-            yield from map(text_with_urls, block.lines)
-        elif isinstance(block, Details):
-            yield clean(block.title)
-            yield from map(text_with_urls, block.lines)
-        elif isinstance(block, Table):
-            yield from table_lines(block)
-        else:
-            yield block.text
-    yield text_with_urls(told.footer)
-
-
-def text_with_urls(spans: Line) -> str:
-    return "".join(f"{span.text} ({span.url})" if "localhost" in (span.url or "") else span.text for span in spans)
+    for lines in ((told.headline,), *map(lines_of, told.blocks), (told.footer,)):
+        yield from map(text_of, lines)
 
 
 @_MANY
 @given(_HEADLINES, st.lists(_BLOCKS, max_size=5).map(tuple), _LINES, st.sampled_from([TEXT_UNITS, CAPTION_UNITS]))
-def test_any_message_is_accepted_within_the_limits_and_nothing_of_it_is_lost(
+def test_any_message_is_accepted_within_the_limits_and_nothing_is_lost(
     headline: Line, blocks: tuple[Block, ...], footer: Line, limit: int
 ) -> None:
     told = Message("key", "failed_run", "failed", headline, blocks, footer)
@@ -334,23 +307,12 @@ def test_words_stay_whole_and_in_order(words: list[str], where: str) -> None:
     text = " ".join(words)
     blocks: dict[str, Block] = {
         "paragraph": paragraph(line(text)),
-        "details": Details("more", (line(text),)),
+        "details": Details((line(text),)),
         "error": Preformatted(text),
     }
     told = message(blocks[where], footer=())
     shown = " ".join(parsed.text for parsed in parsed_parts(told)).split()
     assert shown[-len(words) :] == words
-
-
-# --- the real messages -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("language", ["en", "ru"])
-@pytest.mark.parametrize("key", EXAMPLES)
-def test_every_kind_of_notification_is_accepted_and_fits_one_message(key: str, language: str) -> None:
-    event = EXAMPLES[key]
-    told = write(event, writer(language), parts_of_example(event))  # type: ignore[arg-type]
-    assert only(told).text.startswith(text_of(told.headline)[:20])
 
 
 def test_a_part_is_html_and_plain() -> None:

@@ -1,4 +1,4 @@
-"""The longest, oddest and emptiest facts: all of it is told, Telegram accepts it, no data is markup or a link."""
+"""The longest, strangest and emptiest facts: Telegram accepts every message, and no data becomes markup or a link."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from metrics_platform.formats import LANGUAGES, Language
 from metrics_platform.notifications import kinds
 from metrics_platform.notifications.message import Message, Preformatted, Table, table_lines, text_of
 from metrics_platform.notifications.telegram.html import CAPTION_UNITS, TEXT_UNITS, parts_of
-from metrics_platform.notifications.templates import write
-from metrics_platform.notifications.templates.platform import shortened
+from metrics_platform.notifications.templates import render
+from metrics_platform.notifications.templates.writer import shortened
 from metrics_platform_tests.notifications.examples import (
     DAY,
     EXAMPLES,
@@ -23,7 +23,6 @@ from metrics_platform_tests.notifications.examples import (
     SLOT,
     anomaly,
     history,
-    parts_of_example,
     writer,
 )
 from metrics_platform_tests.telegram.parsing import MOST_ENTITIES, Parsed, parse_html
@@ -63,7 +62,7 @@ def texts_of(message: Message, limit: int = TEXT_UNITS) -> list[Parsed]:
 
 
 def told(event: kinds.Event, language: Language, parts: tuple[kinds.Event, ...] = ()) -> Message:
-    return write(event, writer(language, event.occurred_at), parts)
+    return render(event, writer(language, event.occurred_at), parts)
 
 
 def whole(message: Message) -> str:
@@ -94,6 +93,7 @@ def with_name(name: str) -> list[kinds.Event]:
         kinds.AnomalyResolved(**base, resolved=(over,), still_open=(name,)),
         kinds.AnomalyResolved(**base, resolved=(over, over)),
         kinds.FailedRun(**base, job=name, steps=(name,) * 9, partition=name, cause=name, impact=(name,) * 9),
+        kinds.FailedTick(**base, automation="schedule", name=name, cause=name),
         kinds.FailedRuns(**base, failures=9, since=NOON, subjects=((name, 5),) * 9, causes=((name, 4),) * 9),
         kinds.Recovered(**base, job=name, failures=2, failed_since=NOON, failed_until=NOON + SLOT),
         kinds.Recovered(**base, asset=name, check=name, failures=2, failed_since=NOON, failed_until=NOON + SLOT),
@@ -118,7 +118,7 @@ def test_no_name_becomes_a_link(name: str, language: Language) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_name_of_ten_thousand_letters_leaves_its_ends_and_the_message_one_text(language: Language) -> None:
+def test_a_name_of_ten_thousand_letters_keeps_its_ends_in_one_text(language: Language) -> None:
     for event in with_name(LONG_NAME):
         (text,) = (each.text for each in texts_of(told(event, language)))
         assert "…" in text
@@ -129,7 +129,7 @@ def test_a_name_of_ten_thousand_letters_leaves_its_ends_and_the_message_one_text
 
 
 @pytest.mark.parametrize("name", [LONG_NAME, "🔴", "../../x", "Просмотры", *ODD_NAMES])
-def test_any_name_makes_one_chart_of_a_few_panels_with_a_file_name(name: str) -> None:
+def test_any_name_makes_one_chart_with_a_file_name(name: str) -> None:
     odd = anomaly(name, dimension=name, dimension_value=name, history=history())
     message = told(kinds.AnomalyOpened(key="k", occurred_at=NOON, anomalies=(odd,) * 7), "ru")
     (chart,) = [make() for make in message.charts]
@@ -140,7 +140,7 @@ def test_any_name_makes_one_chart_of_a_few_panels_with_a_file_name(name: str) ->
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("cause", LONG_TEXTS)
-def test_a_cause_of_ten_thousand_characters_is_told_by_its_ends_in_one_text(cause: str, language: Language) -> None:
+def test_a_cause_of_ten_thousand_characters_keeps_its_ends_in_one_text(cause: str, language: Language) -> None:
     text = LONG_TEXTS[cause]
     base: dict[str, Any] = {"key": "k", "occurred_at": NOON}
     for event in (
@@ -155,8 +155,8 @@ def test_a_cause_of_ten_thousand_characters_is_told_by_its_ends_in_one_text(caus
         assert len(texts_of(message)) == 1
 
 
-def test_what_is_shortened_keeps_its_beginning_and_its_end() -> None:
-    assert shortened("  short  ") == "short"
+def test_a_shortened_text_keeps_its_beginning_and_its_end() -> None:
+    assert shortened("  short  ", 100) == "short"
     text = shortened(f"first {'x ' * 5000} last", 100)
     assert text.startswith("first ")
     assert text.endswith(" last")
@@ -166,7 +166,7 @@ def test_what_is_shortened_keeps_its_beginning_and_its_end() -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("value", [HUGE, -HUGE, 1e300, -1e300, 5e-324, 0, -0.0, None])
 @pytest.mark.parametrize("unit", ["count", "share", "ratio"])
-def test_any_number_is_told(language: Language, value: float | None, unit: Any) -> None:
+def test_any_number_is_written(language: Language, value: float | None, unit: Any) -> None:
     expected = value
     odd = anomaly(value=value, unit=unit).model_copy(
         update={"expected": expected, "lower": value, "upper": value, "day_before": value, "score": value}
@@ -210,7 +210,7 @@ def test_tables_fit_34_columns_up_to_ten_thousand_times_the_product(language: La
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_forty_incidents_are_told_by_the_first_and_how_many_more_there_are(language: Language) -> None:
+def test_of_forty_incidents_the_report_lists_five_and_counts_the_rest(language: Language) -> None:
     report = EXAMPLES["report-2026-11-21"].model_copy(update={"incidents": (anomaly(),) * 40})
     text = whole(told(report, language))
     assert ("and 35 more" if language == "en" else "и ещё 35") in text
@@ -218,7 +218,7 @@ def test_forty_incidents_are_told_by_the_first_and_how_many_more_there_are(langu
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_two_hundred_anomalies_are_one_message_of_the_first_and_how_many_more_there_are(language: Language) -> None:
+def test_of_two_hundred_anomalies_one_message_lists_twenty(language: Language) -> None:
     many = tuple(
         anomaly(incident=f"A{number}", dimension="city", dimension_value=f"City {number}") for number in range(200)
     )
@@ -233,11 +233,11 @@ def test_two_hundred_anomalies_are_one_message_of_the_first_and_how_many_more_th
     ):
         (text,) = (each.text for each in texts_of(told(event, language)))
         assert ("and 180 more" if language == "en" else "и ещё 180") in text
-        assert text.endswith("id A0, A1, A2, A3…")
+        assert re.search(r"id A0, A1, A2, A3 (and|и ещё) 196( more)?$", text)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_digest_of_500_is_one_text_of_the_loudest_forty_and_how_many_more_there_are(language: Language) -> None:
+def test_a_digest_of_500_lists_the_loudest_forty(language: Language) -> None:
     check = EXAMPLES["check-dimension_metrics-2026-11-21"]
     quiet = EXAMPLES["fresh-feed_actions"]
     parts = (*[quiet] * 470, *[check] * 30)
@@ -246,12 +246,6 @@ def test_a_digest_of_500_is_one_text_of_the_loudest_forty_and_how_many_more_ther
     assert ("and 460 more" if language == "en" else "и ещё 460") in text
     assert text.count("🔴") == 30
     assert text.count("✅") == 10
-
-
-@pytest.mark.parametrize("key", EXAMPLES)
-def test_every_example_is_accepted_within_the_limit_of_captions_too(key: str) -> None:
-    for language in LANGUAGES:
-        assert texts_of(told(EXAMPLES[key], language, parts_of_example(EXAMPLES[key])), CAPTION_UNITS)
 
 
 # --- anything --------------------------------------------------------------------------------------------------------
@@ -334,6 +328,8 @@ EVENTS = st.one_of(
         attempt=st.none() | _COUNTS, attempts=st.none() | _COUNTS, cause=_TEXTS, killed=st.booleans(),
         impact=_lists(_TEXTS), repeats=_COUNTS,
     ),
+    st.builds(kinds.FailedTick, **_BASE, automation=st.sampled_from(["schedule", "sensor", "code location"]),
+              name=_TEXTS, cause=_TEXTS, repeats=_COUNTS),
     st.builds(kinds.FailedRuns, **_BASE, failures=st.integers(1, 2**31), since=_MOMENTS,
               subjects=_lists(st.tuples(_TEXTS, st.integers(1, 2**31))),
               causes=_lists(st.tuples(_TEXTS, st.integers(1, 2**31)))),
@@ -357,10 +353,10 @@ EVENTS = st.one_of(
 
 @settings(max_examples=120)
 @given(EVENTS, st.sampled_from(LANGUAGES), _SPANS)
-def test_whatever_happens_it_is_told_and_telegram_accepts_it(
+def test_telegram_accepts_the_message_about_any_event(
     event: kinds.Event, language: Language, delay: datetime.timedelta
 ) -> None:
-    message = write(event, writer(language, event.occurred_at + delay))
+    message = render(event, writer(language, event.occurred_at + delay))
     assert 1 <= len(message.links) <= 3
     assert len(text_of(message.headline)) <= 400
     parsed = texts_of(message)
@@ -372,9 +368,7 @@ def test_whatever_happens_it_is_told_and_telegram_accepts_it(
 
 @settings(max_examples=20)
 @given(_lists(EVENTS, most=12), st.sampled_from(LANGUAGES))
-def test_whatever_comes_together_is_a_digest_that_telegram_accepts(
-    events: tuple[kinds.Event, ...], language: Language
-) -> None:
+def test_telegram_accepts_a_digest_of_any_events(events: tuple[kinds.Event, ...], language: Language) -> None:
     digest = kinds.Digest(key="k", occurred_at=NOON, notifications=tuple(event.key for event in events) or ("gone",))
     for each in texts_of(told(digest, language, events)):
         assert each.accidental == []

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from metrics_platform.calendar import day_of
 from metrics_platform.catalog import builtin_catalog
 from metrics_platform.formats import LANGUAGES
-from metrics_platform.notifications.phrases import metric_title
 from metrics_platform.report.expectation import LOOKBACK
 from metrics_platform.report.facts import LoadState, content_of, dates_needed
 from metrics_platform.report.metrics import DAILY_METRICS
@@ -57,9 +56,11 @@ def test_a_metric_is_a_column_of_app_daily_and_has_a_name_in_every_language() ->
     names = list(DAILY_METRICS)
     cohorts = {"event_date", "cohort_d1", "retained_d1", "cohort_d7", "retained_d7"}
     assert sorted(names) == sorted({column.name for column in columns_of("app_daily")} - cohorts)
+    assert set(builtin_catalog().daily) <= set(names)
     for language in LANGUAGES:
-        titles = [builtin_catalog().title(name, language) or metric_title(language, name) for name in names]
-        assert all(titles)
+        assert all(builtin_catalog().title(name, language) for name in names)
+        shorts = [str(builtin_catalog().title(name, language, short=True)) for name in names]
+        assert [short for short in shorts if len(short) > 10] == []
 
 
 def test_other_sources_have_a_row_where_somebody_came_from_one() -> None:

@@ -21,7 +21,7 @@ from metrics_platform.notifications.kinds import DailyReport
 from metrics_platform.notifications.message import Message, Table, table_lines
 from metrics_platform.notifications.slack_blocks import posts_of
 from metrics_platform.notifications.telegram.html import TEXT_UNITS, parts_of
-from metrics_platform.notifications.templates import write
+from metrics_platform.notifications.templates import render
 from metrics_platform_tests.charts.pictures import drawn, outside, overlaps
 from metrics_platform_tests.notifications.examples import writer
 from metrics_platform_tests.notifications.slack_webhook import check_payload
@@ -35,7 +35,7 @@ _CELL = re.compile(r"([+\u2212×]?)([\d,.\s\u00a0\u202f]+)\s*(K|M|B|T|Q|тыс|�
 
 
 def told(made: DailyReport, language: Language) -> Message:
-    return write(made, writer(language, made.occurred_at))
+    return render(made, writer(language, made.occurred_at))
 
 
 def texts(message: Message) -> list[str]:
@@ -194,10 +194,10 @@ def test_a_corrected_report_says_that_it_is_one_and_why() -> None:
     again = made.model_copy(update={"key": f"{made.key}-1a2b3c4d", "correction": True, "thread": made.key})
     (text,) = texts(told(again, "en"))
     assert text.splitlines()[0] == "📊 Daily report · Sat 21 Nov 2026 · CORRECTED"
-    assert "have changed since they were told" in text
+    assert "have changed since they were sent" in text
 
 
 def test_a_report_that_leaves_hours_late_says_so() -> None:
     made = report(two_weeks())
-    message = write(made, writer("en", made.occurred_at + datetime.timedelta(hours=3)))
+    message = render(made, writer("en", made.occurred_at + datetime.timedelta(hours=3)))
     assert "⏰ Delayed by 3\N{NO-BREAK SPACE}h" in texts(message)[0]

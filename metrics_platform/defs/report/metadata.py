@@ -12,7 +12,7 @@ from metrics_platform.charts.draw import draw
 from metrics_platform.defs.delivery.metadata import message_metadata
 from metrics_platform.notifications.kinds import DailyReport
 from metrics_platform.notifications.pictures import drawn
-from metrics_platform.notifications.templates import write_anyhow
+from metrics_platform.notifications.templates import render_or_fallback
 from metrics_platform.notifications.templates.writer import Writer
 from metrics_platform.settings import Settings
 
@@ -28,7 +28,7 @@ def report_metadata(
     report: DailyReport, settings: Settings, *, sent: str, warn: Callable[[str], None]
 ) -> dict[str, Any]:
     """The metadata of one report: the message and the pictures as people get them."""
-    message, problem = write_anyhow(report, Writer.for_settings(settings, datetime.datetime.now(datetime.UTC)))
+    message, problem = render_or_fallback(report, Writer.for_settings(settings, datetime.datetime.now(datetime.UTC)))
     if problem:
         warn(f"{report.key} could not be written: {problem}")
     return {

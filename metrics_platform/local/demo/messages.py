@@ -49,7 +49,7 @@ class Arrivals:
 
     def _arrival(self, sent: Stored, stored: list[Stored]) -> Arrival:
         from metrics_platform.notifications.message import text_of  # noqa: PLC0415
-        from metrics_platform.notifications.templates import write_anyhow  # noqa: PLC0415
+        from metrics_platform.notifications.templates import render_or_fallback  # noqa: PLC0415
         from metrics_platform.notifications.templates.writer import Writer  # noqa: PLC0415
 
         where = _where(cast("Sent", sent.entry))
@@ -57,7 +57,7 @@ class Arrivals:
         if event is None:
             return Arrival(sent.key, where)
         writer = Writer.for_settings(self.settings, datetime.datetime.fromtimestamp(sent.at, datetime.UTC))
-        return Arrival(text_of(write_anyhow(event, writer)[0].headline), where)
+        return Arrival(text_of(render_or_fallback(event, writer)[0].headline), where)
 
 
 def _where(sent: Sent) -> str:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from metrics_platform.notifications.message import Message, Picture, clean
-from metrics_platform.notifications.telegram.html import CAPTION_UNITS, Part, fits, parts_of, takes_link, units
+from metrics_platform.notifications.message import Message, Picture, clean, units
+from metrics_platform.notifications.telegram.html import CAPTION_UNITS, Part, fits, parts_of, takes_link
 
 MAX_PHOTO_BYTES, MAX_PHOTO_SIDES, MAX_PHOTO_RATIO, MAX_ALBUM = 10 * 1024 * 1024, 10_000, 20, 10
 

@@ -1,50 +1,125 @@
-"""From facts to words: one template per kind of notification, for all languages and all channels.
+"""From facts to words: a template per kind of notification and language, for all channels.
 
-To add a kind: its facts in `kinds.py`, a function here, its phrases in `phrases/*.ftl`.
+To add a kind: its facts in `kinds.py` and a file named after it in each language's folder. To add a language: its
+folder, and its code in `formats.LANGUAGES`; the tests report what is missing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import datetime
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from metrics_platform.channel_settings import Severity
+from metrics_platform.charts.model import Chart
 from metrics_platform.notifications import kinds
-from metrics_platform.notifications.message import Message
-from metrics_platform.notifications.templates import anomalies, platform, report
-from metrics_platform.notifications.templates.bare import bare_facts
+from metrics_platform.notifications.message import (
+    Message,
+    Paragraph,
+    Preformatted,
+    bold,
+    code,
+    line,
+)
+from metrics_platform.notifications.templates.anomaly_charts import charts_of
+from metrics_platform.notifications.templates.markup import markup
+from metrics_platform.notifications.templates.report import report_charts
+from metrics_platform.notifications.templates.sample_chart import sample_charts
 from metrics_platform.notifications.templates.writer import Writer
+from metrics_platform.redaction import mask
 
-_TEMPLATES: Mapping[type[kinds.Event], Callable[[Any, Writer], Message]] = {
-    kinds.DailyReport: report.daily_report,
-    kinds.AnomalyOpened: anomalies.opened,
-    kinds.AnomalyUpdated: anomalies.opened,
-    kinds.AnomalyStillOpen: anomalies.still_open,
-    kinds.AnomalyResolved: anomalies.resolved,
-    kinds.FailedRun: platform.failed_run,
-    kinds.FailedTick: platform.failed_tick,
-    kinds.FailedRuns: platform.failed_runs,
-    kinds.Recovered: platform.recovered,
-    kinds.FailedCheck: platform.failed_check,
-    kinds.StaleData: platform.stale_data,
-    kinds.FreshData: platform.fresh_data,
-    kinds.OddVolume: platform.odd_volume,
-    kinds.Success: platform.success,
-    kinds.ReportNotDelivered: platform.report_not_delivered,
-    kinds.TestMessage: platform.test_message,
-}
+_LOUDEST_FIRST: tuple[Severity, ...] = ("critical", "failed", "warning", "resolved", "info")
+_EMOJI: Mapping[Severity, str] = {"critical": "🔴", "warning": "🟠", "failed": "❌", "resolved": "✅", "info": "📣"}
+_FACTS_SHOWN = 1500
+# Long, and useless without a chart.
+_NOT_SHOWN = ("history", "series", "notifications")
+
+Charts = tuple[Callable[[], Chart], ...]
 
 
-def write(event: kinds.Event, writer: Writer, parts: tuple[kinds.Event, ...] = ()) -> Message:
-    """The message that tells `event`; a digest is written from its `parts`, each as well as it can be."""
+def render(
+    event: kinds.Event, writer: Writer, parts: Sequence[kinds.Event] = (), over: kinds.AnomalyResolved | None = None
+) -> Message:
+    """The message about `event`.
+
+    A digest has a line for each of its `parts`. With `over`, an opening (or its latest update) is rendered as resolved:
+    for the edit of its message, and where it was not sent before. It keeps its severity, which decides its chat.
+    """
     if isinstance(event, kinds.Digest):
-        return platform.digest(event, [(part, write_anyhow(part, writer)[0]) for part in parts], writer)
-    return _TEMPLATES[type(event)](event, writer)
+        return _digest(event, [(part, render_or_fallback(part, writer)[0]) for part in parts], writer)
+    charts: Charts = ()
+    identifiers: Sequence[str] = (event.key,)
+    facts: dict[str, Any] = {}
+    template = event.kind  # type: ignore[attr-defined]
+    if isinstance(event, kinds.AnomalyOpened | kinds.AnomalyUpdated | kinds.AnomalyStillOpen):
+        anomalies = tuple(sorted(event.anomalies, key=lambda anomaly: anomaly.severity != "critical"))
+        facts = {"anomalies": anomalies, "over": over, "lasted": _lasted(over) if over else None}
+        charts = charts_of(anomalies, writer)
+        identifiers = [anomaly.incident for anomaly in event.anomalies]
+        template = template.replace("updated", "opened")
+    elif isinstance(event, kinds.AnomalyResolved):
+        charts = charts_of(event.resolved, writer)
+        identifiers = [resolved.incident for resolved in event.resolved]
+    elif isinstance(event, kinds.DailyReport):
+        charts = report_charts(event, writer)
+    elif isinstance(event, kinds.TestMessage):
+        charts = sample_charts(event, writer)
+    elif isinstance(event, kinds.FailedRun):
+        facts = {"retried": bool(event.attempt and (event.attempts or 0) > 1)}
+        identifiers = [event.run_id[:8]] if event.run_id else identifiers
+    message = writer.message(event, writer.text(template, event=event, **facts), identifiers, charts)
+    return replace(message, silent=True) if over else message
 
 
-def write_anyhow(event: kinds.Event, writer: Writer, parts: tuple[kinds.Event, ...] = ()) -> tuple[Message, str]:
-    """The same; where the template fails, the bare facts, and what was the matter: nothing is lost to wording."""
+def render_or_fallback(
+    event: kinds.Event, writer: Writer, parts: Sequence[kinds.Event] = (), over: kinds.AnomalyResolved | None = None
+) -> tuple[Message, str]:
+    """The message and no problem; if the template fails, the plain facts and the problem."""
     try:
-        return write(event, writer, parts), ""
+        return render(event, writer, parts, over), ""
     except Exception as caught:  # noqa: BLE001  (whatever a template may raise, the message goes)
         problem = f"{type(caught).__name__}: {caught}"
-    return bare_facts(event, problem), problem
+    return _fallback(event, problem), problem
+
+
+def _lasted(over: kinds.AnomalyResolved) -> datetime.timedelta:
+    return max(each.resolved_at for each in over.resolved) - min(each.opened_at for each in over.resolved)
+
+
+def _fallback(event: kinds.Event, problem: str) -> Message:
+    """The facts as they are, without templates, formats or settings: the alert must arrive anyway."""
+    facts = mask(json.dumps(_short(event.model_dump(mode="json")), ensure_ascii=False, indent=1))
+    kind = str(getattr(event, "kind", "event"))
+    shown = facts if len(facts) <= _FACTS_SHOWN else f"{facts[:_FACTS_SHOWN]}…"
+    return Message(
+        key=event.key,
+        kind=kind,
+        severity=event.severity,
+        headline=line(f"{_EMOJI[event.severity]} ", bold(event.severity.upper()), " · ", code(kind)),
+        blocks=(Preformatted(shown), Paragraph((line("Its template failed: ", code(mask(problem)[:300])),))),
+        footer=line("id ", code(event.key)),
+        silent=event.severity not in ("critical", "failed"),
+    )
+
+
+def _short(data: object) -> object:
+    if isinstance(data, dict):
+        return {name: _short(value) for name, value in data.items() if name not in _NOT_SHOWN and value is not None}
+    return [_short(value) for value in data[:5]] if isinstance(data, list) else data
+
+
+def _digest(event: kinds.Digest, told: list[tuple[kinds.Event, Message]], writer: Writer) -> Message:
+    """A line for each part, the loudest first; as loud as the loudest. Parts whose facts are gone are named by key."""
+    told.sort(key=lambda part: (_LOUDEST_FIRST.index(part[1].severity), part[0].occurred_at))
+    counts = Counter(message.severity for _, message in told)
+    text = writer.text(
+        "digest",
+        event=event,
+        counts=[(severity, counts[severity]) for severity in _LOUDEST_FIRST if counts[severity]],
+        headlines=[(part.occurred_at, markup(message.headline)) for part, message in told],
+    )
+    severity = told[0][1].severity if told else event.severity
+    return writer.message(event.model_copy(update={"severity": severity}), text, (event.key,))

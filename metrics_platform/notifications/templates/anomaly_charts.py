@@ -9,7 +9,6 @@ from functools import partial
 
 from metrics_platform.charts.model import Band, Chart, Line, Mark, Panel
 from metrics_platform.notifications.kinds import Anomaly, History, ResolvedAnomaly
-from metrics_platform.notifications.message import line, text_of
 from metrics_platform.notifications.templates.writer import Writer
 
 # Panels of a message's picture: more of them would be too small on a phone.
@@ -65,7 +64,7 @@ def _panel(subject: Anomaly | ResolvedAnomaly, history: History, writer: Writer)
 
 
 def _name(subject: Anomaly | ResolvedAnomaly, writer: Writer) -> str:
-    return text_of(line(*writer.metric(subject.metric, subject.dimension, subject.dimension_value)))
+    return writer.series_text(subject)
 
 
 def _slug(subject: Anomaly | ResolvedAnomaly, count: int) -> str:

@@ -1,4 +1,9 @@
-"""What every template writes with: the language's phrases and formats, the product's zone, links and the last line."""
+"""What every template writes with: the language's phrases and formats, the product's zone, links and the last line.
+
+Templates print plain facts, and every public method of `Writer` is a filter in them. How a fact is written follows from
+its type: `{{ event.failures }}` is grouped by thousands, an instant is on the product's clocks, a duration is
+"1 h 15 min". Whatever is printed is escaped.
+"""
 
 from __future__ import annotations
 
@@ -7,50 +12,41 @@ import re
 import zoneinfo
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from urllib.parse import urlsplit
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup, escape
+
+from metrics_platform.calendar import day_of
 from metrics_platform.catalog import Catalog, builtin_catalog, load_catalog_or_builtin
 from metrics_platform.catalog_entries import Unit
-from metrics_platform.channel_settings import Severity
 from metrics_platform.charts.model import Chart
 from metrics_platform.formats import Formats, Language, formats_for
-from metrics_platform.notifications.kinds import Event
-from metrics_platform.notifications.message import (
-    Block,
-    Line,
-    Link,
-    Message,
-    Paragraph,
-    Parts,
-    Span,
-    bold,
-    clean,
-    line,
-    named,
-)
-from metrics_platform.notifications.phrases import Say, metric_title, phrases
+from metrics_platform.notifications.kinds import Anomaly, Event, ReportPart, ResolvedAnomaly
+from metrics_platform.notifications.message import Details, Link, Message, Paragraph, clean, text_of
+from metrics_platform.notifications.templates.markup import read_blocks
+from metrics_platform.redaction import mask
 from metrics_platform.settings import Settings
 
-# An emoji never stands without its word.
-STATES: dict[str, tuple[str, str]] = {
-    "critical": ("🔴", "state-critical"),
-    "warning": ("🟠", "state-warning"),
-    "failed": ("❌", "state-failed"),
-    "resolved": ("✅", "state-resolved"),
-    "done": ("✅", "state-done"),
-    "test": ("👋", "state-test"),
-    "digest": ("🗂️", "state-digest"),
-}
-# A message that leaves later than this after what it tells says so.
+_OWN_PARTS = ("feed", "application", "messenger")
+# A message that leaves this long after the event says so.
 LATE_AFTER = datetime.timedelta(minutes=10)
-
-_IDENTIFIERS_SHOWN = 4
+# Letters and figures, with single spaces, hyphens, colons or underscores between them: no messenger makes a link of
+# these, except of long numbers (telephones, cards).
+_WORDS = re.compile(r"[^\W_]+(?:[ _:-][^\W_]+)*")
+_LONG_NUMBER = re.compile(r"\d{5}")
+# The modules of an error's class: longer than a phone is wide, and in the run's log anyway.
+_MODULES = re.compile(r"^(?:\w{1,64}\.){1,16}(?=[A-Z]\w{0,64}(?:Error|Exception|Failure|Timeout): )", re.MULTILINE)
+# What is read of an error, and what is shown: its beginning says what, its end says where.
+_ERROR_READ, _ERROR_SHOWN = 3000, 1200
 
 
 @dataclass(frozen=True)
 class Writer:
-    """The words, numbers and links of one desk, at the moment `now` (aware) at which a message is written."""
+    """The words, numbers and links of one product, at the moment `now` (aware) at which a message is written."""
 
     language: Language
     zone: zoneinfo.ZoneInfo
@@ -80,48 +76,171 @@ class Writer:
         """How numbers and dates are written."""
         return formats_for(self.language)
 
+    # --- templates ---------------------------------------------------------------------------------------------------
+
+    def text(self, template: str, **facts: Any) -> str:
+        """A template of the language, filled in."""
+        found = _environment().get_template(f"{self.language}/{template}.j2")
+        return found.render(self._variables, say=self._phrases, **facts)
+
+    def say(self, phrase: str, **variables: Any) -> str:
+        """A phrase of `phrases.j2` as plain text; its name may have hyphens."""
+        return self.shown(getattr(self._phrases, phrase.replace("-", "_"))(**variables)).unescape()
+
     @cached_property
-    def say(self) -> Say:
-        """How phrases are said."""
-        return phrases(self.language)
+    def _phrases(self) -> Any:
+        return _environment().get_template(f"{self.language}/phrases.j2").make_module(self._variables)
 
-    def tell(self, phrase: str, **variables: str | int | Span | Parts) -> Parts:
-        """A phrase as parts of a line: spans stand where the phrase has their variables."""
-        given: dict[str, str | int] = {}
-        inserted: list[Parts] = []
-        for name, value in variables.items():
-            if isinstance(value, int):
-                given[name] = value
-            elif isinstance(value, str):
-                given[name] = clean(value)  # without NUL, which marks the places of the others
-            else:
-                given[name] = f"\0{len(inserted)}\0"
-                inserted.append((value,) if isinstance(value, Span) else value)
-        parts: list[str | Span] = []
-        for number, text in enumerate(re.split("\0([0-9]+)\0", self.say(phrase, **given))):
-            parts += inserted[int(text)] if number % 2 else [text]
-        return tuple(parts)
+    @property
+    def _variables(self) -> dict[str, Any]:
+        return {"writer": self, "formats": self.formats}
 
-    def local(self, moment: datetime.datetime) -> datetime.datetime:
-        """`moment` on the product's clocks."""
-        return moment.astimezone(self.zone)
+    def message(
+        self,
+        event: Event,
+        text: str,
+        identifiers: Sequence[str],
+        charts: tuple[Callable[[], Chart], ...] = (),
+    ) -> Message:
+        """The message that `text` describes, with what all have: a note if it is late, links, and the last line.
 
-    def moment(self, moment: datetime.datetime) -> str:
-        """«10:45», or with its day where it is not of the same day as `now`."""
-        local = self.local(moment)
-        same_day = local.date() == self.local(self.now).date()
-        return self.formats.time(local) if same_day else self.formats.moment(local)
+        Only critical messages and failures make a sound. The last line has what the message can be found by: an
+        incident, a run, or its key, which is its partition in Dagster. It is folded with the details, if there are any.
+        """
+        headline, blocks = read_blocks(text)
+        delay = self.now - event.occurred_at
+        if delay >= LATE_AFTER:
+            late = self._phrases.late(delay=delay, since=event.occurred_at)
+            blocks = (Paragraph((read_blocks(late)[0],)), *blocks)
+        names = self.listed([self.named(name, 80) for name in dict.fromkeys(identifiers)], 4)
+        parts = (self.named(self.environment, 40), self.named(self.owner, 80), Markup("id ") + names)
+        footer = read_blocks(Markup(" · ").join(parts))[0]
+        if blocks and isinstance(blocks[-1], Details):
+            blocks, footer = (*blocks[:-1], Details((*blocks[-1].lines, footer))), ()
+        return Message(
+            key=event.key,
+            kind=getattr(event, "kind", "event"),
+            severity=event.severity,
+            headline=headline,
+            blocks=blocks,
+            footer=footer,
+            links=self._links(event),
+            charts=charts,
+            silent=event.severity not in ("critical", "failed"),
+            language=self.language,
+        )
 
-    def times(self, start: datetime.datetime, end: datetime.datetime) -> str:
-        """«10:45–11:00» on the product's clocks."""
-        return self.formats.times(self.local(start), self.local(end))
+    def _links(self, event: Event) -> tuple[Link, ...]:
+        """The dashboard and the run; for failures only the run, because no dashboard explains them."""
+        links = []
+        if self.dagster_url and event.run_id:
+            links.append(Link(self.say("link-run"), f"{self.dagster_url.rstrip('/')}/runs/{event.run_id}"))
+        elif self.dagster_url:
+            links.append(Link("Dagster", self.dagster_url))
+        if self.dashboard_url and (event.severity != "failed" or not links):
+            links.insert(0, Link(self.say("link-dashboard"), self.dashboard_url))
+        return tuple(links)
+
+    def shown(self, value: object) -> Markup:
+        """Any fact as it is printed, escaped."""
+        if isinstance(value, Markup):
+            return value.strip(" \n")  # the line ends that set off a macro's parts
+        if isinstance(value, datetime.datetime):
+            text = self.moment(value)
+        elif isinstance(value, datetime.date):
+            text = self.formats.day(value)
+        elif isinstance(value, datetime.timedelta):
+            text = self.formats.duration(value)
+        elif value is None or isinstance(value, int | float):
+            text = self.formats.number(value)
+        else:
+            text = clean(str(value)).replace("\n", " ")
+        return escape(text)
+
+    # --- names -------------------------------------------------------------------------------------------------------
+
+    def said(self, subject: Any, phrase: str) -> Markup:
+        """A phrase of `phrases.j2` about something."""
+        return self.shown(getattr(self._phrases, phrase)(subject))
+
+    def part_title(self, part: ReportPart) -> str:
+        """The title of a report's part: of the built-in report, or the name of a section of the catalogue."""
+        return self.say(f"report-part-{part.name}") if part.name in _OWN_PARTS else part.name
+
+    def code(self, text: str, length: int = 48) -> Markup:
+        """An identifier."""
+        return Markup("<code>{}</code>").format(cut(text, length))
+
+    def named(self, text: str, length: int = 32) -> Markup:
+        """A name that comes with the data, such as a slice's: words stay words, what could become a link is `code`."""
+        text = cut(text, length)
+        is_words = not text or (_WORDS.fullmatch(text) and not _LONG_NUMBER.search(text))
+        return escape(text) if is_words else self.code(text)
+
+    def series(self, subject: Anomaly | ResolvedAnomaly | str) -> Markup:
+        """A metric's name, with the slice it is of: "Views (OS Android)"."""
+        if isinstance(subject, str):
+            title = self.catalog.title(subject, self.language)
+            return escape(title) if title else self.named(subject)
+        if subject.dimension is None:
+            return self.series(subject.metric)
+        value = self.named(subject.dimension_value or "")
+        dimension = self._dimension(subject.dimension)
+        return Markup("{} ({} {})").format(self.series(subject.metric), dimension, value)
+
+    def series_text(self, subject: Anomaly | ResolvedAnomaly | str) -> str:
+        """The same as plain text, for charts."""
+        return text_of(read_blocks(self.series(subject))[0])
+
+    def shortname(self, metric: str) -> str:
+        """A metric's name for tables: at most 10 characters."""
+        title = self.catalog.title(metric, self.language, short=True) or metric
+        sign = self._unit_text(metric)
+        return f"{title}, {sign}" if sign else title
+
+    def slicename(self, value: str | None, dimension: str) -> Markup:
+        """A slice's name: "Android", or "age 25" where the value alone says nothing."""
+        value = value or ""
+        if value[:1].isalpha() and value != "unknown":
+            return self.named(value)
+        return Markup("{} {}").format(self._dimension(dimension), self.named(value))
+
+    def listed(self, items: Iterable[Any], most: int = 5) -> Markup:
+        """The first `most` items: "a, b and c", "a, b and 3 more"."""
+        names = [self.shown(item) for item in items]
+        names, rest = names[:most], len(names) - most
+        last = self._phrases.more(count=rest) if rest > 0 else names.pop() if len(names) > 1 else None
+        first = Markup(", ").join(names)
+        return first if last is None else self.shown(self._phrases.joined(first=first, last=last))
+
+    def quoted(self, text: str) -> str:
+        """An error's text: without secrets and modules, and no longer than a person reads."""
+        if len(text) > _ERROR_READ:
+            # Cut at a space, so that no half of a secret remains whose other half would have given it away.
+            tail = text[-_ERROR_READ // 3 :]
+            text = f"{text[: _ERROR_READ * 2 // 3]}\n…\n{tail.partition(' ')[2] or tail.partition(chr(10))[2]}"
+        return escape(shortened(_MODULES.sub("", mask(clean(text))), _ERROR_SHOWN))
+
+    def _dimension(self, dimension: str) -> Markup:
+        title = self.catalog.dimension_title(dimension, self.language)
+        return escape(title) if title else self.named(dimension)
+
+    # --- numbers -----------------------------------------------------------------------------------------------------
+
+    def deviation(self, of: Anomaly) -> str:
+        """The change from what was expected; where that is zero or not known, the value says most."""
+        if of.value is None or of.change is not None:
+            return self.formats.change(of.change)
+        value = self.of(of.value, of)
+        return value if of.expected is None else f"0 → {value}"
+
+    def of(self, value: float | None, subject: Anomaly | ResolvedAnomaly) -> str:
+        """A value of an anomaly's metric."""
+        return self.value(value, subject.unit, subject.metric)
 
     def value(self, value: float | None, unit: Unit, metric: str = "") -> str:
-        """A metric's value: a share as a percentage, a count without decimals where it is not a small mean.
-
-        With `metric`, the unit that the catalogue gives it is written after the value.
-        """
-        if (sign := self.unit_text(metric)) and value is not None:
+        """A value: a share as a percentage, others with the unit that the catalogue has for `metric`."""
+        if (sign := self._unit_text(metric)) and value is not None:
             return f"{self.value(value, unit)}\N{NO-BREAK SPACE}{sign}"
         if unit == "share":
             return self.formats.percent(value, 2)
@@ -129,158 +248,118 @@ class Writer:
             return self.formats.number(value, 1 if abs(value) < 10 and value != int(value) else 0)
         return self.formats.number(value)
 
-    def unit_text(self, metric: str) -> str:
-        """What the catalogue writes after a metric's values, such as €; empty: nothing."""
-        found = self.catalog.metrics.get(metric)
-        return found.unit_text if found else ""
-
     def cell(self, value: float | None, unit: Unit) -> str:
-        """A metric's value in a table, where a million and more has no room: «6.17M»."""
+        """A value in a table, where a million has no room: 6.17M."""
         if unit != "share" and value is not None and abs(value) >= 1_000_000:
             return self.formats.compact(value, 2)
         return self.value(value, unit)
 
-    def band(self, lower: float, upper: float, unit: Unit) -> str:
-        """«7,600–8,900»: a few figures of each say enough of what was expected."""
-        if unit == "share":
+    def band(self, of: Anomaly) -> str:
+        """What was expected, in few figures: 7,600–8,900; one value where the detector has no bounds."""
+        lower, upper = of.lower, of.upper
+        if lower is None or upper is None:
+            return self.of(of.expected, of)
+        if of.unit == "share":
             return self.formats.interval(self.formats.percent(lower), self.formats.percent(upper))
-        if unit == "count":
+        if of.unit == "count":
             lower, upper = round(lower), round(upper)
         return self.formats.interval(self.formats.rough(lower), self.formats.rough(upper))
 
     def change(self, value: float | None, base: float | None, unit: Unit) -> str:
-        """The change from `base`: per cent; percentage points for shares; «n/a» for a missing or zero base."""
+        """The change from `base` in a table: per cent, or percentage points for shares."""
         if value is None or base is None:
             return self.formats.not_available
         if unit == "share":
             return self.formats.points(value - base, narrow=True)
         return self.formats.change(value / base - 1) if base else self.formats.not_available
 
-    def metric(self, metric: str, dimension: str | None = None, dimension_value: str | None = None) -> Parts:
-        """A metric's name, with the slice it is of."""
-        title = self._metric_title(metric) or named(metric)
-        if dimension is None:
-            return (title,)
-        return self.tell("slice-of-metric", metric=(title,), slice=self.slice(dimension, dimension_value or ""))
+    def plural(self, count: int, *forms: str) -> str:
+        """The form of a word that goes with `count`: one and other in English; one, few and many in Russian."""
+        from babel import Locale  # noqa: PLC0415  (on use only)
 
-    def slice(self, dimension: str, value: str, *, short: bool = False) -> Parts:
-        """«OS Android»; `short` is «Android», or «age 25» where the value alone says nothing."""
-        if short and value[:1].isalpha() and value != "unknown":
-            return (named(value),)
-        title = self.catalog.dimension_title(dimension, self.language)
-        return (title or named(dimension), " ", named(value))
+        names = ("one", "other") if len(forms) == 2 else ("one", "few", "many")
+        return dict(zip(names, forms, strict=True))[Locale(self.language).plural_form(count)]
 
-    def metric_short(self, metric: str) -> str:
-        """A metric's name for tables: at most 10 characters."""
-        title = self._metric_title(metric, short=True) or metric
-        sign = self.unit_text(metric)
-        return f"{title}, {sign}" if sign else title
+    def _unit_text(self, metric: str) -> str:
+        found = self.catalog.metrics.get(metric)
+        return found.unit_text if found else ""
 
-    def _metric_title(self, metric: str, *, short: bool = False) -> str | None:
-        """Its title in the catalogue, or among the phrases: those of the report's own metrics."""
-        title = self.catalog.title(metric, self.language, short=short)
-        return title or metric_title(self.language, metric, short=short)
+    # --- times -------------------------------------------------------------------------------------------------------
 
-    def joined(self, items: Iterable[Parts]) -> Parts:
-        """«a, b and c»."""
-        *first, last = list(items) or [("",)]
-        return self.tell("join-and", items=listed(first), last=last) if first else last
+    def local(self, moment: datetime.datetime) -> datetime.datetime:
+        """`moment` on the product's clocks."""
+        return moment.astimezone(self.zone)
 
-    def labelled(self, label: str, *parts: str | Span) -> Line:
-        """A line that opens with a label in bold."""
-        return line(bold(self.say(f"label-{label}")), "  ", *parts)
+    def moment(self, moment: datetime.datetime) -> str:
+        """10:45, with its day where that is not today."""
+        local = self.local(moment)
+        same_day = local.date() == self.local(self.now).date()
+        return self.formats.time(local) if same_day else self.formats.moment(local)
 
-    def headline(self, state: str, *subject: str | Span) -> Line:
-        """The first line: a state word behind its emoji, then the subject."""
-        emoji, phrase = STATES[state]
-        return line(f"{emoji} ", bold(self.say(phrase)), " · ", *subject)
+    def to(self, start: datetime.datetime, end: datetime.datetime) -> str:
+        """10:45–11:00 on the product's clocks."""
+        return self.formats.times(self.local(start), self.local(end))
 
-    def message(
-        self,
-        event: Event,
-        headline: Line,
-        blocks: Iterable[Block],
-        *,
-        identifiers: Sequence[str] = (),
-        charts: tuple[Callable[[], Chart], ...] = (),
-        silent: bool | None = None,
-        severity: Severity | None = None,
-    ) -> Message:
-        """The message, with what is the same for all: the note of a late one, the links and the last line.
+    def weekday(self, moment: datetime.datetime) -> str:
+        """Saturday 10:45."""
+        local = self.local(moment)
+        return f"{self.formats.day_name(local.date())} {self.formats.time(local)}"
 
-        Sound is for what is critical or failed; everything else comes silently. The last line ends with what it can
-        be found by: an incident, a run, else the notification's key, which is its partition in Dagster.
-        """
-        severity = severity or event.severity
-        if silent is None:
-            silent = severity not in ("critical", "failed")
-        return Message(
-            key=event.key,
-            kind=getattr(event, "kind", "event"),
-            severity=severity,
-            headline=headline,
-            blocks=(*self._late(event), *blocks),
-            footer=self._footer(identifiers or (event.key,)),
-            links=self._links(event),
-            charts=charts,
-            silent=silent,
-            language=self.language,
-        )
+    def clock(self, moment: datetime.datetime) -> str:
+        """10:45:20."""
+        return f"{self.local(moment):%H:%M:%S}"
 
-    def _footer(self, identifiers: Sequence[str]) -> Line:
-        shown = [(named(each, 80),) for each in dict.fromkeys(identifiers)]
-        more = ("…",) if len(shown) > _IDENTIFIERS_SHOWN else ()
-        identifier = self.tell("id", id=(*listed(shown[:_IDENTIFIERS_SHOWN]), *more))
-        return line(named(self.environment, 40), " · ", named(self.owner, 80), " · ", *identifier)
-
-    def _late(self, event: Event) -> tuple[Block, ...]:
-        delay = self.now - event.occurred_at
-        if delay < LATE_AFTER:
-            return ()
-        said = self.say("delayed", moment=self.moment(event.occurred_at), ago=self.formats.duration(delay))
-        return (Paragraph((line("⏰ ", bold(self.say("label-delayed")), " ", said),)),)
-
-    def _links(self, event: Event) -> tuple[Link, ...]:
-        """The dashboard and the run; of failures the run alone, for no dashboard explains them."""
-        links = []
-        if self.dagster_url and event.run_id:
-            links.append(Link(self.say("link-run"), f"{self.dagster_url.rstrip('/')}/runs/{event.run_id}"))
-        elif self.dagster_url:
-            links.append(Link(self.say("link-dagster"), self.dagster_url))
-        if self.dashboard_url and (event.severity != "failed" or not links):
-            links.insert(0, Link(self.say("link-dashboard"), self.dashboard_url))
-        return tuple(links)
+    def day_and_times(self, start: datetime.datetime, end: datetime.datetime) -> str:
+        """Sat 21 Nov 2026, with the times where it is not the whole day."""
+        first, last = self.local(start), self.local(end)
+        day = day_of(first.date(), self.zone)
+        written, times = self.formats.day(first.date()), self.formats.times(first, last)
+        if (day.start, day.end) == (first, last):
+            return written
+        return f"{written} {times}" if last <= day.end else times  # which has its days in it
 
 
-def listed(items: Iterable[Parts]) -> Parts:
-    """«a, b, c»."""
-    parts: list[str | Span] = []
-    for item in items:
-        parts += [", ", *item] if parts else item
-    return tuple(parts)
+def phrase(language: Language, name: str, **variables: Any) -> str:
+    """A phrase of a language, for texts outside of the templates."""
+    now = datetime.datetime.now(datetime.UTC)
+    return Writer(language, zoneinfo.ZoneInfo("UTC"), "", "", now).say(name, **variables)
 
 
-def bolded(parts: Parts) -> Parts:
-    """The texts in bold; spans keep their styles."""
-    return tuple(bold(part) if isinstance(part, str) else part for part in parts)
+def cut(text: str, length: int = 64) -> str:
+    """`text` on one line, at most `length` long: an ellipsis replaces its middle, for names differ at the ends."""
+    text = " ".join(clean(text).split())
+    tail = length // 3
+    return text if len(text) <= length else f"{text[: length - tail - 1]}…{text[-tail:]}"
 
 
-def sentence(*parts: str | Span) -> Line:
-    """A line with its first letter a capital, where it opens with words."""
-    spans = line(*parts)
-    if spans and spans[0].style == "plain":
-        first = spans[0].text
-        spans = (Span(first[:1].upper() + first[1:], "plain", spans[0].url), *spans[1:])
-    return spans
+def shortened(text: str, length: int) -> str:
+    """Text of several lines, at most `length` long: an ellipsis replaces its middle."""
+    text = text.strip()
+    if len(text) <= length:
+        return text
+    head = length * 2 // 3
+    return f"{text[:head].rstrip()}\n…\n{text[-(length - head - 3) :].lstrip()}"
 
 
-def is_public(url: str) -> bool:
-    """Whether messengers accept `url` as a link: they drop, or refuse, a host without a dot (`localhost`)."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return "." in (parts.hostname or "").strip(".") and parts.scheme in ("http", "https")
+@cache
+def _environment() -> Environment:
+    """One for all writers: the templates are compiled once, and find their writer among the variables."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        finalize=_by_writer("shown"),
+    )
+    environment.filters |= {name: _by_writer(name) for name in vars(Writer) if not name.startswith("_")}
+    environment.filters |= {"cut": cut, "mask": mask}
+    return environment
 
 
-__all__ = ["LATE_AFTER", "Writer", "bolded", "is_public", "listed", "sentence"]
+def _by_writer(method: str) -> Callable[..., Any]:
+    @pass_context
+    def call(context: Context, *given: Any, **options: Any) -> Any:
+        return getattr(context["writer"], method)(*given, **options)
+
+    return call

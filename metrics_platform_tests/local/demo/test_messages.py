@@ -15,7 +15,7 @@ from metrics_platform.local.demo.messages import Arrivals
 from metrics_platform.notifications import kinds
 from metrics_platform.notifications.journal import Asked, Entry, Failed, Sending, Sent
 from metrics_platform.notifications.message import text_of
-from metrics_platform.notifications.templates import write
+from metrics_platform.notifications.templates import render
 from metrics_platform_tests.notifications.examples import EXAMPLES, NOON, writer
 from metrics_platform_tests.notifications.simulation import settings_of
 
@@ -44,7 +44,7 @@ def test_a_message_that_was_sent_is_told_once_with_its_headline_and_its_chat(ins
     assert messages.take() == []  # its picture is still on its way
     _store(instance, key, _sent(1, 2))
     (told,) = messages.take()
-    assert told.headline == text_of(write(event, writer(now=datetime.datetime.now(datetime.UTC))).headline)
+    assert told.headline == text_of(render(event, writer(now=datetime.datetime.now(datetime.UTC))).headline)
     assert told.where == "telegram -1001234567890"
     assert messages.take() == []
 
