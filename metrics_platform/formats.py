@@ -126,6 +126,14 @@ class Formats:
         """«21 Nov», «21 нояб.»."""
         return self._date(date, "d MMM")
 
+    def weekday(self, date: datetime.date) -> str:
+        """Sat 21 Nov."""
+        return self._date(date, "EEE d MMM")
+
+    def weekday_short(self, date: datetime.date, offset: int = 0) -> str:
+        """Sat, of the day `offset` days after `date`."""
+        return self._date(date + datetime.timedelta(days=offset), "EEE")
+
     def day_name(self, date: datetime.date) -> str:
         """Saturday, «суббота»."""
         return self._date(date, "EEEE")

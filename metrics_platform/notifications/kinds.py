@@ -144,6 +144,19 @@ class ReportWeek(Facts):
     cohorts: tuple[WeeklyCohort, ...] = ()
 
 
+class DayIncident(Facts):
+    """An incident of the reported day, or one that is open when the report is made (`closed_at` is None)."""
+
+    metric: str
+    unit: Unit
+    dimension: str | None = None
+    dimension_value: str | None = None
+    severity: Literal["critical", "warning"] = "critical"
+    opened_at: AwareDatetime
+    closed_at: AwareDatetime | None = None
+    worst_change: Number | None = None
+
+
 class DailyReport(Event):
     """The report of one day."""
 
@@ -175,6 +188,7 @@ class DailyReport(Event):
     warning: int = Field(default=0, ge=0)
     normal: int = Field(default=0, ge=0)
     incidents: tuple[Anomaly, ...] = ()
+    day_incidents: tuple[DayIncident, ...] = ()
 
 
 # --- anomalies -------------------------------------------------------------------------------------------------------

@@ -14,7 +14,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from metrics_platform.calendar import Day
-from metrics_platform.notifications.kinds import DailyReport, Highlight, ReportPart, ReportRow, ReportSeries, ReportWeek
+from metrics_platform.notifications.kinds import (
+    DailyReport,
+    DayIncident,
+    Highlight,
+    ReportPart,
+    ReportRow,
+    ReportSeries,
+    ReportWeek,
+)
 from metrics_platform.report.expectation import LOOKBACK
 from metrics_platform.report.highlights import Slices, explain_all, highlights
 from metrics_platform.report.metrics import DAILY_METRICS
@@ -22,7 +30,6 @@ from metrics_platform.report.metrics import DAILY_METRICS
 if TYPE_CHECKING:
     from metrics_platform.catalog import Metric
     from metrics_platform.catalog_entries import Unit
-    from metrics_platform.incidents.standing import Standing
 
 # A day's metrics by name, as `app_daily` has them; None: the ratio has no base.
 Metrics = Mapping[str, float | None]
@@ -118,13 +125,13 @@ def report_of(
     *,
     occurred_at: datetime.datetime,
     week: ReportWeek | None = None,
-    standing: Standing | None = None,
+    incidents: Sequence[DayIncident] = (),
     run_id: str | None = None,
 ) -> DailyReport:
     """The report of `day`.
 
-    `week` is added on Mondays. `standing` are the incidents that are open when it is sent. A day that is missing has no
-    tables and no pictures.
+    `week` is added on Mondays. `incidents` are those of the day, and those that are open when it is sent. A day that is
+    missing has no tables and no pictures.
     """
     known = day.date in data.rows
     return DailyReport(
@@ -142,10 +149,7 @@ def report_of(
         fresh_at=load.fresh_at,
         checks_passed=load.checks_passed if load.checks_total else None,
         checks_total=load.checks_total or None,
-        critical=standing.critical if standing else 0,
-        warning=standing.warning if standing else 0,
-        normal=standing.normal if standing else 0,
-        incidents=standing.anomalies if standing else (),
+        day_incidents=tuple(incidents),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,7 +16,7 @@ from metrics_platform.report.expectation import Expectation, Series, expect, exp
 from metrics_platform.report.metrics import DAILY_METRICS
 
 MOST_HIGHLIGHTS = 5
-# Metrics that say the same news: the one furthest from its band is shown, the others are named with it. Parts of them
+# Metrics that say the same news: the first that is unusual is shown, the others are named with it. Parts of them
 # (feed only, new users by source) are left out, since with every metric more some day looks unusual by chance. So are
 # WAU, MAU and stickiness: they repeat for weeks what happened on one day.
 FAMILIES: Sequence[Sequence[str]] = (
@@ -44,7 +45,6 @@ class _Metric:
     name: str
     unit: Unit
     family: int
-    place: int
     series: Series
     trials: float | None
 
@@ -71,23 +71,12 @@ def highlights(
     found = [(metric, compared) for metric in metrics if (compared := _expectation(metric, date, holidays))]
     if not found:
         return None
-    unusual = sorted(
-        ((metric, compared) for metric, compared in found if compared.is_unusual),
-        key=lambda pair: (-abs(pair[1].score), pair[0].family, pair[0].place),
-    )
-    shown: dict[tuple[int, bool], Highlight] = {}
-    for metric, compared in unusual:
-        key = (metric.family, compared.score > 0)
-        if key not in shown:
-            shown[key] = _highlight(metric, compared, date, is_holiday=date in holidays)
-        else:
-            shown[key] = replace_with(shown[key], metric.name)
-    return tuple(shown.values())[:MOST_HIGHLIGHTS]
-
-
-def replace_with(highlight: Highlight, metric: str) -> Highlight:
-    """The highlight with one more metric that moved along."""
-    return highlight.model_copy(update={"moved_with": (*highlight.moved_with, metric)})
+    news: dict[tuple[int, bool], list[tuple[_Metric, Expectation]]] = defaultdict(list)
+    for metric, compared in found:
+        if compared.is_unusual:
+            news[metric.family, compared.score > 0].append((metric, compared))
+    ranked = sorted(news.values(), key=lambda members: -max(abs(compared.score) for _, compared in members))
+    return tuple(_highlight(members, date, is_holiday=date in holidays) for members in ranked[:MOST_HIGHLIGHTS])
 
 
 def explained(
@@ -134,12 +123,11 @@ def _quotient(numerator: float | None, denominator: float | None) -> float | Non
 
 def _builtin_metrics(date: datetime.date, rows: Rows) -> Iterable[_Metric]:
     for family, names in enumerate(FAMILIES):
-        for place, name in enumerate(names):
+        for name in names:
             yield _Metric(
                 name=name,
                 unit=DAILY_METRICS[name],
                 family=family,
-                place=place,
                 series={day: row.get(name) for day, row in rows.items()},
                 trials=rows.get(date, {}).get(_TRIALS.get(name, "")),
             )
@@ -148,14 +136,16 @@ def _builtin_metrics(date: datetime.date, rows: Rows) -> Iterable[_Metric]:
 def _catalog_metrics(values: Rows, units: Mapping[str, Unit]) -> Iterable[_Metric]:
     for number, (name, unit) in enumerate(units.items()):
         series = {day: row.get(name) for day, row in values.items()}
-        yield _Metric(name, unit, len(FAMILIES) + number, 0, series, None)
+        yield _Metric(name, unit, len(FAMILIES) + number, series, None)
 
 
 def _expectation(metric: _Metric, date: datetime.date, holidays: Collection[datetime.date]) -> Expectation | None:
     return expect(metric.series, date, metric.unit, trials=metric.trials, holidays=holidays)
 
 
-def _highlight(metric: _Metric, compared: Expectation, date: datetime.date, *, is_holiday: bool) -> Highlight:
+def _highlight(members: Sequence[tuple[_Metric, Expectation]], date: datetime.date, *, is_holiday: bool) -> Highlight:
+    """The first metric of a family that moved, with the names of the others."""
+    metric, compared = members[0]
     record = record_of(metric.series, date)
     # A high that is still below its band is no explanation of why the value is low.
     if record is not None and record.is_high != (compared.score > 0):
@@ -173,6 +163,7 @@ def _highlight(metric: _Metric, compared: Expectation, date: datetime.date, *, i
         record_weeks=record.weeks if record else None,
         record_weekday=record is not None and record.weekday,
         is_holiday=is_holiday,
+        moved_with=tuple(other.name for other, _ in members[1:]),
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable
 
+from metrics_platform.calendar import Day
 from metrics_platform.catalog import Catalog
-from metrics_platform.notifications.kinds import WeeklyCohort
+from metrics_platform.notifications.kinds import DayIncident, WeeklyCohort
 from metrics_platform.report.facts import ReportData, dates_needed
 from metrics_platform.report.highlights import Slices
 from metrics_platform.settings import Settings
@@ -14,7 +15,7 @@ from metrics_platform.warehouse.app_days import read_app_days
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.metric_days import read_metric_days
 from metrics_platform.warehouse.schema import tables_are_there
-from metrics_platform.warehouse.tables import METRIC_DAILY, USER_COHORTS, read_sql
+from metrics_platform.warehouse.tables import INCIDENTS, METRIC_DAILY, USER_COHORTS, read_sql
 
 
 def read_report_data(
@@ -53,6 +54,32 @@ def read_slices(warehouse: Warehouse, metric: str, first: datetime.date, last: d
         key = (row["slice_dimension"], row["slice_value"])
         found.setdefault(key, {})[row["event_date"]] = (row["above"], row["below"])
     return found
+
+
+def read_day_incidents(
+    warehouse: Warehouse, day: Day, until: datetime.datetime, catalog: Catalog
+) -> tuple[DayIncident, ...]:
+    """The incidents of the day that people were notified of, as they were at `until`; errors as above."""
+    if not tables_are_there(warehouse, [INCIDENTS]):
+        return ()
+    rows = warehouse.query(
+        read_sql("queries/incidents_of_day.sql"),
+        {"first_slot": f"{day.start:%Y-%m-%d %H:%M:%S}", "end_slot": f"{until:%Y-%m-%d %H:%M:%S}"},
+        doing=f"Reading the incidents of {day.date}",
+    ).rows
+    return tuple(
+        DayIncident(
+            metric=row["metric"],
+            unit=catalog.metrics[row["metric"]].unit if row["metric"] in catalog.metrics else "count",
+            dimension=None if row["dimension"] == "total" else row["dimension"],
+            dimension_value=None if row["dimension"] == "total" else row["dimension_value"],
+            severity=row["severity"],
+            opened_at=row["opened_at"].replace(tzinfo=datetime.UTC),
+            closed_at=row["closed_at"].replace(tzinfo=datetime.UTC) if row["closed_at"] else None,
+            worst_change=row["worst_change"],
+        )
+        for row in rows
+    )
 
 
 def read_weekly_cohorts(warehouse: Warehouse, last: datetime.date) -> tuple[WeeklyCohort, ...]:

@@ -102,27 +102,31 @@ def _write_reports(
     from metrics_platform.defs.report.load_state import load_state  # noqa: PLC0415
     from metrics_platform.defs.report.metadata import report_metadata  # noqa: PLC0415
     from metrics_platform.defs.report.sending import send_once  # noqa: PLC0415
-    from metrics_platform.incidents.standing import standing  # noqa: PLC0415
     from metrics_platform.report.facts import report_of  # noqa: PLC0415
     from metrics_platform.report.week import week_of  # noqa: PLC0415
-    from metrics_platform.warehouse.report_data import read_report_data, read_weekly_cohorts  # noqa: PLC0415
+    from metrics_platform.warehouse.report_data import (  # noqa: PLC0415
+        read_day_incidents,
+        read_report_data,
+        read_weekly_cohorts,
+    )
 
-    data = read_report_data(warehouse, [day.date for day in days], settings, load_catalog_or_builtin(settings))
+    catalog = load_catalog_or_builtin(settings)
+    data = read_report_data(warehouse, [day.date for day in days], settings, catalog)
     reports = []
     for day in days:
         load = load_state(context.instance, day.key)
         if day.date in data.rows:
             load = replace(load, not_computed=_not_computed(context, warehouse, day, settings))
         occurred_at = _occurred_at(context)
-        # What is open now says nothing about a day long past.
-        is_latest = day.end <= occurred_at < day.end + datetime.timedelta(days=1)
         report = report_of(
             day,
             data,
             load,
             occurred_at=occurred_at,
             week=week_of(day.date, data.rows, read_weekly_cohorts(warehouse, day.date)),
-            standing=standing(warehouse, settings, datetime.datetime.now(datetime.UTC)) if is_latest else None,
+            incidents=read_day_incidents(
+                warehouse, day, min(occurred_at, day.end + datetime.timedelta(days=1)), catalog
+            ),
             run_id=context.run.run_id,
         )
         reports.append(report)
