@@ -1,7 +1,7 @@
 """How numbers, changes, dates and durations are written, in each language: one way, for messages and charts.
 
 The rules of the languages are CLDR's, through Babel; what is the house's own is small: the minus is U+2212, what is
-missing is «n/a», a change of nothing carries no sign. Nothing here knows what a value means.
+missing is "n/a", a change of nothing carries no sign. Nothing here knows what a value means.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Formats:
     """Numbers, changes, dates and durations in one language.
 
     Values are plain numbers (shares as 0…1, changes as the share of the base). None, NaN and infinities are written
-    as «n/a». Times are written as their own `tzinfo` shows them: convert them to the product's zone before.
+    as "n/a". Times are written as their own `tzinfo` shows them: convert them to the product's zone before.
     """
 
     def __init__(self, language: Language) -> None:
@@ -62,7 +62,7 @@ class Formats:
         power = int(math.log10(abs(value)) // 3)
         if digits is None:
             digits = 1 if abs(value) / 1000**power < 99.95 else 0
-        if round(abs(value) / 1000**power, digits) >= 1000:  # 999,960 is a million, not «1000K»
+        if round(abs(value) / 1000**power, digits) >= 1000:  # 999,960 is a million, not "1000K"
             value, digits = math.copysign(1000.0 ** (power + 1), value), 1
         return _signed(format_compact_decimal(value, locale=self.language, fraction_digits=digits))
 
@@ -103,7 +103,7 @@ class Formats:
         return lower if lower == upper else f"{lower}–{upper}"
 
     def duration(self, span: datetime.timedelta) -> str:
-        """«1 h 15 min»: the two largest units; seconds only below ten minutes."""
+        """1 h 15 min: the two largest units; seconds only below ten minutes."""
         left = max(0, round(span.total_seconds()))
         if left >= 600:
             left = round(left / 60) * 60
@@ -139,15 +139,15 @@ class Formats:
         return self._date(date, "EEEE")
 
     def time(self, moment: datetime.datetime) -> str:
-        """«10:45»."""
+        """10:45."""
         return f"{moment:%H:%M}"
 
     def moment(self, moment: datetime.datetime) -> str:
-        """«21 Nov 10:45»."""
+        """21 Nov 10:45."""
         return f"{self.day_short(moment.date())} {self.time(moment)}"
 
     def times(self, start: datetime.datetime, end: datetime.datetime) -> str:
-        """«10:45–11:00»; where they are of different days, «20 Nov 23:45–21 Nov 00:15» but «23:45–24:00»."""
+        """10:45–11:00; where they are of different days, 20 Nov 23:45–21 Nov 00:15, but 23:45–24:00."""
         if start.date() == end.date():
             return f"{self.time(start)}–{self.time(end)}"
         if end.time() == datetime.time.min and end.date() - start.date() == datetime.timedelta(days=1):

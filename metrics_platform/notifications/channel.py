@@ -41,8 +41,10 @@ class Channel(Protocol):
             DeliveryError: a step did not succeed; those before it are done.
         """
 
-    def edit(self, message: Message, original: Sent) -> bool:
+    def edit(self, message: Message, original: Sent, pictures: Sequence[Picture] = ()) -> bool:
         """Make the message that was sent say `message`; False where the channel cannot.
+
+        With `pictures` its picture is replaced, too, where text and picture are one message. Without, it stays.
 
         Raises:
             DeliveryError: the change did not arrive.

@@ -296,10 +296,11 @@ class Courier:
         entries = self.journal.entries(event.thread) if event.thread else []
         original = sent_steps(entries, name).get(0)
         channel = self.channels.get(name)
-        edited = error = None
+        edited, error = False, None
         if event.thread and not self._is_superseded(event, entries):
             try:
-                edited = original is not None and channel is not None and channel.edit(message, original)
+                if original is not None and channel is not None:
+                    edited = channel.edit(message, original, drawn(message, self.draw, self.warn))
             except DeliveryError as caught:
                 error = caught
             if error is not None:

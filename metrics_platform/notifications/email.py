@@ -12,7 +12,7 @@ import datetime
 import re
 import smtplib
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -86,7 +86,7 @@ class EmailChannel:
             self.warn(note)
         dispatch.sent(sent)
 
-    def edit(self, message: Message, original: Sent) -> bool:
+    def edit(self, message: Message, original: Sent, pictures: Sequence[Picture] = ()) -> bool:
         """False: what is in a mailbox stays as it is."""
         return False
 

@@ -20,6 +20,7 @@ from metrics_platform.notifications.message import (
     Preformatted,
     Table,
     clean,
+    is_label,
     lines_of,
     text_of,
 )
@@ -54,7 +55,7 @@ def email_of(
     # No out-of-office reply answers it.
     mail["Auto-Submitted"] = "auto-generated"
     mail["X-Auto-Response-Suppress"] = "All"
-    if message.severity in ("critical", "failed"):
+    if message.severity in ("critical", "failed") and not message.silent:
         mail["X-Priority"], mail["Importance"] = "1", "high"
     names = [f"{number}.{message_id(message.key, domain)[1:-1]}" for number in range(len(pictures))]
     mail.set_content(text_body(message))
@@ -130,7 +131,8 @@ def text_body(message: Message) -> str:
 def html_body(message: Message, pictures: Sequence[tuple[str, Picture]]) -> str:
     """The HTML alternative; `pictures` by their content ids.
 
-    One picture follows the first block, which is the answer. Several come last: no one scrolls past them for a number.
+    One picture follows the answer: the first block, or the one below the first label. Several come last, because no one
+    scrolls past them for a number.
     """
     # What an inbox shows behind the subject.
     texts = [text_of(line) for block in message.blocks if not isinstance(block, Table) for line in lines_of(block)]
@@ -138,6 +140,7 @@ def html_body(message: Message, pictures: Sequence[tuple[str, Picture]]) -> str:
         "email.html.j2",
         message=message,
         blocks=[(type(block).__name__, block) for block in message.blocks],
+        answer=2 if message.blocks and is_label(message.blocks[0]) else 1,
         pictures=pictures,
         links=[(link, _is_web(link.url)) for link in message.links],
         subject=subject_of(message),

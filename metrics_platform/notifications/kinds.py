@@ -1,8 +1,8 @@
-"""What can be told: one model per kind of notification, with the facts and no wording.
+"""The facts of each kind of notification, without any wording.
 
-A notification is what is stored before anything is sent: it survives in Dagster's event log as JSON and is turned into
-words, pictures and markup when it leaves. Whatever happened once has one `key`, however often it is asked for. Numbers
-are plain (shares as 0…1), instants carry their offset, None is «not known».
+A notification is stored as JSON in Dagster's event log before anything is sent. It gets words, pictures and markup when
+it leaves. An event has one `key`, however often it is queued. Numbers are plain (shares as 0…1), instants carry their
+offset, None means "not known".
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ Automation = Literal["schedule", "sensor", "code location"]
 
 
 class Facts(BaseModel):
-    """Base of all facts: frozen, nothing unknown, no NaN."""
+    """Base of all facts: frozen, without unknown fields and NaN."""
 
-    # Built on first use: every process of the platform loads this page, and few tell anything.
+    # Built on first use: every process of the platform loads this module, and few send anything.
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
@@ -34,13 +34,13 @@ class Event(Facts):
 
     # Reports are sent at most once, everything else at least once, where Telegram's answer is lost.
     at_most_once: ClassVar[bool] = False
-    # May be told as one line of a digest when many come at once.
+    # May be one line of a digest when many come at once.
     digestible: ClassVar[bool] = True
 
-    key: Key = Field(description="Unique: the same event asked for twice is one message.")
+    key: Key = Field(description="Unique: an event that is queued twice is one message.")
     occurred_at: AwareDatetime = Field(description="When it happened; a message that leaves much later says so.")
     severity: Severity = "info"
-    thread: Key | None = Field(default=None, description="The notification this one answers: a reply to its message.")
+    thread: Key | None = Field(default=None, description="The notification that this one answers, as a reply.")
     run_id: str | None = Field(default=None, description="The Dagster run it is about, for its link.")
 
 
@@ -173,10 +173,10 @@ class DailyReport(Event):
     )
     week: ReportWeek | None = Field(default=None, description="On Mondays: last week.")
     correction: bool = Field(
-        default=False, description="The day has been told before (`thread`), and its numbers have changed since."
+        default=False, description="The day was reported before (`thread`), and its numbers have changed since."
     )
     problem: Literal["missing", "partial", "incomplete", "failed_checks"] | None = Field(
-        default=None, description="What is wrong with the data it stands on: said in the first line."
+        default=None, description="What is wrong with its data: the first line says so."
     )
     not_computed: tuple[str, ...] = Field(
         default=(), description="Tables behind the numbers that have not been computed for the day."
@@ -261,8 +261,8 @@ class _Anomalies(Event):
 
 
 class _OpenAnomalies(_Anomalies):
-    moved_with: tuple[str, ...] = Field(default=(), description="Metrics whose incidents were folded into this one.")
-    complete: bool = Field(default=True, description="Whether all of the slot's data were there when it was judged.")
+    moved_with: tuple[str, ...] = Field(default=(), description="Metrics that moved with it, without an incident.")
+    complete: bool = Field(default=True, description="Whether the slot's data was complete when it was evaluated.")
     fresh_at: AwareDatetime | None = None
 
 
@@ -273,7 +273,7 @@ class AnomalyOpened(_OpenAnomalies):
 
 
 class AnomalyUpdated(_OpenAnomalies):
-    """What is known now of an open incident: an edit of its message (`thread`), no message of its own."""
+    """What is known now of an open incident: an edit of its message (`thread`)."""
 
     digestible: ClassVar[bool] = False
 
@@ -300,11 +300,12 @@ class ResolvedAnomaly(Facts):
     value: Number | None = None
     worst_change: Number | None = Field(default=None, description="The largest deviation, a share of the expected.")
     worst_at: AwareDatetime | None = None
+    new_normal: bool = Field(default=False, description="Its level has lasted, and is expected from now on.")
     history: History | None = None
 
 
 class AnomalyResolved(Event):
-    """The all-clear: a silent reply to the opening and an edit of its first line, when nothing of it is open."""
+    """The all-clear: a silent reply to the opening, which is edited when nothing of it is open."""
 
     kind: Literal["anomaly_resolved"] = "anomaly_resolved"
     severity: Severity = "resolved"
@@ -316,7 +317,7 @@ class AnomalyResolved(Event):
 
 
 class FailedRun(Event):
-    """A run failed for good: its retries are in the same message."""
+    """A run failed, its retries included."""
 
     kind: Literal["failed_run"] = "failed_run"
     severity: Severity = "failed"
@@ -325,11 +326,11 @@ class FailedRun(Event):
     partition: str | None = None
     attempt: int | None = None
     attempts: int | None = None
-    cause: str = Field(description="The unwrapped cause, not only «Steps failed».")
-    killed: bool = Field(default=False, description="The run's process ended without a word of its own.")
+    cause: str = Field(description="The unwrapped cause, not only `Steps failed`.")
+    killed: bool = Field(default=False, description="The run's process ended without an error.")
     never_started: bool = Field(default=False, description="The run failed before its process began.")
     impact: tuple[str, ...] = Field(default=(), description="Assets that are stale now.")
-    repeats: int = Field(default=0, ge=0, description="How often the same cause came again since it was told.")
+    repeats: int = Field(default=0, ge=0, description="How often the same cause came again since the last message.")
 
 
 class FailedTick(Event):
@@ -340,11 +341,11 @@ class FailedTick(Event):
     automation: Automation
     name: str
     cause: str = Field(description="The exception that all others came from.")
-    repeats: int = Field(default=0, ge=0, description="How often the same cause came again since it was reported.")
+    repeats: int = Field(default=0, ge=0, description="How often the same cause came again since the last message.")
 
 
 class FailedRuns(Event):
-    """Many runs failed, each for a reason of its own: after the first few they are told together."""
+    """Many runs failed for different reasons: after the first few they are reported together."""
 
     digestible: ClassVar[bool] = False
 
@@ -357,7 +358,7 @@ class FailedRuns(Event):
 
 
 class Recovered(Event):
-    """What failed has succeeded since: a job, a check of an asset, or a schedule, sensor or code location."""
+    """A job, a check of an asset, or a schedule, sensor or code location that failed has succeeded since."""
 
     kind: Literal["recovered"] = "recovered"
     severity: Severity = "resolved"
@@ -382,7 +383,7 @@ class FailedCheck(Event):
     description: str = ""
     blocking: bool = False
     numbers: tuple[tuple[str, str], ...] = Field(default=(), description="What the check found, as name and value.")
-    repeats: int = Field(default=0, ge=0, description="How often it has failed again since it was told.")
+    repeats: int = Field(default=0, ge=0, description="How often it has failed again since the last message.")
 
 
 class StaleData(Event):
@@ -393,7 +394,7 @@ class StaleData(Event):
     table: str
     last_event_at: AwareDatetime | None = Field(description="None: there is no event at all.")
     limit: datetime.timedelta
-    still: bool = Field(default=False, description="A reminder of what was told before.")
+    still: bool = Field(default=False, description="A reminder.")
 
 
 class FreshData(Event):
@@ -444,14 +445,14 @@ class ReportNotDelivered(Event):
 class TestMessage(Event):
     """Sent on request, to see that messages arrive."""
 
-    __test__: ClassVar[bool] = False  # not a test class, whatever pytest thinks of its name
+    __test__: ClassVar[bool] = False  # for pytest: it is not a test class
     digestible: ClassVar[bool] = False
 
     kind: Literal["test_message"] = "test_message"
 
 
 class Digest(Event):
-    """Many notifications at once, a line each. Made by the delivery itself when a burst comes."""
+    """Many notifications at once, a line each. The delivery makes it of a burst."""
 
     digestible: ClassVar[bool] = False
 

@@ -1,7 +1,7 @@
 """A message as Markdown, for Dagster's UI: what people received, beside the run that sent it.
 
-Data is text here, never markup: all punctuation is escaped, and blocks of code are indented, so that no text can end
-them.
+Data is text here, never markup: each character that could begin any is escaped, and blocks of code are indented, so
+that no text can end them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from metrics_platform.notifications.message import (
 )
 
 _MARKS = {"bold": "**", "italic": "*", "plain": "", "code": "`"}
-_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+# What begins markup anywhere, what makes a link of a bare address, and what begins a list.
+_SPECIAL = re.compile(r"(?=[\\`*_{}\[\]<>#|~!&@$+=]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
+_LIST = re.compile(r"^(\s*\d*)(?=[-.)])")
 
 
 def message_markdown(message: Message) -> str:
@@ -74,4 +76,4 @@ def _link(link: Link) -> str:
 
 
 def _escaped(text: str) -> str:
-    return _PUNCTUATION.sub(r"\\\1", clean(text).replace("\n", " "))
+    return _LIST.sub(r"\1\\", _SPECIAL.sub(r"\\", clean(text).replace("\n", " ")))

@@ -143,6 +143,11 @@ def text_of(parts: Line) -> str:
     return "".join(span.text for span in parts)
 
 
+def is_label(block: Block | None) -> bool:
+    """Whether a block is the heading of the next one: one line in bold."""
+    return isinstance(block, Paragraph) and [[span.style for span in line] for line in block.lines] == [["bold"]]
+
+
 def units(text: str) -> int:
     """The length of `text` in UTF-16 units: what Telegram counts, and never less than what Slack does."""
     return len(text.encode("utf-16-le")) // 2

@@ -64,8 +64,8 @@ class OutboxChannel:
             )
         )
 
-    def edit(self, message: Message, original: Sent) -> bool:
-        """Write the page again, with the pictures and the quote it has.
+    def edit(self, message: Message, original: Sent, pictures: Sequence[Picture] = ()) -> bool:
+        """Write the page again, with the quote it has, and with its pictures unless there are new ones.
 
         Raises:
             DeliveryError: the folder cannot be written, or what is in it not read.
@@ -73,7 +73,7 @@ class OutboxChannel:
         path = self.directory / original.message_ids[0]
         if not path.is_file():
             return False
-        self._write(lambda: self._write_again(message, path))
+        self._write(lambda: self._write_again(message, path, pictures))
         return True
 
     def _write(self, work: Callable[[], None]) -> None:
@@ -96,11 +96,13 @@ class OutboxChannel:
         _write(path, self._page(message, dispatch.pictures, path.stem, reply).encode())
         _write(self.directory / "index.html", self._index().encode())
 
-    def _write_again(self, message: Message, path: Path) -> None:
+    def _write_again(self, message: Message, path: Path, pictures: Sequence[Picture]) -> None:
         before = path.read_text(encoding="utf-8")
         quoted = re.search(r'<div class="reply">(.*?)</div>', before, re.DOTALL)
         reply = html.unescape(quoted[1]) if quoted else None
-        pictures = [
+        for picture in pictures:
+            _write(self.directory / f"{path.stem}-{picture.name}.png", picture.png)
+        pictures = pictures or [
             Picture(
                 Path(html.unescape(name)).stem.removeprefix(f"{path.stem}-"),
                 html.unescape(title),

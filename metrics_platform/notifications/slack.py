@@ -6,7 +6,7 @@ the text says where those are. Nothing is lost to markup: what Slack refuses as 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ from metrics_platform.channel_settings import ChannelSettings
 from metrics_platform.notifications.channel import Dispatch
 from metrics_platform.notifications.errors import DeliveryError
 from metrics_platform.notifications.journal import Sent
-from metrics_platform.notifications.message import Message
+from metrics_platform.notifications.message import Message, Picture
 from metrics_platform.notifications.patiently import patiently
 from metrics_platform.notifications.slack_blocks import Post, posts_of
 from metrics_platform.notifications.transport import Answer, Patience, Transport, seconds_asked
@@ -119,7 +119,7 @@ class SlackChannel:
                 Sent(channel=self.name, step=step, steps=len(posts), address="webhook", carrier="text", notes=notes)
             )
 
-    def edit(self, message: Message, original: Sent) -> bool:
+    def edit(self, message: Message, original: Sent, pictures: Sequence[Picture] = ()) -> bool:
         """False: what came by a webhook stays as it is."""
         return False
 

@@ -353,12 +353,12 @@ def test_a_check_that_fails_with_error_is_told_once_as_critical_though_its_run_i
     watch.tick()
     watch.office.until_quiet()
     (message,) = api.messages(api.supergroup)
-    assert message.text.startswith("🔴 CRITICAL · check adds_up of sums")
+    assert message.text.startswith("🔴 CRITICAL · Failed check adds_up of sums")
     assert "41 is not 42" in message.text and "expected" in message.text and not message.silent
     check_run(watch, good="yes", **BY_SCHEDULE)
     watch.tick()
     watch.office.until_quiet()
-    assert api.messages(api.supergroup)[-1].text.startswith("✅ RESOLVED · check adds_up of sums holds again")
+    assert api.messages(api.supergroup)[-1].text.startswith("✅ RESOLVED · check adds_up of sums passes again")
 
 
 def test_a_failed_check_of_a_run_by_hand_or_of_a_backfill_is_told_to_nobody(watch: Watch) -> None:
@@ -400,7 +400,7 @@ def test_a_failed_check_is_told_whatever_it_is_called(watch: Watch, api: BotApi)
     watch.tick()
     watch.office.until_quiet()
     first, again = [message.text for message in api.messages(api.supergroup)]
-    assert first.startswith("🔴 CRITICAL · check yyyy") and "It has failed once more" in again
+    assert first.startswith("🔴 CRITICAL · Failed check yyyy") and "It failed 1 more time" in again
 
 
 def test_a_failed_check_may_be_made_a_warning(

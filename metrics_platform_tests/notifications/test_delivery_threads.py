@@ -77,6 +77,8 @@ def test_an_incident_is_one_message_and_its_all_clear_replies_to_it_silently(
         assert outcome.closed.outcome == "delivered"
     beside = {make().title for make in render(opening, writer()).charts}  # a picture of its own below a long text
     first, reply = [message for message in desk.seen if message.text and message.text not in beside]
+    # The picture of the opening shows one metric, that of the update two.
+    assert ("editMessageMedia" in [call.method for call in desk.api.calls]) == bool(first.photo)
     assert not first.silent
     assert reply.silent
     assert reply.reply_to == first.message_id
@@ -263,7 +265,7 @@ def test_an_edit_that_is_refused_costs_nothing(desk: Desk) -> None:
 def test_an_update_that_does_not_get_through_is_tried_again(desk: Desk) -> None:
     desk.ask(OPENING, UPDATE)
     desk.deliver(OPENING)
-    desk.api.faults.add(Fault.server_error(), method="editMessageCaption", times=4)
+    desk.api.faults.add(Fault.server_error(), method="editMessageMedia", times=4)
     assert desk.deliver(UPDATE).closed is None
     assert desk.entries(UPDATE, "failed")[0].number == 1
     assert desk.deliver(UPDATE, only_fallback=True).closed is None

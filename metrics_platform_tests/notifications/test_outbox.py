@@ -138,6 +138,14 @@ def test_an_edit_changes_the_text_and_keeps_pictures_in_their_order_and_the_quot
     assert page_of(channel, sent).all("img") == before.all("img")
 
 
+def test_an_edit_with_new_pictures_shows_those(channel: OutboxChannel) -> None:
+    sent = delivered(channel, message(), Picture("a", "A", PNG))
+    assert channel.edit(message(), sent, [Picture("b", "B", PNG + b"2")])
+    (image,) = page_of(channel, sent).all("img")
+    assert image["alt"] == "B"
+    assert (channel.directory / str(image["src"])).read_bytes() == PNG + b"2"
+
+
 def test_the_time_below_a_message_is_in_the_zone_of_the_product(channel: OutboxChannel) -> None:
     with time_machine.travel("2026-11-21T22:30:05Z", tick=False):
         sent = delivered(channel, message())

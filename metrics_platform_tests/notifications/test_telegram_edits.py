@@ -42,6 +42,24 @@ def test_an_edit_changes_the_text_or_caption_and_keeps_the_picture(
         assert seen.link_preview_off
 
 
+def test_an_edit_replaces_the_picture_with_a_new_one(channel: TelegramChannel, api: BotApi) -> None:
+    (original,) = delivered(channel, message(links=(BUTTON,)), pictures=pictures(1))
+    new = picture(colour="red")
+    changed = message(Paragraph((line(bold("now")),)), links=(BUTTON,))
+    assert channel.edit(changed, original, pictures(1, new)) is True
+    (seen,) = api.messages(api.group)
+    assert (seen.photo, seen.styled("bold"), len(seen.buttons)) == (new, ["FAILED", "now"], 1)
+    assert [call.method for call in api.calls] == ["sendPhoto", "editMessageMedia"]
+
+
+def test_an_edit_whose_picture_is_refused_changes_the_caption(channel: TelegramChannel, api: BotApi) -> None:
+    (original,) = delivered(channel, message(), pictures=pictures(1))
+    api.faults.add(Fault.refusal(400, "Bad Request: IMAGE_PROCESS_FAILED"), method="editMessageMedia")
+    assert channel.edit(message(headline=line("✅ over")), original, pictures(1, picture(colour="red"))) is True
+    (seen,) = api.messages(api.group)
+    assert (seen.text.split("\n")[0], seen.photo) == ("✅ over", picture())
+
+
 def test_an_edit_to_the_same_text_is_fine(channel: TelegramChannel, api: BotApi) -> None:
     warned: list[str] = []
     channel.warn = warned.append

@@ -78,6 +78,10 @@ def request_of(call: Call) -> tuple[str, dict[str, Any], Files | None]:
         given["link_preview_options"] = json.dumps({"is_disabled": True})
     if not call.pictures:
         return call.method, given, None
+    if call.method == "editMessageMedia":
+        caption = {name: value for name in ("caption", "parse_mode") if (value := given.pop(name))}
+        given["media"] = json.dumps({"type": "photo", "media": "attach://photo", **caption})
+        return call.method, given, {"photo": _file(call.pictures[0])}
     if call.method == "sendMediaGroup":
         given.pop("reply_markup", None)  # an album has none
         kind = "document" if call.as_files else "photo"
@@ -91,8 +95,7 @@ def request_of(call: Call) -> tuple[str, dict[str, Any], Files | None]:
         fields = ["photo" if call.method == "sendPhoto" else "document"]
         if call.part is None:
             given["caption"] = _title(call.pictures[0])
-    pictures = zip(fields, call.pictures, strict=True)
-    return call.method, given, {name: (f"{each.name}.png", each.png, "image/png") for name, each in pictures}
+    return call.method, given, {name: _file(each) for name, each in zip(fields, call.pictures, strict=True)}
 
 
 def is_photo(png: bytes) -> bool:
@@ -111,6 +114,10 @@ def keyboard_of(message: Message) -> str | None:
     """The buttons under a message; links that would cost the whole message are in its text instead."""
     buttons = [{"text": clean(link.label), "url": link.url} for link in message.links if takes_link(link.url)]
     return json.dumps({"inline_keyboard": [buttons]}, ensure_ascii=False) if buttons else None
+
+
+def _file(picture: Picture) -> tuple[str, bytes, str]:
+    return f"{picture.name}.png", picture.png, "image/png"
 
 
 def _title(picture: Picture) -> str:

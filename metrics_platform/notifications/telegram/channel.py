@@ -6,17 +6,17 @@ Steps that are done are not done again; replies and edits go to the message that
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from metrics_platform.channel_settings import ChatTarget
 from metrics_platform.notifications.channel import Dispatch
 from metrics_platform.notifications.errors import DeliveryError
 from metrics_platform.notifications.journal import Sent
-from metrics_platform.notifications.message import Message
+from metrics_platform.notifications.message import Message, Picture
 from metrics_platform.notifications.telegram.answers import MigratedError, RefusalError
-from metrics_platform.notifications.telegram.calls import Call, calls_of, keyboard_of, request_of
+from metrics_platform.notifications.telegram.calls import Call, calls_of, is_photo, keyboard_of, request_of
 from metrics_platform.notifications.telegram.client import TelegramClient
 from metrics_platform.notifications.telegram.concessions import MOST_CONCESSIONS, concession
 from metrics_platform.notifications.telegram.html import CAPTION_UNITS, TEXT_UNITS, one_part_of
@@ -57,8 +57,8 @@ class TelegramChannel:
             dispatch.sent(sent)
             first = first or sent
 
-    def edit(self, message: Message, original: Sent) -> bool:
-        """Change the text of the message that `original` names; its picture, if any, stays."""
+    def edit(self, message: Message, original: Sent, pictures: Sequence[Picture] = ()) -> bool:
+        """Change the text of the message that `original` names, and its picture if there is one and a new one."""
         if not original.message_ids or original.carrier == "none" or original.within is not None:
             return False
         is_text = original.carrier == "text"
@@ -69,9 +69,12 @@ class TelegramChannel:
             "reply_markup": keyboard_of(message),
         }
         part = one_part_of(message, TEXT_UNITS if is_text else CAPTION_UNITS)
+        call = Call("editMessageText" if is_text else "editMessageCaption", parameters, part=part)
+        if not is_text and len(pictures) == 1 and is_photo(pictures[0].png):
+            call = replace(call, method="editMessageMedia", pictures=tuple(pictures))
         error = None
         try:
-            self._make(Call("editMessageText" if is_text else "editMessageCaption", parameters, part=part))
+            self._make(call)
         except DeliveryError as caught:
             error = caught
         if error is None or (isinstance(error, RefusalError) and "message is not modified" in error.said):

@@ -98,7 +98,8 @@ def _without_picture(call: Call, error: RefusalError) -> Conceded:
     if not call.pictures or not _any_of(_PICTURE_REFUSED, error):
         return None
     note = f"Telegram did not accept the picture, it was left out: {error}"
-    return replace(call, method="sendMessage", pictures=(), as_files=False), note
+    method = "editMessageCaption" if call.method == "editMessageMedia" else "sendMessage"
+    return replace(call, method=method, pictures=(), as_files=False), note
 
 
 def _any_of(phrases: tuple[str, ...], error: RefusalError) -> bool:

@@ -22,6 +22,7 @@ from metrics_platform.notifications.message import (
     Span,
     Table,
     broken,
+    is_label,
     is_public,
     lines_of,
     text_of,
@@ -99,7 +100,7 @@ def _rows(message: Message) -> Iterator[_Row]:
     yield from _line_rows(message.headline)
     previous: Block | None = None
     for block in message.blocks:
-        if not (isinstance(block, Preformatted | Table) and _is_label(previous)):
+        if not (isinstance(block, Preformatted | Table) and is_label(previous)):
             yield _Row()
         wrapper = "" if isinstance(block, Paragraph) else "details" if isinstance(block, Details) else "pre"
         for line in lines_of(block):
@@ -113,11 +114,6 @@ def _rows(message: Message) -> Iterator[_Row]:
     for link in message.links:
         if not takes_link(link.url):  # a button with it would cost the whole message
             yield from _line_rows((Span(f"{link.label}: "), Span(link.url, "code")))
-
-
-def _is_label(block: Block | None) -> bool:
-    """Whether a block is the one-line heading of the next one."""
-    return isinstance(block, Paragraph) and [[span.style for span in line] for line in block.lines] == [["bold"]]
 
 
 def _line_rows(spans: Line, wrapper: str = "") -> Iterator[_Row]:
