@@ -126,13 +126,13 @@ class Formats:
         """«21 Nov», «21 нояб.»."""
         return self._date(date, "d MMM")
 
-    def weekday(self, date: datetime.date) -> str:
+    def weekday(self, date: datetime.date, offset: int = 0, *, narrow: bool = False) -> str:
+        """Sat, «сб», of the day `offset` days after `date`; `narrow` is Sa, for small charts."""
+        return self._date(date + datetime.timedelta(days=offset), "EEEEEE" if narrow else "EEE")
+
+    def weekday_and_day(self, date: datetime.date) -> str:
         """Sat 21 Nov."""
         return self._date(date, "EEE d MMM")
-
-    def weekday_short(self, date: datetime.date, offset: int = 0) -> str:
-        """Sat, of the day `offset` days after `date`."""
-        return self._date(date + datetime.timedelta(days=offset), "EEE")
 
     def day_name(self, date: datetime.date) -> str:
         """Saturday, «суббота»."""

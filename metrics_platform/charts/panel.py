@@ -1,305 +1,226 @@
-"""One panel: spans, grid, band, lines with their gaps, the texts of the ticks, and the value beside the last point."""
+"""One panel on its axes: the lines with their gaps, the expected band, the marked points, and both axes' ticks."""
 
 from __future__ import annotations
 
-import itertools
+import datetime
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
+from zoneinfo import ZoneInfo
 
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, date2num, num2date
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
 
-from metrics_platform.charts import style
-from metrics_platform.charts.label import Interval, Point, nearest_free, taken_heights
-from metrics_platform.charts.legend import numbered
-from metrics_platform.charts.model import Band, Line, Panel
-from metrics_platform.charts.page import Page, torn
-from metrics_platform.charts.texts import WORDS, height_of, width_of
-from metrics_platform.charts.time_scale import Tick, TimeScale, ticks_of
-from metrics_platform.charts.value_scale import ValueScale, value_text
+from metrics_platform.catalog_entries import Unit
+from metrics_platform.charts.model import Panel, Values
+from metrics_platform.charts.text import cleaned, width_of
 from metrics_platform.formats import Formats
 
-# With more points than this, dots would make a caterpillar of the line.
-_MOST_DOTS = 31
-_LABELLED_LINES = 3
-_CLEARANCE = 14  # between a line's middle and a value beside it
-_BELOW_AXIS = 26  # from the base line to the texts of the time axis; the lowest value's text reaches 20 below it
-_BETWEEN_TICKS = 24
-_LEFT_OF_AXIS = 14
-_LEAST_SPAN_WIDTH = 12  # a slot of 15 minutes is narrower on a chart of a week
-TICK_ROW = _BELOW_AXIS + style.TEXT_SIZE * style.LINE_HEIGHT
+INK, MUTED = "#1a1a1a", "#595959"
+VALUES, PREVIOUS, BAND, MARKED = "C0", "C1", "C2", "C3"  # the style's colour cycle
+
+# A variation below this share of the highest value would not be seen on an axis that starts at zero.
+_VISIBLE: dict[Unit, float] = {"count": 0.3, "share": 0.4, "ratio": 0.4}
+# An axis that does not start at zero still spans this share of the highest value, so that noise looks like noise.
+_LEAST_SPAN = 0.1
+# A band that is wider than this many times the highest value leaves the picture, or it would flatten the lines.
+_WIDEST_BAND = 2.0
+_NOTHING = 1e-9  # a smaller value is zero to every reader
+_WEEK = 7  # days
+
+# Pixels
+_ROOMY = 800  # axes over the full width of the picture
+_NOTE_HEIGHT = 56
+_LEAST_MARK = 14  # a slot is narrower
+_CLOCK_EDGE, _DATE_EDGE = 8, 30  # the text of a tick further left would leave the picture
+_CLOCK_TICK, _DATE_TICK = 108, 200
+_WEEKDAYS = 380  # seven of them; only values of very many figures leave less room
 
 
 @dataclass(frozen=True)
-class Frame:
-    """Where a panel's axes lie on the page, and how far its texts may reach out to the left and right (pixels)."""
+class ValueAxis:
+    """The ticks of the values, ascending, with their texts; the axis reaches from the first one to `top`."""
 
-    left: float
+    ticks: tuple[float, ...]
+    texts: tuple[str, ...]
     top: float
-    width: float
-    height: float
-    room_left: float
-    room_right: float
-
-    @property
-    def bottom(self) -> float:
-        """The y of the base line."""
-        return self.top + self.height
 
 
-def headroom(panel: Panel, height: float) -> float:
-    """The share of `height` (pixels) to be left free above the lines for the values of the last points."""
-    count = min(_LABELLED_LINES, sum(line.style == "actual" for line in panel.lines)) or 1
-    return min(0.6, (count * height_of(style.TEXT_SIZE) + 2 * _CLEARANCE) / height)
+def value_axis(panel: Panel, formats: Formats, most: int) -> ValueAxis:
+    """The axis of `panel`'s values with at most `most` intervals, from zero unless the variation would not be seen."""
+    low, high = _extent(panel)
+    locator = MaxNLocator(nbins=most, steps=[1, 2, 2.5, 5, 10], integer=panel.unit == "count")
+    ticks = [float(tick) for tick in locator.tick_values(low, high)]
+    step, top = ticks[1] - ticks[0], ticks[-1]
+    if panel.unit == "share" and high <= 1:
+        ticks = [tick for tick in ticks if tick <= 1 + 1e-9]
+    return ValueAxis(tuple(ticks), tuple(tick_text(tick, step, panel.unit, formats) for tick in ticks), top)
 
 
-def value_texts_width(scale: ValueScale) -> float:
-    """The width in pixels that the texts of the value axis take beside the axes."""
-    widest = max((width_of(text, style.TEXT_SIZE) for text in scale.texts), default=0.0)
-    return widest + _LEFT_OF_AXIS if widest else 0.0
+def tick_text(value: float, step: float, unit: Unit, formats: Formats) -> str:
+    """20.5%, 2.5K or 1.25: with the decimals that multiples of `step` need."""
+    if unit == "share":
+        return formats.percent(value, _decimals(step * 100)) if abs(value) < 100 else f"{formats.compact(value * 100)}%"
+    if abs(value) < 1000:
+        return formats.number(value, _decimals(step))
+    return formats.compact(value, _decimals(step / 1000 ** int(math.log10(abs(value)) // 3)))
 
 
-class PanelDrawing:
-    """A panel being drawn into its frame on a page."""
+def draw_panel(axes: Axes, panel: Panel, scale: ValueAxis, *, no_data: str, zone: ZoneInfo, formats: Formats) -> None:
+    """Draw `panel` on `axes`, whose place and size are final; without any value it says `no_data`."""
+    to_numbers: Any = date2num
+    times: np.ndarray = np.array(to_numbers(panel.times), dtype=float)
+    step = float(np.diff(times).min()) if len(times) > 1 else 1.0
+    axes.set_xlim(times[0], times[-1] + step)
+    axes.set_ylim(scale.ticks[0], scale.top)
+    axes.set_yticks(scale.ticks, scale.texts)
+    for line in axes.get_ygridlines():
+        line.set_clip_on(False)  # or half of the highest one would be cut off
+    if scale.ticks[0] <= 0:
+        axes.axhline(0, color=INK, linewidth=3, zorder=1.5, gid="zero")
+    if isinstance(panel.times[0], datetime.datetime):
+        _clock_axis(axes, zone, formats)
+    else:
+        _day_axis(axes, times + step / 2, formats)
+    if panel.lower:
+        x, lower, upper = _with_gaps(times, step, panel.lower, panel.upper)
+        # The edge makes a bound without neighbours visible: its area has no width.
+        axes.fill_between(x, lower, upper, color=BAND, linewidth=4, zorder=1, gid="band")
+    if panel.previous:
+        _draw_line(axes, *_with_gaps(times, step, panel.previous), name="previous", color=PREVIOUS, linewidth=5)
+    _draw_line(axes, *_with_gaps(times, step, panel.values), name="values", color=VALUES)
+    if panel.marked is not None:
+        _draw_mark(axes, times, step, panel)
+    if not _known((*panel.values, *panel.previous)):
+        axes.text(0.5, 0.5, no_data, transform=axes.transAxes, ha="center", va="center", color=MUTED, gid="no data")
 
-    def __init__(
-        self, page: Page, panel: Panel, frame: Frame, *, values: ValueScale, times: TimeScale, formats: Formats
-    ) -> None:
-        self._page = page
-        self._panel = panel
-        self._frame = frame
-        self._values = values
-        self._times = times
-        self._formats = formats
-        self._axes: Axes = page.axes(frame.left, frame.top, frame.width, frame.height)
-        self._axes.set_xlim(times.start, times.end)
-        self._axes.set_ylim(values.bottom, values.top)
 
-    def draw(self) -> None:
-        """Draws all of it, from what lies behind to what lies in front."""
-        self._draw_spans()
-        self._draw_value_axis()
-        self._draw_time_axis()
-        if self._panel.band is not None:
-            self._draw_band(self._panel.band)
-        for number, line in numbered(self._panel.lines):
-            self._draw_line(number, line)
-        self._draw_judged_points()
-        self._draw_labels()
+def _extent(panel: Panel) -> tuple[float, float]:
+    """The lowest and the highest value that the axis shows."""
+    lines, band = _known((*panel.values, *panel.previous)), _known((*panel.lower, *panel.upper))
+    if max(map(abs, (*lines, *band)), default=0.0) < _NOTHING:
+        return 0.0, 0.1 if panel.unit == "share" else 1.0
+    low, high = min(lines or band), max(lines or band)
+    if band:
+        high = max(high, min(max(band), _WIDEST_BAND * high) if high > 0 else max(band))
+        low = min(low, max(min(band), 0.0) if low >= 0 else min(band))
+    variation = (high - low) / high if low > 0 else 1.0
+    if 0 < variation < _VISIBLE[panel.unit]:
+        return max(0.0, min(low - 0.1 * (high - low), high * (1 - _LEAST_SPAN))), high
+    return min(low, 0.0), max(high, 0.0)
 
-    # Positions on the page
 
-    def _x(self, position: float) -> float:
-        start, end = self._times.start, self._times.end
-        return self._frame.left + (position - start) / (end - start) * self._frame.width
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
 
-    def _y(self, value: float) -> float:
-        bottom, top = self._values.bottom, self._values.top
-        return self._frame.bottom - (value - bottom) / (top - bottom) * self._frame.height
 
-    # What lies behind
+def _decimals(step: float) -> int:
+    """How many decimals it takes to write multiples of `step`."""
+    return next((digits for digits in range(9) if math.isclose(round(step, digits), step, rel_tol=1e-6)), 9)
 
-    def _draw_spans(self) -> None:
-        for start, end in self._times.weekends():
-            self._fill(start, end, "weekend", order=0)
-        for mark in sorted(self._panel.marks, key=lambda mark: mark.style):
-            start, end = self._times.span_of(mark)
-            missing = _LEAST_SPAN_WIDTH - (self._x(end) - self._x(start))
-            if missing > 0:
-                widening = missing / 2 / self._frame.width * (self._times.end - self._times.start)
-                start, end = start - widening, end + widening
-            self._fill(start, end, mark.style, order=1)
 
-    def _fill(self, start: float, end: float, kind: style.FillKind, order: int) -> None:
-        start, end = max(start, self._times.start), min(end, self._times.end)
-        if start < end:
-            color, alpha = style.fill_of(kind)
-            self._axes.axvspan(start, end, color=color, alpha=alpha, linewidth=0, zorder=order, gid=kind)
+def _clock_axis(axes: Axes, zone: ZoneInfo, formats: Formats) -> None:
+    """Times of day in the zone; midnight is the day that begins, as a weekday where there is a week at most."""
+    start, end = axes.get_xlim()
 
-    # The axes
+    def text(position: float, _index: float) -> str:
+        if (position - start) * axes.bbox.width < _CLOCK_EDGE * (end - start):
+            return ""
+        local = _moment(position, zone)
+        if local.time() != datetime.time.min:
+            return formats.time(local)
+        return formats.weekday(local.date()) if end - start <= _WEEK else formats.day_short(local.date())
 
-    def _draw_value_axis(self) -> None:
-        for tick, text in zip(self._values.ticks, self._values.texts, strict=True):
-            self._axes.axhline(tick, color=style.GRID, linewidth=2, zorder=1.5, gid="grid")
-            self._page.text(
-                self._frame.left - _LEFT_OF_AXIS, self._y(tick), text, "value tick", align="right", color=style.MUTED
-            )
-        left, right, bottom = self._frame.left, self._frame.left + self._frame.width, self._frame.bottom
-        if self._values.broken:
-            # Below the axes, whose weekends would cover half of it.
-            self._page.stroke(*torn(left, right, bottom + 6), "torn base", color=style.MUTED, width=3)
-        else:
-            self._page.stroke((left, right), (bottom, bottom), "base", color=style.MUTED, width=3)
+    locator: Any = AutoDateLocator  # its methods have no types
+    most = min(8, int(axes.bbox.width / _CLOCK_TICK) + 1)
+    axes.xaxis.set_major_locator(locator(zone, minticks=3, maxticks=most))
+    axes.xaxis.set_major_formatter(text)
 
-    def _draw_time_axis(self) -> None:
-        ticks = ticks_of(self._times, self._formats, self._ticks_fit)
-        middle = self._frame.bottom + _BELOW_AXIS + style.TEXT_SIZE / 2
-        for tick in ticks:
-            x = self._x(tick.position)
-            below = (self._frame.bottom, self._frame.bottom + 12)
-            self._page.stroke((x, x), below, "tick", color=style.MUTED, width=3)
-            if tick.starts_day:
-                self._axes.axvline(tick.position, color=style.GRID, linewidth=3, zorder=1.5, gid="midnight")
-            left, right = self._extent(tick)
-            self._page.text((left + right) / 2, middle, tick.text, "time tick", align="center", color=style.MUTED)
 
-    def _extent(self, tick: Tick) -> Interval:
-        """From where to where a tick's text reaches: around its tick, but within the panel's place."""
-        half = width_of(tick.text, style.TEXT_SIZE) / 2
-        least = self._frame.left - self._frame.room_left + half
-        most = self._frame.left + self._frame.width + self._frame.room_right - half
-        middle = max(least, min(self._x(tick.position), most))
-        return middle - half, middle + half
+def _day_axis(axes: Axes, middles: np.ndarray, formats: Formats) -> None:
+    """Every day by its weekday where that fits, else dates whole weeks back; the last day, the newest, in bold."""
+    first, last = middles[0], middles[-1]
+    roomy = axes.bbox.width > _ROOMY
+    weekdays = last - first < (2 * _WEEK if roomy else _WEEK if axes.bbox.width > _WEEKDAYS else 1)
+    step = 1 if weekdays else _WEEK * math.ceil((last - first) / _WEEK / max(1, int(axes.bbox.width / _DATE_TICK)))
+    start, end = axes.get_xlim()
+    edge = 0.0 if weekdays else _DATE_EDGE / axes.bbox.width * (end - start)
+    ticks = np.arange(last, start + edge, -step)[::-1]
+    days = [_moment(tick, datetime.UTC).date() for tick in ticks]
+    narrow = not roomy or len(days) > _WEEK
+    texts = [formats.weekday(day, narrow=narrow) if weekdays else formats.day_short(day) for day in days]
+    axes.set_xticks(ticks, texts)
+    axes.get_xticklabels()[-1].set(fontweight="bold", color=INK)
 
-    def _ticks_fit(self, ticks: list[Tick]) -> bool:
-        extents = [self._extent(tick) for tick in ticks]
-        return all(later[0] - earlier[1] >= _BETWEEN_TICKS for earlier, later in itertools.pairwise(extents))
 
-    # The data
+def _moment(position: float, zone: datetime.tzinfo) -> datetime.datetime:
+    convert: Any = num2date
+    moment: datetime.datetime = convert(position, zone)
+    return moment
 
-    def _draw_band(self, band: Band) -> None:
-        color, alpha = style.fill_of("band")
-        pairs = list(zip(band.lower, band.upper, strict=True))
-        known = [None if lower is None or upper is None else (lower, upper) for lower, upper in pairs]
-        for run in self._runs(known):
-            positions = [self._times.positions[index] for index in run]
-            lower, upper = zip(*(cast("Interval", known[index]) for index in run), strict=True)
-            if len(run) == 1:  # an area of one point has no width
-                self._axes.vlines(positions, lower, upper, color=color, alpha=alpha, linewidth=24, zorder=2, gid="band")
-            else:
-                self._axes.fill_between(
-                    positions, lower, upper, color=color, alpha=alpha, linewidth=0, zorder=2, gid="band"
-                )
 
-    def _draw_line(self, number: int, line: Line) -> None:
-        stroke = style.stroke_of(line.style, number)
-        identity = f"line {line.style} {number}"
-        runs = self._runs(line.values)
-        positions, values = self._with_gaps(line, runs)
-        # The axis ends above the highest value, so nothing needs clipping, and a line along zero keeps its full width.
-        self._axes.plot(
-            positions,
-            values,
-            color=stroke.color,
-            linewidth=stroke.width,
-            linestyle=(0, tuple(dash / stroke.width for dash in stroke.dashes)) if stroke.dashes else "-",
-            solid_joinstyle="round",
-            zorder=stroke.order,
-            clip_on=False,
-            gid=identity,
-        )
-        dots = self._dots(line, runs)
-        if dots:
-            self._axes.plot(
-                [self._times.positions[index] for index in dots],
-                [cast("float", line.values[index]) for index in dots],
-                linestyle="",
-                marker="o",
-                markersize=stroke.marker_size,
-                color=stroke.color,
-                markeredgewidth=0,
-                zorder=stroke.order,
-                clip_on=False,
-                gid=f"dots {line.style} {number}",
-            )
+def _with_gaps(times: np.ndarray, step: float, *columns: Values) -> tuple[np.ndarray, ...]:
+    """The middles of days or slots, and the columns; NaN for what is unknown and wherever times are missing."""
+    jumps = np.flatnonzero(np.diff(times) > 1.5 * step) + 1
+    arrays = [times + step / 2, *(np.array(column, dtype=float) for column in columns)]
+    return tuple(np.insert(array, jumps, np.nan) for array in arrays)
 
-    def _runs(self, values: Sequence[object | None]) -> list[list[int]]:
-        """The indices of values that follow each other with nothing missing between them."""
-        runs: list[list[int]] = []
-        connected = False
-        for index, value in enumerate(values):
-            if value is not None:
-                if not connected:
-                    runs.append([])
-                runs[-1].append(index)
-            connected = value is not None and not self._times.gap_after[index]
-        return runs
 
-    def _with_gaps(self, line: Line, runs: list[list[int]]) -> tuple[list[float], list[float]]:
-        positions: list[float] = []
-        values: list[float] = []
-        for run in runs:
-            positions += [*(self._times.positions[index] for index in run), math.nan]
-            values += [*(cast("float", line.values[index]) for index in run), math.nan]
-        return positions, values
+def _draw_line(axes: Axes, x: np.ndarray, y: np.ndarray, *, name: str, **style: Any) -> None:
+    """A line with gaps; a value without neighbours is a dot, and so is the last of `values`."""
+    known = np.concatenate(([False], ~np.isnan(y), [False]))
+    dots = known[1:-1] & ~known[:-2] & ~known[2:]
+    if name == "values":
+        dots[-1] = known[-2]
+    # The axis reaches above the highest value; without clipping, a line along zero keeps its full width.
+    where = np.flatnonzero(dots).tolist()
+    axes.plot(x, y, marker="o", markevery=where, clip_on=False, zorder=3, gid=name, **style)
 
-    def _dots(self, line: Line, runs: list[list[int]]) -> list[int]:
-        """Which points get a dot: all where they are few, those without neighbours, and the last one."""
-        alone = [run[0] for run in runs if len(run) == 1]
-        if line.style != "actual" or not runs:
-            return alone
-        if len(line.values) <= _MOST_DOTS:
-            return [index for run in runs for index in run]
-        return sorted({*alone, runs[-1][-1]})
 
-    def _draw_judged_points(self) -> None:
-        judged = [index for index in range(len(self._times.positions)) if self._is_judged(index)]
-        points = [
-            (self._times.positions[index], value)
-            for line in self._panel.lines
-            if line.style == "actual"
-            for index in judged
-            if (value := line.values[index]) is not None
-        ]
-        if points:
-            self._axes.plot(
-                *zip(*points, strict=True),
-                linestyle="",
-                marker="o",
-                markersize=23,
-                color=style.judged_color(),
-                markeredgecolor="white",
-                markeredgewidth=3,
-                zorder=6,
-                clip_on=False,
-                gid="judged point",
-            )
+def _draw_mark(axes: Axes, times: np.ndarray, step: float, panel: Panel) -> None:
+    """Shade the marked times and colour their points; a single one gets the note, where there is room."""
+    assert panel.marked is not None
+    inside = [index for index, time in enumerate(panel.times) if panel.marked[0] <= time <= panel.marked[1]]
+    if not inside:
+        return
+    first, last = inside[0], inside[-1]
+    start, end = times[first], times[last] + step
+    missing = _LEAST_MARK / axes.bbox.width * (times[-1] + step - times[0]) - (end - start)
+    axes.axvspan(start - max(0.0, missing), end, color=MARKED, alpha=0.15, linewidth=0, zorder=0.5, gid="mark")
+    x, y = times[first : last + 1] + step / 2, np.array(panel.values[first : last + 1], dtype=float)
+    axes.plot(x, y, color=MARKED, marker="o", markevery=[0, -1], clip_on=False, zorder=4, gid="marked")
+    if first == last and panel.note and axes.bbox.width > _ROOMY:
+        _draw_note(axes, times + step / 2, panel, first)
 
-    def _is_judged(self, index: int) -> bool:
-        spans = (self._times.span_of(mark) for mark in self._panel.marks if mark.style == "judged")
-        return any(start <= self._times.positions[index] < end for start, end in spans)
 
-    # The values beside the last points
-
-    def _draw_labels(self) -> None:
-        no_data = WORDS[self._formats.language]["no data"]
-        if all(value is None for line in self._panel.lines for value in line.values):
-            middle = (self._frame.left + self._frame.width / 2, self._frame.top + self._frame.height / 2)
-            self._page.text(*middle, no_data, "no data", align="center", color=style.MUTED, halo=True)
-            return
-        actual = [(number, line) for number, line in numbered(self._panel.lines) if line.style == "actual"]
-        boxes: list[tuple[Interval, Interval]] = []
-        for number, line in actual[:_LABELLED_LINES]:
-            value = line.values[-1]
-            if value is None:
-                self._place(no_data, style.MUTED, "no data", self._frame.bottom, boxes)
-            else:
-                color = style.judged_color() if self._is_judged(-1) else style.stroke_of("actual", number).color
-                self._place(value_text(value, self._panel.unit, self._formats), color, "value", self._y(value), boxes)
-
-    def _place(self, text: str, color: str, identity: str, y: float, boxes: list[tuple[Interval, Interval]]) -> None:
-        """Puts a text at the right end of the axes, as near to `y` as no line and no other such text is."""
-        bold = identity == "value"
-        width, height = width_of(text, style.TEXT_SIZE, bold=bold), height_of(style.TEXT_SIZE)
-        end = self._frame.left + self._frame.width
-        middle = min(self._x(self._times.positions[-1]), end - width / 2)
-        left, right = middle - width / 2, middle + width / 2
-        taken = [
-            interval
-            for line in self._panel.lines
-            for interval in taken_heights(self._pixels(line), left, right, _CLEARANCE)
-        ]
-        taken += [rows for columns, rows in boxes if columns[0] < right and columns[1] > left]
-        # Heights here grow upwards, so that «the upper one» of two places is the greater.
-        place = nearest_free(
-            -y, height, [(low, high) for low, high in taken], (-self._frame.bottom + 4, -self._frame.top)
-        )
-        if place is None or width > self._frame.width:  # absurd numbers, whose ticks say enough
-            return
-        boxes.append(((left, right), (place - height / 2, place + height / 2)))
-        self._page.text(middle, -place, text, identity, align="center", color=color, bold=bold, halo=True)
-
-    def _pixels(self, line: Line) -> list[Point]:
-        positions, values = self._with_gaps(line, self._runs(line.values))
-        return [(self._x(position), -self._y(value)) for position, value in zip(positions, values, strict=True)]
+def _draw_note(axes: Axes, middles: np.ndarray, panel: Panel, index: int) -> None:
+    """Write the note left of the marked point: on the side to which it left what was expected, if no line is there."""
+    note, value = cleaned(panel.note), panel.values[index]
+    bottom, top = axes.get_ylim()
+    lowest, highest = (bottom, top) if value is None else (value, value)
+    height = _NOTE_HEIGHT * (top - bottom) / axes.bbox.height
+    width = (width_of(note, 40, "bold") + 20) / axes.bbox.width * np.diff(axes.get_xlim())[0]
+    near = (middles[index] - width < middles) & (middles < middles[index])
+    lines = np.array([values for values in (panel.values, panel.previous) if values], dtype=float)[:, near]
+    under = ((highest - height < lines) & (lines < highest)).sum()
+    over = ((lowest < lines) & (lines < lowest + height)).sum()
+    usual = next((values[index] for values in (panel.lower, panel.previous) if values), None)
+    fell = value is None or (usual is not None and value < usual)
+    below = highest - height > bottom and (under, not fell) <= (over, fell)
+    axes.annotate(
+        note,
+        (middles[index], highest if below else lowest),
+        xytext=(-20, -8 if below else 6),
+        textcoords="offset points",
+        ha="right",
+        va="top" if below else "bottom",
+        color=MARKED,
+        fontweight="bold",
+        path_effects=[withStroke(linewidth=8, foreground="white")],
+        zorder=5,
+        gid="note",
+    )

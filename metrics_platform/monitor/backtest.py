@@ -447,7 +447,7 @@ def write_picture(rows: Sequence[Row], title: str, file: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    from metrics_platform.charts import style  # noqa: PLC0415
+    from metrics_platform.charts.panel import INK, MUTED  # noqa: PLC0415
 
     top, bottom = 1.5, 0.6  # inches
     height = top + bottom + 0.34 * len(rows)
@@ -476,18 +476,20 @@ def write_picture(rows: Sequence[Row], title: str, file: Path) -> None:
     )
     faults.xaxis.tick_top()
     faults.tick_params(length=0, labelsize=10)
-    faults.set_xlabel("share of faults found · median delay in slots", fontsize=10, color=style.MUTED)
+    faults.set_xlabel("share of faults found · median delay in slots", fontsize=10, color=MUTED)
     counts = [row.alerts_a_day for row in rows]
-    alerts.barh(np.arange(len(rows)) + 0.5, counts, height=0.7, color=style.judged_color(), alpha=0.75)
+    alerts.barh(
+        np.arange(len(rows)) + 0.5, counts, height=0.7, color=seaborn.color_palette("colorblind")[3], alpha=0.75
+    )
     alerts.set_ylim(len(rows), 0)
     alerts.set_yticks(np.arange(len(rows)) + 0.5, [f"{row.metric} · {row.detector}" for row in rows], fontsize=10)
     alerts.set_xlim(0, max([*counts, 0.1]) * 1.3)
     for position, count in enumerate(counts):
-        alerts.text(count, position + 0.5, f" {count:.2f}", va="center", fontsize=9, color=style.INK)
+        alerts.text(count, position + 0.5, f" {count:.2f}", va="center", fontsize=9, color=INK)
     alerts.set_xticks([])
     alerts.tick_params(length=0)
-    alerts.set_xlabel("alerts a day", fontsize=10, color=style.MUTED)
+    alerts.set_xlabel("alerts a day", fontsize=10, color=MUTED)
     seaborn.despine(ax=alerts, left=True, bottom=True)
-    figure.suptitle(title, x=0.012, y=1 - 0.28 / height, ha="left", va="center", fontsize=15, color=style.INK)
+    figure.suptitle(title, x=0.012, y=1 - 0.28 / height, ha="left", va="center", fontsize=15, color=INK)
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file)

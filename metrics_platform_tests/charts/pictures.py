@@ -1,25 +1,24 @@
-"""Charts for the tests, and what can be asked of a drawn figure: its texts, its series in pixels, its lines."""
+"""Charts for the tests, and what can be asked of a drawn figure: its texts, its points, its artists."""
 
 from __future__ import annotations
 
 import datetime
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.transforms import Bbox
+from matplotlib.text import Text
 
-from metrics_platform.charts.model import Band, Chart, Line, Mark, Panel
+from metrics_platform.charts.model import Chart, Labels, Panel
 
 SATURDAY = datetime.date(2026, 11, 21)
 QUARTER = datetime.timedelta(minutes=15)
 LAST_SLOT = datetime.datetime(2026, 11, 21, 7, 45, tzinfo=datetime.UTC)  # 10:45 in Moscow
 LONG = "Сообщений, отправленных пользователями мессенджера из городов-миллионников, на одного отправителя"
-
-Values = Sequence[float | None]
+LABELS = Labels(values="actual", previous="a day earlier", band="expected")
 
 
 def days(count: int, last: datetime.date = SATURDAY) -> tuple[datetime.date, ...]:
@@ -30,121 +29,106 @@ def slots(count: int, last: datetime.datetime = LAST_SLOT) -> tuple[datetime.dat
     return tuple(last - back * QUARTER for back in reversed(range(count)))
 
 
-def panel(actual: Values, previous: Values | None = None, **fields: Any) -> Panel:
-    lines = [Line(label="this week", values=tuple(actual), style="actual")]
-    if previous is not None:
-        lines.append(Line(label="the week before", values=tuple(previous), style="previous"))
-    return Panel(**{"title": "Views", "times": days(len(actual)), "lines": tuple(lines), "unit": "count", **fields})
+def panel(values: Sequence[float | None], previous: Sequence[float | None] = (), **fields: Any) -> Panel:
+    given = {"title": "Views", "times": days(len(values)), "values": tuple(values), "previous": tuple(previous)}
+    return Panel(**{**given, "unit": "count", **fields})
 
 
 def chart(*panels: Panel, **fields: Any) -> Chart:
-    return Chart(**{"name": "test", "title": "Daily report", "panels": panels, "timezone": "Europe/Moscow", **fields})
+    given = {"name": "test", "title": "Daily report", "labels": LABELS, "timezone": "Europe/Moscow"}
+    return Chart(**{**given, "panels": panels, **fields})
 
 
-def alert(last: float | None = 0.0, **fields: Any) -> Chart:
-    """A day of 15-minute slots with a band and two references; the last slot is judged and has the value `last`."""
+def alert_panel(last: float | None = 0.0, **fields: Any) -> Panel:
+    """A day of slots with a band and the day before; the last slot is marked and has the value `last`."""
     curve = [5000 + 4000 * math.sin(number / 15) for number in range(96)]
-    shown = Panel(
-        title="Views",
-        times=slots(96),
-        unit="count",
-        lines=(
-            Line(label="a week ago", values=tuple(value * 0.95 for value in curve), style="reference"),
-            Line(label="yesterday", values=tuple(value * 1.03 for value in curve), style="previous"),
-            Line(label="today", values=(*curve[:-1], last), style="actual"),
-        ),
-        band=Band(
-            label="expected", lower=tuple(value * 0.9 for value in curve), upper=tuple(value * 1.1 for value in curve)
-        ),
-        marks=(
-            Mark(start=LAST_SLOT, end=LAST_SLOT + QUARTER, label="judged", style="judged"),
-            Mark(start=LAST_SLOT - 8 * QUARTER, end=LAST_SLOT - 3 * QUARTER, label="compared", style="compared"),
-        ),
-    )
-    return chart(shown, **{"title": "Views −100%", **fields})
+    given: dict[str, Any] = {
+        "times": slots(96),
+        "previous": tuple(value * 1.03 for value in curve),
+        "lower": tuple(value * 0.9 for value in curve),
+        "upper": tuple(value * 1.1 for value in curve),
+        "marked": (LAST_SLOT, LAST_SLOT),
+        "note": "no data" if last is None else f"{last:,.0f}",
+    }
+    return panel((*curve[:-1], last), **{**given, **fields})
+
+
+def alert(last: float | None = 0.0, count: int = 1, **fields: Any) -> Chart:
+    return chart(*[alert_panel(last)] * count, **{"title": "Views −100% at 10:45", **fields})
 
 
 def report(count: int = 12, language: str = "en", titles: Sequence[str] = ()) -> Chart:
-    """A daily report: so many panels of seven days and the seven before."""
+    """A daily report: `count` panels of seven days and the seven before."""
     panels = []
     for number in range(count):
-        actual = [10.0 ** (number % 8) * (20 + (number + day) % 5) for day in range(7)]
+        values = [10.0 ** (number % 8) * (20 + (number + day) % 5) for day in range(7)]
+        before = [value * (0.8 + 0.07 * (number % 4)) for value in values]
         title = titles[number] if titles else f"Metric {number}"
-        panels.append(panel(actual, [value * (0.8 + 0.07 * (number % 4)) for value in actual], title=title))
-    return chart(*panels, language=language)
+        panels.append(panel(values, before, title=title, finding="22,104 · +3%"))
+    return chart(*panels, language=language, labels=Labels(values="last 7 days", previous="7 days before"))
 
 
-def texts(figure: Figure, identity: str) -> list[str]:
-    return [text.get_text() for text in figure.texts if text.get_gid() == identity]
+def drawn(one: Chart) -> Figure:
+    from metrics_platform.charts.figure import figure_of, house_style  # on use, since every worker collects this file
+
+    figure = figure_of(one)
+    with house_style():
+        figure.draw_without_rendering()
+    return figure
 
 
-def boxes(figure: Figure, *identities: str) -> list[tuple[str, Bbox]]:
-    """Every text with its extent in pixels; of the given identities only, if there are any."""
-    return [
-        (f"{text.get_gid()} {text.get_text()!r}", text.get_window_extent())
-        for text in figure.texts
-        if not identities or text.get_gid() in identities
-    ]
+def shown_texts(figure: Figure) -> Iterator[Text]:
+    """Every text that is seen, without the ticks that lie outside their axis."""
+    hidden = set()
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        low, high = axis.get_view_interval()
+        outer = [tick for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high]
+        hidden |= {id(label) for tick in outer for label in (tick.label1, tick.label2)}
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        if text.get_visible() and text.get_text().strip() and id(text) not in hidden:
+            yield text
+
+
+def texts(figure: Figure, name: str) -> list[str]:
+    return [text.get_text() for text in shown_texts(figure) if text.get_gid() == name]
+
+
+def tick_texts(figure: Figure) -> list[str]:
+    """The texts below the first axes."""
+    shown = {id(text) for text in shown_texts(figure)}
+    return [label.get_text() for label in figure.axes[0].get_xticklabels() if id(label) in shown]
+
+
+def legend_texts(figure: Figure) -> list[str]:
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
 
 
 def overlaps(figure: Figure) -> list[tuple[str, str]]:
     """The pairs of texts that lie on each other by more than the pixel that rounding takes."""
+    boxes = [(text.get_text(), text.get_window_extent()) for text in shown_texts(figure)]
     return [
         (one, other)
-        for (one, a), (other, b) in itertools.combinations(boxes(figure), 2)
+        for (one, a), (other, b) in itertools.combinations(boxes, 2)
         if min(a.x1, b.x1) - max(a.x0, b.x0) > 1 and min(a.y1, b.y1) - max(a.y0, b.y0) > 1
     ]
 
 
 def outside(figure: Figure) -> list[str]:
     """The texts that leave the figure."""
-    width, height = figure.bbox.width, figure.bbox.height
-    return [name for name, box in boxes(figure) if box.x0 < 0 or box.y0 < 0 or box.x1 > width or box.y1 > height]
-
-
-def series(figure: Figure, identity: str, number: int = 0) -> list[tuple[float, float]]:
-    """The data points of the artists called `identity` in the `number`-th axes; NaN is a gap."""
+    width, height = figure.bbox.size
     return [
-        (float(x), float(y))
-        for line in figure.axes[number].get_lines()
-        if line.get_gid() == identity
-        for x, y in np.asarray(line.get_xydata(), dtype=float)
+        text.get_text()
+        for text in shown_texts(figure)
+        if (box := text.get_window_extent()).x0 < 0 or box.y0 < 0 or box.x1 > width or box.y1 > height
     ]
 
 
-def crossed(figure: Figure, box: Bbox, number: int = 0) -> list[str]:
-    """The lines and dots of the `number`-th axes that pass through `box`, sampled at every pixel and less."""
-    found = []
-    axes = figure.axes[number]
-    for line in axes.get_lines():
-        name = str(line.get_gid())
-        if not name.startswith(("line", "dots", "judged")):
-            continue
-        points = [tuple(point) for point in axes.transData.transform(line.get_xydata())]
-        if not name.startswith("line"):
-            points = [point for point in points for _twice in range(2)]
-        for (x0, y0), (x1, y1) in itertools.pairwise(points):
-            if math.isnan(y0) or math.isnan(y1):
-                continue
-            parts = max(1, math.ceil(max(abs(x1 - x0), abs(y1 - y0))))
-            between = ((x0 + (x1 - x0) * part / parts, y0 + (y1 - y0) * part / parts) for part in range(parts + 1))
-            if any(box.x0 < x < box.x1 and box.y0 < y < box.y1 for x, y in between):
-                found.append(name)
-                break
-    return found
+def artists(figure: Figure, name: str) -> list[Any]:
+    """The artists called `name` in the first axes."""
+    return [artist for artist in figure.axes[0].get_children() if artist.get_gid() == name]
 
 
-def artists(figure: Figure, identity: str, number: int = 0) -> list[Any]:
-    """What is called `identity` in the `number`-th axes."""
-    return [artist for artist in figure.axes[number].get_children() if artist.get_gid() == identity]
-
-
-def drawn(one: Chart) -> Figure:
-    from metrics_platform.charts.figure import figure_of  # with seaborn: on use, since every worker collects this file
-
-    return figure_of(one)
-
-
-def base_lines(figure: Figure) -> list[str]:
-    """The base lines of all panels, by what they are called."""
-    return [str(artist.get_gid()) for artist in figure.get_children() if "base" in str(artist.get_gid())]
+def points(figure: Figure, name: str) -> list[tuple[float, float]]:
+    """The points of the line called `name`; NaN is a gap."""
+    return [(float(x), float(y)) for line in artists(figure, name) for x, y in np.asarray(line.get_xydata())]

@@ -155,8 +155,8 @@ def test_several_anomalies_are_panels_of_one_picture() -> None:
     event = kinds.AnomalyOpened(key="a", occurred_at=NOON, anomalies=tuple(slices))
     (chart,) = [make() for make in render(event, writer()).charts]
     assert chart.name == "views-city-and-6"
-    assert "7 metrics" in chart.title
-    assert [panel.title for panel in chart.panels] == [f"Views (city {city})" for city in CITIES[:6]]
+    assert chart.title == f"{', '.join(f'Views (city {city}) −41%' for city in CITIES[:3])} and 4 more at\u00a010:45"
+    assert [panel.title for panel in chart.panels] == [f"Views (city {city}) −41%" for city in CITIES[:6]]
 
 
 def test_data_without_events_since_the_slot_are_not_called_complete() -> None:
@@ -168,14 +168,29 @@ def test_data_without_events_since_the_slot_are_not_called_complete() -> None:
     assert "last event at" in shown(render(stale, writer()))
 
 
-def test_the_slot_a_day_before_is_marked_where_the_chart_shows_it() -> None:
-    event = kinds.AnomalyOpened(key="a", occurred_at=NOON, anomalies=(anomaly(history=history()),))
+def test_the_picture_of_an_alert_marks_its_slot_and_says_what_happened() -> None:
+    fell = anomaly(history=history())
+    silent = anomaly("ctr", value=None, unit="share", history=history())
+    event = kinds.AnomalyOpened(key="a", occurred_at=NOON, anomalies=(fell, silent))
+    (chart,) = [make() for make in render(event, writer("ru")).charts]
+    assert chart.title == "Просмотры −41%, CTR: нет данных в\u00a010:45"
+    assert chart.subtitle == "Каждые 15 минут · сб 21 нояб. 2026"
+    assert [(panel.title, panel.note, panel.marked) for panel in chart.panels] == [
+        ("Просмотры −41%", "4\u00a0812", (NOON, NOON)),
+        ("CTR: нет данных", "нет данных", (NOON, NOON)),
+    ]
+
+
+def test_the_picture_of_the_all_clear_marks_the_incident_from_its_first_to_its_last_slot() -> None:
+    over = kinds.ResolvedAnomaly(
+        incident="A7K2Q", metric="views", unit="count", opened_at=NOON - 9 * SLOT, resolved_at=NOON - 2 * SLOT,
+        history=history(),
+    )  # fmt: skip
+    event = kinds.AnomalyResolved(key="a", occurred_at=NOON, resolved=(over,))
     (chart,) = [make() for make in render(event, writer()).charts]
-    judged, day = event.anomalies[0], datetime.timedelta(days=1)
-    shown = {mark.style: (mark.start, mark.end) for mark in chart.panels[0].marks}
-    assert shown["judged"] == (judged.slot_start, judged.slot_end)
-    if judged.slot_start - day >= chart.panels[0].times[0]:
-        assert shown["compared"] == (judged.slot_start - day, judged.slot_end - day)
+    assert chart.title == "Views back to normal"
+    assert chart.labels.marked == "incident"
+    assert chart.panels[0].marked == (NOON - 9 * SLOT, NOON - 3 * SLOT)
 
 
 @pytest.mark.parametrize("key", ["anomaly-A7K2Q", "report-2026-11-20"])

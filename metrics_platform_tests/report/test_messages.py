@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import io
 import re
 import sys
 import warnings
@@ -13,9 +12,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
-from metrics_platform.charts.draw import draw
 from metrics_platform.formats import LANGUAGES, Language
 from metrics_platform.notifications.kinds import DailyReport
 from metrics_platform.notifications.message import Message, Table, table_lines
@@ -133,8 +130,9 @@ def test_slack_takes_it_as_one_message(language: Language, case: str) -> None:
     assert post.payload["text"].startswith(("📊 ", "⚠️ "))
 
 
-# In Russian, what is longer there; every text has been judged above.
-DRAWN = [*(("en", case) for case in CASES), ("ru", "usual"), ("ru", "a billion"), ("ru", "ten times as much")]
+# Where days are missing or values differ most; in Russian, what is longer there.
+DRAWN = [("en", "missing days"), ("en", "all zero"), ("ru", "one day of history"), ("ru", "a billion")]
+DRAWN += [("ru", "ten times as much")]
 
 
 @pytest.mark.parametrize(("language", "case"), DRAWN)
@@ -153,21 +151,11 @@ def test_the_pictures_are_drawn_whole_and_telegram_takes_them(language: Language
         assert width + height <= 10_000
         assert height <= 20 * width
         for panel in chart.panels:
-            actual, previous = panel.lines
-            assert (actual.style, previous.style) == ("actual", "previous")
-            assert len(actual.values) == len(previous.values) == 7
+            assert len(panel.values) == 7
+            assert len(panel.previous) in {0, 7}
             assert panel.times[-1] == DATE
     pyplot = sys.modules.get("matplotlib.pyplot")
     assert pyplot is None or pyplot.get_fignums() == []
-
-
-def test_the_pictures_of_a_report_are_png() -> None:
-    charts = [make() for make in told(report(two_weeks()), "ru").charts]
-    for png in map(draw, charts):
-        with Image.open(io.BytesIO(png)) as image:
-            assert image.format == "PNG"
-            assert image.width == 1280
-        assert len(png) < 10 * 2**20
 
 
 def test_every_panel_shows_one_metric_and_the_feed_and_the_messenger_have_panels_of_their_own() -> None:

@@ -1,66 +1,102 @@
-"""The pictures of anomalies: a day of slots with the expected band, earlier days, and the judged slot marked."""
+"""The pictures of anomalies: the last day by slots, what was expected, the day before, and the slot of the alert."""
 
 from __future__ import annotations
 
-import datetime
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from metrics_platform.charts.model import Band, Chart, Line, Mark, Panel
-from metrics_platform.notifications.kinds import Anomaly, History, ResolvedAnomaly
+from metrics_platform.charts.model import Chart, Labels, Panel
+from metrics_platform.notifications.kinds import Anomaly, ResolvedAnomaly
 from metrics_platform.notifications.templates.writer import Writer
 
 # Panels of a message's picture: more of them would be too small on a phone.
 _PANELS_SHOWN = 6
+_NAMED_IN_TITLE = 3
 _NAME_LENGTH = 60
-_DAY = datetime.timedelta(days=1)
+_TITLE_LENGTH = 140
 
 
 def charts_of(subjects: Sequence[Anomaly | ResolvedAnomaly], writer: Writer) -> tuple[Callable[[], Chart], ...]:
     """One picture with a panel for each of the first few that have a history.
 
-    One, and not one for each: a picture with a caption is one message, which can be changed as a whole.
+    One picture and not one for each, since a picture with a caption is one message, which can be edited as a whole.
     """
     shown = [subject for subject in subjects if subject.history is not None and subject.history.times]
-    return (partial(_chart, shown[:_PANELS_SHOWN], len(subjects), writer),) if shown else ()
+    return (partial(_chart, shown[:_PANELS_SHOWN], subjects, writer),) if shown else ()
 
 
-def _chart(subjects: Sequence[Anomaly | ResolvedAnomaly], count: int, writer: Writer) -> Chart:
+def _chart(
+    shown: Sequence[Anomaly | ResolvedAnomaly], subjects: Sequence[Anomaly | ResolvedAnomaly], writer: Writer
+) -> Chart:
+    say = writer.say
     first = subjects[0]
-    last = max(each.history.times[-1] for each in subjects if each.history is not None)
-    date = writer.formats.day(writer.local(last).date())
-    if count == 1:
-        title = writer.say("anomaly-chart-title", metric=_name(first, writer), date=date)
-    else:
-        title = writer.say("anomaly-chart-several", count=count, date=date)
+    over = isinstance(first, ResolvedAnomaly)
+    last = max(subject.history.times[-1] for subject in shown if subject.history is not None)
     return Chart(
-        name=_slug(first, count),
-        title=title,
-        panels=tuple(_panel(each, each.history, writer) for each in subjects if each.history is not None),
+        name=_slug(shown[0], len(subjects)),
+        title=_title(subjects, writer),
+        subtitle=say("anomaly-chart-subtitle", date=writer.formats.day(writer.local(last).date())),
+        panels=tuple(_panel(subject, writer) for subject in shown),
+        labels=Labels(
+            values=say("anomaly-chart-actual"),
+            previous=say("anomaly-chart-day"),
+            band=say("anomaly-chart-band"),
+            marked=say("anomaly-chart-open") if over else "",
+            no_data=say("chart-no-data"),
+        ),
         timezone=writer.zone.key,
         language=writer.language,
     )
 
 
-def _panel(subject: Anomaly | ResolvedAnomaly, history: History, writer: Writer) -> Panel:
-    say = writer.say
-    lines = [Line(label=say("anomaly-chart-actual"), values=history.values, style="actual")]
-    if history.day_before:
-        lines.append(Line(label=say("anomaly-chart-day"), values=history.day_before, style="previous"))
-    if history.week_before:
-        lines.append(Line(label=say("anomaly-chart-week"), values=history.week_before, style="reference"))
-    band = None
-    if history.lower and history.upper:
-        band = Band(label=say("anomaly-chart-band"), lower=history.lower, upper=history.upper)
+def _title(subjects: Sequence[Anomaly | ResolvedAnomaly], writer: Writer) -> str:
+    """What happened, and when: "Views −41% at 10:45", "Views, Likes back in band"."""
+    first, more = subjects[0], len(subjects) - _NAMED_IN_TITLE
+    findings = [_finding(subject, writer) for subject in subjects[:_NAMED_IN_TITLE]]
+    listed = ", ".join(findings) + (" " + writer.say("and-more", count=more) if more > 0 else "")
+    if isinstance(first, ResolvedAnomaly):
+        title = writer.say("anomaly-chart-resolved", metrics=listed)
+    else:
+        time = writer.formats.time(writer.local(first.slot_start))
+        title = writer.say("anomaly-chart-title", findings=listed, time=time)
+    return title if len(title) <= _TITLE_LENGTH else f"{title[:_TITLE_LENGTH]}…"
+
+
+def _finding(subject: Anomaly | ResolvedAnomaly, writer: Writer) -> str:
+    name = _name(subject, writer)
+    if isinstance(subject, ResolvedAnomaly):
+        return name
+    if subject.value is None:
+        return writer.say("anomaly-no-data", metric=name)
+    change = writer.formats.change(subject.change) if subject.change is not None else _value(subject, writer)
+    return writer.say("anomaly-subject", metric=name, change=change)
+
+
+def _panel(subject: Anomaly | ResolvedAnomaly, writer: Writer) -> Panel:
+    history = subject.history
+    assert history is not None  # `charts_of` takes only those that have one
+    if isinstance(subject, Anomaly):
+        marked = (subject.slot_start, subject.slot_start)
+        note = writer.say("chart-no-data") if subject.value is None else _value(subject, writer)
+    else:
+        last = max((time for time in history.times if time < subject.resolved_at), default=subject.opened_at)
+        marked, note = (subject.opened_at, last), ""
     return Panel(
-        title=_name(subject, writer),
-        times=history.times,
-        lines=tuple(lines),
+        title=_finding(subject, writer),
         unit=subject.unit,
-        band=band,
-        marks=_marks(subject, writer),
+        times=history.times,
+        values=history.values,
+        previous=history.day_before,
+        lower=history.lower if history.upper else (),
+        upper=history.upper if history.lower else (),
+        marked=marked,
+        note=note,
     )
+
+
+def _value(anomaly: Anomaly, writer: Writer) -> str:
+    return writer.value(anomaly.value, anomaly.unit, anomaly.metric)
 
 
 def _name(subject: Anomaly | ResolvedAnomaly, writer: Writer) -> str:
@@ -72,16 +108,3 @@ def _slug(subject: Anomaly | ResolvedAnomaly, count: int) -> str:
     words = "-".join(filter(None, (subject.metric, subject.dimension, subject.dimension_value)))
     slug = re.sub("[^a-z0-9]+", "-", words.lower())[:_NAME_LENGTH].strip("-") or "chart"
     return slug if count == 1 else f"{slug}-and-{count - 1}"
-
-
-def _marks(subject: Anomaly | ResolvedAnomaly, writer: Writer) -> tuple[Mark, ...]:
-    """The judged slot; of an incident that is over, the time it was open."""
-    if isinstance(subject, Anomaly):
-        start, end, label = subject.slot_start, subject.slot_end, "anomaly-chart-judged"
-    else:
-        start, end, label = subject.opened_at, subject.resolved_at, "anomaly-chart-open"
-    marks = (Mark(start=start, end=end, label=writer.say(label), style="judged"),)
-    if isinstance(subject, ResolvedAnomaly) or subject.history is None or start - _DAY < subject.history.times[0]:
-        return marks
-    compared = Mark(start=start - _DAY, end=end - _DAY, label=writer.say("anomaly-chart-compared"), style="compared")
-    return (compared, *marks)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 
-from metrics_platform.charts.model import Chart, Line, Panel
+from metrics_platform.charts.model import Chart, Panel
 from metrics_platform.notifications.kinds import TestMessage
 from metrics_platform.notifications.templates.writer import Writer
 
@@ -22,6 +22,5 @@ def _wave(event: TestMessage, writer: Writer) -> Chart:
     times = tuple(start + datetime.timedelta(hours=hour) for hour in range(24))
     values = tuple(round(100 + 60 * math.sin(hour / 24 * 2 * math.pi)) for hour in range(24))
     title = writer.say("test-chart")
-    wave = Line(label="sin", values=values, style="actual")
-    panel = Panel(title=title, times=times, lines=(wave,), unit="count")
+    panel = Panel(title=title, unit="count", times=times, values=values)
     return Chart(name="test", title=title, panels=(panel,), timezone=writer.zone.key, language=writer.language)

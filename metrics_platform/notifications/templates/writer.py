@@ -32,7 +32,7 @@ from metrics_platform.notifications.templates.markup import read_blocks
 from metrics_platform.redaction import mask
 from metrics_platform.settings import Settings
 
-_OWN_PARTS = ("feed", "application", "headline", "audience", "activity", "messenger", "growth", "retention")
+BUILTIN_PARTS = ("feed", "application", "headline", "audience", "activity", "messenger", "growth", "retention")
 # A message that leaves this long after the event says so.
 LATE_AFTER = datetime.timedelta(minutes=10)
 # Letters and figures, with single spaces, hyphens, colons or underscores between them: no messenger makes a link of
@@ -166,7 +166,7 @@ class Writer:
 
     def part_title(self, part: ReportPart) -> str:
         """The title of a report's part: of the built-in report, or the name of a section of the catalogue."""
-        return self.say(f"report-part-{part.name}") if part.name in _OWN_PARTS else part.name
+        return self.say(f"report-part-{part.name}") if part.name in BUILTIN_PARTS else part.name
 
     def code(self, text: str, length: int = 48) -> Markup:
         """An identifier."""
