@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
-from metrics_platform.charts.model import Chart
+from metrics_platform.charts.model import Drawable
 from metrics_platform.notifications.channel import Channel, Dispatch
 from metrics_platform.notifications.errors import DeliveryError
 from metrics_platform.notifications.journal import (
@@ -97,7 +97,7 @@ class Courier:
     journal: Journal
     channels: Mapping[str, Channel]
     writer_at: Callable[[datetime.datetime], Writer]
-    draw: Callable[[Chart], bytes]
+    draw: Callable[[Drawable], bytes]
     now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC)
     warn: Callable[[str], None] = lambda _: None
 

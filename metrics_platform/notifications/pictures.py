@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from metrics_platform.charts.model import Chart
+from metrics_platform.charts.model import Drawable
 from metrics_platform.notifications.message import Message, Picture
 
 
-def drawn(message: Message, draw: Callable[[Chart], bytes], warn: Callable[[str], None]) -> tuple[Picture, ...]:
+def drawn(message: Message, draw: Callable[[Drawable], bytes], warn: Callable[[str], None]) -> tuple[Picture, ...]:
     """The charts of `message` as `draw` draws them; one that fails is left out, said to `warn`, and never costs the
     text.
     """

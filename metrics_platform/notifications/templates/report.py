@@ -6,8 +6,8 @@ import datetime
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from metrics_platform.charts.model import Chart, Labels, Panel
-from metrics_platform.notifications.kinds import DailyReport, Highlight, ReportPart, ReportSeries
+from metrics_platform.charts.model import Chart, Drawable, HeatMap, Labels, Panel
+from metrics_platform.notifications.kinds import DailyReport, Highlight, ReportPart, ReportSeries, ReportWeek
 from metrics_platform.notifications.templates.writer import BUILTIN_PARTS, Writer
 
 # More panels than this are not read on a phone.
@@ -19,7 +19,7 @@ _NOT_PICTURED = {
 }  # fmt: skip
 
 
-def report_charts(report: DailyReport, writer: Writer) -> tuple[Callable[[], Chart], ...]:
+def report_charts(report: DailyReport, writer: Writer) -> tuple[Callable[[], Drawable], ...]:
     """A picture of the first part, and one of all other metrics."""
     if not report.parts:
         return ()
@@ -28,10 +28,30 @@ def report_charts(report: DailyReport, writer: Writer) -> tuple[Callable[[], Cha
     # The catalogue's sections come last in the text, and first here.
     own = sorted(others, key=lambda part: part.name in BUILTIN_PARTS)
     rest = [series for part in own for series in part.series if series.metric not in left_out]
-    pictures = [partial(_chart, report, first, first.series, writer)]
+    pictures: list[Callable[[], Drawable]] = [partial(_chart, report, first, first.series, writer)]
     if rest:
         pictures.append(partial(_chart, report, None, _most_unusual_first(rest, report)[:_MOST_PANELS], writer))
+    if report.week and any(cohort.retention for cohort in report.week.cohorts):
+        pictures.append(partial(_cohorts, report, report.week, writer))
     return tuple(pictures)
+
+
+def _cohorts(report: DailyReport, week: ReportWeek, writer: Writer) -> HeatMap:
+    """How the users of each week came back in the weeks after it."""
+    columns = max(len(cohort.retention) for cohort in week.cohorts)
+    shown = [cohort for cohort in week.cohorts if any(value is not None for value in cohort.retention)]
+    return HeatMap(
+        name=f"report-cohorts-{report.date}",
+        title=writer.say("report-cohorts-title"),
+        subtitle=writer.say("report-cohorts-subtitle"),
+        corner=writer.say("report-cohorts-corner"),
+        rows=tuple(
+            f"{writer.formats.day_short(cohort.first_day)} · {writer.formats.compact(cohort.users)}" for cohort in shown
+        ),
+        columns=tuple(writer.say("report-cohorts-week", number=number + 1) for number in range(columns)),
+        values=tuple(cohort.retention for cohort in shown),
+        language=writer.language,
+    )
 
 
 def _most_unusual_first(rest: Sequence[ReportSeries], report: DailyReport) -> list[ReportSeries]:

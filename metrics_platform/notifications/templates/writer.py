@@ -24,7 +24,7 @@ from markupsafe import Markup, escape
 from metrics_platform.calendar import day_of
 from metrics_platform.catalog import Catalog, builtin_catalog, load_catalog_or_builtin
 from metrics_platform.catalog_entries import Unit
-from metrics_platform.charts.model import Chart
+from metrics_platform.charts.model import Drawable
 from metrics_platform.formats import Formats, Language, formats_for
 from metrics_platform.notifications.kinds import Anomaly, DayIncident, Event, Highlight, ReportPart, ResolvedAnomaly
 from metrics_platform.notifications.message import Details, Link, Message, Paragraph, clean, text_of
@@ -101,7 +101,7 @@ class Writer:
         event: Event,
         text: str,
         identifiers: Sequence[str],
-        charts: tuple[Callable[[], Chart], ...] = (),
+        charts: tuple[Callable[[], Drawable], ...] = (),
     ) -> Message:
         """The message that `text` describes, with what all have: a note if it is late, links, and the last line.
 
