@@ -11,8 +11,7 @@ from typing import Any
 
 from metrics_platform.calendar import Day, day_of
 from metrics_platform.catalog import load_catalog
-from metrics_platform.loading.events import feed_source, messages_source
-from metrics_platform.loading.targets import prepare_target
+from metrics_platform.loading.events import create_source_tables
 from metrics_platform.local.clickhouse import EmbeddedServer, running_server
 from metrics_platform.settings import Settings, load_settings
 from metrics_platform.table_names import parse_table_name
@@ -52,8 +51,7 @@ def create_source(settings: Settings) -> Warehouse:
     """The databases and the empty tables of events; a client."""
     warehouse = Warehouse.from_settings(settings)
     create_database(warehouse, warehouse.database)
-    for source in (feed_source(), messages_source(settings.receiver_column)):
-        prepare_target(settings, warehouse, source)
+    create_source_tables(settings, warehouse)
     return warehouse
 
 

@@ -50,7 +50,6 @@ _FOR_PEOPLE = {
     "SchemaMismatchError",
     "PartitionMismatchError",
     "LoadError",
-    "ExampleError",
     "DemoError",
     "DagsterError",
     "EmbeddedServerError",
@@ -131,34 +130,50 @@ def convert_monitoring(file: Path) -> None:
 @main.command()
 @click.option("--feed", type=_FILE, help="Feed events: CSV, CSV.gz or Parquet.")
 @click.option("--messages", type=_FILE, help="Messenger events: CSV, CSV.gz or Parquet.")
-@click.option("--strict", is_flag=True, help="Stop at the first bad row; nothing is loaded then.")
-@click.option("--again", is_flag=True, help="Load also a file that was loaded before: its events are there twice then.")
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="FIELD=NAME",
+    help="A column with another name in the file, such as time=event_time; repeat it for several.",
+)
+@click.option("--time-zone", default="UTC", show_default=True, help="Zone of times without an offset.")
+@click.option("--future", is_flag=True, help="Load events that are more than a day in the future.")
+@click.option("--strict", is_flag=True, help="Load nothing if a row is bad.")
+@click.option("--again", is_flag=True, help="Load a file that was loaded before (this duplicates its events).")
 @click.option("--rejects", type=_FILE, default=Path(), show_default=True, help="Directory for the file of bad rows.")
-@click.option("--time-zone", default="UTC", show_default=True, help="Zone of times that carry no offset of their own.")
 def load(  # noqa: PLR0917  (one for each option)
-    feed: Path | None, messages: Path | None, strict: bool, again: bool, rejects: Path, time_zone: str
+    feed: Path | None,
+    messages: Path | None,
+    columns: tuple[str, ...],
+    time_zone: str,
+    future: bool,
+    strict: bool,
+    again: bool,
+    rejects: Path,
 ) -> None:
     """Load event files into the source tables, creating them where they are missing.
 
-    All or nothing: bad rows are set aside and named, but after a failure nothing is half-loaded. A file that was loaded
-    before is refused.
+    Bad rows are written to a file with line and reason; the others are loaded, all or none. A file that was loaded
+    before is refused, also in another format.
     """
+    from metrics_platform.loading import Options  # noqa: PLC0415
     from metrics_platform.loading import load as load_files  # noqa: PLC0415
     from metrics_platform.settings import load_settings  # noqa: PLC0415
     from metrics_platform.warehouse.client import Warehouse  # noqa: PLC0415
 
     if feed is None and messages is None:
         raise click.UsageError("Name at least one file: --feed FILE, --messages FILE, or both.")
+    renamed = dict(column.partition("=")[::2] for column in columns)
+    if not all(renamed.values()):
+        raise click.BadParameter("Write it as FIELD=NAME, such as time=event_time.", param_hint="--column")
     settings = load_settings()
     result = load_files(
         settings,
         Warehouse.from_settings(settings),
         feed=feed,
         messages=messages,
-        strict=strict,
-        again=again,
-        rejects_directory=rejects,
-        time_zone=time_zone,
+        options=Options(strict, again, future, rejects, time_zone, renamed),
     )
     click.echo(str(result))
 
@@ -203,40 +218,13 @@ def notify_test() -> None:
 @click.option("--send", is_flag=True, help="Send messages by the channels of your .env, instead of into the outbox.")
 @click.option("--browser/--no-browser", default=True, help="Open Dagster's UI in your browser.  [default: browser]")
 @click.option("--directory", type=_FILE, default=Path(".metrics/demo"), show_default=True, help="Where the demo lives.")
-def demo(  # noqa: PLR0917  (one for each option)
-    days: int, port: int, fresh: bool, incident: str | None, fast: bool, send: bool, browser: bool, directory: Path
-) -> None:
+def demo(**options: Any) -> None:
     """Run the whole platform on a made-up product: starts a ClickHouse with weeks of history and live events,
     computes every table, and opens Dagster's UI with all schedules and sensors on. Ctrl-C leaves nothing behind; the
     next start continues."""
     from metrics_platform.local.demo.command import Options, run_demo  # noqa: PLC0415
 
-    options = Options(
-        directory=directory,
-        days=days,
-        port=port,
-        fresh=fresh,
-        incident=incident,
-        fast=fast,
-        send=send,
-        browser=browser,
-    )
-    sys.exit(run_demo(options))
-
-
-@main.command()
-@click.option("--days", type=click.IntRange(1, 190), default=30, show_default=True, help="How many days to compute.")
-@click.option("--ui", is_flag=True, help="Then open Dagster's UI on it, until Ctrl-C.")
-@click.option("--port", type=int, default=3000, show_default=True, help="Port of Dagster's UI.")
-@click.option(
-    "--directory", type=_FILE, default=Path(".metrics/example"), show_default=True, help="Where the example lives."
-)
-def example(days: int, ui: bool, port: int, directory: Path) -> None:
-    """The day's load on real data: starts a ClickHouse, loads 59,835 real messages and feed events, runs
-    `daily_etl` through Dagster and prints what Redash would read."""
-    from metrics_platform.local.example import run_example  # noqa: PLC0415
-
-    sys.exit(run_example(directory, days=days, ui=ui, port=port))
+    sys.exit(run_demo(Options(**options)))
 
 
 @main.command()

@@ -1,185 +1,297 @@
-"""The commit: staged partitions are moved into their targets, all of them, however often it is interrupted.
+"""The commit: one record for both files, then staged partitions are moved, and whoever comes next completes it.
 
-Moving a partition takes it out of staging and puts it into the target in one statement, by hard links. So
-while ClickHouse stays up, what is left in staging is exactly what is still to be done, whoever was killed and
-whenever. Only a ClickHouse that dies amid the statement can leave a part in both tables: see `arrivals`.
+Moving a partition takes it out of staging and puts it into the target in one statement, so what is in staging is what
+is left to do, and two processes may complete one load at the same time. Only a ClickHouse that dies during the
+statement can leave a part in both tables.
 """
 
 from __future__ import annotations
 
+import datetime
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields
+from typing import Any
 
-from metrics_platform.loading import history, staging
-from metrics_platform.loading.arrivals import arrived, restarted_since, staged_parts, untouched
-from metrics_platform.loading.history import Entry
-from metrics_platform.loading.problems import LoadError
+from metrics_platform.loading.files import LoadError
 from metrics_platform.table_names import TableName
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.errors import WarehouseError
+from metrics_platform.warehouse.errors import UNKNOWN_DATABASE, WarehouseError
+from metrics_platform.warehouse.partitions import IDLE_SECONDS, STAGING_PREFIX
+from metrics_platform.warehouse.schema import create_database
+from metrics_platform.warehouse.tables import read_sql
 
+HISTORY = "load_history"
+COMMITTING, COMMITTED, GIVEN_UP = 1, 2, 3
+PREFIX = f"{STAGING_PREFIX}load__"
 Say = Callable[[str], None]
 
-# A restart of ClickHouse takes seconds; what takes longer is left to the next load.
+# A restart of ClickHouse takes seconds; longer absences are left to the next load.
 _WAITS = (1.0, 3.0, 6.0)
-_LONGEST_STATEMENT = 300
+# ClickHouse's clocks have whole seconds here.
+_CLOCK_SLACK = 2
+_UNKNOWN_TABLE = 60
 _NEXT_TIME = (
-    "Then run `metrics-platform load` again: before anything else it brings in exactly what is missing, and it does "
-    "not load the same file twice."
+    "Then run `metrics-platform load` again: it first completes this load, and does not load the same file twice."
 )
-_committing_here: set[str] = set()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of a load, as in `load_history`."""
+
+    load_id: str
+    source: str
+    file: str
+    sha256: str
+    content: str
+    rows: int
+    rejected: int
+    first_time: datetime.datetime
+    last_time: datetime.datetime
+    database: str
+    target: str
+    staging: str
+    partition_ids: list[str]
+    rows_before: list[int]
+    changed_at: datetime.datetime
+
+
+def create_history(warehouse: Warehouse) -> None:
+    """Create `load_history`, and the platform's database, where they are missing; add what an earlier version lacks."""
+    columns: set[str] = set()
+    try:
+        sql = "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String}"
+        columns = {row["name"] for row in warehouse.query(sql, {"table": HISTORY}, doing=f"Looking for {HISTORY}").rows}
+    except WarehouseError as error:
+        if error.code != UNKNOWN_DATABASE:
+            raise
+        create_database(warehouse, warehouse.database)
+    if not columns:
+        sql = read_sql("queries/load/create_load_history.sql")
+        warehouse.execute(sql, {"table": HISTORY}, doing=f"Creating table {HISTORY}", repeatable=True)
+    elif "content" not in columns:
+        sql = "ALTER TABLE {table:Identifier} ADD COLUMN IF NOT EXISTS content String AFTER sha256"
+        warehouse.execute(sql, {"table": HISTORY}, doing=f"Migrating table {HISTORY}", repeatable=True)
+
+
+def earlier_load(
+    warehouse: Warehouse, table: TableName, *, sha256: str = "", content: str = ""
+) -> dict[str, Any] | None:
+    """The latest load of the same bytes or rows into this table: `changed_at` (UTC) and `file`."""
+    parameters = {
+        "table": HISTORY,
+        "sha256": sha256,
+        "content": content,
+        "database": table.database,
+        "target": table.table,
+    }
+    sql = read_sql("queries/load/earlier_loads.sql")
+    rows = warehouse.query(sql, parameters, doing="Looking for earlier loads of the file").rows
+    return rows[0] if rows else None
+
+
+def staged_partitions(warehouse: Warehouse, database: str, staging: str, target: str) -> list[dict[str, Any]]:
+    """The partitions of a staging table: `partition_id`, rows `staged`, and rows `in_target`."""
+    sql = read_sql("queries/load/partitions.sql")
+    parameters = {"database": database, "staging": staging, "target": target}
+    return warehouse.query(sql, parameters, doing="Reading the staged partitions").rows
 
 
 def commit(warehouse: Warehouse, entries: Sequence[Entry], say: Say) -> None:
-    """Load what is staged, all of it or nothing; an interrupt (Ctrl-C, SIGTERM) waits until it is done.
+    """Load what is staged, all of it or nothing. An interrupt (Ctrl-C, SIGTERM) waits until it is done.
 
     Raises:
-        LoadError: says whether nothing was loaded or the rest comes with the next load.
+        LoadError: says whether nothing was loaded or the next load completes it.
     """
-    load_id = entries[0].load_id
-    _committing_here.add(load_id)
-    try:
-        with _undisturbed(say):
-            _begin(warehouse, entries)
-            try:
-                complete(warehouse, entries, just_begun=True)
-            except WarehouseError as error:
-                raise _interrupted(warehouse, entries, error) from error
-    finally:
-        _committing_here.discard(load_id)
-
-
-def is_committing_here(load_id: str) -> bool:
-    """Whether a thread of this process is committing that load."""
-    return load_id in _committing_here
-
-
-def complete(warehouse: Warehouse, entries: Sequence[Entry], *, just_begun: bool = False) -> bool:
-    """Move what is left of a load that has begun to commit; false where it had to be given up.
-
-    `just_begun`: by this process, so that nothing has been moved yet and nobody else is at it.
-
-    Raises:
-        WarehouseError: ClickHouse refused, or was away too long; calling again goes on.
-    """
-    waits = iter(_WAITS)
-    while True:
+    with _uninterrupted(say):
         try:
-            if not just_begun and not _all_staged(warehouse, entries):
-                _give_up(warehouse, entries)
-                return False
-            for entry in entries:
-                left = entry.partition_ids if just_begun else _settle(warehouse, entry)
-                for partition_id in left:
-                    _move(warehouse, entry, partition_id)
-            history.end(warehouse, entries[0].load_id, history.COMMITTED)
-            break
+            names = [field.name for field in fields(Entry)]
+            rows = [[*(getattr(entry, name) for name in names), COMMITTING] for entry in entries]
+            # One block, so both files or none; sent twice, its rows replace themselves.
+            warehouse.run(
+                lambda client: client.insert(HISTORY, rows, column_names=[*names, "step"]),
+                doing="Committing the load",
+                repeatable=True,
+            )
+            _complete(warehouse, entries)
         except WarehouseError as error:
-            wait = next(waits, None)
-            if wait is None or not error.transient:
-                raise
-            just_begun = False
-            time.sleep(wait)
-    _drop_all(warehouse, entries)
+            with suppress(WarehouseError):  # the first error is the one to report
+                if not error.transient and _give_up_untouched(warehouse, entries):
+                    raise LoadError(f"Nothing was loaded. {error}") from error
+            raise LoadError(
+                f"The load was interrupted during its commit, so some days may be loaded already. {error}\n{_NEXT_TIME}"
+            ) from error
+
+
+def complete_interrupted(warehouse: Warehouse, say: Say) -> list[Entry]:
+    """Complete every load whose commit has begun and not ended, oldest first; returns what was completed.
+
+    Raises:
+        WarehouseError: ClickHouse is away.
+        LoadError: ClickHouse refuses to complete a load; the text says how to go on.
+    """
+    sql = read_sql("queries/load/open_loads.sql")
+    loads: dict[str, list[Entry]] = {}
+    for row in warehouse.query(sql, {"table": HISTORY}, doing="Looking for interrupted loads").rows:
+        entry = Entry(**{name: _plain(value) for name, value in row.items()})
+        loads.setdefault(entry.load_id, []).append(entry)
+    completed: list[Entry] = []
+    for entries in loads.values():
+        files = " and ".join(entry.file for entry in entries)
+        load = f"The interrupted load of {files} ({entries[0].changed_at:%Y-%m-%d %H:%M:%S} UTC)"
+        if _complete_or_give_up(warehouse, entries, load):
+            say(f"{load} was completed.")
+            completed += entries
+        else:
+            say(f"{load} was given up: ClickHouse cannot complete it.")
+    return completed
+
+
+def drop_idle(warehouse: Warehouse, databases: Iterable[str]) -> None:
+    """Drop what killed loads left before their commit; to be called when no commit is interrupted."""
+    for database in databases:
+        rows = warehouse.query(
+            read_sql("queries/load/idle_staging_tables.sql"),
+            {"database": database, "prefix": PREFIX, "idle_seconds": IDLE_SECONDS},
+            doing="Looking for staging tables of killed loads",
+        ).rows
+        for row in rows:
+            drop(warehouse, TableName(database, row["name"]))
+
+
+def drop(warehouse: Warehouse, table: TableName) -> None:
+    """Drop a staging table; where ClickHouse is away, a later load drops it."""
+    try:
+        warehouse.execute(f"DROP TABLE IF EXISTS {table.sql} SYNC", doing="Dropping a staging table")
+    except WarehouseError as error:
+        if not error.transient:
+            raise
+
+
+def _complete_or_give_up(warehouse: Warehouse, entries: Sequence[Entry], load: str) -> bool:
+    if not all(_exists(warehouse, entry) for entry in entries):
+        _end(warehouse, entries, GIVEN_UP)
+        return False
+    try:
+        _complete(warehouse, entries)
+    except WarehouseError as error:
+        if error.transient:
+            raise
+        if _give_up_untouched(warehouse, entries):
+            return False
+        tables = ", ".join(str(TableName(entry.database, entry.staging)) for entry in entries)
+        raise LoadError(
+            f"{load} cannot be completed. {error}\nWhat is missing is in {tables}. Fix the cause and load again, or "
+            "drop one of these tables to give the rest up."
+        ) from error
     return True
 
 
-def _begin(warehouse: Warehouse, entries: Sequence[Entry]) -> None:
-    try:
-        history.begin(warehouse, entries)
-    except WarehouseError as error:
-        if error.transient:  # the record may stand there: only a later load can tell
-            raise LoadError(f"Whether the load was committed is not known. {error}\n{_NEXT_TIME}") from error
-        _drop_all(warehouse, entries)
-        raise LoadError(f"Nothing was loaded. {error}") from error
-
-
-def _settle(warehouse: Warehouse, entry: Entry) -> list[str]:
-    """After an interruption: drop from staging what is in the target already; returns the partitions that are left."""
-    _wait_for_statements(warehouse, entry)
-    parts = staged_parts(warehouse, entry)
-    if parts and restarted_since(warehouse, entry):
-        for part in arrived(warehouse, entry, parts):
-            _alter(warehouse, entry, f"DROP PART '{part}'")
-    return list(dict.fromkeys(part["partition_id"] for part in parts))
-
-
-def _move(warehouse: Warehouse, entry: Entry, partition_id: str) -> None:
-    target = TableName(entry.database, entry.target).sql
-    _alter(warehouse, entry, f"MOVE PARTITION ID '{partition_id}' TO TABLE {target}")
-
-
-def _alter(warehouse: Warehouse, entry: Entry, what: str) -> None:
-    # Never tried again as such: whether it was done must be looked at first.
-    statement = f"ALTER TABLE {TableName(entry.database, entry.staging).sql} {what}"
-    warehouse.execute(statement, doing=f"Committing the load into {entry.target_name}")
-
-
-def _all_staged(warehouse: Warehouse, entries: Sequence[Entry]) -> bool:
-    """Whether the staging tables are there: they are dropped only after the load has ended."""
-    there = staging.existing(warehouse, [entry.staging for entry in entries])
-    return {(entry.database, entry.staging) for entry in entries} <= there
-
-
-def _give_up(warehouse: Warehouse, entries: Sequence[Entry]) -> None:
-    history.end(warehouse, entries[0].load_id, history.GIVEN_UP)
-    _drop_all(warehouse, entries)
-
-
-def give_up_if_untouched(warehouse: Warehouse, entries: Sequence[Entry]) -> bool:
-    """Give a load up as long as nothing of it has been moved; false where something has."""
-    is_untouched = all(untouched(warehouse, entry) for entry in entries)
-    if is_untouched:
-        _give_up(warehouse, entries)
-    return is_untouched
-
-
-def _drop_all(warehouse: Warehouse, entries: Sequence[Entry]) -> None:
-    for entry in entries:
-        staging.drop(warehouse, entry.database, entry.staging)
-
-
-def _interrupted(warehouse: Warehouse, entries: Sequence[Entry], error: WarehouseError) -> LoadError:
-    """What to tell after a failed commit; gives it up where nothing has been moved yet."""
-    try:
-        if not error.transient and give_up_if_untouched(warehouse, entries):
-            return LoadError(f"Nothing was loaded. {error}")
-    except WarehouseError:
-        pass  # the first error is the one to tell of
-    return LoadError(f"The load was interrupted amid its commit, so some days may be in already. {error}\n{_NEXT_TIME}")
-
-
-def _wait_for_statements(warehouse: Warehouse, entry: Entry) -> None:
-    """Wait until no statement of a killed process is at work on the staging table."""
-    for _ in range(_LONGEST_STATEMENT):
-        running = warehouse.value(
-            "SELECT count() FROM system.processes "
-            "WHERE position(query, {staging:String}) > 0 AND query_id != queryID()",
-            {"staging": entry.staging},
-        )
-        if not running:
+def _complete(warehouse: Warehouse, entries: Sequence[Entry]) -> None:
+    for wait in (*_WAITS, None):
+        try:
+            for entry in entries:
+                for partition_id in _partitions_left(warehouse, entry):
+                    target = TableName(entry.database, entry.target).sql
+                    _alter(warehouse, entry, f"MOVE PARTITION ID '{partition_id}' TO TABLE {target}")
+            _end(warehouse, entries, COMMITTED)
             return
-        time.sleep(1)
+        except WarehouseError as error:
+            # A table that is gone: another load has just completed this one.
+            if wait is None or not (error.transient or error.code == _UNKNOWN_TABLE):
+                raise
+            time.sleep(wait)
+
+
+def _partitions_left(warehouse: Warehouse, entry: Entry) -> list[str]:
+    """The partitions still to be moved; after a death of ClickHouse, parts that are in the target leave staging."""
+    partitions = staged_partitions(warehouse, entry.database, entry.staging, entry.target)
+    if partitions and _has_restarted_since(warehouse, entry):
+        before = dict(zip(entry.partition_ids, entry.rows_before, strict=True))
+        grown = {row["partition_id"]: row["in_target"] - before[row["partition_id"]] for row in partitions}
+        parts = warehouse.query(
+            read_sql("queries/load/arrived_parts.sql"),
+            {
+                "database": entry.database,
+                "staging": entry.staging,
+                "target": entry.target,
+                "partition_ids": [partition_id for partition_id, rows in grown.items() if rows > 0],
+            },
+            doing="Comparing the rows of an interrupted load",
+        ).rows
+        for part in parts:
+            if grown[part["partition_id"]] >= part["rows"]:
+                grown[part["partition_id"]] -= part["rows"]
+                _alter(warehouse, entry, f"DROP PART '{part['part']}'")
+        partitions = staged_partitions(warehouse, entry.database, entry.staging, entry.target)
+    return [row["partition_id"] for row in partitions]
+
+
+def _has_restarted_since(warehouse: Warehouse, entry: Entry) -> bool:
+    begun_at = int(entry.changed_at.timestamp()) - _CLOCK_SLACK
+    sql = "SELECT toUnixTimestamp(now()) - uptime() > {begun_at:Int64}"
+    return bool(warehouse.value(sql, {"begun_at": begun_at}))
+
+
+def _alter(warehouse: Warehouse, entry: Entry, action: str) -> None:
+    statement = f"ALTER TABLE {TableName(entry.database, entry.staging).sql} {action}"
+    warehouse.execute(statement, doing=f"Committing the load into {TableName(entry.database, entry.target)}")
+
+
+def _exists(warehouse: Warehouse, entry: Entry) -> bool:
+    sql = "SELECT count() FROM system.tables WHERE database = {database:String} AND name = {name:String}"
+    return bool(warehouse.value(sql, {"database": entry.database, "name": entry.staging}))
+
+
+def _give_up_untouched(warehouse: Warehouse, entries: Sequence[Entry]) -> bool:
+    """Give a load up if all its rows are still in staging; false where some have been moved."""
+    for entry in entries:
+        partitions = staged_partitions(warehouse, entry.database, entry.staging, entry.target)
+        if sum(row["staged"] for row in partitions) != entry.rows:
+            return False
+    _end(warehouse, entries, GIVEN_UP)
+    return True
+
+
+def _end(warehouse: Warehouse, entries: Sequence[Entry], step: int) -> None:
+    parameters = {"table": HISTORY, "load_id": entries[0].load_id, "step": step}
+    sql = read_sql("queries/load/end_load.sql")
+    warehouse.execute(sql, parameters, doing="Recording the load", repeatable=True)
+    for entry in entries:
+        drop(warehouse, TableName(entry.database, entry.staging))
+
+
+def _plain(value: Any) -> Any:
+    """FixedString comes as bytes, and times in UTC come without an offset."""
+    return value.decode() if isinstance(value, bytes) else utc(value) if isinstance(value, datetime.datetime) else value
+
+
+def utc(time: datetime.datetime) -> datetime.datetime:
+    """A time as ClickHouse answers it, in whatever zone the column has."""
+    return time.replace(tzinfo=datetime.UTC) if time.tzinfo is None else time.astimezone(datetime.UTC)
 
 
 @contextmanager
-def _undisturbed(say: Say) -> Iterator[None]:
+def _uninterrupted(say: Say) -> Iterator[None]:
     """Hold back Ctrl-C and SIGTERM until the end of the block, then let them act."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     held: list[int] = []
-    both = (signal.SIGINT, signal.SIGTERM)
-    before = {one: signal.signal(one, lambda number, _: held.append(number)) for one in both}
+    before = {number: signal.signal(number, lambda got, _: held.append(got)) for number in _INTERRUPTS}
     try:
         yield
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler or signal.SIG_DFL)
+        for stopped, handler in before.items():
+            signal.signal(stopped, handler or signal.SIG_DFL)
         if held:
             say("The interrupt waited for the commit.")
         for number in held:
             signal.raise_signal(number)
+
+
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM)

@@ -1,126 +1,334 @@
-"""The two kinds of events that are loaded: their fields, what each may hold, and what stands for «not known».
-
-The fields are those of the schema files, in words the reader of a file needs: which must be there, under
-which spellings a column is recognised, and which value is written where the file has none.
-"""
+"""The two kinds of events: their fields, where a file has them, and the SQL that reads and checks them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from metrics_platform.loading.problems import LoadError, listed
+from metrics_platform.loading.files import EventFile, LoadError, listed
+from metrics_platform.settings import Settings
+from metrics_platform.table_names import TableName, parse_table_name, quoted
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.schema import create_database
+from metrics_platform.warehouse.tables import read_sql
 
-FieldKind = Literal["integer", "gender", "action", "time", "text"]
-SourceName = Literal["feed", "messages"]
-# How products spell the column of who gets a message.
-_RECEIVERS = frozenset({"receiver_id", "reciever_id"})
+Kind = Literal["integer", "gender", "action", "time", "text"]
+_WRAPPED = re.compile(r"(?:LowCardinality|Nullable)\((?P<inner>.*)\)")
+_INTEGER = re.compile(r"(?P<unsigned>U?)Int(?P<bits>\d+)")
+RECEIVERS = ("receiver_id", "reciever_id")
 
 
 @dataclass(frozen=True)
 class Field:
-    """One column of an event.
+    """A column of an event.
 
     Attributes:
-        type: the ClickHouse type in our schema; its range counts where the table's own type has none.
-        unknown: what is written for an empty value or an absent column; None where a value is required.
-        spellings: the names, in lower case, under which a file may carry it.
+        unknown: what is written for an empty value or an absent column; None: a value is required.
     """
 
     name: str
-    kind: FieldKind
-    type: str
-    unknown: int | str | None
-    spellings: frozenset[str]
-
-    @property
-    def required(self) -> bool:
-        """Whether every row must have a value."""
-        return self.unknown is None
+    kind: Kind
+    unknown: str | None
 
 
 @dataclass(frozen=True)
 class Source:
-    """A kind of event file: its name as an option (`--feed`), its schema file and its fields in the table's order."""
+    """A kind of events: its option (`--feed`), what it is called, and its fields."""
 
-    name: SourceName
+    name: Literal["feed", "messages"]
     title: str
-    schema: str
     fields: tuple[Field, ...]
 
-    def find(self, found: Sequence[str], file: Path) -> dict[Field, int]:
-        """Which of the columns found in a file (names as written there) holds which field.
+    def find(self, found: Sequence[str], path: Path, renamed: Mapping[str, str]) -> dict[str, int]:
+        """Field → the place of its column in a file with the columns `found`; `renamed`: field → other name.
 
         Raises:
-            LoadError: a required column is missing, or two columns claim the same field.
+            LoadError: a required column is missing, or two columns hold the same field.
         """
         names = [name.strip().lower() for name in found]
-        matched: dict[Field, int] = {}
+        places: dict[str, int] = {}
         for field in self.fields:
-            places = [place for place, name in enumerate(names) if name in field.spellings]
-            if len(places) > 1:
-                both = listed([found[place] for place in places])
-                raise LoadError(f"{file}: the columns {both} both mean {field.name}. Remove or rename one of them.")
-            if places:
-                matched[field] = places[0]
-        missing = [field.name for field in self.fields if field.required and field not in matched]
+            spellings = {field.name, *(RECEIVERS if field.name in RECEIVERS else ())}
+            if (other := renamed.get(field.name, "").lower()) in names:
+                spellings = {other}
+            matching = [place for place, name in enumerate(names) if name in spellings]
+            if len(matching) > 1:
+                both = " and ".join(found[place] for place in matching)
+                raise LoadError(f"{path}: the columns {both} both mean {field.name}. Remove or rename one of them.")
+            if matching:
+                places[field.name] = matching[0]
+        missing = [field.name for field in self.fields if field.unknown is None and field.name not in places]
         if missing:
-            raise LoadError(self._without(missing, found, file))
-        return matched
+            raise LoadError(self._without(missing, found, path))
+        return places
 
-    def _without(self, missing: list[str], found: Sequence[str], file: Path) -> str:
-        expected = [field.name if field.required else f"[{field.name}]" for field in self.fields]
-        return (
-            f"{file}: {listed(missing)} missing among its columns, so these are no {self.title}.\n"
-            f"  expected: {', '.join(expected)} (in any order; those in brackets may be missing)\n"
-            f"  found:    {listed(list(found)) or 'nothing'}\n"
-            f"What to do: {self._remedy(found)}"
-        )
-
-    def _remedy(self, found: Sequence[str]) -> str:
+    def _without(self, missing: list[str], found: Sequence[str], path: Path) -> str:
+        expected = [field.name if field.unknown is None else f"[{field.name}]" for field in self.fields]
         names = {name.strip().lower() for name in found}
-        if self.name == "feed" and names & _RECEIVERS:
-            return "these look like messages: name the file with --messages."
-        if self.name == "messages" and "action" in names:
-            return "these look like feed events: name the file with --feed."
-        return "give the file a header line with these names, if it has none."
+        if self.name == "feed" and names & {*RECEIVERS}:
+            remedy = "these look like messages: name the file with --messages."
+        elif self.name == "messages" and "action" in names:
+            remedy = "these look like feed events: name the file with --feed."
+        else:
+            remedy = (
+                "if a column has another name, give it: --column time=event_time. If the file has no header line, add "
+                "one with these names."
+            )
+        return (
+            f"{path}: {listed(missing)} missing among its columns, so these are not {self.title}.\n"
+            f"  expected: {', '.join(expected)} (in any order; those in brackets may be missing)\n"
+            f"  found:    {listed(found) or 'nothing'}\n"
+            f"What to do: {remedy}"
+        )
 
 
 def feed_source() -> Source:
-    """The feed's events: views and likes."""
+    """Views and likes."""
     fields = (
-        _field("user_id", "integer", "UInt32"),
-        _field("post_id", "integer", "UInt32", unknown=0),
-        _field("action", "action", "String"),
-        _field("time", "time", "DateTime"),
-        *_attributes(),
+        Field("user_id", "integer", None),
+        Field("post_id", "integer", "0"),
+        Field("action", "action", None),
+        Field("time", "time", None),
     )
-    return Source("feed", "feed events", "feed_actions", fields)
+    return Source("feed", "feed events", fields + _ATTRIBUTES)
 
 
 def messages_source(receiver_column: str) -> Source:
-    """The messenger's events; a file may spell the receiver's column in either way, or as the table does."""
-    spellings = frozenset({*_RECEIVERS, receiver_column.lower()})
+    """Messages; a file may spell the receiver's column either way, or as the table does."""
     fields = (
-        _field("user_id", "integer", "UInt32"),
-        Field(receiver_column, "integer", "UInt32", None, spellings),
-        _field("time", "time", "DateTime"),
-        *_attributes(),
+        Field("user_id", "integer", None),
+        Field(receiver_column, "integer", None),
+        Field("time", "time", None),
     )
-    return Source("messages", "messages", "message_actions", fields)
+    return Source("messages", "messages", fields + _ATTRIBUTES)
 
 
-def _attributes() -> tuple[Field, ...]:
-    texts = (_field(name, "text", "String", unknown="") for name in ("country", "city", "os", "source"))
-    return (
-        _field("gender", "gender", "Int8", unknown=-1),
-        _field("age", "integer", "Int16", unknown=0),
-        *texts,
-        _field("exp_group", "integer", "Int8", unknown=-1),
+_ATTRIBUTES = (
+    Field("gender", "gender", "-1"),
+    Field("age", "integer", "0"),
+    *(Field(name, "text", "") for name in ("country", "city", "os", "source")),
+    Field("exp_group", "integer", "-1"),
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a source table: `inner` is its type without LowCardinality and Nullable."""
+
+    type: str
+    inner: str
+    is_nullable: bool
+    has_default: bool
+
+
+@dataclass(frozen=True)
+class Target:
+    """A source table, the columns that an INSERT can fill, and the materialized views that read it."""
+
+    table: TableName
+    columns: Mapping[str, Column]
+    created: bool
+    has_ttl: bool
+    views: tuple[str, ...]
+
+
+def create_source_tables(settings: Settings, warehouse: Warehouse) -> None:
+    """Create both source tables where they are missing."""
+    for source in (feed_source(), messages_source(settings.receiver_column)):
+        prepare_target(settings, warehouse, source)
+
+
+def prepare_target(settings: Settings, warehouse: Warehouse, source: Source) -> Target:
+    """The table of `source`, created (and its database) where it is missing.
+
+    Raises:
+        WarehouseError: no right to create or to look.
+        LoadError: what exists cannot hold these events.
+    """
+    name = settings.feed_table if source.name == "feed" else settings.messages_table
+    table = parse_table_name(name)
+    found = _existing(warehouse, table)
+    created = not found
+    if created:
+        create_database(warehouse, table.database)
+        schema = "feed_actions" if source.name == "feed" else "message_actions"
+        # The receiver's column is the one name in the schema files that a setting can change.
+        sql = re.sub(r"\breceiver_id\b", settings.receiver_column, read_sql(f"schema/{schema}.sql"))
+        warehouse.execute(sql, table._asdict(), doing=f"Creating table {table}", repeatable=True)
+        found = _existing(warehouse, table)
+    (row,) = found
+    _check_engine(table, row["engine"])
+    target = Target(table, _columns(warehouse, table), created, bool(row["has_ttl"]), tuple(row["views"]))
+    _check_columns(target, source, settings)
+    return target
+
+
+def _existing(warehouse: Warehouse, table: TableName) -> list[dict[str, Any]]:
+    return warehouse.query(
+        "SELECT engine, position(engine_full, ' TTL ') > 0 AS has_ttl, "
+        "arrayMap((d, t) -> concat(d, '.', t), dependencies_database, dependencies_table) AS views "
+        "FROM system.tables WHERE database = {database:String} AND name = {table:String}",
+        table._asdict(),
+        doing=f"Looking for table {table}",
+    ).rows
+
+
+def _columns(warehouse: Warehouse, table: TableName) -> dict[str, Column]:
+    rows = warehouse.query(
+        "SELECT name, type, default_kind FROM system.columns WHERE database = {database:String} "
+        "AND table = {table:String} AND default_kind NOT IN ('MATERIALIZED', 'ALIAS') ORDER BY position",
+        table._asdict(),
+        doing=f"Reading the columns of {table}",
+    ).rows
+    return {row["name"]: _column(row["type"], row["default_kind"]) for row in rows}
+
+
+def _column(type_: str, default_kind: str) -> Column:
+    inner = type_
+    while match := _WRAPPED.fullmatch(inner):
+        inner = match["inner"]
+    return Column(type_, inner, "Nullable(" in type_, bool(default_kind))
+
+
+def _check_engine(table: TableName, engine: str) -> None:
+    if engine.endswith("MergeTree") and not engine.startswith(("Replicated", "Shared")):
+        return
+    what = "a view" if engine.endswith("View") else f"a table of engine {engine}"
+    raise LoadError(
+        f"{table} is {what}. Events are loaded by moving whole partitions into a MergeTree table of this one server, "
+        "so that all of them arrive or none.\n"
+        "What to do: name a MergeTree table in METRICS_FEED_TABLE or METRICS_MESSAGES_TABLE (a Distributed table's "
+        "local one, a view's source), or insert with ClickHouse's own client."
     )
 
 
-def _field(name: str, kind: FieldKind, type_: str, *, unknown: int | str | None = None) -> Field:
-    return Field(name, kind, type_, unknown, frozenset({name}))
+def _check_columns(target: Target, source: Source, settings: Settings) -> None:
+    missing = [field.name for field in source.fields if field.unknown is None and field.name not in target.columns]
+    others = [name for name in RECEIVERS if name in target.columns]
+    if settings.receiver_column in missing and others:
+        raise LoadError(
+            f"Table {target.table} has no column {settings.receiver_column}, but {others[0]}. Set "
+            f"METRICS_RECEIVER_COLUMN={others[0]}."
+        )
+    if missing:
+        raise LoadError(
+            f"Table {target.table} has no column {listed(missing)}, so it cannot hold {source.title}. Name another "
+            "table in METRICS_FEED_TABLE or METRICS_MESSAGES_TABLE, or add what is missing."
+        )
+    if not target.columns["time"].inner.startswith("DateTime"):
+        raise LoadError(
+            f"Column time of {target.table} is {target.columns['time'].type}; it must be DateTime or DateTime64. Name "
+            "another table, or change the column."
+        )
+
+
+@dataclass(frozen=True)
+class Checks:
+    """The SQL over the raw rows of one file.
+
+    Attributes:
+        columns: the target's columns that are written, as SQL; `values` are their names in `rows`.
+        rows: a SELECT of line, row (its text), reason (empty: it is good) and `values`.
+        summary: a SELECT of counts: rows, local times, times that happen twice, genders that are not recognised.
+    """
+
+    columns: str
+    values: str
+    rows: str
+    summary: str
+
+
+def checks_for(source: Source, target: Target, file: EventFile, places: Mapping[str, int], raw: TableName) -> Checks:
+    """Make the SQL that reads rows of `raw` (line, text, problem) as events that `target` can hold."""
+    used = sorted(places.values())
+    fields = file.fields(used)
+    width = len(fields)
+    numbers = {name: fields[place] for name, place in places.items()}
+    values: dict[str, str] = {}
+    reasons: list[str] = []
+    for field in source.fields:
+        column = target.columns.get(field.name)
+        if column is None or (field.name not in numbers and (column.has_default or column.is_nullable)):
+            continue
+        text = f"fields[{numbers[field.name]}]" if field.name in numbers else "''"
+        value, reason = _value(field, column, text, f"value_{len(values)}")
+        values[field.name] = value
+        reasons.append(reason)
+    head = read_sql("queries/load/checks.sql")
+    selected = ", ".join(f"{value} AS value_{place}" for place, value in enumerate(values.values()))
+    given = f"{raw.sql} WHERE trim(BOTH ' \\t\\r' FROM text) != ''"  # blank lines are not rows
+    rows = (
+        f"{head}SELECT line, replaceAll(trim(TRAILING '\\r' FROM text), '\\x1F', ',') AS row, {selected}, "  # noqa: S608
+        "multiIf(problem != '', problem, "
+        f"length(fields) != {width}, concat('it has ', toString(length(fields)), ' fields, the header has {width}'), "
+        "NOT isValidUTF8(text), 'it is not UTF-8 (convert the file, e.g. with `iconv -t utf-8`)', "
+        f"arrayStringConcat(arrayFilter(reason -> reason != '', [{', '.join(reasons)}]), '; ')) AS reason "
+        f"FROM {given}"
+    )
+    time, gender = f"fields[{numbers['time']}]", f"fields[{numbers['gender']}]" if "gender" in numbers else "''"
+    is_unrecognised = f"isNull(gender({gender}))"
+    summary = (
+        f"{head}SELECT count() AS rows, "  # noqa: S608
+        f"countIf(is_local_time({time})) AS local_times, "
+        f"countIf(is_twice_on_clocks({time}, instant({time}))) AS twice, "
+        f"countIf({is_unrecognised}) AS genders, groupUniqArrayIf(3)(shown({gender}), {is_unrecognised}) AS such_as "
+        f"FROM {given}"
+    )
+    columns = ", ".join(quoted(name) for name in values)
+    return Checks(columns, ", ".join(f"value_{place}" for place in range(len(values))), rows, summary)
+
+
+def _value(field: Field, column: Column, text: str, alias: str) -> tuple[str, str]:
+    """The SQL of a field's value, and of the reason why it is wrong (empty: it is not)."""
+    is_empty = f"is_no_number({text})" if field.kind == "integer" else f"is_empty({text})"
+    if field.unknown is not None and not column.is_nullable:
+        filled = f"if({is_empty}, '{field.unknown}', {text})"
+    else:
+        filled = text
+    expected = ""
+    match field.kind:
+        case "time":
+            value = f"instant({text})"
+            problem = f"time_problem({text}, {alias})"
+            return value, f"if({problem} = '', '', {_reason(field, text, problem)})"
+        case "integer":
+            value = f"accurateCastOrNull(whole_number({filled}), '{column.inner}')"
+            expected = f"'expected a whole number {_range(column.inner)}'"
+            if field.unknown is not None and not column.is_nullable:
+                expected = (
+                    f"if({is_empty}, 'the table\\'s column {column.type} cannot hold an unknown value', {expected})"
+                )
+        case "gender":
+            return _gender(column, text), "''"
+        case "action":
+            value, expected = f"action({text})", "'expected view or like'"
+        case "text":
+            return (f"nullIf({text}, '')" if column.is_nullable else filled), "''"
+    is_wrong = f"isNull({alias})"
+    if field.unknown is not None and column.is_nullable:
+        is_wrong += f" AND NOT {is_empty}"
+    return value, f"if({is_wrong}, {_reason(field, text, expected)}, '')"
+
+
+def _gender(column: Column, text: str) -> str:
+    """As the table holds it: a number (-1 unknown, in an unsigned column the greatest), or a word."""
+    if _INTEGER.fullmatch(column.inner):
+        value = f"nullIf(ifNull(gender({text}), -1), -1)" if column.is_nullable else f"ifNull(gender({text}), -1)"
+        return f"CAST({value}, '{f'Nullable({column.inner})' if column.is_nullable else column.inner}')"
+    unknown = "NULL" if column.is_nullable else "''"
+    return f"multiIf(gender({text}) = 1, 'male', gender({text}) = 0, 'female', gender({text}) = -1, {unknown}, {text})"
+
+
+def _reason(field: Field, text: str, expected: str) -> str:
+    return f"concat('{field.name} is ', if({text} = '', 'empty', shown({text})), '; ', {expected})"
+
+
+def _range(type_: str) -> str:
+    if not (match := _INTEGER.fullmatch(type_)):
+        return f"({type_})"
+    bits = int(match["bits"])
+    low, high = (0, 2**bits - 1) if match["unsigned"] else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    return f"from {low} to {high}"

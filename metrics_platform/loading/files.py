@@ -1,31 +1,32 @@
-"""Event files as bytes: is there one, of which format, what is its fingerprint, and how far has it been read.
-
-The format goes by the first bytes, not by the name alone, so that a wrong name is told apart from a damaged
-file before anything is written.
-"""
+"""Event files as rows of text, a few megabytes at a time: ClickHouse splits and converts them."""
 
 from __future__ import annotations
 
+import csv
 import gzip
-import hashlib
-import io
+import re
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Literal, cast
+from typing import Any, BinaryIO, cast
 
-from metrics_platform.loading.problems import LoadError
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-Format = Literal["csv", "csv.gz", "parquet"]
-Advance = Callable[[int], None]
+Progress = Callable[[BinaryIO], AbstractContextManager[BinaryIO]]
 
-_CHUNK = 1 << 20
-_GZIP = b"\x1f\x8b"
-_PARQUET = b"PAR1"
-# First bytes of what people also have, and what to do with it.
+_CHUNK = 4 << 20
+_LONGEST_LINE = 1 << 20
+# A quoted value over more lines than this is a quote that was never closed.
+_MOST_LINES = 100
+_DELIMITERS = ",;\t|"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_PARQUET_ROWS = 50_000
 _OTHER_FORMATS = {
-    b"PK\x03\x04": "a zip archive (or an Excel workbook): unpack it, or save it as CSV",
+    b"PK\x03\x04": "a zip archive: unpack it",
     b"\x28\xb5\x2f\xfd": "compressed with zstd: unpack it (`zstd -d`), or use gzip",
     b"BZh": "compressed with bzip2: unpack it (`bunzip2`), or use gzip",
     b"\xfd7zXZ": "compressed with xz: unpack it (`unxz`), or use gzip",
@@ -36,90 +37,251 @@ _OTHER_FORMATS = {
 }
 
 
-def format_of(file: Path) -> Format:
-    """Look at a file's first bytes.
+class LoadError(RuntimeError):
+    """Nothing was loaded; the text names the file, the column, the value or line where there is one, and the remedy."""
+
+
+def open_file(path: Path, known: frozenset[str]) -> EventFile:
+    """Recognise a file by its first bytes; `known` column names (lower case) tell a CSV file's delimiter.
 
     Raises:
-        LoadError: it is missing, no file, empty, unreadable, or neither CSV, gzipped CSV nor Parquet.
+        LoadError: it is missing, empty, unreadable, or neither CSV, gzipped CSV nor Parquet.
     """
-    if file.is_dir():
-        raise LoadError(f"{file} is a directory. Name one file; load several one after the other.")
-    if not file.exists():
-        raise LoadError(f"{file} does not exist (looked in {Path.cwd()}). Correct the path.")
-    if not file.is_file():
-        raise LoadError(f"{file} is no regular file; it is read twice, so save it to one first.")
-    with readable(file), file.open("rb") as stream:
+    if path.is_dir():
+        raise LoadError(f"{path} is a directory. Name one file; load several one after the other.")
+    if not path.exists():
+        raise LoadError(f"{path} does not exist (looked in {Path.cwd()}). Correct the path.")
+    if not path.is_file():
+        raise LoadError(f"{path} is not a regular file. It is read twice, so save it to one first.")
+    with _readable(path), path.open("rb") as stream:
         start = stream.read(8)
     if not start:
-        raise LoadError(f"{file} is empty: not even a header line. Was it written to the end?")
-    if start.startswith(_PARQUET):
-        return "parquet"
-    if start.startswith(_GZIP):
-        return "csv.gz"
+        raise LoadError(f"{path} is empty: it has no header line. Was it written to the end?")
+    if start.startswith(b"PAR1"):
+        return ParquetFile(path)
     for magic, meaning in _OTHER_FORMATS.items():
         if start.startswith(magic):
-            raise LoadError(f"{file} is {meaning}. CSV, gzipped CSV and Parquet are read.")
-    suffix = file.suffix.lower()
-    if suffix in {".parquet", ".pq"}:
-        raise LoadError(f"{file} is no Parquet file, whatever its name says: it does not begin with PAR1.")
-    if suffix in {".gz", ".gzip"}:
-        raise LoadError(f"{file} is not compressed with gzip, whatever its name says. If it is CSV, name it .csv.")
-    return "csv"
+            raise LoadError(f"{path} is {meaning}. CSV, gzipped CSV and Parquet are read.")
+    if path.suffix.lower() in {".parquet", ".pq"}:
+        raise LoadError(f"{path} is not a Parquet file, whatever its name says: it does not begin with PAR1.")
+    return CsvFile(path, known, is_gzip=start.startswith(b"\x1f\x8b"))
 
 
-def fingerprint(file: Path, advance: Advance) -> str:
-    """The SHA-256 of a file's bytes, as `sha256sum` prints it; `advance` is told of every piece read."""
-    digest = hashlib.sha256()
-    with readable(file), file.open("rb") as stream:
-        while piece := stream.read(_CHUNK):
-            digest.update(piece)
-            advance(len(piece))
-    return digest.hexdigest()
+@dataclass
+class _Rows:
+    """Rows of a block of lines: the index of the first line of each, its text and its problem; `end`: lines read."""
+
+    indexes: list[int] = field(default_factory=list)
+    texts: list[bytes] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    end: int = 0
+
+    def add(self, text: bytes, problem: str, lines: int) -> None:
+        """Add one row of some lines."""
+        self.indexes.append(self.end)
+        self.texts.append(text)
+        self.problems.append(problem)
+        self.end += lines
+
+    def add_lines(self, lines: list[bytes], end: int) -> None:
+        """Add each of the lines up to `end` as a row."""
+        self.indexes += range(self.end, end)
+        self.texts += lines[self.end : end]
+        self.problems += [""] * (end - self.end)
+        self.end = end
 
 
-def text_pieces(file: Path, format_: Format, size: int, advance: Advance) -> Iterator[bytes]:
-    """The text of a CSV file, unpacked, in pieces of about `size` bytes; `advance` counts bytes of the file itself."""
-    with ExitStack() as stack:
-        with readable(file):
-            raw = stack.enter_context(file.open("rb", buffering=0))
-            stream: IO[bytes] = io.BufferedReader(_Counted(raw, advance), _CHUNK)
-            if format_ == "csv.gz":
-                stream = cast("IO[bytes]", stack.enter_context(gzip.GzipFile(fileobj=stream)))
-        while True:
-            with readable(file):
-                piece = stream.read(size)
-            if not piece:
+class CsvFile:
+    """A CSV file with a header line, plain or gzipped; the line `sep=;` before the header names its delimiter.
+
+    Attributes:
+        path, names: where it is, and its columns.
+        row_word: what its rows are numbered by.
+        delimiter: what separates the fields of a row's text.
+    """
+
+    row_word = "line"
+
+    def __init__(self, path: Path, known: frozenset[str], *, is_gzip: bool) -> None:
+        self.path = path
+        self._is_gzip = is_gzip
+        header, self._lines_before = self._read_header()
+        delimiters = _DELIMITERS
+        if (named := header.strip().strip('"').lower()).startswith("sep=") and named[4:] in {*_DELIMITERS, ""}:
+            delimiters = named[4:] or "\t"  # a tab was stripped
+            header, self._lines_before = self._read_header(skip=self._lines_before)
+        split = {delimiter: _split(header, delimiter) for delimiter in delimiters}
+        self.delimiter = max(split, key=lambda delimiter: sum(name.lower() in known for name in split[delimiter]))
+        self.names = split[self.delimiter]
+
+    def batches(self, places: Sequence[int], progress: Progress = nullcontext) -> Iterator[Any]:
+        """Read tables of (line, text, problem); bytes pass through `progress`. Blank lines are rows, too.
+
+        Raises:
+            LoadError: the file cannot be read to its end.
+        """
+        number, rest = self._lines_before + 1, b""
+        with _readable(self.path), self._opened(progress) as stream:
+            for _ in range(self._lines_before):
+                stream.readline()
+            while True:
+                piece = stream.read(_CHUNK)
+                *lines, rest = (rest + piece).split(b"\n")
+                if len(rest) > _LONGEST_LINE:
+                    raise LoadError(
+                        f"{self.path}: a line is longer than {_LONGEST_LINE >> 20} MiB, so this is not a CSV file of "
+                        "events. Do its lines end with line feeds (LF or CR LF)?"
+                    )
+                if not piece:
+                    lines, rest = ([*lines, rest] if rest else lines), b""
+                rows, left = self._rows(lines, is_end=not piece)
+                yield _batch([number + index for index in rows.indexes], rows.texts, rows.problems)
+                number += rows.end
+                rest = b"\n".join([*left, rest])
+                if not piece:
+                    return
+
+    def fields(self, places: Sequence[int]) -> dict[int, int]:
+        """Column → its number among the fields of a row, from 1; a row has all columns of the file."""
+        return {place: place + 1 for place in range(len(self.names))}
+
+    def _rows(self, lines: list[bytes], *, is_end: bool) -> tuple[_Rows, list[bytes]]:
+        """The rows of these lines, and the lines of a value that goes on."""
+        # A line with an odd number of quotes opens a value that ends on a later line, or its quote is never closed.
+        odd = [index for index, line in enumerate(lines) if b'"' in line and line.count(b'"') % 2]
+        rows = _Rows()
+        place = 0
+        while place < len(odd):
+            opened, closed = odd[place], odd[place + 1] if place + 1 < len(odd) else None
+            place += 1
+            if self._is_row(lines[opened]):  # a quote inside an unquoted value
+                continue
+            rows.add_lines(lines, opened)
+            if closed is None and not is_end and len(lines) - opened < _MOST_LINES:
+                return rows, lines[opened:]
+            text = b"\n".join(lines[opened : (closed or opened) + 1])
+            if closed is not None and closed - opened < _MOST_LINES and self._is_row(text):
+                rows.add(text, "", closed + 1 - opened)
+                place += 1
+            else:
+                rows.add(lines[opened], "a quote is opened and not closed", 1)
+        rows.add_lines(lines, len(lines))
+        return rows, []
+
+    def _is_row(self, text: bytes) -> bool:
+        # Blanks after a closing quote are allowed, but not by `csv`.
+        plain = re.sub(rf'" +(?=[{self.delimiter}]|$)', '"', text.decode("utf-8", "replace").rstrip("\r"))
+        reader = csv.reader([plain], delimiter=self.delimiter, strict=True, skipinitialspace=True)
+        try:
+            return [len(row) for row in reader] == [len(self.names)]
+        except csv.Error:
+            return False
+
+    def _read_header(self, skip: int = 0) -> tuple[str, int]:
+        """The first line after `skip` lines that is not blank, and its number."""
+        with _readable(self.path), self._opened(nullcontext) as stream:
+            for number, line in enumerate(iter(lambda: stream.readline(_LONGEST_LINE), b""), start=1):
+                text = line.removeprefix(_BYTE_ORDER_MARK).decode("utf-8", "replace")
+                if "\r" in text.rstrip("\r\n") or text.endswith("\r"):
+                    raise LoadError(
+                        f"{self.path}: lines end with a carriage return alone (old Mac). Save it with line feeds."
+                    )
+                if text.strip() and number > skip:
+                    return text, number
+        raise LoadError(f"{self.path} has only blank lines and no header line. Was it written to the end?")
+
+    @contextmanager
+    def _opened(self, progress: Progress) -> Iterator[BinaryIO]:
+        with self.path.open("rb") as raw, progress(raw) as counted:
+            if not self._is_gzip:
+                yield counted
                 return
-            yield piece
+            with gzip.GzipFile(fileobj=counted) as unpacked:
+                yield cast("BinaryIO", unpacked)
+
+
+class ParquetFile:
+    """A Parquet file; see `CsvFile` for the attributes."""
+
+    row_word = "row"
+    delimiter = "\x1f"  # no text of an event has it
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with _readable(path), path.open("rb") as stream:
+            self._schema = pq.ParquetFile(stream).schema_arrow
+        self.names = list(self._schema.names)
+
+    def batches(self, places: Sequence[int], progress: Progress = nullcontext) -> Iterator[Any]:
+        """Read the columns at `places`, as `CsvFile.batches` does; values are separated by `delimiter`, unquoted."""
+        for place in places:
+            if pa.types.is_nested(type_ := self._schema.field(place).type):
+                raise LoadError(
+                    f"{self.path}: column {self.names[place]} is a {type_}; it must be a number, a text or a "
+                    "timestamp. Write the file with plain columns."
+                )
+        names, first = [self.names[place] for place in places], 1
+        with _readable(self.path), self.path.open("rb") as raw, progress(raw) as stream:
+            # Read in pieces: otherwise a whole row group, often a million rows, is held at once.
+            parquet = pq.ParquetFile(stream, pre_buffer=False, buffer_size=1 << 20)
+            for batch in parquet.iter_batches(batch_size=_PARQUET_ROWS, columns=names, use_threads=False):
+                texts = [_as_text(batch.column(name)) for name in names]
+                options = {"null_handling": "replace", "null_replacement": ""}
+                text = pc.binary_join_element_wise(*texts, self.delimiter.encode(), **options)
+                yield _batch(range(first, first + batch.num_rows), text, [""] * batch.num_rows)
+                first += batch.num_rows
+
+    def fields(self, places: Sequence[int]) -> dict[int, int]:
+        """Column → its number among the fields of a row, from 1; a row has the columns at `places` only."""
+        return {place: number for number, place in enumerate(places, start=1)}
+
+
+def _batch(numbers: Any, texts: Any, problems: list[str]) -> Any:
+    return pa.table(
+        {"line": pa.array(numbers, pa.uint64()), "text": pa.array(texts, pa.binary()), "problem": pa.array(problems)}
+    )
+
+
+def _as_text(column: Any) -> Any:
+    type_ = column.type
+    if pa.types.is_dictionary(type_):
+        return _as_text(column.dictionary_decode())
+    if pa.types.is_floating(type_):  # whole numbers, where pandas has made room for missing ones
+        column = pc.if_else(pc.is_finite(column), column, None).cast(pa.decimal128(38, 6))
+    if not (pa.types.is_binary(type_) or pa.types.is_large_binary(type_) or pa.types.is_binary_view(type_)):
+        column = column.cast(pa.string())
+    return column.cast(pa.binary())
+
+
+def _split(header: str, delimiter: str) -> list[str]:
+    try:
+        row = next(csv.reader([header.rstrip("\r\n")], delimiter=delimiter, skipinitialspace=True), [])
+    except csv.Error:  # a name of more than 128 KiB is not an event's
+        row = [header]
+    return [name.strip() for name in row]
 
 
 @contextmanager
-def readable(file: Path) -> Iterator[None]:
-    """Turn what goes wrong while reading a file into a `LoadError`.
-
-    Nothing but reading may happen inside: a lost connection is an OSError too.
-    """
+def _readable(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while a file is read into a `LoadError`."""
     try:
         yield
     except EOFError:
-        raise LoadError(f"{file} is cut off: the gzip stream has no end. Copy or download it again.") from None
+        raise LoadError(f"{path} is cut off: the gzip stream has no end. Copy or download it again.") from None
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise LoadError(f"{file} is damaged: {error}. Copy or download it again.") from None
-    except OSError as error:
-        raise LoadError(f"{file} cannot be read: {error.strerror or error}.") from None
+        raise LoadError(f"{path} is damaged: {error}. Copy or download it again.") from None
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise LoadError(f"{path} cannot be read: {error.strerror}.") from None
+        reason = " ".join(str(error).split())[:200].rstrip(".")
+        raise LoadError(f"{path} is a damaged or truncated Parquet file: {reason}. Write it again.") from None
 
 
-class _Counted(io.RawIOBase):
-    """A raw file that tells how many bytes were read from it."""
+def listed(names: Sequence[str], longest: int = 60) -> str:
+    """Up to 20 names for people, each cut where it is long."""
+    cut = [name if len(name) <= longest else f"{name[:longest]}…" for name in names[:20]]
+    cut = [name if name.isprintable() else repr(name) for name in cut]
+    return ", ".join(cut) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
-    def __init__(self, raw: io.FileIO, advance: Advance) -> None:
-        self._raw = raw
-        self._advance = advance
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        count = self._raw.readinto(buffer) or 0
-        self._advance(count)
-        return count
+EventFile = CsvFile | ParquetFile

@@ -1,6 +1,6 @@
 """The embedded ClickHouse: a genuine ClickHouse server for one machine, out of a Python wheel. `serve` runs it in
-this process until it is told to stop (`metrics-platform clickhouse`); `running_server` runs it as a child of this
-process, for the example, the demo and tests. Other processes find it by the file `url` in its directory, and
+this process until it is asked to stop (`metrics-platform clickhouse`); `running_server` runs it as a child of this
+process, for the demo and tests. Other processes find it by the file `url` in its directory, and
 nothing but that URL tells it from a ClickHouse elsewhere."""
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def running_server(path: Path, port: int = 0, timeout_seconds: float = 30) -> It
         port: of its HTTP interface on 127.0.0.1; 0: a free one.
         timeout_seconds: how long it may take to answer.
 
-    It ends with the block, and by itself when this process is killed. Ctrl-C in a terminal does not reach it, so
+    It ends with the block, or when this process is killed. Ctrl-C in a terminal does not reach it, so
     that this process can finish its queries first.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What the embedded ClickHouse is told before it starts: `config.xml` (port, logs, memory) and `users.xml`
+"""The embedded ClickHouse's configuration: `config.xml` (port, logs, memory) and `users.xml`
 (who may do what). Pure text from values, so that the whole security of the server is read on one page. There
 are four users: `platform` and `readonly` have passwords that stay, `launcher` has one that lives as long as
 the process, and `default` is the engine's own session, which has no password and therefore no way in."""
@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape
 QUERY_LOG_DAYS = 7
 
 # The engine is clickhouse-local: it has neither a server's checks on local files nor <remote_url_allow_hosts>, so
-# what is not granted below is the barrier. One thing no grant covers is INSERT … FROM INFILE, which opens any file:
+# the grants below are the barrier. One thing no grant covers is INSERT … FROM INFILE, which opens any file:
 # the address of `platform` is to be kept like the files themselves (0600); `readonly` may not insert.
 _CONFIG = """\
 <clickhouse>
@@ -57,7 +57,7 @@ _USERS = """\
     </default>
     <!-- 1: changes no setting, so no query lifts the limits. -->
     <readonly><profile>default</profile><readonly>1</readonly>{readonly_limits}</readonly>
-    <!-- The engine's own session is the one session: nobody else becomes `default` over HTTP. -->
+    <!-- The engine's own session is the one session: no one becomes `default` over HTTP. -->
     <engine><profile>default</profile><max_sessions_for_user>1</max_sessions_for_user></engine>
   </profiles>
   <quotas><default/></quotas>

@@ -76,7 +76,7 @@ class ServerDirectory:
 
         Raises:
             EmbeddedServerError: it cannot be written, is not ours, others may write into it, it has a symbolic link in
-                place of a file of ours, it was written by a newer engine than `engine_version`, or another server
+                place of one of our files, it was written by a newer engine than `engine_version`, or another server
                 holds it.
         """
         with self._explained():

@@ -146,7 +146,7 @@ class _Process:
         return self._failure(f"the engine did not answer within {_READY_SECONDS} s")
 
     def serve(self) -> Stop:
-        """Tell where the server is, wait for a reason to stop, and let running queries end."""
+        """Publish the address, wait for a reason to stop, and let running queries end."""
         try:
             self._directory.write_urls(self._port, self._passwords)
         except EmbeddedServerError as error:
@@ -196,7 +196,7 @@ class _Process:
 
         Raises:
             EmbeddedServerError: ClickHouse, or whoever listens there, refused.
-            OSError, http.client.HTTPException: nobody answered, or not in HTTP.
+            OSError, http.client.HTTPException: no answer, or not one in HTTP.
         """
         headers = {"X-ClickHouse-User": "launcher", "X-ClickHouse-Key": self._passwords.launcher}
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)
@@ -211,8 +211,8 @@ class _Process:
 
 def _signals_to_stop_on() -> set[signal.Signals]:
     """SIGTERM, and of SIGINT and SIGHUP those that are not ignored: nohup ignores SIGHUP, a shell's background job
-    SIGINT. Nobody ignores SIGTERM on purpose, but Dagster does in a process in which SIGINT is ignored, and in its
-    children."""
+    SIGINT. SIGTERM is never ignored on purpose, but Dagster ignores it in a process in which SIGINT is ignored, and in
+    its children."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     return {number for number in wanted if signal.getsignal(number) is not signal.SIG_IGN}

@@ -1,4 +1,4 @@
-"""Dagster beside an embedded ClickHouse, for the example and the demo: its settings, its runs, its own UI."""
+"""Dagster beside an embedded ClickHouse, for the demo: its settings, its runs, its own UI."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from typing import Any
 
 import requests
 
-from metrics_platform.local.ports import port_is_taken
 from metrics_platform.settings import CHANNEL_PREFIXES, PREFIX
 
 # Dagster's webserver, daemon and code server stop one after the other.
@@ -111,13 +110,12 @@ def run_job(job: str, ops: dict[str, Any] | None = None, **options: Any) -> None
         # Without its code location, a run is missing in the UI's timeline and cannot be executed again there.
         create_run = partial(instance.create_run_for_job, remote_job_origin=_origin(job))
         instance.create_run_for_job = create_run  # type: ignore[method-assign]
-        with _sigterm_kept():
-            result = defs.resolve_job_def(job).execute_in_process(
-                instance=instance,
-                raise_on_error=False,
-                run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}, "ops": ops or {}},
-                **options,
-            )
+        result = defs.resolve_job_def(job).execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}, "ops": ops or {}},
+            **options,
+        )
     if not result.success:
         causes = [
             str(getattr(event.step_failure_data.error, "message", ""))
@@ -125,17 +123,6 @@ def run_job(job: str, ops: dict[str, Any] | None = None, **options: Any) -> None
             if event.is_step_failure
         ]
         raise DagsterError(f"{job} failed: " + "; ".join(causes))
-
-
-@contextmanager
-def _sigterm_kept() -> Iterator[None]:
-    """After a run, Dagster handles SIGTERM as SIGINT: in the background of a script, as ignored."""
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)
 
 
 def _origin(job: str) -> Any:
@@ -167,15 +154,6 @@ def _relax_sqlite() -> None:
     def connected(connection: Any, _record: Any) -> None:
         if type(connection).__module__.startswith("sqlite3"):
             connection.execute("PRAGMA synchronous = NORMAL")
-
-
-def check_port(port: int) -> None:
-    """Raises DagsterError where another program answers on the port, before anything else is begun."""
-    if port_is_taken(port):
-        raise DagsterError(
-            f"Port {port}, for Dagster's UI, is taken by another program (another `dagster dev`, perhaps). End that, "
-            f"or choose another port: --port {port + 1}."
-        )
 
 
 @dataclass
@@ -215,10 +193,6 @@ class DagsterUI:
                 report(f"Dagster is not ready after {waited:.0f} s: {reason}. Still waiting. Log: {self.log}")
                 next_report *= 2
             time.sleep(0.5)
-
-    def wait(self) -> None:
-        """Wait until it ends."""
-        self._process.wait()
 
     def check(self) -> None:
         """Raises DagsterError where its process has ended."""
@@ -299,7 +273,7 @@ def running_dagster(directory: Path, port: int) -> Iterator[DagsterUI]:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_end_with_parent(),  # noqa: PLW1509  (no thread of ours holds a lock that it would need)
+            preexec_fn=_end_with_parent(),  # noqa: PLW1509  (none of our threads holds a lock that it needs)
         )
     try:
         yield DagsterUI(f"http://localhost:{port}", log, process)
@@ -350,17 +324,20 @@ def stop_on_signals() -> Iterator[threading.Event]:
     """
     asked = threading.Event()
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        asked.set()
-        signal.default_int_handler(number, frame)
+    # Ignored by this handler: from its first run on, Dagster handles SIGTERM as SIGINT, and would ignore it, too.
+    ignored = [number for number in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_IGN]
 
-    ignored = [each for each in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(each) is signal.SIG_IGN]
-    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}.difference(ignored)
-    before = {each: signal.signal(each, interrupt) for each in signals}
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if number not in ignored:
+            asked.set()
+            signal.default_int_handler(number, frame)
+
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in signals}
     try:
         yield asked
     except KeyboardInterrupt:
         pass
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-# So many ports from the preferred one on are tried.
+# Ports that are tried, from the preferred one on.
 _TRIED = 50
 
 

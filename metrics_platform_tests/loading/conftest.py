@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from metrics_platform.loading import LoadedFile, LoadResult, load
+from metrics_platform.loading import LoadedFile, LoadResult, Options, load
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import create_database
@@ -18,7 +18,7 @@ from metrics_platform_tests.loading.event_files import Row, rows_in, staging_tab
 
 @dataclass
 class Loading:
-    """Loads files into databases of the test's own; what was said is in `said`."""
+    """Loads files into databases of the test's own; what it reported is in `said`."""
 
     settings: Settings
     warehouse: Warehouse
@@ -32,9 +32,8 @@ class Loading:
             self.warehouse,
             feed=feed,
             messages=messages,
-            rejects_directory=self.rejects,
+            options=Options(rejects=self.rejects, **options),
             say=self.said.append,
-            **options,
         )
 
     def feed(self, file: Path, **options: Any) -> LoadedFile:

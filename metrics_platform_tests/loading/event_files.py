@@ -41,7 +41,7 @@ def write_csv(file: Path, rows: Iterable[Mapping[str, Any]], header: Sequence[st
 
 
 def write_feed(file: Path, days: int, rows_a_day: int = 3, first: datetime.date = datetime.date(2026, 1, 1)) -> Path:
-    """A feed of so many days; user ids count from 0, so that a lost or doubled row shows."""
+    """A feed of some days; user ids count from 0, so that a lost or doubled row shows."""
     times = [
         datetime.datetime.combine(first + datetime.timedelta(days=day), datetime.time(1 + row % 20))
         for day in range(days)

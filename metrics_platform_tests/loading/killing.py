@@ -25,47 +25,33 @@ def in_new_process(function: Callable[..., Any], *arguments: Any) -> Any:
         return pool.apply(function, arguments)
 
 
-def load_and_die(url: str, tables: dict[str, str], files: dict[str, Path], statement: int) -> int | None:
-    """Load in a process that kills itself just before its n-th statement; returns its exit code (0: it got through)."""
-    process = _context.Process(target=_run, args=(url, tables, files, statement))
+def load_and_die(url: str, tables: dict[str, str], files: dict[str, Path], doing: str, number: int) -> int | None:
+    """Load in a process that kills itself just before the n-th statement of a kind; returns its exit code."""
+    process = _context.Process(target=_run, args=(url, tables, files, doing, number))
     process.start()
     process.join(300)
     return process.exitcode
 
 
-def _run(url: str, tables: dict[str, str], files: dict[str, Path], statement: int) -> None:
+def _run(url: str, tables: dict[str, str], files: dict[str, Path], doing: str, number: int) -> None:
     def die() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    with at_statement(statement, die):
+    with at_statement(doing, die, number):
         warehouse = Warehouse.from_settings(settings := load_settings(None, clickhouse_url=url, **tables))
         load(settings, warehouse, feed=files.get("feed"), messages=files.get("messages"), say=lambda _: None)
 
 
-def statements_of(work: Callable[[], Any]) -> list[str]:
-    """What each statement that `work` sends to ClickHouse is for, in order: the first is number 1 of `at_statement`."""
-    sent: list[str] = []
-    original = Warehouse._run
-
-    def run(self: Warehouse, to_do: Any, doing: str, **options: Any) -> Any:
-        sent.append(doing)
-        return original(self, to_do, doing, **options)
-
-    with mock.patch.object(Warehouse, "_run", run):
-        work()
-    return sent
-
-
-def at_statement(number: int, happens: Callable[[], Any]) -> Any:
-    """Have something happen just before the n-th statement that is sent to ClickHouse."""
+def at_statement(doing: str, happens: Callable[[], Any], number: int = 1) -> Any:
+    """Have something happen just before the n-th statement whose purpose begins so."""
     sent = 0
     original = Warehouse._run
 
-    def run(self: Warehouse, *arguments: Any, **options: Any) -> Any:
+    def run(self: Warehouse, work: Any, purpose: str, **options: Any) -> Any:
         nonlocal sent
-        sent += 1
-        if sent == number:
+        sent += purpose.startswith(doing)
+        if sent == number and purpose.startswith(doing):
             happens()
-        return original(self, *arguments, **options)
+        return original(self, work, purpose, **options)
 
     return mock.patch.object(Warehouse, "_run", run)

@@ -1,49 +1,73 @@
-"""Lines keep their numbers whatever the lines around them hold, and however the file falls into blocks."""
+"""Rows keep the number of their first line, whatever other lines hold and however the file falls into chunks."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import settings as with_settings
 from hypothesis import strategies as st
 
-from metrics_platform.loading.csv_file import CsvReader
+from metrics_platform.loading import files
+from metrics_platform.loading.files import open_file
 
 KNOWN = frozenset({"number", "text"})
-_BROKEN = st.lists(st.sampled_from(['"', '""', ",", "a", " ", "é", "\r", '"a,b"', "\\udcff"]), max_size=9).map("".join)
-_SOUND = st.sampled_from(['{},"x,""y"""', "{},plain", "{},"])
+_BROKEN = st.lists(st.sampled_from(['"', '""', ",", "a", " ", "é", '"a,b"', "\\udcff"]), max_size=9).map("".join)
+_SOUND = st.sampled_from(['{},"x,""y"""', "{},plain", "{},", '{},5" pipe'])
 
 
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("lines") / "file.csv"
+def _read(file: Path, chunk: int = 4 << 20) -> dict[int, tuple[str, str]]:
+    """Line → text and problem."""
+    with mock.patch.object(files, "_CHUNK", chunk):
+        batches = list(open_file(file, KNOWN).batches([0, 1]))
+    return {
+        row["line"]: (row["text"].decode("utf-8", "surrogateescape"), row["problem"])
+        for batch in batches
+        for row in batch.to_pylist()
+    }
 
 
-@with_settings(max_examples=150)
+@with_settings(max_examples=80)
 @given(
     drawn=st.lists(
         st.one_of(_BROKEN.map(lambda text: (text, False)), _SOUND.map(lambda text: (text, True))), max_size=12
     ),
     ending=st.sampled_from(["\n", "\r\n"]),
-    block_bytes=st.integers(1, 200),
+    chunk=st.integers(1, 200),
 )
-def test_sound_lines_are_read_with_their_numbers(
-    file: Path, drawn: list[tuple[str, bool]], ending: str, block_bytes: int
+def test_sound_lines_are_rows_of_their_own_unless_a_quote_before_takes_them(
+    tmp_path: Path, drawn: list[tuple[str, bool]], ending: str, chunk: int
 ) -> None:
     lines = [text.format(number) if sound else text for number, (text, sound) in enumerate(drawn, start=2)]
-    file.write_bytes(ending.join(["number,text", *lines]).encode("utf-8", "surrogateescape"))
-    read: dict[int, str] = {}
-    bad: list[int] = []
-    for batch in CsvReader(file, "csv", KNOWN, block_bytes).batches([0, 1], lambda _: None):
-        for number, value in zip(batch.numbers.tolist(), batch.columns[0].to_pylist(), strict=True):
-            assert number not in read
-            read[number] = value
-        bad += [row.number for row in batch.bad]
-    sound = {number for number, (_, is_sound) in enumerate(drawn, start=2) if is_sound}
-    assert {number: read.get(number) for number in sound} == {number: str(number) for number in sound}
-    assert not sound & set(bad)
-    assert len(bad) == len(set(bad))
-    filled = {number for number, line in enumerate(lines, start=2) if line.strip()}
-    assert filled == set(read) | set(bad)
+    file = tmp_path / "file.csv"
+    file.write_bytes("".join(line + ending for line in ["number,text", *lines]).encode("utf-8", "surrogateescape"))
+    read = _read(file, chunk)
+    assert "".join(text + "\n" for text, _ in read.values()) == "".join(line + ending for line in lines)
+    if '"' not in "".join(text for text, sound in drawn if not sound):
+        assert [text.rstrip("\r") for text, _ in read.values()] == lines
+        assert list(read) == list(range(2, 2 + len(lines)))
+    assert read == _read(file)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1000])
+def test_a_quoted_value_may_go_over_several_lines(tmp_path: Path, chunk: int) -> None:
+    file = tmp_path / "file.csv"
+    file.write_bytes(b'number,text\n1,a\n2,"b\r\n\nc ""d"\n"3\n",e\n4,f')
+    assert _read(file, chunk) == {
+        2: ("1,a", ""),
+        3: ('2,"b\r\n\nc ""d"', ""),
+        6: ('"3\n",e', ""),
+        8: ("4,f", ""),
+    }
+
+
+@pytest.mark.parametrize("lines_after", [1, 5, 250])
+def test_a_quote_that_is_never_closed_costs_its_own_line_only(tmp_path: Path, lines_after: int) -> None:
+    file = tmp_path / "file.csv"
+    after = [f"{number},ok" for number in range(lines_after)]
+    file.write_text("\n".join(["number,text", '1,"open', *after, '2,"also open', *after]))
+    rows = _read(file, chunk=64)
+    assert {line for line, (_, problem) in rows.items() if problem} == {2, 3 + lines_after}
+    assert [text for text, problem in rows.values() if not problem] == after * 2

@@ -7,10 +7,13 @@ import datetime
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
 import pytest
 
-from metrics_platform.loading import LoadError, load
-from metrics_platform.loading.progress import Display
+from metrics_platform.loading import LoadError, Options, load
+from metrics_platform.loading.commit import HISTORY
+from metrics_platform.loading.jobs import progress_of
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform_tests.loading.conftest import Loading
@@ -39,8 +42,8 @@ def test_both_files_are_loaded_into_tables_that_are_made_for_them(loading: Loadi
     assert (feed.source, feed.rows, feed.rejected, feed.rejects_file) == ("feed", 9, 0, None)
     assert (feed.first_day, feed.last_day) == (datetime.date(2026, 1, 1), datetime.date(2026, 1, 3))
     assert (messages.source, messages.rows, messages.table) == ("messages", 4, loading.settings.messages_table)
-    assert (result.rows, result.rejected) == (13, 0)
-    assert "9 rows" in str(result)
+    assert "feed: 9 rows" in str(result)
+    assert "Loaded 13 rows" in str(result)
     assert users_in(loading.warehouse, loading.settings.feed_table) == list(range(9))
     assert users_in(loading.warehouse, loading.settings.messages_table) == list(range(4))
     assert loading.staging_tables == []
@@ -55,26 +58,14 @@ def test_a_table_with_a_quoted_name_is_created_and_loaded_into(
     assert loading.feed_rows == [EVENT]
 
 
-def test_a_row_arrives_as_it_is_written(loading: Loading, tmp_path: Path) -> None:
-    loading.feed(write_lines(tmp_path / "feed.csv", FEED_LINE))
-    assert loading.feed_rows == [EVENT]
-
-
 def test_the_receiver_is_found_under_either_spelling_and_written_under_the_settings(
     loading_as: Callable[..., Loading], tmp_path: Path
 ) -> None:
     loading = loading_as(receiver_column="reciever_id")
-    for name in ("receiver_id", "reciever_id"):
+    for user, name in enumerate(("receiver_id", "reciever_id")):
         header = MESSAGES_HEADER.replace("receiver_id", name)
-        loading.messages(write_lines(tmp_path / f"{name}.csv", "1,2,2026-01-05 12:00:00,,,,,,,", header=header))
+        loading.messages(write_lines(tmp_path / f"{name}.csv", f"{user},2,{NOON},,,,,,,", header=header))
     assert [row["reciever_id"] for row in loading.message_rows] == [2, 2]
-
-
-def test_times_without_an_offset_are_in_the_zone_that_is_named(loading: Loading, tmp_path: Path) -> None:
-    lines = [f"{user},view,{time}" for user, time in enumerate(("2026-01-05 15:00:00", "2026-01-05T12:00:00.7Z"))]
-    file = write_lines(tmp_path / "feed.csv", *lines, "2,view,1767614400", header="user_id,action,time")
-    loading.feed(file, time_zone="Europe/Moscow")
-    assert {row["time"] for row in loading.feed_rows} == {NOON}
 
 
 def test_days_are_those_of_the_products_zone(loading_as: Callable[..., Loading], tmp_path: Path) -> None:
@@ -88,28 +79,39 @@ def test_events_before_the_start_date_are_loaded_with_a_hint(loading: Loading, t
     assert "METRICS_START_DATE=2024-02-29" in loading.said[-1]
 
 
-def test_events_that_are_still_to_come_are_loaded_and_said(loading: Loading, tmp_path: Path) -> None:
-    year = datetime.date.today().year + 5
-    file = write_csv(tmp_path / "feed.csv", [feed_row(), feed_row(time=f"{year}-02-01 20:00:00")])
-    loaded = loading.feed(file)
-    assert f"{file}: the last event is of {year}-02-01" in loading.said[-1]
-    assert f"ALTER TABLE {loaded.table} DELETE WHERE time > now()" in loading.said[-1]
+def test_the_same_rows_are_refused_in_any_file_unless_again_is_asked_for(loading: Loading, tmp_path: Path) -> None:
+    file = write_feed(tmp_path / "feed.csv", 2)
+    loading.feed(file)
+    table, copy, moved = pacsv.read_csv(file), tmp_path / "copy.csv", tmp_path / "moved.csv"
+    copy.write_bytes(file.read_bytes())
+    header, *lines = file.read_text().splitlines()
+    moved.write_text("\n".join([header, *reversed(lines)]))
+    pq.write_table(table, tmp_path / "feed.parquet")
+    for other, alike in ((copy, "bytes"), (moved, "rows"), (tmp_path / "feed.parquet", "rows")):
+        with pytest.raises(
+            LoadError, match=rf"before: .*feed\.csv has the same {alike} .* Nothing was loaded\. .*--again"
+        ):
+            loading.feed(other)
+    assert users_in(loading.warehouse, loading.settings.feed_table) == list(range(6))
+    assert loading.staging_tables == []
+    loading.feed(moved, again=True)
+    assert any("its events will exist twice" in line for line in loading.said)
+    assert users_in(loading.warehouse, loading.settings.feed_table) == sorted([*range(6)] * 2)
 
 
-def test_the_same_file_twice_is_refused_and_with_again_counts_twice_and_says_so(
-    loading: Loading, tmp_path: Path
-) -> None:
+def test_other_rows_are_not_refused_not_even_pairs_of_them(loading: Loading, tmp_path: Path) -> None:
+    for number, users in enumerate(((1, 1), (2, 2), (1, 2), (1, 1, 1))):
+        loading.feed(write_csv(tmp_path / f"{number}.csv", [feed_row(user_id=user) for user in users]))
+    assert len(loading.feed_rows) == 9
+
+
+def test_a_history_of_an_earlier_version_is_kept_and_heeded(loading: Loading, tmp_path: Path) -> None:
     file = write_feed(tmp_path / "feed.csv", 1)
     loading.feed(file)
-    assert not any("before" in line for line in loading.said)
-    copy = tmp_path / "copy.csv"
-    copy.write_bytes(file.read_bytes())
-    with pytest.raises(LoadError, match=r"copy\.csv was loaded into .* Nothing was loaded\. .* add --again"):
-        loading.feed(copy)
-    assert users_in(loading.warehouse, loading.settings.feed_table) == [0, 1, 2]
-    loading.feed(copy, again=True)
-    assert any("byte for byte the same" in line for line in loading.said)
-    assert users_in(loading.warehouse, loading.settings.feed_table) == [0, 0, 1, 1, 2, 2]
+    loading.warehouse.execute(f"ALTER TABLE {HISTORY} DROP COLUMN content")
+    with pytest.raises(LoadError, match="has the same bytes"):
+        loading.feed(file)
+    assert loading.feed(write_feed(tmp_path / "more.csv", 2)).rows == 6
 
 
 def test_bad_rows_are_named_and_written_to_a_rejects_file(loading: Loading, tmp_path: Path) -> None:
@@ -169,7 +171,7 @@ def test_a_rejects_directory_that_is_none_is_refused_before_anything(loading: Lo
 def test_nothing_to_load_and_no_zone_are_refused(loading: Loading, tmp_path: Path) -> None:
     with pytest.raises(LoadError, match="nothing to load"):
         loading()
-    with pytest.raises(LoadError, match="'Mars/Olympus' is no time zone"):
+    with pytest.raises(LoadError, match="'Mars/Olympus' is not a time zone"):
         loading(feed=write_feed(tmp_path / "feed.csv", 1), time_zone="Mars/Olympus")
 
 
@@ -188,7 +190,8 @@ def test_a_header_without_rows_loads_nothing_and_says_so(loading: Loading, tmp_p
 
 def test_one_empty_file_does_not_keep_the_other_out(loading: Loading, tmp_path: Path) -> None:
     empty = write_lines(tmp_path / "messages.csv", header=MESSAGES_HEADER)
-    assert loading(feed=write_feed(tmp_path / "feed.csv", 1), messages=empty).rows == 3
+    files = loading(feed=write_feed(tmp_path / "feed.csv", 1), messages=empty).files
+    assert [file.rows for file in files] == [3, 0]
     assert loading.staging_tables == []
 
 
@@ -279,24 +282,30 @@ def test_without_the_right_to_write_nothing_happens(
     assert loading.feed_rows == []
 
 
-def test_lines_go_to_standard_error_and_no_bar_where_that_is_no_terminal(
+def test_lines_go_to_standard_error_without_control_characters(
     loading: Loading, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = write_csv(tmp_path / "feed.csv", [feed_row(extra="[red]x", number=1)])
-    load(loading.settings, loading.warehouse, feed=file, messages=None)
+    file = write_csv(tmp_path / "feed.csv", [feed_row(extra="[red]x"), feed_row(age="\x1b[31m", extra="")])
+    load(loading.settings, loading.warehouse, feed=file, options=Options(rejects=tmp_path))
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert [line.split(" ")[0] for line in shown.err.splitlines()] == ["Table", f"{file}:"]
+    assert shown.err.splitlines()[0].startswith("Table ")
+    assert "age is '\\x1b[31m'" in shown.err
 
 
 def test_a_terminal_shows_a_bar_of_the_bytes(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    file = write_feed(tmp_path / "[x].csv", 1)
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
-    with Display().bar("Loading [x].csv", 2_000_000) as advance:
-        advance(1_000_000)
-    assert "Loading [x].csv" in (shown := capsys.readouterr().err)
-    assert "1.0/2.0 MB" in shown
-    with Display(progress=False).bar("Loading", 2) as advance:
-        advance(1)
-    assert capsys.readouterr().err == ""
+    with file.open("rb") as raw, progress_of(file)(raw) as stream:
+        stream.read()
+    assert "Reading [x].csv" in capsys.readouterr().err
+
+
+def test_unknown_fields_and_columns_of_the_option_are_refused(loading: Loading, tmp_path: Path) -> None:
+    file = write_feed(tmp_path / "feed.csv", 1)
+    with pytest.raises(LoadError, match="Unknown field 'when' in --column"):
+        loading.feed(file, columns={"when": "time"})
+    with pytest.raises(LoadError, match="No file has the column 'event_time' that --column names"):
+        loading.feed(file, columns={"time": "event_time"})

@@ -1,243 +1,322 @@
-"""What the rows of a file are read as, and which are bad: line, reason, and the row as it stood."""
+"""What rows are read as, and which are rejected: line, reason, and the row as it stood."""
 
 from __future__ import annotations
 
+import csv
 import datetime
-import gzip
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import settings as with_settings
+from hypothesis import strategies as st
 
-from metrics_platform_tests.loading.event_files import (
-    FEED_HEADER,
-    FEED_LINE,
-    MESSAGES_HEADER,
-    feed_row,
-    write_csv,
-    write_lines,
-)
-from metrics_platform_tests.loading.reading import MESSAGES, judge
+from metrics_platform.loading.files import open_file
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform_tests.loading.conftest import Loading
+from metrics_platform_tests.loading.event_files import FEED_HEADER, FEED_LINE, feed_row, write_csv, write_lines
 
 NOON = datetime.datetime(2026, 1, 5, 12)
 NOON_SECONDS = 1767614400
 EVENT = {
-    "user_id": 1, "post_id": 2, "action": "view", "time": NOON_SECONDS - 7200, "gender": 1, "age": 25,
+    "user_id": 1, "post_id": 2, "action": "view", "time": datetime.datetime(2026, 1, 5, 10), "gender": 1, "age": 25,
     "country": "Russia", "city": "Moscow", "os": "iOS", "source": "ads", "exp_group": 3,
 }  # fmt: skip
-UNKNOWN = {"gender": -1, "age": 0, "country": "", "city": "", "os": "", "source": "", "exp_group": -1}
+UNKNOWN = {"post_id": 0, "gender": -1, "age": 0, "country": "", "city": "", "os": "", "source": "", "exp_group": -1}
+WHOLE_NUMBER = "expected a whole number from 0 to 4294967295"
+
+BAD_VALUES = [
+    ({"user_id": "-1"}, f"user_id is '-1'; {WHOLE_NUMBER}"),
+    ({"user_id": "4294967296"}, "user_id is '4294967296'"),
+    ({"user_id": ""}, "user_id is empty"),
+    ({"user_id": "0x1F"}, "user_id is '0x1F'"),
+    ({"user_id": "1.5"}, "user_id is '1.5'"),
+    ({"user_id": "1e3"}, "user_id is '1e3'"),
+    ({"user_id": "٣"}, "user_id is '٣'"),
+    ({"user_id": "9" * 60}, "user_id is '999"),
+    ({"post_id": "x"}, "post_id is 'x'"),
+    ({"action": "share"}, "action is 'share'; expected view or like"),
+    ({"action": ""}, "action is empty"),
+    ({"age": "abc"}, "age is 'abc'; expected a whole number from -32768 to 32767"),
+    ({"age": "32768"}, "age is '32768'"),
+    ({"exp_group": "128"}, "exp_group is '128'"),
+    ({"time": ""}, "time is empty; expected 2026-01-05 10:00:00"),
+    ({"time": "2026-02-30 00:00:00"}, "time is '2026-02-30 00:00:00'; expected 2026-01-05"),
+    ({"time": "2026-01-05 24:00:00"}, "time is '2026-01-05 24:00:00'"),
+    ({"time": "2026-01-05 10:60"}, "time is '2026-01-05 10:60'"),
+    ({"time": "2026-01-05"}, "time is '2026-01-05'; it has no time of day"),
+    ({"time": "05/01/2026 10:00"}, "day and month are ambiguous"),
+    ({"time": "176761440000"}, "Unix time has 10 digits in seconds, 13 in milliseconds"),
+    ({"time": "1969-12-31 23:59:59"}, "expected a time from 1970 to 2106"),
+    ({"time": "2106-02-07 06:28:16"}, "expected a time from 1970 to 2106"),
+    ({"time": "2099-01-01 00:00:00"}, "it is in the future; --future loads such events"),
+    ({"user_id": "x" * 5000}, f"user_id is '{'x' * 60}…'; expected"),
+    ({"user_id": "a", "age": "b"}, f"user_id is 'a'; {WHOLE_NUMBER}; age is 'b'; expected"),
+]
+BAD_LINES: list[tuple[bytes, str]] = [
+    (b"1,2,view", "it has 3 fields, the header has 11"),
+    (FEED_LINE.encode() + b",", "it has 12 fields, the header has 11"),
+    (b'1,2,view,2026-01-05 10:00:00,1,25,Russia,"Moscow,iOS,ads,3', "a quote is opened and not closed"),
+    (b"1,2,view,2026-01-05 10:00:00,1,25,\xcc\xee\xf1,Moscow,iOS,ads,3", "it is not UTF-8"),
+    (b",,,,,,,,,,", "user_id is empty"),
+]
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "events.csv"
+def test_each_bad_value_is_rejected_with_its_line_column_and_reason(loading: Loading, tmp_path: Path) -> None:
+    rows = [feed_row(), *(feed_row(**changes) for changes, _ in BAD_VALUES), feed_row()]
+    loaded = loading.feed(write_csv(tmp_path / "feed.csv", rows))
+    assert loading.feed_rows == [EVENT, EVENT]
+    assert loaded.rejects_file is not None
+    with loaded.rejects_file.open(encoding="utf-8", newline="") as stream:
+        rejected = list(csv.DictReader(stream))
+    assert [int(row["line"]) for row in rejected] == list(range(3, 3 + len(BAD_VALUES)))
+    for row, (changes, reason) in zip(rejected, BAD_VALUES, strict=True):
+        assert reason in row["reason"]
+        assert row["row"] == ",".join(str(value) for value in feed_row(**changes).values())
 
 
-def test_a_row_is_read_as_it_is_written(file: Path) -> None:
-    assert judge(write_lines(file, FEED_LINE)).rows == [EVENT]
+def test_a_line_out_of_shape_harms_no_other(loading: Loading, tmp_path: Path) -> None:
+    bad = [line for line, _ in BAD_LINES]
+    lines = [line for one in bad for line in (one, FEED_LINE, b"")]
+    loaded = loading.feed(write_lines(tmp_path / "feed.csv", *lines))
+    assert loading.feed_rows == [EVENT] * len(bad)
+    assert loaded.rejects_file is not None
+    rejected = list(csv.reader(loaded.rejects_file.read_text("utf-8", "surrogateescape").splitlines()))[1:]
+    assert [int(row[1]) for row in rejected] == list(range(2, 2 + 3 * len(bad), 3))
+    for row, (line, reason) in zip(rejected, BAD_LINES, strict=True):
+        assert reason in row[2]
+        assert row[3].encode("utf-8", "surrogateescape") == line
 
 
-@pytest.mark.parametrize("empty", ["", "\\N", '""'])
-def test_what_a_row_does_not_say_is_not_known(file: Path, empty: str) -> None:
-    line = f"1,{empty},like,{NOON_SECONDS}" + f",{empty}" * 7
-    expected = {"user_id": 1, "post_id": 0, "action": "like", "time": NOON_SECONDS, **UNKNOWN}
-    assert judge(write_lines(file, line)).rows == [expected]
+def test_blanks_line_breaks_and_quotes_are_read_as_they_are_meant(loading: Loading, tmp_path: Path) -> None:
+    lines = [
+        "1, 2 , view, 2026-01-05 10:00:00, 1, 25, Russia, Moscow, iOS, ads, 3 \r",
+        '1,2,view,2026-01-05 10:00:00,1,25,"Russia","Mos\ncow","a ""b""",  "x,y"  ,3',
+        '1,2,view,2026-01-05 10:00:00,1,25,"Russia"," Moscow ",5" phone,ads,3',
+        "   ",
+    ]
+    loaded = loading.feed(write_lines(tmp_path / "feed.csv", *lines))
+    assert (loaded.rows, loaded.rejected) == (3, 0)
+    texts = {tuple(row[name] for name in ("country", "city", "os", "source")) for row in loading.feed_rows}
+    assert texts == {
+        ("Russia", "Moscow", "iOS", "ads"),
+        ("Russia", "Mos\ncow", 'a "b"', "x,y"),
+        ("Russia", "Moscow", '5" phone', "ads"),
+    }
 
 
-def test_columns_that_are_absent_are_not_known_and_never_female(file: Path) -> None:
-    (row,) = judge(write_lines(file, f"1,view,{NOON_SECONDS}", header="user_id,action,time")).rows
-    assert row == {"user_id": 1, "action": "view", "time": NOON_SECONDS, "post_id": 0, **UNKNOWN}
+def test_empty_values_beside_quoted_ones_are_kept_in_a_file_with_tabs(loading: Loading, tmp_path: Path) -> None:
+    lines = ['1\t\t\t"Mos\ncow"\t\t\tview\t1767614400', '1\t\t\t"Mos ""cow"""\t\t\tview\t1767614400']
+    file = write_lines(tmp_path / "feed.csv", *lines, header="user_id\tage\tcountry\tcity\tos\tsource\taction\ttime")
+    assert loading.feed(file).rows == 2
+    assert {row["city"] for row in loading.feed_rows} == {"Mos\ncow", 'Mos "cow"'}
+    assert {row["os"] for row in loading.feed_rows} == {""}
 
 
-@pytest.mark.parametrize(
-    "header",
-    [
-        ' User_ID , ACTION,"Time" ',
-        "\ufeffuser_id,action,time",
-        "TIME;action;user_id",
-        "user_id\ttime\taction",
-        "time|user_id|action",
-    ],
+def test_an_empty_value_and_an_absent_column_are_unknown(loading: Loading, tmp_path: Path) -> None:
+    lines = [f"1,{empty},like,{NOON_SECONDS}" + f",{empty}" * 7 for empty in ("", "\\N", '""')]
+    loading.feed(write_lines(tmp_path / "feed.csv", *lines))
+    loading.feed(write_lines(tmp_path / "short.csv", f"1,like,{NOON_SECONDS}", header="user_id,action,time"))
+    assert loading.feed_rows == [{"user_id": 1, "action": "like", "time": NOON, **UNKNOWN}] * 4
+
+
+def test_values_are_understood_in_their_usual_spellings(loading: Loading, tmp_path: Path) -> None:
+    ages = {"25": 25, "+25": 25, "25.0": 25, "025": 25, "-1": -1, "0": 0, "nan": 0, "NULL": 0}
+    genders = {"Male": 1, "m": 1, "true": 1, "1.0": 1, "0": 0, "FEMALE": 0, "f": 0, "-1": -1, "": -1, "other": -1}
+    rows = [feed_row(user_id=number, age=age) for number, age in enumerate(ages)]
+    rows += [feed_row(user_id=100 + number, gender=gender, action="Like") for number, gender in enumerate(genders)]
+    loading.feed(write_csv(tmp_path / "feed.csv", rows))
+    loaded = {row["user_id"]: row for row in loading.feed_rows}
+    assert [loaded[number]["age"] for number in range(len(ages))] == list(ages.values())
+    assert [loaded[100 + number]["gender"] for number in range(len(genders))] == list(genders.values())
+    assert {loaded[100 + number]["action"] for number in range(len(genders))} == {"like"}
+    assert any("1 rows have a gender that is not recognised, such as 'other'" in line for line in loading.said)
+
+
+_MOMENTS = st.one_of(
+    st.datetimes(datetime.datetime(1970, 1, 2), datetime.datetime(2106, 2, 5)),
+    st.sampled_from(
+        [
+            datetime.datetime(2024, 2, 29, 23, 59, 59),
+            datetime.datetime(2026, 3, 29, 2, 30),  # skipped in Berlin
+            datetime.datetime(2026, 10, 25, 2, 30),  # twice in Berlin
+        ]
+    ),
 )
-def test_headers_are_recognised_in_any_order_case_and_delimiter(file: Path, header: str) -> None:
-    delimiter = next(one for one in ";\t|," if one in header)
-    values = {"user_id": "7", "action": "view", "time": str(NOON_SECONDS)}
-    line = delimiter.join(values[name.strip(' "\ufeff').lower()] for name in header.split(delimiter))
-    (row,) = judge(write_lines(file, line, header=header)).rows
-    assert (row["user_id"], row["action"], row["time"]) == (7, "view", NOON_SECONDS)
+_FORMS = ["%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S.%f9"]
+_OFFSETS = ["", "Z", " UTC", " GMT", "+00:00", "+03:00", "-1130", "+14", " +0530"]
+_TIMES = st.tuples(_MOMENTS, st.sampled_from(_FORMS), st.sampled_from(_OFFSETS))
 
 
-@pytest.mark.parametrize("ending", ["\n", "\r\n"])
-@pytest.mark.parametrize("last", [True, False])
-def test_line_ends_of_either_kind_and_blank_lines_make_no_rows(file: Path, ending: str, last: bool) -> None:
-    lines = ["", FEED_HEADER, "", FEED_LINE, "   ", "bad", "", FEED_LINE, *([""] * last)]
-    file.write_bytes(ending.join(lines).encode())
-    judged = judge(file)
-    assert judged.rows == [EVENT, EVENT]
-    assert judged.numbers == [6]
+def _instant(moment: datetime.datetime, form: str, offset: str, zone: ZoneInfo) -> datetime.datetime | None:
+    """The instant that is meant, to the second; None where clocks in the zone skip it."""
+    moment = moment.replace(microsecond=0, **({} if "%S" in form else {"second": 0}))
+    sign = offset.strip().replace("Z", "+00").replace("UTC", "+00").replace("GMT", "+00")
+    if sign:
+        return datetime.datetime.fromisoformat(f"{moment:%Y-%m-%dT%H:%M:%S}{sign}").astimezone(datetime.UTC)
+    instant = moment.replace(tzinfo=zone).astimezone(datetime.UTC)
+    return instant if instant.astimezone(zone).replace(tzinfo=None) == moment else None
 
 
-def test_quotes_hold_delimiters_and_doubled_quotes(file: Path) -> None:
-    (row,) = judge(write_csv(file, [feed_row(city='Mos,"co"w', os=" iOS ", country="Côte d'Ivoire")])).rows
-    assert (row["city"], row["os"], row["country"]) == ('Mos,"co"w', " iOS ", "Côte d'Ivoire")
+@with_settings(max_examples=4)
+@given(st.lists(_TIMES, min_size=1, max_size=80), st.sampled_from(["UTC", "Europe/Berlin", "America/St_Johns"]))
+def test_times_in_any_form_are_the_instants_that_are_meant(
+    loading: Loading,
+    admin: Warehouse,
+    tmp_path: Path,
+    times: list[tuple[datetime.datetime, str, str]],
+    zone: str,
+) -> None:
+    table = loading.settings.feed_table
+    admin.execute(f"DROP TABLE IF EXISTS {table}")
+    lines = [f"{user},view,{moment.strftime(form)}{offset}" for user, (moment, form, offset) in enumerate(times)]
+    file = write_lines(tmp_path / "feed.csv", "999,view,1767614400", *lines, header="user_id,action,time")
+    loading.feed(file, time_zone=zone, future=True, again=True)
+    expected = {user: _instant(*time, ZoneInfo(zone)) for user, time in enumerate(times)}
+    loaded = admin.query(f"SELECT user_id, toUnixTimestamp(time) AS seconds FROM {table} WHERE user_id != 999").rows
+    assert {row["user_id"]: row["seconds"] for row in loaded} == {
+        user: int(instant.timestamp()) for user, instant in expected.items() if instant
+    }
 
 
-def test_the_receiver_is_found_under_either_spelling(file: Path) -> None:
-    for name in ("receiver_id", "reciever_id", "Reciever_ID"):
-        header = MESSAGES_HEADER.replace("receiver_id", name)
-        line = "1,2,2026-01-05 12:00:00,,,,,,,"
-        (row,) = judge(write_lines(file, line, header=header), MESSAGES).rows
-        assert row["receiver_id"] == 2
+def test_unix_time_is_read_in_seconds_and_their_parts(loading: Loading, tmp_path: Path) -> None:
+    forms = ["1767614400", "1767614400.75", "1767614400123", "1767614400123456", "1767614400123456789"]
+    loading.feed(
+        write_lines(tmp_path / "feed.csv", *(f"1,view,{form}" for form in forms), header="user_id,action,time")
+    )
+    assert [row["time"] for row in loading.feed_rows] == [NOON] * len(forms)
+    assert not any("without an offset" in line for line in loading.said)
 
 
-def test_gzip_of_several_members_is_read_to_its_end(file: Path) -> None:
-    members = (f"{FEED_HEADER}\n{FEED_LINE}\n{FEED_LINE[:9]}", f"{FEED_LINE[9:]}\n{FEED_LINE}\n")
-    file.write_bytes(b"".join(gzip.compress(member.encode()) for member in members))
-    assert judge(file).rows == [EVENT] * 3
+def test_times_without_an_offset_are_in_the_zone_that_the_summary_names(loading: Loading, tmp_path: Path) -> None:
+    lines = [
+        "1,view,2026-01-05 15:00:00",
+        "2,view,2026-01-05T12:00Z",
+        "3,view,2026-10-25 02:30",
+        "4,view,2026-03-29 02:30",
+    ]
+    file = write_lines(tmp_path / "feed.csv", *lines[:2], header="user_id,action,time")
+    loading.feed(file, time_zone="Europe/Moscow")
+    assert {row["time"] for row in loading.feed_rows} == {NOON}
+    assert f"{file}: times without an offset are in Europe/Moscow (--time-zone names another zone)." in loading.said
+    file = write_lines(tmp_path / "clocks.csv", *lines[2:], header="user_id,action,time")
+    assert loading.feed(file, time_zone="Europe/Berlin").rows == 1
+    assert datetime.datetime(2026, 10, 25, 0, 30) in {row["time"] for row in loading.feed_rows}
+    assert any("1 times are in an hour that happens twice in Europe/Berlin" in line for line in loading.said)
+    assert any("clocks in Europe/Berlin skip this time" in line for line in loading.said)
 
 
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"user_id": "-1"}, "user_id is '-1'; expected a whole number from 0 to 4294967295"),
-        ({"user_id": "4294967296"}, "user_id is '4294967296'"),
-        ({"user_id": ""}, "user_id is empty"),
-        ({"user_id": "0x1F"}, "user_id is '0x1F'"),
-        ({"user_id": "1.5"}, "user_id is '1.5'"),
-        ({"user_id": "1e3"}, "user_id is '1e3'"),
-        ({"user_id": "٣"}, "user_id is '٣'"),
-        ({"post_id": "x"}, "post_id is 'x'"),
-        ({"action": "share"}, "action is 'share'; expected view or like"),
-        ({"action": "View"}, "action is 'View'"),
-        ({"action": ""}, "action is empty"),
-        ({"age": "abc"}, "age is 'abc'; expected a whole number from -32768 to 32767"),
-        ({"age": "32768"}, "age is '32768'"),
-        ({"exp_group": "128"}, "exp_group is '128'"),
-        ({"time": ""}, "time is empty"),
-        ({"time": "2026-02-30 00:00:00"}, "time is '2026-02-30 00:00:00'"),
-        ({"time": "2026-01-05"}, "time is '2026-01-05'"),
-        ({"time": "1969-12-31 23:59:59"}, "time is '1969-12-31 23:59:59'"),
-        ({"time": "2106-02-07 06:28:16"}, "time is '2106-02-07 06:28:16'"),
-        ({"time": "1767614400000"}, "time is '1767614400000'"),
-        ({"user_id": "x" * 5_000_00}, "… (500000 characters); expected"),
-        ({"user_id": "a", "age": "b"}, "user_id is 'a'; expected a whole number from 0 to 4294967295; age is 'b'"),
-    ],
-)
-def test_a_bad_value_is_named_with_its_column_and_line(file: Path, changes: dict[str, str], reason: str) -> None:
-    judged = judge(write_csv(file, [feed_row(), feed_row(**changes), feed_row()]))
-    assert judged.rows == [EVENT, EVENT]
-    (bad,) = judged.bad
-    assert bad.number == 3
-    assert reason in bad.reason
-    assert len(bad.reason) < 300
-    assert bad.text == ",".join(str(value) for value in feed_row(**changes).values())
+def test_events_in_the_future_are_loaded_only_with_the_option(loading: Loading, tmp_path: Path) -> None:
+    year = datetime.date.today().year + 5
+    file = write_csv(tmp_path / "feed.csv", [feed_row(), feed_row(time=f"{year}-02-01 20:00:00")])
+    assert loading.feed(file, future=True).rows == 2
+    assert any(f"the last event is of {year}-02-01, in the future" in line for line in loading.said)
 
 
-@pytest.mark.parametrize(
-    ("line", "reason"),
-    [
-        (b"1,2,view", "it has 3 fields, the header has 11"),
-        (FEED_LINE.encode() + b",", "it has 12 fields, the header has 11"),
-        (b'1,2,view,2026-01-05 10:00:00,1,25,Russia,"Moscow,iOS,ads,3', "a quote is opened and not closed"),
-        (b'1,2,view,2026-01-05 10:00:00,1,25,Russia,Moscow,iOS,ads,"3', "a quote is opened and not closed"),
-        (b"1,2,view,2026-01-05 10:00:00,1,25,\xcc\xee\xf1,Moscow,iOS,ads,3", "byte 35 ('\\\\xcc') is not UTF-8"),
-        (b"1,2,view,2026-01-05 10:00:00,1,25,Russia,Mos\rcow,iOS,ads,3", "a carriage return inside the line"),
-        (b",,,,,,,,,,", "user_id is empty"),
-    ],
-)
-def test_a_line_out_of_shape_harms_no_other(file: Path, line: bytes, reason: str) -> None:
-    quoted = FEED_LINE.replace("Moscow", '"Moscow"')
-    judged = judge(write_lines(file, quoted, "", line, quoted, line, quoted))
-    assert judged.rows == [EVENT] * 3
-    assert judged.numbers == [4, 6]
-    assert all(reason in bad.reason for bad in judged.bad)
-    assert judged.bad[0].text == line.decode("utf-8", "backslashreplace")
-
-
-def test_a_value_over_two_lines_is_two_bad_lines(file: Path) -> None:
-    judged = judge(write_csv(file, [feed_row(), feed_row(city="St.\nPetersburg"), feed_row()]))
-    assert judged.rows == [EVENT, EVENT]
-    assert judged.numbers == [3, 4]
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("25", 25), (" 25 ", 25), ("+25", 25), ("25.0", 25), ("025", 25), ("-1", -1), ("0", 0), ("nan", 0), ("NULL", 0)],
-)
-def test_ages_in_other_spellings(file: Path, text: str, expected: int) -> None:
-    (row,) = judge(write_csv(file, [feed_row(age=text)])).rows
-    assert row["age"] == expected
-
-
-@pytest.mark.parametrize("type_", ["UInt8", "Nullable(UInt8)", "LowCardinality(UInt8)"])
-def test_the_range_is_that_of_the_tables_type(file: Path, type_: str) -> None:
-    judged = judge(write_csv(file, [feed_row(age=age) for age in ("255", "256", "-1")]), types={"age": type_})
-    assert [row["age"] for row in judged.rows] == [255]
-    assert judged.numbers == [3, 4]
-
-
-@pytest.mark.parametrize(
-    ("type_", "expected"),
-    [
-        ("Int8", [1, 0, -1, -1, -1]),
-        ("Nullable(Int8)", [1, 0, None, None, None]),
-        ("UInt8", [1, 0, 255, 255, 255]),
-        ("String", ["male", "female", "other", "", ""]),
-        ("LowCardinality(Nullable(String))", ["male", "female", "other", None, None]),
-    ],
-)
-def test_gender_is_written_as_the_table_holds_it(file: Path, type_: str, expected: list[Any]) -> None:
-    rows = [feed_row(gender=gender) for gender in ("Male", "0", "other", "-1", "")]
-    judged = judge(write_csv(file, rows), types={"gender": type_})
-    assert [row["gender"] for row in judged.rows] == expected
-    assert any("in 1 rows" in note for note in judged.notes) == (expected[2] != "other")
-
-
-def test_an_empty_value_that_the_table_cannot_hold_is_bad(file: Path) -> None:
-    judged = judge(write_csv(file, [feed_row(exp_group=""), feed_row()]), types={"exp_group": "UInt8"})
-    assert len(judged.rows) == 1
-    assert "cannot hold «not known»" in judged.bad[0].reason
-
-
-def test_parquet_is_read_whatever_its_types(file: Path) -> None:
+def test_parquet_is_read_whatever_its_types(loading: Loading, tmp_path: Path) -> None:
     table = pa.table(
         {
-            "User_Id": pa.array([1, 1], pa.int64()),
-            "post_id": pa.array([2.0, None], pa.float64()),
-            "action": pa.array(["view", "like"]).dictionary_encode(),
-            "time": pa.array([NOON, NOON], pa.timestamp("ns", "Europe/Moscow")),
-            "gender": pa.array(["male", None]),
-            "age": pa.array([25.0, float("nan")]),
-            "country": pa.array(["Russia", None], pa.large_string()),
-            "city": pa.array([b"Moscow", None], pa.binary()),
-            "os": pa.array(["iOS", ""], pa.string_view()),
-            "exp_group": pa.array([3, -1], pa.int8()),
-            "source": pa.array(["ads", None]),
-            "ignored": pa.array([[1], [2]]),
+            "User_Id": pa.array([1, 1, 1], pa.int64()),
+            "post_id": pa.array([2.0, None, float("nan")], pa.float64()),
+            "action": pa.array(["view", "like", "like"]).dictionary_encode(),
+            "time": pa.array([NOON, NOON, NOON], pa.timestamp("ns", "Europe/Moscow")),
+            "gender": pa.array(["male", None, None]),
+            "age": pa.array([25.0, float("nan"), None], pa.float32()),
+            "country": pa.array(["Russia", None, '"'], pa.large_string()),
+            "city": pa.array([b"Moscow", None, b"a,b"], pa.binary()),
+            "os": pa.array(["iOS", "", "x\ny"], pa.string_view()),
+            "exp_group": pa.array([3, -1, None], pa.int8()),
+            "source": pa.array([" ads ", None, None]),
+            "ignored": pa.array([[1], [2], [3]]),
         }
     )
-    pq.write_table(table, file)
-    known, unknown = judge(file).rows
-    assert known == {**EVENT, "time": NOON_SECONDS}
-    assert unknown == {"user_id": 1, "post_id": 0, "action": "like", "time": NOON_SECONDS, **UNKNOWN}
+    pq.write_table(table, tmp_path / "feed.parquet")
+    assert loading.feed(tmp_path / "feed.parquet").rows == 3
+    rows = sorted(loading.feed_rows, key=lambda row: (row["action"] == "like", row["city"]))
+    assert rows[0] == {**EVENT, "time": NOON}
+    assert rows[1] == {**rows[1], "user_id": 1, "action": "like", "time": NOON, **UNKNOWN}
+    assert rows[2] == {**rows[1], "country": '"', "city": "a,b", "os": "x\ny"}
+    assert any("ignored" in line for line in loading.said)
 
 
-def test_bad_rows_of_parquet_are_named_by_row(file: Path) -> None:
+def test_times_of_parquet_are_read_in_any_type(tmp_path: Path) -> None:
+    types = {
+        "1767614400": (pa.int64(), NOON_SECONDS),
+        "1767614400.000000": (pa.float64(), float(NOON_SECONDS)),
+        "2026-01-05 12:00:00.000": (pa.timestamp("ms"), NOON),
+        "2026-01-05 12:00:00.000Z": (pa.timestamp("ms", "UTC"), NOON),
+        "2026-01-05 15:00:00.000000+0300": (pa.timestamp("us", "Europe/Moscow"), NOON),
+        "2026-01-05 12:00": (pa.string(), "2026-01-05 12:00"),
+    }
+    for text, (type_, value) in types.items():
+        pq.write_table(pa.table({"time": pa.array([value], type_)}), tmp_path / "feed.parquet")
+        (batch,) = open_file(tmp_path / "feed.parquet", frozenset()).batches([0])
+        assert batch["text"].to_pylist() == [text.encode()]
+
+
+def test_bad_rows_of_parquet_are_named_by_row(loading: Loading, tmp_path: Path) -> None:
     table = pa.table(
         {
             "user_id": pa.array([1, -1, 2**32, None, 5, 6], pa.int64()),
             "action": ["view", "view", "view", "view", "share", "like"],
             "time": pa.array([NOON, NOON, NOON, NOON, NOON, datetime.datetime(1969, 1, 1)], pa.timestamp("us")),
-            "city": pa.array([b"ok", b"ok", b"ok", b"ok", b"ok", b"\xff"], pa.binary()),
+            "city": pa.array([b"ok", b"\xff", b"ok", b"ok", b"ok", b"ok"], pa.binary()),
         }
     )
-    pq.write_table(table, file, row_group_size=2)
-    judged = judge(file)
-    assert [row["user_id"] for row in judged.rows] == [1]
-    assert judged.numbers == [2, 3, 4, 5, 6]
-    assert judged.bad[1].reason.startswith("user_id is '4294967296'")
-    assert "time is '1969-01-01 00:00:00'" in judged.bad[4].reason
-    assert "city is '\\\\xff'; expected text in UTF-8" in judged.bad[4].reason
-    assert judged.bad[3].text == "5,share,2026-01-05 12:00:00,ok"
+    pq.write_table(table, tmp_path / "feed.parquet", row_group_size=2)
+    loaded = loading.feed(tmp_path / "feed.parquet")
+    assert [row["user_id"] for row in loading.feed_rows] == [1]
+    assert loaded.rejects_file is not None
+    rejected = list(csv.DictReader(loaded.rejects_file.read_text("utf-8", "replace").splitlines()))
+    assert [row["line"] for row in rejected] == ["2", "3", "4", "5", "6"]
+    assert rejected[0]["reason"].startswith("it is not UTF-8")
+    assert rejected[1]["reason"].startswith("user_id is '4294967296'")
+    assert "time is '1969-01-01 00:00:00" in rejected[4]["reason"]
+    assert rejected[3]["row"] == "5,share,2026-01-05 12:00:00.000000,ok"
+    assert any("feed.parquet, row 2: it is not UTF-8" in line for line in loading.said)
+
+
+@pytest.mark.parametrize(
+    ("type_", "expected"),
+    [
+        ("Nullable(Int8)", [1, 0, None, None, None]),
+        ("UInt8", [1, 0, 255, 255, 255]),
+        ("LowCardinality(Nullable(String))", ["male", "female", "other", None, None]),
+    ],
+)
+def test_gender_is_written_as_the_table_holds_it(
+    loading: Loading, tmp_path: Path, type_: str, expected: list[Any]
+) -> None:
+    loading.create(f"user_id UInt32, action String, time DateTime, gender {type_}")
+    genders = ("Male", "0", "other", "-1", "")
+    loading.feed(
+        write_csv(tmp_path / "feed.csv", [feed_row(user_id=user, gender=value) for user, value in enumerate(genders)])
+    )
+    assert [row["gender"] for row in loading.feed_rows] == expected
+
+
+def test_ranges_and_unknown_values_are_those_of_the_tables_types(loading: Loading, tmp_path: Path) -> None:
+    loading.create("user_id UInt32, action String, time DateTime, age Nullable(UInt8), exp_group UInt8")
+    ages = [("255", "1"), ("256", "1"), ("-1", "1"), ("", "1"), ("1", "")]
+    rows = [feed_row(user_id=user, age=age, exp_group=group) for user, (age, group) in enumerate(ages)]
+    loading.feed(write_csv(tmp_path / "feed.csv", rows))
+    assert {row["user_id"]: row["age"] for row in loading.feed_rows} == {0: 255, 3: None}
+    assert any(
+        "exp_group is empty; the table's column UInt8 cannot hold an unknown value" in one for one in _rejects(loading)
+    )
+
+
+def _rejects(loading: Loading) -> list[str]:
+    (file,) = loading.rejects.iterdir()
+    return [row["reason"] for row in csv.DictReader(file.read_text("utf-8").splitlines())]
+
+
+def test_columns_may_have_other_names(loading: Loading, tmp_path: Path) -> None:
+    header = FEED_HEADER.replace("time", "Event_Time").replace("user_id", "uid")
+    file = write_lines(tmp_path / "feed.csv", FEED_LINE, header=header)
+    loading.feed(file, columns={"time": "event_time", "user_id": "uid"})
+    assert loading.feed_rows == [EVENT]

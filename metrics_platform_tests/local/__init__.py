@@ -27,7 +27,7 @@ class Answer(NamedTuple):
 
 
 def ask(url: str, query: str, *, method: str = "POST", headers: dict[str, str] | None = None, **params: str) -> Answer:
-    """One request as the user in `url`, or as nobody when it names none."""
+    """One request as the user in `url`, or without a user when it names none."""
     parts = urlsplit(url)
     auth = (parts.username, parts.password or "") if parts.username else None
     with requests.Session() as session:
@@ -80,7 +80,7 @@ def url_of(path: Path) -> str:
 def wait_until(condition: Callable[[], bool], seconds: float = HANGS) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "it never happened"
         time.sleep(0.02)
 
 

@@ -44,7 +44,7 @@ def test_the_ordinary_client_works_with_both_addresses(server: EmbeddedServer) -
         client.close()
 
 
-def test_the_databases_are_there_from_the_first_start_and_keep_their_data_in_this_directory(
+def test_the_databases_exist_from_the_first_start_and_keep_their_data_here(
     server: EmbeddedServer,
 ) -> None:
     assert {"metrics", "simulator", "default"} <= set(rows(server.url, "SHOW DATABASES"))

@@ -19,7 +19,7 @@ from metrics_platform_tests.local import COMMAND, HANGS, PREFIX, rows, started, 
 
 
 def refused(path: Path, port: int = 0) -> str:
-    """What the command says when it ends by itself with exit code 2."""
+    """What the command prints before it ends with exit code 2."""
     ended = subprocess.run(
         [*COMMAND, f"--path={path}", f"--port={port}"], capture_output=True, text=True, timeout=HANGS, check=False
     )
@@ -39,8 +39,10 @@ def test_one_line_says_that_it_is_ready_and_the_address_is_written_before(tmp_pa
     assert all(line.startswith(PREFIX) for line in messages.splitlines())
 
 
-def test_passwords_tables_and_the_query_log_live_on_in_the_same_directory(tmp_path: Path) -> None:
-    path = tmp_path / "a place & its «name»"
+def test_passwords_tables_and_the_query_log_live_on_in_the_same_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a place & its 'name'"
     with running_server(path) as first:
         rows(first.url, "CREATE TABLE metrics.verdicts (id UInt64) ENGINE = MergeTree ORDER BY id")
         rows(first.url, "INSERT INTO metrics.verdicts VALUES (7)")
@@ -51,29 +53,19 @@ def test_passwords_tables_and_the_query_log_live_on_in_the_same_directory(tmp_pa
         logged = "SELECT count() > 0 FROM system.query_log WHERE query LIKE 'INSERT INTO metrics.verdicts%'"
         assert rows(second.url, logged) == ["1"]
         assert "default" in rows(second.url, "SHOW DATABASES")
-
-
-def test_damaged_address_files_get_new_passwords(tmp_path: Path) -> None:
-    with running_server(tmp_path / "data") as first:
-        pass
-    (tmp_path / "data" / "url").write_text("http://platform:short")
-    with running_server(tmp_path / "data") as second:
-        assert rows(second.url, "SELECT currentUser()") == ["platform"]
-        assert first.url.split("@")[0] != second.url.split("@")[0]
-        assert ":short@" not in second.url
-
-
-def test_a_relative_path_is_taken_from_where_the_person_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (path / "url").write_text("http://platform:short")
     monkeypatch.chdir(tmp_path)
-    with running_server(Path("here")) as server:
-        assert server.path == tmp_path / "here"
-        assert rows(server.url, "SELECT path FROM system.disks") == [f"{tmp_path}/here/data/"]
+    with running_server(Path(path.name)) as third:  # a relative path, and a damaged address
+        assert rows(third.url, "SELECT currentUser()") == ["platform"]
+        assert rows(third.url, "SELECT path FROM system.disks") == [f"{path}/data/"]
+        assert first.url.split("@")[0] != third.url.split("@")[0]
 
 
 def test_a_second_server_on_the_directory_names_the_first(tmp_path: Path) -> None:
     with running_server(tmp_path / "data") as server:
         said = refused(tmp_path / "data")
         assert f"pid {server.pid}, port {server.port}" in said
+        assert f"port {server.port} on 127.0.0.1 is taken" in refused(tmp_path / "two", server.port)
         with pytest.raises(EmbeddedServerError, match=f"pid {server.pid}"), running_server(tmp_path / "data"):
             pass
         assert rows(server.url, "SELECT 1") == ["1"]
@@ -108,13 +100,8 @@ def test_a_busy_port_is_named(tmp_path: Path, reuse: int) -> None:
         assert f"port {port} on 127.0.0.1 is taken" in refused(tmp_path / "data", port)
 
 
-def test_the_port_of_another_server_is_busy_and_that_server_is_not_taken_for_ours(tmp_path: Path) -> None:
-    with running_server(tmp_path / "one") as server:
-        assert f"port {server.port} on 127.0.0.1 is taken" in refused(tmp_path / "two", server.port)
-
-
 @pytest.fixture
-def serve_in_vain(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[Path, int], str]:
+def refused_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[Path, int], str]:
     """What `serve` says before it returns 2 in this process, which the engine must not take over."""
 
     def say(path: Path, port: int) -> str:
@@ -128,29 +115,29 @@ def serve_in_vain(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     return say
 
 
-def test_a_port_out_of_range(tmp_path: Path, serve_in_vain: Callable[[Path, int], str]) -> None:
+def test_a_port_out_of_range(tmp_path: Path, refused_here: Callable[[Path, int], str]) -> None:
     for port in (-1, 65536):
-        assert f"{port} is no port" in serve_in_vain(tmp_path / "data", port)
+        assert f"{port} is no port" in refused_here(tmp_path / "data", port)
 
 
-def test_a_directory_of_something_else_is_left_alone(tmp_path: Path, serve_in_vain: Callable[[Path, int], str]) -> None:
+def test_a_directory_of_something_else_is_left_alone(tmp_path: Path, refused_here: Callable[[Path, int], str]) -> None:
     (tmp_path / "config.xml").write_text("<clickhouse/>")
-    assert "was not made by this command" in serve_in_vain(tmp_path, 0)
+    assert "was not made by this command" in refused_here(tmp_path, 0)
     assert [entry.name for entry in tmp_path.iterdir()] == ["config.xml"]
 
 
-def test_a_directory_that_cannot_be_written(tmp_path: Path, serve_in_vain: Callable[[Path, int], str]) -> None:
+def test_a_directory_that_cannot_be_written(tmp_path: Path, refused_here: Callable[[Path, int], str]) -> None:
     file = tmp_path / "file"
     file.touch()
     for path in (file, file / "below", Path("/proc/metrics-platform")):
-        said = serve_in_vain(path, 0)
+        said = refused_here(path, 0)
         assert str(path) in said
         assert "--path" in said
 
 
 @pytest.mark.parametrize("name", ["lock", "engine.json", "url", "readonly_url", "data", "run", "logs"])
 def test_a_symbolic_link_in_place_of_a_file_of_ours_is_refused(
-    tmp_path: Path, serve_in_vain: Callable[[Path, int], str], name: str
+    tmp_path: Path, refused_here: Callable[[Path, int], str], name: str
 ) -> None:
     ours, theirs = tmp_path / "data", tmp_path / "theirs"
     ours.mkdir()
@@ -158,44 +145,44 @@ def test_a_symbolic_link_in_place_of_a_file_of_ours_is_refused(
     theirs.write_text("years of work")
     (ours / name).unlink(missing_ok=True)
     (ours / name).symlink_to(theirs)
-    said = serve_in_vain(ours, 0)
+    said = refused_here(ours, 0)
     assert f"{ours / name} is a symbolic link" in said and "--path" in said
     assert theirs.read_text() == "years of work"
 
 
 def test_a_lock_that_becomes_a_link_after_the_check_is_not_followed(
-    tmp_path: Path, serve_in_vain: Callable[[Path, int], str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, refused_here: Callable[[Path, int], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     theirs = tmp_path / "theirs"
     theirs.write_text("years of work")
     (tmp_path / "data").mkdir()
     monkeypatch.setattr(ServerDirectory, "_check_ours", lambda directory: (directory.root / "lock").symlink_to(theirs))
-    assert "cannot be used" in serve_in_vain(tmp_path / "data", 0)
+    assert "cannot be used" in refused_here(tmp_path / "data", 0)
     assert theirs.read_text() == "years of work"
 
 
 def test_a_directory_of_another_user_is_refused(
-    tmp_path: Path, serve_in_vain: Callable[[Path, int], str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, refused_here: Callable[[Path, int], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
-    said = serve_in_vain(tmp_path, 0)
+    said = refused_here(tmp_path, 0)
     assert "belongs to another user" in said and "--path" in said
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_directory_that_every_user_may_write_to_is_refused(
-    tmp_path: Path, serve_in_vain: Callable[[Path, int], str]
+    tmp_path: Path, refused_here: Callable[[Path, int], str]
 ) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data").chmod(0o777)
-    said = serve_in_vain(tmp_path / "data", 0)
+    said = refused_here(tmp_path / "data", 0)
     assert "every user may write" in said and "chmod o-w" in said
 
 
-def test_data_of_a_newer_engine_are_left_alone(tmp_path: Path, serve_in_vain: Callable[[Path, int], str]) -> None:
+def test_data_of_a_newer_engine_are_left_alone(tmp_path: Path, refused_here: Callable[[Path, int], str]) -> None:
     written = json.dumps({"chdb-core": "99.1.0"})
     (tmp_path / "engine.json").write_text(written)
-    assert "written by chdb-core 99.1.0" in serve_in_vain(tmp_path, 0)
+    assert "written by chdb-core 99.1.0" in refused_here(tmp_path, 0)
     assert (tmp_path / "engine.json").read_text() == written
     assert not (tmp_path / "data").exists()
 
@@ -220,12 +207,12 @@ def no_package(name: str) -> str:
 def test_a_machine_without_the_wheel_hears_of_the_alternative(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    serve_in_vain: Callable[[Path, int], str],
+    refused_here: Callable[[Path, int], str],
     version: Callable[[str], str],
     said: str,
 ) -> None:
     monkeypatch.setattr(importlib.metadata, "version", version)
-    message = serve_in_vain(tmp_path / "data", 0)
+    message = refused_here(tmp_path / "data", 0)
     assert said in message
     assert "METRICS_CLICKHOUSE_URL" in message
     with pytest.raises(EmbeddedServerError, match="METRICS_CLICKHOUSE_URL"), running_server(tmp_path / "data"):
@@ -247,8 +234,8 @@ def test_a_library_that_does_not_load_is_said(tmp_path: Path) -> None:
 
 
 def test_a_server_that_is_not_ready_in_time_is_stopped(tmp_path: Path) -> None:
-    in_vain = running_server(tmp_path / "data", timeout_seconds=0.001)
-    with pytest.raises(EmbeddedServerError, match=r"did not answer within 0\.001 s"), in_vain:
+    too_short = running_server(tmp_path / "data", timeout_seconds=0.001)
+    with pytest.raises(EmbeddedServerError, match=r"did not answer within 0\.001 s"), too_short:
         pass
     with running_server(tmp_path / "data"):
         pass

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -46,25 +46,6 @@ def test_whichever_signal_asks_for_the_end_the_block_is_left_in_order(number: si
     assert signal.getsignal(number) == before
 
 
-def test_dagsters_own_answers_come_past_the_environments_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Answers(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b'{"data": {"version": "1"}}')
-
-        def log_message(self, *_: object) -> None:
-            return
-
-    for name in ("HTTP_PROXY", "ALL_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:1")
-    with HTTPServer(("127.0.0.1", 0), Answers) as server:
-        threading.Thread(target=server.handle_request, daemon=True).start()
-        with subprocess.Popen([sys.executable, "-c", ""]) as process:
-            ui = DagsterUI(f"http://localhost:{server.server_port}", tmp_path / "log", process)
-            assert ui.ask("{ version }") == {"version": "1"}
-
-
 @pytest.mark.usefixtures("signals_as_in_a_terminal")
 def test_signals_that_were_ignored_at_the_start_stay_ignored_but_for_sigterm() -> None:
     for number in (signal.SIGINT, signal.SIGHUP):
@@ -81,9 +62,7 @@ def test_signals_that_were_ignored_at_the_start_stay_ignored_but_for_sigterm() -
 
 
 @pytest.mark.usefixtures("signals_as_in_a_terminal")
-def test_a_demo_in_the_background_stops_on_sigterm_after_a_run_in_its_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_demo_in_the_background_stops_on_sigterm_after_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     @dg.job(name="quick")
     def quick() -> None:
         @dg.op
@@ -109,7 +88,7 @@ def test_an_interrupt_that_got_lost_is_known_all_the_same() -> None:
         assert asked.is_set()
 
 
-def test_nothing_of_the_persons_settings_is_in_it_and_all_of_them_are_back_afterwards(
+def test_the_users_settings_are_hidden_inside_and_restored_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("METRICS_CLICKHOUSE_URL", "http://theirs:8123/metrics")
@@ -216,10 +195,10 @@ def test_dagster_is_not_ready_before_its_scheduler_ticks(dagster: DagsterUI) -> 
 def test_a_proxy_of_the_environment_is_not_asked_for_dagster(
     dagster: DagsterUI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    monkeypatch.delenv("no_proxy", raising=False)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
     _Webserver.answers = [lambda: {"version": "1"}]
     assert dagster.ask("{ version }") == {"version": "1"}
 

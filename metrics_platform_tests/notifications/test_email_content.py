@@ -176,9 +176,7 @@ def test_the_text_reads_by_itself() -> None:
 
 @pytest.mark.parametrize(("severity", "is_urgent"), [("critical", True), ("failed", True), ("warning", False),
                                                      ("resolved", False), ("info", False)])  # fmt: skip
-def test_only_what_is_critical_or_failed_is_urgent_and_nothing_is_answered_by_machines(
-    severity: Any, is_urgent: bool
-) -> None:
+def test_only_critical_mails_and_failures_are_urgent_and_none_is_auto_answered(severity: Any, is_urgent: bool) -> None:
     mail = mailed(message(severity=severity))
     assert (mail["Importance"], mail["X-Priority"]) == (("high", "1") if is_urgent else (None, None))
     assert mail["Auto-Submitted"] == "auto-generated"

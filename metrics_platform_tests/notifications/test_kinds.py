@@ -147,7 +147,7 @@ def test_series_as_long_as_their_times_are_required() -> None:
         )
 
 
-def test_reports_alone_are_sent_at_most_once_and_what_is_no_event_is_never_part_of_a_digest() -> None:
+def test_only_reports_are_sent_at_most_once_and_some_kinds_are_never_digested() -> None:
     classes = {type(event) for event in EXAMPLES.values()}
     assert {each for each in classes if each.at_most_once} == {kinds.DailyReport}
     assert {each for each in classes if not each.digestible} == {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import itertools
 import re
@@ -28,33 +29,36 @@ _NAMES = {"Dagster", "Telegram", "Europe", "Moscow", "Android", "iOS"}
 _MACRO = re.compile(r"{% macro (\w+)\(")
 
 
-def events() -> Iterator[tuple[kinds.Event, tuple[kinds.Event, ...]]]:
-    """Every kind in every form, about things with Russian names."""
+_WORDS: dict[Language, str] = {"en": "name", "ru": "имя"}
+
+
+def events(word: str) -> Iterator[tuple[kinds.Event, tuple[kinds.Event, ...]]]:
+    """Every kind in every form, about things that are called `word`."""
     yield from ((event, parts_of_example(event)) for event in EXAMPLES.values())
-    yield from ((event, ()) for event in with_name("Имя"))
-    codes = ("this_slot", "last_hour", "last_two_hours", "no_data", "from_zero", "", "другое")
-    for detector, reason, score in itertools.product(("seasonal", "day_over_day", "iqr", "другой"), codes, (-5, None)):
+    yield from ((event, ()) for name in (word, f"{word} " * 99) for event in with_name(name))
+    codes = ("this_slot", "last_hour", "last_two_hours", "no_data", "from_zero", "", "other")
+    for detector, reason, score in itertools.product(("seasonal", "day_over_day", "iqr", "other"), codes, (-5, None)):
         found = anomaly(detector=detector, reason=reason, score=score)
         yield kinds.AnomalyOpened(key="k", occurred_at=NOON, anomalies=(found,)), ()
-    for found in (anomaly(value=0), anomaly(value=9000), anomaly(dimension="city", dimension_value="Уфа")):
+    for found in (anomaly(value=0), anomaly(value=9000), anomaly(dimension="city", dimension_value=word)):
         facts: dict[str, Any] = {"key": "k", "occurred_at": NOON, "anomalies": (found,) * 30}
         yield kinds.AnomalyOpened(**facts, fresh_at=NOON, moved_with=("views",) * 9), ()
         yield kinds.AnomalyStillOpen(**facts, opened_at=NOON), ()
     report = EXAMPLES["report-2026-11-21"]
     for problem in ("missing", "partial", "incomplete", "failed_checks"):
-        yield report.model_copy(update={"problem": problem, "not_computed": ("таблица",)}), ()
+        yield report.model_copy(update={"problem": problem, "not_computed": (word,)}), ()
     for name in ("schedule", "sensor", "code location"):
-        yield kinds.FailedTick(key="k", occurred_at=NOON, automation=name, name="имя", cause=""), ()  # type: ignore[arg-type]
+        yield kinds.FailedTick(key="k", occurred_at=NOON, automation=name, name=word, cause=""), ()  # type: ignore[arg-type]
 
 
 def messages(language: Language) -> Iterator[Message]:
     """What is sent of them: at once, late, and of an opening that is over."""
     resolved = EXAMPLES["anomaly-A7K2Q-resolved"]
     assert isinstance(resolved, kinds.AnomalyResolved)
-    for event, parts in events():
+    for event, parts in events(_WORDS[language]):
         for delay in (0, 3):
             moment = event.occurred_at + datetime.timedelta(hours=delay)
-            here = replace(writer(language, moment), environment="прод", owner="команда")
+            here = replace(writer(language, moment), environment=_WORDS[language], owner=_WORDS[language])
             yield render(event, here, parts)
             if isinstance(event, kinds.AnomalyOpened | kinds.AnomalyUpdated):
                 yield render(event, here, over=resolved)
@@ -75,7 +79,8 @@ def drawn_texts(message: Message) -> Iterator[str]:
         chart = make()
         yield chart.title
         yield chart.subtitle
-        yield from (panel.title for panel in chart.panels)
+        yield from (text for panel in chart.panels for text in (panel.title, panel.finding, panel.note))
+        yield from dataclasses.astuple(chart.labels)
 
 
 def test_no_english_is_in_a_russian_message() -> None:
@@ -95,8 +100,7 @@ def test_no_english_is_in_a_russian_message() -> None:
 def test_no_russian_is_in_an_english_message() -> None:
     for message in messages("en"):
         for text in (*texts(message), *drawn_texts(message)):
-            left = re.sub("Имя|имя|Уфа|прод|команда|таблица|друго[ей]", "", text)
-            assert not re.search("[А-Яа-яЁё]", left), (message.kind, text)
+            assert not re.search("[А-Яа-яЁё]", text), (message.kind, text)
 
 
 def test_every_language_has_the_same_templates_and_phrases() -> None:

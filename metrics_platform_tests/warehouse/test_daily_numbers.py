@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metrics_platform.calendar import day_of
-from metrics_platform.local.example_data import ExampleFiles, write_example
 from metrics_platform.report.facts import LoadState, ReportData, dates_needed, report_of
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.app_days import read_app_days
@@ -19,6 +18,7 @@ from metrics_platform.warehouse.client import Warehouse
 from metrics_platform_tests.generated_events import World, worlds
 from metrics_platform_tests.oracle import Oracle, assert_same_rows
 from metrics_platform_tests.report.expected import assert_report_equals
+from metrics_platform_tests.warehouse.real_events import RealEvents, real_events
 from metrics_platform_tests.worlds import SourceTables, compute_all, read_table
 
 DIMENSIONS = ("os", "gender", "age")
@@ -49,47 +49,38 @@ def test_every_cell_equals_the_oracle_in_generated_worlds(
 
 
 @pytest.fixture(scope="module")
-def example(tmp_path_factory: pytest.TempPathFactory) -> ExampleFiles:
-    return write_example(tmp_path_factory.mktemp("example"))
+def real() -> RealEvents:
+    """Of a month and two days more, whose events must not count."""
+    return real_events(datetime.timedelta(days=REAL_DAYS + 2))
 
 
 def test_every_cell_equals_the_oracle_on_a_month_of_real_messages(
-    make_settings: Callable[..., Settings], example: ExampleFiles
+    make_settings: Callable[..., Settings], real: RealEvents
 ) -> None:
-    days = [example.first_day + datetime.timedelta(days=offset) for offset in range(REAL_DAYS)]
-    settings = make_settings(timezone=example.zone, start_date=days[0])
+    days = [real.first_day + datetime.timedelta(days=offset) for offset in range(REAL_DAYS)]
+    settings = make_settings(timezone=real.zone, start_date=days[0])
     sources = SourceTables.create(settings)
-    feed, messages = (_until(pd.read_csv(path), days[-1]) for path in (example.feed, example.messages))
-    sources.insert_feed(feed)
-    sources.insert_messages(messages)
+    sources.insert_feed(real.feed)
+    sources.insert_messages(real.messages)
     sliced = [*days[:2], *days[-5:]]
     compute_all(sources.warehouse, settings, days, sliced)
-    oracle = Oracle(feed, messages, example.zone, days)
+    oracle = Oracle(real.feed, real.messages, real.zone, days)
     _assert_equals_oracle(sources.warehouse, oracle, days, DIMENSIONS, sliced)
     _assert_reports_equal_oracle(sources.warehouse, settings, oracle, days)
 
 
 def test_a_start_in_the_middle_of_real_messages_continues_all_that_came_before(
-    make_settings: Callable[..., Settings], example: ExampleFiles
+    make_settings: Callable[..., Settings], real: RealEvents
 ) -> None:
-    last = example.first_day + datetime.timedelta(days=REAL_DAYS - 1)
+    last = real.first_day + datetime.timedelta(days=REAL_DAYS - 1)
     days = [last - datetime.timedelta(days=1), last]
-    settings = make_settings(timezone=example.zone, start_date=days[0])
+    settings = make_settings(timezone=real.zone, start_date=days[0])
     sources = SourceTables.create(settings)
-    feed, messages = (_until(pd.read_csv(path), last) for path in (example.feed, example.messages))
-    sources.insert_feed(feed)
-    sources.insert_messages(messages)
+    sources.insert_feed(real.feed)
+    sources.insert_messages(real.messages)
     compute_all(sources.warehouse, settings, days)
-    oracle = Oracle(feed, messages, example.zone, days)
+    oracle = Oracle(real.feed, real.messages, real.zone, days)
     _assert_equals_oracle(sources.warehouse, oracle, days, DIMENSIONS, days)
-
-
-def _until(events: pd.DataFrame, last: datetime.date) -> pd.DataFrame:
-    """The events up to two days after `last`, so that there are later ones which must not count."""
-    times = pd.to_datetime(events["time"])
-    texts = {name: events[name].fillna("") for name in ("country", "city", "os", "source")}
-    keep = times < pd.Timestamp(last) + pd.Timedelta(days=3)
-    return events.assign(time=times, **texts)[keep]
 
 
 def _assert_equals_oracle(

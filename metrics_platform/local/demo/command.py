@@ -19,11 +19,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from rich.console import Console
 
-from metrics_platform.calendar import slot_at
+from metrics_platform.calendar import first_instant, slot_at
 from metrics_platform.local.clickhouse import EmbeddedServer, running_server
 from metrics_platform.local.dagster_local import (
+    DagsterError,
     DagsterUI,
-    check_port,
     isolated_environment,
     running_dagster,
     stop_on_signals,
@@ -31,12 +31,11 @@ from metrics_platform.local.dagster_local import (
 from metrics_platform.local.demo import output, preparing
 from metrics_platform.local.demo.background import BackgroundTask
 from metrics_platform.local.demo.clock import Clock
-from metrics_platform.local.demo.messages import Arrivals
-from metrics_platform.local.demo.product import Product, inject
+from metrics_platform.local.demo.product import inject
 from metrics_platform.local.demo.scenario import INCIDENT_LASTS, InjectedIncident
 from metrics_platform.local.demo.state import DemoError, State, exclusive_lock, lock_holder
 from metrics_platform.local.demo.stream import FastSchedules, Stream
-from metrics_platform.local.ports import next_free_port
+from metrics_platform.local.ports import next_free_port, port_is_taken
 from metrics_platform.settings import CHANNEL_PREFIXES, given_values, load_settings
 from metrics_platform.warehouse.client import Warehouse
 
@@ -45,7 +44,7 @@ _TICK_SECONDS = 5.0
 _CLICKHOUSE_PORT = 8123
 _CLICKHOUSE_SECONDS = 60
 _ONE_DAY = datetime.timedelta(days=1)
-# What marks a directory as ours: a stranger's folder given by mistake must survive --fresh.
+# Marks a directory as the demo's: another folder, given by mistake, must survive --fresh.
 _MARKER = "metrics-platform-demo"
 _KEPT_BY_FRESH = {_MARKER, "demo.lock"}
 
@@ -74,7 +73,7 @@ def run_demo(options: Options) -> int:
     directory = options.directory.absolute()
     _check_ours(directory)
     if not directory.exists():
-        check_port(options.port)  # before anything is made
+        _check_port(options.port)  # before anything is made
     with exclusive_lock(directory) as is_free:
         if is_free:
             (directory / _MARKER).touch()
@@ -102,7 +101,7 @@ class _Demo:
 
     def run(self) -> None:
         started = time.monotonic()
-        check_port(self.options.port)
+        _check_port(self.options.port)
         if self.options.fresh:
             _clear(self.directory)
         own = given_values(Path(".env"))
@@ -114,7 +113,7 @@ class _Demo:
             port = next_free_port(_CLICKHOUSE_PORT)
             server = stack.enter_context(running_server(clickhouse, port, _CLICKHOUSE_SECONDS))
             stream = Stream(state, Warehouse.from_settings(settings), clock)
-            arrivals = Arrivals(settings)
+            messages = output.NewMessages(self.console, settings)
             yesterday = clock.now().astimezone(settings.zone).date() - _ONE_DAY
             with output.Steps(self.console) as steps:
                 incident = self._write_history(steps, stream)
@@ -138,7 +137,7 @@ class _Demo:
             clock.start()
             if self.options.browser:
                 _open(tables)
-            self._continue(stream, fast, arrivals, dagster, server)
+            self._continue(stream, fast, messages, dagster, server)
 
     def _state(self, zone_name: str | None) -> tuple[State, Clock]:
         """The directory's demo, or a new one, and the time of its product."""
@@ -163,7 +162,7 @@ class _Demo:
             "METRICS_TIMEZONE": state.product.zone.key,
             "METRICS_DAGSTER_URL": f"http://localhost:{self.options.port}",
             "METRICS_DRY_RUN": "false" if self.options.send else "true",
-            "METRICS_ENVIRONMENT": "demo",  # nobody is to take a made-up alarm for a real one
+            "METRICS_ENVIRONMENT": "demo",  # so that no one takes a made-up alarm for a real one
             "METRICS_CATALOG": str(self._catalog()),
         }
         if "METRICS_LANGUAGE" in own:
@@ -240,22 +239,17 @@ class _Demo:
         self,
         stream: Stream,
         fast: FastSchedules | None,
-        arrivals: Arrivals,
+        messages: output.NewMessages,
         dagster: DagsterUI,
         server: EmbeddedServer,
     ) -> None:
-        """Write events and print the messages that arrive, until Ctrl-C."""
+        """Write events and print new messages of the outbox, until Ctrl-C."""
         settings = load_settings(env_file=None)
         notice = partial(output.print_notice, self.console, settings=settings)
-
-        def print_messages() -> None:
-            for arrival in arrivals.take():
-                output.print_message(self.console, arrival, settings)
-
         tasks = [
             BackgroundTask("Writing events", stream.write, notice),
             *([BackgroundTask("Checking and loading", fast.run_due, notice)] if fast else []),
-            BackgroundTask("Reading messages", print_messages, notice),
+            BackgroundTask("Reading messages", messages.print_new, notice),
             BackgroundTask("Dagster", dagster.check_answers, notice),
         ]
         with self.console.status("") if self.console.is_terminal else nullcontext() as status:
@@ -273,6 +267,14 @@ class _Demo:
 def _check_clickhouse(server: EmbeddedServer) -> None:
     if not server.running:
         raise DemoError(f"The embedded ClickHouse has ended. Start the demo again: it continues.\n{server.messages}")
+
+
+def _check_port(port: int) -> None:
+    if port_is_taken(port):
+        raise DagsterError(
+            f"Port {port}, for Dagster's UI, is taken by another program (another `dagster dev`, perhaps). End that, "
+            f"or choose another port: --port {port + 1}."
+        )
 
 
 def _check_ours(directory: Path) -> None:
@@ -294,8 +296,9 @@ def _clear(directory: Path) -> None:
 
 def _new(directory: Path, days: int, now: datetime.datetime, zone: ZoneInfo) -> State:
     today = now.astimezone(zone).date()
-    product = Product(today - datetime.timedelta(days=days), today, zone)
-    return State(directory, product, product.first_instant())
+    first_day = today - days * _ONE_DAY
+    begin = first_instant(first_day, zone)
+    return State(directory=directory, first_day=first_day, today=today, zone=zone, written_until=begin)
 
 
 def _zone(name: str | None) -> ZoneInfo:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import html
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +17,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from metrics_platform.calendar import SLOT, slot_at
 from metrics_platform.local.dagster_local import display_path, program_name
-from metrics_platform.local.demo.messages import Arrival
 from metrics_platform.local.demo.scenario import INCIDENTS, InjectedIncident
 from metrics_platform.settings import Settings
 
@@ -139,9 +140,29 @@ def print_injected(console: Console, incident: InjectedIncident, settings: Setti
     console.print(text, soft_wrap=True)
 
 
-def print_message(console: Console, arrival: Arrival, settings: Settings) -> None:
-    """Print that a message has arrived."""
-    console.print(f"{_time(settings)}  ✉  {escape(arrival.headline)}  [dim]{escape(arrival.where)}[/]", soft_wrap=True)
+@dataclass
+class NewMessages:
+    """Prints the headline and the path of each page that is new in the outbox."""
+
+    console: Console
+    settings: Settings
+    _known: set[Path] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._known = self._pages()
+
+    def print_new(self) -> None:
+        """Print the pages since the last call, oldest first."""
+        pages = self._pages()
+        for page in sorted(pages - self._known):
+            title = re.search(r"<title>(.*?)</title>", page.read_text(encoding="utf-8"), re.DOTALL)
+            headline = escape(html.unescape(title[1]) if title else page.stem)
+            path = escape(display_path(page))
+            self.console.print(f"{_time(self.settings)}  ✉  {headline}  [dim]{path}[/]", soft_wrap=True)
+        self._known = pages
+
+    def _pages(self) -> set[Path]:
+        return {page for page in self.settings.outbox.glob("*.html") if page.name != "index.html"}
 
 
 def print_notice(console: Console, text: str, settings: Settings) -> None:

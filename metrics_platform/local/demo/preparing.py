@@ -24,9 +24,9 @@ from metrics_platform.warehouse.tables import APP_DAILY, DIMENSION_METRICS, METR
 
 # The last tables of a day: a day that has them has all others.
 _LAST_TABLES = (APP_DAILY.name, DIMENSION_METRICS.name, METRIC_DAILY.name)
-# So many days are one run, so that the bar moves and an interrupted start does not begin again.
+# Days of one run: few, so that the bar moves and an interrupted start does not begin again.
 _DAYS_OF_A_RUN = 7
-# So many slots are checked through Dagster, and shown there: eight hours.
+# Slots that are checked through Dagster, and shown there: eight hours.
 _CHECKED_SLOTS = 32
 _ONE_DAY = datetime.timedelta(days=1)
 # Takes how much of a step is done, from 0 to 1.

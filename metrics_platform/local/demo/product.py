@@ -18,15 +18,14 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from metrics_platform.calendar import Day, day_of, first_instant
-from metrics_platform.loading.events import feed_source, messages_source
-from metrics_platform.loading.targets import prepare_target
+from metrics_platform.loading.events import create_source_tables
 from metrics_platform.local.demo.scenario import InjectedIncident, Scenario
 from metrics_platform.monitor.generated import WEEKEND, WORKDAY
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 
 _ONE_DAY = datetime.timedelta(days=1)
-# For so long new people join; a demo that is older has no new users any more.
+# New people join for this long; an older demo has no new users any more.
 _HORIZON_DAYS = 800
 # The product is this much older than its first day: its numbers of users and their retention have settled by then.
 _EARLIER_DAYS = 90
@@ -62,8 +61,7 @@ class Product:
         Raises:
             WarehouseError: ClickHouse refused or did not answer.
         """
-        for source in (feed_source(), messages_source(settings.receiver_column)):
-            prepare_target(settings, warehouse, source)
+        create_source_tables(settings, warehouse)
         for name in _TABLES:
             warehouse.execute(_read(f"schema/{name}.sql"), doing=f"Making simulator.{name}", repeatable=True)
         scenario = Scenario(self.today, self.zone)
@@ -112,7 +110,7 @@ class Product:
     ) -> Iterator[datetime.datetime]:
         """Write the events in [since, until), day by day of the product; yields how far it is after each.
 
-        What is there from `since` on, of an attempt that was broken off, is written anew.
+        Events from `since` on, left by an interrupted attempt, are written anew.
 
         Raises:
             WarehouseError: ClickHouse refused or did not answer; up to what was yielded last, all is written once.

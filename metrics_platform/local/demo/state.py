@@ -7,36 +7,32 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from pydantic import AwareDatetime, BaseModel, ValidationError
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from metrics_platform.local.demo.product import Product
-
-_REMEDY = "Start it with --fresh to make a new one."
 
 
 class DemoError(RuntimeError):
     """The demo cannot run here; the text says what to do."""
 
 
-class _StateFile(BaseModel):
-    first_day: datetime.date
-    today: datetime.date
-    zone: str
-    seed: int
-    written_until: AwareDatetime
-
-
-@dataclass
-class State:
+class State(BaseModel):
     """The demo of a directory. `written_until`: the first instant (UTC) whose events are not written yet."""
 
-    directory: Path
-    product: Product
-    written_until: datetime.datetime
+    directory: Path = Field(Path(), exclude=True)
+    first_day: datetime.date
+    today: datetime.date
+    zone: ZoneInfo
+    seed: int = 1
+    written_until: AwareDatetime
+
+    @property
+    def product(self) -> Product:
+        """The made-up product."""
+        return Product(self.first_day, self.today, self.zone, self.seed)
 
     @classmethod
     def read(cls, directory: Path) -> State | None:
@@ -45,31 +41,26 @@ class State:
         Raises:
             DemoError: the file is broken.
         """
-        file = _file(directory)
+        file = directory / "demo.json"
         try:
-            found = _StateFile.model_validate_json(file.read_text(encoding="utf-8"))
-            product = Product(found.first_day, found.today, ZoneInfo(found.zone), found.seed)
+            state = cls.model_validate_json(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        except ValidationError as error:
-            why = "; ".join(f"{'.'.join(map(str, fault['loc']))} {fault['msg']}".strip() for fault in error.errors())
-            raise DemoError(f"{file} cannot be read: {why}. {_REMEDY}") from error
-        except (ValueError, KeyError) as error:
-            raise DemoError(f"{file} cannot be read: {error}. {_REMEDY}") from error
-        return cls(directory, product, found.written_until)
+        except (ValidationError, UnicodeError) as error:
+            faults = error.errors() if isinstance(error, ValidationError) else []
+            why = "; ".join(f"{'.'.join(map(str, fault['loc']))} {fault['msg']}".strip() for fault in faults)
+            raise DemoError(
+                f"{file} cannot be read: {why or error}. Start it with --fresh to make a new one."
+            ) from error
+        state.directory = directory
+        return state
 
     def write(self) -> None:
         """Write it in one step: a reader sees the old or the new."""
-        content = _StateFile(
-            first_day=self.product.first_day,
-            today=self.product.today,
-            zone=self.product.zone.key,
-            seed=self.product.seed,
-            written_until=self.written_until,
-        )
-        new = _file(self.directory).with_suffix(".new")
-        new.write_text(content.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        new.replace(_file(self.directory))
+        file = self.directory / "demo.json"
+        new = file.with_suffix(".new")
+        new.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        new.replace(file)
 
 
 @contextmanager
@@ -91,7 +82,3 @@ def exclusive_lock(directory: Path) -> Iterator[bool]:
 def lock_holder(directory: Path) -> str:
     """The process id of the demo that runs in the directory."""
     return (directory / "demo.lock").read_text(encoding="utf-8").strip()
-
-
-def _file(directory: Path) -> Path:
-    return directory / "demo.json"

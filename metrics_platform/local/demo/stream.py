@@ -1,4 +1,4 @@
-"""The demo's live events, every few seconds, and what stands in for schedules while the product's time runs fast."""
+"""The demo's live events, every few seconds, and a substitute for schedules while the product's time runs fast."""
 
 from __future__ import annotations
 

@@ -52,9 +52,9 @@ def _chart(
 
 def _title(subjects: Sequence[Anomaly | ResolvedAnomaly], writer: Writer) -> str:
     """What happened, and when: "Views −41% at 10:45", "Views, Likes back in band"."""
-    first, more = subjects[0], len(subjects) - _NAMED_IN_TITLE
-    findings = [_finding(subject, writer) for subject in subjects[:_NAMED_IN_TITLE]]
-    listed = ", ".join(findings) + (" " + writer.say("and-more", count=more) if more > 0 else "")
+    first = subjects[0]
+    findings = [_finding(subject, writer) for subject in subjects]
+    listed = writer.listed_text(findings, _NAMED_IN_TITLE)
     if isinstance(first, ResolvedAnomaly):
         title = writer.say("anomaly-chart-resolved", metrics=listed)
     else:
@@ -64,13 +64,7 @@ def _title(subjects: Sequence[Anomaly | ResolvedAnomaly], writer: Writer) -> str
 
 
 def _finding(subject: Anomaly | ResolvedAnomaly, writer: Writer) -> str:
-    name = _name(subject, writer)
-    if isinstance(subject, ResolvedAnomaly):
-        return name
-    if subject.value is None:
-        return writer.say("anomaly-no-data", metric=name)
-    change = writer.formats.change(subject.change) if subject.change is not None else _value(subject, writer)
-    return writer.say("anomaly-subject", metric=name, change=change)
+    return writer.series_text(subject) if isinstance(subject, ResolvedAnomaly) else writer.say("subject", a=subject)
 
 
 def _panel(subject: Anomaly | ResolvedAnomaly, writer: Writer) -> Panel:
@@ -96,11 +90,7 @@ def _panel(subject: Anomaly | ResolvedAnomaly, writer: Writer) -> Panel:
 
 
 def _value(anomaly: Anomaly, writer: Writer) -> str:
-    return writer.value(anomaly.value, anomaly.unit, anomaly.metric)
-
-
-def _name(subject: Anomaly | ResolvedAnomaly, writer: Writer) -> str:
-    return writer.series_text(subject)
+    return writer.of(anomaly.value, anomaly)
 
 
 def _slug(subject: Anomaly | ResolvedAnomaly, count: int) -> str:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 
-from metrics_platform.charts.model import Chart, Panel
+from metrics_platform.charts.model import Chart, Labels, Panel
 from metrics_platform.notifications.kinds import TestMessage
 from metrics_platform.notifications.templates.writer import Writer
 
@@ -23,4 +23,11 @@ def _wave(event: TestMessage, writer: Writer) -> Chart:
     values = tuple(round(100 + 60 * math.sin(hour / 24 * 2 * math.pi)) for hour in range(24))
     title = writer.say("test-chart")
     panel = Panel(title=title, unit="count", times=times, values=values)
-    return Chart(name="test", title=title, panels=(panel,), timezone=writer.zone.key, language=writer.language)
+    return Chart(
+        name="test",
+        title=title,
+        panels=(panel,),
+        labels=Labels(no_data=writer.say("chart-no-data")),
+        timezone=writer.zone.key,
+        language=writer.language,
+    )

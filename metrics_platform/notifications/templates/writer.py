@@ -86,7 +86,7 @@ class Writer:
 
     def say(self, phrase: str, **variables: Any) -> str:
         """A phrase of `phrases.j2` as plain text; its name may have hyphens."""
-        return self.shown(getattr(self._phrases, phrase.replace("-", "_"))(**variables)).unescape()
+        return text_of(read_blocks(getattr(self._phrases, phrase.replace("-", "_"))(**variables))[0])
 
     @cached_property
     def _phrases(self) -> Any:
@@ -213,6 +213,10 @@ class Writer:
         last = self._phrases.more(count=rest) if rest > 0 else names.pop() if len(names) > 1 else None
         first = Markup(", ").join(names)
         return first if last is None else self.shown(self._phrases.joined(first=first, last=last))
+
+    def listed_text(self, items: Iterable[str], most: int) -> str:
+        """The same as plain text, for charts."""
+        return text_of(read_blocks(self.listed(items, most))[0])
 
     def quoted(self, text: str) -> str:
         """An error's text: without secrets and modules, and no longer than a person reads."""

@@ -22,7 +22,7 @@ class Action:
             raise self.errors.pop(0)
 
     def run_for(self, seconds: int) -> None:
-        """Every second, for so long."""
+        """Every second, for some seconds."""
         task = BackgroundTask("Writing events", self, self.reports.append, monotonic=lambda: self.seconds)
         for second in range(seconds):
             self.seconds = second

@@ -28,7 +28,7 @@ def test_our_own_time_needs_no_start_and_is_never_behind() -> None:
     assert not clock.is_behind
 
 
-def test_a_fast_time_stands_still_until_it_is_started_and_then_makes_a_slot_of_a_minute() -> None:
+def test_a_fast_time_waits_for_its_start_and_then_replays_a_slot_in_a_minute() -> None:
     watch = _Watch()
     clock = Clock.fast(None, watch)
     begins = datetime.datetime(2026, 11, 27, 9, 30, tzinfo=datetime.UTC)  # eight hours ago, where a slot begins

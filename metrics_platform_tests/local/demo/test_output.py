@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from metrics_platform.local.demo.output import Steps, print_schedules
+from metrics_platform.local.demo.output import NewMessages, Steps, print_schedules
+from metrics_platform.settings import load_settings
 
 
 def test_a_pipe_gets_lines_when_a_step_begins_proceeds_and_ends() -> None:
@@ -22,6 +24,20 @@ def test_a_pipe_gets_lines_when_a_step_begins_proceeds_and_ends() -> None:
                     progress(share)
                 assert read.read(200).decode() == "Making events: 30%\nMaking events: 50%\n"
             assert read.read(200).decode() == "Making events: done in 0 s\n"
+
+
+def test_new_pages_of_the_outbox_are_printed_once_with_their_headline(tmp_path: Path) -> None:
+    written = io.StringIO()
+    settings = load_settings(env_file=None, data_dir=tmp_path)
+    settings.outbox.mkdir()
+    (settings.outbox / "old.html").write_text("<title>of an earlier start</title>")
+    messages = NewMessages(Console(file=written, width=200), settings)
+    (settings.outbox / "1.html").write_text("<title>Views &amp; likes [down]</title>")
+    (settings.outbox / "index.html").write_text("<title>Outbox</title>")
+    messages.print_new()
+    messages.print_new()
+    (line,) = written.getvalue().splitlines()
+    assert line.endswith(f"✉  Views & likes [down]  {settings.outbox / '1.html'}")
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,19 @@ import pytest
 from metrics_platform.local.demo.product import Product
 from metrics_platform.local.demo.state import DemoError, State, exclusive_lock, lock_holder
 
-PRODUCT = Product(datetime.date(2026, 10, 23), datetime.date(2026, 11, 27), ZoneInfo("America/New_York"), seed=7)
+FIRST, TODAY, ZONE = datetime.date(2026, 10, 23), datetime.date(2026, 11, 27), ZoneInfo("America/New_York")
 NOW = datetime.datetime(2026, 11, 27, 17, 30, tzinfo=datetime.UTC)
 
 
+def _state(directory: Path) -> State:
+    return State(directory=directory, first_day=FIRST, today=TODAY, zone=ZONE, seed=7, written_until=NOW)
+
+
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    State(tmp_path, PRODUCT, NOW).write()
-    assert State.read(tmp_path) == State(tmp_path, PRODUCT, NOW)
+    _state(tmp_path).write()
+    found = State.read(tmp_path)
+    assert found == _state(tmp_path)
+    assert found.product == Product(FIRST, TODAY, ZONE, seed=7)
 
 
 def test_without_a_demo_there_is_nothing_to_read(tmp_path: Path) -> None:
@@ -31,7 +37,7 @@ def test_without_a_demo_there_is_nothing_to_read(tmp_path: Path) -> None:
     ids=["empty", "torn", "nothing in it", "no date", "no such zone"],
 )
 def test_a_broken_file_is_named_with_the_way_out(tmp_path: Path, content: str | None) -> None:
-    State(tmp_path, PRODUCT, NOW).write()
+    _state(tmp_path).write()
     file = tmp_path / "demo.json"
     file.write_text(file.read_text().replace("New_York", "Nowhere") if content is None else content)
     with pytest.raises(DemoError, match=r"demo\.json cannot be read.*--fresh"):

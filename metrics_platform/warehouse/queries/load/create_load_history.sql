@@ -8,6 +8,7 @@ CREATE TABLE IF NOT EXISTS {table:Identifier}
     changed_at     DateTime64(3, 'UTC')   COMMENT 'when the step was reached',
     file           String                 COMMENT 'the file, as it was named',
     sha256         FixedString(64)        COMMENT 'fingerprint of its bytes',
+    content        String                 COMMENT 'fingerprint of its rows, whatever their order and the format',
     rows           UInt64                 COMMENT 'rows loaded',
     rejected       UInt64                 COMMENT 'rows rejected',
     first_time     DateTime('UTC')        COMMENT 'time of the earliest event',
@@ -16,9 +17,7 @@ CREATE TABLE IF NOT EXISTS {table:Identifier}
     target         String                 COMMENT 'the source table',
     staging        String                 COMMENT 'the staging table, in the same database',
     partition_ids  Array(String)          COMMENT 'partitions of the staging table',
-    highest_blocks Array(Int64)           COMMENT 'highest block number that each had in the target before',
-    rows_before    Array(UInt64)          COMMENT 'rows that each had in the target before',
-    owner          String                 COMMENT 'the process that commits: host, namespace, number'
+    rows_before    Array(UInt64)          COMMENT 'rows that each had in the target before'
 )
 ENGINE = ReplacingMergeTree(step)
 ORDER BY (load_id, source)

@@ -1,0 +1,488 @@
+"""The load itself: open the files, stage and check their rows in ClickHouse, commit them together."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import os
+import shutil
+import time
+import uuid
+import zoneinfo
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
+
+import click
+import pyarrow as pa
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import wrap_file
+
+from metrics_platform.loading import commit
+from metrics_platform.loading.events import (
+    RECEIVERS,
+    Checks,
+    Source,
+    Target,
+    checks_for,
+    feed_source,
+    messages_source,
+    prepare_target,
+)
+from metrics_platform.loading.files import EventFile, LoadError, listed, open_file
+from metrics_platform.settings import Settings
+from metrics_platform.table_names import TableName
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.errors import WarehouseError
+from metrics_platform.warehouse.tables import read_sql
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+Say = Callable[[str], None]
+
+# An insert that is sent again after its answer was lost is recognised among this many.
+_REMEMBERED_INSERTS = 100_000
+# Rows that are checked in one statement: its time and memory do not grow with the file.
+_LINES_A_STATEMENT = 4_000_000
+# No merges: parts are moved as they are, and a Replacing… table would fold rows before they are counted.
+_NO_MERGES = "max_bytes_to_merge_at_max_space_in_pool = 1"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How files are loaded.
+
+    Attributes:
+        strict: load nothing if a row is rejected.
+        again: load files that were loaded before, so that their events exist twice.
+        future: load events that are more than a day in the future.
+        rejects: the directory where `<file>.rejected.csv` is written if rows are rejected.
+        time_zone: the zone (IANA name) of times without an offset.
+        columns: field → the name under which files have it.
+    """
+
+    strict: bool = False
+    again: bool = False
+    future: bool = False
+    rejects: Path = Path()
+    time_zone: str = "UTC"
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LoadedFile:
+    """What became of one file.
+
+    Attributes:
+        table: the source table, database.table.
+        rejected: rows that were not loaded; they are in `rejects_file` (None where there are none).
+        first_day, last_day: the days of the product that the rows touch; None without rows.
+        earlier: the rows were loaded by completing an interrupted load of the same file, not by reading it again.
+    """
+
+    source: Literal["feed", "messages"]
+    file: Path
+    table: str
+    rows: int
+    rejected: int
+    rejects_file: Path | None
+    first_day: datetime.date | None
+    last_day: datetime.date | None
+    earlier: bool
+
+    def __str__(self) -> str:
+        days = f", {self.first_day} to {self.last_day}" if self.rows else ""
+        rejected = f"; {self.rejected:,} rejected, in {self.rejects_file}" if self.rejected else ""
+        return f"{self.source}: {self.rows:,} rows of {self.file} into {self.table}{days}{rejected}"
+
+
+@dataclass(frozen=True)
+class LoadResult:
+    """What a load did: each file, and the seconds it took."""
+
+    files: tuple[LoadedFile, ...]
+    seconds: float
+
+    def __str__(self) -> str:
+        rows = sum(file.rows for file in self.files)
+        return "\n".join([*map(str, self.files), f"Loaded {rows:,} rows in {self.seconds:.1f} s."])
+
+
+def load(
+    settings: Settings,
+    warehouse: Warehouse,
+    *,
+    feed: Path | None = None,
+    messages: Path | None = None,
+    options: Options | None = None,
+    say: Say | None = None,
+) -> LoadResult:
+    """Load event files into the source tables: both completely, or nothing; see this package for the promises.
+
+    `say` is called with each line for people, which otherwise goes to standard error. A bar shows the progress where
+    that is a terminal.
+
+    Raises:
+        LoadError: a file, a row (`strict`) or a table cannot be used, a file was loaded before (without `again`), or
+            the commit was interrupted.
+        WarehouseError: ClickHouse refused or is away; nothing was loaded.
+    """
+    started, say = time.perf_counter(), say or partial(click.echo, err=True)
+    paths = {feed_source(): feed, messages_source(settings.receiver_column): messages}
+    jobs = _open(paths, warehouse, options or Options(), say)
+    commit.create_history(warehouse)
+    completed = commit.complete_interrupted(warehouse, say)
+    for job in jobs:
+        job.prepare(settings, completed)
+    commit.drop_idle(warehouse, {job.target.table.database for job in jobs})
+    new = [job for job in jobs if job.entry is None]
+    try:
+        for job in new:
+            job.stage()
+    except BaseException:
+        _drop(warehouse, [job.staging for job in new])
+        raise
+    finally:
+        _drop(warehouse, [job.raw for job in new])
+    if entries := [job.entry for job in new if job.entry]:
+        commit.commit(warehouse, entries, say)
+    files = tuple(job.result(settings, earlier=job not in new) for job in jobs)
+    _report_days(settings, files, say)
+    return LoadResult(files, time.perf_counter() - started)
+
+
+def _open(paths: Mapping[Source, Path | None], warehouse: Warehouse, options: Options, say: Say) -> list[_Job]:
+    """Open the files, and refuse what cannot be loaded before anything is written."""
+    fields = {field.name for source in paths for field in source.fields}
+    _check(options, fields)
+    given = {source: path for source, path in paths.items() if path}
+    if not given:
+        raise LoadError("There is nothing to load. Name a file with --feed, with --messages, or with both.")
+    alike = len({path.name for path in given.values()}) < len(given)
+    known = frozenset({*fields, *RECEIVERS, *(name.lower() for name in options.columns.values())})
+    load_id = uuid.uuid4().hex[:12]
+    jobs = []
+    for source, path in given.items():
+        file = open_file(path, known)
+        places = source.find(file.names, path, options.columns)
+        rejects_file = options.rejects / f"{path.name}{f'.{source.name}' if alike else ''}.rejected.csv"
+        jobs.append(_Job(warehouse, options, say, load_id, source, file, places, rejects_file))
+    found = {name.lower() for job in jobs for name in job.file.names}
+    if absent := [name for name in options.columns.values() if name.lower() not in found]:
+        raise LoadError(f"No file has the column {absent[0]!r} that --column names. Correct the name.")
+    return jobs
+
+
+def _check(options: Options, fields: set[str]) -> None:
+    try:
+        zoneinfo.ZoneInfo(options.time_zone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise LoadError(f"{options.time_zone!r} is not a time zone. Give an IANA name such as Europe/Moscow.") from None
+    if unknown := sorted(set(options.columns) - fields):
+        raise LoadError(f"Unknown field {unknown[0]!r} in --column. Choose from {', '.join(sorted(fields))}.")
+    directory = options.rejects
+    nearest = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise LoadError(
+            f"The rejects directory {directory} cannot be written to. Name another one with --rejects, or correct its "
+            "permissions."
+        )
+
+
+@dataclass(eq=False)
+class _Job:
+    """One file on its way; `entry` is set once its rows are staged, and stays None where it has none."""
+
+    warehouse: Warehouse
+    options: Options
+    say: Say
+    load_id: str
+    source: Source
+    file: EventFile
+    places: dict[str, int]
+    rejects_file: Path
+    sha256: str = ""
+    is_known: bool = False
+    rejected: int = 0
+    entry: commit.Entry | None = None
+    target: Target = field(init=False)
+
+    @property
+    def staging(self) -> TableName:
+        """The table of good rows, beside the target."""
+        return TableName(self.target.table.database, f"{commit.PREFIX}{self.load_id}__{self.source.name}")
+
+    @property
+    def raw(self) -> TableName:
+        """The table of all rows, as text."""
+        return TableName(self.staging.database, f"{self.staging.table}_raw")
+
+    def prepare(self, settings: Settings, completed: Sequence[commit.Entry]) -> None:
+        """Find the target, and refuse a file whose bytes were loaded before, unless it has just been completed."""
+        self.target = prepare_target(settings, self.warehouse, self.source)
+        with self.file.path.open("rb") as stream:
+            self.sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        for entry in completed:
+            if (entry.sha256, entry.database, entry.target) == (self.sha256, *self.target.table):
+                self.say(f"{self.file.path} is that file, so it is not loaded again. To load it twice, add --again.")
+                self.entry, self.rejected = entry, entry.rejected
+                return
+        self._refuse_if_loaded("the same bytes", sha256=self.sha256)
+
+    def stage(self) -> None:
+        """Send the rows to ClickHouse, check them there, and fill the staging table with the good ones.
+
+        Raises:
+            LoadError: no row is good, one is not (`strict`), or the same rows were loaded before.
+        """
+        self._report_columns()
+        self._create_tables()
+        lines = self._send()
+        checks = checks_for(self.source, self.target, self.file, self.places, self.raw)
+        with _status(f"Checking the rows of {escape(self.file.path.name)} …"):
+            total = self._summarise(checks)
+            self._fill(checks, lines)
+            staged = self._staged(checks)
+        self.rejected = total - staged["rows"]
+        if self.rejected:
+            self._reject(checks, total)
+        if not staged["rows"]:
+            self.say(f"{self.file.path} has a header and no rows.")
+            commit.drop(self.warehouse, self.staging)
+            return
+        self._refuse_if_loaded("the same rows", content=staged["content"])
+        partitions = commit.staged_partitions(self.warehouse, *self.staging, self.target.table.table)
+        self.entry = commit.Entry(
+            load_id=self.load_id,
+            source=self.source.name,
+            file=str(self.file.path.absolute()),
+            sha256=self.sha256,
+            rejected=self.rejected,
+            database=self.staging.database,
+            target=self.target.table.table,
+            staging=self.staging.table,
+            partition_ids=[row["partition_id"] for row in partitions],
+            rows_before=[row["in_target"] for row in partitions],
+            **staged,
+        )
+
+    def result(self, settings: Settings, *, earlier: bool) -> LoadedFile:
+        """What became of the file, for callers and for people."""
+        days = [
+            time.astimezone(settings.zone).date() if time else None
+            for time in (self.entry and self.entry.first_time, self.entry and self.entry.last_time)
+        ]
+        return LoadedFile(
+            source=self.source.name,
+            file=self.file.path,
+            table=str(self.target.table),
+            rows=self.entry.rows if self.entry else 0,
+            rejected=self.rejected,
+            rejects_file=self.rejects_file if self.rejected else None,
+            first_day=days[0],
+            last_day=days[1],
+            earlier=earlier,
+        )
+
+    def _refuse_if_loaded(self, alike: str, **fingerprint: str) -> None:
+        found = commit.earlier_load(self.warehouse, self.target.table, **fingerprint)
+        if not found:
+            return
+        before = (
+            f"{self.file.path} was loaded into {self.target.table} before: {found['file']} has {alike} "
+            f"({found['changed_at']:%Y-%m-%d %H:%M:%S} UTC)"
+        )
+        if not self.options.again:
+            raise LoadError(
+                f"{before}. Nothing was loaded. To load its events again, because they were deleted or are wanted "
+                "twice, add --again."
+            )
+        if not self.is_known:
+            self.say(f"{before}. Unless they were deleted since, its events will exist twice.")
+        self.is_known = True
+
+    def _report_columns(self) -> None:
+        path, names, table = self.file.path, self.file.names, self.target.table
+        if self.target.created:
+            self.say(f"Table {table} was created.")
+        if self.target.views:
+            views = ", ".join(self.target.views)
+            self.say(f"{table} feeds {views}; loaded rows do not pass through views. Fill them yourself.")
+        used = set(self.places.values())
+        if unknown := [name or "(no name)" for place, name in enumerate(names) if place not in used]:
+            self.say(f"{path}: columns that are not part of an event are not loaded: {listed(unknown)}.")
+        if homeless := [names[self.places[name]] for name in self.places if name not in self.target.columns]:
+            self.say(f"{path}: table {table} has no column {listed(homeless)}, so it is not loaded.")
+
+    def _create_tables(self) -> None:
+        """Create the tables, and try the rights and the columns that the commit needs before anything is read."""
+        staging, target = self.staging.sql, self.target.table.sql
+        statements = [
+            f"CREATE TABLE {self.raw.sql} (line UInt64, text String, problem LowCardinality(String), "
+            "fields Array(String)) ENGINE = MergeTree ORDER BY line "
+            f"SETTINGS non_replicated_deduplication_window = {_REMEMBERED_INSERTS}, {_NO_MERGES}, "
+            "parts_to_delay_insert = 1000000, parts_to_throw_insert = 1000000",
+            f"CREATE TABLE {staging} AS {target}",
+            f"ALTER TABLE {staging} MODIFY SETTING {_NO_MERGES}",
+            *([f"ALTER TABLE {staging} REMOVE TTL"] if self.target.has_ttl else []),
+            f"ALTER TABLE {staging} MOVE PARTITION ID 'none' TO TABLE {target}",  # which does not exist
+        ]
+        for statement in statements:
+            self.warehouse.execute(statement, doing=f"Preparing to load into {self.target.table}")
+
+    def _send(self) -> int:
+        """Send all rows; returns the number of the last line."""
+        last = 0
+        for number, batch in enumerate(self.file.batches(sorted(self.places.values()), progress_of(self.file.path))):
+            if not batch.num_rows:
+                continue
+            sink = pa.BufferOutputStream()
+            with pa.ipc.new_stream(sink, batch.schema) as writer:
+                writer.write_table(batch)
+            insert = partial(
+                self._insert_raw,
+                data=sink.getvalue().to_pybytes(),
+                settings={"insert_deduplication_token": f"{self.load_id}-{number}"},
+            )
+            self.warehouse.run(insert, doing=f"Sending {self.file.path.name}", repeatable=True)
+            last = batch["line"][-1].as_py()
+        return last
+
+    def _insert_raw(self, client: Client, *, data: bytes, settings: dict[str, Any]) -> object:
+        parameters = {**self.raw._asdict(), "delimiter": self.file.delimiter}
+        sql = read_sql("queries/load/insert_raw_rows.sql").strip()  # the data begin where the statement ends
+        return client.command(sql, parameters, data=data, settings=settings)
+
+    def _summarise(self, checks: Checks) -> int:
+        """Report how values were read; returns the number of rows."""
+        (counts,) = self._query(checks.summary).rows
+        path, zone = self.file.path, self.options.time_zone
+        if counts["local_times"]:
+            self.say(f"{path}: times without an offset are in {zone} (--time-zone names another zone).")
+        if counts["twice"]:
+            self.say(
+                f"{path}: {counts['twice']:,} times are in an hour that happens twice in {zone}; the first was taken."
+            )
+        if counts["genders"]:
+            self.say(
+                f"{path}: {counts['genders']:,} rows have a gender that is not recognised, such as "
+                f"{', '.join(map(printable, sorted(counts['such_as'])))}; it was taken as unknown."
+            )
+        return int(counts["rows"])
+
+    def _fill(self, checks: Checks, lines: int) -> None:
+        """Write the good rows into the staging table, a range of lines at a time."""
+        statement = (
+            f"INSERT INTO {self.staging.sql} ({checks.columns}) SELECT {checks.values} FROM ({checks.rows}) "  # noqa: S608
+            "WHERE reason = '' AND line BETWEEN {first:UInt64} AND {last:UInt64}"
+        )
+        settings = {
+            "max_partitions_per_insert_block": 0,  # a long history in any order is allowed
+            "optimize_on_insert": 0,  # rows that a Replacing… or Summing… table will fold are counted first
+        }
+        for first in range(1, lines + 1, _LINES_A_STATEMENT):
+            parameters = {**self._parameters, "first": first, "last": first + _LINES_A_STATEMENT - 1}
+            self.warehouse.execute(
+                statement, parameters, settings=settings, doing=f"Checking rows for {self.target.table}"
+            )
+
+    def _staged(self, checks: Checks) -> dict[str, Any]:
+        """What is in the staging table: rows, first_time, last_time, their fingerprint `content`, and the time now."""
+        (row,) = self._query(
+            "SELECT count() AS rows, "  # noqa: S608
+            "ifNull(min(time), 0) AS first_time, ifNull(max(time), 0) AS last_time, "
+            f"concat(toString(rows), ':', hex(sum(cityHash64(tuple({checks.columns}))))) "
+            f"AS content, now() AS changed_at FROM {self.staging.sql}"
+        ).rows
+        times = {name: commit.utc(row[name]) for name in ("first_time", "last_time", "changed_at")}
+        return {**row, **times}
+
+    def _reject(self, checks: Checks, total: int) -> None:
+        """Write the bad rows into the rejects file and report the first of them.
+
+        Raises:
+            LoadError: no row is good, or `strict`.
+        """
+        bad = f"FROM ({checks.rows}) WHERE reason != '' ORDER BY line"
+        first = self._query(f"SELECT line, reason {bad} LIMIT 3").rows
+        word = self.file.row_word
+        lines = [f"{self.file.path}, {word} {row['line']}: {printable(row['reason'])}" for row in first]
+        if self.options.strict:
+            raise LoadError(f"{lines[0]}\nNothing was loaded. Correct the row, or load without --strict.")
+        columns = "{file:String} AS file, line, reason, row"
+        self._write_rejects(f"SELECT {columns} {bad}")
+        if self.rejected > len(lines):
+            lines.append(f"… and {self.rejected - len(lines):,} more")
+        summary = f"{self.rejected:,} of {total:,} rows were rejected; they are in {self.rejects_file}:\n  "
+        text = f"{self.file.path}: {summary}" + "\n  ".join(lines)
+        if self.rejected == total:
+            raise LoadError(f"{text}\nNothing was loaded. Is it the right file?")
+        self.say(text)
+
+    def _write_rejects(self, sql: str) -> None:
+        def write(client: Client) -> None:
+            stream = client.raw_stream(sql, self._parameters, fmt="CSVWithNames")
+            with stream, self.rejects_file.open("wb") as file:
+                shutil.copyfileobj(cast("BinaryIO", stream), file)
+
+        try:
+            self.rejects_file.parent.mkdir(parents=True, exist_ok=True)
+            self.rejects_file.touch()
+        except OSError as error:
+            raise LoadError(
+                f"The rejects file {self.rejects_file} cannot be written: {error.strerror}. Name another directory "
+                "with --rejects."
+            ) from None
+        self.warehouse.run(write, doing="Reading the rejected rows", repeatable=True)
+
+    @property
+    def _parameters(self) -> dict[str, Any]:
+        return {"zone": self.options.time_zone, "future": self.options.future, "file": str(self.file.path)}
+
+    def _query(self, sql: str) -> Any:
+        return self.warehouse.query(sql, self._parameters, doing=f"Checking rows for {self.target.table}")
+
+
+def _drop(warehouse: Warehouse, tables: Sequence[TableName]) -> None:
+    with suppress(WarehouseError):  # the next load drops what stays
+        for table in tables:
+            commit.drop(warehouse, table)
+
+
+def _report_days(settings: Settings, files: Sequence[LoadedFile], say: Say) -> None:
+    """Which days of what was loaded will not be computed, or not soon."""
+    today = datetime.datetime.now(settings.zone).date()
+    for file in files:
+        if file.last_day and file.last_day > today:
+            say(f"{file.file}: the last event is of {file.last_day}, in the future. A day is computed when it is over.")
+    first = min((file.first_day for file in files if file.first_day), default=settings.start_date)
+    if first < settings.start_date:
+        say(
+            f"The events begin on {first}, but days before METRICS_START_DATE={settings.start_date} are not computed. "
+            f"Set METRICS_START_DATE={first} to have them all."
+        )
+
+
+def printable(text: str) -> str:
+    """A text from a file for a terminal: without control characters."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
+def progress_of(path: Path) -> Callable[[BinaryIO], AbstractContextManager[BinaryIO]]:
+    """A bar of the bytes that are read, where standard error is a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return nullcontext
+    return lambda stream: wrap_file(
+        stream, path.stat().st_size, description=f"Reading {escape(path.name)}", console=console, transient=True
+    )
+
+
+def _status(text: str) -> AbstractContextManager[object]:
+    console = Console(stderr=True)
+    return console.status(text) if console.is_terminal else nullcontext()
