@@ -118,6 +118,11 @@ class Highlight(Facts):
         """The deviation as a share of the expected value."""
         return self.value / self.expected - 1
 
+    @property
+    def rose(self) -> bool:
+        """Whether it is above what was expected."""
+        return self.value > self.expected
+
 
 class WeekRow(Facts):
     """A metric of a week: its value, and the mean of the four weeks before it (None: a day is missing)."""

@@ -28,7 +28,9 @@ def report_charts(report: DailyReport, writer: Writer) -> tuple[Callable[[], Dra
     # The catalogue's sections come last in the text, and first here.
     own = sorted(others, key=lambda part: part.name in BUILTIN_PARTS)
     rest = [series for part in own for series in part.series if series.metric not in left_out]
-    pictures: list[Callable[[], Drawable]] = [partial(_chart, report, first, first.series, writer)]
+    pictures: list[Callable[[], Drawable]] = []
+    if first.series:
+        pictures.append(partial(_chart, report, first, first.series, writer))
     if rest:
         pictures.append(partial(_chart, report, None, _most_unusual_first(rest, report)[:_MOST_PANELS], writer))
     if report.week and any(cohort.retention for cohort in report.week.cohorts):
@@ -70,10 +72,10 @@ def _chart(report: DailyReport, part: ReportPart | None, series: Sequence[Report
     elif part is not None and report.highlights is not None and not found:
         title = say("report-chart-usual")
     else:
-        title = writer.part_title(part) if part is not None else say("report-chart-others")
+        title = say("report-part-headline") if part is not None else say("report-chart-others")
     days = (part or report.parts[0]).days
     return Chart(
-        name=f"report-{part.name if part else 'others'}-{report.date}",
+        name=f"report-{'headline' if part else 'others'}-{report.date}",
         title=title,
         subtitle=say("report-chart-subtitle", date=date),
         panels=tuple(_panel(each, days, found, writer) for each in series),

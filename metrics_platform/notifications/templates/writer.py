@@ -164,9 +164,11 @@ class Writer:
         """A phrase of `phrases.j2` about something."""
         return self.shown(getattr(self._phrases, phrase)(subject))
 
-    def part_title(self, part: ReportPart) -> str:
-        """The title of a report's part: of the built-in report, or the name of a section of the catalogue."""
-        return self.say(f"report-part-{part.name}") if part.name in BUILTIN_PARTS else part.name
+    def part_title(self, part: ReportPart) -> Markup:
+        """The title of a report's part in bold, or the name of a section of the catalogue."""
+        if part.name in BUILTIN_PARTS:
+            return Markup("<b>{}</b>").format(self.say(f"report-part-{part.name}"))
+        return self.named(part.name, 64)
 
     def code(self, text: str, length: int = 48) -> Markup:
         """An identifier."""
