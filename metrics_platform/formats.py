@@ -126,13 +126,17 @@ class Formats:
         """«21 Nov», «21 нояб.»."""
         return self._date(date, "d MMM")
 
+    def weekday(self, date: datetime.date, offset: int = 0, *, narrow: bool = False) -> str:
+        """Sat, «сб», of the day `offset` days after `date`; `narrow` is Sa, for small charts."""
+        return self._date(date + datetime.timedelta(days=offset), "EEEEEE" if narrow else "EEE")
+
+    def weekday_and_day(self, date: datetime.date) -> str:
+        """Sat 21 Nov."""
+        return self._date(date, "EEE d MMM")
+
     def day_name(self, date: datetime.date) -> str:
         """Saturday, «суббота»."""
         return self._date(date, "EEEE")
-
-    def weekday(self, date: datetime.date, *, narrow: bool = False) -> str:
-        """Sat, «сб»; `narrow` is Sa, for small charts."""
-        return self._date(date, "EEEEEE" if narrow else "EEE")
 
     def time(self, moment: datetime.datetime) -> str:
         """10:45."""

@@ -114,6 +114,11 @@ class Settings(ChannelSettings, MonitorSettings, HealthSettings, RetentionSettin
     report_at: datetime.time = Field(
         datetime.time(11), description="Local time (HH:MM) of the morning report, `daily_report`."
     )
+    report_metrics: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("app_dau", "views", "likes", "ctr", "messages_sent", "new_users", "retention_d1"),
+        description="The metrics that the morning report shows first, comma-separated: columns of `app_daily`, or "
+        "metrics of a report section of the catalogue.",
+    )
     schedules_on: bool = Field(
         True,
         description="Whether the schedules (nightly load, morning report, 15-minute check) are on when Dagster starts. "
@@ -214,7 +219,7 @@ class Settings(ChannelSettings, MonitorSettings, HealthSettings, RetentionSettin
             raise ValueError("write it as HH:MM, local time")
         return value
 
-    @field_validator("extra_dimensions", mode="before")
+    @field_validator("extra_dimensions", "report_metrics", mode="before")
     @classmethod
     def _split_dimensions(cls, value: Any) -> Any:
         return split_distinct(value)

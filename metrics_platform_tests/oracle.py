@@ -25,6 +25,7 @@ USER_DAILY_COLUMNS = ("user_id", *USER_MEASURES, "used_feed", "used_messenger", 
 SLICE_MEASURES = ("views", "likes", "messages_received", "messages_sent", "users_received", "users_sent")
 SLICE_COLUMNS = ("event_date", "dimension", "dimension_value", *SLICE_MEASURES)
 DEFAULT_DIMENSIONS = ("os", "gender", "age")
+COHORT_COLUMNS = ("event_date", "first_day", "days_since", "source", "users", "active")
 APP_COLUMNS = (
     "event_date", "app_dau", "feed_dau", "messenger_dau", "feed_only", "messenger_only", "both_services",
     "views", "likes", "ctr", "views_per_user", "likes_per_user",
@@ -115,6 +116,28 @@ class Oracle:
         """The one row of the report's facts of `day`, none for a date that the zone skipped; columns APP_COLUMNS."""
         start, end = self._intervals[day]
         return _frame([self._app_row(day)] if start < end else [], APP_COLUMNS)
+
+    def user_cohorts(self, day: date) -> pd.DataFrame:
+        """The cohorts of the last year by first day and source; columns COHORT_COLUMNS."""
+        active = self._active_users(day, 1)
+        cohorts: dict[tuple[date, str], list[int]] = defaultdict(list)
+        for user_id, user in self._snapshots[day].items():
+            if (day - user["first_day"]).days <= 365:
+                cohorts[user["first_day"], user["source"] or "unknown"].append(user_id)
+        return _frame(
+            [
+                {
+                    "event_date": day,
+                    "first_day": first_day,
+                    "days_since": (day - first_day).days,
+                    "source": source,
+                    "users": len(users),
+                    "active": len(active & set(users)),
+                }
+                for (first_day, source), users in cohorts.items()
+            ],
+            COHORT_COLUMNS,
+        )
 
     def _app_row(self, day: date) -> dict[str, Any]:
         """Counted from the events themselves: who did what on which day, with sets of users."""

@@ -26,6 +26,7 @@ GRANT SELECT ON metrics.app_daily TO metrics_bi;
 GRANT SELECT ON metrics.dimension_metrics TO metrics_bi;
 GRANT SELECT ON metrics.metric_daily TO metrics_bi;
 GRANT SELECT ON metrics.slot_metrics TO metrics_bi;
+GRANT SELECT ON metrics.user_cohorts TO metrics_bi;
 GRANT SELECT ON metrics.verdicts TO metrics_bi;
 GRANT SELECT ON metrics.incidents TO metrics_bi;
 

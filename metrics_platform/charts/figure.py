@@ -8,8 +8,8 @@ from __future__ import annotations
 import io
 import math
 import threading
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -50,12 +50,24 @@ _ONE_AT_A_TIME = threading.Lock()
 
 def png_of(chart: Chart) -> bytes:
     """The PNG of `chart`; see `metrics_platform.charts.draw`."""
+    with exclusive_style():
+        return png_bytes(_drawn(chart))
+
+
+@contextmanager
+def exclusive_style() -> Iterator[None]:
+    """Within it, no other thread draws, and matplotlib's settings are those of `house.mplstyle`."""
     with _ONE_AT_A_TIME, house_style():
-        canvas: Any = _drawn(chart).canvas  # an Agg canvas, whose methods have no types
-        canvas.draw()
-        pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-        # Figures are cycles, freed when the collector comes by; their pixels, megabytes each, are freed now.
-        canvas.renderer = None
+        yield
+
+
+def png_bytes(figure: Figure) -> bytes:
+    """The PNG of a figure with an Agg canvas."""
+    canvas: Any = figure.canvas  # its methods have no types
+    canvas.draw()
+    pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    # Figures are cycles, freed when the collector comes by; their pixels, megabytes each, are freed now.
+    canvas.renderer = None
     image = io.BytesIO()
     pixels.save(image, "PNG", compress_level=2)  # a third faster than the default for a tenth more bytes
     return image.getvalue()
@@ -63,7 +75,7 @@ def png_of(chart: Chart) -> bytes:
 
 def figure_of(chart: Chart) -> Figure:
     """The figure of `chart` with everything on it, before it becomes pixels."""
-    with _ONE_AT_A_TIME, house_style():
+    with exclusive_style():
         return _drawn(chart)
 
 

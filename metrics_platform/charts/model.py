@@ -116,3 +116,27 @@ def _check_values(name: str, values: Iterable[float | None], count: int, require
     for value in known:
         if value is not None and not (math.isfinite(value) and abs(value) <= MAX_VALUE):
             raise ValueError(f"{name}: {value} is not a number within ±{MAX_VALUE:g}; use None for unknown")
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Shares (0…1, None where unknown) in `rows` by `columns`; `corner` is written above the rows' names."""
+
+    name: str
+    title: str
+    subtitle: str
+    corner: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: tuple[tuple[float | None, ...], ...]
+    language: Language = "en"
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where the shape does not fit."""
+        if not self.rows or not self.columns:
+            raise ValueError("a heat map needs at least one row and one column")
+        if len(self.values) != len(self.rows) or any(len(row) != len(self.columns) for row in self.values):
+            raise ValueError("values must have one row per name in `rows`, and one value per name in `columns`")
+
+
+Drawable = Chart | HeatMap

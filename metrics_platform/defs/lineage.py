@@ -83,6 +83,11 @@ _FROM: Mapping[str, Mapping[str, Sequence[str]]] = {
         "retained_d7": _RETAINED,
         "retention_d7": _RETAINED,
     },
+    "user_cohorts": {
+        "days_since": _COHORT,
+        "users": ("users.user_id",),
+        "active": _ACTIVE,
+    },
 }
 
 

@@ -132,7 +132,15 @@ _PLATFORM_GRANTS = (
     *(f"GRANT TABLE ENGINE ON {engine}" for engine in _TABLE_ENGINES),
 )
 # What bi/clickhouse/readonly_user.sql gives its user on a server: the results, neither events nor a row per user.
-READONLY_TABLES = ("app_daily", "dimension_metrics", "metric_daily", "slot_metrics", "verdicts", "incidents")
+READONLY_TABLES = (
+    "app_daily",
+    "dimension_metrics",
+    "metric_daily",
+    "slot_metrics",
+    "user_cohorts",
+    "verdicts",
+    "incidents",
+)
 READONLY_LIMITS = {
     "session_timezone": "UTC",
     "do_not_merge_across_partitions_select_final": "1",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from metrics_platform.charts.draw import draw
-from metrics_platform.charts.model import Chart
+from metrics_platform.charts.model import Drawable
 from metrics_platform.notifications.kinds import AnomalyOpened, AnomalyResolved, AnomalyUpdated, Event
 from metrics_platform.notifications.message import Message, Picture
 from metrics_platform.notifications.templates import render_or_fallback
@@ -24,7 +24,7 @@ class Composer:
     """Renders notifications and draws their charts; what fails is reported to `warn` and never costs the text."""
 
     writer_at: Callable[[datetime.datetime], Writer]
-    draw: Callable[[Chart], bytes] = draw
+    draw: Callable[[Drawable], bytes] = draw
     warn: Callable[[str], None] = lambda _: None
 
     @classmethod

@@ -87,6 +87,81 @@ class ReportPart(Facts):
         return self
 
 
+class Contribution(Facts):
+    """How a slice moved: its own change, and its share of the total's change."""
+
+    dimension: str
+    value: str
+    change: Number | None
+    share_of_change: Number | None = None
+
+
+class Highlight(Facts):
+    """A metric of a day outside the band of usual values."""
+
+    metric: str
+    unit: Unit
+    value: Number
+    expected: Number
+    lower: Number
+    upper: Number
+    score: Number = Field(description="The deviation in units of the metric's usual deviation.")
+    week_before: Number | None = None
+    record_weeks: int | None = Field(default=None, description="It is the highest or lowest value for N weeks.")
+    record_weekday: bool = Field(default=False, description="The record is of the same weekday, not of all days.")
+    is_holiday: bool = False
+    moved_with: tuple[str, ...] = Field(default=(), description="Metrics of the same kind that are unusual, too.")
+    contributions: tuple[Contribution, ...] = ()
+
+    @property
+    def change(self) -> float:
+        """The deviation as a share of the expected value."""
+        return self.value / self.expected - 1
+
+    @property
+    def rose(self) -> bool:
+        """Whether it is above what was expected."""
+        return self.value > self.expected
+
+
+class WeekRow(Facts):
+    """A metric of a week: its value, and the mean of the four weeks before it (None: a day is missing)."""
+
+    metric: str
+    unit: Unit
+    value: Number | None
+    before: Number | None
+
+
+class WeeklyCohort(Facts):
+    """The users who began in a week: how many there are, and the share active 7, 14, … days after their first day."""
+
+    first_day: datetime.date
+    users: int = Field(ge=0)
+    retention: tuple[Number | None, ...]
+
+
+class ReportWeek(Facts):
+    """Last week against the four before it, and how weekly cohorts come back."""
+
+    first_day: datetime.date
+    rows: tuple[WeekRow, ...]
+    cohorts: tuple[WeeklyCohort, ...] = ()
+
+
+class DayIncident(Facts):
+    """An incident of the reported day, or one that is open when the report is made (`closed_at` is None)."""
+
+    metric: str
+    unit: Unit
+    dimension: str | None = None
+    dimension_value: str | None = None
+    severity: Literal["critical", "warning"] = "critical"
+    opened_at: AwareDatetime
+    closed_at: AwareDatetime | None = None
+    worst_change: Number | None = None
+
+
 class DailyReport(Event):
     """The report of one day."""
 
@@ -98,6 +173,10 @@ class DailyReport(Event):
     period_start: AwareDatetime
     period_end: AwareDatetime
     parts: tuple[ReportPart, ...]
+    highlights: tuple[Highlight, ...] | None = Field(
+        default=None, description="What stands out, most unusual first; None: too little history to know."
+    )
+    week: ReportWeek | None = Field(default=None, description="On Mondays: last week.")
     correction: bool = Field(
         default=False, description="The day was reported before (`thread`), and its numbers have changed since."
     )
@@ -114,18 +193,10 @@ class DailyReport(Event):
     warning: int = Field(default=0, ge=0)
     normal: int = Field(default=0, ge=0)
     incidents: tuple[Anomaly, ...] = ()
+    day_incidents: tuple[DayIncident, ...] = ()
 
 
 # --- anomalies -------------------------------------------------------------------------------------------------------
-
-
-class Contribution(Facts):
-    """How a slice moved: its own change, and its share of the total's change."""
-
-    dimension: str
-    value: str
-    change: Number | None
-    share_of_change: Number | None = None
 
 
 class History(Facts):

@@ -13,7 +13,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from metrics_platform.channel_settings import Severity
-from metrics_platform.charts.model import Chart
+from metrics_platform.charts.model import Drawable
 
 Style = Literal["plain", "bold", "italic", "code"]
 
@@ -120,7 +120,7 @@ class Message:
     footer: Line
     links: tuple[Link, ...] = ()
     # Made when they are drawn: a chart that cannot be made must not cost the text.
-    charts: tuple[Callable[[], Chart], ...] = ()
+    charts: tuple[Callable[[], Drawable], ...] = ()
     silent: bool = False
     language: Literal["en", "ru"] = "en"
 

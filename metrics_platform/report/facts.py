@@ -1,4 +1,4 @@
-"""From the rows of `app_daily` to the facts of a report: values, changes, the last days, what is wrong with the data.
+"""From the rows of `app_daily` to the facts of a report: what stands out, values, changes, and problems of the data.
 
 Everything is looked up by its date over a complete calendar. A day without a row is missing: it is None, never 0, and
 shifts nothing.
@@ -9,18 +9,27 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from metrics_platform.calendar import Day
-from metrics_platform.notifications.kinds import DailyReport, ReportPart, ReportRow, ReportSeries
+from metrics_platform.notifications.kinds import (
+    DailyReport,
+    DayIncident,
+    Highlight,
+    ReportPart,
+    ReportRow,
+    ReportSeries,
+    ReportWeek,
+)
+from metrics_platform.report.expectation import LOOKBACK
+from metrics_platform.report.highlights import Slices, explain_all, highlights
 from metrics_platform.report.metrics import DAILY_METRICS
 
 if TYPE_CHECKING:
     from metrics_platform.catalog import Metric
     from metrics_platform.catalog_entries import Unit
-    from metrics_platform.incidents.open_incidents import OpenIncidents
 
 # A day's metrics by name, as `app_daily` has them; None: the ratio has no base.
 Metrics = Mapping[str, float | None]
@@ -29,25 +38,20 @@ Problem = Literal["missing", "partial", "incomplete", "failed_checks"]
 DAYS_SHOWN = 7
 _ONE_DAY = datetime.timedelta(days=1)
 
-# The feed's key metrics, then everything: rows of the table in their groups, and the picture's panels, which are read
-# in rows of two.
-_FEED_ROWS = (("feed_dau", "views", "likes", "ctr"),)
-_FEED_PANELS = ("feed_dau", "views", "likes", "ctr")
-_APPLICATION_ROWS = (
-    ("app_dau", "feed_dau", "messenger_dau", "feed_only", "messenger_only", "both_services"),
-    ("views_per_user", "likes_per_user"),
-    ("messages_sent", "senders", "receivers", "sent_per_sender", "received_per_receiver", "sent_received"),
-    ("new_users", "new_users_ads", "new_users_organic", "new_users_other"),
-    ("wau", "mau", "stickiness", "retention_d1", "retention_d7"),
-)
-_APPLICATION_PANELS = (
-    ("app_dau", "both_services"),
-    ("feed_dau", "messenger_dau"),
-    ("messages_sent", "sent_per_sender"),
-    ("new_users", "stickiness"),
-    ("wau", "mau"),
-    ("retention_d1", "retention_d7"),
-)
+# All metrics of `app_daily`, in the groups in which the report folds them.
+_GROUPS: Mapping[str, Sequence[str]] = {
+    "audience": (
+        "app_dau", "feed_dau", "messenger_dau", "feed_only", "messenger_only", "both_services", "wau", "mau",
+        "stickiness",
+    ),
+    "activity": ("views", "likes", "ctr", "views_per_user", "likes_per_user"),
+    "messenger": (
+        "messages_sent", "senders", "receivers", "sent_per_sender", "received_per_receiver", "sent_received",
+    ),
+    "growth": ("new_users", "new_users_ads", "new_users_organic", "new_users_other"),
+    "retention": ("retention_d1", "retention_d7"),
+}  # fmt: skip
+HEADLINE = "headline"
 # Of a product whose events have no other source, a row of zeros says nothing.
 _ONLY_IF_ANY = {"new_users_other"}
 
@@ -71,8 +75,8 @@ class LoadState:
 
 
 def dates_needed(date: datetime.date) -> tuple[datetime.date, datetime.date]:
-    """The first and the last date whose rows a report of `date` shows: seven days, and the seven before them."""
-    return date - (2 * DAYS_SHOWN - 1) * _ONE_DAY, date
+    """The first and the last date whose rows a report of `date` needs, to know what was to be expected of it."""
+    return date - LOOKBACK, date
 
 
 def problem_of(day: Day, rows: Mapping[datetime.date, Metrics], load: LoadState) -> Problem | None:
@@ -88,23 +92,48 @@ def problem_of(day: Day, rows: Mapping[datetime.date, Metrics], load: LoadState)
     return None
 
 
+@dataclass(frozen=True)
+class ReportData:
+    """What a report is made from, each by its date (see `dates_needed`).
+
+    Attributes:
+        rows: the rows of `app_daily`.
+        values: of the catalogue's metrics that the report shows, those of `metric_daily`.
+        sections: the parts that the catalogue adds, each with its metrics.
+        headline: the metrics that are shown first, of `app_daily` or of `sections`.
+        read_slices: reads the days of a metric by slice.
+        holidays: as in METRICS_HOLIDAYS.
+    """
+
+    rows: Mapping[datetime.date, Metrics]
+    values: Mapping[datetime.date, Metrics] = field(default_factory=dict)
+    sections: Mapping[str, Sequence[Metric]] = field(default_factory=dict)
+    headline: Sequence[str] = ()
+    read_slices: Callable[[str], Slices] = lambda _: {}
+    holidays: Collection[datetime.date] = ()
+
+    @property
+    def units(self) -> dict[str, Unit]:
+        """The units of the catalogue's metrics."""
+        return {metric.name: metric.unit for metrics in self.sections.values() for metric in metrics}
+
+
 def report_of(
     day: Day,
-    rows: Mapping[datetime.date, Metrics],
+    data: ReportData,
     load: LoadState,
     *,
     occurred_at: datetime.datetime,
-    sections: Mapping[str, Sequence[Metric]] | None = None,
-    values: Mapping[datetime.date, Metrics] | None = None,
-    open_incidents: OpenIncidents | None = None,
+    week: ReportWeek | None = None,
+    incidents: Sequence[DayIncident] = (),
     run_id: str | None = None,
 ) -> DailyReport:
-    """The report of `day` from the rows of `app_daily` by their dates (see `dates_needed`).
+    """The report of `day`.
 
-    `sections` are the parts that the catalogue adds, each with its metrics, whose `values` are those of `metric_daily`.
-    `open_incidents` are those that are open when it is sent. A day that is missing has no tables and no pictures:
-    there is nothing to tell but that.
+    `week` is added on Mondays. `incidents` are those of the day, and those that are open when it is sent. A day that is
+    missing has no tables and no pictures.
     """
+    known = day.date in data.rows
     return DailyReport(
         key=f"report-{day.key}",
         occurred_at=occurred_at,
@@ -112,17 +141,21 @@ def report_of(
         date=day.date,
         period_start=day.start,
         period_end=day.end,
-        parts=(*_parts(day.date, rows), *_sections(day.date, sections or {}, values or {})) if day.date in rows else (),
-        problem=problem_of(day, rows, load),
+        parts=_parts(day.date, data) if known else (),
+        highlights=_highlights(day.date, data) if known else None,
+        week=week if known else None,
+        problem=problem_of(day, data.rows, load),
         not_computed=load.not_computed,
         fresh_at=load.fresh_at,
         checks_passed=load.checks_passed if load.checks_total else None,
         checks_total=load.checks_total or None,
-        critical=open_incidents.critical if open_incidents else 0,
-        warning=open_incidents.warning if open_incidents else 0,
-        normal=open_incidents.normal if open_incidents else 0,
-        incidents=open_incidents.anomalies if open_incidents else (),
+        day_incidents=tuple(incidents),
     )
+
+
+def _highlights(date: datetime.date, data: ReportData) -> tuple[Highlight, ...] | None:
+    found = highlights(date, data.rows, holidays=data.holidays, catalog_values=data.values, catalog_units=data.units)
+    return found and explain_all(found, date, data.read_slices, data.holidays)
 
 
 def content_of(report: DailyReport) -> str:
@@ -134,41 +167,27 @@ def content_of(report: DailyReport) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def _parts(date: datetime.date, rows: Mapping[datetime.date, Metrics]) -> tuple[ReportPart, ...]:
-    days = _days(date)
-    panels = tuple(name for pair in _APPLICATION_PANELS for name in pair)
-    return (
-        ReportPart(
-            name="feed",
-            rows=_rows(_FEED_ROWS, date, rows),
-            days=days,
-            series=tuple(_series(name, days, rows) for name in _FEED_PANELS),
-        ),
-        ReportPart(
-            name="application",
-            rows=_rows(_APPLICATION_ROWS, date, rows),
-            days=days,
-            series=tuple(_series(name, days, rows) for name in panels),
-        ),
-    )
-
-
-def _sections(
-    date: datetime.date, sections: Mapping[str, Sequence[Metric]], values: Mapping[datetime.date, Metrics]
-) -> tuple[ReportPart, ...]:
-    """The parts of the catalogue; one without any value of these days is left out."""
-    days = _days(date)
+def _parts(date: datetime.date, data: ReportData) -> tuple[ReportPart, ...]:
+    """The headline metrics, all metrics in their groups, and the catalogue's sections, as far as they have values."""
+    names = {HEADLINE: data.headline, **_GROUPS}
+    names |= {section: [metric.name for metric in metrics] for section, metrics in data.sections.items()}
     return tuple(
-        ReportPart(
-            name=section,
-            rows=_rows((tuple(metric.name for metric in metrics),), date, values, units),
-            days=days,
-            series=tuple(_series(metric.name, days, values, units) for metric in metrics),
-        )
-        for section, metrics in sections.items()
-        for units in [{metric.name: metric.unit for metric in metrics}]
-        if any(metric.name in values.get(day, {}) for metric in metrics for day in days)
+        part
+        for name, metrics in names.items()
+        if (part := _part(name, metrics, date, data)).rows
+        and (name in _GROUPS or name == HEADLINE or _has_values(part))
     )
+
+
+def _part(name: str, metrics: Sequence[str], date: datetime.date, data: ReportData) -> ReportPart:
+    days = _days(date)
+    shown = [metric for metric in metrics if metric in DAILY_METRICS or metric in data.units]
+    rows = tuple(row for metric in shown if (row := _row(metric, date, data)))
+    return ReportPart(name=name, rows=rows, days=days, series=tuple(_series(row.metric, days, data) for row in rows))
+
+
+def _has_values(part: ReportPart) -> bool:
+    return any(value is not None for series in part.series for value in (*series.values, *series.values_before))
 
 
 def _days(date: datetime.date) -> tuple[datetime.date, ...]:
@@ -176,41 +195,27 @@ def _days(date: datetime.date) -> tuple[datetime.date, ...]:
     return tuple(date - offset * _ONE_DAY for offset in reversed(range(DAYS_SHOWN)))
 
 
-def _rows(
-    groups: tuple[tuple[str, ...], ...],
-    date: datetime.date,
-    rows: Mapping[datetime.date, Metrics],
-    units: Mapping[str, Unit] = DAILY_METRICS,
-) -> tuple[ReportRow, ...]:
-    day_before, week_before = date - _ONE_DAY, date - 7 * _ONE_DAY
-    return tuple(
-        ReportRow(
-            metric=name,
-            unit=units[name],
-            value=_value(rows, date, name),
-            day_before=_value(rows, day_before, name),
-            week_before=_value(rows, week_before, name),
-            begins_group=number > 0 and position == 0,
-        )
-        for number, group in enumerate(groups)
-        for position, name in enumerate(group)
-        if name not in _ONLY_IF_ANY or any(_value(rows, each, name) for each in (date, day_before, week_before))
-    )
+def _row(name: str, date: datetime.date, data: ReportData) -> ReportRow | None:
+    """The metric's row; None for one that is shown only where it has any value."""
+    value, day_before, week_before = (_value(data, date - back * _ONE_DAY, name) for back in (0, 1, 7))
+    if name in _ONLY_IF_ANY and not (value or day_before or week_before):
+        return None
+    return ReportRow(metric=name, unit=_unit(name, data), value=value, day_before=day_before, week_before=week_before)
 
 
-def _series(
-    name: str,
-    days: tuple[datetime.date, ...],
-    rows: Mapping[datetime.date, Metrics],
-    units: Mapping[str, Unit] = DAILY_METRICS,
-) -> ReportSeries:
+def _series(name: str, days: tuple[datetime.date, ...], data: ReportData) -> ReportSeries:
     return ReportSeries(
         metric=name,
-        unit=units[name],
-        values=tuple(_value(rows, day, name) for day in days),
-        values_before=tuple(_value(rows, day - DAYS_SHOWN * _ONE_DAY, name) for day in days),
+        unit=_unit(name, data),
+        values=tuple(_value(data, day, name) for day in days),
+        values_before=tuple(_value(data, day - DAYS_SHOWN * _ONE_DAY, name) for day in days),
     )
 
 
-def _value(rows: Mapping[datetime.date, Metrics], date: datetime.date, name: str) -> float | None:
+def _unit(name: str, data: ReportData) -> Unit:
+    return DAILY_METRICS.get(name) or data.units[name]
+
+
+def _value(data: ReportData, date: datetime.date, name: str) -> float | None:
+    rows = data.rows if name in DAILY_METRICS else data.values
     return rows[date].get(name) if date in rows else None

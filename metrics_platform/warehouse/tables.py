@@ -120,6 +120,14 @@ APP_DAILY = DailyTable(
         "one_row_per_day": "The day stands there once.",
     },
 )
+USER_COHORTS = DailyTable(
+    "user_cohorts",
+    "user_cohorts",
+    checks={
+        "add_up_to_users": "The cohorts of the last year add up to the snapshot's users, active and new users.",
+        "values_are_valid": "Each first day and source has one row, and no more users are active than there are.",
+    },
+)
 
 SLICE_VALUES = DailyTable("slice_values", "slice_values", checks={})
 _VALUE_CHECKS = {
@@ -159,7 +167,7 @@ def slice_table(dimension: str) -> DailyTable:
 def daily_tables(dimensions: tuple[str, ...]) -> tuple[DailyTable, ...]:
     """All tables of the daily load, in the order in which a day is computed."""
     slices = tuple(slice_table(dimension) for dimension in dimensions)
-    return (FEED_USER_DAILY, MESSAGE_USER_DAILY, USERS, USER_DAILY, *slices, DIMENSION_METRICS, APP_DAILY)
+    return (FEED_USER_DAILY, MESSAGE_USER_DAILY, USERS, USER_DAILY, *slices, DIMENSION_METRICS, APP_DAILY, USER_COHORTS)
 
 
 def all_tables(dimensions: tuple[str, ...]) -> tuple[DailyTable, ...]:

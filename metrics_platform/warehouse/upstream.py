@@ -19,6 +19,7 @@ from metrics_platform.warehouse.tables import (
     DIMENSION_METRICS,
     FEED_USER_DAILY,
     MESSAGE_USER_DAILY,
+    USER_COHORTS,
     USER_DAILY,
     USERS,
     DailyTable,
@@ -112,6 +113,8 @@ def _missing_extracts(
 def _tables_above(table: DailyTable, dimensions: tuple[str, ...]) -> tuple[DailyTable, ...]:
     """Everything of the same day that `table` is computed from, in the order in which it is computed."""
     shared = (FEED_USER_DAILY, MESSAGE_USER_DAILY, USERS, USER_DAILY)
+    if table == USER_COHORTS:
+        return shared[:3]
     if table in shared:
         return () if table.name in EXTRACTS else shared[: shared.index(table)]
     return (*shared, *map(slice_table, dimensions)) if table == DIMENSION_METRICS else shared

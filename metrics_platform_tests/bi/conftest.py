@@ -53,7 +53,7 @@ class Reader:
 def _tables(clickhouse_server: EmbeddedServer) -> Warehouse:
     """The platform's account with the tables that BI reads: made once, which takes most of the time."""
     warehouse = Warehouse(parse_url(clickhouse_server.url))
-    daily = [table for table in daily_tables(()) if table.name in ("app_daily", "dimension_metrics")]
+    daily = [table for table in daily_tables(()) if table.name in ("app_daily", "dimension_metrics", "user_cohorts")]
     create_tables(warehouse, [*daily, METRIC_DAILY, *MONITOR_TABLES])
     return warehouse
 
@@ -62,7 +62,15 @@ def _tables(clickhouse_server: EmbeddedServer) -> Warehouse:
 def warehouse(_tables: Warehouse) -> Iterator[Warehouse]:
     """The platform's account on empty tables; what a test writes is gone after it."""
     yield _tables
-    for name in ("app_daily", "dimension_metrics", "metric_daily", "slot_metrics", "verdicts", "incidents"):
+    for name in (
+        "app_daily",
+        "dimension_metrics",
+        "metric_daily",
+        "slot_metrics",
+        "user_cohorts",
+        "verdicts",
+        "incidents",
+    ):
         _tables.execute(f"TRUNCATE TABLE {name}")
 
 

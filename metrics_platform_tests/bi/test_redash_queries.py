@@ -49,7 +49,9 @@ def test_a_query_runs_and_says_how_to_draw_what_it_answers(reader: Reader, file:
     types = reader.ask(_filled(file.stem)).types
     assert all(KNOWN_TYPES.fullmatch(kind) or kind in TEXT_TYPES for kind in types.values()), types
     named = {
-        word for part in re.findall(r"[XY]: ([^.]*)\.", f"{visualisation}.") for word in re.findall("[a-z_0-9]+", part)
+        word
+        for part in re.findall(r"(?:[XY]|Date|Stage|size|value): ([^.]*)\.", f"{visualisation}.")
+        for word in re.findall("[a-z_0-9]+", part)
     }
     assert {word for word in named if "_" in word} <= set(types)
     assert set(types) & named or "Table" in visualisation or "Counter" in visualisation
@@ -200,3 +202,18 @@ def test_an_incident_is_shown_once_as_it_stands_now(warehouse: Warehouse, reader
     assert (resolved["state"], resolved["severity"], resolved["worst_change_percent"]) == ("resolved", "critical", -50)
     assert (resolved["opened"], resolved["closed"]) == ("2026-11-21 13:00:00", "2026-11-21 13:30:00")
     assert reader.ask(_filled("open_incidents")).rows == [{"open_incidents": 1, "critical": 1}]
+
+
+def test_weekly_cohorts_are_the_sums_of_their_days(warehouse: Warehouse, reader: Reader) -> None:
+    rows = [
+        ("2026-11-20", "2026-11-13", 7, "ads", 10, 4),
+        ("2026-11-20", "2026-11-13", 7, "organic", 10, 2),
+        ("2026-11-21", "2026-11-14", 7, "ads", 20, 4),
+        ("2026-11-21", "2026-11-13", 8, "ads", 10, 10),  # between two weeks
+        ("2026-11-27", "2026-11-13", 14, "ads", 10, 1),
+    ]
+    warehouse.execute(f"INSERT INTO user_cohorts VALUES {', '.join(map(str, rows))}")
+    found = reader.ask(_filled("retention_by_cohort")).rows
+    assert [
+        (row["cohort_week"], row["weeks_since"], row["cohort_users"], row["retention_percent"]) for row in found
+    ] == [("2026-11-09", 1, 40, 25), ("2026-11-09", 2, 10, 10)]

@@ -123,11 +123,18 @@ def test_a_dataset_has_the_columns_that_clickhouse_has(reader: Reader, table: st
 
 def _asked(params: File, suffix: str = "") -> Iterator[tuple[str, Any]]:
     """What a chart asks for: ("column", its name), ("metric", the name of a saved one or the SQL of its own)."""
-    columns = [params.get("x_axis"), *params.get(f"groupby{suffix}", []), *params.get("all_columns", [])]
-    columns += [each["subject"] for each in params.get(f"adhoc_filters{suffix}", [])]
+    groups = params.get(f"groupby{suffix}", [])
+    # A heat map has one column for its rows, other charts a list.
+    groups = [groups] if isinstance(groups, str) else groups
+    columns = [params.get("x_axis"), *groups, *params.get("all_columns", [])]
+    columns += [each["subject"] for each in _simple_filters(params, suffix)]
     columns += [re.findall(r'"(\w+)"', each)[0] for each in params.get("order_by_cols", [])]
     yield from (("column", name) for name in dict.fromkeys(filter(None, columns)))
     yield from (("metric", each) for each in [*params.get(f"metrics{suffix}", []), params.get("metric")] if each)
+
+
+def _simple_filters(params: File, suffix: str) -> list[File]:
+    return [each for each in params.get(f"adhoc_filters{suffix}", []) if each["expressionType"] == "SIMPLE"]
 
 
 @pytest.mark.parametrize("key", CHARTS, ids=lambda key: CHARTS[key]["slice_name"])
@@ -150,8 +157,11 @@ def test_a_charts_columns_and_metrics_are_those_of_its_dataset_and_clickhouse_ru
         assert len(selected) > 0
         conditions = [
             f"{each['subject']} = '{each['comparator']}'"
-            for each in params.get(f"adhoc_filters{suffix}", [])
+            for each in _simple_filters(params, suffix)
             if each["operator"] == "=="
+        ]
+        conditions += [
+            f"({each['sqlExpression']})" for each in params.get("adhoc_filters", []) if each["expressionType"] == "SQL"
         ]
         where = " AND ".join(conditions) or "1"
         reader.ask(f"SELECT {', '.join(selected)} FROM {_source(dataset)} WHERE {where} GROUP BY ALL")

@@ -21,6 +21,7 @@ from metrics_platform.settings import Settings, load_settings
 DAILY = {
     "feed_user_daily", "message_user_daily", "users", "user_daily",
     "os_slice", "gender_slice", "age_slice", "dimension_metrics", "app_daily", "metric_daily",
+    "user_cohorts",
 }  # fmt: skip
 UPSTREAM = {
     "feed_user_daily": {"feed_actions"},
@@ -32,6 +33,7 @@ UPSTREAM = {
     "age_slice": {"user_daily"},
     "dimension_metrics": {"os_slice", "gender_slice", "age_slice"},
     "app_daily": {"user_daily", "users"},
+    "user_cohorts": {"users"},
     "daily_report": {"app_daily", "metric_daily"},
     "metric_daily": {"feed_actions", "message_actions"},
     "slot_metrics": {"feed_actions", "message_actions"},
@@ -230,7 +232,7 @@ def test_the_code_location_loads_in_a_fresh_interpreter_without_heavy_imports_an
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False, timeout=60
     )
     assert result.returncode == 0, result.stderr
-    assert result.stdout.strip() == "18"
+    assert result.stdout.strip() == "19"
     assert result.stderr == ""
 
 

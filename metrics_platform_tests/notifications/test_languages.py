@@ -15,6 +15,7 @@ import pytest
 from jinja2 import TemplateNotFound, UndefinedError
 
 from metrics_platform.catalog import builtin_catalog
+from metrics_platform.charts.model import HeatMap
 from metrics_platform.formats import LANGUAGES, Language
 from metrics_platform.notifications import kinds, templates
 from metrics_platform.notifications.message import Details, Message, Paragraph, lines_of
@@ -79,8 +80,11 @@ def drawn_texts(message: Message) -> Iterator[str]:
         chart = make()
         yield chart.title
         yield chart.subtitle
-        yield from (text for panel in chart.panels for text in (panel.title, panel.finding, panel.note))
-        yield from dataclasses.astuple(chart.labels)
+        if isinstance(chart, HeatMap):
+            yield from (chart.corner, *chart.rows, *chart.columns)
+        else:
+            yield from (text for panel in chart.panels for text in (panel.title, panel.finding, panel.note))
+            yield from dataclasses.astuple(chart.labels)
 
 
 def test_no_english_is_in_a_russian_message() -> None:

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from metrics_platform.calendar import day_of
 from metrics_platform.notifications.kinds import DailyReport
-from metrics_platform.report.facts import LoadState, Metrics, dates_needed, report_of
+from metrics_platform.report.facts import LoadState, Metrics, ReportData, dates_needed, report_of
 from metrics_platform.settings import load_settings
 
 DATE = datetime.date(2026, 11, 21)
 ZONE = load_settings(None, timezone="Europe/Moscow").zone
+HEADLINE = load_settings(None).report_metrics
 Rows = dict[datetime.date, Metrics]
 
 
@@ -110,4 +111,6 @@ def report(rows: Rows, date: datetime.date = DATE, load: LoadState | None = None
     first, last = dates_needed(date)
     state = load or LoadState(this.end + datetime.timedelta(minutes=7), 11, 11)
     needed = {each: row for each, row in rows.items() if first <= each <= last}
-    return report_of(this, needed, state, occurred_at=this.end + datetime.timedelta(hours=11))
+    return report_of(
+        this, ReportData(needed, headline=HEADLINE), state, occurred_at=this.end + datetime.timedelta(hours=11)
+    )

@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import datetime
+import io
 import re
 import sys
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
+from metrics_platform.catalog import builtin_catalog
+from metrics_platform.charts.draw import draw
+from metrics_platform.charts.model import Chart, HeatMap
 from metrics_platform.formats import LANGUAGES, Language
-from metrics_platform.notifications.kinds import DailyReport
-from metrics_platform.notifications.message import Message, Table, table_lines
+from metrics_platform.notifications.kinds import DailyReport, DayIncident, ReportWeek, WeeklyCohort, WeekRow
+from metrics_platform.notifications.message import Details, Message, Table, table_lines, text_of
 from metrics_platform.notifications.slack_blocks import posts_of
 from metrics_platform.notifications.telegram.html import TEXT_UNITS, parts_of
 from metrics_platform.notifications.templates import render
 from metrics_platform_tests.charts.pictures import drawn, outside, overlaps
 from metrics_platform_tests.notifications.examples import writer
 from metrics_platform_tests.notifications.slack_webhook import check_payload
-from metrics_platform_tests.report.days import CASES, DATE, Rows, histories, report, two_weeks
-from metrics_platform_tests.report.expected import APPLICATION, FEED, RATES, calendar_of, facts_of
+from metrics_platform_tests.report.days import CASES, DATE, HEADLINE, Rows, day, histories, report, two_weeks
+from metrics_platform_tests.report.expected import PARTS, RATES, calendar_of, facts_of
+from metrics_platform_tests.report.products import Planted, product
 from metrics_platform_tests.telegram.parsing import parse_html
 
+LAST = datetime.date(2026, 11, 28)
+SLOT = datetime.timedelta(minutes=15)
 EACH = [(language, case) for language in LANGUAGES for case in CASES]
 _SIZES = {"": 1, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12, "Q": 1e15, "тыс": 1e3, "млн": 1e6, "млрд": 1e9, "трлн": 1e12}
 _CELL = re.compile(r"([+\u2212×]?)([\d,.\s\u00a0\u202f]+)\s*(K|M|B|T|Q|тыс|млн|млрд|трлн)?\.?(%|pp|пп)?")
@@ -87,16 +96,33 @@ def assert_change_says(cell: str, value: float, base: float, metric: str, langua
 
 
 def assert_message_says(message: Message, rows: Rows, language: Language) -> None:
-    """Every cell of the report of DATE says the number that pandas has for it."""
+    """Every number of the report of DATE, in the table and below it, is the one that pandas has."""
     facts = calendar_of(facts_of(rows), DATE)
-    for names, cells in zip((FEED, APPLICATION), tables(message), strict=True):
-        shown = [name for name in names if name != "new_users_other" or len(cells) == len(names)]
-        for metric, (_, value, day, week) in zip(shown, cells, strict=True):
-            now, day_before, week_before = facts[metric].iloc[[-1, -2, -8]]
-            assert_says(value, now, language)
-            assert value.endswith("%") == (metric in RATES and not pd.isna(now))
-            assert_change_says(day, now, day_before, metric, language)
-            assert_change_says(week, now, week_before, metric, language)
+    (cells,) = tables(message)
+    for metric, (_, *said) in zip(HEADLINE, cells, strict=True):
+        assert_row_says(metric, said, facts, language)
+    names = [name for part in PARTS if part != "headline" for name in PARTS[part]]
+    folded = [text_of(line) for line in details(message).lines if text_of(line).count(" · ") == 2]
+    folded = [text for text in folded if "id " not in text and not re.search(r"metrics|метрики", text)]
+    shown = [name for name in names if name != "new_users_other" or len(folded) == len(names)]
+    for metric, text in zip(shown, folded, strict=True):
+        title = builtin_catalog().title(metric, language)
+        assert text.startswith(f"{title} ")
+        assert_row_says(metric, text.removeprefix(f"{title} ").split(" · "), facts, language)
+
+
+def assert_row_says(metric: str, said: list[str], facts: pd.DataFrame, language: Language) -> None:
+    now, day_before, week_before = facts[metric].iloc[[-1, -2, -8]]
+    value, day, week = said
+    assert_says(value, now, language)
+    assert value.endswith("%") == (metric in RATES and not pd.isna(now))
+    assert_change_says(day, now, day_before, metric, language)
+    assert_change_says(week, now, week_before, metric, language)
+
+
+def details(message: Message) -> Details:
+    (found,) = (block for block in message.blocks if isinstance(block, Details))
+    return found
 
 
 @settings(max_examples=40)
@@ -139,7 +165,7 @@ DRAWN += [("ru", "ten times as much")]
 def test_the_pictures_are_drawn_whole_and_telegram_takes_them(language: Language, case: str) -> None:
     charts = [make() for make in told(report(CASES[case]), language).charts]
     assert [chart.name for chart in charts] == (
-        [f"report-feed-{DATE}", f"report-application-{DATE}"] if DATE in CASES[case] else []
+        [f"report-headline-{DATE}", f"report-others-{DATE}"] if DATE in CASES[case] else []
     )
     for chart in charts:
         with warnings.catch_warnings():
@@ -158,17 +184,97 @@ def test_the_pictures_are_drawn_whole_and_telegram_takes_them(language: Language
     assert pyplot is None or pyplot.get_fignums() == []
 
 
-def test_every_panel_shows_one_metric_and_the_feed_and_the_messenger_have_panels_of_their_own() -> None:
-    feed, application = [make() for make in told(report(two_weeks()), "en").charts]
-    assert [panel.title for panel in feed.panels] == ["Feed DAU", "Views", "Likes", "CTR"]
-    titles = [panel.title for panel in application.panels]
-    assert len(titles) == len(set(titles)) == 12
-    assert titles[2:4] == ["Feed DAU", "Messenger DAU"]
+def test_the_second_picture_shows_what_the_first_does_not() -> None:
+    headline, others = [make() for make in told(report(two_weeks()), "en").charts]
+    assert isinstance(headline, Chart)
+    assert isinstance(others, Chart)
+    assert len(headline.panels) == len(HEADLINE)
+    titles = [panel.title for panel in (*headline.panels, *others.panels)]
+    assert len(titles) == len(set(titles))
+    assert {"Feed DAU", "WAU", "D7 retention"} <= set(titles)
+
+
+@pytest.mark.parametrize(
+    ("language", "planted", "expected"),
+    [
+        ("en", None, r"📊 Sat 28 Nov · a usual day"),
+        ("ru", None, r"📊 сб 28 нояб\. · обычный день"),
+        ("en", "ctr_drop", r"📊 Sat 28 Nov · .*CTR −\d.*"),
+        ("ru", "drop", r"📊 сб 28 нояб\. · .* −\d+%.*"),
+        ("en", "launch", r"📊 Sat 28 Nov · .* \+\d+%.*"),
+    ],
+)
+def test_the_first_line_says_whether_the_day_was_usual(
+    language: Language, planted: Planted | None, expected: str
+) -> None:
+    made = long_report(planted)
+    (text,) = texts(told(made, language))
+    assert re.fullmatch(expected, text.splitlines()[0])
+    assert ("Stands out" in text or "Выделяется" in text) == (planted is not None)
+
+
+def test_what_stands_out_says_what_is_usual_and_the_value_is_outside_of_it() -> None:
+    made = long_report("ctr_drop")
+    (text,) = texts(told(made, "en"))
+    value, lower, upper = re.findall(r"▼ CTR ([\d.]+)%, usual ([\d.]+)–([\d.]+)%", text)[0]
+    assert float(value) < float(lower) < float(upper)
+    charts = [make() for make in told(made, "en").charts]
+    marked = [panel.title for chart in charts if isinstance(chart, Chart) for panel in chart.panels if panel.marked]
+    assert "CTR" in marked
+    assert made.highlights is not None
+    assert len(marked) == len(made.highlights)
+
+
+@pytest.mark.parametrize("planted", ["drop", "launch"])
+def test_a_usual_report_is_short(planted: Planted) -> None:
+    for language in LANGUAGES:
+        message = told(long_report(planted), language)
+        shown = [block for block in message.blocks if not isinstance(block, Details)]
+        lines = texts(replace(message, blocks=tuple(shown)))[0].splitlines()
+        assert len(lines) <= 26
+
+
+def test_incidents_of_the_day_are_named_with_their_times() -> None:
+    opened = long_report(None).period_start + datetime.timedelta(hours=12)
+    incidents = (
+        DayIncident(metric="views", unit="count", opened_at=opened, closed_at=opened + SLOT * 5, worst_change=-0.52),
+        DayIncident(metric="ctr", unit="share", opened_at=opened, dimension="os", dimension_value="iOS"),
+    )
+    (text,) = texts(told(long_report(None).model_copy(update={"day_incidents": incidents}), "en"))
+    assert "🔴 Views −52%, 12:00–13:15" in text
+    assert "🔴 CTR (OS iOS), open since 28 Nov 12:00" in text
+
+
+def test_mondays_add_the_week_and_its_cohorts() -> None:
+    made = long_report(None)
+    cohorts = tuple(
+        WeeklyCohort(first_day=DATE - datetime.timedelta(days=7 * back), users=500, retention=(0.3, None))
+        for back in (2, 1)
+    )
+    rows = (WeekRow(metric="views", unit="count", value=1000, before=800),)
+    week = ReportWeek(first_day=datetime.date(2026, 11, 22), rows=rows, cohorts=cohorts)
+    message = told(made.model_copy(update={"week": week}), "en")
+    (text,) = texts(message)
+    assert "Week from 22 Nov, against the four before" in text
+    assert re.search(r"Views\s+1,000\s+\+25%", text)
+    *_, heat_map = [make() for make in message.charts]
+    assert isinstance(heat_map, HeatMap)
+    assert heat_map.values == ((0.3, None), (0.3, None))
+    with Image.open(io.BytesIO(draw(heat_map))) as image:
+        assert image.width == 1280
+
+
+def long_report(planted: Planted | None) -> DailyReport:
+    """The report of the last day of a product with 120 days of history."""
+    rows = product(2, 120, planted)
+    shift = LAST - max(rows)
+    full = {date + shift: {**day(1000, 100, 50), **row} for date, row in rows.items()}
+    return report(full, LAST)
 
 
 @pytest.mark.parametrize(
     ("language", "first"),
-    [("en", "⚠️ Daily report · Sat 21 Nov 2026 · NO DATA"), ("ru", "⚠️ Отчёт за день · сб 21 нояб. 2026 · НЕТ ДАННЫХ")],
+    [("en", "⚠️ Sat 21 Nov · NO DATA"), ("ru", "⚠️ сб 21 нояб. · НЕТ ДАННЫХ")],
 )
 def test_a_missing_day_is_said_in_the_first_line_and_is_no_row_of_zeros(language: Language, first: str) -> None:
     (text,) = texts(told(report(CASES["the day is missing"]), language))
@@ -181,7 +287,7 @@ def test_a_corrected_report_says_that_it_is_one_and_why() -> None:
     made = report(two_weeks())
     again = made.model_copy(update={"key": f"{made.key}-1a2b3c4d", "correction": True, "thread": made.key})
     (text,) = texts(told(again, "en"))
-    assert text.splitlines()[0] == "📊 Daily report · Sat 21 Nov 2026 · CORRECTED"
+    assert text.splitlines()[0] == "📊 Sat 21 Nov · CORRECTED"
     assert "have changed since they were sent" in text
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metrics_platform.calendar import day_of
-from metrics_platform.report.facts import LoadState, dates_needed, report_of
+from metrics_platform.report.facts import LoadState, ReportData, dates_needed, report_of
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse import daily_sources
 from metrics_platform.warehouse.app_days import read_app_days
@@ -91,6 +91,9 @@ def _assert_equals_oracle(
         merged = read_table(warehouse, "user_daily", day)
         assert_same_rows(merged.drop(columns=["event_date", "age_group"]), oracle.user_daily(day), "user_id")
         assert_same_rows(read_table(warehouse, "app_daily", day), oracle.app_daily(day), "event_date")
+        assert_same_rows(
+            read_table(warehouse, "user_cohorts", day), oracle.user_cohorts(day), ["event_date", "first_day", "source"]
+        )
         final = read_table(warehouse, "dimension_metrics", day)
         assert_same_rows(
             final, oracle.dimension_metrics(day, dimensions), ["event_date", "dimension", "dimension_value"]
@@ -109,4 +112,6 @@ def _assert_reports_equal_oracle(
     for date in (*days, days[-1] + datetime.timedelta(days=1)):
         day = day_of(date, settings.zone)
         rows = read_app_days(warehouse, *dates_needed(date))
-        assert_report_equals(report_of(day, rows, LoadState(), occurred_at=day.end), facts)
+        assert_report_equals(
+            report_of(day, ReportData(rows, headline=settings.report_metrics), LoadState(), occurred_at=day.end), facts
+        )

@@ -74,6 +74,7 @@ def _upstream(settings: Settings, partitions: dg.DailyPartitionsDefinition) -> d
         **{name: [merged] for name in slices},
         tables.DIMENSION_METRICS.name: slices,
         tables.APP_DAILY.name: [users, merged],
+        tables.USER_COHORTS.name: [users],
     }
 
 

@@ -39,6 +39,11 @@ DESCRIPTIONS = {
         "users of the rolling 7 and 28 days that end with the day, and NULL while the very first event is not that "
         "old. A day that was never computed has no row; a ratio without a base is NULL."
     ),
+    "user_cohorts": (
+        "**Retention by cohort**: one row per day, first day and source, with the cohort's size and how many "
+        "were active on the day. `sum(active) / sum(users)` at `days_since = 7` is the D7 retention.\n\n"
+        "From the day's snapshot. It holds the cohorts of the last year, the 20 largest sources, and `other`."
+    ),
 }
 
 SLICE_DESCRIPTION = (

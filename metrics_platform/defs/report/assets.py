@@ -102,33 +102,31 @@ def _write_reports(
     from metrics_platform.defs.report.load_state import load_state  # noqa: PLC0415
     from metrics_platform.defs.report.metadata import report_metadata  # noqa: PLC0415
     from metrics_platform.defs.report.sending import send_once  # noqa: PLC0415
-    from metrics_platform.incidents.open_incidents import open_incidents  # noqa: PLC0415
-    from metrics_platform.report.facts import dates_needed, report_of  # noqa: PLC0415
-    from metrics_platform.warehouse.app_days import read_app_days  # noqa: PLC0415
-    from metrics_platform.warehouse.metric_days import read_metric_days  # noqa: PLC0415
+    from metrics_platform.report.facts import report_of  # noqa: PLC0415
+    from metrics_platform.report.week import week_of  # noqa: PLC0415
+    from metrics_platform.warehouse.report_data import (  # noqa: PLC0415
+        read_day_incidents,
+        read_report_data,
+        read_weekly_cohorts,
+    )
 
-    first, last = dates_needed(days[0].date)[0], days[-1].date
-    rows = read_app_days(warehouse, first, last)
-    sections = load_catalog_or_builtin(settings).sections
-    names = [metric.name for metrics in sections.values() for metric in metrics]
-    values = read_metric_days(warehouse, names, first, last)
+    catalog = load_catalog_or_builtin(settings)
+    data = read_report_data(warehouse, [day.date for day in days], settings, catalog)
     reports = []
     for day in days:
         load = load_state(context.instance, day.key)
-        if day.date in rows:
+        if day.date in data.rows:
             load = replace(load, not_computed=_not_computed(context, warehouse, day, settings))
         occurred_at = _occurred_at(context)
-        # What is open now says nothing about a day long past.
-        is_latest = day.end <= occurred_at < day.end + datetime.timedelta(days=1)
-        now = datetime.datetime.now(datetime.UTC)
         report = report_of(
             day,
-            rows,
+            data,
             load,
             occurred_at=occurred_at,
-            sections=sections,
-            values=values,
-            open_incidents=open_incidents(warehouse, settings, now) if is_latest else None,
+            week=week_of(day.date, data.rows, read_weekly_cohorts(warehouse, day.date)),
+            incidents=read_day_incidents(
+                warehouse, day, min(occurred_at, day.end + datetime.timedelta(days=1)), catalog
+            ),
             run_id=context.run.run_id,
         )
         reports.append(report)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from metrics_platform.channel_settings import Severity
-from metrics_platform.charts.model import Chart
+from metrics_platform.charts.model import Drawable
 from metrics_platform.notifications import kinds
 from metrics_platform.notifications.message import (
     Message,
@@ -37,7 +37,7 @@ _FACTS_SHOWN = 1500
 # Long, and useless without a chart.
 _NOT_SHOWN = ("history", "series", "notifications")
 
-Charts = tuple[Callable[[], Chart], ...]
+Charts = tuple[Callable[[], Drawable], ...]
 
 
 def render(

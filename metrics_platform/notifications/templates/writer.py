@@ -8,6 +8,7 @@ its type: `{{ event.failures }}` is grouped by thousands, an instant is on the p
 from __future__ import annotations
 
 import datetime
+import math
 import re
 import zoneinfo
 from collections.abc import Callable, Iterable, Sequence
@@ -23,15 +24,15 @@ from markupsafe import Markup, escape
 from metrics_platform.calendar import day_of
 from metrics_platform.catalog import Catalog, builtin_catalog, load_catalog_or_builtin
 from metrics_platform.catalog_entries import Unit
-from metrics_platform.charts.model import Chart
+from metrics_platform.charts.model import Drawable
 from metrics_platform.formats import Formats, Language, formats_for
-from metrics_platform.notifications.kinds import Anomaly, Event, ReportPart, ResolvedAnomaly
+from metrics_platform.notifications.kinds import Anomaly, DayIncident, Event, Highlight, ReportPart, ResolvedAnomaly
 from metrics_platform.notifications.message import Details, Link, Message, Paragraph, clean, text_of
 from metrics_platform.notifications.templates.markup import read_blocks
 from metrics_platform.redaction import mask
 from metrics_platform.settings import Settings
 
-_OWN_PARTS = ("feed", "application", "messenger")
+BUILTIN_PARTS = ("feed", "application", "headline", "audience", "activity", "messenger", "growth", "retention")
 # A message that leaves this long after the event says so.
 LATE_AFTER = datetime.timedelta(minutes=10)
 # Letters and figures, with single spaces, hyphens, colons or underscores between them: no messenger makes a link of
@@ -100,7 +101,7 @@ class Writer:
         event: Event,
         text: str,
         identifiers: Sequence[str],
-        charts: tuple[Callable[[], Chart], ...] = (),
+        charts: tuple[Callable[[], Drawable], ...] = (),
     ) -> Message:
         """The message that `text` describes, with what all have: a note if it is late, links, and the last line.
 
@@ -163,9 +164,11 @@ class Writer:
         """A phrase of `phrases.j2` about something."""
         return self.shown(getattr(self._phrases, phrase)(subject))
 
-    def part_title(self, part: ReportPart) -> str:
-        """The title of a report's part: of the built-in report, or the name of a section of the catalogue."""
-        return self.say(f"report-part-{part.name}") if part.name in _OWN_PARTS else part.name
+    def part_title(self, part: ReportPart) -> Markup:
+        """The title of a report's part in bold, or the name of a section of the catalogue."""
+        if part.name in BUILTIN_PARTS:
+            return Markup("<b>{}</b>").format(self.say(f"report-part-{part.name}"))
+        return self.named(part.name, 64)
 
     def code(self, text: str, length: int = 48) -> Markup:
         """An identifier."""
@@ -177,7 +180,7 @@ class Writer:
         is_words = not text or (_WORDS.fullmatch(text) and not _LONG_NUMBER.search(text))
         return escape(text) if is_words else self.code(text)
 
-    def series(self, subject: Anomaly | ResolvedAnomaly | str) -> Markup:
+    def series(self, subject: Anomaly | ResolvedAnomaly | DayIncident | str) -> Markup:
         """A metric's name, with the slice it is of: "Views (OS Android)"."""
         if isinstance(subject, str):
             title = self.catalog.title(subject, self.language)
@@ -269,6 +272,19 @@ class Writer:
             lower, upper = round(lower), round(upper)
         return self.formats.interval(self.formats.rough(lower), self.formats.rough(upper))
 
+    def usual(self, of: Highlight) -> str:
+        """The band of usual values, in as few figures as still leave the value outside of it."""
+        for figures in range(2, 8):
+            lower, value, upper = (_rounded(number, figures) for number in (of.lower, of.value, of.upper))
+            if not lower <= value <= upper:
+                break
+        if of.unit == "share":
+            digits = max(0, figures - 3 - math.floor(math.log10(max(of.upper, 1e-6))))
+            return self.formats.interval(
+                self.formats.percent(lower, digits).removesuffix("%"), self.formats.percent(upper, digits)
+            )
+        return self.formats.interval(self.formats.number(lower), self.formats.number(upper))
+
     def change(self, value: float | None, base: float | None, unit: Unit) -> str:
         """The change from `base` in a table: per cent, or percentage points for shares."""
         if value is None or base is None:
@@ -321,6 +337,10 @@ class Writer:
         if (day.start, day.end) == (first, last):
             return written
         return f"{written} {times}" if last <= day.end else times  # which has its days in it
+
+
+def _rounded(value: float, figures: int) -> float:
+    return float(f"{value:.{figures}g}")
 
 
 def phrase(language: Language, name: str, **variables: Any) -> str:

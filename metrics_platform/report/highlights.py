@@ -1,0 +1,183 @@
+"""What stands out on a day: the metrics outside their usual bands, ranked, and the slices that explain them. Pure."""
+
+from __future__ import annotations
+
+import datetime
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from metrics_platform.alerts.anomalies import Series as SliceKey
+from metrics_platform.alerts.anomalies import Verdict
+from metrics_platform.alerts.contributions import contributions_to
+from metrics_platform.catalog_entries import Unit
+from metrics_platform.notifications.kinds import Highlight
+from metrics_platform.report.expectation import Expectation, Series, expect, expected_value, record_of
+from metrics_platform.report.metrics import DAILY_METRICS
+
+MOST_HIGHLIGHTS = 5
+# Metrics that say the same news: the first that is unusual is shown, the others are named with it. Parts of them
+# (feed only, new users by source) are left out, since with every metric more some day looks unusual by chance. So are
+# WAU, MAU and stickiness: they repeat for weeks what happened on one day.
+FAMILIES: Sequence[Sequence[str]] = (
+    ("app_dau", "feed_dau", "messenger_dau"),
+    ("views", "likes"),
+    ("ctr",),
+    ("messages_sent",),
+    ("new_users",),
+    ("retention_d1",),
+    ("retention_d7",),
+)
+_TRIALS = {"ctr": "views", "retention_d1": "cohort_d1", "retention_d7": "cohort_d7"}
+# The metric of `metric_daily` whose slices explain a metric of `app_daily`.
+SLICED_AS = {
+    "feed_dau": "feed_users", "views": "views", "likes": "likes", "ctr": "ctr",
+    "messages_sent": "messages", "messenger_dau": "senders",
+}  # fmt: skip
+
+Rows = Mapping[datetime.date, Mapping[str, float | None]]
+# Numerator and denominator (None: no quotient) of a slice by its dimension and value, by day.
+Slices = Mapping[tuple[str, str], Mapping[datetime.date, tuple[float | None, float | None]]]
+
+
+@dataclass(frozen=True)
+class _Metric:
+    name: str
+    unit: Unit
+    family: int
+    series: Series
+    trials: float | None
+
+
+def expectations(date: datetime.date, rows: Rows, holidays: Collection[datetime.date]) -> dict[str, Expectation | None]:
+    """How each metric of `app_daily` compares with what was expected; None where that is not known."""
+    return {metric.name: _expectation(metric, date, holidays) for metric in _builtin_metrics(date, rows)}
+
+
+def highlights(
+    date: datetime.date,
+    rows: Rows,
+    *,
+    holidays: Collection[datetime.date] = (),
+    catalog_values: Rows | None = None,
+    catalog_units: Mapping[str, Unit] | None = None,
+) -> tuple[Highlight, ...] | None:
+    """At most five metrics outside their bands, the furthest first; None where no metric has enough history.
+
+    `rows` are those of `app_daily`, `catalog_values` those of the catalogue's own metrics, each of which is news of
+    its own.
+    """
+    metrics = [*_builtin_metrics(date, rows), *_catalog_metrics(catalog_values or {}, catalog_units or {})]
+    found = [(metric, compared) for metric in metrics if (compared := _expectation(metric, date, holidays))]
+    if not found:
+        return None
+    news: dict[tuple[int, bool], list[tuple[_Metric, Expectation]]] = defaultdict(list)
+    for metric, compared in found:
+        if compared.is_unusual:
+            news[metric.family, compared.score > 0].append((metric, compared))
+    ranked = sorted(news.values(), key=lambda members: -max(abs(compared.score) for _, compared in members))
+    return tuple(_highlight(members, date, is_holiday=date in holidays) for members in ranked[:MOST_HIGHLIGHTS])
+
+
+def explained(
+    highlight: Highlight, date: datetime.date, slices: Slices, holidays: Collection[datetime.date]
+) -> Highlight:
+    """The highlight with the slices that carry its deviation."""
+    total = Verdict(
+        SliceKey(highlight.metric, "total", "total"), "", value=highlight.value, expected=highlight.expected
+    )
+    found = [
+        verdict
+        for (dimension, value), series in slices.items()
+        if (verdict := _slice_verdict(SliceKey(highlight.metric, dimension, value), series, date, holidays))
+    ]
+    totals = [verdict.trials for verdict in found if verdict.trials is not None]
+    if totals:
+        first = found[0].series.dimension
+        total = replace(
+            total, trials=sum(verdict.trials or 0.0 for verdict in found if verdict.series.dimension == first)
+        )
+    return highlight.model_copy(update={"contributions": contributions_to(total, found)})
+
+
+def _slice_verdict(
+    key: SliceKey,
+    series: Mapping[datetime.date, tuple[float | None, float | None]],
+    date: datetime.date,
+    holidays: Collection[datetime.date],
+) -> Verdict | None:
+    numerator, denominator = series.get(date, (0.0, None))
+    values = {day: _quotient(*pair) for day, pair in series.items()}
+    expected = expected_value(values, date, holidays)
+    if expected is None:
+        return None
+    value = _quotient(numerator, denominator)
+    return Verdict(key, "", value=value, trials=denominator, expected=expected)
+
+
+def _quotient(numerator: float | None, denominator: float | None) -> float | None:
+    if denominator is None or numerator is None:
+        return numerator
+    return numerator / denominator if denominator else None
+
+
+def _builtin_metrics(date: datetime.date, rows: Rows) -> Iterable[_Metric]:
+    for family, names in enumerate(FAMILIES):
+        for name in names:
+            yield _Metric(
+                name=name,
+                unit=DAILY_METRICS[name],
+                family=family,
+                series={day: row.get(name) for day, row in rows.items()},
+                trials=rows.get(date, {}).get(_TRIALS.get(name, "")),
+            )
+
+
+def _catalog_metrics(values: Rows, units: Mapping[str, Unit]) -> Iterable[_Metric]:
+    for number, (name, unit) in enumerate(units.items()):
+        series = {day: row.get(name) for day, row in values.items()}
+        yield _Metric(name, unit, len(FAMILIES) + number, series, None)
+
+
+def _expectation(metric: _Metric, date: datetime.date, holidays: Collection[datetime.date]) -> Expectation | None:
+    return expect(metric.series, date, metric.unit, trials=metric.trials, holidays=holidays)
+
+
+def _highlight(members: Sequence[tuple[_Metric, Expectation]], date: datetime.date, *, is_holiday: bool) -> Highlight:
+    """The first metric of a family that moved, with the names of the others."""
+    metric, compared = members[0]
+    record = record_of(metric.series, date)
+    # A high that is still below its band is no explanation of why the value is low.
+    if record is not None and record.is_high != (compared.score > 0):
+        record = None
+    week_before = metric.series.get(date - datetime.timedelta(days=7))
+    return Highlight(
+        metric=metric.name,
+        unit=metric.unit,
+        value=compared.value,
+        expected=compared.expected,
+        lower=compared.lower,
+        upper=compared.upper,
+        score=compared.score,
+        week_before=week_before,
+        record_weeks=record.weeks if record else None,
+        record_weekday=record is not None and record.weekday,
+        is_holiday=is_holiday,
+        moved_with=tuple(other.name for other, _ in members[1:]),
+    )
+
+
+SliceReader = Callable[[str], Slices]
+
+
+def explain_all(
+    found: Sequence[Highlight],
+    date: datetime.date,
+    read_slices: SliceReader,
+    holidays: Collection[datetime.date] = (),
+) -> tuple[Highlight, ...]:
+    """The highlights, each with the slices that explain it, where its metric has slices."""
+    return tuple(
+        explained(highlight, date, read_slices(SLICED_AS.get(highlight.metric, highlight.metric)), holidays)
+        for highlight in found
+    )

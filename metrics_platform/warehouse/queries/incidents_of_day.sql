@@ -1,0 +1,12 @@
+-- The incidents that people were notified of and that lasted into a period, or are open at its end, as they are then.
+SELECT metric, dimension, dimension_value, severity, opened_at, closed_at, worst_change
+FROM
+(
+    SELECT *
+    FROM incidents FINAL
+    WHERE slot_start >= {first_slot:DateTime('UTC')} - INTERVAL 8 DAY AND slot_start < {end_slot:DateTime('UTC')}
+    ORDER BY incident, slot_start DESC
+    LIMIT 1 BY incident
+)
+WHERE message != '' AND (closed_at IS NULL OR closed_at > {first_slot:DateTime('UTC')})
+ORDER BY severity, dimension != 'total', opened_at, metric

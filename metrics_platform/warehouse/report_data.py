@@ -1,0 +1,106 @@
+"""Reading what the morning report is made from: days of metrics as a whole and by slice, and weekly cohorts."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+
+from metrics_platform.calendar import Day
+from metrics_platform.catalog import Catalog
+from metrics_platform.notifications.kinds import DayIncident, WeeklyCohort
+from metrics_platform.report.facts import ReportData, dates_needed
+from metrics_platform.report.highlights import Slices
+from metrics_platform.settings import Settings
+from metrics_platform.warehouse.app_days import read_app_days
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.metric_days import read_metric_days
+from metrics_platform.warehouse.schema import tables_are_there
+from metrics_platform.warehouse.tables import INCIDENTS, METRIC_DAILY, USER_COHORTS, read_sql
+
+
+def read_report_data(
+    warehouse: Warehouse, dates: Iterable[datetime.date], settings: Settings, catalog: Catalog
+) -> ReportData:
+    """Everything that reports of `dates` need; slices are read where a report asks for them.
+
+    Raises:
+        WarehouseError: ClickHouse refused, failed or did not answer.
+        SchemaMismatchError: a table has other columns than this version reads.
+    """
+    days = sorted(dates)
+    first, last = dates_needed(days[0])[0], days[-1]
+    names = [metric.name for metrics in catalog.sections.values() for metric in metrics]
+    return ReportData(
+        rows=read_app_days(warehouse, first, last),
+        values=read_metric_days(warehouse, names, first, last),
+        sections=catalog.sections,
+        headline=settings.report_metrics,
+        read_slices=lambda metric: read_slices(warehouse, metric, first, last),
+        holidays=settings.holidays,
+    )
+
+
+def read_slices(warehouse: Warehouse, metric: str, first: datetime.date, last: datetime.date) -> Slices:
+    """A metric of `metric_daily` by dimension and value, then by day: numerator and denominator; errors as above."""
+    if not tables_are_there(warehouse, [METRIC_DAILY]):
+        return {}
+    rows = warehouse.query(
+        read_sql("queries/metric_slices.sql"),
+        {"metric": metric, "first": first, "last": last},
+        doing=f"Reading the slices of {metric}",
+    ).rows
+    found: dict[tuple[str, str], dict[datetime.date, tuple[float | None, float | None]]] = {}
+    for row in rows:
+        key = (row["slice_dimension"], row["slice_value"])
+        found.setdefault(key, {})[row["event_date"]] = (row["above"], row["below"])
+    return found
+
+
+def read_day_incidents(
+    warehouse: Warehouse, day: Day, until: datetime.datetime, catalog: Catalog
+) -> tuple[DayIncident, ...]:
+    """The incidents of the day that people were notified of, as they were at `until`; errors as above."""
+    if not tables_are_there(warehouse, [INCIDENTS]):
+        return ()
+    rows = warehouse.query(
+        read_sql("queries/incidents_of_day.sql"),
+        {"first_slot": f"{day.start:%Y-%m-%d %H:%M:%S}", "end_slot": f"{until:%Y-%m-%d %H:%M:%S}"},
+        doing=f"Reading the incidents of {day.date}",
+    ).rows
+    return tuple(
+        DayIncident(
+            metric=row["metric"],
+            unit=catalog.metrics[row["metric"]].unit if row["metric"] in catalog.metrics else "count",
+            dimension=None if row["dimension"] == "total" else row["dimension"],
+            dimension_value=None if row["dimension"] == "total" else row["dimension_value"],
+            severity=row["severity"],
+            opened_at=row["opened_at"].replace(tzinfo=datetime.UTC),
+            closed_at=row["closed_at"].replace(tzinfo=datetime.UTC) if row["closed_at"] else None,
+            worst_change=row["worst_change"],
+        )
+        for row in rows
+    )
+
+
+def read_weekly_cohorts(warehouse: Warehouse, last: datetime.date) -> tuple[WeeklyCohort, ...]:
+    """The cohorts of the last weeks up to the Sunday `last`, oldest first; errors as above."""
+    if not tables_are_there(warehouse, [USER_COHORTS]):
+        return ()
+    rows = warehouse.query(
+        read_sql("queries/weekly_cohorts.sql"), {"last": last}, doing=f"Reading the weekly cohorts up to {last}"
+    ).rows
+    weeks = sorted({row["first_week"] for row in rows})
+    by_week = {(row["first_week"], row["weeks_since"]): row for row in rows}
+    most = max((row["weeks_since"] for row in rows), default=0)
+    return tuple(
+        WeeklyCohort(
+            first_day=week,
+            users=by_week[week, 0]["cohort_users"],
+            retention=tuple(
+                by_week[week, number]["retention"] if (week, number) in by_week else None
+                for number in range(1, most + 1)
+            ),
+        )
+        for week in weeks
+        if (week, 0) in by_week
+    )
