@@ -14,7 +14,7 @@ from metrics_platform.settings import Settings
 from metrics_platform.warehouse.app_days import read_app_days
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.metric_days import read_metric_days
-from metrics_platform.warehouse.schema import tables_are_there
+from metrics_platform.warehouse.schema import SchemaMismatchError, tables_are_there
 from metrics_platform.warehouse.tables import INCIDENTS, METRIC_DAILY, USER_COHORTS, read_sql
 
 
@@ -59,8 +59,17 @@ def read_slices(warehouse: Warehouse, metric: str, first: datetime.date, last: d
 def read_day_incidents(
     warehouse: Warehouse, day: Day, until: datetime.datetime, catalog: Catalog
 ) -> tuple[DayIncident, ...]:
-    """The incidents of the day that people were notified of, as they were at `until`; errors as above."""
-    if not tables_are_there(warehouse, [INCIDENTS]):
+    """The incidents of the day that people were notified of, as they were at `until`.
+
+    None where the monitor has not run, or its table has other columns: the monitor's own runs report that.
+
+    Raises:
+        WarehouseError: ClickHouse refused, failed or did not answer.
+    """
+    try:
+        if not tables_are_there(warehouse, [INCIDENTS]):
+            return ()
+    except SchemaMismatchError:
         return ()
     rows = warehouse.query(
         read_sql("queries/incidents_of_day.sql"),

@@ -16,14 +16,14 @@ from dagster._core.definitions.run_request import InstigatorType
 from pydantic import SecretStr
 
 from metrics_platform.alerts.alert import Alert, Subject
-from metrics_platform.calendar import SLOT
+from metrics_platform.calendar import SLOT, day_of
 from metrics_platform.catalog import builtin_catalog
 from metrics_platform.defs.delivery.storage import history_of
 from metrics_platform.defs.health.alert_store import AlertCursor
-from metrics_platform.incidents.open_incidents import OpenIncidents, open_incidents
 from metrics_platform.incidents.updates import Update
-from metrics_platform.notifications.kinds import AnomalyOpened, AnomalyResolved
+from metrics_platform.notifications.kinds import AnomalyOpened, AnomalyResolved, DayIncident
 from metrics_platform.settings import Settings
+from metrics_platform.warehouse.report_data import read_day_incidents
 from metrics_platform_tests.defs.monitor_world import LAG, NOON, MonitorWorld
 from metrics_platform_tests.defs.running import check_outcomes, failure_texts
 from metrics_platform_tests.defs.stored_ticks import switch_on
@@ -406,26 +406,24 @@ def test_a_watcher_that_does_not_answer_fails_no_check_and_its_address_is_told_n
     assert not any("5ecret" in each for each in [*said, caplog.text])
 
 
-def test_the_morning_report_has_the_incidents_that_are_open_and_told(world: MonitorWorld) -> None:
-    assert open_incidents(world.warehouse, world.settings, NOON) == OpenIncidents()  # the monitor has not run yet
+def test_the_morning_report_has_the_incidents_of_the_day(world: MonitorWorld) -> None:
+    day = day_of(NOON.astimezone(world.settings.zone).date(), world.settings.zone)
+
+    def incidents() -> tuple[DayIncident, ...]:
+        return read_day_incidents(world.warehouse, day, day.end, builtin_catalog())
+
+    assert incidents() == ()  # the monitor has not run yet
     world.happens(0)
     world.check(0)
-    calm = open_incidents(world.warehouse, world.settings, NOON + 2 * SLOT)
-    metrics = len(builtin_catalog().metrics)
-    assert (calm.critical, calm.warning, calm.normal) == (0, 0, metrics)
+    assert incidents() == ()
     world.happens(1, iOS=0.0)
     world.check(1)
-    now = open_incidents(world.warehouse, world.settings, NOON + 3 * SLOT)
-    assert {each.metric for each in now.anomalies} >= {"views", "feed_users"}
-    assert now.anomalies[0].severity == "critical"
-    assert now.critical + now.warning == len(now.anomalies)
-    assert now.normal == metrics - len({each.metric for each in now.anomalies})
-    hours_later = NOON + datetime.timedelta(hours=3)
-    assert open_incidents(world.warehouse, world.settings, hours_later) == OpenIncidents()  # nobody knows what is now
-    world.warehouse.execute("ALTER TABLE verdicts ADD COLUMN more UInt8")
-    assert (
-        open_incidents(world.warehouse, world.settings, NOON + 3 * SLOT) == OpenIncidents()
-    )  # the report goes without
+    found = incidents()
+    assert {incident.metric for incident in found} >= {"views", "feed_users"}
+    assert {incident.closed_at for incident in found} == {None}
+    assert all(incident.worst_change is not None and incident.worst_change < -0.1 for incident in found)
+    world.warehouse.execute("ALTER TABLE incidents ADD COLUMN more UInt8")
+    assert incidents() == ()  # the report goes without
 
 
 def test_backfilling_one_metric_leaves_the_rows_of_the_others(world: MonitorWorld) -> None:
