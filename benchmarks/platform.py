@@ -34,6 +34,14 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Step:
+    """Seconds from when Dagster asked for a process until the step began in it, and from there to its end."""
+
+    start_seconds: float
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Platform:
     """What runs, and how to speak to it."""
 
@@ -80,13 +88,24 @@ class Platform:
             raise RuntimeError(f"{job} cannot be run: {answer.get('message', answer)}")
         return str(answer["run"]["runId"])
 
-    def step_seconds(self, run: Run) -> float:
-        """What the steps of a run took together, as Dagster says."""
+    def steps(self, run: Run) -> list[Step]:
+        """What Dagster says of the steps of a run in which each has a process of its own."""
         answer = self.dagster.ask(
-            "query($run: ID!) { runOrError(runId: $run) { ... on Run { stepStats { startTime endTime } } } }",
+            "query($run: ID!) { logsForRun(runId: $run, limit: 1000) { ... on EventConnection { events { __typename "
+            "... on MessageEvent { timestamp stepKey } } } } }",
             {"run": run.id},
         )
-        return sum(float(step["endTime"]) - float(step["startTime"]) for step in answer["runOrError"]["stepStats"])
+        moments: dict[str, dict[str, float]] = {}
+        for event in answer["logsForRun"]["events"]:
+            if event.get("stepKey"):
+                moments.setdefault(event["stepKey"], {})[event["__typename"]] = float(event["timestamp"]) / 1000
+        return [
+            Step(
+                each["ExecutionStepStartEvent"] - each["StepWorkerStartingEvent"],
+                each["ExecutionStepSuccessEvent"] - each["ExecutionStepStartEvent"],
+            )
+            for each in moments.values()
+        ]
 
     def memory(self) -> dict[str, float]:
         """The memory (MiB) of each process; what processes share is divided among them (PSS, on Linux)."""
@@ -140,6 +159,7 @@ def _role(command: str) -> str:
         ("code-server", "code location"),
         ("dagster dev", "dagster dev"),
         ("api execute_run", "runs"),
+        ("forkserver", "runs"),
     ):
         if part in command:
             return role

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from metrics_platform_tests.faults.moments import CASES, EXHAUSTIVE, TELLING, is_published, leaves_staging, moment
+from metrics_platform_tests.faults.processes import dagster_job, kill_processes, orphans_gone
 from metrics_platform_tests.faults.proxy import HangUpError, Kind, Moment, Phase
 from metrics_platform_tests.faults.reader import Reader
 from metrics_platform_tests.faults.run_day import KILLED, Plan, RunProcess, run_to_its_end
@@ -167,6 +168,49 @@ def test_a_step_told_to_stop_does_not_wait_for_its_query(world: World) -> None:
         waited = interrupted in [statement.staging for statement in proxy.done if statement.kind is Kind.INSERT]
     assert waited  # to be turned round, and the next line removed, once the query is cancelled
     pytest.xfail("dropping the staging table waits for the INSERT, which nobody cancels")
+
+
+@pytest.mark.skipif(not EXHAUSTIVE, reason="twelve runs with a process per step: EXHAUSTIVE_FAULTS=1")
+@pytest.mark.parametrize("victim", ["run", "step", "all"])
+@pytest.mark.parametrize("table", ["feed_user_daily", "user_daily", "gender_slice", "dimension_metrics"])
+def test_a_run_with_a_process_per_step_leaves_whole_days_whichever_of_its_processes_is_killed(
+    world: World, tmp_path: Path, table: str, victim: str
+) -> None:
+    new = world.undisturbed()
+    with world.case() as case, Reader(case.warehouse) as reader:
+        with case.proxy(reader.look_now) as proxy, dagster_job(case.through(proxy), tmp_path) as run:
+            proxy.at(moment(table, "staging half filled"), lambda: kill_processes(run, victim))
+            exit_code = run.wait(timeout=300)
+            proxy.assert_all_struck()
+            orphans_gone(run)
+        if victim == "step":  # Dagster sees its process die, and starts the step again
+            assert exit_code == 0
+        else:
+            assert exit_code == KILLED
+            for other, days in case.prints().items():
+                assert days in (world.old.prints[other], new.prints[other]), other
+            assert run_to_its_end(Plan(case.settings, DAY)).success
+        case.assert_as(new)
+        case.assert_clean_after_dropping_leftovers()
+    reader.assert_saw_only(world.old, new)
+
+
+@pytest.mark.skipif(not EXHAUSTIVE, reason="two runs with a process per step: EXHAUSTIVE_FAULTS=1")
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_a_run_with_a_process_per_step_told_to_stop_ends_without_staging(
+    world: World, tmp_path: Path, number: signal.Signals
+) -> None:
+    new = world.undisturbed()
+    with world.case() as case, Reader(case.warehouse) as reader:
+        with case.proxy(reader.look_now) as proxy, dagster_job(case.through(proxy), tmp_path) as run:
+            proxy.at(moment("user_daily", "staging half filled"), lambda: run.send_signal(number))
+            assert run.wait(timeout=300) != 0
+            proxy.assert_all_struck()
+        assert case.staging_tables() == []
+        assert case.prints()["user_daily"] == world.old.prints["user_daily"]
+        assert run_to_its_end(Plan(case.settings, DAY)).success
+        case.assert_as(new)
+    reader.assert_saw_only(world.old, new)
 
 
 def _age(directory: Path, seconds: float) -> None:
