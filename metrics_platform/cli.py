@@ -5,6 +5,7 @@ Rooms are imported inside the commands, so that `--help` answers at once.
 
 from __future__ import annotations
 
+import datetime
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -306,6 +307,31 @@ def metrics(name: str | None, schema: bool) -> None:
     if name is not None:
         metrics_command.show_metric(settings, name, console)
     elif not metrics_command.list_metrics(settings, console):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("day", type=click.DateTime(["%Y-%m-%d"]), required=False)
+@click.option("--send", is_flag=True, help="Send it now over every channel that is set up.")
+@click.option(
+    "--output", type=_FILE, default=Path("report"), show_default=True, help="Directory for the pictures (PNG)."
+)
+def report(day: datetime.datetime | None, send: bool, output: Path) -> None:
+    """Print the morning report of DAY (yesterday by default) and write its pictures.
+
+    Dagster need not be running. Exit code 0: done; 1: a channel did not take it.
+    """
+    from metrics_platform import report_command  # noqa: PLC0415
+    from metrics_platform.settings import load_settings  # noqa: PLC0415
+
+    settings = load_settings()
+    yesterday = datetime.datetime.now(settings.zone).date() - datetime.timedelta(days=1)
+    made = report_command.build_report(day.date() if day else yesterday, settings)
+    text, files = report_command.write_report(made, settings, output)
+    click.echo(text)
+    for file in files:
+        click.echo(f"Picture: {file}")
+    if send and _tell(report_command.send_report(made, settings))["problem"]:
         sys.exit(1)
 
 

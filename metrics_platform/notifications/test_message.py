@@ -1,4 +1,4 @@
-"""`metrics-platform notify-test`: one message over every channel that is set up, sent as all others are.
+"""Send one message now over every channel that is set up, as `metrics-platform notify-test` does.
 
 Its journal ends with the process: the user waits for the result, and needs neither Dagster nor ClickHouse.
 """
@@ -15,7 +15,7 @@ from metrics_platform.notifications.composing import Composer
 from metrics_platform.notifications.dispatcher import Dispatcher
 from metrics_platform.notifications.history import Entry, Journal, Queued, Stored
 from metrics_platform.notifications.inspection import remedy_of
-from metrics_platform.notifications.kinds import TestMessage
+from metrics_platform.notifications.kinds import Notification, TestMessage
 from metrics_platform.notifications.retry import RetryPolicy
 from metrics_platform.settings import Settings
 
@@ -36,9 +36,13 @@ class _NotStored:
 
 
 def send_test_message(settings: Settings, policy: RetryPolicy = _POLICY) -> Iterator[Finding]:
-    """Send it; yields for each channel where it arrived, or what is wrong."""
+    """Send a test message; see `send_now`."""
     now = datetime.datetime.now(datetime.UTC)
-    event = TestMessage(key=f"test-{now:%Y-%m-%dT%H-%M-%S}", occurred_at=now)
+    return send_now(TestMessage(key=f"test-{now:%Y-%m-%dT%H-%M-%S}", occurred_at=now), settings, policy)
+
+
+def send_now(event: Notification, settings: Settings, policy: RetryPolicy = _POLICY) -> Iterator[Finding]:
+    """Send `event`; yields for each channel where it arrived, or what is wrong."""
     journal = Journal(_NotStored())
     journal.write(event.key, Queued(notification=event))
     notes: list[str] = []

@@ -14,6 +14,7 @@ import dagster as dg
 
 from metrics_platform.defs.daily.descriptions import DESCRIPTIONS, SLICE_DESCRIPTION
 from metrics_platform.defs.daily.metadata import check_results, day_metadata, difference
+from metrics_platform.defs.daily.usual_day import usual_day_results, usual_day_specs
 from metrics_platform.defs.lineage import table_metadata
 from metrics_platform.defs.resources import ClickHouseResource
 from metrics_platform.settings import Settings
@@ -102,11 +103,14 @@ def _daily_asset(
         check_specs=[
             dg.AssetCheckSpec(name, asset=table.name, description=promise, blocking=True)
             for name, promise in table.checks.items()
-        ],
+        ]
+        + usual_day_specs(table),
     )
     def compute(context: dg.AssetExecutionContext, clickhouse: ClickHouseResource) -> Iterator[Any]:
         try:
-            results = _compute_days(context, clickhouse.warehouse(context, settings), table, settings)
+            warehouse = clickhouse.warehouse(context, settings)
+            results = _compute_days(context, warehouse, table, settings)
+            usual = usual_day_results(warehouse, table, results, settings)
         except _NOT_MENDED_BY_WAITING as error:
             refusal = str(error)
         except WarehouseError as error:
@@ -114,7 +118,7 @@ def _daily_asset(
                 raise
             refusal = str(error)
         else:
-            yield from _report(context, table, results)
+            yield from _report(context, table, results, usual)
             return
         # Outside the `except` block: the refusal says all there is to say, a chain of driver errors does not.
         raise dg.Failure(refusal, allow_retries=False)
@@ -142,9 +146,14 @@ def _compute_days(
     return results
 
 
-def _report(context: dg.AssetExecutionContext, table: DailyTable, results: list[DayResult]) -> Iterator[Any]:
+def _report(
+    context: dg.AssetExecutionContext,
+    table: DailyTable,
+    results: list[DayResult],
+    usual: list[dg.AssetCheckResult],
+) -> Iterator[Any]:
     """Yield the checks and the materialisation; fail where a check does not hold."""
-    checks = check_results(table, results)
+    checks = [*check_results(table, results), *usual]
     failed = [result for result in results if not result.published]
     if not failed:
         yield dg.MaterializeResult(check_results=checks)
