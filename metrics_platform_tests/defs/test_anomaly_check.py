@@ -205,7 +205,7 @@ def test_a_run_that_dies_between_asking_and_writing_asks_for_the_same_again(
 
 def test_a_muted_metric_is_recorded_and_no_one_is_notified(world: MonitorWorld, tmp_path: Path) -> None:
     file = tmp_path / "catalog.yaml"
-    names = ("feed_users", "views", "likes", "messages", "senders")
+    names = ("feed_users", "views", "likes", "ctr", "messages", "senders")
     muted = "".join(f"  {name}: {{monitor: {{muted_until: 2026-11-21T00:00:00Z}}}}\n" for name in names)
     file.write_text(f"metrics:\n{muted}", "utf-8")
     world.restart(catalog=file)
