@@ -72,7 +72,7 @@ def test_an_outage_is_told_once_with_its_chart_and_its_end_in_reply(world: Monit
     assert _asked(world) == [OPENED, f"{OPENED}-resolved-2026-11-20-13:00"]
     event = asked(journal_of(world.instance).entries(OPENED))
     assert isinstance(event, AnomalyOpened)
-    assert {each.metric for each in event.anomalies} == {"feed_users", "views", "likes", "messages", "senders"}
+    assert {each.metric for each in event.anomalies} == {"feed_users", "views", "likes", "ctr", "messages", "senders"}
     assert all(each.value == 0 and each.dimension is None for each in event.anomalies)
     assert event.occurred_at == NOON + datetime.timedelta(minutes=30)
     history = event.anomalies[0].history
