@@ -76,8 +76,9 @@ def test_an_outage_is_told_once_with_its_chart_and_its_end_in_reply(world: Monit
     assert _asked(world) == [OPENED, f"{OPENED}-resolved-2026-11-20-13:00"]
     event = history_of(world.instance, OPENED).event
     assert isinstance(event, AnomalyOpened)
-    assert {each.metric for each in event.anomalies} == {"feed_users", "views", "likes", "messages", "senders"}
-    assert all(each.value == 0 and each.dimension is None for each in event.anomalies)
+    assert {each.metric for each in event.anomalies} == {"feed_users", "views", "likes", "ctr", "messages", "senders"}
+    assert {each.metric: each.value for each in event.anomalies if each.value != 0} == {"ctr": None}
+    assert all(each.dimension is None for each in event.anomalies)
     assert event.occurred_at == NOON + datetime.timedelta(minutes=30)
     history = event.anomalies[0].history
     assert history is not None
@@ -105,7 +106,7 @@ def test_each_metric_is_a_check_that_warns_and_the_run_succeeds(world: MonitorWo
     )
     ctr = check_outcomes(calm)["verdicts: ctr"]
     assert re.match(r"CTR \d+\.\d% at .*, expected \d+\.\d% \(\d+\.\d% – \d+\.\d%\), .* normal\.", str(ctr.description))
-    assert outcomes["verdicts: ctr"].passed  # not known, and not anomalous
+    assert not outcomes["verdicts: ctr"].passed  # no views to have a share of
     assert all(each.passed for name, each in outcomes.items() if name.startswith("slot_metrics"))
 
 
@@ -209,7 +210,7 @@ def test_a_run_that_dies_between_asking_and_writing_asks_for_the_same_again(
 
 def test_a_muted_metric_is_recorded_and_no_one_is_notified(world: MonitorWorld, tmp_path: Path) -> None:
     file = tmp_path / "catalog.yaml"
-    names = ("feed_users", "views", "likes", "messages", "senders")
+    names = ("feed_users", "views", "likes", "ctr", "messages", "senders")
     muted = "".join(f"  {name}: {{monitor: {{muted_until: 2026-11-21T00:00:00Z}}}}\n" for name in names)
     file.write_text(f"metrics:\n{muted}", "utf-8")
     world.restart(catalog=file)
