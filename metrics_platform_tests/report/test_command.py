@@ -29,7 +29,7 @@ def fill(make_settings: Callable[..., Settings]) -> Callable[[Planted | None], t
         settings = make_settings(data_dir=Path("unused"))
         warehouse = Warehouse.from_settings(settings)
         create_tables(warehouse, [APP_DAILY])
-        rows = product(5, 100, planted)
+        rows = product(1, 100, planted)
         names = [column.name for column in APP_DAILY.columns]
         values = [
             [({**day(1000, 100, 50), **row, "event_date": date})[name] for name in names] for date, row in rows.items()
