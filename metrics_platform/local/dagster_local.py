@@ -11,13 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.resources import as_file, files
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 
@@ -39,6 +40,7 @@ load_from:
       location_name: {_LOCATION}
 """
 
+_Result = TypeVar("_Result")
 
 _READINESS = """{
   instance { daemonHealth { daemonStatus(daemonType: "SCHEDULER") { healthy } } }
@@ -94,13 +96,31 @@ def isolated_environment(directory: Path, settings: Mapping[str, str]) -> Iterat
         os.environ.update(before)
 
 
+def in_background(work: Callable[..., _Result], *args: Any, **options: Any) -> Future[_Result]:
+    """Call `work` in a thread that ends with this process: an interrupt does not wait for it, as an executor would."""
+    future: Future[_Result] = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(work(*args, **options))
+        except BaseException as error:  # noqa: BLE001  (raised where the result is waited for)
+            future.set_exception(error)
+
+    threading.Thread(target=call, daemon=True).start()
+    return future
+
+
 def run_job(job: str, ops: dict[str, Any] | None = None, **options: Any) -> None:
     """Run a job of the code location in this process; `options` as of Dagster's `execute_in_process`.
+
+    The run has a thread of its own: in the main thread, Dagster would take over the handlers of signals, and the run
+    would swallow a Ctrl-C. An interrupt leaves the run to be cancelled, not failed: Dagster would start it again.
 
     Raises:
         DagsterError: it failed; with the causes.
     """
     import dagster as dg  # noqa: PLC0415
+    from dagster._core.utils import make_new_run_id  # noqa: PLC0415
 
     from metrics_platform.definitions import defs  # noqa: PLC0415
 
@@ -110,12 +130,20 @@ def run_job(job: str, ops: dict[str, Any] | None = None, **options: Any) -> None
         # Without its code location, a run is missing in the UI's timeline and cannot be executed again there.
         create_run = partial(instance.create_run_for_job, remote_job_origin=_origin(job))
         instance.create_run_for_job = create_run  # type: ignore[method-assign]
-        result = defs.resolve_job_def(job).execute_in_process(
-            instance=instance,
-            raise_on_error=False,
-            run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}, "ops": ops or {}},
-            **options,
-        )
+        run_id = make_new_run_id()
+        try:
+            result = in_background(
+                defs.resolve_job_def(job).execute_in_process,
+                instance=instance,
+                raise_on_error=False,
+                run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}, "ops": ops or {}},
+                run_id=run_id,
+                **options,
+            ).result()
+        except KeyboardInterrupt:
+            if (run := instance.get_run_by_id(run_id)) and not run.is_finished:
+                instance.report_run_canceling(run)
+            raise
     if not result.success:
         causes = [
             str(getattr(event.step_failure_data.error, "message", ""))
@@ -324,15 +352,12 @@ def stop_on_signals() -> Iterator[threading.Event]:
     """
     asked = threading.Event()
 
-    # Ignored by this handler: from its first run on, Dagster handles SIGTERM as SIGINT, and would ignore it, too.
-    ignored = [number for number in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_IGN]
-
     def interrupt(number: int, frame: FrameType | None) -> None:
-        if number not in ignored:
-            asked.set()
-            signal.default_int_handler(number, frame)
+        asked.set()
+        signal.default_int_handler(number, frame)
 
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    ignored = [number for number in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_IGN]
+    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}.difference(ignored)
     before = {number: signal.signal(number, interrupt) for number in signals}
     try:
         yield asked

@@ -9,10 +9,10 @@ import sys
 import threading
 import time
 import webbrowser
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -24,6 +24,7 @@ from metrics_platform.local.clickhouse import EmbeddedServer, running_server
 from metrics_platform.local.dagster_local import (
     DagsterError,
     DagsterUI,
+    in_background,
     isolated_environment,
     running_dagster,
     stop_on_signals,
@@ -196,29 +197,26 @@ class _Demo:
                 incident = InjectedIncident(self.options.incident, begins, begins + INCIDENT_LASTS)
                 inject(stream.warehouse, incident)
             state.write()
-            with ThreadPoolExecutor(1) as pool:
-                warm = pool.submit(preparing.warm_up)
-                preparing.write_history(state, stream.warehouse, now, progress)
-                warm.result()
+            imported = in_background(import_module, "metrics_platform.definitions")  # Python is idle meanwhile
+            preparing.write_history(state, stream.warehouse, now, progress)
+            imported.result()
+            preparing.cancel_lost_runs()
         return incident
 
     def _compute(self, steps: output.Steps, stream: Stream) -> datetime.datetime:
         """Compute and check all that is missing; returns the end of the last slot that has been checked."""
         settings, now = load_settings(env_file=None), stream.clock.now()
         days, slots = preparing.missing_days(stream.state.product, now), preparing.due_slots(settings, now)
-        with ThreadPoolExecutor(1) as pool:
-            history = (
-                pool.submit(preparing.compute_slot_history, stream.warehouse, slots.start, settings) if slots else None
-            )
-            if days:
-                count = f"{len(days)} day{'s' * (len(days) > 1)}"
-                with steps.step(f"Computing the tables of {count}") as progress:
-                    preparing.compute_days(days, progress)
-            if slots is None or history is None:
-                return slot_at(now).start
-            with steps.step("Checking the 15-minute metrics"):
-                history.result()
-                preparing.check_slots(slots, settings.zone)
+        history = slots and in_background(preparing.compute_slot_history, stream.warehouse, slots.start, settings)
+        if days:
+            count = f"{len(days)} day{'s' * (len(days) > 1)}"
+            with steps.step(f"Computing the tables of {count}") as progress:
+                preparing.compute_days(days, progress)
+        if slots is None or history is None:
+            return slot_at(now).start
+        with steps.step("Checking the 15-minute metrics"):
+            history.result()
+            preparing.check_slots(slots, settings.zone)
         return slots.end
 
     def _open_dagster(

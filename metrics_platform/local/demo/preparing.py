@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -38,17 +39,12 @@ def write_history(state: State, warehouse: Warehouse, until: datetime.datetime, 
     since = state.written_until
     if since == state.product.first_instant():
         state.product.write_earlier_days(warehouse)
-    for written in state.product.write_events(warehouse, since, until):
-        state.written_until = written
-        state.write()
-        progress((written - since) / (until - since))
-
-
-def warm_up() -> None:
-    """Import what computing needs and create Dagster's databases, while ClickHouse writes and Python is idle."""
-    import metrics_platform.definitions  # noqa: F401, PLC0415
-
-    cancel_lost_runs()
+    # Closed at an interrupt, too: else it would go on writing for as long as the exception refers to it.
+    with closing(state.product.write_events(warehouse, since, until)) as days:
+        for written in days:
+            state.written_until = written
+            state.write()
+            progress((written - since) / (until - since))
 
 
 def cancel_lost_runs() -> None:

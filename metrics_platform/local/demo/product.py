@@ -8,7 +8,7 @@ scenario: what is missing between the last stop and now is made when the demo st
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -107,7 +107,7 @@ class Product:
 
     def write_events(
         self, warehouse: Warehouse, since: datetime.datetime, until: datetime.datetime
-    ) -> Iterator[datetime.datetime]:
+    ) -> Generator[datetime.datetime]:
         """Write the events in [since, until), day by day of the product; yields how far it is after each.
 
         Events from `since` on, left by an interrupted attempt, are written anew.
