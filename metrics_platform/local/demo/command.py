@@ -207,7 +207,9 @@ class _Demo:
         """Compute and check all that is missing; returns the end of the last slot that has been checked."""
         settings, now = load_settings(env_file=None), stream.clock.now()
         days, slots = preparing.missing_days(stream.state.product, now), preparing.due_slots(settings, now)
-        history = slots and in_background(preparing.compute_slot_history, stream.warehouse, slots.start, settings)
+        history = (
+            in_background(preparing.compute_slot_history, stream.warehouse, slots.start, settings) if slots else None
+        )
         if days:
             count = f"{len(days)} day{'s' * (len(days) > 1)}"
             with steps.step(f"Computing the tables of {count}") as progress:
