@@ -21,8 +21,7 @@ from typing import IO
 
 from metrics_platform.local.clickhouse_directory import EmbeddedServerError, ServerDirectory
 from metrics_platform.local.clickhouse_engine import TESTED_VERSION, installed_version, run
-
-__all__ = ["EmbeddedServer", "EmbeddedServerError", "running_server", "serve"]
+from metrics_platform.local.ports import port_is_taken
 
 _STOP_SECONDS = 20  # queries drain for 5 s, then logs are flushed; whoever takes longer is killed
 
@@ -171,8 +170,7 @@ def _free_port(port: int) -> int:
 
 def _check_port(port: int) -> None:
     """A busy port would look like a ready server: the other program answers on it."""
-    with socket.socket() as probe:
-        taken = probe.connect_ex(("127.0.0.1", port)) == 0
+    taken = port_is_taken(port)
     try:
         with socket.socket() as probe:
             # As the engine does; otherwise the last server's closed connections would block the port for a minute.

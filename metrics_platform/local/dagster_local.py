@@ -324,23 +324,18 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _end_with_parent() -> Callable[[], None]:
-    """What a child does before it begins: ask Linux for SIGINT when its parent is gone, and heed SIGINT at all."""
-
-    def restore() -> None:
-        # What is ignored (in the background of a script, say), a child would ignore as well.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    if not sys.platform.startswith("linux"):
-        return restore
+    """What a child does before it begins: heed SIGINT, and ask Linux for one when its parent is gone."""
     import ctypes  # noqa: PLC0415
 
-    library = ctypes.CDLL(None)
+    library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 
-    def ask() -> None:
-        restore()
-        library.prctl(1, signal.SIGINT)  # PR_SET_PDEATHSIG
+    def prepare() -> None:
+        # What is ignored (in the background of a script, say), a child would ignore as well.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if library:
+            library.prctl(1, signal.SIGINT)  # PR_SET_PDEATHSIG
 
-    return ask
+    return prepare
 
 
 @contextmanager

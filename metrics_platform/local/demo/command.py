@@ -121,23 +121,13 @@ class _Demo:
                 checked_until = self._compute(steps, stream)
                 dagster, schedules = self._open_dagster(stack, steps, yesterday)
             self.console.print(f"[bold green]Ready[/] in {time.monotonic() - started:.0f} s.\n")
-            tables = f"{dagster.url}/locations/metrics_platform/asset-groups/daily"
-            output.print_links(
-                self.console,
-                settings,
-                ui=dagster.url,
-                tables=tables,
-                yesterday=yesterday,
-                clickhouse_port=server.port,
-                log=dagster.log,
-                sends=self.options.send,
-            )
+            output.print_links(self.console, settings, dagster, server.port, yesterday, sends=self.options.send)
             output.print_schedules(self.console, schedules, fast=self.options.fast)
             output.print_next(self.console, incident, settings, fast=self.options.fast)
             fast = FastSchedules(state, checked_until, yesterday) if self.options.fast else None
             clock.start()
             if self.options.browser:
-                _open(tables)
+                _open(f"{dagster.url}/{output.TABLES}")
             self._continue(stream, fast, messages, dagster, server)
 
     def _state(self, zone_name: str | None) -> tuple[State, Clock]:
@@ -186,19 +176,19 @@ class _Demo:
 
     def _write_history(self, steps: output.Steps, stream: Stream) -> InjectedIncident | None:
         """Bring the events up to the product's present; returns what was injected."""
-        state, now = stream.state, stream.clock.now()
+        state = stream.state
         since = state.written_until.astimezone(state.product.zone)
         with steps.step(f"Making the product's events since {since:%d %b %Y}") as progress:
             state.product.create(stream.warehouse, load_settings(env_file=None))
             incident = None
             if self.options.incident:
                 # The whole of the present slot, as far as it is not written yet: an alert at its end is certain.
-                begins = max(slot_at(now).start, state.written_until)
+                begins = max(slot_at(stream.clock.now()).start, state.written_until)
                 incident = InjectedIncident(self.options.incident, begins, begins + INCIDENT_LASTS)
                 inject(stream.warehouse, incident)
             state.write()
             imported = in_background(import_module, "metrics_platform.definitions")  # Python is idle meanwhile
-            preparing.write_history(state, stream.warehouse, now, progress)
+            stream.write(progress)
             imported.result()
             preparing.cancel_lost_runs()
         return incident

@@ -16,12 +16,15 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from metrics_platform.calendar import SLOT, slot_at
-from metrics_platform.local.dagster_local import display_path, program_name
+from metrics_platform.local.dagster_local import DagsterUI, display_path, program_name
 from metrics_platform.local.demo.scenario import INCIDENTS, InjectedIncident
 from metrics_platform.settings import Settings
 
 # With less of a slot left, most of it is as usual, and the alert comes with the next one.
 _ENOUGH_OF_A_SLOT = datetime.timedelta(minutes=6)
+
+# The page of Dagster's UI to look at first.
+TABLES = "locations/metrics_platform/asset-groups/daily"
 
 # In a pipe, each further fifth of a step is a line.
 _SHARE_OF_A_LINE = 0.2
@@ -78,22 +81,21 @@ class Steps:
 def print_links(
     console: Console,
     settings: Settings,
-    *,
-    ui: str,
-    tables: str,
-    yesterday: datetime.date,
+    dagster: DagsterUI,
     clickhouse_port: int,
-    log: Path,
+    yesterday: datetime.date,
+    *,
     sends: bool,
 ) -> None:
     """Print where everything is, and what to look at first."""
+    ui = dagster.url
     outbox = settings.outbox / "index.html"
     messages = f"[link={outbox.as_uri()}]{escape(display_path(outbox))}[/link] – yesterday's report comes in a moment"
     if sends:
         messages = "sent by the channels of your .env – what an earlier start has sent is not sent again"
     url = escape(display_path(settings.data_dir / "clickhouse" / "readonly_url"))
     lines = (
-        ("Dagster", f"{tables} – the tables, and what each is computed from"),
+        ("Dagster", f"{ui}/{TABLES} – the tables, and what each is computed from"),
         ("", f"{ui}/assets/dimension_metrics?view=partitions&partition={yesterday} – a day: its numbers, its query"),
         ("", f"{ui}/assets/verdicts?view=checks – each metric against what was expected"),
         ("", f"{ui}/runs – what has run"),
@@ -101,7 +103,7 @@ def print_links(
         ("Messages", messages),
         ("Catalogue", f"{escape(display_path(settings.catalog))} – metrics of your own" if settings.catalog else ""),
         ("ClickHouse", f"port {clickhouse_port} – for Redash and Superset: address, user, password in {url}"),
-        ("Log", escape(display_path(log))),
+        ("Log", escape(display_path(dagster.log))),
     )
     for name, text in lines:
         console.print(f"[bold]{name:<12}[/]{text}", soft_wrap=True)

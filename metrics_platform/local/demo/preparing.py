@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -16,7 +15,6 @@ from metrics_platform.calendar import RANGE_END, RANGE_START, SLOT, SlotRange
 from metrics_platform.catalog import load_catalog
 from metrics_platform.local.dagster_local import run_job
 from metrics_platform.local.demo.product import Product
-from metrics_platform.local.demo.state import State
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.catalog_check import check_catalog
 from metrics_platform.warehouse.client import Warehouse
@@ -32,19 +30,6 @@ _CHECKED_SLOTS = 32
 _ONE_DAY = datetime.timedelta(days=1)
 # Takes how much of a step is done, from 0 to 1.
 Progress = Callable[[float], None]
-
-
-def write_history(state: State, warehouse: Warehouse, until: datetime.datetime, progress: Progress) -> None:
-    """Write the product's events up to `until`, and remember it after each day."""
-    since = state.written_until
-    if since == state.product.first_instant():
-        state.product.write_earlier_days(warehouse)
-    # Closed at an interrupt, too: else it would go on writing for as long as the exception refers to it.
-    with closing(state.product.write_events(warehouse, since, until)) as days:
-        for written in days:
-            state.written_until = written
-            state.write()
-            progress((written - since) / (until - since))
 
 
 def cancel_lost_runs() -> None:
