@@ -24,8 +24,9 @@ import requests
 
 from metrics_platform.settings import CHANNEL_PREFIXES, PREFIX
 
-# Dagster's webserver, daemon and code server stop one after the other.
-_STOP_SECONDS = 45
+# Dagster's webserver, daemon and code server stop one after the other. What a busy machine does not finish in time is
+# killed, which is safe: the next start cancels the runs that were going on.
+_STOP_SECONDS = 15
 _FIRST_REPORT_SECONDS = 30.0
 _REQUEST_SECONDS = 10
 _LAST_LINES = 15
@@ -120,13 +121,18 @@ def run_job(job: str, ops: dict[str, Any] | None = None, **options: Any) -> None
         DagsterError: it failed; with the causes.
     """
     import dagster as dg  # noqa: PLC0415
+    from dagster._core.instance.ref import InstanceRef  # noqa: PLC0415
+    from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager  # noqa: PLC0415
     from dagster._core.utils import make_new_run_id  # noqa: PLC0415
 
     from metrics_platform.definitions import defs  # noqa: PLC0415
 
     _relax_sqlite()
     logging.getLogger("dagster").setLevel(logging.ERROR)
-    with dg.DagsterInstance.get() as instance:
+    # Captured logs would redirect this process's output into files, and tails of them would outlive an interrupt.
+    no_capture = {"compute_logs": {"module": NoOpComputeLogManager.__module__, "class": NoOpComputeLogManager.__name__}}
+    home = InstanceRef.from_dir(os.environ["DAGSTER_HOME"], overrides=no_capture)
+    with dg.DagsterInstance.from_ref(home) as instance:
         # Without its code location, a run is missing in the UI's timeline and cannot be executed again there.
         create_run = partial(instance.create_run_for_job, remote_job_origin=_origin(job))
         instance.create_run_for_job = create_run  # type: ignore[method-assign]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import dagster as dg
+import psutil
 import pytest
 import yaml
 
@@ -78,11 +79,12 @@ def test_a_signal_during_a_run_stops_the_demo_and_cancels_the_run(
         interrupted()
 
     monkeypatch.setattr("metrics_platform.definitions.defs", dg.Definitions(jobs=[slow]))
-    threads = set(threading.enumerate())
+    threads, children = set(threading.enumerate()), psutil.Process().children()
     with isolated_environment(tmp_path, {}), dg.DagsterInstance.get() as instance:
         with stop_on_signals() as asked:
             run_job("slow")
         assert asked.is_set() and not may_end.is_set()
+        assert psutil.Process().children() == children
         (run,) = instance.get_runs()
         assert run.status == dg.DagsterRunStatus.CANCELING
         may_end.set()

@@ -80,7 +80,7 @@ def run_demo(options: Options) -> int:
             (directory / _MARKER).touch()
             with stop_on_signals() as stop_requested:
                 _Demo(console, directory, options, stop_requested).run()
-            console.print("\nAll stopped. The next start continues this demo; [bold]--fresh[/] makes a new product.")
+            console.print("All stopped. The next start continues this demo; [bold]--fresh[/] makes a new product.")
             return 0
     if options.incident and not options.fresh:
         if options.fast:
@@ -221,6 +221,7 @@ class _Demo:
         """
         with steps.step("Starting Dagster, writing the morning report"):
             dagster = stack.enter_context(running_dagster(self.directory, self.options.port))
+            stack.callback(self.console.print, "\nStopping Dagster and ClickHouse …")
             preparing.send_report(yesterday)
             notice = partial(output.print_notice, self.console, settings=load_settings(env_file=None))
             return dagster, dagster.wait_until_ready(notice)
