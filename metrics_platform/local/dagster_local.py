@@ -56,7 +56,7 @@ class DagsterError(RuntimeError):
 
 
 class _LocationError(DagsterError):
-    """The code location cannot be loaded: no waiting helps."""
+    """The code location cannot be loaded: waiting does not help."""
 
 
 def display_path(path: Path) -> str:
@@ -77,8 +77,8 @@ def program_name() -> str:
 def isolated_environment(directory: Path, settings: Mapping[str, str]) -> Iterator[None]:
     """Give this process and Dagster's the environment of a platform that lives in `directory`, for a `with` block.
 
-    It holds none of the user's own settings: they may name a ClickHouse or a chat that must not be touched. The working
-    directory is `directory`, too, because the platform and Dagster read .env from there.
+    It has none of the user's own settings, which may name their ClickHouse or their chat. `directory` becomes the
+    working directory, because the platform and Dagster read .env from there.
     """
     before, was_in = dict(os.environ), Path.cwd()
     for name in [name for name in os.environ if name.startswith((PREFIX, *CHANNEL_PREFIXES))]:
@@ -171,7 +171,7 @@ def _origin(job: str) -> Any:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, in which the code that this process has is found, also where it is not installed."""
+    """This process's environment, in which its code is found even if it is not installed."""
     paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
@@ -199,10 +199,10 @@ class DagsterUI:
     _process: subprocess.Popen[bytes]
 
     def wait_until_ready(self, report: Callable[[str], None] = lambda _text: None) -> dict[str, bool]:
-        """Wait until it answers, has loaded the code location and its scheduler ticks, however long that takes.
+        """Wait until it answers, has loaded the code location and its scheduler ticks, without a time limit.
 
         Args:
-            report: is called with what it waits for, less and less often.
+            report: called with what it waits for, at growing intervals.
 
         Returns:
             Each schedule's name and whether it is on.
@@ -229,23 +229,23 @@ class DagsterUI:
             time.sleep(0.5)
 
     def check(self) -> None:
-        """Raises DagsterError where its process has ended."""
+        """Raise DagsterError if its process has ended."""
         if self._process.poll() is not None:
             raise DagsterError(f"Dagster has ended with exit code {self._process.returncode}. {self._last_words()}")
 
     def check_answers(self) -> None:
-        """Raises DagsterError where the webserver does not answer or the scheduler does not tick."""
+        """Raise DagsterError if the webserver does not answer or the scheduler does not tick."""
         if not self._schedules_when_ready():
             raise DagsterError("its scheduler does not tick")
 
     def ask(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The data of a GraphQL query.
+        """Return the data of a GraphQL query.
 
         Raises:
-            DagsterError: no answer, or one that says why not.
+            DagsterError: no answer, or an error in it.
         """
         with requests.Session() as session:
-            session.trust_env = False  # no proxy of the environment stands before this machine's own ports
+            session.trust_env = False  # no proxy for this machine's own ports
             body = {"query": query, "variables": dict(variables or {})}
             try:
                 answer = session.post(f"{self.url}/graphql", json=body, timeout=_REQUEST_SECONDS)
@@ -283,15 +283,14 @@ class DagsterUI:
 
 @contextmanager
 def running_dagster(directory: Path, port: int) -> Iterator[DagsterUI]:
-    """Run `dagster dev` for the time of a `with` block, on what the environment of `isolated_environment` says.
+    """Run `dagster dev` for the time of a `with` block, with the settings of `isolated_environment`.
 
-    It works in `directory`, where no .env of the person's lies, and what it says goes into dagster.log there. Ctrl-C in
-    a terminal does not reach it: it is ended in order at the end of the block. Where the system can (Linux), it also
-    ends when this process is killed.
+    It works in `directory`, which has no .env of the user's, and logs into dagster.log there. Ctrl-C in a terminal does
+    not reach it: the end of the block stops it in order. On Linux it also ends when this process is killed.
     """
     import dagster as dg  # noqa: PLC0415
 
-    # Its databases are made here: two processes that make them at once end in a broken one.
+    # Create its databases here: two processes that create them at once break them.
     with dg.DagsterInstance.get():
         pass
     workspace = directory / "workspace.yaml"
@@ -323,7 +322,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         pass
     finally:
-        # Whatever is left of its session: a run that was being worked on, at the worst.
+        # Whatever is left of its session, such as a run in progress.
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -346,22 +345,24 @@ def _end_with_parent() -> Callable[[], None]:
 
 @contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """Whichever way this process is asked to end, its children end with it, in order: it is as Ctrl-C.
+    """Leave the `with` block in order on SIGINT, SIGTERM and SIGHUP, so that child processes end with this one.
 
-    SIGINT and SIGHUP stay ignored where they were when it started, as under nohup or in the background of a script.
-    What it yields says that it was asked to: an interrupt that comes while a library loads or cleans up can get lost.
+    SIGINT and SIGHUP stay ignored if they were ignored at the start (nohup, the background of a script).
+
+    Yields:
+        An event that is set on the first signal: a library may swallow the KeyboardInterrupt itself.
     """
-    asked = threading.Event()
+    stop_requested = threading.Event()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        asked.set()
+        stop_requested.set()
         signal.default_int_handler(number, frame)
 
     ignored = [number for number in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_IGN]
     signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}.difference(ignored)
     before = {number: signal.signal(number, interrupt) for number in signals}
     try:
-        yield asked
+        yield stop_requested
     except KeyboardInterrupt:
         pass
     finally:

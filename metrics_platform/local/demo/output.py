@@ -20,7 +20,7 @@ from metrics_platform.local.dagster_local import DagsterUI, display_path, progra
 from metrics_platform.local.demo.scenario import INCIDENTS, InjectedIncident
 from metrics_platform.settings import Settings
 
-# With less of a slot left, most of it is as usual, and the alert comes with the next one.
+# With less of a slot left, most of it is normal, and the alert comes with the next one.
 _ENOUGH_OF_A_SLOT = datetime.timedelta(minutes=6)
 
 # The page of Dagster's UI to look at first.
@@ -56,7 +56,7 @@ class Steps:
 
     @contextmanager
     def step(self, description: str) -> Iterator[Callable[[float], None]]:
-        """A step; yields what takes how much of it is done, from 0 to 1."""
+        """Show a step; yields a function that takes the share that is done, from 0 to 1."""
         begun = time.monotonic()
         task = self._progress.add_task(description, total=1)
         self._print_line(f"{description} …")

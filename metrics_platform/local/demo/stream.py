@@ -27,7 +27,7 @@ class Stream:
         """Write up to the product's present, and remember it after each day.
 
         Raises:
-            WarehouseError: ClickHouse refused or did not answer; the next call makes it good.
+            WarehouseError: ClickHouse refused or did not answer; the next call writes what is missing.
         """
         since, until = self.state.written_until, self.clock.now()
         product = self.state.product
