@@ -30,47 +30,36 @@ TABLES = "locations/metrics_platform/asset-groups/daily"
 _SHARE_OF_A_LINE = 0.2
 
 
-@dataclass
-class Steps:
+class Steps(Progress):
     """The steps up to Ready: a bar with share and time each in a terminal, a line at begin and end in a pipe."""
 
-    console: Console
-    _progress: Progress = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._progress = Progress(
+    def __init__(self, console: Console) -> None:
+        super().__init__(
             TextColumn("{task.description:<46}"),
             BarColumn(bar_width=24),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeElapsedColumn(),
-            console=self.console,
-            disable=not self.console.is_terminal,
+            console=console,
+            disable=not console.is_terminal,
         )
-
-    def __enter__(self) -> Steps:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
 
     @contextmanager
     def step(self, description: str) -> Iterator[Callable[[float], None]]:
         """Show a step; yields a function that takes the share that is done, from 0 to 1."""
         begun = time.monotonic()
-        task = self._progress.add_task(description, total=1)
+        task = self.add_task(description, total=1)
         self._print_line(f"{description} …")
         next_line = _SHARE_OF_A_LINE
 
-        def update(share: float) -> None:
+        def report(share: float) -> None:
             nonlocal next_line
-            self._progress.update(task, completed=share)
+            self.update(task, completed=share)
             if next_line <= share < 1:
                 self._print_line(f"{description}: {share:.0%}")
                 next_line = share + _SHARE_OF_A_LINE
 
-        yield update
-        self._progress.update(task, completed=1)
+        yield report
+        self.update(task, completed=1)
         self._print_line(f"{description}: done in {time.monotonic() - begun:.0f} s")
 
     def _print_line(self, text: str) -> None:
