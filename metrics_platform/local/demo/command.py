@@ -11,7 +11,6 @@ import time
 import webbrowser
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -29,9 +28,10 @@ from metrics_platform.local.dagster_local import (
     running_dagster,
     stop_on_signals,
 )
-from metrics_platform.local.demo import output, preparing
+from metrics_platform.local.demo import preparing
 from metrics_platform.local.demo.background import BackgroundTask
 from metrics_platform.local.demo.clock import Clock
+from metrics_platform.local.demo.output import TABLES, Output, Steps
 from metrics_platform.local.demo.product import inject
 from metrics_platform.local.demo.scenario import INCIDENT_LASTS, InjectedIncident
 from metrics_platform.local.demo.state import DemoError, State, exclusive_lock, lock_holder
@@ -114,21 +114,21 @@ class _Demo:
             port = next_free_port(_CLICKHOUSE_PORT)
             server = stack.enter_context(running_server(clickhouse, port, _CLICKHOUSE_SECONDS))
             stream = Stream(state, Warehouse.from_settings(settings), clock)
-            messages = output.NewMessages(self.console, settings)
+            output = Output(self.console, settings)
             yesterday = clock.now().astimezone(settings.zone).date() - _ONE_DAY
-            with output.Steps(self.console) as steps:
+            with Steps(self.console) as steps:
                 incident = self._write_history(steps, stream)
                 checked_until = self._compute(steps, stream)
-                dagster, schedules = self._open_dagster(stack, steps, yesterday)
+                dagster, schedules = self._open_dagster(stack, steps, output, yesterday)
             self.console.print(f"[bold green]Ready[/] in {time.monotonic() - started:.0f} s.\n")
-            output.print_links(self.console, settings, dagster, server.port, yesterday, sends=self.options.send)
-            output.print_schedules(self.console, schedules, fast=self.options.fast)
-            output.print_next(self.console, incident, settings, fast=self.options.fast)
+            output.links(dagster, server.port, yesterday, sends=self.options.send)
+            output.schedules(schedules, fast=self.options.fast)
+            output.next_step(incident, fast=self.options.fast)
             fast = FastSchedules(state, checked_until, yesterday) if self.options.fast else None
             clock.start()
             if self.options.browser:
-                _open(f"{dagster.url}/{output.TABLES}")
-            self._continue(stream, fast, messages, dagster, server)
+                _open(f"{dagster.url}/{TABLES}")
+            self._continue(stream, fast, output, dagster, server)
 
     def _state(self, zone_name: str | None) -> tuple[State, Clock]:
         """The directory's demo, or a new one, and the time of its product."""
@@ -174,7 +174,7 @@ class _Demo:
             file.write_text((files("metrics_platform.local.demo") / "catalog.yaml").read_text("utf-8"), "utf-8")
         return file
 
-    def _write_history(self, steps: output.Steps, stream: Stream) -> InjectedIncident | None:
+    def _write_history(self, steps: Steps, stream: Stream) -> InjectedIncident | None:
         """Bring the events up to the product's present; returns what was injected."""
         state = stream.state
         since = state.written_until.astimezone(state.product.zone)
@@ -193,7 +193,7 @@ class _Demo:
             preparing.cancel_lost_runs()
         return incident
 
-    def _compute(self, steps: output.Steps, stream: Stream) -> datetime.datetime:
+    def _compute(self, steps: Steps, stream: Stream) -> datetime.datetime:
         """Compute and check all that is missing; returns the end of the last slot that has been checked."""
         settings, now = load_settings(env_file=None), stream.clock.now()
         days, slots = preparing.missing_days(stream.state.product, now), preparing.due_slots(settings, now)
@@ -212,7 +212,7 @@ class _Demo:
         return slots.end
 
     def _open_dagster(
-        self, stack: ExitStack, steps: output.Steps, yesterday: datetime.date
+        self, stack: ExitStack, steps: Steps, output: Output, yesterday: datetime.date
     ) -> tuple[DagsterUI, dict[str, bool]]:
         """Start Dagster, on slots that are checked: its first check would else compute a month of them.
 
@@ -223,25 +223,22 @@ class _Demo:
             dagster = stack.enter_context(running_dagster(self.directory, self.options.port))
             stack.callback(self.console.print, "\nStopping Dagster and ClickHouse …")
             preparing.send_report(yesterday)
-            notice = partial(output.print_notice, self.console, settings=load_settings(env_file=None))
-            return dagster, dagster.wait_until_ready(notice)
+            return dagster, dagster.wait_until_ready(output.notice)
 
     def _continue(
         self,
         stream: Stream,
         fast: FastSchedules | None,
-        messages: output.NewMessages,
+        output: Output,
         dagster: DagsterUI,
         server: EmbeddedServer,
     ) -> None:
         """Write events and print new messages of the outbox, until Ctrl-C."""
-        settings = load_settings(env_file=None)
-        notice = partial(output.print_notice, self.console, settings=settings)
         tasks = [
-            BackgroundTask("Writing events", stream.write, notice),
-            *([BackgroundTask("Checking and loading", fast.run_due, notice)] if fast else []),
-            BackgroundTask("Reading messages", messages.print_new, notice),
-            BackgroundTask("Dagster", dagster.check_answers, notice),
+            BackgroundTask("Writing events", stream.write, output.notice),
+            *([BackgroundTask("Checking and loading", fast.run_due, output.notice)] if fast else []),
+            BackgroundTask("Reading messages", output.new_messages, output.notice),
+            BackgroundTask("Dagster", dagster.check_answers, output.notice),
         ]
         with self.console.status("") if self.console.is_terminal else nullcontext() as status:
             while not self.stop_requested.is_set():
@@ -250,7 +247,7 @@ class _Demo:
                 for task in tasks:
                     task.run_if_due()
                 if status:
-                    product_time = stream.state.written_until.astimezone(settings.zone)
+                    product_time = stream.state.written_until.astimezone(output.settings.zone)
                     status.update(f"In the product it is {product_time:%Y-%m-%d %H:%M:%S}")
                 time.sleep(_TICK_SECONDS)
 
@@ -319,7 +316,7 @@ def _inject_into_running_demo(console: Console, directory: Path, kind: str) -> N
         begins = state.written_until + datetime.timedelta(seconds=2 * _TICK_SECONDS)
         incident = InjectedIncident(kind, begins, begins + INCIDENT_LASTS)
         inject(Warehouse.from_settings(settings), incident)
-    output.print_injected(console, incident, settings)
+        Output(console, settings).injected(incident)
 
 
 def _open(url: str) -> None:

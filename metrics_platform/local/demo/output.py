@@ -67,73 +67,9 @@ class Steps(Progress):
             self.console.print(escape(text), soft_wrap=True)
 
 
-def print_links(
-    console: Console,
-    settings: Settings,
-    dagster: DagsterUI,
-    clickhouse_port: int,
-    yesterday: datetime.date,
-    *,
-    sends: bool,
-) -> None:
-    """Print where everything is, and what to look at first."""
-    ui = dagster.url
-    outbox = settings.outbox / "index.html"
-    messages = f"[link={outbox.as_uri()}]{escape(display_path(outbox))}[/link] – yesterday's report comes in a moment"
-    if sends:
-        messages = "sent by the channels of your .env – what an earlier start has sent is not sent again"
-    url = escape(display_path(settings.data_dir / "clickhouse" / "readonly_url"))
-    lines = (
-        ("Dagster", f"{ui}/{TABLES} – the tables, and what each is computed from"),
-        ("", f"{ui}/assets/dimension_metrics?view=partitions&partition={yesterday} – a day: its numbers, its query"),
-        ("", f"{ui}/assets/verdicts?view=checks – each metric against what was expected"),
-        ("", f"{ui}/runs – what has run"),
-        ("", f"{ui}/assets/notifications?view=partitions&partition=report-{yesterday} – a message, each attempt"),
-        ("Messages", messages),
-        ("Catalogue", f"{escape(display_path(settings.catalog))} – metrics of your own" if settings.catalog else ""),
-        ("ClickHouse", f"port {clickhouse_port} – for Redash and Superset: address, user, password in {url}"),
-        ("Log", escape(display_path(dagster.log))),
-    )
-    for name, text in lines:
-        console.print(f"[bold]{name:<12}[/]{text}", soft_wrap=True)
-
-
-def print_schedules(console: Console, schedules: Mapping[str, bool], *, fast: bool) -> None:
-    """Print whether Dagster's schedules are on."""
-    off = [name for name, is_on in schedules.items() if not is_on]
-    if fast:
-        text = "off: the demo itself starts each check and load, by the product's time. The next start switches them on"
-    elif off:
-        text = f"off: {', '.join(off)}. Switch them on in Dagster's UI, under Automation"
-    else:
-        text = f"all {len(schedules)} are on"
-    console.print(f"[bold]{'Schedules':<12}[/]{text}\n", soft_wrap=True)
-
-
-def print_next(console: Console, incident: InjectedIncident | None, settings: Settings, *, fast: bool) -> None:
-    """Print what was injected, or how to inject something."""
-    if incident is None:
-        first, *others = INCIDENTS
-        command = f"[bold]{escape(program_name())} demo --incident {first}[/] (or {', '.join(others)})"
-        console.print(f"Break something from a second terminal: {command}", soft_wrap=True)
-    else:
-        due = "in about a minute" if fast else f"shortly after {_alert_due(incident).astimezone(settings.zone):%H:%M}"
-        over = "two minutes" if fast else "half an hour"
-        text = f"{_described(incident, settings)} The alert comes {due}, its all-clear {over} after the end."
-        console.print(text, soft_wrap=True)
-    console.print("Ctrl-C stops everything.\n")
-
-
-def print_injected(console: Console, incident: InjectedIncident, settings: Settings) -> None:
-    """Print what was injected into a running demo."""
-    due = _alert_due(incident).astimezone(settings.zone)
-    text = f"{_described(incident, settings)} The alert comes after the check of the slot that ends at {due:%H:%M}."
-    console.print(text, soft_wrap=True)
-
-
 @dataclass
-class NewMessages:
-    """Prints the headline and the path of each page that is new in the outbox."""
+class Output:
+    """Prints what there is to see from Ready on: links, hints, new messages of the outbox, failures."""
 
     console: Console
     settings: Settings
@@ -142,32 +78,93 @@ class NewMessages:
     def __post_init__(self) -> None:
         self._known = self._pages()
 
-    def print_new(self) -> None:
-        """Print the pages since the last call, oldest first."""
+    def links(self, dagster: DagsterUI, clickhouse_port: int, yesterday: datetime.date, *, sends: bool) -> None:
+        """Print where everything is, and what to look at first."""
+        ui, settings, outbox = dagster.url, self.settings, self.settings.outbox / "index.html"
+        messages = (
+            f"[link={outbox.as_uri()}]{escape(display_path(outbox))}[/link] – yesterday's report comes in a moment"
+        )
+        if sends:
+            messages = "sent by the channels of your .env – what an earlier start has sent is not sent again"
+        url = escape(display_path(settings.data_dir / "clickhouse" / "readonly_url"))
+        lines = (
+            ("Dagster", f"{ui}/{TABLES} – the tables, and what each is computed from"),
+            (
+                "",
+                f"{ui}/assets/dimension_metrics?view=partitions&partition={yesterday} – a day: its numbers, its query",
+            ),
+            ("", f"{ui}/assets/verdicts?view=checks – each metric against what was expected"),
+            ("", f"{ui}/runs – what has run"),
+            ("", f"{ui}/assets/notifications?view=partitions&partition=report-{yesterday} – a message, each attempt"),
+            ("Messages", messages),
+            (
+                "Catalogue",
+                f"{escape(display_path(settings.catalog))} – metrics of your own" if settings.catalog else "",
+            ),
+            ("ClickHouse", f"port {clickhouse_port} – for Redash and Superset: address, user, password in {url}"),
+            ("Log", escape(display_path(dagster.log))),
+        )
+        for name, text in lines:
+            self._print(f"[bold]{name:<12}[/]{text}")
+
+    def schedules(self, schedules: Mapping[str, bool], *, fast: bool) -> None:
+        """Print whether Dagster's schedules are on."""
+        off = [name for name, is_on in schedules.items() if not is_on]
+        if fast:
+            text = "off: the demo starts each check and load, by the product's time. The next start switches them on"
+        elif off:
+            text = f"off: {', '.join(off)}. Switch them on in Dagster's UI, under Automation"
+        else:
+            text = f"all {len(schedules)} are on"
+        self._print(f"[bold]{'Schedules':<12}[/]{text}\n")
+
+    def next_step(self, incident: InjectedIncident | None, *, fast: bool) -> None:
+        """Print what was injected, or how to inject something."""
+        if incident is None:
+            first, *others = INCIDENTS
+            command = f"[bold]{escape(program_name())} demo --incident {first}[/] (or {', '.join(others)})"
+            self._print(f"Break something from a second terminal: {command}")
+        else:
+            due = "in about a minute" if fast else f"shortly after {self._local(_alert_due(incident)):%H:%M}"
+            over = "two minutes" if fast else "half an hour"
+            self._print(f"{self._described(incident)} The alert comes {due}, its all-clear {over} after the end.")
+        self._print("Ctrl-C stops everything.\n")
+
+    def injected(self, incident: InjectedIncident) -> None:
+        """Print what was injected into a running demo."""
+        due = self._local(_alert_due(incident))
+        self._print(
+            f"{self._described(incident)} The alert comes after the check of the slot that ends at {due:%H:%M}."
+        )
+
+    def notice(self, text: str) -> None:
+        """Print a failure in the background, or its end."""
+        self._print(f"{self._time()}  [yellow]![/]  {escape(text)}")
+
+    def new_messages(self) -> None:
+        """Print the headline and the path of each page that is new in the outbox, oldest first."""
         pages = self._pages()
         for page in sorted(pages - self._known):
             title = re.search(r"<title>(.*?)</title>", page.read_text(encoding="utf-8"), re.DOTALL)
             headline = escape(html.unescape(title[1]) if title else page.stem)
-            path = escape(display_path(page))
-            self.console.print(f"{_time(self.settings)}  ✉  {headline}  [dim]{path}[/]", soft_wrap=True)
+            self._print(f"{self._time()}  ✉  {headline}  [dim]{escape(display_path(page))}[/]")
         self._known = pages
 
     def _pages(self) -> set[Path]:
         return {page for page in self.settings.outbox.glob("*.html") if page.name != "index.html"}
 
+    def _described(self, incident: InjectedIncident) -> str:
+        begins, ends = self._local(incident.begins), self._local(incident.ends)
+        return f"[bold]{INCIDENTS[incident.kind]}[/], in the product from {begins:%H:%M:%S} to {ends:%H:%M:%S}."
 
-def print_notice(console: Console, text: str, settings: Settings) -> None:
-    """Print a failure in the background, or its end."""
-    console.print(f"{_time(settings)}  [yellow]![/]  {escape(text)}", soft_wrap=True)
+    def _local(self, moment: datetime.datetime) -> datetime.datetime:
+        return moment.astimezone(self.settings.zone)
 
+    def _time(self) -> str:
+        return f"[dim]{datetime.datetime.now(self.settings.zone):%H:%M:%S}[/]"
 
-def _time(settings: Settings) -> str:
-    return f"[dim]{datetime.datetime.now(settings.zone):%H:%M:%S}[/]"
-
-
-def _described(incident: InjectedIncident, settings: Settings) -> str:
-    begins, ends = (moment.astimezone(settings.zone) for moment in (incident.begins, incident.ends))
-    return f"[bold]{INCIDENTS[incident.kind]}[/], in the product from {begins:%H:%M:%S} to {ends:%H:%M:%S}."
+    def _print(self, text: str) -> None:
+        self.console.print(text, soft_wrap=True)
 
 
 def _alert_due(incident: InjectedIncident) -> datetime.datetime:
