@@ -75,7 +75,8 @@ def main() -> None:
 @click.option(
     "--outlive-parent", is_flag=True, help="Go on when the program that started it has ended (for nohup and the like)."
 )
-def clickhouse(path: Path | None, port: int | None, outlive_parent: bool) -> None:
+@click.option("--parent-pid", type=int, hidden=True)
+def clickhouse(path: Path | None, port: int | None, outlive_parent: bool, parent_pid: int | None) -> None:
     """Run the embedded ClickHouse in the foreground; prints READY and its address.
 
     Its users' URLs are in the files `url` (the platform) and `readonly_url` (BI tools) in its directory. Ctrl-C stops
@@ -93,7 +94,7 @@ def clickhouse(path: Path | None, port: int | None, outlive_parent: bool) -> Non
                 f"Port {_CLICKHOUSE_PORT} is taken by another program; using {port or 'any free one'} instead.",
                 err=True,
             )
-    sys.exit(serve(directory, port, outlive_parent=outlive_parent))
+    sys.exit(serve(directory, port, outlive_parent=outlive_parent, parent_pid=parent_pid))
 
 
 @main.command("create-tables")

@@ -5,7 +5,6 @@ nothing but that URL tells it from a ClickHouse elsewhere."""
 
 from __future__ import annotations
 
-import argparse
 import errno
 import os
 import selectors
@@ -21,8 +20,7 @@ from typing import IO
 
 from metrics_platform.local.clickhouse_directory import EmbeddedServerError, ServerDirectory
 from metrics_platform.local.clickhouse_engine import TESTED_VERSION, installed_version, run
-
-__all__ = ["EmbeddedServer", "EmbeddedServerError", "running_server", "serve"]
+from metrics_platform.local.ports import port_is_taken
 
 _STOP_SECONDS = 20  # queries drain for 5 s, then logs are flushed; whoever takes longer is killed
 
@@ -106,9 +104,9 @@ def running_server(path: Path, port: int = 0, timeout_seconds: float = 30) -> It
     """
     installed_version()  # before anything POSIX is tried on a platform without wheels
     path = path.expanduser().resolve()
-    command = [sys.executable, "-m", "metrics_platform.local.clickhouse", f"--path={path}", f"--port={port}"]
+    command = [sys.executable, "-m", "metrics_platform.cli", "clickhouse", f"--path={path}", f"--port={port}"]
     with tempfile.TemporaryFile() as messages:
-        process = subprocess.Popen(  # noqa: S603  (our own module)
+        process = subprocess.Popen(  # noqa: S603  (our own command)
             [*command, f"--parent-pid={os.getpid()}"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -171,8 +169,7 @@ def _free_port(port: int) -> int:
 
 def _check_port(port: int) -> None:
     """A busy port would look like a ready server: the other program answers on it."""
-    with socket.socket() as probe:
-        taken = probe.connect_ex(("127.0.0.1", port)) == 0
+    taken = port_is_taken(port)
     try:
         with socket.socket() as probe:
             # As the engine does; otherwise the last server's closed connections would block the port for a minute.
@@ -193,18 +190,3 @@ def _check_port(port: int) -> None:
 
 def _say(text: str) -> None:
     sys.stderr.write(f"metrics-platform clickhouse: {text}\n")
-
-
-def main() -> int:
-    """`python -m metrics_platform.local.clickhouse`, as `running_server` starts it."""
-    parser = argparse.ArgumentParser(prog="python -m metrics_platform.local.clickhouse")
-    parser.add_argument("--path", type=Path, required=True, help="its directory; created if absent")
-    parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1; 0: a free one")
-    parser.add_argument("--outlive-parent", action="store_true", help="go on when the starting program has ended")
-    parser.add_argument("--parent-pid", type=int, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    return serve(options.path, options.port, outlive_parent=options.outlive_parent, parent_pid=options.parent_pid)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -168,19 +168,16 @@ class ServerDirectory:
 
     def prepare_engine(self, port: int, passwords: Passwords) -> None:
         """Write what the engine reads at its start: its configuration and the databases that are always there."""
+        metadata, functions = self.data / "metadata", self.data / "user_defined"
         with self._explained():
-            self._write_engine_files(port, passwords)
-
-    def _write_engine_files(self, port: int, passwords: Passwords) -> None:
-        for part in (self.data, self.run, self.log.parent, self.data / "metadata", self.data / "user_defined"):
-            part.mkdir(mode=0o700, exist_ok=True)
-        write_private(self.run / "config.xml", config_xml(port, self.log))
-        write_private(self.run / "users.xml", users_xml(passwords))
-        write_private(self.data / "user_defined" / "function_file.sql", FILE_FUNCTION)
-        for database in DATABASES:
-            file = self.data / "metadata" / f"{database}.sql"
-            if not file.exists():
-                write_private(file, f"ATTACH DATABASE _ UUID '{uuid.uuid4()}' ENGINE = Atomic\n")
+            for part in (self.data, self.run, self.log.parent, metadata, functions):
+                part.mkdir(mode=0o700, exist_ok=True)
+            write_private(self.run / "config.xml", config_xml(port, self.log))
+            write_private(self.run / "users.xml", users_xml(passwords))
+            write_private(functions / "function_file.sql", FILE_FUNCTION)
+            for file in (metadata / f"{database}.sql" for database in DATABASES):
+                if not file.exists():
+                    write_private(file, f"ATTACH DATABASE _ UUID '{uuid.uuid4()}' ENGINE = Atomic\n")
 
     def write_urls(self, port: int, passwords: Passwords) -> None:
         """Tell other processes where the server is and how to log in."""

@@ -17,6 +17,8 @@ import sys
 import threading
 import time
 import types
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -89,16 +91,17 @@ def run(directory: ServerDirectory, port: int, passwords: Passwords, parent_pid:
     process.leave(process.wait_until_ready() or process.serve())
 
 
+@dataclass
 class _Process:
     """This process while the engine is in it: its streams, its signals and the reasons to stop."""
 
-    def __init__(self, directory: ServerDirectory, port: int, passwords: Passwords, parent_pid: int | None) -> None:
-        self._directory = directory
-        self._port = port
-        self._passwords = passwords
-        self._parent_pid = parent_pid
-        self._stops: queue.SimpleQueue[Stop] = queue.SimpleQueue()
-        self._stdout, self._stderr = os.dup(1), os.dup(2)
+    _directory: ServerDirectory
+    _port: int
+    _passwords: Passwords
+    _parent_pid: int | None
+    _stops: queue.SimpleQueue[Stop] = field(default_factory=queue.SimpleQueue, init=False)
+    _stdout: int = field(default_factory=partial(os.dup, 1), init=False)
+    _stderr: int = field(default_factory=partial(os.dup, 2), init=False)
 
     def start(self, library: types.ModuleType, signals: set[signal.Signals]) -> None:
         _give_streams_to_engine(self._directory.output)

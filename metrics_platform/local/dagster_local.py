@@ -11,20 +11,22 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.resources import as_file, files
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 
 from metrics_platform.settings import CHANNEL_PREFIXES, PREFIX
 
-# Dagster's webserver, daemon and code server stop one after the other.
-_STOP_SECONDS = 45
+# Dagster's webserver, daemon and code server stop one after the other. What a busy machine does not finish in time is
+# killed, which is safe: the next start cancels the runs that were going on.
+_STOP_SECONDS = 15
 _FIRST_REPORT_SECONDS = 30.0
 _REQUEST_SECONDS = 10
 _LAST_LINES = 15
@@ -39,6 +41,7 @@ load_from:
       location_name: {_LOCATION}
 """
 
+_Result = TypeVar("_Result")
 
 _READINESS = """{
   instance { daemonHealth { daemonStatus(daemonType: "SCHEDULER") { healthy } } }
@@ -53,7 +56,7 @@ class DagsterError(RuntimeError):
 
 
 class _LocationError(DagsterError):
-    """The code location cannot be loaded: no waiting helps."""
+    """The code location cannot be loaded: waiting does not help."""
 
 
 def display_path(path: Path) -> str:
@@ -74,8 +77,8 @@ def program_name() -> str:
 def isolated_environment(directory: Path, settings: Mapping[str, str]) -> Iterator[None]:
     """Give this process and Dagster's the environment of a platform that lives in `directory`, for a `with` block.
 
-    It holds none of the user's own settings: they may name a ClickHouse or a chat that must not be touched. The working
-    directory is `directory`, too, because the platform and Dagster read .env from there.
+    It has none of the user's own settings, which may name their ClickHouse or their chat. `directory` becomes the
+    working directory, because the platform and Dagster read .env from there.
     """
     before, was_in = dict(os.environ), Path.cwd()
     for name in [name for name in os.environ if name.startswith((PREFIX, *CHANNEL_PREFIXES))]:
@@ -94,28 +97,59 @@ def isolated_environment(directory: Path, settings: Mapping[str, str]) -> Iterat
         os.environ.update(before)
 
 
+def in_background(work: Callable[..., _Result], *args: Any, **options: Any) -> Future[_Result]:
+    """Call `work` in a thread that ends with this process: an interrupt does not wait for it, as an executor would."""
+    future: Future[_Result] = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(work(*args, **options))
+        except BaseException as error:  # noqa: BLE001  (raised where the result is waited for)
+            future.set_exception(error)
+
+    threading.Thread(target=call, daemon=True).start()
+    return future
+
+
 def run_job(job: str, ops: dict[str, Any] | None = None, **options: Any) -> None:
     """Run a job of the code location in this process; `options` as of Dagster's `execute_in_process`.
+
+    The run has a thread of its own: in the main thread, Dagster would take over the handlers of signals, and the run
+    would swallow a Ctrl-C. An interrupt leaves the run to be cancelled, not failed: Dagster would start it again.
 
     Raises:
         DagsterError: it failed; with the causes.
     """
     import dagster as dg  # noqa: PLC0415
+    from dagster._core.instance.ref import InstanceRef  # noqa: PLC0415
+    from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager  # noqa: PLC0415
+    from dagster._core.utils import make_new_run_id  # noqa: PLC0415
 
     from metrics_platform.definitions import defs  # noqa: PLC0415
 
     _relax_sqlite()
     logging.getLogger("dagster").setLevel(logging.ERROR)
-    with dg.DagsterInstance.get() as instance:
+    # Captured logs would redirect this process's output into files, and tails of them would outlive an interrupt.
+    no_capture = {"compute_logs": {"module": NoOpComputeLogManager.__module__, "class": NoOpComputeLogManager.__name__}}
+    home = InstanceRef.from_dir(os.environ["DAGSTER_HOME"], overrides=no_capture)
+    with dg.DagsterInstance.from_ref(home) as instance:
         # Without its code location, a run is missing in the UI's timeline and cannot be executed again there.
         create_run = partial(instance.create_run_for_job, remote_job_origin=_origin(job))
         instance.create_run_for_job = create_run  # type: ignore[method-assign]
-        result = defs.resolve_job_def(job).execute_in_process(
-            instance=instance,
-            raise_on_error=False,
-            run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}, "ops": ops or {}},
-            **options,
-        )
+        run_id = make_new_run_id()
+        try:
+            result = in_background(
+                defs.resolve_job_def(job).execute_in_process,
+                instance=instance,
+                raise_on_error=False,
+                run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}, "ops": ops or {}},
+                run_id=run_id,
+                **options,
+            ).result()
+        except KeyboardInterrupt:
+            if (run := instance.get_run_by_id(run_id)) and not run.is_finished:
+                instance.report_run_canceling(run)
+            raise
     if not result.success:
         causes = [
             str(getattr(event.step_failure_data.error, "message", ""))
@@ -137,7 +171,7 @@ def _origin(job: str) -> Any:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, in which the code that this process has is found, also where it is not installed."""
+    """This process's environment, in which its code is found even if it is not installed."""
     paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
@@ -165,10 +199,10 @@ class DagsterUI:
     _process: subprocess.Popen[bytes]
 
     def wait_until_ready(self, report: Callable[[str], None] = lambda _text: None) -> dict[str, bool]:
-        """Wait until it answers, has loaded the code location and its scheduler ticks, however long that takes.
+        """Wait until it answers, has loaded the code location and its scheduler ticks, without a time limit.
 
         Args:
-            report: is called with what it waits for, less and less often.
+            report: called with what it waits for, at growing intervals.
 
         Returns:
             Each schedule's name and whether it is on.
@@ -195,23 +229,23 @@ class DagsterUI:
             time.sleep(0.5)
 
     def check(self) -> None:
-        """Raises DagsterError where its process has ended."""
+        """Raise DagsterError if its process has ended."""
         if self._process.poll() is not None:
             raise DagsterError(f"Dagster has ended with exit code {self._process.returncode}. {self._last_words()}")
 
     def check_answers(self) -> None:
-        """Raises DagsterError where the webserver does not answer or the scheduler does not tick."""
+        """Raise DagsterError if the webserver does not answer or the scheduler does not tick."""
         if not self._schedules_when_ready():
             raise DagsterError("its scheduler does not tick")
 
     def ask(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The data of a GraphQL query.
+        """Return the data of a GraphQL query.
 
         Raises:
-            DagsterError: no answer, or one that says why not.
+            DagsterError: no answer, or an error in it.
         """
         with requests.Session() as session:
-            session.trust_env = False  # no proxy of the environment stands before this machine's own ports
+            session.trust_env = False  # no proxy for this machine's own ports
             body = {"query": query, "variables": dict(variables or {})}
             try:
                 answer = session.post(f"{self.url}/graphql", json=body, timeout=_REQUEST_SECONDS)
@@ -249,15 +283,14 @@ class DagsterUI:
 
 @contextmanager
 def running_dagster(directory: Path, port: int) -> Iterator[DagsterUI]:
-    """Run `dagster dev` for the time of a `with` block, on what the environment of `isolated_environment` says.
+    """Run `dagster dev` for the time of a `with` block, with the settings of `isolated_environment`.
 
-    It works in `directory`, where no .env of the person's lies, and what it says goes into dagster.log there. Ctrl-C in
-    a terminal does not reach it: it is ended in order at the end of the block. Where the system can (Linux), it also
-    ends when this process is killed.
+    It works in `directory`, which has no .env of the user's, and logs into dagster.log there. Ctrl-C in a terminal does
+    not reach it: the end of the block stops it in order. On Linux it also ends when this process is killed.
     """
     import dagster as dg  # noqa: PLC0415
 
-    # Its databases are made here: two processes that make them at once end in a broken one.
+    # Create its databases here: two processes that create them at once break them.
     with dg.DagsterInstance.get():
         pass
     workspace = directory / "workspace.yaml"
@@ -289,53 +322,47 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         pass
     finally:
-        # Whatever is left of its session: a run that was being worked on, at the worst.
+        # Whatever is left of its session, such as a run in progress.
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
 def _end_with_parent() -> Callable[[], None]:
-    """What a child does before it begins: ask Linux for SIGINT when its parent is gone, and heed SIGINT at all."""
-
-    def restore() -> None:
-        # What is ignored (in the background of a script, say), a child would ignore as well.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    if not sys.platform.startswith("linux"):
-        return restore
+    """What a child does before it begins: heed SIGINT, and ask Linux for one when its parent is gone."""
     import ctypes  # noqa: PLC0415
 
-    library = ctypes.CDLL(None)
+    library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 
-    def ask() -> None:
-        restore()
-        library.prctl(1, signal.SIGINT)  # PR_SET_PDEATHSIG
+    def prepare() -> None:
+        # What is ignored (in the background of a script, say), a child would ignore as well.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if library:
+            library.prctl(1, signal.SIGINT)  # PR_SET_PDEATHSIG
 
-    return ask
+    return prepare
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """Whichever way this process is asked to end, its children end with it, in order: it is as Ctrl-C.
+    """Leave the `with` block in order on SIGINT, SIGTERM and SIGHUP, so that child processes end with this one.
 
-    SIGINT and SIGHUP stay ignored where they were when it started, as under nohup or in the background of a script.
-    What it yields says that it was asked to: an interrupt that comes while a library loads or cleans up can get lost.
+    SIGINT and SIGHUP stay ignored if they were ignored at the start (nohup, the background of a script).
+
+    Yields:
+        An event that is set on the first signal: a library may swallow the KeyboardInterrupt itself.
     """
-    asked = threading.Event()
-
-    # Ignored by this handler: from its first run on, Dagster handles SIGTERM as SIGINT, and would ignore it, too.
-    ignored = [number for number in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_IGN]
+    stop_requested = threading.Event()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        if number not in ignored:
-            asked.set()
-            signal.default_int_handler(number, frame)
+        stop_requested.set()
+        signal.default_int_handler(number, frame)
 
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    ignored = [number for number in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_IGN]
+    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}.difference(ignored)
     before = {number: signal.signal(number, interrupt) for number in signals}
     try:
-        yield asked
+        yield stop_requested
     except KeyboardInterrupt:
         pass
     finally:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import psutil
 import requests
 
-COMMAND = [sys.executable, "-m", "metrics_platform.local.clickhouse"]
+COMMAND = [sys.executable, "-m", "metrics_platform.cli", "clickhouse"]
 PREFIX = "metrics-platform clickhouse: "
 # Seconds that no process takes that does not hang, however busy the machine is.
 HANGS = 120.0

@@ -57,7 +57,7 @@ def test_passwords_tables_and_the_query_log_live_on_in_the_same_directory(
     monkeypatch.chdir(tmp_path)
     with running_server(Path(path.name)) as third:  # a relative path, and a damaged address
         assert rows(third.url, "SELECT currentUser()") == ["platform"]
-        assert rows(third.url, "SELECT path FROM system.disks") == [f"{path}/data/"]
+        assert rows(third.url, "SELECT path FROM system.disks FORMAT TSVRaw") == [f"{path}/data/"]
         assert first.url.split("@")[0] != third.url.split("@")[0]
 
 

@@ -64,9 +64,11 @@ def test_a_running_query_ends_before_the_server(tmp_path: Path) -> None:
 
 
 _SHORT_DRAIN = (
-    "from metrics_platform.local import clickhouse, clickhouse_engine\n"
+    "import sys\n"
+    "from metrics_platform import cli\n"
+    "from metrics_platform.local import clickhouse_engine\n"
     "clickhouse_engine._DRAIN_SECONDS = 0.5\n"
-    "clickhouse.main()"
+    "cli.main(['clickhouse', *sys.argv[1:]])"
 )
 
 
@@ -91,10 +93,11 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
 
 def test_the_death_of_the_engine_ends_the_process_with_the_reason(tmp_path: Path) -> None:
     script = (
-        "import argparse, pathlib\n"
-        "from metrics_platform.local import clickhouse, clickhouse_engine\n"
+        "import sys\n"
+        "from metrics_platform import cli\n"
+        "from metrics_platform.local import clickhouse_engine\n"
         "clickhouse_engine.KEEP_LISTENING = 'SYSTEM START LISTEN HTTP; SELECT sleep(1) FORMAT Null; SELECT wrong'\n"
-        "clickhouse.main()"
+        "cli.main(['clickhouse', *sys.argv[1:]])"
     )
     with started(tmp_path / "data", command=[sys.executable, "-c", script]) as process:
         output, messages = process.communicate(timeout=HANGS)

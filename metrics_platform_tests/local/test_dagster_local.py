@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import dagster as dg
+import psutil
 import pytest
 import yaml
 
@@ -62,21 +63,33 @@ def test_signals_that_were_ignored_at_the_start_stay_ignored_but_for_sigterm() -
 
 
 @pytest.mark.usefixtures("signals_as_in_a_terminal")
-def test_a_demo_in_the_background_stops_on_sigterm_after_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    @dg.job(name="quick")
-    def quick() -> None:
-        @dg.op
-        def nothing() -> None: ...
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_a_run_stops_the_demo_and_cancels_the_run(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_end = threading.Event()
 
-        nothing()
+    @dg.op
+    def interrupted() -> None:
+        os.kill(os.getpid(), number)
+        may_end.wait(20)
 
-    monkeypatch.setattr("metrics_platform.definitions.defs", dg.Definitions(jobs=[quick]))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with isolated_environment(tmp_path, {}), stop_on_signals() as asked:
-        run_job("quick")
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(10)
-    assert asked.is_set()
+    @dg.job(name="slow")
+    def slow() -> None:
+        interrupted()
+
+    monkeypatch.setattr("metrics_platform.definitions.defs", dg.Definitions(jobs=[slow]))
+    threads, children = set(threading.enumerate()), psutil.Process().children()
+    with isolated_environment(tmp_path, {}), dg.DagsterInstance.get() as instance:
+        with stop_on_signals() as asked:
+            run_job("slow")
+        assert asked.is_set() and not may_end.is_set()
+        assert psutil.Process().children() == children
+        (run,) = instance.get_runs()
+        assert run.status == dg.DagsterRunStatus.CANCELING
+        may_end.set()
+        for thread in set(threading.enumerate()) - threads:
+            thread.join()
 
 
 @pytest.mark.usefixtures("signals_as_in_a_terminal")

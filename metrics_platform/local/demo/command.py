@@ -9,10 +9,9 @@ import sys
 import threading
 import time
 import webbrowser
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -24,13 +23,15 @@ from metrics_platform.local.clickhouse import EmbeddedServer, running_server
 from metrics_platform.local.dagster_local import (
     DagsterError,
     DagsterUI,
+    in_background,
     isolated_environment,
     running_dagster,
     stop_on_signals,
 )
-from metrics_platform.local.demo import output, preparing
+from metrics_platform.local.demo import preparing
 from metrics_platform.local.demo.background import BackgroundTask
 from metrics_platform.local.demo.clock import Clock
+from metrics_platform.local.demo.output import TABLES, Output, Steps
 from metrics_platform.local.demo.product import inject
 from metrics_platform.local.demo.scenario import INCIDENT_LASTS, InjectedIncident
 from metrics_platform.local.demo.state import DemoError, State, exclusive_lock, lock_holder
@@ -79,7 +80,7 @@ def run_demo(options: Options) -> int:
             (directory / _MARKER).touch()
             with stop_on_signals() as stop_requested:
                 _Demo(console, directory, options, stop_requested).run()
-            console.print("\nAll stopped. The next start continues this demo; [bold]--fresh[/] makes a new product.")
+            console.print("All stopped. The next start continues this demo; [bold]--fresh[/] makes a new product.")
             return 0
     if options.incident and not options.fresh:
         if options.fast:
@@ -113,31 +114,21 @@ class _Demo:
             port = next_free_port(_CLICKHOUSE_PORT)
             server = stack.enter_context(running_server(clickhouse, port, _CLICKHOUSE_SECONDS))
             stream = Stream(state, Warehouse.from_settings(settings), clock)
-            messages = output.NewMessages(self.console, settings)
+            output = Output(self.console, settings)
             yesterday = clock.now().astimezone(settings.zone).date() - _ONE_DAY
-            with output.Steps(self.console) as steps:
+            with Steps(self.console) as steps:
                 incident = self._write_history(steps, stream)
                 checked_until = self._compute(steps, stream)
-                dagster, schedules = self._open_dagster(stack, steps, yesterday)
+                dagster, schedules = self._open_dagster(stack, steps, output, yesterday)
             self.console.print(f"[bold green]Ready[/] in {time.monotonic() - started:.0f} s.\n")
-            tables = f"{dagster.url}/locations/metrics_platform/asset-groups/daily"
-            output.print_links(
-                self.console,
-                settings,
-                ui=dagster.url,
-                tables=tables,
-                yesterday=yesterday,
-                clickhouse_port=server.port,
-                log=dagster.log,
-                sends=self.options.send,
-            )
-            output.print_schedules(self.console, schedules, fast=self.options.fast)
-            output.print_next(self.console, incident, settings, fast=self.options.fast)
+            output.links(dagster, server.port, yesterday, sends=self.options.send)
+            output.schedules(schedules, fast=self.options.fast)
+            output.next_step(incident, fast=self.options.fast)
             fast = FastSchedules(state, checked_until, yesterday) if self.options.fast else None
             clock.start()
             if self.options.browser:
-                _open(tables)
-            self._continue(stream, fast, messages, dagster, server)
+                _open(f"{dagster.url}/{TABLES}")
+            self._continue(stream, fast, output, dagster, server)
 
     def _state(self, zone_name: str | None) -> tuple[State, Clock]:
         """The directory's demo, or a new one, and the time of its product."""
@@ -183,46 +174,45 @@ class _Demo:
             file.write_text((files("metrics_platform.local.demo") / "catalog.yaml").read_text("utf-8"), "utf-8")
         return file
 
-    def _write_history(self, steps: output.Steps, stream: Stream) -> InjectedIncident | None:
+    def _write_history(self, steps: Steps, stream: Stream) -> InjectedIncident | None:
         """Bring the events up to the product's present; returns what was injected."""
-        state, now = stream.state, stream.clock.now()
+        state = stream.state
         since = state.written_until.astimezone(state.product.zone)
         with steps.step(f"Making the product's events since {since:%d %b %Y}") as progress:
             state.product.create(stream.warehouse, load_settings(env_file=None))
             incident = None
             if self.options.incident:
                 # The whole of the present slot, as far as it is not written yet: an alert at its end is certain.
-                begins = max(slot_at(now).start, state.written_until)
+                begins = max(slot_at(stream.clock.now()).start, state.written_until)
                 incident = InjectedIncident(self.options.incident, begins, begins + INCIDENT_LASTS)
                 inject(stream.warehouse, incident)
             state.write()
-            with ThreadPoolExecutor(1) as pool:
-                warm = pool.submit(preparing.warm_up)
-                preparing.write_history(state, stream.warehouse, now, progress)
-                warm.result()
+            imported = in_background(import_module, "metrics_platform.definitions")  # Python is idle meanwhile
+            stream.write(progress)
+            imported.result()
+            preparing.cancel_lost_runs()
         return incident
 
-    def _compute(self, steps: output.Steps, stream: Stream) -> datetime.datetime:
+    def _compute(self, steps: Steps, stream: Stream) -> datetime.datetime:
         """Compute and check all that is missing; returns the end of the last slot that has been checked."""
         settings, now = load_settings(env_file=None), stream.clock.now()
         days, slots = preparing.missing_days(stream.state.product, now), preparing.due_slots(settings, now)
-        with ThreadPoolExecutor(1) as pool:
-            history = (
-                pool.submit(preparing.compute_slot_history, stream.warehouse, slots.start, settings) if slots else None
-            )
-            if days:
-                count = f"{len(days)} day{'s' * (len(days) > 1)}"
-                with steps.step(f"Computing the tables of {count}") as progress:
-                    preparing.compute_days(days, progress)
-            if slots is None or history is None:
-                return slot_at(now).start
-            with steps.step("Checking the 15-minute metrics"):
-                history.result()
-                preparing.check_slots(slots, settings.zone)
+        history = (
+            in_background(preparing.compute_slot_history, stream.warehouse, slots.start, settings) if slots else None
+        )
+        if days:
+            count = f"{len(days)} day{'s' * (len(days) > 1)}"
+            with steps.step(f"Computing the tables of {count}") as progress:
+                preparing.compute_days(days, progress)
+        if slots is None or history is None:
+            return slot_at(now).start
+        with steps.step("Checking the 15-minute metrics"):
+            history.result()
+            preparing.check_slots(slots, settings.zone)
         return slots.end
 
     def _open_dagster(
-        self, stack: ExitStack, steps: output.Steps, yesterday: datetime.date
+        self, stack: ExitStack, steps: Steps, output: Output, yesterday: datetime.date
     ) -> tuple[DagsterUI, dict[str, bool]]:
         """Start Dagster, on slots that are checked: its first check would else compute a month of them.
 
@@ -231,26 +221,24 @@ class _Demo:
         """
         with steps.step("Starting Dagster, writing the morning report"):
             dagster = stack.enter_context(running_dagster(self.directory, self.options.port))
+            stack.callback(self.console.print, "\nStopping Dagster and ClickHouse …")
             preparing.send_report(yesterday)
-            notice = partial(output.print_notice, self.console, settings=load_settings(env_file=None))
-            return dagster, dagster.wait_until_ready(notice)
+            return dagster, dagster.wait_until_ready(output.notice)
 
     def _continue(
         self,
         stream: Stream,
         fast: FastSchedules | None,
-        messages: output.NewMessages,
+        output: Output,
         dagster: DagsterUI,
         server: EmbeddedServer,
     ) -> None:
         """Write events and print new messages of the outbox, until Ctrl-C."""
-        settings = load_settings(env_file=None)
-        notice = partial(output.print_notice, self.console, settings=settings)
         tasks = [
-            BackgroundTask("Writing events", stream.write, notice),
-            *([BackgroundTask("Checking and loading", fast.run_due, notice)] if fast else []),
-            BackgroundTask("Reading messages", messages.print_new, notice),
-            BackgroundTask("Dagster", dagster.check_answers, notice),
+            BackgroundTask("Writing events", stream.write, output.notice),
+            *([BackgroundTask("Checking and loading", fast.run_due, output.notice)] if fast else []),
+            BackgroundTask("Reading messages", output.new_messages, output.notice),
+            BackgroundTask("Dagster", dagster.check_answers, output.notice),
         ]
         with self.console.status("") if self.console.is_terminal else nullcontext() as status:
             while not self.stop_requested.is_set():
@@ -259,7 +247,7 @@ class _Demo:
                 for task in tasks:
                     task.run_if_due()
                 if status:
-                    product_time = stream.state.written_until.astimezone(settings.zone)
+                    product_time = stream.state.written_until.astimezone(output.settings.zone)
                     status.update(f"In the product it is {product_time:%Y-%m-%d %H:%M:%S}")
                 time.sleep(_TICK_SECONDS)
 
@@ -328,7 +316,7 @@ def _inject_into_running_demo(console: Console, directory: Path, kind: str) -> N
         begins = state.written_until + datetime.timedelta(seconds=2 * _TICK_SECONDS)
         incident = InjectedIncident(kind, begins, begins + INCIDENT_LASTS)
         inject(Warehouse.from_settings(settings), incident)
-    output.print_injected(console, incident, settings)
+        Output(console, settings).injected(incident)
 
 
 def _open(url: str) -> None:

@@ -1,7 +1,6 @@
 """From an empty or an interrupted demo to one that is up to date: events, days, slots, the report. Safe to repeat.
 
-All of it runs in this process, before Dagster's schedules do: nothing is left for later, and no answer of a busy
-webserver is waited for.
+All of it runs in this process, before Dagster's schedules start, and does not depend on a busy webserver.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from metrics_platform.calendar import RANGE_END, RANGE_START, SLOT, SlotRange
 from metrics_platform.catalog import load_catalog
 from metrics_platform.local.dagster_local import run_job
 from metrics_platform.local.demo.product import Product
-from metrics_platform.local.demo.state import State
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.catalog_check import check_catalog
 from metrics_platform.warehouse.client import Warehouse
@@ -29,39 +27,21 @@ _DAYS_OF_A_RUN = 7
 # Slots that are checked through Dagster, and shown there: eight hours.
 _CHECKED_SLOTS = 32
 _ONE_DAY = datetime.timedelta(days=1)
-# Takes how much of a step is done, from 0 to 1.
+# Called with the share of a step that is done, from 0 to 1.
 Progress = Callable[[float], None]
 
 
-def write_history(state: State, warehouse: Warehouse, until: datetime.datetime, progress: Progress) -> None:
-    """Write the product's events up to `until`, and remember it after each day."""
-    since = state.written_until
-    if since == state.product.first_instant():
-        state.product.write_earlier_days(warehouse)
-    for written in state.product.write_events(warehouse, since, until):
-        state.written_until = written
-        state.write()
-        progress((written - since) / (until - since))
-
-
-def warm_up() -> None:
-    """Import what computing needs and create Dagster's databases, while ClickHouse writes and Python is idle."""
-    import metrics_platform.definitions  # noqa: F401, PLC0415
-
-    cancel_lost_runs()
-
-
 def cancel_lost_runs() -> None:
-    """Cancel the runs that were going on when the demo was stopped: no process works on them any more.
+    """Cancel the runs that were in progress when the demo was stopped: no process works on them any more.
 
-    Cancelled, not failed: a failure would be an alert. The next steps catch up with what they left undone.
+    Cancelled, not failed: a failure would send an alert. The next steps compute what is missing.
     """
     import dagster as dg  # noqa: PLC0415
 
-    going_on = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+    in_progress = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
     with dg.DagsterInstance.get() as instance:
-        for run in instance.get_runs(dg.RunsFilter(statuses=going_on)):
-            instance.report_run_canceled(run, message="The demo was stopped while this run went on.")
+        for run in instance.get_runs(dg.RunsFilter(statuses=in_progress)):
+            instance.report_run_canceled(run, message="The demo was stopped during this run.")
 
 
 @dataclass(frozen=True)
@@ -109,7 +89,7 @@ def due_slots(settings: Settings, now: datetime.datetime) -> SlotRange | None:
 def compute_slot_history(warehouse: Warehouse, until: datetime.datetime, settings: Settings) -> None:
     """Compute the slots before `until` that are missing, as the first check would, and record their days in Dagster.
 
-    It is done beside the daily load, so that the check itself has little left to do.
+    It runs beside the daily load, so that little is left for the check.
     """
     import dagster as dg  # noqa: PLC0415
 

@@ -8,23 +8,25 @@ scenario: what is missing between the last stop and now is made when the demo st
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from metrics_platform.calendar import Day, day_of, first_instant
 from metrics_platform.loading.events import create_source_tables
-from metrics_platform.local.demo.scenario import InjectedIncident, Scenario
+from metrics_platform.local.demo.scenario import InjectedIncident
 from metrics_platform.monitor.generated import WEEKEND, WORKDAY
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 
 _ONE_DAY = datetime.timedelta(days=1)
+_ONE_HOUR = datetime.timedelta(hours=1)
 # New people join for this long; an older demo has no new users any more.
 _HORIZON_DAYS = 800
 # The product is this much older than its first day: its numbers of users and their retention have settled by then.
@@ -64,11 +66,10 @@ class Product:
         create_source_tables(settings, warehouse)
         for name in _TABLES:
             warehouse.execute(_read(f"schema/{name}.sql"), doing=f"Making simulator.{name}", repeatable=True)
-        scenario = Scenario(self.today, self.zone)
         if not warehouse.value("SELECT count() FROM simulator.people"):
             parameters = {
                 "first_day": self.first_day,
-                "campaign_day": scenario.campaign_day,
+                "campaign_day": self.campaign_day,
                 "base": self.base,
                 "newcomers": self.newcomers,
                 "campaign_users": self.campaign_users,
@@ -78,7 +79,7 @@ class Product:
             }
             warehouse.execute(_read("queries/people.sql"), parameters, doing="Making the demo's people")
         if not warehouse.value("SELECT count() FROM simulator.scenario"):
-            for incident in scenario.incidents():
+            for incident in self.past_incidents():
                 inject(warehouse, incident)
 
     def write_earlier_days(self, warehouse: Warehouse) -> None:
@@ -95,19 +96,13 @@ class Product:
             list(pool.map(partial(self._write_earlier_day, warehouse), days))
 
     def _write_earlier_day(self, warehouse: Warehouse, day: Day) -> None:
-        parameters = {
-            "seed": self.seed,
-            "first_day": self.first_day,
-            "day": day.date,
-            "day_start": day.start,
-            "day_end": day.end,
-        }
         if day.hours:  # a zone may have skipped the day
-            warehouse.execute(_read("queries/earlier_events.sql"), parameters, doing=f"Making a trace of {day.key}")
+            query, doing = _read("queries/earlier_events.sql"), f"Making a trace of {day.key}"
+            warehouse.execute(query, self._parameters(day), doing=doing)
 
     def write_events(
         self, warehouse: Warehouse, since: datetime.datetime, until: datetime.datetime
-    ) -> Iterator[datetime.datetime]:
+    ) -> Generator[datetime.datetime]:
         """Write the events in [since, until), day by day of the product; yields how far it is after each.
 
         Events from `since` on, left by an interrupted attempt, are written anew.
@@ -140,19 +135,39 @@ class Product:
         self, warehouse: Warehouse, piece: tuple[Day, datetime.datetime, datetime.datetime]
     ) -> datetime.datetime:
         day, since, until = piece
-        parameters = {
+        quantiles = _course(weekend=day.date.weekday() >= 5)
+        parameters = {**self._parameters(day), "quantiles": quantiles, "from": since, "until": until}
+        for name in _EVENTS:
+            warehouse.execute(_read(f"queries/{name}.sql"), parameters, doing=f"Making the {name} of {day.key}")
+        return until
+
+    def _parameters(self, day: Day) -> dict[str, Any]:
+        return {
             "seed": self.seed,
             "first_day": self.first_day,
             "day": day.date,
             "day_start": day.start,
             "day_end": day.end,
-            "quantiles": _course(weekend=day.date.weekday() >= 5),
-            "from": since,
-            "until": until,
         }
-        for name in _EVENTS:
-            warehouse.execute(_read(f"queries/{name}.sql"), parameters, doing=f"Making the {name} of {day.key}")
-        return until
+
+    @property
+    def campaign_day(self) -> datetime.date:
+        """The day of the advertising campaign: long enough ago for the report to show the retention of its users."""
+        return self.today - datetime.timedelta(days=12)
+
+    def past_incidents(self) -> list[InjectedIncident]:
+        """What has happened before `today`, oldest first."""
+        return [
+            self._incident("flash_mob", 20, 18, 22),
+            self._incident("campaign", 12, 0, 24),
+            self._incident("cities", 9, 10, 17),
+        ]
+
+    def _incident(self, kind: str, days_ago: int, first_hour: int, end_hour: int) -> InjectedIncident:
+        day = self.today - days_ago * _ONE_DAY
+        midnight = datetime.datetime.combine(day, datetime.time(), tzinfo=self.zone)
+        begins, ends = ((midnight + hour * _ONE_HOUR).astimezone(datetime.UTC) for hour in (first_hour, end_hour))
+        return InjectedIncident(kind, begins, ends)
 
     def first_instant(self) -> datetime.datetime:
         """The instant at which the first day begins."""

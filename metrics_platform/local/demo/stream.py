@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass, field
-from zoneinfo import ZoneInfo
+from contextlib import closing
+from dataclasses import dataclass
 
 from metrics_platform.calendar import SlotRange, slot_at
 from metrics_platform.local.demo.clock import Clock
-from metrics_platform.local.demo.preparing import Days, check_slots, compute_days
+from metrics_platform.local.demo.preparing import Days, Progress, check_slots, compute_days
 from metrics_platform.local.demo.state import State
 from metrics_platform.warehouse.client import Warehouse
 
@@ -23,15 +23,22 @@ class Stream:
     warehouse: Warehouse
     clock: Clock
 
-    def write(self) -> None:
-        """Write up to the product's present.
+    def write(self, progress: Progress = lambda _share: None) -> None:
+        """Write up to the product's present, and remember it after each day.
 
         Raises:
-            WarehouseError: ClickHouse refused or did not answer; the next call makes it good.
+            WarehouseError: ClickHouse refused or did not answer; the next call writes what is missing.
         """
-        for written in self.state.product.write_events(self.warehouse, self.state.written_until, self.clock.now()):
-            self.state.written_until = written
-            self.state.write()
+        since, until = self.state.written_until, self.clock.now()
+        product = self.state.product
+        if since == product.first_instant():
+            product.write_earlier_days(self.warehouse)
+        # Closed at an interrupt, too: else it would go on writing for as long as the exception refers to it.
+        with closing(product.write_events(self.warehouse, since, until)) as days:
+            for written in days:
+                self.state.written_until = written
+                self.state.write()
+                progress((written - since) / (until - since))
 
 
 @dataclass
@@ -42,10 +49,6 @@ class FastSchedules:
     checked_until: datetime.datetime
     computed_until: datetime.date
     """The last day that has been computed."""
-    _zone: ZoneInfo = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._zone = self.state.product.zone
 
     def run_due(self) -> None:
         """Run what has come due since the last call.
@@ -53,12 +56,12 @@ class FastSchedules:
         Raises:
             DagsterError: a run failed; the next call runs it again.
         """
-        written = self.state.written_until
+        written, zone = self.state.written_until, self.state.product.zone
         complete = slot_at(written).start
         if complete > self.checked_until:
-            check_slots(SlotRange(self.checked_until, complete), self._zone)
+            check_slots(SlotRange(self.checked_until, complete), zone)
             self.checked_until = complete
-        yesterday = written.astimezone(self._zone).date() - _ONE_DAY
+        yesterday = written.astimezone(zone).date() - _ONE_DAY
         if self.computed_until < yesterday:
             compute_days(Days(self.computed_until + _ONE_DAY, yesterday))
             self.computed_until = yesterday

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from metrics_platform.local.demo.output import NewMessages, Steps, print_schedules
+from metrics_platform.local.demo.output import Output, Steps
 from metrics_platform.settings import load_settings
 
 
@@ -31,11 +31,11 @@ def test_new_pages_of_the_outbox_are_printed_once_with_their_headline(tmp_path: 
     settings = load_settings(env_file=None, data_dir=tmp_path)
     settings.outbox.mkdir()
     (settings.outbox / "old.html").write_text("<title>of an earlier start</title>")
-    messages = NewMessages(Console(file=written, width=200), settings)
+    output = Output(Console(file=written, width=200), settings)
     (settings.outbox / "1.html").write_text("<title>Views &amp; likes [down]</title>")
     (settings.outbox / "index.html").write_text("<title>Outbox</title>")
-    messages.print_new()
-    messages.print_new()
+    output.new_messages()
+    output.new_messages()
     (line,) = written.getvalue().splitlines()
     assert line.endswith(f"✉  Views & likes [down]  {settings.outbox / '1.html'}")
 
@@ -45,10 +45,13 @@ def test_new_pages_of_the_outbox_are_printed_once_with_their_headline(tmp_path: 
     [
         ({"a": True, "b": True}, False, "all 2 are on"),
         ({"a": True, "b": False}, False, "off: b. Switch them on"),
-        ({"a": False, "b": False}, True, "off: the demo itself starts each check"),
+        ({"a": False, "b": False}, True, "off: the demo starts each check"),
     ],
 )
-def test_schedules_are_called_on_only_if_they_are(schedules: dict[str, bool], fast: bool, expected: str) -> None:
+def test_schedules_are_called_on_only_if_they_are(
+    schedules: dict[str, bool], fast: bool, expected: str, tmp_path: Path
+) -> None:
     written = io.StringIO()
-    print_schedules(Console(file=written, width=200), schedules, fast=fast)
+    output = Output(Console(file=written, width=200), load_settings(env_file=None, data_dir=tmp_path))
+    output.schedules(schedules, fast=fast)
     assert expected in written.getvalue()

@@ -12,7 +12,7 @@ import pytest
 
 from metrics_platform.local.clickhouse import running_server
 from metrics_platform.local.demo.product import Product, inject
-from metrics_platform.local.demo.scenario import INCIDENTS, InjectedIncident, Scenario
+from metrics_platform.local.demo.scenario import INCIDENTS, InjectedIncident
 from metrics_platform.settings import load_settings
 from metrics_platform.warehouse.client import Warehouse
 
@@ -173,7 +173,7 @@ def test_each_incident_changes_what_it_says_and_nothing_else(warehouse: Warehous
 
 
 def test_what_happened_in_the_past_is_in_the_events(warehouse: Warehouse) -> None:
-    mob, campaign, cities = Scenario(PRODUCT.today, BERLIN).incidents()
+    mob, campaign, cities = PRODUCT.past_incidents()
     # In their order, since writing replaces what is later.
     for begin in (mob.begins, mob.begins + 24 * HOUR):
         _write(warehouse, begin, begin + 2 * HOUR)
@@ -198,7 +198,7 @@ def test_what_happened_in_the_past_is_in_the_events(warehouse: Warehouse) -> Non
         "uniqExactIf(user_id, toDate(time, 'Europe/Berlin') = {day:Date} + 1) AS returned "
         "FROM simulator.feed_actions INNER JOIN simulator.people USING (user_id) WHERE joined = {day:Date} "
         "GROUP BY cohort",
-        {"day": Scenario(PRODUCT.today, BERLIN).campaign_day},
+        {"day": PRODUCT.campaign_day},
     ).rows
     returned = {row["cohort"]: row["returned"] / row["came"] for row in rows}
     assert returned["campaign"] < 0.06
