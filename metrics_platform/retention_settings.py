@@ -1,4 +1,4 @@
-"""The settings of retention: for how many days the monitor's tables are kept, and for how many hours what runs left."""
+"""Retention settings: how long to keep the monitor's tables and the staging tables of killed runs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ class RetentionSettings(SettingsPart):
         400,
         ge=60,
         le=36_500,
-        description="How many days `slot_metrics` and `verdicts` are kept; judging needs 32, volumes five weeks.",
+        description="Days to keep `slot_metrics` and `verdicts`. The detectors need 32 days, the volume check five "
+        "weeks.",
     )
     keep_incidents_days: int = Field(
-        1100, ge=60, le=36_500, description="How many days `incidents` and `monitored_slots` are kept, by month."
+        1100, ge=60, le=36_500, description="Days to keep `incidents` and `monitored_slots`. Whole months are dropped."
     )
     keep_staging_hours: int = Field(
         24,
         ge=1,
         le=8760,
-        description="What killed runs left of tables that are not computed any more goes after so many hours; what "
-        "they left of others goes when these are computed again.",
+        description="Hours to keep staging tables that killed runs left for tables no longer computed. Those of other "
+        "tables are dropped when the table is computed again.",
     )
