@@ -350,10 +350,10 @@ def test_a_catalogue_is_read_and_everything_wrong_in_it_named(monkeypatch: pytes
     assert "No such file" in missing.detail
 
 
-def test_a_first_day_that_is_still_to_come_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_first_day_in_the_future_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     tomorrow = (NOW + datetime.timedelta(days=2)).date()
     monkeypatch.setenv("METRICS_START_DATE", str(tomorrow))
     finding = next(examine(None))
     assert finding.status == "problem"
-    assert f"METRICS_START_DATE = {tomorrow} is still to come" in finding.detail
-    assert "first day there are events for" in finding.remedy
+    assert f"METRICS_START_DATE = {tomorrow} is in the future" in finding.detail
+    assert "first day with events" in finding.remedy

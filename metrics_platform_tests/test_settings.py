@@ -188,7 +188,7 @@ def test_all_problems_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("url", "problem"),
     [
-        (f"clickhouse://user:{SECRET}@host:9000/metrics", "over HTTP"),
+        (f"clickhouse://user:{SECRET}@host:9000/metrics", "use ClickHouse's HTTP interface"),
         (f"http://user:{SECRET}@host:8123", "no database"),
         (f"http://user:{SECRET}@host:8123/a-b", "bad database"),
         (f"http://user:{SECRET}@host:99999/metrics", "cannot be read"),
