@@ -73,7 +73,7 @@ def _schedules(home: Path, *, schedules_on: bool) -> Finding:
 def _stored_states(home: Path) -> dict[str, InstigatorStatus]:
     """The stored status of each schedule and sensor; empty if Dagster has not run yet."""
     settings = yaml.safe_load((home / "dagster.yaml").read_text(encoding="utf-8"))
-    # Opening a SQLite storage creates it.
+    # Opening a SQLite storage would create it.
     if "storage" not in (settings or {}) and not (home / "schedules" / "schedules.db").exists():
         return {}
     with dg.DagsterInstance.from_config(str(home)) as instance:

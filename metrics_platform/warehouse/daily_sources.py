@@ -1,7 +1,7 @@
 """The sources of the daily load, as its SQL files read them: the feed, the messenger and their users' attributes.
 
 A file names `$feed_actions` or `$message_actions` where it reads events, and `$known_os` and so on where it reads an
-attribute. What these stand for comes from the catalogue, so that an event and an attribute mean the same in the tables
+attribute. Their values come from the catalogue, so that an event and an attribute mean the same in the tables
 of the day as in the metrics.
 """
 
@@ -43,7 +43,7 @@ class DailySources:
         return cls(warehouse, load_catalog_or_builtin(settings))
 
     def render(self, sql: str) -> str:
-        """`sql` with what its `$names` stand for; a statement that ClickHouse can run.
+        """Replace the `$names` in `sql`; returns a statement that ClickHouse can run.
 
         Raises:
             SourceError: a source or an attribute in it does not fit the source's table.
@@ -67,7 +67,7 @@ class DailySources:
         return found
 
     def _part(self, name: str) -> str:
-        """What a `$name` stands for.
+        """The SQL that replaces a `$name`.
 
         `<source>` is its rows, `<source>_keys` the columns that tell apart users and what their rows say of them,
         `<source>_without_user` the times of the rows that belong to no user. `known_<dimension>` is the value of a
@@ -101,7 +101,7 @@ class DailySources:
         return known
 
     def _keys(self, rows: SourceRows) -> str:
-        """Few different ones stand in a user's rows, so attributes are computed after rows are grouped by them."""
+        """A user's rows have few different values, so rows are grouped by them before attributes are computed."""
         used = set().union(*(expressions.names_in(self.catalog.dimensions[name].sql) for name in ATTRIBUTES))
         return ", ".join(quoted(name) for name in ["user", *(name for name in rows.columns if name in used - {"user"})])
 

@@ -115,7 +115,7 @@ def _daily_asset(
         else:
             yield from _report(context, table, results)
             return
-        # Outside the `except` block: the refusal says all there is to say, a chain of driver errors does not.
+        # Raised outside of `except`: the message is complete; a chain of driver errors would only distract.
         raise dg.Failure(refusal, allow_retries=False)
 
     return compute
