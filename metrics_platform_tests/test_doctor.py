@@ -295,7 +295,7 @@ def test_bad_settings_end_it_at_once_each_with_its_remedy(monkeypatch: pytest.Mo
         ("http://platform:x@127.0.0.1:1/metrics", "Is ClickHouse running"),
         ("", "metrics-platform clickhouse"),
     ],
-    ids=["wrong password", "nobody there", "no url"],
+    ids=["wrong password", "no server", "no url"],
 )
 def test_the_command_says_what_to_do_and_exits_with_1(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, clickhouse_server: EmbeddedServer, url: str, expected: str

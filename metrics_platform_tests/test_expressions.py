@@ -1,4 +1,4 @@
-"""What may stand in an expression of the catalogue, and what is read out of one."""
+"""What an expression of the catalogue may contain, and what is read from it."""
 
 from __future__ import annotations
 

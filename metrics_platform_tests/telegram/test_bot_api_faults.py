@@ -17,7 +17,7 @@ from metrics_platform_tests.telegram.faults import Fault
 
 
 def send(api: BotApi, text: str = "x", *, patience: float = 5) -> requests.Response:
-    """One message to the group by a client that waits so many seconds for an answer."""
+    """One message to the group by a client with this timeout in seconds."""
     url, data = f"{api.base}/bot{api.token}/sendMessage", {"chat_id": api.group, "text": text}
     return requests.post(url, data=data, timeout=patience, allow_redirects=False)
 
