@@ -40,7 +40,7 @@ class Result:
 
 
 def run(days: int, events: int, singles: int) -> Result:
-    """Write so many days of so many actions, and compute them both ways; of the single runs only `singles` are run.
+    """Write `days` days of `events` actions and compute them both ways, with only `singles` of the single runs.
 
     They are the last days, which no run is faster for than for others: each has the whole snapshot before it.
     """

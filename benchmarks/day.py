@@ -57,7 +57,7 @@ class Result:
 
 
 def run(sizes: tuple[int, ...], times: int) -> Iterator[Result]:
-    """Each way at each size, so many times; the medians, as they are there."""
+    """Measure each way at each size `times` times; yields the medians as they become available."""
     for events in sizes:
         with empty_clickhouse() as server:
             settings = settings_of(server.url, "day", _DAY_BEFORE)

@@ -99,7 +99,7 @@ def alone(work: Callable[_Parameters, _Result], *arguments: _Parameters.args, **
 
 
 def median_seconds(work: Callable[[], object], times: int = 3) -> float:
-    """The median wall time of doing the work so often."""
+    """The median wall time of repeating the work."""
     taken = []
     for _ in range(times):
         began = time.perf_counter()

@@ -98,7 +98,7 @@ def write_evenly(
 
 
 def know_more_users(warehouse: Warehouse, date: datetime.date, events: int) -> None:
-    """Add people to the snapshot of a day: five times as many as so many events have users."""
+    """Add users to the snapshot of a day: five times as many as the given events have."""
     parameters = {"date": date, "known": KNOWN_FOR_ONE_ACTIVE * events // ACTIONS_A_USER}
     warehouse.execute(read_query("known_users"), parameters, doing="Making users who are known")
 

@@ -28,7 +28,7 @@ class Result:
 
 
 def run(times: int) -> Result:
-    """Start both so many times, in turns; of each the median."""
+    """Start both in turns, several times; returns the median of each."""
     taken: dict[str, list[float]] = {"pass": [], _DAGSTER: [], _LOCATION: []}
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(times + 1):

@@ -1,10 +1,10 @@
 """Fails the runs that a code location took with it when it died; run it beside a code location that starts.
 
 Runs are processes of the code location. Where one of them is killed, its server says so. Where the server itself is
-killed (the machine went down, the container ran out of memory), nobody does: such runs would stay «started», and hold
+killed (the machine went down, the container ran out of memory), nothing does: such runs would stay "started" and hold
 the places of their pools, until their `max_runtime` is over. There is one code location, so what was started before it
 cannot be alive. It is failed here once the new server answers, and Dagster starts it again (`run_retries`; not runs of
-backfills, which have ended for Dagster). Runs that a command executes by itself (`dagster asset materialize`) have no
+backfills, which have ended for Dagster). Runs executed in a command's process (`dagster asset materialize`) have no
 server, and are left alone.
 """
 

@@ -1,4 +1,4 @@
-"""The entries of `metrics.yaml` as they are written: settings take names from them, the catalogue builds on them."""
+"""The raw entries of `metrics.yaml`. Settings take names from them, and the catalogue builds on them."""
 
 from __future__ import annotations
 

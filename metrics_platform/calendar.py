@@ -1,9 +1,9 @@
-"""Days, slots and instants: what a day of the product is, in UTC instants and in Dagster partitions.
+"""Days and slots of the product, as UTC instants and as Dagster partitions.
 
-A day is the half-open interval from the first instant of its date in the product's zone to the first instant
-of the next date: 23 or 25 hours where the zone shifts, later than 00:00 where midnight does not exist, empty
-where the zone skipped the whole date. A slot is a quarter of an hour, counted in UTC: clocks that are set back show
-its local time twice. Everything comes from the key of the partition, never from a clock.
+A day is the half-open interval from the first instant of its date in the product's zone to the first instant of the
+next date. It has 23 or 25 hours where the zone shifts, begins after 00:00 where midnight does not exist, and is empty
+where the zone skipped the whole date. A slot is 15 minutes in UTC, so clocks that are set back show its local time
+twice. Everything is derived from the partition's key, never from a clock.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 SLOT = datetime.timedelta(minutes=15)
-# Dagster's own spelling of partitions shorter than a day.
+# Dagster's own key format of partitions shorter than a day.
 SLOT_KEY_FORMAT = "%Y-%m-%d-%H:%M"
-# Dagster's tags of a run of consecutive partitions: the keys of the first and the last.
+# Dagster's tags for a run of consecutive partitions: the first and the last key.
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 _ONE_DAY = datetime.timedelta(days=1)
@@ -37,13 +37,13 @@ class Day:
 
     @property
     def hours(self) -> float:
-        """The length of the day in hours: 24, but where the zone shifts."""
+        """The length of the day in hours: 24, except where the zone shifts."""
         return (self.end - self.start).total_seconds() / 3600
 
 
 @dataclass(frozen=True)
 class Slot:
-    """One quarter of an hour, `[start, end)` in UTC; made by `slot_at` and `slot_of_key`, which align it."""
+    """One slot of 15 minutes, `[start, end)` in UTC. Create it with `slot_at` or `slot_of_key`, which align it."""
 
     start: datetime.datetime
 
@@ -67,18 +67,18 @@ class SlotRange:
 
     @classmethod
     def of(cls, first: Slot, last: Slot) -> SlotRange:
-        """From `first` to `last`, both included; raises ValueError where they do not ascend."""
+        """From `first` to `last`, both included; raises ValueError if `last` is before `first`."""
         if last.start < first.start:
-            raise ValueError(f"{last.key} lies before {first.key}")
+            raise ValueError(f"{last.key} is before {first.key}")
         return cls(first.start, last.end)
 
     def __str__(self) -> str:
-        """For people: from when to when; the end's date only where it is another."""
+        """The range for display. The end has a date only if it differs from the start's."""
         end = f"{self.end:%H:%M}" if self.start.date() == self.end.date() else f"{self.end:%Y-%m-%d %H:%M}"
         return f"{self.start:%Y-%m-%d %H:%M} – {end} UTC"
 
     def __len__(self) -> int:
-        """How many slots there are."""
+        """The number of slots."""
         return (self.end - self.start) // SLOT
 
     def __iter__(self) -> Iterator[Slot]:
@@ -91,7 +91,7 @@ class SlotRange:
         return Slot(self.end - SLOT)
 
     def by_day(self, zone: ZoneInfo) -> Iterator[tuple[Day, SlotRange]]:
-        """The same slots in pieces that lie in one day of the product each, oldest first."""
+        """Split the slots by day of the product, oldest first."""
         start = self.start
         while start < self.end:
             day = day_of(start.astimezone(zone).date(), zone)
@@ -103,7 +103,7 @@ class SlotRange:
 
 
 def slot_at(instant: datetime.datetime) -> Slot:
-    """The slot that the aware `instant` lies in; raises ValueError where it carries no offset."""
+    """The slot that contains the aware `instant`; raises ValueError if it has no offset."""
     if instant.tzinfo is None:
         raise ValueError(f"{instant} has no time zone")
     utc = instant.astimezone(datetime.UTC)
@@ -115,7 +115,7 @@ def slot_of_key(key: str) -> Slot:
     start = datetime.datetime.strptime(key, SLOT_KEY_FORMAT).replace(tzinfo=datetime.UTC)
     slot = slot_at(start)
     if slot.key != key:
-        raise ValueError(f"{key!r} is no slot: slots begin at :00, :15, :30 and :45, as {slot.key}")
+        raise ValueError(f"{key!r} is not a slot: slots begin at :00, :15, :30 and :45, such as {slot.key}")
     return slot
 
 
@@ -130,7 +130,7 @@ def day_of_key(key: str, zone: ZoneInfo) -> Day:
 
 
 def slots_of(day: Day, until: datetime.datetime | None = None) -> SlotRange:
-    """The slots of a day, as far as they have ended at `until`; empty for a day that the zone skipped."""
+    """The slots of a day that have ended at `until`; empty for a day that the zone skipped."""
     end = day.end if until is None else min(day.end, slot_at(until).start)
     return SlotRange(day.start, max(day.start, end))
 
@@ -138,14 +138,14 @@ def slots_of(day: Day, until: datetime.datetime | None = None) -> SlotRange:
 def first_instant(date: datetime.date, zone: ZoneInfo) -> datetime.datetime:
     """The first instant, in UTC, at which clocks in `zone` show `date` or, where they skip it, a later date.
 
-    Midnight is read as the earlier of two where it happens twice. Where it does not exist, the instant found
-    by the offset before the shift lies at or after the shift itself: step back to the shift.
+    Where midnight happens twice, the earlier one counts. Where it does not exist, the instant computed with the offset
+    before the shift is at or after the shift: search back to the shift.
     """
     midnight = datetime.datetime.combine(date, datetime.time.min, tzinfo=zone)
     instant = midnight.astimezone(datetime.UTC)
     if instant.astimezone(zone).replace(tzinfo=None) == midnight.replace(tzinfo=None):
         return instant
-    # Midnight is missing: bisect for the second at which the clocks jump over it.
+    # Midnight does not exist: bisect for the second at which the clocks jump over it.
     low, high = instant - _ONE_DAY, instant
     while high - low > datetime.timedelta(seconds=1):
         middle = (low + (high - low) / 2).replace(microsecond=0)

@@ -1,9 +1,8 @@
-"""The catalogue: every source, dimension and metric, once.
+"""The catalogue of sources, dimensions and metrics: the one place that defines them.
 
-`metrics.yaml` beside this file is the built-in catalogue. The file that METRICS_CATALOG names has the same format and
-is merged on top: it adds entries and overrides any key of those that exist. What is wrong with a file is said with the
-entry, the key, the value and the remedy. What only ClickHouse can tell (tables, columns, types) is checked in
-`warehouse/catalog_check.py`.
+The built-in catalogue is `metrics.yaml` beside this file. The file that METRICS_CATALOG names has the same format and
+is merged on top: it adds entries and overrides any key of existing ones. Errors name the entry, the key, the value and
+the remedy. `warehouse/catalog_check.py` checks what only ClickHouse knows: tables, columns and types.
 """
 
 from __future__ import annotations
@@ -41,10 +40,10 @@ from metrics_platform.settings import Settings, setting_name
 from metrics_platform.table_names import TableName, parse_table_name
 
 TOTAL = "total"
-# The slices that hold what no other slice does: values that are not known, and values beyond the largest ones.
+# The slices for unknown values and for all values beyond the largest ones.
 UNKNOWN, OTHER = "unknown", "other"
 _RESERVED = {TOTAL, UNKNOWN, OTHER}
-# There are dozens of slices to one total, so each must raise far fewer false alerts for people to go on reading.
+# There are dozens of slices per total, so each must raise far fewer false alerts, or readers stop paying attention.
 _SLICE_VOLUME = 3
 _SLICE_DEFAULTS: Mapping[str, Any] = {
     "seasonal": {"slot_threshold": 4.3, "hour_threshold": 4.3, "two_hours_threshold": 4.3}
@@ -65,9 +64,9 @@ class Dimension:
 
     Attributes:
         sql: an expression over a row.
-        values: how many values a day are kept.
+        values: how many values are kept per day.
         is_monitored: whether the 15-minute metrics are sliced by it.
-        is_builtin: whether it is as in the built-in catalogue: then a source may lack its column.
+        is_builtin: whether it is unchanged from the built-in catalogue; then a source may lack its column.
     """
 
     name: str
@@ -80,9 +79,9 @@ class Dimension:
 
 @dataclass(frozen=True)
 class Source:
-    """A table of events, mapped. See `SourceEntry` for the attributes.
+    """A table of events and how its rows are mapped. See `SourceEntry` for the attributes.
 
-    `definition` is a hash of what its rows and slices depend on.
+    `definition` is a hash of everything that its rows and slices depend on.
     """
 
     name: str
@@ -107,7 +106,7 @@ class Source:
 
     @property
     def events_metric(self) -> str:
-        """The name under which the number of its events is kept beside its metrics; no metric can be called so."""
+        """The name under which its number of events is stored beside its metrics; no metric can have this name."""
         return f"{self.name}.events"
 
 
@@ -116,12 +115,12 @@ class Metric:
     """A metric.
 
     Attributes:
-        source: the source of its rows; of a quotient the numerator's.
+        source: the source of its rows; for a quotient, the numerator's source.
         sql: an aggregate over the rows; None for a quotient, which has a numerator and a denominator instead.
         kind: how the detectors treat a value.
         empty: what a slot without rows means.
         monitor: how its 15-minute values are evaluated.
-        definition: a hash of what its values depend on; values of another definition are not comparable.
+        definition: a hash of everything that its values depend on. Values of different definitions are not comparable.
     """
 
     name: str
@@ -142,12 +141,12 @@ class Metric:
 
     @property
     def unit(self) -> Unit:
-        """How its values are shown."""
+        """How its values are displayed."""
         return "share" if self.kind == "share" else "count" if self.kind == "count" else "ratio"
 
     @property
     def aggregate(self) -> expressions.Aggregate | None:
-        """The one aggregate call it is; None for quotients and for larger expressions."""
+        """The aggregate call that its SQL consists of; None for quotients and for larger expressions."""
         return expressions.aggregate_of(self.sql) if self.sql else None
 
 
@@ -156,8 +155,8 @@ class Catalog:
     """What the platform computes.
 
     Attributes:
-        problem: why METRICS_CATALOG was left out; empty: it was not.
-        unreadable: built-in sources for which the file that was left out may have another mapping.
+        problem: why METRICS_CATALOG was ignored; empty if it was not.
+        unreadable: built-in sources whose mapping the ignored file may have changed.
     """
 
     sources: Mapping[str, Source]
@@ -168,7 +167,7 @@ class Catalog:
     unreadable: frozenset[str] = frozenset()
 
     def metrics_of(self, source: str) -> tuple[Metric, ...]:
-        """The metrics computed from a source's rows, in the order of the file; quotients are left out."""
+        """The metrics computed from a source's rows, in the order of the file, without quotients."""
         return tuple(metric for metric in self.metrics.values() if metric.sql and metric.source == source)
 
     @cached_property
@@ -194,7 +193,7 @@ class Catalog:
         return {self.metrics[part].source for part in parts if part in self.metrics}
 
     def without(self, names: Iterable[str]) -> Catalog:
-        """The same without some metrics, and without the quotients that are made of them."""
+        """A copy without some metrics and without the quotients that depend on them."""
         gone = set(names)
         kept = {
             name: metric
@@ -204,7 +203,7 @@ class Catalog:
         return replace(self, metrics=kept)
 
     def title(self, metric: str, language: str, *, short: bool = False) -> str | None:
-        """The name for people of a metric, or of another number of the report; None where there is none."""
+        """The display name of a metric or of another number in the report; None if it is unknown."""
         found = self.metrics.get(metric) or self.daily.get(metric)
         if found is None:
             return None
@@ -213,7 +212,7 @@ class Catalog:
         return names.get(language) or names.get("en") or metric
 
     def dimension_title(self, dimension: str, language: str) -> str | None:
-        """A dimension's name for people; None where it has none in any language."""
+        """The display name of a dimension; None if it has none in any language."""
         found = self.dimensions.get(dimension)
         return (found.title.get(language) or found.title.get("en")) if found else None
 
@@ -250,7 +249,7 @@ def builtin_catalog() -> Catalog:
 
 
 def load_catalog_or_builtin(settings: Settings) -> Catalog:
-    """The same, but a file that is not valid is left out as a whole, and `problem` says why."""
+    """Load the catalogue, but ignore an invalid file as a whole; `problem` then says why."""
     try:
         return load_catalog(settings)
     except CatalogError as error:
@@ -260,7 +259,7 @@ def load_catalog_or_builtin(settings: Settings) -> Catalog:
 
 
 def _mapped_sources(file: Path) -> frozenset[str]:
-    """The built-in sources whose rows a file that is not valid may define: all, where that cannot be told."""
+    """The built-in sources whose rows an invalid file may define: all of them if the file cannot be read."""
     builtin = builtin_entries()
     try:
         entries = _read(file)
@@ -272,7 +271,7 @@ def _mapped_sources(file: Path) -> frozenset[str]:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """A file as it is written."""
+    """Read a file without merging it."""
     import yaml  # noqa: PLC0415  (on use only)
 
     where = f"METRICS_CATALOG = {file}"
@@ -284,7 +283,7 @@ def _read(file: Path) -> dict[str, Any]:
         return {}
     sections = list(CatalogFile.model_fields)
     if not isinstance(content, dict):
-        raise CatalogError(where, [f"write the sections {', '.join(sections)}, each with its entries below it"])
+        raise CatalogError(where, [f"write one or more of the sections {', '.join(sections)}, with their entries"])
     problems = []
     for section, entries in content.items():
         if section not in sections:
@@ -303,7 +302,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _loader() -> Any:
-    """A loader that refuses a key that is given twice: YAML would silently take the last."""
+    """A loader that rejects duplicate keys, of which YAML would silently use the last."""
     import yaml  # noqa: PLC0415
 
     class Loader(yaml.SafeLoader):
@@ -325,7 +324,7 @@ def _loader() -> Any:
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[Any, Any]) -> dict[Any, Any]:
-    """`below` with what `above` changes, at any depth."""
+    """Merge `above` into `below`, at any depth."""
     merged = dict(below)
     for name, value in above.items():
         inner = merged.get(name)
@@ -334,7 +333,7 @@ def _merged(below: Mapping[str, Any], above: Mapping[Any, Any]) -> dict[Any, Any
 
 
 def _resolved(value: Any, settings: Settings, path: str, problems: list[str]) -> Any:
-    """`value` with its placeholders `${NAME}` replaced by settings and environment variables."""
+    """Replace the placeholders `${NAME}` in `value` by settings and environment variables."""
     if isinstance(value, Mapping):
         return {
             str(name): _resolved(inner, settings, f"{path}.{name}".strip("."), problems)
@@ -366,7 +365,7 @@ def _resolved(value: Any, settings: Settings, path: str, problems: list[str]) ->
 def _build(entries: CatalogFile, settings: Settings, problems: list[str]) -> Catalog:
     for section in CatalogFile.model_fields:
         problems += [
-            f"{section}.{name}: use small letters, digits and _ in a name, beginning with a letter"
+            f"{section}.{name}: use lower-case letters, digits and _ in a name, beginning with a letter"
             for name in getattr(entries, section)
             if not NAME.fullmatch(name)
         ]
@@ -388,7 +387,7 @@ def _build(entries: CatalogFile, settings: Settings, problems: list[str]) -> Cat
     ]
     former = [metric.was for metric in metrics.values() if metric.was]
     problems += [
-        f"metrics.{metric.name}.was = {metric.was!r}: another metric has it, too; keep one of them"
+        f"metrics.{metric.name}.was = {metric.was!r}: another metric has the same; keep one of them"
         for metric in metrics.values()
         if metric.was and former.count(metric.was) > 1
     ]
@@ -435,7 +434,7 @@ def _source(  # noqa: PLR0917  (an entry, and all that it may name)
     ]
     warning, error = entry.stale_hours
     if not 0 < warning <= error:
-        problems.append(f"{at}.stale_hours = {list(entry.stale_hours)}: write two numbers that rise, such as [1, 3]")
+        problems.append(f"{at}.stale_hours = {list(entry.stale_hours)}: write two increasing numbers, such as [1, 3]")
     if entry.timezone is not None and entry.timezone not in available_timezones():
         problems.append(
             f"{at}.timezone = {entry.timezone!r}: no such IANA zone{near(entry.timezone, available_timezones())}"
@@ -543,7 +542,7 @@ def _hash(depends: Any) -> int:
 
 
 def _empty(entry: MetricEntry) -> Literal["zero", "unknown"]:
-    """What a slot without rows means for an aggregate."""
+    """The meaning of a slot without rows for an aggregate."""
     aggregate = expressions.aggregate_of(entry.sql or "")
     counts = aggregate is not None and aggregate.is_zero_without_rows
     return entry.empty or ("zero" if counts else "unknown")
@@ -565,14 +564,14 @@ def _part(at: str, key: str, entries: CatalogFile, problems: list[str]) -> Metri
 
 
 def _row_definition(entries: CatalogFile, source: str) -> Any:
-    """What a source's rows depend on. Its table is left out: a table that moved holds the same events."""
+    """Everything that a source's rows depend on, except its table: a table that moved has the same events."""
     entry = entries.sources[source]
     dimensions = {name: entries.dimensions[name].sql for name in entry.dimensions if name in entries.dimensions}
     return [entry.user, entry.receiver, entry.time, entry.where, entry.columns, entry.timezone, dimensions]
 
 
 def _monitor(at: str, entry: MetricEntry, kind: Kind, problems: list[str]) -> MonitorConfig:
-    """How a metric is evaluated: its keys, over the defaults of its kind; slices differ in what `slices` says."""
+    """How a metric is evaluated: its keys on top of its kind's defaults, with `slices` on top of these for slices."""
     if entry.monitor is False:
         return MonitorConfig(total=None, slices=None)
     given = dict(entry.monitor)

@@ -1,4 +1,4 @@
-"""The format of a catalogue file: the keys of its entries, their types and what they mean."""
+"""The format of a catalogue file: the keys of its entries, their types and their meaning."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import Field
 
 from metrics_platform.detection.config import Kind, Strict
 
-# Shown as a number of things, as per cent, or as a number with decimals. Changes of shares are percentage points.
+# Displayed as a count, as per cent, or as a number with decimals. Changes of shares are in percentage points.
 Unit = Literal["count", "share", "ratio"]
 Titles = dict[Literal["en", "ru"], str]
 
@@ -20,29 +20,31 @@ PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 class SourceEntry(Strict):
     """A table of events. `user`, `receiver`, `time`, `where` and `columns` are SQL expressions over a row."""
 
-    table: str = Field(description="database.table, a table or a view. Put backticks around parts with dots.")
-    user: str | None = Field(default=None, description="Who made the event, as an integer; sipHash64(…) of other ids.")
+    table: str = Field(description="A table or a view, as database.table. Put backticks around parts with dots.")
+    user: str | None = Field(
+        default=None, description="Who made the event, as an integer. For other ids: sipHash64(…)."
+    )
     receiver: str | None = Field(
-        default=None, description="Who received it, as an integer. Rows without one are left out."
+        default=None, description="Who received it, as an integer. Rows without a receiver are ignored."
     )
     time: str = Field(default="time", description="When the event happened, as DateTime or DateTime64.")
-    where: str | None = Field(default=None, description="Only rows for which this holds are events.")
+    where: str | None = Field(default=None, description="Condition that a row must meet to count as an event.")
     columns: dict[str, str | None] = Field(
-        default={}, description="Columns of the row under other names: name → SQL; null: the source does not have it."
+        default={}, description="Names for SQL expressions over the row. null: the source does not have this column."
     )
     dimensions: tuple[str, ...] = Field(default=(), description="The dimensions that its events can be sliced by.")
     timezone: str | None = Field(
-        default=None, description="The zone of times that are stored as text; they are parsed then."
+        default=None, description="Time zone of times that are stored as text. If set, they are parsed."
     )
     lag_seconds: int | None = Field(
         default=None, ge=0, le=3600, description="How long events take to arrive. Default: METRICS_SLOT_LAG_SECONDS."
     )
     stale_hours: tuple[float, float] = Field(
-        default=(1.0, 3.0), description="Hours of expected events missing until a warning, and until an error."
+        default=(1.0, 3.0), description="Hours of expected events missing until a warning, and until a critical alert."
     )
-    title: Titles = Field(default={}, description="Its name for people, by language.")
+    title: Titles = Field(default={}, description="Display name, by language.")
     description: str = Field(default="", description="One or two sentences for Dagster's UI.")
-    enabled: bool = Field(default=True, description="false: neither it nor its metrics are computed.")
+    enabled: bool = Field(default=True, description="false: neither the source nor its metrics are computed.")
 
 
 class DimensionEntry(Strict):
@@ -56,14 +58,14 @@ class DimensionEntry(Strict):
         description="Whether the 15-minute metrics are sliced by it. Default: true for your own dimensions, "
         "METRICS_MONITORED_DIMENSIONS for the built-in ones.",
     )
-    values: int = Field(default=50, ge=1, le=10_000, description="How many values a day are kept; the rest is `other`.")
-    title: Titles = Field(default={}, description="Its name for people, by language.")
+    values: int = Field(default=50, ge=1, le=10_000, description="Number of values kept per day. The rest is `other`.")
+    title: Titles = Field(default={}, description="Display name, by language.")
 
 
 class ReportEntry(Strict):
     """Where the morning report shows a metric."""
 
-    section: str = Field(description="The section of the report, made of the metrics that name it.")
+    section: str = Field(description="Section of the report. It consists of the metrics that name it.")
 
 
 class MetricEntry(Strict):
@@ -71,36 +73,35 @@ class MetricEntry(Strict):
 
     source: str | None = Field(default=None, description="The source whose rows it is computed from.")
     sql: str | None = Field(default=None, description="An aggregate over the rows, such as countIf(action = 'view').")
-    numerator: str | None = Field(default=None, description="A metric with `sql`; `denominator` is another.")
+    numerator: str | None = Field(default=None, description="A metric with `sql`, divided by `denominator`.")
     denominator: str | None = Field(default=None, description="A metric with `sql`.")
     kind: Kind | None = Field(
         default=None,
-        description="count: has counting noise; gauge: has none; share: the numerator is part of the denominator; "
-        "ratio: it is not. Default: count for aggregates that count, else gauge; ratio for quotients.",
+        description="count: a number of things, with counting noise. gauge: any other number. share: a quotient whose "
+        "numerator is part of its denominator. ratio: any other quotient. Default: count for aggregates that count, "
+        "gauge for others, ratio for quotients.",
     )
     empty: Literal["zero", "unknown"] | None = Field(
         default=None,
-        description="What a slot without rows means. Default: zero for counts and sums, else unknown.",
+        description="Meaning of a slot without rows. Default: zero for counts and sums, unknown for the rest.",
     )
-    unit: str = Field(default="", max_length=8, description="Written after the value, such as €.")
-    title: Titles = Field(default={}, description="Its name for people, by language. Default: the name.")
-    short: Titles = Field(default={}, description="The same for tables, at most 10 characters.")
-    description: str = Field(default="", description="What it counts, in one sentence.")
+    unit: str = Field(default="", max_length=8, description="Unit written after the value, such as €.")
+    title: Titles = Field(default={}, description="Display name, by language. Default: the name.")
+    short: Titles = Field(default={}, description="Display name in tables, at most 10 characters.")
+    description: str = Field(default="", description="What it measures, in one sentence.")
     monitor: dict[str, Any] | Literal[False] = Field(
-        default={}, description="How the 15-minute values are evaluated (docs/monitoring.md); false: not at all."
+        default={}, description="How the 15-minute values are evaluated (docs/catalog.md). false: not at all."
     )
     report: ReportEntry | Literal[False] | None = Field(default=None, description="Where the morning report shows it.")
-    was: str | None = Field(
-        default=None, description="Its name before it was renamed: takes over history and incidents."
-    )
-    enabled: bool = Field(default=True, description="false: it is not computed.")
+    was: str | None = Field(default=None, description="Former name. Its history and incidents move to the new name.")
+    enabled: bool = Field(default=True, description="false: the metric is not computed.")
 
 
 class DailyEntry(Strict):
-    """What people call a column of `app_daily` that is not a metric of the catalogue."""
+    """The display names of a column of `app_daily` that is not a metric of the catalogue."""
 
-    title: Titles = Field(default={}, description="Its name for people, by language.")
-    short: Titles = Field(default={}, description="The same for tables, at most 10 characters.")
+    title: Titles = Field(default={}, description="Display name, by language.")
+    short: Titles = Field(default={}, description="Display name in tables, at most 10 characters.")
 
 
 class CatalogFile(Strict):

@@ -1,4 +1,4 @@
-"""What is wrong with a catalogue file, as texts that name the entry, the key, the value and the remedy."""
+"""Errors in a catalogue file, as texts that name the entry, the key, the value and the remedy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 # How pydantic names the alternative `false` of a key.
 _FALSE = "literal[False]"
 _NO_KEYS = {"dict_type", "model_type"}
-# Pydantic's kind of error → the remedy.
+# Pydantic's type of error → the remedy.
 _REMEDIES = {
     "tuple_type": "write a list in square brackets, such as [a, b]",
     "dict_type": "write its keys below it, as `key: value`",
@@ -37,9 +37,9 @@ _REMEDIES = {
 
 
 def problem_texts(error: ValidationError, model: type[BaseModel], at: str = "", more: Iterable[str] = ()) -> list[str]:
-    """Pydantic's errors in words: the key, the value and the remedy. `more` are keys there are beside the model's."""
+    """Turn Pydantic's errors into texts with the key, the value and the remedy. `more`: keys not in the model."""
     details = error.errors()
-    # A key that is either false or has keys below it gives two errors; the one about the keys says more.
+    # A key that is either false or has keys below it gives two errors. Keep the one about the keys.
     either = {detail["loc"][:-1] for detail in details if detail["loc"][-1:] == (_FALSE,)}
     found = []
     for detail in details:
@@ -53,7 +53,7 @@ def problem_texts(error: ValidationError, model: type[BaseModel], at: str = "", 
 
 
 def _problem_text(detail: Any, keys: list[str]) -> str:
-    """What is wrong with a key, in words that follow its path."""
+    """The problem with a key, as text that follows its path."""
     kind, limits = detail["type"], detail.get("ctx", {})
     if kind == "extra_forbidden":
         return f": no such key{near(str(detail['loc'][-1]), keys)}"
@@ -68,7 +68,7 @@ def _problem_text(detail: Any, keys: list[str]) -> str:
 
 
 def _keys(model: type[BaseModel], path: list[Any], more: Iterable[str]) -> list[str]:
-    """The keys there are where one was refused."""
+    """The known keys at the place where one was rejected."""
     for part in path[:-1]:
         if part in model.model_fields:
             model = next(_models_in(model.model_fields[part].annotation), model)

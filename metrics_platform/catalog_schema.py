@@ -1,6 +1,6 @@
-"""`metrics.schema.json`, from the catalogue's format: `python -m metrics_platform.catalog_schema` writes it.
+"""Generates `metrics.schema.json` from the catalogue's format: run `python -m metrics_platform.catalog_schema`.
 
-Editors complete and check a catalogue file by it. A test compares the two, so that the file is always of this version.
+Editors use it to complete and check catalogue files. A test fails if the file is out of date.
 """
 
 from __future__ import annotations
@@ -57,18 +57,18 @@ def catalog_schema() -> Schema:
         "$schema": "http://json-schema.org/draft-07/schema#",
         **file,
         "title": "Catalogue of metrics_platform",
-        # Draft 7, which editors know best, calls them so.
+        # Draft 7, which editors support best, uses this name.
         "definitions": definitions,
     }
 
 
 def catalog_schema_text() -> str:
-    """The schema as it is written into the file."""
+    """The schema as text, for the file."""
     return json.dumps(catalog_schema(), indent=2, ensure_ascii=False).replace("#/$defs/", "#/definitions/") + "\n"
 
 
 def _or_placeholder(value: Schema) -> Schema:
-    """A key that is no text takes a placeholder, too."""
+    """Also allow a placeholder for a key that is not text."""
     kinds = [value, *value.get("anyOf", ())]
     if any(kind.get("type") in ("string", "object") or "$ref" in kind for kind in kinds):
         return value

@@ -1,7 +1,7 @@
-"""The settings of the channels messages leave by: Telegram, Slack, e-mail, and which message goes where.
+"""Settings of the message channels (Telegram, Slack, e-mail) and of which message goes where.
 
-They carry the channels' own names (`TELEGRAM_BOT_TOKEN`, not `METRICS_…`). What is secret – tokens, the webhook's URL,
-URLs that may hold a password – is a `SecretStr`.
+The channels' settings have names of their own (`TELEGRAM_BOT_TOKEN`, not `METRICS_…`). Tokens, the webhook's URL and
+URLs that may hold a password are `SecretStr`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _SMTP_FORM = "smtp://user:password@host:587 (STARTTLS) or smtps://user:password@
 
 @dataclass(frozen=True)
 class ChatTarget:
-    """A chat of Telegram's, and the topic in it; topics 0 and 1 («General») are no topic to the Bot API."""
+    """A Telegram chat and a topic in it. Topics 0 and 1 ("General") become None: the Bot API does not accept them."""
 
     chat: str
     thread: int | None = None
@@ -68,52 +68,54 @@ class MailServer:
 
     host: str
     port: int
-    tls: bool  # from the first byte; else STARTTLS where the server offers it, and always before a login
+    tls: bool  # from the first byte; otherwise STARTTLS if the server offers it, and always before a login
     user: str | None
     password: str | None = field(repr=False)
 
 
 class ChannelSettings(SettingsPart):
-    """What messages say and where they go."""
+    """What messages contain and where they go."""
 
     language: Language = Field("en", description="Language of messages: en or ru.")
     environment: str = Field(
         "production",
         min_length=1,
         max_length=40,
-        description="Name of this installation, in every message's last line.",
+        description="Name of this installation, shown in the last line of every message.",
     )
-    dashboard_url: str | None = Field(None, description="The dashboard in Redash or Superset that messages link to.")
+    dashboard_url: str | None = Field(None, description="Redash or Superset dashboard that messages link to.")
     dagster_url: str | None = Field(
-        "http://localhost:3000", description="Where people open Dagster's UI, for the links to runs."
+        "http://localhost:3000", description="Address of Dagster's UI, for links to runs in messages."
     )
     dry_run: bool = Field(
-        False, description="Send nothing: messages go to the outbox folder in METRICS_DATA_DIR, as without any channel."
+        False,
+        description="true: send nothing. Messages are written to the outbox folder in METRICS_DATA_DIR, as they are "
+        "when no channel is set up.",
     )
     fallback_after_minutes: int = Field(
         15,
         ge=1,
         le=1440,
-        description="How long a message waits for Telegram before Slack or e-mail, if set, gets it too. A chat that is "
-        "set up wrongly is not waited for.",
+        description="Minutes that a message waits for Telegram before it also goes to Slack or e-mail, if set up. If "
+        "the chat is misconfigured, it goes there at once.",
     )
     message_max_age_hours: int = Field(
-        24, ge=1, le=168, description="A message that could not be delivered for this long is given up."
+        24, ge=1, le=168, description="Hours after which an undelivered message is given up."
     )
     heartbeat_url: SecretStr | None = Field(
         None,
-        description="A web address that is called (POST) after each good `anomaly_check`, so that an outside watcher, "
-        "such as healthchecks.io, notices when this whole platform is dead.",
+        description="Web address that receives a POST after each successful `anomaly_check`, so that an external "
+        "watcher such as healthchecks.io notices when the whole platform is down.",
     )
     copy_to_slack: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Kinds or severities, comma-separated, that Slack gets as well: critical, daily_report, …"
+        (), description="Kinds or severities that are also sent to Slack, comma-separated: critical, daily_report, …"
     )
     copy_to_email: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Kinds or severities, comma-separated, that e-mail gets as well."
+        (), description="Kinds or severities that are also sent by e-mail, comma-separated."
     )
 
     telegram_bot_token: SecretStr | None = Field(
-        None, validation_alias="TELEGRAM_BOT_TOKEN", description="The bot's token, from @BotFather. Not set: dry run."
+        None, validation_alias="TELEGRAM_BOT_TOKEN", description="The bot's token, from @BotFather."
     )
     telegram_chat_id: str | None = Field(
         None,
@@ -121,18 +123,18 @@ class ChannelSettings(SettingsPart):
         description="The chat: a number (groups begin with -, supergroups and channels with -100) or @name.",
     )
     telegram_thread_id: int | None = Field(
-        None, ge=0, validation_alias="TELEGRAM_THREAD_ID", description="The topic of a forum group."
+        None, ge=0, validation_alias="TELEGRAM_THREAD_ID", description="Topic of the chat, if it is a forum group."
     )
     telegram_routes: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         validation_alias="TELEGRAM_ROUTES",
         description="Other chats by kind or severity, comma-separated: daily_report=-1001234567890/7, failed=@oncall. "
-        "A kind goes before a severity.",
+        "A route by kind takes precedence over one by severity.",
     )
     telegram_api_base: str = Field(
         "https://api.telegram.org",
         validation_alias="TELEGRAM_API_BASE",
-        description="A Bot API server or relay of your own.",
+        description="Address of the Bot API, for your own server or relay.",
     )
     telegram_proxy: SecretStr | None = Field(
         None,
@@ -140,12 +142,12 @@ class ChannelSettings(SettingsPart):
         description="Proxy to Telegram: http://user:password@host:port. Not set: the environment's HTTPS_PROXY.",
     )
     slack_webhook_url: SecretStr | None = Field(
-        None, validation_alias="SLACK_WEBHOOK_URL", description="Slack's incoming webhook: the URL is the secret."
+        None, validation_alias="SLACK_WEBHOOK_URL", description="URL of the Slack incoming webhook."
     )
-    smtp_url: SecretStr | None = Field(None, validation_alias="SMTP_URL", description=f"The mail server: {_SMTP_FORM}.")
-    email_from: str | None = Field(None, validation_alias="EMAIL_FROM", description="The sender's address.")
+    smtp_url: SecretStr | None = Field(None, validation_alias="SMTP_URL", description=f"Mail server: {_SMTP_FORM}.")
+    email_from: str | None = Field(None, validation_alias="EMAIL_FROM", description="Sender's address.")
     email_to: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), validation_alias="EMAIL_TO", description="The receivers' addresses, comma-separated."
+        (), validation_alias="EMAIL_TO", description="Recipients' addresses, comma-separated."
     )
 
     @field_validator("dashboard_url", "dagster_url", "telegram_api_base")
@@ -186,7 +188,7 @@ class ChannelSettings(SettingsPart):
         if value is not None:
             parts = _parts_of(value.get_secret_value())
             if parts.scheme not in ("http", "https") or not parts.hostname or parts.path in ("", "/"):
-                raise ValueError("write the whole URL that Slack gave, https://hooks.slack.com/services/T…/B…/…")
+                raise ValueError("write the whole URL from Slack, https://hooks.slack.com/services/T…/B…/…")
         return value
 
     @field_validator("heartbeat_url")
@@ -195,7 +197,7 @@ class ChannelSettings(SettingsPart):
         if value is not None:
             parts = _parts_of(value.get_secret_value())
             if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError("write the whole web address that the watcher gave, https://host/path")
+                raise ValueError("write the whole web address from the watcher, https://host/path")
         return value
 
     @field_validator("smtp_url")
@@ -213,19 +215,21 @@ class ChannelSettings(SettingsPart):
     @field_validator("copy_to_slack", "copy_to_email")
     @classmethod
     def _check_copies(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for each in value:
-            _check_kind_or_severity(each)
+        for name in value:
+            _check_kind_or_severity(name)
         return value
 
     @field_validator("telegram_routes")
     @classmethod
     def _check_routes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for each in value:
-            match = _ROUTE.fullmatch(each)
+        for route in value:
+            match = _ROUTE.fullmatch(route)
             if match is None:
-                raise ValueError(f"{each!r} is no route: write kind=chat or kind=chat/topic, such as failed=-1001234/7")
+                raise ValueError(
+                    f"{route!r} is not a route; write kind=chat or kind=chat/topic, such as failed=-1001234/7"
+                )
             _check_kind_or_severity(match["what"])
-        names = [each.partition("=")[0].strip() for each in value]
+        names = [route.partition("=")[0].strip() for route in value]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"{', '.join(twice)} has two routes: name each kind and severity once")
         return value
@@ -233,17 +237,17 @@ class ChannelSettings(SettingsPart):
     @field_validator("email_to", "email_from")
     @classmethod
     def _check_addresses(cls, value: tuple[str, ...] | str | None) -> tuple[str, ...] | str | None:
-        for each in (value,) if isinstance(value, str) else value or ():
-            if not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", parseaddr(each)[1]) or "\n" in each:
-                raise ValueError(f"{each!r} is no e-mail address")
+        for address in (value,) if isinstance(value, str) else value or ():
+            if not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", parseaddr(address)[1]) or "\n" in address:
+                raise ValueError(f"{address!r} is not an e-mail address; write name@example.com")
         return value
 
     @model_validator(mode="after")
     def _check_whole_channels(self) -> ChannelSettings:
         if self.telegram_bot_token and not self.telegram_chat_id:
             raise ValueError(
-                "TELEGRAM_BOT_TOKEN is set but TELEGRAM_CHAT_ID is not: write the bot something, or add it to a group, "
-                "and name that chat"
+                "TELEGRAM_BOT_TOKEN is set but TELEGRAM_CHAT_ID is not. Write a message to the bot, or add it to a "
+                "group, and set TELEGRAM_CHAT_ID to that chat"
             )
         given = {"SMTP_URL": self.smtp_url, "EMAIL_FROM": self.email_from, "EMAIL_TO": self.email_to}
         missing = [name for name, value in given.items() if not value]
@@ -256,22 +260,22 @@ class ChannelSettings(SettingsPart):
             ("METRICS_COPY_TO_EMAIL", self.copy_to_email, self.smtp_url),
         ):
             if copies and not channel:
-                raise ValueError(f"{name} = {','.join(copies)} but that channel is not set up")
+                raise ValueError(f"{name} = {','.join(copies)}, but that channel is not set up")
         return self
 
     @property
     def fallback_after(self) -> datetime.timedelta:
-        """How long a message waits for its first channel before the fallback gets it too."""
+        """How long a message waits for its first channel before it also goes to the fallback."""
         return datetime.timedelta(minutes=self.fallback_after_minutes)
 
     @property
     def message_max_age(self) -> datetime.timedelta:
-        """How long delivery of a message is tried."""
+        """How long a message is retried before it is given up."""
         return datetime.timedelta(hours=self.message_max_age_hours)
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Every value that no text may hold: for masking."""
+        """Every value that must be masked in texts."""
         values = [
             self.telegram_bot_token,
             self.telegram_proxy,
@@ -281,10 +285,10 @@ class ChannelSettings(SettingsPart):
         ]
         found = [value.get_secret_value() for value in values if value is not None]
         passwords = [unquote(urlsplit(value).password or "") for value in found if "://" in value]
-        return tuple(each for each in (*found, *passwords) if each)
+        return tuple(secret for secret in (*found, *passwords) if secret)
 
     def telegram_target(self, kind: str, severity: str) -> ChatTarget | None:
-        """The chat for a message: the route of its kind, else of its severity, else TELEGRAM_CHAT_ID."""
+        """The chat of a message: the route of its kind, else of its severity, else TELEGRAM_CHAT_ID."""
         routes = {match["what"]: match for match in map(_ROUTE.fullmatch, self.telegram_routes) if match}
         for name in (kind, severity):
             if name in routes:
@@ -296,7 +300,7 @@ class ChannelSettings(SettingsPart):
 
     @property
     def telegram_targets(self) -> tuple[ChatTarget, ...]:
-        """Every chat that messages may go to."""
+        """Every chat that messages can go to."""
         names = [match["what"] for match in map(_ROUTE.fullmatch, self.telegram_routes) if match]
         found = [self.telegram_target("", ""), *(self.telegram_target(name, name) for name in names)]
         return tuple(dict.fromkeys(target for target in found if target is not None))
@@ -306,7 +310,7 @@ def parse_smtp_url(url: str) -> MailServer:
     """Parse smtp(s)://user:password@host:port; user and password percent-encoded.
 
     Raises:
-        ValueError: says what is wrong and the form to write; never repeats the URL, which may hold a password.
+        ValueError: names the problem and the expected form, without the URL, which may hold a password.
     """
     try:
         parts = urlsplit(url.strip())
@@ -326,12 +330,12 @@ def parse_smtp_url(url: str) -> MailServer:
 
 
 def _parts_of(url: str) -> SplitResult:
-    """The parts of a web address; raises ValueError that does not quote it, as urlsplit's own would."""
+    """Split a web address; raises a ValueError without the address, which urlsplit's own would quote."""
     parts = None
     with contextlib.suppress(ValueError):
         parts = urlsplit(url)
     if parts is None:
-        # Outside the `except` block: the error that quotes the password must not be its context.
+        # Raised outside of `except`, so that the error that quotes the password does not become its context.
         raise ValueError("it cannot be read as a web address; write it as https://host/path")
     return parts
 

@@ -1,6 +1,6 @@
-"""The commands: `metrics-platform …`. Thin: each reads its options, calls a room and prints what it says.
+"""The `metrics-platform` commands. Each reads its options, calls a package and prints the result.
 
-Rooms are imported inside the commands, so that `--help` answers at once.
+Packages are imported inside the commands, so that `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from metrics_platform.findings import Finding
 
 _FILE = click.Path(path_type=Path)
-_CLICKHOUSE_PORT = 8123  # that of ClickHouse everywhere
+_CLICKHOUSE_PORT = 8123  # ClickHouse's usual HTTP port
 
 
 def _check_detectors(_context: click.Context, _option: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Not a `click.Choice`: that needs the names before any command is known."""
+    """Check detector names. `click.Choice` would import the detectors for every command."""
     from metrics_platform.detection.config import DETECTORS  # noqa: PLC0415
 
     if unknown := [name for name in names if name not in DETECTORS]:
@@ -31,20 +31,20 @@ def _check_detectors(_context: click.Context, _option: click.Parameter, names: t
 
 
 class _Commands(click.Group):
-    """Turns the errors that are meant for people into one message and exit code 1, without a traceback."""
+    """Prints errors meant for users as one message, without a traceback, and exits with code 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except Exception as error:
-            if type(error).__name__ not in _FOR_PEOPLE:
+            if type(error).__name__ not in _USER_ERRORS:
                 raise
             message = str(error)
         raise click.ClickException(message)
 
 
-# By name, so that no room is imported for the sake of its exceptions.
-_FOR_PEOPLE = {
+# By name, so that no package is imported only for its exceptions.
+_USER_ERRORS = {
     "SettingsError",
     "NoWarehouseError",
     "WarehouseError",
@@ -68,19 +68,19 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--path", type=_FILE, help="Where its data lie.  [default: METRICS_DATA_DIR/clickhouse]")
+@click.option("--path", type=_FILE, help="Directory for its data.  [default: METRICS_DATA_DIR/clickhouse]")
 @click.option(
-    "--port", type=int, help="Port of its HTTP interface, on 127.0.0.1.  [default: 8123, or else the next free one]"
+    "--port", type=int, help="Port of its HTTP interface on 127.0.0.1.  [default: 8123, or the next free port]"
 )
 @click.option(
-    "--outlive-parent", is_flag=True, help="Go on when the program that started it has ended (for nohup and the like)."
+    "--outlive-parent", is_flag=True, help="Keep running after the program that started it has ended, as with nohup."
 )
 @click.option("--parent-pid", type=int, hidden=True)
 def clickhouse(path: Path | None, port: int | None, outlive_parent: bool, parent_pid: int | None) -> None:
-    """Run the embedded ClickHouse in the foreground; prints READY and its address.
+    """Run the embedded ClickHouse in the foreground, and print READY and its address.
 
-    Its users' URLs are in the files `url` (the platform) and `readonly_url` (BI tools) in its directory. Ctrl-C stops
-    it.
+    Its directory holds the URLs to connect with: `url` for the platform and `readonly_url` for BI tools. Press Ctrl-C
+    to stop it.
     """
     from metrics_platform.local.clickhouse import serve  # noqa: PLC0415
     from metrics_platform.local.ports import next_free_port  # noqa: PLC0415
@@ -99,7 +99,7 @@ def clickhouse(path: Path | None, port: int | None, outlive_parent: bool, parent
 
 @main.command("create-tables")
 def create_tables() -> None:
-    """Create the tables that are missing, and migrate those of earlier versions. Running it again changes nothing.
+    """Create missing tables and migrate those of earlier versions. Running it again changes nothing.
 
     Switch the schedules off while it migrates.
     """
@@ -117,13 +117,13 @@ def create_tables() -> None:
             f"{migrated.kept_as}; drop it when you no longer need it."
         )
     created = schema.create_tables(warehouse, all_tables(settings.dimensions))
-    click.echo(f"Created in {warehouse.database}: {', '.join(created)}" if created else "All tables are there.")
+    click.echo(f"Created in {warehouse.database}: {', '.join(created)}" if created else "All tables exist.")
 
 
 @main.command("convert-monitoring")
 @click.argument("file", type=_FILE)
 def convert_monitoring(file: Path) -> None:
-    """Print the catalogue (METRICS_CATALOG) that replaces a FILE of the removed setting METRICS_MONITORING_FILE."""
+    """Convert FILE, from the removed setting METRICS_MONITORING_FILE, to a catalogue for METRICS_CATALOG."""
     from metrics_platform.monitoring_conversion import convert_monitoring_file  # noqa: PLC0415
 
     click.echo(convert_monitoring_file(file), nl=False)
@@ -137,13 +137,15 @@ def convert_monitoring(file: Path) -> None:
     "columns",
     multiple=True,
     metavar="FIELD=NAME",
-    help="A column with another name in the file, such as time=event_time; repeat it for several.",
+    help="Read FIELD from the column NAME, such as time=event_time. Repeatable.",
 )
-@click.option("--time-zone", default="UTC", show_default=True, help="Zone of times without an offset.")
+@click.option("--time-zone", default="UTC", show_default=True, help="Time zone of times without an offset.")
 @click.option("--future", is_flag=True, help="Load events that are more than a day in the future.")
-@click.option("--strict", is_flag=True, help="Load nothing if a row is bad.")
-@click.option("--again", is_flag=True, help="Load a file that was loaded before (this duplicates its events).")
-@click.option("--rejects", type=_FILE, default=Path(), show_default=True, help="Directory for the file of bad rows.")
+@click.option("--strict", is_flag=True, help="Load nothing if any row is invalid.")
+@click.option("--again", is_flag=True, help="Load the file even if it was loaded before (this duplicates its events).")
+@click.option(
+    "--rejects", type=_FILE, default=Path(), show_default=True, help="Directory for the files of rejected rows."
+)
 def load(  # noqa: PLR0917  (one for each option)
     feed: Path | None,
     messages: Path | None,
@@ -154,10 +156,10 @@ def load(  # noqa: PLR0917  (one for each option)
     again: bool,
     rejects: Path,
 ) -> None:
-    """Load event files into the source tables, creating them where they are missing.
+    """Load event files into the source tables. Missing tables are created.
 
-    Bad rows are written to a file with line and reason; the others are loaded, all or none. A file that was loaded
-    before is refused, also in another format.
+    Invalid rows are written to a file with their line and reason. All other rows are loaded, or none if the load fails.
+    A file that was loaded before is rejected, even in another format.
     """
     from metrics_platform.loading import Options  # noqa: PLC0415
     from metrics_platform.loading import load as load_files  # noqa: PLC0415
@@ -182,14 +184,14 @@ def load(  # noqa: PLR0917  (one for each option)
 
 @main.command()
 def doctor() -> None:
-    """Look at the settings, at ClickHouse, the channels of messages and Dagster: each problem with its remedy.
+    """Check the settings, ClickHouse, the message channels and Dagster, and say how to fix each problem.
 
-    Nothing is sent. Exit code 0: all well; 1: not.
+    Sends no message. Exits with code 1 if there is a problem.
     """
     from metrics_platform.doctor import examine  # noqa: PLC0415
 
-    told = _tell(examine())
-    problems, notes = told["problem"], told["note"]
+    counted = _print_findings(examine())
+    problems, notes = counted["problem"], counted["note"]
     well = f"No problem, {notes} note{'s' * (notes != 1)}." if notes else "All well."
     click.echo(f"{problems} problem{'s' * (problems != 1)}." if problems else well)
     sys.exit(1 if problems else 0)
@@ -197,54 +199,60 @@ def doctor() -> None:
 
 @main.command("notify-test")
 def notify_test() -> None:
-    """Send one test message with a picture over every channel that is set up, and say where it arrived.
+    """Send a test message with a picture to every channel that is set up, and report which ones delivered it.
 
-    Without a channel it goes to the outbox folder. Exit code 0: it arrived everywhere; 1: not.
+    If no channel is set up, the message goes to the outbox folder. Exits with code 1 if a channel failed.
     """
     from metrics_platform.notifications.test_message import send_test_message  # noqa: PLC0415
     from metrics_platform.settings import load_settings  # noqa: PLC0415
 
-    sys.exit(1 if _tell(send_test_message(load_settings()))["problem"] else 0)
+    sys.exit(1 if _print_findings(send_test_message(load_settings()))["problem"] else 0)
 
 
 @main.command()
 @click.option("--days", type=click.IntRange(8, 400), default=35, show_default=True, help="Days of history.")
 @click.option("--port", type=click.IntRange(1, 65_535), default=3000, show_default=True, help="Port of Dagster's UI.")
-@click.option("--fresh", is_flag=True, help="Forget the last demo and make a new product.")
+@click.option("--fresh", is_flag=True, help="Delete the last demo and create a new product.")
 @click.option(
     "--incident",
     type=click.Choice(["outage", "spike", "ctr", "ios", "payments"]),
-    help="Break something, so that an alert comes when the slot ends; also in a demo that is already running.",
+    help="Break something. The alert arrives when the current slot ends. Also works in a running demo.",
 )
 @click.option("--fast", is_flag=True, help="Replay the last eight hours, each 15-minute slot in one minute.")
-@click.option("--send", is_flag=True, help="Send messages by the channels of your .env, instead of into the outbox.")
+@click.option("--send", is_flag=True, help="Send messages over the channels in your .env instead of to the outbox.")
 @click.option("--browser/--no-browser", default=True, help="Open Dagster's UI in your browser.  [default: browser]")
-@click.option("--directory", type=_FILE, default=Path(".metrics/demo"), show_default=True, help="Where the demo lives.")
+@click.option(
+    "--directory", type=_FILE, default=Path(".metrics/demo"), show_default=True, help="Directory of the demo."
+)
 def demo(**options: Any) -> None:
-    """Run the whole platform on a made-up product: starts a ClickHouse with weeks of history and live events,
-    computes every table, and opens Dagster's UI with all schedules and sensors on. Ctrl-C leaves nothing behind; the
-    next start continues."""
+    """Run the whole platform on a simulated product.
+
+    Starts a ClickHouse with weeks of history and live events, computes every table, and opens Dagster's UI with all
+    schedules and sensors on. Ctrl-C stops every process; the next start continues where it left off.
+    """
     from metrics_platform.local.demo.command import Options, run_demo  # noqa: PLC0415
 
     sys.exit(run_demo(Options(**options)))
 
 
 @main.command()
-@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First day.  [default: the first there is]")
-@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last day.  [default: the last there is]")
+@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First day.  [default: the first with data]")
+@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last day.  [default: the last with data]")
 @click.option(
     "--generated",
     type=click.FloatRange(min=1),
     metavar="USERS",
-    help="Use made-up traffic of USERS active users a slot.",
+    help="Use simulated traffic with USERS active users per slot.",
 )
-@click.option("--products", type=click.IntRange(1, 100), default=4, show_default=True, help="Made-up products.")
+@click.option(
+    "--products", type=click.IntRange(1, 100), default=4, show_default=True, help="Number of simulated products."
+)
 @click.option(
     "--metric",
     "metrics",
     multiple=True,
     metavar="METRIC",
-    help="A metric of the catalogue; repeat it for several.  [default: all that are monitored]",
+    help="Metric to test. Repeatable.  [default: all monitored metrics]",
 )
 @click.option(
     "--detector",
@@ -252,11 +260,11 @@ def demo(**options: Any) -> None:
     multiple=True,
     metavar="DETECTOR",
     callback=_check_detectors,
-    help="A detector (docs/monitoring.md); repeat it for several.  [default: all]",
+    help="Detector to test (see docs/monitoring.md). Repeatable.  [default: all]",
 )
-@click.option("--trials", type=click.IntRange(1, 10_000), default=40, show_default=True, help="Trials of each fault.")
-@click.option("--picture", type=_FILE, help="Also write a picture (PNG).")
-@click.option("--markdown", is_flag=True, help="Print the table in Markdown.")
+@click.option("--trials", type=click.IntRange(1, 10_000), default=40, show_default=True, help="Trials per fault.")
+@click.option("--picture", type=_FILE, help="Also write a chart (PNG).")
+@click.option("--markdown", is_flag=True, help="Print the table as Markdown.")
 def backtest(  # noqa: PLR0917  (one for each option)
     first: Any,
     last: Any,
@@ -268,9 +276,9 @@ def backtest(  # noqa: PLR0917  (one for each option)
     picture: Path | None,
     markdown: bool,
 ) -> None:
-    """Test the detectors on your history: alerts a day, and the share of injected faults that they find.
+    """Test the detectors on your history: alerts per day, and the share of injected faults that they find.
 
-    Reads `slot_metrics` and METRICS_CATALOG, and changes nothing, so you can test thresholds before they alert you.
+    Reads `slot_metrics` and METRICS_CATALOG and changes nothing. Use it to tune thresholds before they alert you.
     """
     from metrics_platform.detection.config import DETECTORS  # noqa: PLC0415
     from metrics_platform.monitor import backtest as tests  # noqa: PLC0415
@@ -288,12 +296,12 @@ def backtest(  # noqa: PLR0917  (one for each option)
 
 @main.command()
 @click.argument("name", required=False)
-@click.option("--schema", is_flag=True, help="Print the JSON schema of the catalogue's format, for editors.")
+@click.option("--schema", is_flag=True, help="Print the JSON schema of catalogue files, for editors.")
 def metrics(name: str | None, schema: bool) -> None:
-    """List the metrics of the catalogue, or try one: NAME shows its SQL and its values in the last two hours.
+    """List the metrics of the catalogue, or try one.
 
-    Without NAME, each metric has its latest values and its state. With NAME, the entry is computed now, straight from
-    its source; nothing is written. Entries that cannot be computed are named with the remedy.
+    Without NAME, shows the latest values and the state of each metric, and how to fix entries that cannot be computed.
+    With NAME, shows its SQL and its values in the last two hours, computed from its source. Writes nothing.
     """
     from rich.console import Console  # noqa: PLC0415
 
@@ -332,12 +340,12 @@ def report(day: datetime.datetime | None, send: bool, output: Path) -> None:
     click.echo(text)
     for file in files:
         click.echo(f"Picture: {file}")
-    if send and _tell(report_command.send_report(made, settings))["problem"]:
+    if send and _print_findings(report_command.send_report(made, settings))["problem"]:
         sys.exit(1)
 
 
-def _tell(findings: Iterable[Finding]) -> Counter[str]:
-    """Print findings as they are made; how many there are of each status."""
+def _print_findings(findings: Iterable[Finding]) -> Counter[str]:
+    """Print each finding as it is made; returns the number of findings by status."""
     marks = {
         "ok": click.style("✓", fg="green"),
         "note": click.style("!", fg="yellow"),

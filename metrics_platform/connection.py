@@ -1,4 +1,4 @@
-"""Where ClickHouse is and how to log in: a URL, parsed once, whose password is never printed."""
+"""The address and login of ClickHouse: a URL, parsed once, whose password is never printed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Connection:
 
     @property
     def shown(self) -> str:
-        """The URL with its password masked, for people and logs."""
+        """The URL with its password masked, for output and logs."""
         scheme, _, place = self.address.partition("://")
         return f"{scheme}://{quote(self.user)}:***@{place}/{self.database}"
 
@@ -41,7 +41,7 @@ def parse_url(url: str, ca_file: Path | None = None) -> Connection:
     """Parse `http(s)://user:password@host:port/database` (user and password percent-encoded).
 
     Raises:
-        ValueError: says which part is wrong and the form to write; never repeats the URL, which has a password.
+        ValueError: names the invalid part and the expected form, without the URL, which has a password.
     """
     try:
         parts = urlsplit(url.strip())
@@ -53,8 +53,8 @@ def parse_url(url: str, ca_file: Path | None = None) -> Connection:
         ) from None
     if parts.scheme not in _DEFAULT_PORTS:
         raise ValueError(
-            f"it begins with {parts.scheme + '://' if parts.scheme else 'no scheme'!r}; ClickHouse is spoken to over "
-            f"HTTP: {_FORM} (port 8123 or 8443, not the native 9000)"
+            f"it begins with {parts.scheme + '://' if parts.scheme else 'no scheme'!r}; use ClickHouse's HTTP "
+            f"interface: {_FORM} (port 8123 or 8443, not the native 9000)"
         )
     if not parts.hostname:
         raise ValueError(f"it names no host; write it as {_FORM}")
@@ -64,7 +64,7 @@ def parse_url(url: str, ca_file: Path | None = None) -> Connection:
     if not _DATABASE.fullmatch(database):
         raise ValueError(
             f"it names {'no' if not database else 'a bad'} database; write it as {_FORM}, where the database "
-            "(letters, digits and _) is where the platform's tables live"
+            "(letters, digits and _) holds the platform's tables"
         )
     return Connection(
         host=parts.hostname,

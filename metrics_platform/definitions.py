@@ -1,4 +1,4 @@
-"""What Dagster loads."""
+"""The definitions that Dagster loads."""
 
 from metrics_platform.defs import build_definitions
 from metrics_platform.settings import current_settings

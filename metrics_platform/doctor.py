@@ -1,4 +1,4 @@
-"""`metrics-platform doctor`: settings, ClickHouse, the channels of messages, Dagster; each problem with its remedy."""
+"""`metrics-platform doctor`: checks the settings, ClickHouse, the message channels and Dagster."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from metrics_platform.warehouse.inspection import inspect_warehouse
 
 
 def examine(env_file: Path | None = Path(".env")) -> Iterator[Finding]:
-    """Look at the settings, then at what they name; yields findings as they are made."""
+    """Check the settings, then what they refer to; yields findings as they are made."""
     try:
         settings = load_settings(env_file)
     except SettingsError as error:
@@ -32,7 +32,7 @@ def examine(env_file: Path | None = Path(".env")) -> Iterator[Finding]:
 
 
 def _examine_dagster(settings: Settings, env_file: Path | None) -> Iterator[Finding]:
-    """Where Dagster's own commands find its home: in .env first."""
+    """Check Dagster. Its own commands read DAGSTER_HOME from .env first, then from the environment."""
     from dotenv import dotenv_values  # noqa: PLC0415  (a dependency of pydantic-settings)
 
     from metrics_platform.defs.health.inspection import inspect_work  # noqa: PLC0415
@@ -45,28 +45,30 @@ def _examine_dagster(settings: Settings, env_file: Path | None) -> Iterator[Find
 
 
 def _examine_start(settings: Settings) -> Finding:
-    """A first day that is still to come is allowed, and has nothing to compute until then."""
+    """Check the first day. It may be in the future, but nothing is computed until it is over."""
     today = datetime.datetime.now(settings.zone).date()
     if settings.start_date < today:
         return Finding("Settings", "ok", _summary(settings))
     if settings.start_date == today:
-        return Finding("Settings", "note", f"{_summary(settings)}: there is no complete day yet", "Wait for tomorrow.")
+        return Finding(
+            "Settings", "note", f"{_summary(settings)}: no day is complete yet", "The first one is complete tomorrow."
+        )
     return Finding(
         "Settings",
         "problem",
-        f"METRICS_START_DATE = {settings.start_date} is still to come: there is no day to compute",
-        f"Set it to the first day there are events for; today is {today}.",
+        f"METRICS_START_DATE = {settings.start_date} is in the future, so there is no day to compute",
+        f"Set it to the first day with events. Today is {today}.",
     )
 
 
 def _examine_catalog(settings: Settings) -> Iterator[Finding]:
-    """What METRICS_CATALOG says, where it is set."""
+    """Check the catalogue."""
     try:
         catalog = load_catalog(settings)
     except CatalogError as error:
         for problem in error.problems:
             yield Finding(
-                "Catalogue", "problem", problem, f"Correct it in {settings.catalog}; until then it is left out."
+                "Catalogue", "problem", problem, f"Correct it in {settings.catalog}. Until then, the file is ignored."
             )
         return
     now = datetime.datetime.now(datetime.UTC)
@@ -75,13 +77,13 @@ def _examine_catalog(settings: Settings) -> Iterator[Finding]:
         for name, metric in catalog.metrics.items()
         if metric.monitor.muted_until is not None and metric.monitor.muted_until > now
     ]
-    said = f"; muted: {', '.join(muted)}" if muted else ""
-    yield Finding("Catalogue", "ok", f"{len(catalog.sources)} sources, {len(catalog.metrics)} metrics{said}")
+    mutes = f"; muted: {', '.join(muted)}" if muted else ""
+    yield Finding("Catalogue", "ok", f"{len(catalog.sources)} sources, {len(catalog.metrics)} metrics{mutes}")
 
 
 def _examine_warehouse(settings: Settings) -> Iterator[Finding]:
     try:
-        warehouse = Warehouse.from_settings(settings, retry_waits=())  # a person waits for the answer
+        warehouse = Warehouse.from_settings(settings, retry_waits=())  # do not keep the user waiting
     except NoWarehouseError as error:
         yield Finding("ClickHouse", "problem", *str(error).split(". ", 1))
         return

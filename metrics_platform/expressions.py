@@ -1,7 +1,7 @@
-"""SQL expressions of the catalogue: what may stand in one, and which columns it names.
+"""SQL expressions in the catalogue: what they may contain, and which columns they name.
 
 An expression runs with the platform's account, so it must be an expression over the row and nothing else: no statement,
-no subquery, no table function, nothing that gives another answer when it is run again.
+no subquery, no table function, and nothing whose result differs when it runs again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TOKEN = re.compile(
 _IN = re.compile("(global)?(not)?(null)?in(ignoreset)?", re.IGNORECASE)
 _OPENING = {"(": ")", "[": "]"}
 _STATEMENT_WORDS = {"select", "from", "settings", "format", "union", "intersect", "except", "into", "over", "with"}
-# What differs from run to run, reads something else than the row, or costs more than an expression should.
+# Functions that differ from run to run, read something other than the row, or cost more than an expression should.
 _FORBIDDEN_FUNCTIONS = re.compile(
     r"now|now64|nowInBlock|today|yesterday|utc_?timestamp|current_?(timestamp|date)|timezone|rand\w*|generate\w*|"
     r"fuzzBits|file|url|remote\w*|s3\w*|hdfs|mysql|postgresql|jdbc|odbc|joinGet\w*|sleep\w*|throwIf|"
@@ -38,7 +38,7 @@ _KEYWORDS = frozenset(
         "like", "nan", "not", "null", "or", "then", "true", "when",
     }
 )  # fmt: skip
-# Words that are functions without brackets.
+# Functions that are called without brackets.
 _FORBIDDEN_WORDS = {"current_timestamp", "current_date"}
 _WINDOW_FUNCTIONS = re.compile(
     r"row_number|(dense_?|percent_?)?rank|denseRank|percentRank|cume_dist|ntile|nth_value|lag|lead|(lag|lead)InFrame|"
@@ -63,7 +63,7 @@ class _Token(NamedTuple):
 
 
 class Aggregate(NamedTuple):
-    """One call of an aggregate function: `quantileExact(0.9)(amount)` is name, parameters and arguments."""
+    """A call of an aggregate function. `quantileExact(0.9)(amount)` has a name, parameters and arguments."""
 
     name: str
     parameters: str
@@ -71,7 +71,7 @@ class Aggregate(NamedTuple):
 
     @property
     def call(self) -> str:
-        """The call as it is written."""
+        """The call as SQL."""
         return f"{self.name}{self.parameters}{self.arguments}"
 
     @property
@@ -85,15 +85,15 @@ class Aggregate(NamedTuple):
 
     @property
     def or_null(self) -> Aggregate:
-        """The call that is NULL where it finds no values, instead of the type's default, such as 0."""
+        """The call that returns NULL if there are no values, instead of the type's default, such as 0."""
         if re.search("Or(Null|Default)", self.name):
             return self
-        # `OrNull` stands before `If`: merged states of maxIfOrNull are 0 where no row passed the condition.
+        # `OrNull` comes before `If`: merged states of maxIfOrNull are 0 if no row meets the condition.
         return self._replace(name=f"{self.name.removesuffix('If')}OrNull{'If' if self.name.endswith('If') else ''}")
 
     @property
     def magnitude(self) -> str | None:
-        """The same sum or average of absolute values; None for other aggregates."""
+        """The same sum or average, over absolute values; None for other aggregates."""
         if not _SUMMING.fullmatch(self.name):
             return None
         first, *others = split_arguments(self.arguments)
@@ -101,12 +101,12 @@ class Aggregate(NamedTuple):
 
     @property
     def is_zero_without_rows(self) -> bool:
-        """Whether it counts or sums, so that no rows mean zero."""
+        """Whether it counts or sums, so that its value over no rows is zero."""
         return _COUNTING.fullmatch(self.name) is not None
 
     @property
     def counts(self) -> bool:
-        """Whether its value is a number of things."""
+        """Whether it counts things."""
         return self.is_zero_without_rows and not self.name.lower().startswith("sum")
 
     @property
@@ -116,7 +116,7 @@ class Aggregate(NamedTuple):
 
 
 def problem_of(expression: str) -> str | None:
-    """What is wrong with an expression, in words that follow its value; None: nothing that shows without a server."""
+    """The problem with an expression, as text that follows its value; None if none shows without a server."""
     tokens = list(_tokens(expression))
     if not tokens:
         return "write an SQL expression"
@@ -127,7 +127,7 @@ def problem_of(expression: str) -> str | None:
         if token.text in _OPENING:
             expected.append(_OPENING[token.text])
         elif token.text in _OPENING.values() and (not expected or expected.pop() != token.text):
-            return f"close every bracket that you open; there is a {token.text} too many"
+            return f"close every bracket that you open; there is one {token.text} too many"
         elif token.text == "," and not expected:
             return "write one expression; put brackets around a comma that belongs to it"
     return f"close every bracket that you open; a {expected[-1]} is missing" if expected else None
@@ -165,7 +165,7 @@ def _problem_of_name(name: str, following: list[_Token]) -> str | None:
 
 
 def _names_a_table(name: str, before: list[_Token], following: list[_Token]) -> bool:
-    """Whether a table may follow `IN`: ClickHouse reads it then, as in IN shop.payments, IN (payments) or in(a, b)."""
+    """Whether `IN` may read a table, as in IN shop.payments, IN (payments) or in(a, b)."""
     text = [token.text for token in following]
     if name.lower() != "in" or not before or (before[-1].kind == "symbol" and before[-1].text not in ")]"):
         return True  # the function, whose second argument may be a table
@@ -179,7 +179,7 @@ def _names_a_table(name: str, before: list[_Token], following: list[_Token]) -> 
 
 
 def split_arguments(arguments: str) -> list[str]:
-    """The arguments of a call, from its text in brackets."""
+    """Split the arguments of a call, given as its text in brackets."""
     found, depth = [""], 0
     for match in _TOKEN.finditer(arguments.strip()[1:-1]):
         depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(match[0], 0) if match.lastgroup == "symbol" else 0
@@ -191,7 +191,7 @@ def split_arguments(arguments: str) -> list[str]:
 
 
 def names_in(expression: str) -> set[str]:
-    """Every identifier in an expression that may be a column; names of functions are left out."""
+    """Every identifier in an expression that may be a column, without names of functions."""
     tokens = list(_tokens(expression))
     found = set()
     for number, token in enumerate(tokens):
@@ -204,18 +204,18 @@ def names_in(expression: str) -> set[str]:
 
 
 def column_names_in(expression: str) -> set[str]:
-    """The identifiers in an expression that are no keywords: its columns, as far as can be told without a server."""
+    """The identifiers in an expression that are not keywords: its columns, as far as is known without a server."""
     return {name for name in names_in(expression) if name.lower() not in _KEYWORDS}
 
 
 def is_column(expression: str) -> bool:
-    """Whether an expression is nothing but the name of a column."""
+    """Whether an expression is just the name of a column."""
     tokens = list(_tokens(expression))
     return len(tokens) == 1 and tokens[0].kind in {"name", "quoted"}
 
 
 def aggregate_of(expression: str) -> Aggregate | None:
-    """The aggregate call that the whole expression is; None where it is more than one call.
+    """The aggregate call that the whole expression consists of; None if there is more to it.
 
     A `DISTINCT` in the arguments has no state, so `count(DISTINCT x)` is not one: write `uniqExact(x)`.
     """
@@ -237,7 +237,7 @@ def aggregate_of(expression: str) -> Aggregate | None:
 
 
 def _closing(text: str) -> int | None:
-    """The position after the bracket that closes the one `text` begins with."""
+    """The position after the bracket that closes the first one in `text`."""
     depth = 0
     for match in _TOKEN.finditer(text):
         if match.lastgroup == "symbol":

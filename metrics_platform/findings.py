@@ -1,4 +1,4 @@
-"""What `doctor` and Dagster's check of the channels find, wherever they look."""
+"""The findings of `doctor` and of Dagster's channel check."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: fine, worth a look (`note`), or a problem with its remedy."""
+    """The result of one check: fine, worth a look (`note`), or a problem with its remedy."""
 
     subject: str
     status: Literal["ok", "note", "problem"]
@@ -18,8 +18,8 @@ class Finding:
 
 
 def looked_at(subject: str, look: Callable[[], Finding]) -> Finding:
-    """What a look at ClickHouse finds; a refusal of ClickHouse's is a problem with its remedy."""
-    from metrics_platform.warehouse.errors import WarehouseError  # noqa: PLC0415  (findings of other rooms need it not)
+    """Call `look`, which queries ClickHouse; its error becomes a problem with its remedy."""
+    from metrics_platform.warehouse.errors import WarehouseError  # noqa: PLC0415  (other findings do not need it)
 
     try:
         return look()

@@ -1,7 +1,7 @@
-"""How numbers, changes, dates and durations are written, in each language: one way, for messages and charts.
+"""Formats of numbers, changes, dates and durations in each language, for messages and charts alike.
 
-The rules of the languages are CLDR's, through Babel; what is the house's own is small: the minus is U+2212, what is
-missing is "n/a", a change of nothing carries no sign. Nothing here knows what a value means.
+The languages' rules come from CLDR through Babel. The platform adds three: the minus is U+2212, a missing value is
+"n/a", and a change of zero has no sign. Nothing here knows what a value means.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _DURATION_UNITS: Mapping[Language, tuple[tuple[int, str], ...]] = {
     "ru": ((86_400, "д"), (3600, "ч"), (60, "мин"), (1, "с")),
 }
 
-# A number from here on is a fault of its source: written as 3.99E29, it is seen and breaks no table.
+# From here on, a number is an error in its source. Written as 3.99E29, it is visible and does not break tables.
 _HUGE = 1e18
 
 
 class Formats:
     """Numbers, changes, dates and durations in one language.
 
-    Values are plain numbers (shares as 0…1, changes as the share of the base). None, NaN and infinities are written
-    as "n/a". Times are written as their own `tzinfo` shows them: convert them to the product's zone before.
+    Values are plain numbers (shares as 0…1, changes as a share of the base). None, NaN and infinities are written as
+    "n/a". Times are written in their own `tzinfo`: convert them to the product's zone first.
     """
 
     def __init__(self, language: Language) -> None:
@@ -41,7 +41,7 @@ class Formats:
         self.not_available = _NOT_AVAILABLE[language]
 
     def number(self, value: float | None, digits: int | None = None) -> str:
-        """22,104 or 1.86: grouped; `digits` decimals, by default none for whole numbers and from 100 on, else two."""
+        """22,104 or 1.86: grouped. `digits` decimals; by default none for whole numbers and from 100 on, else two."""
         if not _finite(value):
             return self.not_available
         if digits is None:
@@ -49,7 +49,7 @@ class Formats:
         return self._decimal(value, digits)
 
     def compact(self, value: float | None, digits: int | None = None) -> str:
-        """12.4K, 1.2M, «12,4 тыс.»: at most three figures up to 1e15, for axes and labels; or `digits` decimals."""
+        """12.4K, 1.2M, «12,4 тыс.»: for axes and labels. At most three digits up to 1e15, or `digits` decimals."""
         from babel.numbers import format_compact_decimal  # noqa: PLC0415  (a tenth of a second, on use only)
 
         if not _finite(value):
@@ -67,11 +67,11 @@ class Formats:
         return _signed(format_compact_decimal(value, locale=self.language, fraction_digits=digits))
 
     def percent(self, share: float | None, digits: int = 1) -> str:
-        """20.2% of the share 0.2016."""
+        """20.2% for the share 0.2016."""
         return f"{self._decimal(share * 100, digits)}%" if _finite(share) else self.not_available
 
     def change(self, share: float | None) -> str:
-        """+3%, −41%, 0%, ×12: a change as the share of its base; a tenth below 1 %, a factor from +1,000 % on."""
+        """+3%, −41%, 0%, ×12: a change, given as a share of its base. One decimal below 1%, a factor from +1,000%."""
         if not _finite(share):
             return self.not_available
         if share >= 10:
@@ -88,9 +88,9 @@ class Formats:
         return self._with_sign(difference * 100, digits, re.sub(r"[\W_]", "", unit) if narrow else unit)
 
     def rough(self, value: float | None) -> str:
-        """7,600 of 7,572, 131,000 of 131,212: two figures, a third behind a 1, for what is an estimate anyway.
+        """7,600 for 7,572 and 131,000 for 131,212: two digits, or three after a leading 1, for estimates.
 
-        Below 100 it is written as it is. Two figures alone would move 115 by 4 %.
+        Numbers below 100 are not rounded. Two digits alone would change 115 by 4%.
         """
         if not _finite(value) or not 100 <= abs(value) < _HUGE:
             return self.number(value)
@@ -99,7 +99,7 @@ class Formats:
         return self.number(round(value, figures - 1 - power))
 
     def interval(self, lower: str, upper: str) -> str:
-        """7,600–8,900 of two written values; one of them alone where they are the same."""
+        """7,600–8,900 for two formatted values; only one of them if they are the same."""
         return lower if lower == upper else f"{lower}–{upper}"
 
     def duration(self, span: datetime.timedelta) -> str:
@@ -119,11 +119,11 @@ class Formats:
         return " ".join(written) or f"0{_NO_BREAK_SPACE}{_DURATION_UNITS[self.language][-1][1]}"
 
     def day(self, date: datetime.date) -> str:
-        """«Sat 21 Nov 2026», «сб 21 нояб. 2026»."""
+        """Sat 21 Nov 2026, «сб 21 нояб. 2026»."""
         return self._date(date, "EEE d MMM y")
 
     def day_short(self, date: datetime.date) -> str:
-        """«21 Nov», «21 нояб.»."""
+        """21 Nov, «21 нояб.»."""
         return self._date(date, "d MMM")
 
     def weekday(self, date: datetime.date, offset: int = 0, *, narrow: bool = False) -> str:
@@ -147,7 +147,7 @@ class Formats:
         return f"{self.day_short(moment.date())} {self.time(moment)}"
 
     def times(self, start: datetime.datetime, end: datetime.datetime) -> str:
-        """10:45–11:00; where they are of different days, 20 Nov 23:45–21 Nov 00:15, but 23:45–24:00."""
+        """10:45–11:00; on different days, 20 Nov 23:45–21 Nov 00:15, but 23:45–24:00 up to midnight."""
         if start.date() == end.date():
             return f"{self.time(start)}–{self.time(end)}"
         if end.time() == datetime.time.min and end.date() - start.date() == datetime.timedelta(days=1):
@@ -184,6 +184,6 @@ def _finite(value: float | None) -> TypeGuard[float]:
 
 
 def _signed(text: str) -> str:
-    """Babel's hyphen as the minus sign; a negative zero without one."""
+    """Replace Babel's hyphen by the minus sign, and drop it from a negative zero."""
     text = text.replace("-", _MINUS)
     return text.lstrip(_MINUS) if not any(figure in text for figure in "123456789") else text

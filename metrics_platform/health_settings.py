@@ -1,4 +1,4 @@
-"""The settings of the platform's own health: when data are stale, and how severe alerts are."""
+"""Settings of the platform's own health: when data are stale, which failures are reported, and how severe they are."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from metrics_platform.setting_lists import split_list
 from metrics_platform.settings_part import SettingsPart
 
 OFF = "off"
-# A year. Numbers that no duration can hold would fail at each probe only.
+# A year. A number too large for a duration would fail only when the sensor runs.
 _MOST_HOURS = 366 * 24
-# The severities that a kind may have: data are a WARNING or CRITICAL, code is FAILED and nothing else.
+# The severities that a kind can have. Data problems are warnings or critical; failures of code are always `failed`.
 SETTABLE: dict[str, tuple[str, ...]] = {
     "stale_data": ("warning", "critical", OFF),
     "odd_volume": ("warning", "critical", OFF),
@@ -39,14 +39,14 @@ class HealthSettings(SettingsPart):
     )
     severities: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="How severe a kind is, comma-separated: odd_volume=critical, stale_data=warning, failed_check=off, "
-        "failed_run=off (ticks, too), report_not_delivered=off.",
+        description="Severity by kind, comma-separated: odd_volume=critical, stale_data=warning, failed_check=off, "
+        "failed_run=off (also for ticks), report_not_delivered=off.",
     )
     tell_success: bool = Field(
-        False, description="true: a message when the nightly load is done, with the number of its warnings."
+        False, description="true: send a message when the nightly load succeeds, with the number of its warnings."
     )
     report_grace_minutes: int = Field(
-        15, ge=1, le=720, description="A report that has not been delivered this long after its time is an alert."
+        15, ge=1, le=720, description="Minutes after its time until an undelivered report raises an alert."
     )
 
     @field_validator("feed_stale_hours", "messages_stale_hours", "severities", mode="before")
@@ -59,30 +59,30 @@ class HealthSettings(SettingsPart):
     def _check_stale_hours(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         ascends = len(value) == 2 and all(map(math.isfinite, value)) and 0 < value[0] <= value[1]
         if not ascends:
-            raise ValueError("write two numbers of hours, the warning's and the critical one, such as 1,3")
+            raise ValueError("write two numbers of hours, for a warning and for a critical alert, such as 1,3")
         if value[1] > _MOST_HOURS:
-            raise ValueError(f"write at most a year, {_MOST_HOURS} hours")
+            raise ValueError(f"write at most {_MOST_HOURS} hours, which is a year")
         return value
 
     @field_validator("severities")
     @classmethod
     def _check_severities(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         names = []
-        for each in value:
-            kind, severity = _kind_and_severity(each)
+        for entry in value:
+            kind, severity = _kind_and_severity(entry)
             if kind not in SETTABLE:
                 near = nearest(kind, SETTABLE)
                 hint = f"; did you mean {near}?" if near else ""
-                raise ValueError(f"{each!r}: write kind=severity, the kind one of {', '.join(SETTABLE)}{hint}")
+                raise ValueError(f"{entry!r}: write kind=severity, the kind one of {', '.join(SETTABLE)}{hint}")
             if severity not in SETTABLE[kind]:
-                raise ValueError(f"{each!r}: {kind} may be {' or '.join(SETTABLE[kind])}")
+                raise ValueError(f"{entry!r}: set {kind} to {' or '.join(SETTABLE[kind])}")
             names.append(kind)
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"name each kind only once: {', '.join(twice)}")
         return value
 
     def severity_of(self, kind: str, usual: Severity) -> Severity | None:
-        """How severe a kind is; None: it is switched off."""
+        """The severity of a kind; None: it is not reported."""
         named = dict(map(_kind_and_severity, self.severities))
         wanted: Any = named.get(kind, usual)
         return None if wanted == OFF else wanted

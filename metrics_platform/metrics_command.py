@@ -1,4 +1,4 @@
-"""`metrics-platform metrics`: what the catalogue has, and one entry tried on the latest slots."""
+"""`metrics-platform metrics`: lists the catalogue's metrics, or tries one entry on the latest slots."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from metrics_platform.warehouse.slots import lag_of, last_complete_slot
 from metrics_platform.warehouse.tables import METRIC_DAILY, SLOT_METRICS, VERDICTS, DailyTable
 from metrics_platform.warehouse.value_sql import Scope, runnable_sql
 
-# How many of the latest slots an entry is tried on.
+# Number of latest slots that an entry is tried on.
 _TRIED_SLOTS = 8
 
 _LATEST = """
@@ -37,7 +37,7 @@ class UnknownMetricError(LookupError):
 
 
 def list_metrics(settings: Settings, console: Console) -> bool:
-    """Print every metric with its latest values and state; whether all entries can be computed.
+    """Print every metric with its latest values and state; returns whether all entries can be computed.
 
     Raises:
         CatalogError: METRICS_CATALOG is not valid.
@@ -50,7 +50,7 @@ def list_metrics(settings: Settings, console: Console) -> bool:
     slots = _latest(warehouse, SLOT_METRICS, "slot_start", since)
     days = _latest(warehouse, METRIC_DAILY, "event_date", since)
     states = _states(warehouse, since)
-    table = Table(caption="The last slot, and the last day. `metrics-platform metrics NAME` tries an entry.")
+    table = Table(caption="To try an entry, run `metrics-platform metrics NAME`.")
     for heading in ("metric", "kind", "source", "last slot", "last day", "state"):
         table.add_column(
             heading, justify="right" if heading.startswith("last") else "left", no_wrap=heading == "metric"
@@ -73,16 +73,16 @@ def list_metrics(settings: Settings, console: Console) -> bool:
 
 
 def show_metric(settings: Settings, name: str, console: Console) -> None:
-    """Print an entry, its SQL for the last slot, and its values of the last two hours, computed now; writes nothing.
+    """Compute and print the values of an entry in the last two hours, and its SQL for the last slot; writes nothing.
 
     Raises:
         CatalogError: METRICS_CATALOG is not valid.
-        UnknownMetricError: there is no such metric, or it cannot be computed.
+        UnknownMetricError: the metric does not exist or cannot be computed.
         WarehouseError: ClickHouse refused, failed or did not answer.
     """
     catalog = load_catalog(settings)
     if name not in catalog.metrics:
-        raise UnknownMetricError(f"The catalogue has no metric {name!r}. Choose from {', '.join(catalog.metrics)}.")
+        raise UnknownMetricError(f"Unknown metric {name!r}. Choose from {', '.join(catalog.metrics)}.")
     warehouse = Warehouse.from_settings(settings)
     checked = check_catalog(warehouse, catalog)
     if name not in checked.metrics:
@@ -111,7 +111,7 @@ def show_metric(settings: Settings, name: str, console: Console) -> None:
 
 
 def _scope(checked: CheckedCatalog, metric: Metric, slots: SlotRange, settings: Settings) -> Scope:
-    """The metric alone, with the metrics that a quotient is made of."""
+    """The scope of one metric: itself and, for a quotient, its numerator and denominator."""
     parts = [checked.metrics[part] for part in (metric.numerator, metric.denominator) if part]
     needed = {part.source for part in (*parts, metric) if part.sql}
     rows = {source: found for source, found in checked.rows.items() if source in needed}
@@ -145,7 +145,7 @@ def _latest(warehouse: Warehouse, table: DailyTable, at: str, since: datetime.da
 
 
 def _states(warehouse: Warehouse, since: datetime.date) -> Mapping[str, str]:
-    """The verdict on each metric's total in the latest slot that was evaluated."""
+    """The status of each metric's total in the latest evaluated slot."""
     if not tables_are_there(warehouse, [VERDICTS]):
         return {}
     rows = warehouse.query(

@@ -1,4 +1,4 @@
-"""The settings of the 15-minute monitor: when a slot is evaluated, by what it is sliced, when alerts are sent."""
+"""Settings of the 15-minute monitor: when a slot is evaluated, how it is sliced, and what is reported."""
 
 from __future__ import annotations
 
@@ -24,34 +24,36 @@ class MonitorSettings(SettingsPart):
         60,
         ge=0,
         le=3600,
-        description="How long after its end a slot of 15 minutes is evaluated: as long as events take to arrive.",
+        description="Seconds after its end until a 15-minute slot is evaluated. Set it to how long events take to "
+        "arrive.",
     )
     recompute_slots: int = Field(
-        4, ge=0, le=96, description="How many slots before the latest are computed again, for late events."
+        4, ge=0, le=96, description="Number of slots before the latest that are recomputed for late events."
     )
     monitored_dimensions: Annotated[tuple[MonitoredDimension, ...], NoDecode] = Field(
         ("os", "source", "country"),
-        description="What the 15-minute metrics are sliced by, comma-separated: os, source, country, city, gender, "
+        description="Dimensions of the 15-minute metrics, comma-separated: os, source, country, city, gender, "
         "exp_group.",
     )
 
     catalog: Path | None = Field(
         None,
-        description="Your catalogue of sources, dimensions and metrics (YAML), merged on top of the built-in one; read "
-        "at every run.",
+        description="Your catalogue of sources, dimensions and metrics (YAML), merged on top of the built-in one. "
+        "Every run reads it.",
     )
     holidays: Annotated[tuple[datetime.date, ...], NoDecode] = Field(
         (),
-        description="Days (YYYY-MM-DD, comma-separated) on which the band is twice as wide; past ones count little.",
+        description="Days (YYYY-MM-DD, comma-separated) on which the band is twice as wide. Past holidays have little "
+        "weight in the expected values.",
     )
     alert_max_age_minutes: int = Field(
-        60, ge=15, le=1440, description="Anomalies in slots that ended longer ago are recorded, and no one is notified."
+        60, ge=15, le=1440, description="Anomalies in slots that ended longer ago are recorded but not sent."
     )
     reminder_hours: float = Field(
         4.0,
         ge=1,
         le=168,
-        description="After how many hours you are reminded of an open alert. The gaps double.",
+        description="Hours until the first reminder of an open alert. The interval doubles after each reminder.",
     )
     mutes: Annotated[tuple[str, ...], NoDecode] = Field(
         (),

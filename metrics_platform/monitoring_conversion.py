@@ -1,7 +1,7 @@
 """Converts a file of the removed setting METRICS_MONITORING_FILE into a catalogue for METRICS_CATALOG.
 
-In the old file `slices` did not inherit what `total` said; in a catalogue they do. So the keys that `total` changed are
-written for the slices as well, with the values that they had.
+In the old file, `slices` did not inherit from `total`; in a catalogue they do. So keys that `total` changed are also
+written for the slices, with the values that they had.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def convert_monitoring_file(file: Path) -> str:
     """The catalogue, as YAML, that evaluates metrics as the monitoring file `file` did.
 
     Raises:
-        CatalogError: the file cannot be read, or holds something that the old format did not have.
+        CatalogError: the file cannot be read, or has something that the old format did not have.
     """
     import yaml  # noqa: PLC0415
 
@@ -48,7 +48,7 @@ def _read(file: Path, builtin: Catalog) -> dict[str, Mapping[str, Any]]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise CatalogError(str(file), [" ".join(str(error).split())]) from None
     if not isinstance(content, Mapping) or not isinstance(content.get("metrics") or {}, Mapping):
-        raise CatalogError(str(file), ["write `metrics:` and the metrics' names below it"])
+        raise CatalogError(str(file), ["write `metrics:` with the metrics' names below it"])
     metrics = content.get("metrics") or {}
     problems = [f"{key}: no such key{_meant(str(key), ['metrics'])}" for key in content if key != "metrics"]
     for name, changes in metrics.items():
@@ -85,11 +85,11 @@ def _monitor(name: str, changes: Mapping[str, Any], builtin: Catalog) -> dict[st
 
 
 def _with_former(slices: Mapping[str, Any], total: Mapping[str, Any], former: Mapping[str, Any]) -> dict[str, Any]:
-    """`slices` with the former values of the keys that they would inherit from `total` otherwise."""
+    """Add to `slices` the former values of keys that they would otherwise inherit from `total`."""
     found = dict(slices)
     for key, value in total.items():
         if isinstance(value, Mapping) and key in former:
-            # The thresholds of slices have defaults of their own for every key of `seasonal`.
+            # Slices have their own default for every key of `seasonal`.
             inner = {} if key == "seasonal" else _with_former(slices.get(key) or {}, value, former[key])
             found |= {key: inner} if inner else {}
         elif key not in found and key in former:
@@ -98,7 +98,7 @@ def _with_former(slices: Mapping[str, Any], total: Mapping[str, Any], former: Ma
 
 
 def _check(file: Path, text: str) -> None:
-    """Raise what the catalogue would be refused for, under the name of the old file."""
+    """Raise the errors of the resulting catalogue under the name of the old file."""
     with tempfile.TemporaryDirectory() as directory:
         converted = Path(directory) / "catalogue.yaml"
         converted.write_text(text, encoding="utf-8")
@@ -109,7 +109,7 @@ def _check(file: Path, text: str) -> None:
 
 
 def _catalog(file: Path | None) -> Catalog:
-    """The catalogue under default settings: those of the environment still name the removed one."""
+    """The catalogue under default settings, since those of the environment still have the removed one."""
     return load_catalog(Settings.model_construct(catalog=file))
 
 

@@ -1,8 +1,8 @@
-"""What the fork server of a run loads once, so that none of its steps has to: the code location, and what Dagster and
-the driver load on use. A step is a fork of it and begins 0.2 s, instead of 0.6 s, after Dagster has asked for it
-(`python -m benchmarks backfill`).
+"""Modules that a run's fork server loads once for all steps: the code location, and what Dagster and the driver import
+lazily. A step is a fork of that server and begins 0.2 s after Dagster requests it, instead of 0.6 s (`python -m
+benchmarks backfill`).
 
-Nothing is opened here: a connection, or a thread, would not survive the fork.
+Do not open anything here: connections and threads do not survive the fork.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import metrics_platform.definitions  # noqa: F401
 
-# Dagster's own are no names that it promises to keep: what is not there any more is loaded by the step, as ever.
+# Dagster may rename its private modules. If one of them is missing, the step imports what it needs as usual.
 _ON_USE = (
     "clickhouse_connect",
     "clickhouse_connect.driver.httpclient",

@@ -1,4 +1,4 @@
-"""HTTP proxies: a loopback address never goes through one, and an error names the one that was used."""
+"""HTTP proxies: loopback addresses never use one, and errors name the proxy that was used."""
 
 from __future__ import annotations
 

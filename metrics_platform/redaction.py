@@ -1,7 +1,7 @@
-"""Secrets out of texts: what is known to be secret, and what looks like it.
+"""Masks secrets in texts: known secrets, and whatever looks like one.
 
 Errors of HTTP libraries quote URLs, and the Bot API's URL holds the token. Everything that leaves the transport, and
-every error text that is told to people, goes through `mask` first.
+every error text that users see, goes through `mask` first.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from functools import lru_cache
 from urllib.parse import unquote
 
 MASK = "***"
-# A known secret that is shorter stands in every other word: it is masked where it is a URL's password, and only there.
+# A shorter secret occurs in ordinary words, so it is masked only where it is a URL's password.
 SHORTEST = 4
-# A bot's token wherever it stands, also behind the «bot» of its URL; Slack's webhook path; user:password@ in any URL;
-# password=…, token: … and the like. Each begins with a fixed text, so that no text takes long.
+# A bot's token anywhere, also after "bot" in its URL; Slack's webhook path; user:password@ in any URL; password=…,
+# token: … and the like. Each begins with a fixed text, so that matching is fast on any text.
 _PATTERNS = (
     (re.compile(r"(?<!\d)\d{5,}(?::|%(?:25)*3A)[A-Za-z0-9_-]{20,}", re.IGNORECASE), MASK),
     (re.compile(r"(hooks\.slack[\w.-]*/)[^\s\"'<>)]+", re.IGNORECASE), rf"\1{MASK}"),
-    # the password may hold an @, and ends at the last one of the address
+    # the password may contain an @, and ends at the last one in the address
     (re.compile(r"(://[^\s/:@\"'<>]*):[^\s/\"'<>]+@"), rf"\1:{MASK}@"),
     (
         re.compile(
@@ -33,14 +33,14 @@ _PATTERNS = (
         ),
         rf"\1{MASK}",
     ),
-    # «token» is also a word of parsers («unexpected token: FROM»): what is short stays
+    # parsers also write "token" ("unexpected token: FROM"), so short values are kept
     (re.compile(r"(token[\"']?\s*[:=]\s*[\"']?)[\w.~+/=-]{12,}", re.IGNORECASE), rf"\1{MASK}"),
 )
 _ADDRESS = re.compile(r"(?:[a-z][a-z0-9+.-]*://)?(?P<user>[^/:@]*):(?!//)(?P<password>.*)@", re.IGNORECASE | re.DOTALL)
 
 
 def mask(text: str, secrets: Iterable[str] = ()) -> str:
-    """`text` with every secret, known (also percent-encoded or escaped) or of a known form, replaced by ***."""
+    """Replace every secret in `text` by ***: known ones (also percent-encoded or escaped) and those of a known form."""
     for secret in sorted({each for each in secrets if len(each) >= SHORTEST}, key=len, reverse=True):
         text = _known(secret).sub(MASK, text)
     for pattern, replacement in _PATTERNS:
@@ -49,7 +49,7 @@ def mask(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def secrets_of_url(url: str) -> tuple[str, ...]:
-    """What of a URL that may hold a password is secret: itself, the password, and what HTTP makes of both."""
+    """The secret parts of a URL that may hold a password: itself, the password, and their HTTP encodings."""
     match = _ADDRESS.match(url)
     if match is None:
         return (url,)
@@ -60,12 +60,12 @@ def secrets_of_url(url: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=64)
 def _known(secret: str) -> re.Pattern[str]:
-    """A known secret in any spelling; libraries differ in which characters they encode, so each may be either way."""
+    """A pattern of a known secret in any encoding. Libraries differ in which characters they encode, so any may be."""
     return re.compile("".join(_spellings(character) for character in secret))
 
 
 def _spellings(character: str) -> str:
-    """A pattern of a character as it is, percent-encoded (also twice), or escaped for HTML, JSON or `repr`."""
+    """A pattern of a character: plain, percent-encoded (once or twice), or escaped for HTML, JSON or `repr`."""
     quoted = "".join(f"%(?:25)*{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
     spellings = [rf"\\*{re.escape(character)}", f"(?i:{quoted})"]
     if character == " ":
@@ -75,13 +75,13 @@ def _spellings(character: str) -> str:
     if not " " <= character <= "~":
         as_bytes = "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogatepass"))
         for escaped in (json.dumps(character)[1:-1], ascii(character)[1:-1], as_bytes):
-            anew = re.escape(escaped).replace(r"\\", r"\\+")  # what was escaped may have been once more
+            anew = re.escape(escaped).replace(r"\\", r"\\+")  # the escape may have been escaped again
             spellings.append(f"(?i:{anew})")
     return f"(?:{'|'.join(spellings)})"
 
 
 class _MaskingFilter(logging.Filter):
-    """Masks secrets in the records of a logger, whatever handlers and levels there are."""
+    """Masks secrets in a logger's records, for all handlers and levels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,12 +96,12 @@ class _MaskingFilter(logging.Filter):
 
 
 _FILTER = _MaskingFilter()
-# A filter sees what is logged by its own logger alone, not by those below it: every one that urllib3 has is named.
+# A filter sees only its own logger's records, not those of child loggers, so all of urllib3's loggers are listed.
 _HTTP_LOGGERS = ("", ".connection", ".connectionpool", ".poolmanager", ".response", ".util.retry", ".http2.connection")
 
 
 def mask_http_logs(secrets: Iterable[str] = ()) -> None:
-    """Keep secrets, and from now on these, out of what urllib3 logs at DEBUG (each request's URL), for all handlers."""
+    """Mask secrets, from now on also these, in what urllib3 logs at DEBUG (each request's URL), for all handlers."""
     _FILTER.secrets.update(secrets)
     for name in _HTTP_LOGGERS:
-        logging.getLogger(f"urllib3{name}").addFilter(_FILTER)  # the same filter is not added twice
+        logging.getLogger(f"urllib3{name}").addFilter(_FILTER)  # adding it again has no effect

@@ -14,10 +14,11 @@ class RetentionSettings(SettingsPart):
         400,
         ge=60,
         le=36_500,
-        description="How many days `slot_metrics` and `verdicts` are kept; judging needs 32, volumes five weeks.",
+        description="Days to keep `slot_metrics` and `verdicts`. The detectors need 32 days, the volume check five "
+        "weeks.",
     )
     keep_incidents_days: int = Field(
-        1100, ge=60, le=36_500, description="How many days `incidents` and `monitored_slots` are kept, by month."
+        1100, ge=60, le=36_500, description="Days to keep `incidents` and `monitored_slots`. Whole months are dropped."
     )
     keep_users_days: int = Field(
         35,
@@ -46,6 +47,6 @@ class RetentionSettings(SettingsPart):
         24,
         ge=1,
         le=8760,
-        description="What killed runs left of tables that are not computed any more goes after so many hours; what "
-        "they left of others goes when these are computed again.",
+        description="Hours to keep staging tables that killed runs left for tables no longer computed. Those of other "
+        "tables are dropped when the table is computed again.",
     )

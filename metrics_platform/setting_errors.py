@@ -1,4 +1,4 @@
-"""What is said of a setting that is refused: the form to write, instead of pydantic's words, and never a secret."""
+"""Texts for rejected settings: the expected form in place of pydantic's message, and never a secret."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _FORMS = (
     ("path_", "write a path"),
 )
 _NUMBERS = ("int_", "float_", "finite_number", "greater_than", "less_than")
-# A word that is neither a name nor a sentence: what services give out as keys.
+# What looks like a service's key: a long word of small and capital letters and digits.
 _KEY = re.compile(r"(?<![\w-])(?=[\w-]*[a-z])(?=[\w-]*[A-Z])(?=[\w-]*\d)[\w-]{24,}", re.ASCII)
 
 
 def explained(detail: Mapping[str, Any], field: FieldInfo) -> str:
-    """The form to write, from an entry of `ValidationError.errors()` about `field`."""
+    """The expected form of `field`, from an entry of `ValidationError.errors()`."""
     kind = str(detail["type"])
     if kind == "value_error":
         return str(detail["msg"]).removeprefix("Value error, ")
@@ -38,7 +38,7 @@ def explained(detail: Mapping[str, Any], field: FieldInfo) -> str:
 
 
 def choose(value: str, choices: Iterable[str]) -> str:
-    """The choices, with the one that `value` may have been meant to be."""
+    """Text that lists the choices and suggests the one closest to `value`."""
     *first, last = choices = list(choices)
     named = f"{', '.join(first)} or {last}" if first else last
     near = nearest(value, choices)
@@ -46,7 +46,7 @@ def choose(value: str, choices: Iterable[str]) -> str:
 
 
 def nearest(value: str, choices: Iterable[str]) -> str | None:
-    """The choice that is most like `value`, or that it begins with."""
+    """The choice most similar to `value`, or one that `value` begins with."""
     wanted = value.strip().lower()
     choices = list(choices)
     alike = difflib.get_close_matches(wanted, choices, n=1, cutoff=0.6)
@@ -55,7 +55,7 @@ def nearest(value: str, choices: Iterable[str]) -> str | None:
 
 
 def without_secrets(text: str, secrets: Iterable[str] = ()) -> str:
-    """`text` without the known `secrets`, and without what looks like one: it may stand in any setting by mistake."""
+    """Mask the known `secrets` in `text`, and whatever looks like one: any setting may hold a secret by mistake."""
     return _KEY.sub(MASK, mask(text, secrets))
 
 
@@ -68,4 +68,4 @@ def _number(field: FieldInfo) -> str:
 
 
 def _bound(field: FieldInfo, name: str) -> Any:
-    return next((getattr(each, name) for each in field.metadata if hasattr(each, name)), None)
+    return next((getattr(bound, name) for bound in field.metadata if hasattr(bound, name)), None)

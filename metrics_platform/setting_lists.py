@@ -1,4 +1,4 @@
-"""Settings that are lists, as they are written in the environment: comma-separated."""
+"""Settings that are lists: comma-separated in the environment."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any
 
 
 def split_list(value: Any) -> Any:
-    """A text's parts without spaces and empty ones; anything but a text as it is."""
+    """Split a comma-separated text, dropping spaces and empty parts; any other value is returned unchanged."""
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
 def split_distinct(value: Any) -> Any:
-    """The same; raises ValueError where a part stands there twice."""
+    """Split as `split_list` does; raises ValueError if a part is repeated."""
     parts = split_list(value)
     if len(set(parts)) != len(parts):
         raise ValueError("name each only once")

@@ -1,9 +1,8 @@
-"""Every setting of the platform: name, type, default, one-line meaning.
+"""Every setting of the platform: name, type, default and meaning.
 
-Settings come from the environment and from `.env` in the working directory (the environment wins).
-A setting that is unknown, missing or bad is refused in one error that names each with its value and the
-remedy, so that nothing runs on a typo. Settings whose values are secret are `SecretStr` and are never
-printed.
+Settings come from the environment and from `.env` in the working directory (the environment wins). One error lists
+every unknown, missing or invalid setting with its value and the remedy, so that nothing runs on a typo. Secret settings
+are `SecretStr` and are never printed.
 """
 
 from __future__ import annotations
@@ -33,11 +32,11 @@ from metrics_platform.setting_lists import split_distinct
 from metrics_platform.table_names import parse_table_name
 
 PREFIX = "METRICS_"
-# The channels' own names have these prefixes. Other programs use them, too: a name that is no setting is refused only
-# where it is nearly one of ours.
+# Prefixes of the channels' settings. Other programs use them too, so an unknown name with one of these is rejected only
+# if it resembles a setting.
 CHANNEL_PREFIXES = ("TELEGRAM_", "SLACK_", "SMTP_", "EMAIL_")
 
-# Settings of earlier versions, each with what replaces it.
+# Removed settings, each with its replacement.
 _REMOVED = {
     "METRICS_MONITORING_FILE": "METRICS_CATALOG replaces it. Run `metrics-platform convert-monitoring FILE > "
     "catalogue.yaml`, set METRICS_CATALOG=catalogue.yaml, and remove METRICS_MONITORING_FILE.",
@@ -50,31 +49,31 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class SettingsError(ValueError):
-    """A setting is unknown, missing or bad; the text names each with its value and the remedy."""
+    """A setting is unknown, missing or invalid; the text names each with its value and the remedy."""
 
 
 class Settings(ChannelSettings, MonitorSettings, HealthSettings, RetentionSettings):
-    """The platform's settings; field `clickhouse_url` is read from `METRICS_CLICKHOUSE_URL`, and so on."""
+    """The platform's settings. The field `clickhouse_url` is read from `METRICS_CLICKHOUSE_URL`, and so on."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         env_file=".env",
         env_file_encoding="utf-8",
-        extra="ignore",  # `.env` also carries other programs' names; ours are checked in `load_settings`
+        extra="ignore",  # `.env` also has other programs' names; `load_settings` checks those with our prefixes
         frozen=True,
         hide_input_in_errors=True,
         env_ignore_empty=True,
-        defer_build=False,  # not as its parts
-        populate_by_name=True,  # overrides are given by field names, also where the environment's name is an alias
+        defer_build=False,  # unlike its parts
+        populate_by_name=True,  # overrides use field names, even where the environment's name is an alias
     )
 
     clickhouse_url: SecretStr | None = Field(
         None,
-        description="ClickHouse as http(s)://user:password@host:port/database; the database is where the "
-        "platform's tables live. Not set: the embedded server's, from METRICS_DATA_DIR.",
+        description="ClickHouse as http(s)://user:password@host:port/database. The platform's tables are in that "
+        "database. Not set: the embedded server in METRICS_DATA_DIR.",
     )
     clickhouse_ca_file: Path | None = Field(
-        None, description="Certificate authority (PEM) to trust for https, where the system's is not enough."
+        None, description="Certificate authority (PEM) to trust for https, if the system's are not enough."
     )
     clickhouse_engine: str = Field(
         "MergeTree",
@@ -87,26 +86,28 @@ class Settings(ChannelSettings, MonitorSettings, HealthSettings, RetentionSettin
         "ON CLUSTER, and every replica has what was written. In ClickHouse Cloud: default. Not set: one server.",
     )
     clickhouse_timeout_seconds: int = Field(
-        600, ge=1, le=86_400, description="Longest time one query may take in ClickHouse."
+        600, ge=1, le=86_400, description="Time limit of a ClickHouse query, in seconds."
     )
     clickhouse_max_memory_mb: int = Field(
         4096,
         ge=64,
-        description="Most memory (MiB) one query may take in ClickHouse; at a quarter of it GROUP BY and "
-        "ORDER BY go to disk.",
+        description="Memory limit of a ClickHouse query, in MiB. GROUP BY and ORDER BY spill to disk at a quarter of "
+        "it.",
     )
-    feed_table: str = Field("simulator.feed_actions", description="The feed's events, as database.table.")
-    messages_table: str = Field("simulator.message_actions", description="The messenger's events, as database.table.")
+    feed_table: str = Field("simulator.feed_actions", description="Table of feed events, as database.table.")
+    messages_table: str = Field(
+        "simulator.message_actions", description="Table of messenger events, as database.table."
+    )
     receiver_column: str = Field(
-        "receiver_id", description="The receiver's column in the messages table; `reciever_id` in older dumps."
+        "receiver_id", description="Receiver column of the messages table; `reciever_id` in older dumps."
     )
-    timezone: str = Field("UTC", description="The product's time zone (IANA name); days are days in this zone.")
+    timezone: str = Field("UTC", description="The product's time zone (IANA name). Days begin and end in this zone.")
     start_date: datetime.date = Field(
         datetime.date(2026, 1, 1),
-        description="The first day (YYYY-MM-DD) to compute. Of earlier events, the first snapshot of users is built.",
+        description="First day (YYYY-MM-DD) to compute. Earlier events only go into the first snapshot of users.",
     )
     end_date: datetime.date | None = Field(
-        None, description="The last day (YYYY-MM-DD) of a product whose events have ended. Not set: yesterday."
+        None, description="Last day (YYYY-MM-DD) to compute, if the product's events have ended. Not set: yesterday."
     )
     etl_at: datetime.time = Field(
         datetime.time(0, 5), description="Local time (HH:MM) of the nightly load, `daily_etl`."
@@ -122,43 +123,43 @@ class Settings(ChannelSettings, MonitorSettings, HealthSettings, RetentionSettin
     schedules_on: bool = Field(
         True,
         description="Whether the schedules (nightly load, morning report, 15-minute check) are on when Dagster starts. "
-        "A schedule that somebody switched on or off in Dagster's UI stays as it was switched.",
+        "A schedule that you switch on or off in Dagster's UI keeps that state.",
     )
     recompute_days: int = Field(
         2,
         ge=1,
         le=31,
-        description="How many complete days the nightly load computes: yesterday, and those before it again "
+        description="Number of complete days that the nightly load computes: yesterday, and the days before it again "
         "for late events.",
     )
     late_events_pct: float = Field(
         1.0,
         ge=0,
         le=100,
-        description="How many of a day's events (per cent of the source's count) may arrive between the extracts and "
-        "the tables below them. So many are a warning; with more, the day is not published.",
+        description="Share of a day's events, in per cent of the source's count, that may arrive between the extracts "
+        "and the tables computed from them. Up to this share is a warning; above it, the day is not published.",
     )
     extra_dimensions: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Dimensions beside os, gender and age, comma-separated: age_group, source, country, city, "
+        description="Dimensions in addition to os, gender and age, comma-separated: age_group, source, country, city, "
         "exp_group.",
     )
     owner: str = Field(
         "team:metrics",
-        description="Who owns the assets in Dagster's UI: an e-mail address or team:name.",
+        description="Owner of the assets in Dagster's UI: an e-mail address or team:name.",
     )
-    data_dir: Path = Field(Path(".metrics"), description="Where the embedded ClickHouse and Dagster keep their files.")
+    data_dir: Path = Field(Path(".metrics"), description="Folder for the embedded ClickHouse and the outbox.")
 
     @field_validator("*", mode="before")
     @classmethod
     def _check_no_secret(cls, value: Any, info: ValidationInfo) -> Any:
-        """Settings that are not secret are shown in Dagster and in messages."""
+        """Reject secrets in other settings, which Dagster and messages show."""
         parts = value if isinstance(value, tuple | list) else (value,)
         shows = any(isinstance(part, str | Path) and mask(str(part)) != str(part) for part in parts)
         if shows and not _is_secret(str(info.field_name)):
             raise ValueError(
-                "it holds what looks like a token, a webhook or a password, and this setting is shown to people. Leave "
-                "it out: secrets belong in TELEGRAM_BOT_TOKEN, SLACK_WEBHOOK_URL, SMTP_URL and METRICS_CLICKHOUSE_URL"
+                "it looks like it contains a token, a webhook or a password, but this setting is not secret. Put "
+                "secrets into TELEGRAM_BOT_TOKEN, SLACK_WEBHOOK_URL, SMTP_URL and METRICS_CLICKHOUSE_URL only"
             )
         return value
 
@@ -196,7 +197,7 @@ class Settings(ChannelSettings, MonitorSettings, HealthSettings, RetentionSettin
     @classmethod
     def _check_column(cls, value: str) -> str:
         if not _IDENTIFIER.fullmatch(value):
-            raise ValueError("write a column name, letters, digits and _ only")
+            raise ValueError("write a column name of letters, digits and _ only")
         return value
 
     @field_validator("timezone")
@@ -205,7 +206,7 @@ class Settings(ChannelSettings, MonitorSettings, HealthSettings, RetentionSettin
         try:
             zoneinfo.ZoneInfo(value)
         except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-            # MSK is not MST: only what names a place is suggested.
+            # Suggest only names of places: MST is close to MSK, but another zone.
             places = [name for name in zoneinfo.available_timezones() if "/" in name]
             near = difflib.get_close_matches(value, places, n=1, cutoff=0.6)
             hint = f"; did you mean {near[0]}?" if near else ", such as Europe/Moscow"
@@ -242,17 +243,17 @@ class Settings(ChannelSettings, MonitorSettings, HealthSettings, RetentionSettin
     @model_validator(mode="after")
     def _check_dates(self) -> Settings:
         if self.end_date is not None and self.end_date < self.start_date:
-            raise ValueError(f"METRICS_END_DATE = {self.end_date} lies before METRICS_START_DATE = {self.start_date}")
+            raise ValueError(f"METRICS_END_DATE = {self.end_date} is before METRICS_START_DATE = {self.start_date}")
         return self
 
     @property
     def dimensions(self) -> tuple[str, ...]:
-        """The dimensions of `dimension_metrics`: os, gender and age, then those switched on."""
+        """The dimensions of `dimension_metrics`: os, gender and age, then METRICS_EXTRA_DIMENSIONS."""
         return (*DAILY_DIMENSIONS, *self.extra_dimensions)
 
     @property
     def outbox(self) -> Path:
-        """Where messages go in a dry run."""
+        """The folder that messages are written to in a dry run."""
         return self.data_dir / "outbox"
 
     @property
@@ -265,7 +266,7 @@ def load_settings(env_file: Path | None = Path(".env"), **overrides: Any) -> Set
     """Read the settings from the environment and `env_file`; `overrides` (field names) win over both.
 
     Raises:
-        SettingsError: naming every setting that is unknown or bad, its value (unless secret) and the remedy.
+        SettingsError: naming every unknown or invalid setting, its value (unless secret) and the remedy.
     """
     given = given_values(env_file)
     problems = [text for name in sorted(given) if (text := _unknown(name))]
@@ -275,13 +276,13 @@ def load_settings(env_file: Path | None = Path(".env"), **overrides: Any) -> Set
         problems += list(dict.fromkeys(_problem(detail, given, overrides) for detail in error.errors()))
         settings = None
     if problems or settings is None:
-        raise SettingsError("\n".join(["The settings are not usable:", *(f"  - {p}" for p in problems)]))
+        raise SettingsError("\n".join(["The settings are not valid:", *(f"  - {p}" for p in problems)]))
     return settings
 
 
 @lru_cache(maxsize=1)
 def current_settings() -> Settings:
-    """The settings of this process, read once."""
+    """The settings of this process; read once."""
     return load_settings()
 
 
@@ -296,7 +297,7 @@ def _known_names() -> set[str]:
 
 
 def given_values(env_file: Path | None) -> dict[str, str]:
-    """The names with our prefixes in the environment and in `env_file`, with their values."""
+    """The names with the platform's prefixes in the environment and in `env_file`, with their values."""
     from dotenv import dotenv_values  # noqa: PLC0415  (a dependency of pydantic-settings)
 
     values: Mapping[str, str | None] = {}
@@ -305,13 +306,13 @@ def given_values(env_file: Path | None) -> dict[str, str]:
     merged = {**values, **os.environ}
     prefixes = (PREFIX, *CHANNEL_PREFIXES)
     given = {name.upper(): value or "" for name, value in merged.items()}
-    # Of other programs' names those that are one of ours without its S: nobody else has METRIC_TIMEZONE.
+    # Include METRIC_TIMEZONE and the like: a missing S is a typo, since no other program uses such a name.
     misspelt = {f"METRIC_{name.removeprefix(PREFIX)}" for name in _known_names() if name.startswith(PREFIX)}
     return {name: value for name, value in given.items() if name.startswith(prefixes) or name in misspelt}
 
 
 def _unknown(name: str) -> str | None:
-    """What to say of a name that is no setting; None where it is one, or may be another program's."""
+    """The error for a name that is not a setting; None if it is one, or may belong to another program."""
     if name in _known_names():
         return None
     if name in _REMOVED:
@@ -321,7 +322,7 @@ def _unknown(name: str) -> str | None:
     if foreign and not near:
         return None
     hint = f"did you mean {near[0]}? " if near else ""
-    remedy = f"{hint}Remove it or correct its name (the settings are in .env.example)."
+    remedy = f"{hint}Remove it or correct its name (.env.example lists the settings)."
     return f"{without_secrets(name)} is not a setting: {remedy}"
 
 
@@ -334,10 +335,10 @@ def _problem(detail: Any, given: Mapping[str, str], overrides: Mapping[str, Any]
     text = explained(detail, Settings.model_fields[field])
     value = "(secret)" if _is_secret(field) else repr(overrides.get(field, given.get(name, "")))
     end = "" if text.endswith("?") else "."
-    # The value of another setting may stand here by mistake, and some texts repeat it.
+    # The value may be another setting's secret, set here by mistake, and some texts repeat the value.
     misplaced = [secret for secret in _secrets(given, overrides) if secret in value]
-    said = without_secrets(f"{name} = {value}: {text}{end}", misplaced)
-    return f"{said} It means: {Settings.model_fields[field].description}"
+    problem = without_secrets(f"{name} = {value}: {text}{end}", misplaced)
+    return f"{problem} It means: {Settings.model_fields[field].description}"
 
 
 def _is_secret(field: str) -> bool:
@@ -345,7 +346,7 @@ def _is_secret(field: str) -> bool:
 
 
 def _secrets(given: Mapping[str, str], overrides: Mapping[str, Any]) -> Iterator[str]:
-    """What the secret settings hold, as it was given."""
+    """The values of the secret settings, as they were given."""
     for field in filter(_is_secret, Settings.model_fields):
         value = overrides.get(field, given.get(setting_name(field), ""))
         text = value.get_secret_value() if isinstance(value, SecretStr) else str(value or "")

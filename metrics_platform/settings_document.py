@@ -1,6 +1,6 @@
-"""`docs/settings.md`, from the settings themselves: `python -m metrics_platform.settings_document` writes it.
+"""Generates `docs/settings.md` from the settings: run `python -m metrics_platform.settings_document`.
 
-A test compares the two, so that the document is always of this version.
+A test fails if the document is out of date.
 """
 
 from __future__ import annotations
@@ -25,28 +25,31 @@ _SECTIONS: tuple[tuple[type[BaseSettings], str, str], ...] = (
     (ChannelSettings, "Messages", "More about them: [notifications.md](notifications.md)."),
     (MonitorSettings, "The 15-minute monitor", "More about it: [monitoring.md](monitoring.md)."),
     (HealthSettings, "The platform's own health", "More about it: [health.md](health.md)."),
-    (RetentionSettings, "What is kept for how long", ""),
+    (RetentionSettings, "Retention", ""),
 )
 _HEAD = """\
 # Settings
 
-From the environment, or from `.env` in the folder Dagster runs in. Where both name a setting, the environment wins in
-`metrics-platform`, and `.env` in Dagster's own commands (`dagster dev`, `dagster asset materialize` …), which load it
-themselves: name a setting in one place. An empty value is as none, and takes no value of `.env` back. A name that is no
-setting, or a value that makes no sense, is refused with the remedy. `metrics-platform doctor` looks at all of them
-together; begin with [`.env.example`](../.env.example).
+Settings come from the environment, or from `.env` in the folder you run Dagster in. Copy
+[`.env.example`](../.env.example) to begin with.
+
+- Set each name in one place. If both have it, the environment wins in `metrics-platform`, and `.env` wins in Dagster's
+  own commands (`dagster dev`, `dagster asset materialize` …), which load it themselves.
+- An empty value counts as not set. It does not override a value in `.env`.
+- An unknown name or an invalid value stops the platform with an error that says how to fix it. `metrics-platform
+  doctor` checks all settings at once.
 
 Sources, dimensions and metrics, and how metrics are evaluated (thresholds, detectors, mutes), are not settings. They
-are in a YAML file that `METRICS_CATALOG` names: [catalog.md](catalog.md). Dagster's own settings (its database, how
-many runs at once, how long ticks are kept) are in [`dagster.yaml`](../.dagster/dagster.yaml).
+are in the YAML file that `METRICS_CATALOG` names: see [catalog.md](catalog.md). Dagster's own settings (its database,
+the number of concurrent runs, how long ticks are kept) are in [`dagster.yaml`](../.dagster/dagster.yaml).
 
-Written by `python -m metrics_platform.settings_document` from `metrics_platform/settings.py` and the files beside it;
-a test sees to it that it is current.
+This page is generated from `metrics_platform/settings.py` and the files beside it. Run
+`python -m metrics_platform.settings_document` to update it.
 """
 
 
 def settings_document() -> str:
-    """The document: a table for each group of settings, with every name, its default and what it means."""
+    """The document: a table for each group of settings, with each name, default and meaning."""
     return "\n".join([_HEAD, *_sections()])
 
 
@@ -60,7 +63,7 @@ def _sections() -> Iterator[str]:
                 f"## {title}",
                 *(["", note] if note else []),
                 "",
-                "| setting | default | what it means |",
+                "| setting | default | meaning |",
                 "|---|---|---|",
                 *rows,
                 "",
@@ -76,7 +79,7 @@ def _row(name: str) -> str:
 
 
 def _shown(default: Any) -> str:
-    """The default as one would write it into `.env`; what has none is not set."""
+    """The default as written in `.env`; a dash if there is none."""
     if default is None or default in ((), "", {}):
         return "–"
     if isinstance(default, bool):
@@ -84,7 +87,7 @@ def _shown(default: Any) -> str:
     if isinstance(default, datetime.time):
         return f"`{default:%H:%M}`"
     if isinstance(default, tuple):
-        return f"`{','.join(f'{each:g}' if isinstance(each, float) else str(each) for each in default)}`"
+        return f"`{','.join(f'{part:g}' if isinstance(part, float) else str(part) for part in default)}`"
     if isinstance(default, float):
         return f"`{default:g}`"
     return f"`{default}`"

@@ -1,4 +1,4 @@
-"""What the parts of `Settings` have in common."""
+"""Base class of the parts of `Settings`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class SettingsPart(BaseSettings):
-    """A part of `Settings`, which alone is ever read: what validates a part would be made for nothing."""
+    """A part of `Settings`. Only `Settings` is instantiated, so building validators for a part is deferred."""
 
     model_config = SettingsConfigDict(defer_build=True)

@@ -1,4 +1,4 @@
-"""The name of a table as people write it: `database.table`, with quotes around parts that hold dots or spaces."""
+"""Table names as users write them: `database.table`, with quotes around parts that contain dots or spaces."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TableName(NamedTuple):
         return f"{quoted(self.database)}.{quoted(self.table)}"
 
     def __str__(self) -> str:
-        """The name for people, quoted only where it has to be."""
+        """The name for display, quoted only where necessary."""
         return ".".join(part if re.fullmatch(r"[^.`\"\s\\;()']+", part) else quoted(part) for part in self)
 
 
@@ -29,7 +29,7 @@ def parse_table_name(text: str) -> TableName:
     """Read `database.table`; each part may be quoted with backticks or double quotes.
 
     Raises:
-        ValueError: the text is something else; the message says what to write.
+        ValueError: the text has another form; the message says what to write.
     """
     match = _NAME.fullmatch(text.strip())
     if match is None:

@@ -1,6 +1,6 @@
 """A real HTTP server on loopback that stands before a ClickHouse and misbehaves on demand.
 
-It passes requests on to the real server, but first answers as many of them as it was told with an error of
+It passes requests on to the real server, but first answers a given number of them with an error of
 ClickHouse's or by hanging up; it notes every statement it saw.
 """
 

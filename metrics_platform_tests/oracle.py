@@ -307,7 +307,7 @@ def _events(rows: pd.DataFrame, service: int, actions: list[Any], receivers: lis
     user_ids = _values(rows["user_id"])
     columns = (seconds, [service] * len(rows), user_ids, actions, receivers, sources, attributes)
     events = (Event(*values) for values in zip(*columns, strict=True))
-    return [event for event in events if event.user_id is not None]  # nobody's event
+    return [event for event in events if event.user_id is not None]  # an event without a user
 
 
 def known_text(value: Any) -> str | None:

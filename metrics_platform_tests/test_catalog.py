@@ -209,7 +209,7 @@ _KEYS_BELOW = "write its keys below it, as `key: value`"
 @pytest.mark.parametrize(
     ("text", "problems"),
     [
-        ("- views", ["write the sections sources, dimensions, metrics, daily, each with its entries below it"]),
+        ("- views", ["write one or more of the sections sources, dimensions, metrics, daily, with their entries"]),
         ("metric: {views: {}}", ["metric: is not a section; did you mean metrics?"]),
         ("metrics: 5", ["metrics = 5: write its entries below it, each as a name and its keys"]),
         ("metrics: [views]", ["metrics = ['views']: write its entries below it, each as a name and its keys"]),
@@ -238,7 +238,7 @@ _KEYS_BELOW = "write its keys below it, as `key: value`"
         ),
         (
             _SOURCE % "stale_hours: [3, 1]",
-            ["sources.pay.stale_hours = [3.0, 1.0]: write two numbers that rise, such as [1, 3]"],
+            ["sources.pay.stale_hours = [3.0, 1.0]: write two increasing numbers, such as [1, 3]"],
         ),
         (_SOURCE % "stale_hours: 3", ["sources.pay.stale_hours = 3: write a list in square brackets, such as [a, b]"]),
         (_SOURCE % "lag_seconds: -1", ["sources.pay.lag_seconds = -1: write at least 0"]),
@@ -262,7 +262,7 @@ _KEYS_BELOW = "write its keys below it, as `key: value`"
         ),
         (
             "sources: {Pay: {table: shop.p}}",
-            ["sources.Pay: use small letters, digits and _ in a name, beginning with a letter"],
+            ["sources.Pay: use lower-case letters, digits and _ in a name, beginning with a letter"],
         ),
         (
             'sources: {pay: {table: "${SHOP_THAT_IS_NOT_SET}"}}',
@@ -373,8 +373,8 @@ _KEYS_BELOW = "write its keys below it, as `key: value`"
         (
             "metrics: {a: {source: feed_actions, sql: a, was: old}, b: {source: feed_actions, sql: b, was: old}}",
             [
-                "metrics.a.was = 'old': another metric has it, too; keep one of them",
-                "metrics.b.was = 'old': another metric has it, too; keep one of them",
+                "metrics.a.was = 'old': another metric has the same; keep one of them",
+                "metrics.b.was = 'old': another metric has the same; keep one of them",
             ],
         ),
         (_NEW % "enabled: maybe", ["metrics.new.enabled = 'maybe': write true or false"]),

@@ -1,4 +1,4 @@
-"""The JSON schema of catalogue files: it is current, takes what is valid and refuses what is not."""
+"""The JSON schema of catalogue files: it is current, accepts valid files and rejects others."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_create_tables_is_idempotent_and_says_what_it_did(environment: Settings)
     first = CliRunner().invoke(main, ["create-tables"])
     second = CliRunner().invoke(main, ["create-tables"])
     assert "dimension_metrics" in first.output
-    assert second.output == "All tables are there.\n"
+    assert second.output == "All tables exist.\n"
     assert (first.exit_code, second.exit_code) == (0, 0)
 
 

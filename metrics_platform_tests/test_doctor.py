@@ -295,7 +295,7 @@ def test_bad_settings_end_it_at_once_each_with_its_remedy(monkeypatch: pytest.Mo
         ("http://platform:x@127.0.0.1:1/metrics", "Is ClickHouse running"),
         ("", "metrics-platform clickhouse"),
     ],
-    ids=["wrong password", "nobody there", "no url"],
+    ids=["wrong password", "no server", "no url"],
 )
 def test_the_command_says_what_to_do_and_exits_with_1(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, clickhouse_server: EmbeddedServer, url: str, expected: str
@@ -350,10 +350,10 @@ def test_a_catalogue_is_read_and_everything_wrong_in_it_named(monkeypatch: pytes
     assert "No such file" in missing.detail
 
 
-def test_a_first_day_that_is_still_to_come_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_first_day_in_the_future_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     tomorrow = (NOW + datetime.timedelta(days=2)).date()
     monkeypatch.setenv("METRICS_START_DATE", str(tomorrow))
     finding = next(examine(None))
     assert finding.status == "problem"
-    assert f"METRICS_START_DATE = {tomorrow} is still to come" in finding.detail
-    assert "first day there are events for" in finding.remedy
+    assert f"METRICS_START_DATE = {tomorrow} is in the future" in finding.detail
+    assert "first day with events" in finding.remedy

@@ -60,7 +60,7 @@ def test_the_deployment_keeps_every_setting_of_the_local_dagster() -> None:
     own, deployed = (
         yaml.safe_load((ROOT / path / "dagster.yaml").read_text(encoding="utf-8")) for path in (".dagster", "deploy")
     )
-    own.pop("run_launcher")  # it looks for processes of its own machine; see «When the code location dies»
+    own.pop("run_launcher")  # it looks for processes of its own machine; see "When the code location dies"
     assert {name: deployed.get(name) for name in own} == own
     assert set(deployed) - set(own) == {"storage", "compute_logs"}
 

@@ -1,4 +1,4 @@
-"""What may stand in an expression of the catalogue, and what is read out of one."""
+"""What an expression of the catalogue may contain, and what is read from it."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def test_an_expression_over_the_row_is_accepted(expression: str) -> None:
         ("count() /* all */", "write no comments (/*) in an expression"),
         ("count() # all", "write no comments (#) in an expression"),
         ("count((amount)", "close every bracket that you open; a ) is missing"),
-        ("count(amount))", "close every bracket that you open; there is a ) too many"),
-        ("a = 1) OR (b = 1", "close every bracket that you open; there is a ) too many"),
-        ("countIf(a[1)", "close every bracket that you open; there is a ) too many"),
+        ("count(amount))", "close every bracket that you open; there is one ) too many"),
+        ("a = 1) OR (b = 1", "close every bracket that you open; there is one ) too many"),
+        ("countIf(a[1)", "close every bracket that you open; there is one ) too many"),
         ("countIf(name = 'open)", "write one expression, without '"),
         ("countIf(name = ‘x’)", "write straight quotes (') instead of ‘"),
         ("countIf(a = {a:String})", "write one expression, without {"),

@@ -1,4 +1,4 @@
-"""The oracle against cases small enough to be computed by hand, so that it can be trusted in other tests."""
+"""The oracle against cases small enough to be computed manually, so that it can be trusted in other tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROFILE: dict[str, Any] = {
     "gender": 1, "age": 25, "country": "Russia", "city": "Moscow",
     "os": "iOS", "source": "ads", "exp_group": 2,
 }  # fmt: skip
-NOBODY: dict[str, Any] = {
+UNKNOWN_USER: dict[str, Any] = {
     "gender": -1, "age": 0, "country": "", "city": None, "os": "", "source": None, "exp_group": -1,
 }  # fmt: skip
 
@@ -123,8 +123,8 @@ def test_a_message_to_oneself_is_sent_and_received_by_one_user() -> None:
 
 def test_an_attribute_is_its_latest_known_value_and_missing_values_change_nothing() -> None:
     world = oracle(
-        [seen(1, "2026-03-02 10:00:00"), seen(1, "2026-03-03 10:00:00", **{**NOBODY, "os": "Android"})],
-        [sent(1, 2, "2026-03-03 09:00:00", **{**NOBODY, "gender": 0, "age": 26})],
+        [seen(1, "2026-03-02 10:00:00"), seen(1, "2026-03-03 10:00:00", **{**UNKNOWN_USER, "os": "Android"})],
+        [sent(1, 2, "2026-03-03 09:00:00", **{**UNKNOWN_USER, "gender": 0, "age": 26})],
     )
     user = by_user(world.users(TUESDAY))[1]
     assert user == {

@@ -42,7 +42,7 @@ def test_the_environment_wins_over_the_env_file(tmp_path: Path, monkeypatch: pyt
         ("METRICS_TIMEZONE", "Europe/Moscw", "did you mean Europe/Moscow"),
         ("METRICS_TIMEZONE", "MSK", "such as Europe/Moscow"),  # and not MST, which is in America
         ("METRICS_START_DATE", "01.01.2026", "write a date as 2026-01-31"),
-        ("METRICS_START_DATE", "01.02.2026", "The first day"),
+        ("METRICS_START_DATE", "01.02.2026", "First day"),
         ("METRICS_ETL_AT", "25:00", "Local time"),
         ("METRICS_ETL_AT", "00:05:30", "HH:MM"),
         ("METRICS_RECOMPUTE_DAYS", "0", "write a whole number from 1 to 31"),
@@ -188,7 +188,7 @@ def test_all_problems_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("url", "problem"),
     [
-        (f"clickhouse://user:{SECRET}@host:9000/metrics", "over HTTP"),
+        (f"clickhouse://user:{SECRET}@host:9000/metrics", "use ClickHouse's HTTP interface"),
         (f"http://user:{SECRET}@host:8123", "no database"),
         (f"http://user:{SECRET}@host:8123/a-b", "bad database"),
         (f"http://user:{SECRET}@host:99999/metrics", "cannot be read"),

@@ -1,4 +1,4 @@
--- So many feed actions, spread evenly over [start, end): a product without nights.
+-- The given number of feed actions, spread evenly over [start, end): a product without nights.
 INSERT INTO {database:Identifier}.feed_actions
     (user_id, post_id, action, time, gender, age, country, city, os, source, exp_group)
 SELECT

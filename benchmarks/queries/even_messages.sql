@@ -1,4 +1,4 @@
--- So many messages, spread evenly over [start, end).
+-- The given number of messages, spread evenly over [start, end).
 INSERT INTO {database:Identifier}.message_actions
     (user_id, receiver_id, time, gender, age, country, city, os, source, exp_group)
 SELECT

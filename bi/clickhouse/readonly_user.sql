@@ -2,10 +2,10 @@
 --
 -- Run it once as an administrator: clickhouse client --multiquery < bi/clickhouse/readonly_user.sql
 -- Change before, where yours differs: `metrics`, the database of METRICS_CLICKHOUSE_URL. On a cluster add ON CLUSTER.
--- The user has no password and nobody can log in, until the statement at the end of this file is run by hand.
+-- The user has no password, and no one can log in, until you run the statement at the end of this file.
 
 CREATE SETTINGS PROFILE IF NOT EXISTS metrics_bi SETTINGS
-    -- 1: reads, and changes no setting. 2 would let every query lift the limits below.
+    -- 1: may read, but not change settings. With 2, every query could lift the limits below.
     readonly = 1,
     -- Bare times are what the product's clocks showed: no server's or session's zone may shift them.
     session_timezone = 'UTC',
@@ -30,6 +30,6 @@ GRANT SELECT ON metrics.user_cohorts TO metrics_bi;
 GRANT SELECT ON metrics.verdicts TO metrics_bi;
 GRANT SELECT ON metrics.incidents TO metrics_bi;
 
--- By hand, so that the password is in no file, with the addresses of your BI tools:
+-- Run this yourself, with the addresses of your BI tools, so that the password is in no file:
 --   ALTER USER metrics_bi IDENTIFIED WITH sha256_hash BY '<hash>' HOST IP '10.0.0.0/8';
 -- The hash: python3 -c "import getpass, hashlib; print(hashlib.sha256(getpass.getpass().encode()).hexdigest())"

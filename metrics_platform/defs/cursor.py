@@ -1,4 +1,4 @@
-"""What a sensor remembers from tick to tick: a model, kept by Dagster as JSON."""
+"""Sensor cursors: the state between ticks, as a model that Dagster stores as JSON."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 
 class Cursor(BaseModel):
-    """Base of the sensors' memories; every field has a default."""
+    """Base class of the sensors' cursors. Every field has a default."""
 
     model_config = ConfigDict(frozen=True, defer_build=True)
 
     @classmethod
     def from_cursor(cls, cursor: str | None) -> Self:
-        """What `cursor` says; one that says nothing readable is the same as none: keys keep messages from doubling."""
+        """Parse `cursor`. An unreadable one counts as empty; message keys then prevent duplicates."""
         try:
             return cls.model_validate_json(cursor or "{}")
         except ValidationError:

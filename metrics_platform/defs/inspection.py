@@ -14,7 +14,7 @@ from metrics_platform.defs.monitoring.schedule import JOB as MONITORING_JOB
 from metrics_platform.defs.report.assets import ASSET as REPORT
 from metrics_platform.findings import Finding
 
-# What each schedule starts.
+# Schedule → what it starts.
 _SCHEDULES = {
     f"{DAILY_JOB}_schedule": "the nightly load",
     f"{REPORT}_schedule": "the morning report",
@@ -28,7 +28,9 @@ _SETTING_IS_OFF = "METRICS_SCHEDULES_ON is false: remove it and restart Dagster,
 def inspect_dagster(home: str | None, *, schedules_on: bool) -> Iterator[Finding]:
     """Inspect the Dagster of DAGSTER_HOME without changing anything; `schedules_on` is METRICS_SCHEDULES_ON."""
     if not home:
-        yield Finding("Dagster", "note", "DAGSTER_HOME is not set: Dagster forgets everything when it ends", _SET_HOME)
+        yield Finding(
+            "Dagster", "note", "DAGSTER_HOME is not set, so Dagster loses its history when it ends", _SET_HOME
+        )
     elif not Path(home).is_dir():
         yield Finding("Dagster", "problem", f"DAGSTER_HOME = {home} is not a folder", _SET_HOME)
     elif not (Path(home) / "dagster.yaml").is_file():
@@ -69,9 +71,9 @@ def _schedules(home: Path, *, schedules_on: bool) -> Finding:
 
 
 def _stored_states(home: Path) -> dict[str, InstigatorStatus]:
-    """The status of each schedule and sensor that Dagster has stored; none where it has not run yet."""
+    """The stored status of each schedule and sensor; empty if Dagster has not run yet."""
     settings = yaml.safe_load((home / "dagster.yaml").read_text(encoding="utf-8"))
-    # Opening a SQLite storage creates it.
+    # Opening a SQLite storage would create it.
     if "storage" not in (settings or {}) and not (home / "schedules" / "schedules.db").exists():
         return {}
     with dg.DagsterInstance.from_config(str(home)) as instance:

@@ -1,6 +1,6 @@
-"""From which columns each column of the platform's tables is computed, and in which file: for Dagster's UI.
+"""Column lineage of the platform's tables and the files of their queries, for Dagster's UI.
 
-What is not said here comes from the columns of the same name in the tables upstream.
+Columns that are not listed come from the columns of the same name in the upstream tables.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _COHORT = ("users.first_day",)
 _RETAINED = ("users.first_day", "users.last_active_day")
 _NEW = ("users.first_day", "users.source")
 
-# Names alone stand for those columns of every table upstream that has them; `table.column` for one.
+# A plain name means that column in every upstream table that has it; `table.column` means one column.
 _FROM: Mapping[str, Mapping[str, Sequence[str]]] = {
     "feed_user_daily": {
         "event_date": ("time",),
@@ -94,7 +94,7 @@ _FROM: Mapping[str, Mapping[str, Sequence[str]]] = {
 def column_sources(
     table: str, columns: Iterable[Column], upstream: Mapping[str, Iterable[Column]]
 ) -> dict[str, list[tuple[str, str]]]:
-    """Per column those (table, column) it is computed from, of the tables in `upstream`."""
+    """Map each column to the (table, column) pairs in `upstream` that it is computed from."""
     known = {name: {column.name for column in found} for name, found in upstream.items()}
     return {
         column.name: [
@@ -109,7 +109,7 @@ def column_sources(
 def table_metadata(
     table: DailyTable, upstream: Iterable[str], settings: Settings, query: str | None = None
 ) -> dict[str, Any]:
-    """The definition's metadata: columns with types, meanings and origins, and the file of the query.
+    """Metadata of an asset: columns with types, meanings and origins, and the file of the query.
 
     Args:
         table: the table.
@@ -118,7 +118,7 @@ def table_metadata(
         query: the path of its query within `metrics_platform/warehouse`.
     """
     columns = table.columns
-    # A source of the user's own has no schema file here.
+    # A source from the user's catalogue has no schema file.
     found = {
         name: columns_of("slice" if name.endswith("_slice") else name)
         for name in upstream
@@ -159,7 +159,7 @@ def _described(column: Column, sources: Sequence[tuple[str, str]]) -> str:
 
 
 def _same_name(table: str, column: str) -> tuple[str, ...]:
-    # A slice's value is a column of the merged table, which one says the asset's own name.
+    # A slice's value is a column of the merged table, named in the asset's own name.
     if table.endswith("_slice") and column == "dimension_value":
         return (table.removesuffix("_slice"),)
     return (column,)

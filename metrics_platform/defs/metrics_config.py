@@ -1,4 +1,4 @@
-"""Which metrics a run of `slot_metrics` or `metric_daily` computes."""
+"""Run config that selects the metrics that `slot_metrics` or `metric_daily` computes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class MetricsConfig(dg.Config):
     """The run's config."""
 
     metrics: list[str] = Field(
-        default=[], description="Names of the catalogue; the rows of all others stay as they are. Empty: all metrics."
+        default=[], description="Metrics to compute. The rows of all others stay as they are. Empty: all metrics."
     )
 
 
 def chosen_metrics(names: Sequence[str], checked: CheckedCatalog) -> tuple[Metric, ...] | None:
-    """The metrics that the config names; None: all. Fails the run where one of them cannot be computed."""
+    """The metrics named in the config; None means all. Fails the run if one of them cannot be computed."""
     if not names:
         return None
     unknown = [name for name in names if name not in checked.metrics]

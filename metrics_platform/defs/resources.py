@@ -15,15 +15,14 @@ if TYPE_CHECKING:
 
 
 class ClickHouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The ClickHouse that METRICS_CLICKHOUSE_URL names (or the embedded one).
+    """The ClickHouse of METRICS_CLICKHOUSE_URL, or the embedded one.
 
-    The URL, which holds a password, is no field of the resource: Dagster shows and stores fields. It is read from the
-    settings when a step needs it.
+    The URL holds a password, and Dagster shows and stores fields, so it is not one. Steps read it from the settings.
     """
 
-    timeout_seconds: int = Field(description="Longest time one query may take in ClickHouse.")
+    timeout_seconds: int = Field(description="Time limit of a ClickHouse query, in seconds.")
     max_memory_mb: int = Field(
-        description="Most memory (MiB) one query may take in ClickHouse; at a quarter of it it goes to disk."
+        description="Memory limit of a ClickHouse query, in MiB. It spills to disk at a quarter of it."
     )
 
     @classmethod
@@ -46,21 +45,21 @@ class ClickHouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 class TelegramResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The chat that messages go to, and how patiently one is delivered.
+    """The chat that messages go to, and how long delivery is retried.
 
-    The bot's token (TELEGRAM_BOT_TOKEN) is no field of the resource: Dagster shows and stores fields. It is read from
-    the settings when a message leaves, and so are the webhook and the mail server's login.
+    Dagster shows and stores fields, so the bot's token (TELEGRAM_BOT_TOKEN), the webhook and the mail server's login
+    are not fields. They are read from the settings when a message is sent.
     """
 
     chat_id: str = Field(
-        description="The chat: a number or @name; empty: TELEGRAM_CHAT_ID is not set. Routes by kind and severity "
-        "(TELEGRAM_ROUTES) go before it."
+        description="The chat: a number or @name. Empty: TELEGRAM_CHAT_ID is not set. Routes by kind and severity "
+        "(TELEGRAM_ROUTES) take precedence."
     )
-    thread_id: int = Field(description="The topic in it; 0 is none.")
+    thread_id: int = Field(description="Topic of the chat. 0: none.")
     api_base: str = Field(description="The Bot API server.")
     budget_seconds: float = Field(
         default=45.0,
-        description="How long one step of a delivery is tried within a run; then the message is asked for again.",
+        description="Seconds that one step of a delivery is retried within a run. After that, a later run tries again.",
     )
 
     @classmethod

@@ -1,4 +1,4 @@
-"""What all schedules have in common."""
+"""Defaults of all schedules."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from metrics_platform.settings import Settings
 
 
 def default_schedule_status(settings: Settings) -> dg.DefaultScheduleStatus:
-    """The status of a schedule that nobody has switched in Dagster's UI."""
+    """The status of a schedule until it is switched in Dagster's UI."""
     return dg.DefaultScheduleStatus.RUNNING if settings.schedules_on else dg.DefaultScheduleStatus.STOPPED

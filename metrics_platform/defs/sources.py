@@ -1,4 +1,4 @@
-"""The sources of the catalogue as assets that the product writes and the platform only reads."""
+"""The catalogue's sources as external assets, which the product writes and the platform only reads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from metrics_platform.settings import Settings
 
 
 def source_assets(settings: Settings, catalog: Catalog) -> list[dg.AssetSpec]:
-    """One asset per source, with how its rows are mapped."""
+    """One asset per source, with the mapping of its rows."""
     return [
         dg.AssetSpec(
             source.name,
@@ -29,18 +29,18 @@ def source_assets(settings: Settings, catalog: Catalog) -> list[dg.AssetSpec]:
 
 
 def _mapping(source: Source) -> str:
-    """What the platform makes of a row, as a table in Markdown."""
+    """The mapping of a row, as a Markdown table."""
     lines = [f"| {name} | `{sql}` |" for name, sql in _expressions(source).items()]
     return "\n".join(["| column | SQL |", "|---|---|", *lines])
 
 
 def _columns(source: Source) -> dg.TableSchema:
-    """The columns of the source that are read, each with what it is read for."""
+    """The columns of the source that are read, each with its use."""
     used: dict[str, list[str]] = {}
     mapped = set(source.columns)
     for role, sql in _expressions(source).items():
         for name in sorted(column_names_in(sql)):
-            # A dimension over a mapped column reads what that column is mapped to.
+            # A dimension over a mapped column reads the columns behind the mapping.
             if name not in mapped or role in mapped:
                 used.setdefault(name, []).append(role)
     return dg.TableSchema(

@@ -14,7 +14,7 @@ def read_app_days(
 ) -> dict[datetime.date, dict[str, float | None]]:
     """The metrics (columns of `app_daily`) of each day from `first` to `last` that has been computed, by its date.
 
-    Before the first load there is no table, perhaps no database, and no day.
+    Empty before the first load, when the table or the database may not exist.
 
     Raises:
         WarehouseError: ClickHouse refused, failed or did not answer.

@@ -1,6 +1,6 @@
 """The catalogue against ClickHouse: tables, columns, types, rights and SQL of every entry.
 
-A bad entry is left out and named; the others go on. Nothing is read but names and types.
+An invalid entry is dropped and reported; the others are kept. Only names and types are read.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class CheckedCatalog:
 
 
 def check_catalog(warehouse: Warehouse, catalog: Catalog) -> CheckedCatalog:
-    """Look at every entry.
+    """Check every entry.
 
     Raises:
         WarehouseError: ClickHouse did not answer, or an answer says nothing about the catalogue.
@@ -116,7 +116,7 @@ def _check_metrics(
     for metric in suspects:
         if metric.aggregate is None or not _merges(warehouse, rows, [metric.aggregate]):
             without_state.add(metric.name)
-            # Beside a column, an aggregate is refused; what is not refused has none.
+            # ClickHouse rejects an aggregate beside a column, so an expression that it accepts has none.
             if not found[metric.name] and not isinstance(
                 _described(warehouse, rows, [str(metric.sql), "time"], ""), str
             ):

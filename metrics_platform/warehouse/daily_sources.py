@@ -60,7 +60,7 @@ class DailySources:
         return cls(warehouse, load_catalog_or_builtin(settings))
 
     def render(self, sql: str) -> str:
-        """`sql` with what its `$names` stand for; a statement that ClickHouse can run.
+        """Replace the `$names` in `sql`; returns a statement that ClickHouse can run.
 
         Raises:
             SourceError: a source or an attribute in it does not fit the source's table.
@@ -83,7 +83,7 @@ class DailySources:
         return found
 
     def _part(self, name: str) -> str:
-        """What a `$name` stands for.
+        """The SQL that replaces a `$name`.
 
         `<source>` is its rows, `<source>_sets` these by user and what they say of the user, `<source>_without_user` the
         times of the rows that belong to no user. `known_<dimension>` is the value of a dimension, NULL where it is

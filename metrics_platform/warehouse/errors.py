@@ -1,4 +1,4 @@
-"""What ClickHouse's refusals mean: each error code that people meet, with its cause and its remedy.
+"""ClickHouse's errors: the codes that users encounter, with cause and remedy.
 
 `WarehouseError` is the one exception that leaves this room. It says what was being done, what ClickHouse
 answered, what to do, and whether trying again can help.
@@ -66,7 +66,7 @@ _REMEDIES: dict[int, str] = {
     341: "A replica of METRICS_CLICKHOUSE_CLUSTER did not follow within a minute. Start it, then run the partition "
     "again.",
     373: "Two statements shared a session; report this as a bug.",
-    394: "The query was killed by somebody (KILL QUERY); run the partition again.",
+    394: "The query was killed (KILL QUERY); run the partition again.",
     253: "Another table has this path in Keeper. Write {table} or {uuid} into the path of METRICS_CLICKHOUSE_ENGINE.",
     497: "Grant the account what the message names (`GRANT … ON … TO …`); `metrics-platform doctor` lists all "
     "rights that are needed.",
@@ -84,7 +84,7 @@ _OTHER_PORT = "its HTTP interface is at port 8123, or at 8443 with https://"
 _NOT_AS_SPOKEN_TO = (
     (
         re.compile(r"WRONG_VERSION_NUMBER|HTTP_REQUEST\]|record layer failure"),
-        "That port speaks no TLS: write http:// in METRICS_CLICKHOUSE_URL, or the port of HTTPS (8443).",
+        "That port does not use TLS: write http:// in METRICS_CLICKHOUSE_URL, or the port of HTTPS (8443).",
     ),
     (
         re.compile(r"CERTIFICATE_VERIFY_FAILED"),
@@ -97,13 +97,13 @@ _NOT_AS_SPOKEN_TO = (
     ),
     (
         re.compile(r"HTTP status 4(?!08|29)\d\d|Unexpected response to server version|BadStatusLine"),
-        f"Something else than ClickHouse answers there; {_OTHER_PORT}: correct METRICS_CLICKHOUSE_URL.",
+        f"Something other than ClickHouse answers there; {_OTHER_PORT}: correct METRICS_CLICKHOUSE_URL.",
     ),
 )
 
 _NAME = re.compile(r"\(([A-Z][A-Z0-9_]{2,})\)")
 _NOISE = re.compile(r"\s*\(version [^()]*(?:\([^()]*\))?[^()]*\)|\s*\(for url [^)]*\)")
-# Of urllib3's nested errors the innermost says it all: «[Errno 111] Connection refused».
+# The innermost of urllib3's nested errors is enough: "[Errno 111] Connection refused".
 _INNERMOST = re.compile(r"\(Caused by \w+\([\"'](?:HTTPS?Connection\([^)]*\): )?(?P<text>.*?)[\"']\)\)", re.DOTALL)
 _TLS = re.compile(r"SSL\w*Error\(1, ['\"](?P<text>.*?)(?: \(_ssl\.c:\d+\))?['\"]\)")
 # The driver's own refusal, before it asks the server.
@@ -182,6 +182,6 @@ def cause_of(error: BaseException, secret: str = "") -> Cause:
 
 def _is_transient(code: int, text: str) -> bool:
     if code == _MEMORY_LIMIT:
-        # «(total) memory limit exceeded»: other queries filled the server. A query over its own limit will be again.
+        # "(total) memory limit exceeded": other queries filled the server. A query over its own limit would fail again.
         return "(total)" in text or "(for user)" in text
     return code in TRANSIENT_CODES

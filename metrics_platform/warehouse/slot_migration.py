@@ -122,7 +122,7 @@ class _Copying:
             "end": f"{slots.end:%Y-%m-%d %H:%M:%S}",
         }
         expected = self.rows_per_key * warehouse.value(
-            f"SELECT uniqExact({', '.join(self.keys)}) FROM {{source:Identifier}} "  # noqa: S608  (names of ours)
+            f"SELECT uniqExact({', '.join(self.keys)}) FROM {{source:Identifier}} "  # noqa: S608  (our names)
             "WHERE slot_start >= {start:DateTime('UTC')} AND slot_start < {end:DateTime('UTC')}",
             parameters,
             doing=f"Counting {self.source} of {date}",

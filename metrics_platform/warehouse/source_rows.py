@@ -21,8 +21,8 @@ _TIME = re.compile(r"DateTime(64)?(\(.*\))?")
 _IDS = "an integer; write `sipHash64({0})` for text and UUIDs"
 _TIMES = {
     "String": "a DateTime; write `parseDateTimeBestEffort({0})`, or set the source's `timezone`",
-    "Date": "a DateTime; a date has no time of day, so slots and days in another zone cannot be told",
-    "Date32": "a DateTime; a date has no time of day, so slots and days in another zone cannot be told",
+    "Date": "a DateTime; a date has no time of day, so slots and days in another zone are unknown",
+    "Date32": "a DateTime; a date has no time of day, so slots and days in another zone are unknown",
 }
 # ClickHouse uses the key of the table through these two, and reads everything through fromUnixTimestamp64Milli.
 _EPOCH = "a DateTime; write `toDateTime({0})` for seconds since 1970, `toDateTime(intDiv({0}, 1000))` for milliseconds"

@@ -49,7 +49,7 @@ def test_every_uuid_is_one_of_its_own_and_every_reference_resolves() -> None:
     assert len({uuid.UUID(each) for each in own}) == len(files)
     assert {dataset["database_uuid"] for dataset in DATASETS.values()} == set(DATABASES)
     assert {chart["dataset_uuid"] for chart in CHARTS.values()} == set(DATASETS)
-    assert sorted(meta["uuid"] for meta in PLACED) == sorted(CHARTS)  # each chart stands in one place
+    assert sorted(meta["uuid"] for meta in PLACED) == sorted(CHARTS)  # each chart is in one place
     assert {meta["uuid"]: meta["sliceName"] for meta in PLACED} == {
         key: chart["slice_name"] for key, chart in CHARTS.items()
     }

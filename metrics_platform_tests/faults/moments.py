@@ -36,7 +36,7 @@ TELLING = {
     "os_slice": "while swapping",
     "dimension_metrics": "before dropping staging",
 }
-# Each moment by itself; by default none, since one test walks through TELLING.
+# Each moment separately; by default none, since one test walks through TELLING.
 CASES = [(table, name) for table in TABLES for name in MOMENTS] if EXHAUSTIVE else []
 
 

@@ -61,7 +61,7 @@ def kill_processes(run: subprocess.Popen[bytes], victim: str) -> None:
 
 
 def orphans_gone(run: subprocess.Popen[bytes], seconds: float = 60) -> None:
-    """Wait until the steps that outlive a killed run have ended by themselves."""
+    """Wait until the steps that outlive a killed run have ended on their own."""
     deadline = time.monotonic() + seconds
     while _group(run):
         assert time.monotonic() < deadline, f"still there: {_group(run)}"

@@ -47,7 +47,7 @@ def assert_ended_well_or_said_why(outcome: Outcome) -> None:
         assert "What to do" in text or "un the partition again" in text, text
 
 
-def mend(case: Case, *outcomes: Outcome) -> None:
+def rerun(case: Case, *outcomes: Outcome) -> None:
     """Where a run has failed, a further one is made."""
     for outcome in outcomes:
         assert_ended_well_or_said_why(outcome)
@@ -60,7 +60,7 @@ def test_two_runs_of_one_day_at_once_give_the_undisturbed_tables(world: World) -
     with world.case() as case, Reader(case.warehouse) as reader:
         with RunProcess(Plan(case.settings, DAY)) as first, RunProcess(Plan(case.settings, DAY)) as second:
             outcomes = first.wait(), second.wait()
-        mend(case, *outcomes)
+        rerun(case, *outcomes)
         case.assert_as(new)
         case.assert_clean_after_dropping_leftovers()
     reader.assert_saw_only(world.old, new)
@@ -82,7 +82,7 @@ def test_a_run_overtaken_by_a_second_run_of_the_day_ends_and_the_tables_are_the_
                 overtaken.set()
                 first = run.wait()
             proxy.assert_all_struck()
-        mend(case, first, second)
+        rerun(case, first, second)
         case.assert_as(new)
         case.assert_clean_after_dropping_leftovers()
     reader.assert_saw_only(world.old, new)
@@ -108,7 +108,7 @@ def test_a_run_overtaken_by_one_that_has_seen_more_events_leaves_the_newer_day(
                 first = run.wait()
             proxy.assert_all_struck()
         assert second.success
-        mend(case, first, second)
+        rerun(case, first, second)
         overwritten = case.prints() != newer
     known = (table, name) in UNNOTICED
     assert overwritten == known

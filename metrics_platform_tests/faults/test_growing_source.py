@@ -102,7 +102,7 @@ def test_events_that_come_in_after_the_extracts_change_nothing_until_the_next_ru
 
 @contextmanager
 def writing(case: Case, pause_seconds: float) -> Iterator[Callable[[], int]]:
-    """Somebody writes batches all the time; yields how many there are."""
+    """Write batches all the time in another thread; yields how many there are."""
     ended = threading.Event()
     written = [0]
 

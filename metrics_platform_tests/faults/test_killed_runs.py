@@ -1,4 +1,4 @@
-"""A run that is killed, at any moment of any step: readers see whole days, and running it again mends everything."""
+"""A run that is killed, at any moment of any step: readers see whole days, and running it again repairs everything."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT) if EXHAUSTIVE else (signal.SIGTERM,)
 
 
 def kill(run: RunProcess) -> Callable[[], None]:
-    """`kill -9` of the run; the statement it waits for goes no further, and nobody reads its answer."""
+    """`kill -9` of the run; the statement it waits for stops, and its answer is not read."""
 
     def strike() -> None:
         run.send(signal.SIGKILL)
@@ -167,7 +167,7 @@ def test_a_step_told_to_stop_does_not_wait_for_its_query(world: World) -> None:
         interrupted = next(statement.staging for statement in proxy.done if statement.kind is Kind.CREATE)
         waited = interrupted in [statement.staging for statement in proxy.done if statement.kind is Kind.INSERT]
     assert waited  # to be turned round, and the next line removed, once the query is cancelled
-    pytest.xfail("dropping the staging table waits for the INSERT, which nobody cancels")
+    pytest.xfail("dropping the staging table waits for the INSERT, which is not cancelled")
 
 
 @pytest.mark.skipif(not EXHAUSTIVE, reason="twelve runs with a process per step: EXHAUSTIVE_FAULTS=1")

@@ -36,7 +36,7 @@ START = datetime.date(2026, 3, 6)
 DAYS = [START + datetime.timedelta(days=offset) for offset in range(3)]
 DAY = DAYS[1]  # has a day before and a day after
 TABLES = tuple(table.name for table in daily_tables(("os", "gender", "age")))
-LATE_USER = 900  # late events come from users from here on, whom nobody knew before
+LATE_USER = 900  # late events come from users from here on, who were unknown before
 
 _FEED = """
 INSERT INTO {table} SELECT

@@ -67,8 +67,8 @@ BAD = [
     ("METRICS_FALLBACK_AFTER_MINUTES", "1441", "from 1 to 1,440"),
     ("METRICS_MESSAGE_MAX_AGE_HOURS", "169", "from 1 to 168"),
     ("METRICS_DRY_RUN", "perhaps", "true or false"),
-    ("EMAIL_FROM", "the desk", "no e-mail address"),
-    ("EMAIL_TO", "a@example.com,b", "no e-mail address"),
+    ("EMAIL_FROM", "the desk", "not an e-mail address"),
+    ("EMAIL_TO", "a@example.com,b", "not an e-mail address"),
 ]
 
 
@@ -86,8 +86,8 @@ SECRETS = [
     ("TELEGRAM_BOT_TOKEN", TOKEN[:-20], TOKEN[:-20], "look like a bot's token"),
     ("TELEGRAM_PROXY", f"socks5://user:{PASSWORD}@proxy:1080", PASSWORD, "http://user:password@host:port"),
     ("TELEGRAM_PROXY", f"user:{PASSWORD}@proxy:1080", PASSWORD, "http://user:password@host:port"),
-    ("SLACK_WEBHOOK_URL", WEBHOOK.removeprefix("https://"), "s3cr3tS3cr3t", "the whole URL that Slack gave"),
-    ("SLACK_WEBHOOK_URL", "https://hooks.slack.com/", "hooks.slack.com/'", "the whole URL that Slack gave"),
+    ("SLACK_WEBHOOK_URL", WEBHOOK.removeprefix("https://"), "s3cr3tS3cr3t", "the whole URL from Slack"),
+    ("SLACK_WEBHOOK_URL", "https://hooks.slack.com/", "hooks.slack.com/'", "the whole URL from Slack"),
     ("SMTP_URL", f"user:{PASSWORD}@mail.example.com", PASSWORD, "STARTTLS"),
     ("SMTP_URL", f"smtp://user:{PASSWORD}@mail.example.com:port", PASSWORD, "cannot be read as a URL"),
     ("SMTP_URL", f"https://user:{PASSWORD}@mail.example.com", PASSWORD, "write it as smtp://"),
@@ -108,7 +108,7 @@ def test_a_bad_secret_is_refused_without_being_repeated(
 def test_an_address_with_a_password_is_refused_without_it(settings: object, name: str) -> None:
     text = refusal(settings, **{name: f"https://user:{PASSWORD}@bi.example.com/7"})
     assert f"{name} = 'https://user:***@bi.example.com/7'" in text
-    assert "Leave it out" in text
+    assert "this setting is not secret" in text
     assert PASSWORD not in text
 
 
@@ -163,7 +163,7 @@ def test_every_secret_is_among_those_that_texts_are_masked_by(settings) -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"TELEGRAM_BOT_TOKEN": TOKEN}, ("TELEGRAM_CHAT_ID is not", "name that chat")),
+        ({"TELEGRAM_BOT_TOKEN": TOKEN}, ("TELEGRAM_CHAT_ID is not", "set TELEGRAM_CHAT_ID")),
         ({"SMTP_URL": MAIL["SMTP_URL"]}, ("SMTP_URL is set", "EMAIL_FROM, EMAIL_TO is not")),
         ({"SMTP_URL": MAIL["SMTP_URL"], "EMAIL_TO": "a@example.com"}, ("SMTP_URL and EMAIL_TO", "EMAIL_FROM is not")),
         ({"EMAIL_FROM": "a@example.com"}, ("EMAIL_FROM is set", "SMTP_URL, EMAIL_TO is not")),

@@ -1,4 +1,4 @@
-"""A strict local Bot API server, the judge of HTML that Telegram itself uses, and the tests of both.
+"""A strict local Bot API server, Telegram's own HTML parser, and the tests of both.
 
 Tests of notifications start with `bot_api_server()`; see `bot_api.py`.
 """

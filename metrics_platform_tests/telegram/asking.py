@@ -42,7 +42,7 @@ def all_chats(api: BotApi) -> list[int]:
 
 
 def picture(width: int = 320, height: int = 200, colour: str = "navy") -> bytes:
-    """A PNG of so many pixels."""
+    """A PNG of the given size in pixels."""
     buffer = io.BytesIO()
     Image.new("RGB", (width, height), colour).save(buffer, "PNG")
     return buffer.getvalue()

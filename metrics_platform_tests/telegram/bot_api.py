@@ -48,7 +48,7 @@ class Call:
 
     @property
     def ok(self) -> bool:
-        """Whether the caller was told that it is done."""
+        """Whether the caller got an answer that it is done."""
         return self.status == 200 and self.fault is None
 
 
@@ -120,7 +120,7 @@ class BotApi:
             del self._world.chats[chat_id]
 
     def upgrade_group(self, chat_id: int) -> int:
-        """Makes a group a supergroup, as Telegram does by itself; the id of the supergroup."""
+        """Turn a group into a supergroup, as Telegram does; returns its new id."""
         with self._lock:
             old = self._world.chats[chat_id]
             new = -1_003_000_000_000 - abs(chat_id) % 1_000_000_000

@@ -1,4 +1,4 @@
-"""Texts, captions and keyboards out of the parameters of a call, judged as Telegram does."""
+"""Texts, captions and keyboards out of the parameters of a call, checked as Telegram does."""
 
 from __future__ import annotations
 

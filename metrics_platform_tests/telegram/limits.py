@@ -17,7 +17,7 @@ _ROUNDING = 1e-6
 
 
 class RateLimits:
-    """What was sent lately, by chat."""
+    """What was sent recently, by chat."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.enabled = False
@@ -25,7 +25,7 @@ class RateLimits:
         self._sent: dict[int, deque[float]] = defaultdict(deque)
 
     def check(self, chat_id: int, *, is_group: bool, messages: int = 1) -> None:
-        """Counts so many messages to a chat now, or raises 429 with the seconds to wait.
+        """Count messages to a chat now, or raise 429 with the seconds to wait.
 
         Each message of an album counts; edits do not. A refused call counts for nothing.
         """

@@ -1,4 +1,4 @@
-"""Photos and files as Telegram judges them: what is an image, how large it may be, and what `file_id` it gets."""
+"""Photos and files as Telegram checks them: what is an image, how large it may be, and what `file_id` it gets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SIDES = (90, 320, 800, 1280, 2560)
 
 @dataclass(frozen=True)
 class Media:
-    """A photo or a document that stands in a chat; width and height in pixels."""
+    """A photo or a document in a chat; width and height in pixels."""
 
     kind: Literal["photo", "document"]
     name: str

@@ -126,7 +126,7 @@ class Methods:
         if message.album and message.media and message.media.kind != kind:
             raise bad_request("can't change media type in the album")
         content.check_length()
-        edited = replace(content.put_into(message), media=self._judge(kind, given), buttons=buttons)
+        edited = replace(content.put_into(message), media=self._check(kind, given), buttons=buttons)
         return self._edited(message, edited)
 
     def _delete(self, sent: Sent) -> bool:
@@ -146,12 +146,12 @@ class Methods:
             content.check_length()
             chat.check_rights("text messages" if media is None else _RIGHT[media[0]])  # type: ignore[arg-type]
         self._limits.check(chat.chat_id, is_group=chat.is_group, messages=len(parts))
-        # All of an album is judged before any of it is there.
-        judged = [self._judge(*media) if media else None for _, media in parts]
+        # An album is checked as a whole before any of it is stored.
+        checked = [self._check(*media) if media else None for _, media in parts]
         if thread is None and reply_to:
-            thread = chat.messages[reply_to].thread_id  # an answer stands in the topic of what it answers
+            thread = chat.messages[reply_to].thread_id  # a reply is in the topic of the message it replies to
         messages = []
-        for (content, _), media in zip(parts, judged, strict=True):
+        for (content, _), media in zip(parts, checked, strict=True):
             blank = Message(chat.chat_id, chat.next_id(), unix_time(), content.parsed)
             message = replace(
                 content.put_into(blank),
@@ -186,7 +186,7 @@ class Methods:
         message = chat.messages.get(_number(sent.parameters, "message_id"))
         if message is None:
             raise bad_request("message to edit not found")
-        # A group that was upgraded keeps its old messages, and nobody can change them.
+        # A group that was upgraded keeps its old messages, and they cannot be changed.
         if not message.from_bot or chat.migrated_to is not None:
             raise bad_request("message can't be edited")
         return message
@@ -216,7 +216,7 @@ class Methods:
             return self._files[text]
         raise bad_request("wrong file identifier/HTTP URL specified")
 
-    def _judge(self, kind: str, given: UploadedFile | Media) -> Media:
+    def _check(self, kind: str, given: UploadedFile | Media) -> Media:
         if isinstance(given, UploadedFile):
             given = judge_photo(given) if kind == "photo" else judge_document(given)
             self._files[given.file_id] = given

@@ -1,4 +1,4 @@
-"""The parameters that each method of the Bot API has, so that a typing mistake of ours is refused.
+"""The parameters that each method of the Bot API has, so that a typo in our calls is refused.
 
 A real server ignores names it does not know: `disable_notifications=true` would make a sound for a year. The names
 here are those of the current documentation; its removed ones (`reply_to_message_id`, `disable_web_page_preview`)
@@ -36,7 +36,7 @@ PARAMETERS: dict[str, set[str]] = {
     "editMessageCaption": _EDITED | _CAPTION | {"show_caption_above_media", "reply_markup"},
     "editMessageMedia": _EDITED | {"media", "reply_markup"},
     "deleteMessage": {"chat_id", "message_id"},
-    # Answered and recorded, so that a test can say that nobody calls them.
+    # Answered and recorded, so that a test can check that they are not called.
     "getUpdates": {"offset", "limit", "timeout", "allowed_updates"},
     "setWebhook": {
         "url",

@@ -17,7 +17,7 @@ import tdjson
 
 from metrics_platform_tests.telegram.errors import ParseError
 
-# Telegram keeps this many entities of a message and drops the others without a word.
+# Telegram keeps this many entities of a message and drops the others silently.
 MOST_ENTITIES = 100
 _MODES = {
     "html": {"@type": "textParseModeHTML"},

@@ -50,7 +50,7 @@ class Button:
 
 @dataclass
 class Message:
-    """What stands in a chat. Sizes of texts are UTF-16 code units."""
+    """A message in a chat. Sizes of texts are UTF-16 code units."""
 
     chat_id: int
     message_id: int
@@ -146,7 +146,7 @@ class Chat:
     def check_access(self, need: Literal["read", "members", "edit", "write"]) -> None:
         """What the Bot API server knows of the chat without asking Telegram: its `check_chat_access`.
 
-        An upgraded group can be read: `getChat` does not tell that messages will be refused.
+        An upgraded group can be read: `getChat` does not show that messages will be refused.
         """
         editing = need in {"edit", "write"}
         if self.kind == "private":

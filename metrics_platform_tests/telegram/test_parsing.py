@@ -1,4 +1,4 @@
-"""The judge of HTML: Telegram's own words, lengths and surviving links."""
+"""The HTML parser: Telegram's own words, lengths and surviving links."""
 
 from __future__ import annotations
 

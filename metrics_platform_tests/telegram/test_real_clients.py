@@ -34,7 +34,7 @@ TEXT = "🔴 CRITICAL · feed.views −41%"
 def with_telegram(
     api: BotApi, work: Callable[[telegram.Bot], Awaitable[T]], token: str | None = None, policy: float = 5
 ) -> T:
-    """What `work` returns with a python-telegram-bot that waits so many seconds for an answer."""
+    """What `work` returns with a python-telegram-bot with this timeout in seconds."""
 
     async def run() -> T:
         request = HTTPXRequest(read_timeout=policy)
@@ -50,7 +50,7 @@ def with_telegram(
 def with_aiogram(
     api: BotApi, work: Callable[[aiogram.Bot], Awaitable[T]], token: str | None = None, policy: float = 5
 ) -> T:
-    """What `work` returns with an aiogram that waits so many seconds for an answer."""
+    """What `work` returns with an aiogram with this timeout in seconds."""
     import aiogram
     from aiogram.client.session.aiohttp import AiohttpSession
     from aiogram.client.telegram import TelegramAPIServer

@@ -48,7 +48,7 @@ def _problem(payments: Payments, entry: str) -> str:
             "sources.payments.time",
             "sources.payments.time = 'day' is Date; it must be a DateTime; a date has no time of day, so slots "
             "and days in "
-            "another zone cannot be told.",
+            "another zone are unknown.",
         ),
         (
             {"time": "name"},

@@ -1,4 +1,4 @@
-"""The day: sources, extracts, snapshot, merged table, slices, the final table; the nightly job and its schedule."""
+"""The daily load: sources, extracts, snapshot, merged table, slices and final table, with its job and schedule."""
 
 from __future__ import annotations
 

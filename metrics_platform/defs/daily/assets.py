@@ -1,8 +1,8 @@
-"""The day's assets: one per table of the daily load, each computing its partitions day by day.
+"""The assets of the daily load: one per table, each computing its partitions day by day.
 
-All of them are made by one factory, because they differ only in their SQL, their place in the graph and what
-their numbers mean (`descriptions.py`). A run may hold one partition or a range; a range is computed in the order of
-its days, each day swapped in as soon as its checks hold.
+One factory makes all of them, because they differ only in their SQL, their upstream tables and their descriptions
+(`descriptions.py`). A run has one partition or a range. A range is computed in the order of its days, and each day is
+swapped in as soon as its checks pass.
 """
 
 import datetime
@@ -30,11 +30,11 @@ from metrics_platform.warehouse.upstream import NotComputedError
 GROUP = "daily"
 PREVIEW_ROWS = 10
 
-# ClickHouse restarting takes seconds, a failover minutes: 10 s, 20 s, 40 s, each ± jitter. What cannot be
-# mended by waiting is not retried (see `compute`).
+# A restart of ClickHouse takes seconds, a failover minutes: retry after 10, 20 and 40 s, each ± jitter. Errors that
+# waiting does not fix are not retried (see `compute`).
 RETRY_POLICY = dg.RetryPolicy(max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
-_SAID_EVERY_SECONDS = 5.0
-_NOT_MENDED_BY_WAITING = (NoWarehouseError, NotComputedError, SchemaMismatchError, SourceError)
+_LOG_EVERY_SECONDS = 5.0
+_NOT_RETRIED = (NoWarehouseError, NotComputedError, SchemaMismatchError, SourceError)
 
 
 def day_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
@@ -59,7 +59,7 @@ def daily_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
 
 def _upstream(settings: Settings, partitions: dg.DailyPartitionsDefinition) -> dict[str, list[Any]]:
-    """What each table is computed from; `users` also from its own day before."""
+    """The upstream tables of each table; `users` also depends on its own previous day."""
     feed, messages, users, merged = (
         table.name for table in (tables.FEED_USER_DAILY, tables.MESSAGE_USER_DAILY, tables.USERS, tables.USER_DAILY)
     )
@@ -94,7 +94,7 @@ def _daily_asset(
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
         retry_policy=RETRY_POLICY,
-        pool=GROUP,  # dagster.yaml lets one run of it go on at a time: two would write the same day
+        pool=GROUP,  # dagster.yaml allows one run of this pool at a time: two would write the same day
         group_name=GROUP,
         kinds={"clickhouse", "sql"},
         owners=[settings.owner],
@@ -111,7 +111,7 @@ def _daily_asset(
             warehouse = clickhouse.warehouse(context, settings)
             results = _compute_days(context, warehouse, table, settings)
             usual = usual_day_results(warehouse, table, results, settings)
-        except _NOT_MENDED_BY_WAITING as error:
+        except _NOT_RETRIED as error:
             refusal = str(error)
         except WarehouseError as error:
             if error.transient:
@@ -120,7 +120,7 @@ def _daily_asset(
         else:
             yield from _report(context, table, results, usual)
             return
-        # Outside the `except` block: the refusal says all there is to say, a chain of driver errors does not.
+        # Raised outside of `except`: the message is complete; a chain of driver errors would only distract.
         raise dg.Failure(refusal, allow_retries=False)
 
     return compute
@@ -129,14 +129,14 @@ def _daily_asset(
 def _compute_days(
     context: dg.AssetExecutionContext, warehouse: Warehouse, table: DailyTable, settings: Settings
 ) -> list[DayResult]:
-    """Compute the run's days, saying in the log how far it is and attaching its metadata to each partition."""
+    """Compute the run's days, log the progress and attach metadata to each partition."""
     dates = [datetime.date.fromisoformat(key) for key in context.partition_keys]
     results: list[DayResult] = []
     said = 0.0
     for result in compute_days(warehouse, table, dates, settings, preview_rows=PREVIEW_ROWS, log=context.log.info):
         results.append(result)
-        # A line costs Dagster as much as a small day costs ClickHouse: in a range a person reads one now and then.
-        if time.monotonic() - said >= _SAID_EVERY_SECONDS or len(results) == len(dates):
+        # A log line costs Dagster as much as a small day costs ClickHouse, so a range logs only every few seconds.
+        if time.monotonic() - said >= _LOG_EVERY_SECONDS or len(results) == len(dates):
             said = time.monotonic()
             context.log.info(
                 f"{table.name} of {result.day.key} ({len(results)} of {len(dates)}): {result.totals.rows:,} rows, "
@@ -152,7 +152,7 @@ def _report(
     results: list[DayResult],
     usual: list[dg.AssetCheckResult],
 ) -> Iterator[Any]:
-    """Yield the checks and the materialisation; fail where a check does not hold."""
+    """Yield the checks and the materialisation; fail if a check does not pass."""
     checks = [*check_results(table, results), *usual]
     failed = [result for result in results if not result.published]
     if not failed:
@@ -162,8 +162,8 @@ def _report(
     (bad,) = failed
     facts = "; ".join(f"{each.check}: {difference(each)}" for each in bad.violations)
     raise dg.Failure(
-        f"{table.name} of {bad.day.key} does not add up, so it was not swapped in: readers still see the day as it "
-        f"was. {facts}. What to do: materialise the assets above {table.name} for {bad.day.key} again, then this one; "
-        "if it fails again, the check's metadata has the query to look with.",
+        f"{table.name} of {bad.day.key} does not add up, so it was not published and readers still see the previous "
+        f"version. {facts}. What to do: materialise the assets upstream of {table.name} for {bad.day.key} again, then "
+        "this one. If it fails again, run the query in the check's metadata.",
         allow_retries=False,
     )

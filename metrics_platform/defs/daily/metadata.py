@@ -1,4 +1,4 @@
-"""What a materialisation and a check of the daily load show in Dagster's UI."""
+"""Metadata of the daily load's materialisations and checks, for Dagster's UI."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from metrics_platform.warehouse.daily import DayResult
 from metrics_platform.warehouse.tables import DailyTable
 from metrics_platform.warehouse.upstream import EXTRACTS
 
-# Rows of a check's table of comparisons: a range has six a day, and a person reads the latest ones.
+# Rows in a check's table of comparisons. A range has six per day, and only the latest ones are of interest.
 MAX_SHOWN = 24
 
 
 def day_metadata(result: DayResult, database: str, settings: Settings) -> dict[str, Any]:
-    """One computed day: rows, sums, what was read, how long it took, the query to run by hand, first rows."""
+    """One computed day: rows, sums, rows read, duration, the query as it can be run manually, and the first rows."""
     day = result.day
     metadata: dict[str, Any] = {
         "dagster/row_count": result.totals.rows,
         "dagster/table_name": f"{database}.{result.table.name}",
-        # Numbers by name, so that Dagster plots them over the partitions.
+        # Numbers under fixed names, so that Dagster plots them over the partitions.
         **_sums(result, settings),
         "rows read": result.read_rows,
         **({"rows without a user": result.without_user} if result.table.name in EXTRACTS else {}),
@@ -38,7 +38,7 @@ def day_metadata(result: DayResult, database: str, settings: Settings) -> dict[s
 
 
 def check_results(table: DailyTable, results: list[DayResult]) -> list[dg.AssetCheckResult]:
-    """One result per check over all days of the run: what was compared, and what does not hold."""
+    """One result per check over all days of the run, with what was compared and what differs."""
     return [_check_result(name, promise, results) for name, promise in table.checks.items()]
 
 
@@ -55,17 +55,17 @@ def _check_result(name: str, promise: str, results: list[DayResult]) -> dg.Asset
 def compared_result(
     name: str, promise: str, compared: list[tuple[str, Comparison]], periods: str
 ) -> dg.AssetCheckResult:
-    """A check's result from what it compared, each with the period it is of, the latest first."""
+    """The result of a check. `compared` has each comparison with its period, the latest first."""
     violated = [(day, c) for day, c in compared if not c.holds and not c.explained_by_late_events]
     late = [(day, c) for day, c in compared if c.explained_by_late_events]
     shown = (violated or late or compared)[:MAX_SHOWN]
     if violated:
         day, first = violated[0]
-        description = f"{day}: {difference(first)}. Not swapped in."
+        description = f"{day}: {difference(first)}. Not published."
     elif late:
         description = (
             f"{late[0][0]}: the source has grown by {late[0][1].late:,} ({late[0][1].quantity}) since the extract; the "
-            "next recomputation of the day takes it in."
+            "next recomputation of the day includes it."
         )
     else:
         description = f"{promise} Holds for {periods}."
@@ -76,15 +76,15 @@ def compared_result(
     return dg.AssetCheckResult(
         check_name=name,
         passed=not violated and not late,
-        # Late events are no fault of the load: they are said, and hold nothing up.
+        # Late events are not an error of the load: they are reported, but block nothing.
         severity=dg.AssetCheckSeverity.ERROR if violated else dg.AssetCheckSeverity.WARN,
         description=description,
-        metadata={"compared": dg.MetadataValue.table(records), "comparisons in all": len(compared)},
+        metadata={"compared": dg.MetadataValue.table(records), "comparisons in total": len(compared)},
     )
 
 
 def difference(comparison: Comparison) -> str:
-    """What does not hold, and why if it is known."""
+    """The difference that a check found, and its reason if known."""
     text = f"{comparison.quantity} is {comparison.actual:,}, expected {comparison.expected:,}"
     if comparison.too_many_late_events:
         text += (
@@ -95,7 +95,7 @@ def difference(comparison: Comparison) -> str:
 
 
 def _sums(result: DayResult, settings: Settings) -> dict[str, int]:
-    """The day's sums; the final table holds each once per dimension, which its checks have shown to agree."""
+    """The day's sums. The final table has each sum once per dimension; its checks have shown that they agree."""
     copies = len(settings.dimensions) if result.table.file == "dimension_metrics" else 1
     return {measure: total // copies for measure, total in result.totals.sums.items()}
 

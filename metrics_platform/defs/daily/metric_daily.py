@@ -19,7 +19,7 @@ from metrics_platform.warehouse.schema import SchemaMismatchError
 from metrics_platform.warehouse.tables import METRIC_DAILY
 from metrics_platform.warehouse.value_sql import VALUES_QUERY
 
-# What the report compares with, and the weeks that a usual day is told by.
+# Days that the report compares with, and the weeks that define a usual day.
 _HISTORY_DAYS = 35
 
 
@@ -36,10 +36,10 @@ def metric_daily_asset(settings: Settings, catalog: Catalog) -> dg.AssetsDefinit
         group_name=GROUP,
         kinds={"clickhouse", "sql"},
         owners=[settings.owner],
-        description="The value of the day of every metric of the catalogue, for the whole product and by slice. "
-        "Distinct counts are computed over the day.\n\nThe nightly run also computes what a new or changed metric "
-        "lacks of the last five weeks. To compute an older stretch of one metric, materialise it with `metrics` in the "
-        "run's config: the rows of all other metrics stay as they are.",
+        description="The daily value of every metric of the catalogue, for the whole product and by slice. Distinct "
+        "counts are distinct over the day.\n\nThe nightly run also fills in the last five weeks of a new or changed "
+        "metric. To compute older days of one metric, materialise them with `metrics` in the run's config: the rows of "
+        "all other metrics stay as they are.",
         metadata=table_metadata(METRIC_DAILY, list(catalog.sources), settings, VALUES_QUERY),
         check_specs=[
             dg.AssetCheckSpec(name, asset=METRIC_DAILY.name, description=promise, blocking=True)

@@ -1,4 +1,4 @@
-"""What the asset `metric_daily` does in a run."""
+"""The run of the asset `metric_daily`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ONE_DAY = datetime.timedelta(days=1)
 def compute_metric_daily(
     context: dg.AssetExecutionContext, warehouse: Warehouse, names: Sequence[str], settings: Settings, history_days: int
 ) -> Iterator[Any]:
-    """Compute the run's days; where they end with yesterday, also what metrics lack of the days before."""
+    """Compute the run's days. If they end with yesterday, also compute earlier days that metrics lack."""
     checked = check_catalog(warehouse, load_catalog_or_builtin(settings))
     for text in apply_renames(warehouse, checked.catalog):
         context.log.info(text)
@@ -45,7 +45,7 @@ def compute_metric_daily(
     ]
     checks = [
         compared_result(
-            name, promise, [(day, each) for day, each in compared if each.check == name], f"{len(results)} days"
+            name, promise, [(day, found) for day, found in compared if found.check == name], f"{len(results)} days"
         )
         for name, promise in METRIC_DAILY.checks.items()
     ]
@@ -56,8 +56,8 @@ def compute_metric_daily(
     yield from checks
     facts = "; ".join(f"{c.check}: {c.quantity} is {c.actual:,}, expected {c.expected:,}" for c in bad[0].violations)
     raise dg.Failure(
-        f"metric_daily of {bad[0].date} does not add up, so it was not published: readers still see the day as it was. "
-        f"{facts}. What to do: materialise it again.",
+        f"metric_daily of {bad[0].date} does not add up, so it was not published and readers still see the previous "
+        f"version. {facts}. What to do: materialise it again.",
         allow_retries=False,
     )
 
@@ -70,7 +70,7 @@ def _work(  # noqa: PLR0917
     settings: Settings,
     history_days: int,
 ) -> Iterator[tuple[list[datetime.date], tuple[Metric, ...] | None]]:
-    """Stretches of days with the metrics to compute, oldest first."""
+    """Ranges of days with the metrics to compute, oldest first."""
     last = max(dates)
     if chosen is None and last == datetime.datetime.now(settings.zone).date() - _ONE_DAY:
         first = max(last - history_days * _ONE_DAY, settings.start_date)

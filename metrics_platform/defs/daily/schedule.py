@@ -1,4 +1,4 @@
-"""The nightly load: job `daily_etl` and its schedule, which computes the last complete days again."""
+"""The nightly load: the job `daily_etl` and its schedule, which recomputes the last complete days."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from metrics_platform.settings import Settings
 from metrics_platform.warehouse import tables
 
 JOB = "daily_etl"
-# Longest gap the nightly run closes by itself after a downtime; a longer one is a backfill, which somebody
-# should start on purpose.
+# Longest gap that the nightly run closes automatically after a downtime. A longer one is a backfill, which should be
+# started on purpose.
 MAX_CATCH_UP_DAYS = 31
 
 
@@ -42,7 +42,7 @@ def daily_etl_schedule(job: Any, settings: Settings) -> dg.ScheduleDefinition:
         default_status=default_schedule_status(settings),
         description=f"Every night at {settings.etl_at:%H:%M} {settings.timezone}: the last "
         f"{settings.recompute_days} complete day{'s' * (settings.recompute_days > 1)}, for late events, and up to "
-        f"{MAX_CATCH_UP_DAYS} days that a downtime left out.",
+        f"{MAX_CATCH_UP_DAYS} days that were missed during a downtime.",
     )
     def nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         local = context.scheduled_execution_time.astimezone(settings.zone)
@@ -68,9 +68,9 @@ def days_to_compute(
 ) -> tuple[datetime.date, datetime.date] | None:
     """First and last day of the nightly run: the last `recompute_days` before `today`, never before `start_date`.
 
-    Where nights were missed, from the day after the last snapshot that is there (`materialized`: its partition keys),
-    at most MAX_CATCH_UP_DAYS back: a snapshot cannot be continued over a gap. Where nothing is there yet, from
-    `start_date`, if that is not further back. None: no complete day yet.
+    If nights were missed, the range begins on the day after the last snapshot (`materialized`: its partition keys), at
+    most MAX_CATCH_UP_DAYS back, since a snapshot cannot be continued over a gap. If no snapshot exists yet, it begins
+    at `start_date`, if that is not further back. None: no day is complete yet.
     """
     last = today - datetime.timedelta(days=1)
     if last < start_date:
