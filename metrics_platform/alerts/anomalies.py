@@ -55,7 +55,9 @@ class Verdict:
 
     @property
     def change(self) -> float | None:
-        """The deviation as a share of the expected value."""
+        """The deviation as a share of the expected value; a rate whose events are missing fell by all of it."""
+        if self.reason == "no_data" and not self.value:
+            return -1.0
         return self.value / self.expected - 1 if self.value is not None and self.expected else None
 
     @property

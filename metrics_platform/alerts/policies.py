@@ -152,6 +152,17 @@ INHIBITIONS = (
         Inhibition(_of("anomaly", notified="yes", scope="total"), _of(kind), ("origin",), seen_through=True)
         for kind in _VOLUMES
     ),
+    # A detector learns a new level in hours, a volume's baseline of weeks does not.
+    *(
+        Inhibition(
+            _of("anomaly", notified="yes", scope="total"),
+            _of(kind),
+            ("origin", "variant"),
+            after=7 * _DAY,
+            no_worse=True,
+        )
+        for kind in _VOLUMES
+    ),
     # A check that fails its own run, and a code location that takes all its schedules and sensors with it.
     Inhibition(_of("failed_check"), _of("failed_run", variant=FAILED_CHECK), ("origin",)),
     Inhibition(_of("code_location"), _of("failed_tick"), ("origin",)),

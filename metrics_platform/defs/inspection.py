@@ -9,6 +9,7 @@ import dagster as dg
 import yaml
 from dagster._core.scheduler.instigation import InstigatorStatus
 
+from metrics_platform.defs.clean_up import JOB as CLEAN_UP_JOB
 from metrics_platform.defs.daily.schedule import JOB as DAILY_JOB
 from metrics_platform.defs.monitoring.schedule import JOB as MONITORING_JOB
 from metrics_platform.defs.report.assets import ASSET as REPORT
@@ -19,6 +20,7 @@ _SCHEDULES = {
     f"{DAILY_JOB}_schedule": "the nightly load",
     f"{REPORT}_schedule": "the morning report",
     f"{MONITORING_JOB}_schedule": "the 15-minute check",
+    f"{CLEAN_UP_JOB}_schedule": "deleting old runs",
 }
 _SET_HOME = "Set DAGSTER_HOME=${PWD}/.dagster in .env, as .env.example does, and run Dagster in the project's folder."
 _SWITCH_ON = "Switch them on in Dagster's UI, under Automation."

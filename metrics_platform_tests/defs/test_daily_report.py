@@ -122,7 +122,7 @@ def test_a_materialisation_shows_text_and_pictures_with_the_state_of_the_load_an
     text = metadata["message"].value
     assert text.startswith("📊 **Sat 7 Mar** · daily report")
     assert "https://bi.example.com/1" in text
-    assert re.search(r"✅ Data fresh at \d\d:\d\d · checks (\d+)/\1", text)
+    assert re.search(r"✅ Complete, loaded at \d\d:\d\d · (\d+) of \1 checks", text)
     pictures = re.findall(r"!\[[^]]*\]\(data:image/png;base64,([^)]+)\)", metadata["pictures"].value)
     assert len(pictures) == 2
     for picture in pictures:
@@ -176,8 +176,8 @@ def test_what_is_sent_is_what_was_shown_once_however_often_it_is_asked_for(desk:
     row = next(line for line in text.splitlines() if line.startswith("App DAU"))
     assert row in shown(result)["message"].value
     assert [message.text for message in desk.chat if message.photo] == [
-        "Feed · Sat 7 Mar 2026",
-        "Whole application · Sat 7 Mar 2026",
+        "Key metrics",
+        "Other metrics",
     ]
     links = [button.url for message in desk.chat for row in message.buttons for button in row]
     assert "https://bi.example.com/1" in links

@@ -307,7 +307,7 @@ def test_the_message_names_what_is_stale_now_and_first_what_people_read(watch: W
     assert {*event.impact[-2:]} == {"feed_user_daily", "message_user_daily"}
     assert set(event.impact) == {
         "feed_user_daily", "message_user_daily", "users", "user_daily", "os_slice", "gender_slice", "age_slice",
-        "dimension_metrics", "app_daily", "daily_report", "metric_daily",
+        "dimension_metrics", "app_daily", "daily_report", "metric_daily", "user_cohorts",
     }  # fmt: skip
 
 

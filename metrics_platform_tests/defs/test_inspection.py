@@ -20,7 +20,7 @@ from metrics_platform_tests.defs.switched_on import switched_on
 
 NOW = datetime.datetime.now(datetime.UTC)
 NOWHERE = "http://platform:x@127.0.0.1:1/metrics"
-ALL_ON = Finding("Dagster", "ok", "all 3 schedules are on")
+ALL_ON = Finding("Dagster", "ok", "all 4 schedules are on")
 
 
 def _finding(home: str | None, *, schedules_on: bool = True) -> Finding:

@@ -66,7 +66,7 @@ def test_one_run_sends_all_and_each_partition_shows_its_message_and_attempts(off
         "delivered",
     ]
     assert f"message {alert.message_id}" in attempts[3][1]
-    assert "App DAU" in office.shown(REPORT)["message"].value
+    assert "Stands out" in office.shown(REPORT)["message"].value
     assert report.silent
     assert set(office.instance.get_dynamic_partitions("notifications")) == {ALERT, REPORT}
 
