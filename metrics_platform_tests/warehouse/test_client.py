@@ -182,9 +182,9 @@ def test_clickhouse_away_says_where_it_was_looked_for() -> None:
 
 _PAGE = b"<html><h1>It works!</h1></html>"
 _OTHERS = {
-    "a web site": (b"HTTP/1.1 404 Not Found\r\nContent-Length: 31\r\n\r\n" + _PAGE, "Something else than ClickHouse"),
+    "a web site": (b"HTTP/1.1 404 Not Found\r\nContent-Length: 31\r\n\r\n" + _PAGE, "Something other than ClickHouse"),
     "a web site that is content": (b"HTTP/1.1 200 OK\r\nContent-Length: 31\r\n\r\n" + _PAGE, "at port 8123"),
-    "Redis": (b"-ERR unknown command 'POST'\r\n", "Something else than ClickHouse"),
+    "Redis": (b"-ERR unknown command 'POST'\r\n", "Something other than ClickHouse"),
     "ClickHouse's own protocol": (
         b"HTTP/1.0 400 Bad Request\r\n\r\nPort 9000 is for clickhouse-client program\r\n",
         "the port of ClickHouse's own protocol; its HTTP interface is at port 8123",
@@ -220,7 +220,7 @@ def test_what_answers_and_is_not_clickhouse_is_named_and_not_tried_again(answer:
 
 
 def test_https_at_a_port_without_it_says_so(clickhouse_server: EmbeddedServer) -> None:
-    with pytest.raises(WarehouseError, match="speaks no TLS: write http:// in METRICS_CLICKHOUSE_URL") as failure:
+    with pytest.raises(WarehouseError, match="does not use TLS: write http:// in METRICS_CLICKHOUSE_URL") as failure:
         Warehouse(replace(parse_url(clickhouse_server.url), secure=True)).value("SELECT 1")
     assert not failure.value.transient
 
