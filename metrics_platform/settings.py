@@ -225,6 +225,14 @@ class Settings(ChannelSettings, MonitorSettings, HealthSettings, RetentionSettin
     def _split_dimensions(cls, value: Any) -> Any:
         return split_distinct(value)
 
+    @field_validator("report_metrics")
+    @classmethod
+    def _check_report_metrics(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not _IDENTIFIER.fullmatch(name):
+                raise ValueError("write names of metrics, such as app_dau,views,ctr")
+        return value
+
     @field_validator("extra_dimensions")
     @classmethod
     def _check_dimensions(cls, value: tuple[str, ...]) -> tuple[str, ...]:

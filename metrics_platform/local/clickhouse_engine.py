@@ -29,7 +29,7 @@ from metrics_platform.local.clickhouse_directory import EmbeddedServerError, Ser
 TESTED_VERSION = "26.9.0"
 _OLDEST_RELEASE = (26, 7)  # the first whose listener stays up
 _ALTERNATIVE = (
-    "Any other ClickHouse (25.8 or newer, a server or the cloud) does as well: "
+    "Any other ClickHouse (24.8 or newer, a server or the cloud) does as well: "
     "set METRICS_CLICKHOUSE_URL=http(s)://user:password@host:port/database."
 )
 

@@ -22,7 +22,7 @@ from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_leftovers
 from metrics_platform.warehouse.schema import SchemaMismatchError, missing_tables, outside_database, tables_are_there
 from metrics_platform.warehouse.source_inspection import inspect_sources, source_tables
 
-MINIMUM_VERSION = (25, 8)
+MINIMUM_VERSION = (24, 8)
 
 _NAMES_SHOWN = 5
 
@@ -71,7 +71,7 @@ def _server(warehouse: Warehouse) -> Finding:
     numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
     shown = f"{version} at {warehouse.connection.shown}"
     if numbers < MINIMUM_VERSION:
-        return Finding("ClickHouse", "problem", shown, "Use ClickHouse 25.8 or newer.")
+        return Finding("ClickHouse", "problem", shown, "Use ClickHouse 24.8 or newer.")
     return Finding("ClickHouse", "ok", shown)
 
 

@@ -59,7 +59,7 @@ def test_after_three_hours_without_telegram_each_message_arrives_once_and_late(d
         "✅ RESOLVED ·",
         "✅ RESOLVED ·",
         "❌ FAILED · j",
-        "📊 Daily repo",
+        "📊 Sat 21 Nov",
     ]
     assert all("Delayed" in text for text in desk.texts)
     alert, all_clear = (message for message in desk.seen if message.text.startswith("✅"))

@@ -28,13 +28,12 @@ from metrics_platform_tests.faults.world import _FEED, _MESSAGES, DAYS
 from metrics_platform_tests.worlds import SourceTables, compute_all
 
 pytestmark = pytest.mark.old_servers
-_LAMBDAS = "the extracts use lambdas of an outer scope, which 24.8 refuses"
 
 
 @pytest.mark.parametrize(
     ("wheel", "version"),
     [
-        pytest.param("2.1.1", "24.8", marks=pytest.mark.xfail(strict=True, reason=_LAMBDAS)),
+        ("2.1.1", "24.8"),
         ("3.7.2", "25.8"),
     ],
 )

@@ -16,17 +16,18 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from metrics_platform.incidents.incident import Incident, Series
 
+from metrics_platform.alerts.alert import Alert
+from metrics_platform.alerts.anomalies import Series
 from metrics_platform.calendar import SLOT, Slot, SlotRange
 from metrics_platform.catalog import load_catalog
 from metrics_platform.connection import parse_url
 from metrics_platform.incidents.store import (
-    JudgedSlot,
+    EvaluatedSlot,
+    IncidentStore,
     create_incident_tables,
-    incidents_before,
-    last_slot_taken_in,
-    write_step,
+    incidents_after,
+    last_processed_slot,
 )
 from metrics_platform.settings import Settings, load_settings
 from metrics_platform.warehouse.catalog_check import check_catalog
@@ -106,12 +107,14 @@ def test_an_incident_that_was_written_is_read_from_any_replica(source: str, bala
     warehouse = Warehouse.from_settings(_balanced(balancer, source))
     create_incident_tables(warehouse)
     series = Series("views", "total", "total")
-    incident = Incident("abcde", series, "open", "down", "critical", MIDNIGHT, MIDNIGHT, 4, "opened")
+    alert = Alert("abcde", series.subject, "down", "open", "critical", MIDNIGHT, MIDNIGHT, 4, "opened")
     for number in range(6):
         slot = Slot(MIDNIGHT + number * SLOT)
-        write_step(warehouse, [(slot, incident)], [(JudgedSlot(slot, 1, 1), 1)])
-        assert last_slot_taken_in(warehouse) == slot
-        assert [each.incident for each in incidents_before(warehouse, Slot(slot.start + SLOT))] == ["abcde"]
+        store = IncidentStore(warehouse)
+        store.save([(slot.start, [alert])])
+        store.save_processed([(EvaluatedSlot(slot, 1, 1), 1)])
+        assert last_processed_slot(warehouse) == slot
+        assert [found.id for found in incidents_after(warehouse, slot)] == ["abcde"]
 
 
 def test_a_staging_table_in_use_on_another_replica_is_no_leftover(source: str, balancer: str) -> None:
