@@ -86,7 +86,7 @@ def generate(seed: int, days: int, users: float, incidents: Sequence[Incident]) 
 def _activity(random: np.random.Generator, count: int, incidents: Sequence[Incident]) -> Floats:
     local = pd.date_range(START, periods=count, freq=SLOT).tz_convert(ZONE)
     hour = (local.hour + local.minute / 60).to_numpy()
-    course = np.interp(hour, _HOURS, _ACTIVITY) * np.where(local.dayofweek.to_numpy() >= 5, 1.1, 1.0)
+    course = np.interp(hour, _HOURS, _ACTIVITY) * np.where(local.day_of_week.to_numpy() >= 5, 1.1, 1.0)
     course *= np.where((hour >= _PUSH_FROM) & (hour < _PUSH_UNTIL), _PUSH, 1.0)
     day = np.repeat(random.normal(0, 0.03, count // SLOTS_A_DAY), SLOTS_A_DAY)
     drift = np.zeros(count)

@@ -63,6 +63,7 @@ def test_a_loopback_address_is_reached_past_the_environments_proxy(
 ) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
+    gc.collect()  # what other tests have left
     warehouse = _warehouse(clickhouse_server.url.replace("127.0.0.1", host))
     assert warehouse.value("SELECT 1") == 1
     managers = len(httputil.all_managers)
