@@ -98,9 +98,10 @@ def read_weekly_cohorts(warehouse: Warehouse, last: datetime.date) -> tuple[Week
     rows = warehouse.query(
         read_sql("queries/weekly_cohorts.sql"), {"last": last}, doing=f"Reading the weekly cohorts up to {last}"
     ).rows
-    weeks = sorted({row["first_week"] for row in rows})
     by_week = {(row["first_week"], row["weeks_since"]): row for row in rows}
-    most = max((row["weeks_since"] for row in rows), default=0)
+    # A cohort that began before the first computed day has no row of its first days, and so no size.
+    weeks = sorted(week for week, weeks_since in by_week if weeks_since == 0)
+    most = max((weeks_since for week, weeks_since in by_week if week in weeks), default=0)
     return tuple(
         WeeklyCohort(
             first_day=week,
@@ -111,5 +112,4 @@ def read_weekly_cohorts(warehouse: Warehouse, last: datetime.date) -> tuple[Week
             ),
         )
         for week in weeks
-        if (week, 0) in by_week
     )

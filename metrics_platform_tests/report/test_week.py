@@ -80,6 +80,8 @@ def test_a_weekly_cohort_is_shown_once_all_its_days_are_old_enough(make_settings
             active = 10 if since == 0 else 4 if since == 7 else 1
             date, first_day = monday + offset * ONE_DAY, monday + first * ONE_DAY
             rows += [(date, first_day, since, source, 10, active) for source in ("ads", "organic")]
+    # Users who began before the first computed day: their cohort has no size.
+    rows += [(SUNDAY, SUNDAY - 49 * ONE_DAY, 49, "ads", 10, 1)]
     names = [column.name for column in USER_COHORTS.columns]
     warehouse.run(lambda client: client.insert("user_cohorts", rows, column_names=names), doing="Test")
 
