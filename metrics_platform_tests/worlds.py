@@ -33,7 +33,9 @@ class SourceTables:
                 f"{_actual_name(column.name, settings)} {_source_type(column, gender_as_text, nullable)}"
                 for column in columns_of(file)
             )
-            warehouse.execute(f"CREATE TABLE {table} ({columns}) ENGINE = MergeTree ORDER BY time", doing="Test")
+            cluster = f" ON CLUSTER `{settings.clickhouse_cluster}`" if settings.clickhouse_cluster else ""
+            engine = settings.clickhouse_engine or "MergeTree"
+            warehouse.execute(f"CREATE TABLE {table}{cluster} ({columns}) ENGINE = {engine} ORDER BY time")
         return cls(settings, warehouse)
 
     def insert_feed(self, events: pd.DataFrame) -> None:

@@ -11,10 +11,12 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from metrics_platform.alerts.alert import Alert
@@ -40,7 +42,10 @@ from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.slots import compute_slots
 from metrics_platform.warehouse.tables import FEED_USER_DAILY, all_tables
 from metrics_platform_tests.balancer import balanced
+from metrics_platform_tests.defs.monitor_world import MonitorWorld
+from metrics_platform_tests.defs.running import failure_texts
 from metrics_platform_tests.faults.world import _FEED, _MESSAGES
+from metrics_platform_tests.telegram.bot_api import BotApi
 from metrics_platform_tests.worlds import SourceTables, compute_all
 
 REPLICAS = os.environ.get("CLICKHOUSE_REPLICAS", "").split()
@@ -103,6 +108,31 @@ def test_through_a_balancer_both_have_what_a_plain_server_has(
     assert "'staging__" not in str(warehouse.query("SELECT name FROM system.tables").rows)
 
 
+def test_an_outage_behind_a_balancer_alerts_once(balancer: str, api: BotApi, tmp_path: Path) -> None:
+    database = uuid.uuid4().hex[:8]
+    names = {"feed_table": f"events_{database}.feed", "messages_table": f"events_{database}.messages"}
+    telegram = {
+        "telegram_bot_token": api.token,
+        "telegram_chat_id": str(api.supergroup),
+        "telegram_api_base": api.base,
+        "data_dir": tmp_path,
+    }
+    with dg.DagsterInstance.ephemeral() as instance:
+        world = MonitorWorld.create(_behind(balancer, database, **names), instance, **telegram)
+        for number in range(5):
+            world.happens(number, **({"iOS": 0.0, "Android": 0.0} if number in (1, 2) else {}))
+            result = world.check(max(0, number - 2), number)
+            assert result.success, failure_texts(result)
+            world.deliver(number)
+    alert, all_clear = api.messages(api.supergroup)
+    assert alert.text.startswith("✅ RESOLVED")
+    assert all_clear.reply_to == alert.message_id
+    readers = [replace(world.warehouse, connection=parse_url(f"{url}/balanced_{database}")) for url in REPLICAS]
+    assert [reader.query("SELECT * FROM incidents FINAL ORDER BY ALL").rows for reader in readers] == [
+        world.rows("incidents")
+    ] * 2
+
+
 def test_an_incident_that_was_written_is_read_from_any_replica(source: str, balancer: str) -> None:
     warehouse = Warehouse.from_settings(_balanced(balancer, source))
     create_incident_tables(warehouse)
@@ -153,6 +183,17 @@ def _balanced(balancer: str, source: str) -> Settings:
     settings = _settings(url, source, clickhouse_engine=ENGINE, clickhouse_cluster=CLUSTER)
     create_tables(Warehouse.from_settings(settings), [])
     return settings
+
+
+def _behind(balancer: str, name: str, **names: str) -> Callable[..., Settings]:
+    """Makes settings whose tables, those of the events too, are replicated."""
+
+    def make(**others: Any) -> Settings:
+        url = f"{balancer}/balanced_{name}"
+        cluster = {"clickhouse_engine": ENGINE, "clickhouse_cluster": CLUSTER}
+        return load_settings(None, clickhouse_url=url, **cluster, **names, **others)
+
+    return make
 
 
 def _compute(settings: Settings) -> None:
