@@ -344,6 +344,28 @@ def report(day: datetime.datetime | None, send: bool, output: Path) -> None:
         sys.exit(1)
 
 
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=9464, show_default=True, help="Port to listen on.")
+def exporter(host: str, port: int) -> None:
+    """Serve the platform's state to Prometheus.
+
+    The page /metrics says when the last day and the last slot were computed,
+    what alerts are open, and how many messages wait. Ctrl-C ends it.
+    """
+    from metrics_platform.defs.exporter import serve  # noqa: PLC0415
+    from metrics_platform.settings import load_settings  # noqa: PLC0415
+
+    try:
+        _, thread = serve(load_settings(), host, port)
+    except OSError as error:
+        raise click.ClickException(
+            f"Cannot listen on {host}:{port}: {error.strerror}. Choose another --port."
+        ) from None
+    click.echo(f"http://{host}:{port}/metrics")
+    thread.join()
+
+
 def _print_findings(findings: Iterable[Finding]) -> Counter[str]:
     """Print each finding as it is made; returns the number of findings by status."""
     marks = {
