@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import available_timezones
 
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
 from metrics_platform import expressions
 from metrics_platform.builtin_entries import builtin_entries
@@ -36,7 +36,7 @@ from metrics_platform.catalog_entries import (
 )
 from metrics_platform.catalog_problems import near, problem_texts
 from metrics_platform.detection.config import DetectorConfig, Kind, MonitorConfig
-from metrics_platform.settings import Settings, setting_name
+from metrics_platform.settings import Settings, is_secret, setting_name
 from metrics_platform.table_names import TableName, parse_table_name
 
 TOTAL = "total"
@@ -347,9 +347,7 @@ def _resolved(value: Any, settings: Settings, path: str, problems: list[str]) ->
 
     def found(name: str) -> Any:
         given = getattr(settings, fields[name]) if name in fields else os.environ.get(name)
-        if isinstance(given, SecretStr) or (
-            name in fields and Settings.model_fields[fields[name]].annotation == SecretStr | None
-        ):
+        if name in fields and is_secret(fields[name]):
             problems.append(f"{path} = {value!r}: {name} is a secret, and catalogues are shown in the UI; remove it")
         elif given is None:
             problems.append(f"{path} = {value!r}: {name} is not set; set it in the environment or write a value")
