@@ -6,14 +6,15 @@ written for the slices, with the values that they had.
 
 from __future__ import annotations
 
-import difflib
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from metrics_platform.catalog import Catalog, CatalogError, load_catalog
+from metrics_platform.catalog import Catalog, load_catalog
+from metrics_platform.catalog_problems import CatalogError
 from metrics_platform.settings import Settings
+from metrics_platform.suggestions import near
 
 _UNCHANGED = ("critical_change", "muted_until")
 _OLD_KEYS = {"total", "slices", "judge_slices", *_UNCHANGED}
@@ -50,15 +51,15 @@ def _read(file: Path, builtin: Catalog) -> dict[str, Mapping[str, Any]]:
     if not isinstance(content, Mapping) or not isinstance(content.get("metrics") or {}, Mapping):
         raise CatalogError(str(file), ["write `metrics:` with the metrics' names below it"])
     metrics = content.get("metrics") or {}
-    problems = [f"{key}: no such key{_meant(str(key), ['metrics'])}" for key in content if key != "metrics"]
+    problems = [f"{key}: no such key{near(str(key), ['metrics'])}" for key in content if key != "metrics"]
     for name, changes in metrics.items():
         if name not in builtin.metrics:
-            problems.append(f"metrics.{name}: no such metric{_meant(str(name), builtin.metrics)}")
+            problems.append(f"metrics.{name}: no such metric{near(str(name), builtin.metrics)}")
         elif not isinstance(changes, Mapping):
             problems.append(f"metrics.{name} = {changes!r}: write its keys below it, as `key: value`")
         else:
             problems += [
-                f"metrics.{name}.{key}: no such key{_meant(str(key), _OLD_KEYS)}"
+                f"metrics.{name}.{key}: no such key{near(str(key), _OLD_KEYS)}"
                 for key in changes
                 if key not in _OLD_KEYS
             ]
@@ -111,8 +112,3 @@ def _check(file: Path, text: str) -> None:
 def _catalog(file: Path | None) -> Catalog:
     """The catalogue under default settings, since those of the environment still have the removed one."""
     return load_catalog(Settings.model_construct(catalog=file))
-
-
-def _meant(name: str, known: Any) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]}?" if near else f"; choose from {', '.join(sorted(known))}"
