@@ -29,12 +29,10 @@ from metrics_platform.local.dagster_local import (
 )
 from metrics_platform.local.demo import preparing
 from metrics_platform.local.demo.background import BackgroundTask
-from metrics_platform.local.demo.clock import Clock
 from metrics_platform.local.demo.output import TABLES, Output, Steps
-from metrics_platform.local.demo.product import inject
-from metrics_platform.local.demo.scenario import INCIDENT_LASTS, InjectedIncident
+from metrics_platform.local.demo.product import INCIDENT_LASTS, InjectedIncident, inject
 from metrics_platform.local.demo.state import DemoError, State, exclusive_lock, lock_holder
-from metrics_platform.local.demo.stream import FastSchedules, Stream
+from metrics_platform.local.demo.stream import Clock, FastSchedules, Stream
 from metrics_platform.local.ports import next_free_port, port_is_taken
 from metrics_platform.settings import CHANNEL_PREFIXES, given_values, load_settings
 from metrics_platform.time_windows import first_instant, slot_at
@@ -119,10 +117,9 @@ class _Demo:
             with Steps(self.console) as steps:
                 incident = self._write_history(steps, stream)
                 checked_until = self._compute(steps, stream)
-                dagster, schedules = self._open_dagster(stack, steps, output, yesterday)
+                dagster = self._open_dagster(stack, steps, output, yesterday)
             self.console.print(f"[bold green]Ready[/] in {time.monotonic() - started:.0f} s.\n")
-            output.links(dagster, server.port, yesterday, sends=self.options.send)
-            output.schedules(schedules, fast=self.options.fast)
+            output.links(dagster, server.port, yesterday)
             output.next_step(incident, fast=self.options.fast)
             fast = FastSchedules(state, checked_until, yesterday) if self.options.fast else None
             clock.start()
@@ -211,19 +208,14 @@ class _Demo:
             preparing.check_slots(slots, settings.zone)
         return slots.end
 
-    def _open_dagster(
-        self, stack: ExitStack, steps: Steps, output: Output, yesterday: datetime.date
-    ) -> tuple[DagsterUI, dict[str, bool]]:
-        """Start Dagster, on slots that are checked: its first check would else compute a month of them.
-
-        Returns:
-            Dagster, and its schedules with whether they are on.
-        """
+    def _open_dagster(self, stack: ExitStack, steps: Steps, output: Output, yesterday: datetime.date) -> DagsterUI:
+        """Start Dagster once the slots are checked: otherwise its first check would compute a month of them."""
         with steps.step("Starting Dagster, writing the morning report"):
             dagster = stack.enter_context(running_dagster(self.directory, self.options.port))
             stack.callback(self.console.print, "\nStopping Dagster and ClickHouse …")
             preparing.send_report(yesterday)
-            return dagster, dagster.wait_until_ready(output.notice)
+            dagster.wait_until_ready(output.notice)
+        return dagster
 
     def _continue(
         self,

@@ -19,7 +19,6 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from metrics_platform.loading.events import create_source_tables
-from metrics_platform.local.demo.scenario import InjectedIncident
 from metrics_platform.monitor.generated import WEEKEND, WORKDAY
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import Day, day_of, first_instant
@@ -37,6 +36,27 @@ _EVENTS = ("feed_events", "message_events", "payment_events")
 # Table → the column of its time.
 _TABLES_OF_EVENTS = {"feed_actions": "time", "message_actions": "time", "payments": "paid_at"}
 _LATER = "FROM simulator.{table:Identifier} WHERE {time:Identifier} >= {since:DateTime('UTC')}"
+
+
+# Three slots: enough for the alert, to look at it, and for the all-clear two slots later.
+INCIDENT_LASTS = datetime.timedelta(minutes=45)
+# The kinds of `--incident`, with what users of the product see. The SQL of the events knows them, too.
+INCIDENTS = {
+    "outage": "19 of 20 visits to the feed fail",
+    "spike": "spam: five times as many messages",
+    "ctr": "six of ten likes are lost",
+    "ios": "on iOS, 19 of 20 visits to the feed fail",
+    "payments": "19 of 20 payments fail",
+}
+
+
+@dataclass(frozen=True)
+class InjectedIncident:
+    """One row of `simulator.scenario`: a kind and its half-open interval [begins, ends), in UTC."""
+
+    kind: str
+    begins: datetime.datetime
+    ends: datetime.datetime
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from metrics_platform.local.clickhouse import running_server
-from metrics_platform.local.demo.product import Product, inject
-from metrics_platform.local.demo.scenario import INCIDENTS, InjectedIncident
+from metrics_platform.local.demo.product import INCIDENTS, InjectedIncident, Product, inject
 from metrics_platform.settings import load_settings
 from metrics_platform.warehouse.client import Warehouse
 
