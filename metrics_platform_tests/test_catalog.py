@@ -125,7 +125,7 @@ def test_a_disabled_metric_is_left_out(tmp_path: Path) -> None:
     assert "senders" not in _load(tmp_path, "metrics: {senders: {enabled: false}}").metrics
 
 
-def test_a_renamed_metric_names_the_one_it_was(tmp_path: Path) -> None:
+def test_a_renamed_metric_keeps_its_definition(tmp_path: Path) -> None:
     text = """
     metrics:
       senders: {enabled: false}
@@ -176,7 +176,7 @@ def test_placeholders_take_settings_and_environment_variables(tmp_path: Path, mo
 
 @pytest.mark.parametrize("name", ["METRICS_CLICKHOUSE_URL", "TELEGRAM_BOT_TOKEN"])
 @pytest.mark.parametrize("value", [None, "http://user:very-secret@host:8123/metrics"])
-def test_a_secret_is_never_taken_and_never_shown(tmp_path: Path, name: str, value: str | None) -> None:
+def test_a_placeholder_cannot_read_a_secret(tmp_path: Path, name: str, value: str | None) -> None:
     settings = {"clickhouse_url": value} if value and "URL" in name else {}
     file = tmp_path / "metrics.yaml"
     file.write_text(f'metrics: {{views: {{description: "${{{name}}}"}}}}', encoding="utf-8")
@@ -196,7 +196,7 @@ def test_a_file_that_is_not_valid_leaves_the_builtin_catalogue(tmp_path: Path) -
     assert "metrics.vews: has nothing to compute it from" in catalog.problem
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match=r"METRICS_CATALOG = .*absent\.yaml is not valid"):
         load_catalog(load_settings(None, catalog=tmp_path / "absent.yaml"))
 

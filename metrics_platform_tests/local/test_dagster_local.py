@@ -33,7 +33,7 @@ from metrics_platform.settings import load_settings
 
 @pytest.mark.usefixtures("signals_as_in_a_terminal")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_whichever_signal_asks_for_the_end_the_block_is_left_in_order(number: signal.Signals) -> None:
+def test_any_stop_signal_leaves_the_block_in_order(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     left = []
     with stop_on_signals() as asked, contextlib.ExitStack() as stack:
@@ -47,7 +47,7 @@ def test_whichever_signal_asks_for_the_end_the_block_is_left_in_order(number: si
 
 
 @pytest.mark.usefixtures("signals_as_in_a_terminal")
-def test_signals_that_were_ignored_at_the_start_stay_ignored_but_for_sigterm() -> None:
+def test_ignored_signals_stay_ignored_except_sigterm() -> None:
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     went_on = False
@@ -92,7 +92,7 @@ def test_a_signal_during_a_run_stops_the_demo_and_cancels_the_run(
 
 
 @pytest.mark.usefixtures("signals_as_in_a_terminal")
-def test_an_interrupt_that_got_lost_is_known_all_the_same() -> None:
+def test_an_interrupt_that_a_library_swallows_is_noticed() -> None:
     with stop_on_signals() as asked:
         with contextlib.suppress(KeyboardInterrupt):  # as a library may
             os.kill(os.getpid(), signal.SIGINT)
@@ -114,7 +114,7 @@ def test_the_users_settings_are_hidden_inside_and_restored_afterwards(
     assert yaml.safe_load((tmp_path / "dagster" / "dagster.yaml").read_text())["concurrency"]["pools"]
 
 
-def test_an_env_file_where_the_person_is_says_nothing_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_env_file_of_the_users_directory_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     theirs, ours = tmp_path / "theirs", tmp_path / "ours"
     theirs.mkdir()
     (theirs / ".env").write_text(
@@ -234,7 +234,7 @@ def test_a_dagster_that_has_ended_is_not_waited_for(dagster: DagsterUI) -> None:
 
 
 @pytest.mark.end_to_end
-def test_dagsters_processes_are_gone_with_the_process_that_started_them(tmp_path: Path) -> None:
+def test_dagsters_processes_end_with_their_parent(tmp_path: Path) -> None:
     if not sys.platform.startswith("linux"):
         pytest.skip("only Linux tells a child of its parent's death")
     script = (
