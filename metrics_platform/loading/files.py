@@ -63,7 +63,7 @@ def open_file(path: Path, known: frozenset[str]) -> EventFile:
         if start.startswith(magic):
             raise LoadError(f"{path} is {meaning}. CSV, gzipped CSV and Parquet are read.")
     if path.suffix.lower() in {".parquet", ".pq"}:
-        raise LoadError(f"{path} is not a Parquet file, whatever its name says: it does not begin with PAR1.")
+        raise LoadError(f"{path} is not a Parquet file, in spite of its name: it does not begin with PAR1.")
     return CsvFile(path, known, is_gzip=start.startswith(b"\x1f\x8b"))
 
 

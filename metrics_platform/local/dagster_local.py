@@ -93,8 +93,8 @@ def in_background(work: Callable[..., _Result], *args: Any, **options: Any) -> F
 def run_job(job: str, ops: dict[str, Any] | None = None, **options: Any) -> None:
     """Run a job of the code location in this process; `options` as of Dagster's `execute_in_process`.
 
-    The run has a thread of its own: in the main thread, Dagster would take over the handlers of signals, and the run
-    would swallow a Ctrl-C. An interrupt leaves the run to be cancelled, not failed: Dagster would start it again.
+    The run has its own thread: in the main thread, Dagster would replace the signal handlers and swallow a Ctrl-C. An
+    interrupted run is cancelled, not failed: Dagster would start it again.
 
     Raises:
         DagsterError: it failed; with the causes.
@@ -291,13 +291,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _end_with_parent() -> Callable[[], None]:
-    """What a child does before it begins: heed SIGINT, and ask Linux for one when its parent is gone."""
+    """Prepare a child process: it reacts to SIGINT, and Linux sends it one when its parent ends."""
     import ctypes  # noqa: PLC0415
 
     library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 
     def prepare() -> None:
-        # What is ignored (in the background of a script, say), a child would ignore as well.
+        # A child inherits ignored signals, as in the background of a script.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if library:
             library.prctl(1, signal.SIGINT)  # PR_SET_PDEATHSIG

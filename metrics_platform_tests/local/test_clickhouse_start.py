@@ -117,7 +117,7 @@ def refused_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
 
 def test_a_port_out_of_range(tmp_path: Path, refused_here: Callable[[Path, int], str]) -> None:
     for port in (-1, 65536):
-        assert f"{port} is no port" in refused_here(tmp_path / "data", port)
+        assert f"{port} is not a port" in refused_here(tmp_path / "data", port)
 
 
 def test_a_directory_of_something_else_is_left_alone(tmp_path: Path, refused_here: Callable[[Path, int], str]) -> None:

@@ -301,10 +301,10 @@ def _inject_into_running_demo(console: Console, directory: Path, kind: str) -> N
     """Inject an incident into the product of the demo that runs in the directory."""
     state = State.read(directory)
     if state is None or not (directory / "clickhouse" / "url").exists():
-        raise DemoError("The running demo is not ready yet. Try again when it says so.")
+        raise DemoError("The running demo is not ready yet. Try again when it prints Ready.")
     with isolated_environment(directory, {"METRICS_TIMEZONE": state.product.zone.key}):
         settings = load_settings(env_file=None)
-        # What is being written at this moment does not change any more.
+        # Events that are being written right now do not change.
         begins = state.written_until + datetime.timedelta(seconds=2 * _TICK_SECONDS)
         incident = InjectedIncident(kind, begins, begins + INCIDENT_LASTS)
         inject(Warehouse.from_settings(settings), incident)

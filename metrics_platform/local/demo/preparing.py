@@ -32,7 +32,7 @@ Progress = Callable[[float], None]
 
 
 def cancel_lost_runs() -> None:
-    """Cancel the runs that were in progress when the demo was stopped: no process works on them any more.
+    """Cancel the runs that were in progress when the demo was stopped: their processes are gone.
 
     Cancelled, not failed: a failure would send an alert. The next steps compute what is missing.
     """
@@ -89,7 +89,7 @@ def due_slots(settings: Settings, now: datetime.datetime) -> SlotRange | None:
 def compute_slot_history(warehouse: Warehouse, until: datetime.datetime, settings: Settings) -> None:
     """Compute the slots before `until` that are missing, as the first check would, and record their days in Dagster.
 
-    It runs beside the daily load, so that little is left for the check.
+    It runs in parallel with the daily load, so that little is left for the check.
     """
     import dagster as dg  # noqa: PLC0415
 

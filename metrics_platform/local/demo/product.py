@@ -26,7 +26,7 @@ from metrics_platform.warehouse.client import Warehouse
 
 _ONE_DAY = datetime.timedelta(days=1)
 _ONE_HOUR = datetime.timedelta(hours=1)
-# New people join for this long; an older demo has no new users any more.
+# New people join for this long. An older demo has no new users.
 _HORIZON_DAYS = 800
 # The product is this much older than its first day: its numbers of users and their retention have settled by then.
 _EARLIER_DAYS = 90
@@ -103,9 +103,9 @@ class Product:
                 inject(warehouse, incident)
 
     def write_earlier_days(self, warehouse: Warehouse) -> None:
-        """Write a trace of the days before the first, so that not everybody is new on it.
+        """Write one event per user and earlier day, so that not every user is new on the first day.
 
-        It empties the feed first: nothing but a trace that was broken off is in it before the first day is written.
+        It empties the feed first, which holds only the result of an interrupted attempt at that time.
 
         Raises:
             WarehouseError: ClickHouse refused or did not answer.
@@ -125,7 +125,7 @@ class Product:
     ) -> Generator[datetime.datetime]:
         """Write the events in [since, until), day by day of the product; yields how far it is after each.
 
-        Events from `since` on, left by an interrupted attempt, are written anew.
+        Events from `since` on, left by an interrupted attempt, are replaced.
 
         Raises:
             WarehouseError: ClickHouse refused or did not answer; up to what was yielded last, all is written once.
@@ -135,7 +135,7 @@ class Product:
             if warehouse.value(f"SELECT count() {_LATER}", later):
                 warehouse.execute(f"DELETE {_LATER}", later, doing=f"Tidying up {table}")
         pieces = list(self._pieces(since, until))
-        if len(pieces) == 1:  # as every few seconds: a thread would need a connection of its own
+        if len(pieces) == 1:  # every few seconds: a thread would need its own connection
             yield self._write_piece(warehouse, pieces[0])
             return
         # Two days at a time: each is the work of one core.

@@ -75,7 +75,7 @@ class Stream:
         product = self.state.product
         if since == product.first_instant():
             product.write_earlier_days(self.warehouse)
-        # Closed at an interrupt, too: else it would go on writing for as long as the exception refers to it.
+        # Closed at an interrupt, too: otherwise it would continue to write while the exception refers to it.
         with closing(product.write_events(self.warehouse, since, until)) as days:
             for written in days:
                 self.state.written_until = written
