@@ -124,7 +124,7 @@ def _until(happened: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
-def told(result: Result) -> str:
+def summary(result: Result) -> str:
     """The result in Markdown."""
     memory = ", ".join(f"{name} {mib:.0f}" for name, mib in sorted(result.memory.items(), key=lambda each: -each[1]))
     check = statistics.median(result.checks)

@@ -65,7 +65,7 @@ def run(days: int, events: int, singles: int) -> Result:
         )
 
 
-def told(result: Result) -> str:
+def summary(result: Result) -> str:
     """The result in Markdown."""
     singles = result.single_seconds * result.days
     return (

@@ -338,7 +338,7 @@ def _write_slot(warehouse: Warehouse, settings: Settings, slots: SlotRange, even
     warehouse.execute(read_query("even_messages"), {**parameters, "rows": events // 50}, doing="Making even_messages")
 
 
-def told(evaluated: Evaluating, many: ManySeries, sql: list[SlotSql], checked: list[Check]) -> str:
+def summary(evaluated: Evaluating, many: ManySeries, sql: list[SlotSql], checked: list[Check]) -> str:
     """The results in Markdown."""
     first = checked[0]
     rows = [

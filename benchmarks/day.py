@@ -140,7 +140,7 @@ def _engine_mib(warehouse: Warehouse, way: Way) -> float:
     return int(most) / 1024 / 1024
 
 
-def told(results: list[Result]) -> str:
+def summary(results: list[Result]) -> str:
     """The results in Markdown."""
     notebooks = {each.events: each.usage for each in results if each.way == "notebook"}
     rows = []

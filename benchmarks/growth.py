@@ -187,7 +187,7 @@ def _snapshots() -> tuple[int, int]:
     return counts[0], counts[1]
 
 
-def told(result: Result) -> str:
+def summary(result: Result) -> str:
     """The result in Markdown."""
     before, after = result.before, result.after
     a_day = before.mib / result.days
