@@ -137,33 +137,33 @@ def _ask_day(events: str, times: int) -> Section:
         sizes = tuple(sorted(int(float(each) * 1e6) for each in events.split(",")))
     except ValueError:
         raise click.BadParameter(f"{events!r} is no list of millions, as 1,10", param_hint="--events") from None
-    return Section("day", day.told(list(day.run(sizes, times))))
+    return Section("day", day.summary(list(day.run(sizes, times))))
 
 
 def _ask_backfill(days: int, events: int, singles: int) -> Section:
-    return Section("backfill", backfill.told(backfill.run(days, events, singles)))
+    return Section("backfill", backfill.summary(backfill.run(days, events, singles)))
 
 
 def _ask_check(events: int, series: int, slot: int) -> Section:
     checked = check.checks(events, days=(33, 90), volumes=(5,))
-    text = check.told(check.evaluating(series), check.many_series(series), check.slot_sql(slot), checked)
+    text = check.summary(check.evaluating(series), check.many_series(series), check.slot_sql(slot), checked)
     return Section("check", text)
 
 
 def _ask_alert(alerts: int) -> Section:
-    return Section("alert", alert.told(alert.run(alerts)))
+    return Section("alert", alert.summary(alert.run(alerts)))
 
 
 def _ask_startup(times: int) -> Section:
-    return Section("startup", startup.told(startup.run(times)))
+    return Section("startup", startup.summary(startup.run(times)))
 
 
 def _ask_pictures() -> Section:
-    return Section("pictures", pictures.told(pictures.run()))
+    return Section("pictures", pictures.summary(pictures.run()))
 
 
 def _ask_growth(days: int, users: int) -> Section:
-    return Section("growth", growth.told(growth.run(days, users)))
+    return Section("growth", growth.summary(growth.run(days, users)))
 
 
 def _say(section: Section) -> None:

@@ -23,8 +23,8 @@ from benchmarks.source import (
     source_database,
     write_day,
 )
-from metrics_platform.calendar import Day, day_of
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import Day, day_of
 from metrics_platform.warehouse import tables
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.daily import compute_days
@@ -140,7 +140,7 @@ def _engine_mib(warehouse: Warehouse, way: Way) -> float:
     return int(most) / 1024 / 1024
 
 
-def told(results: list[Result]) -> str:
+def summary(results: list[Result]) -> str:
     """The results in Markdown."""
     notebooks = {each.events: each.usage for each in results if each.way == "notebook"}
     rows = []

@@ -41,7 +41,7 @@ def _draw() -> Result:
     )
 
 
-def told(result: Result) -> str:
+def summary(result: Result) -> str:
     """The result in Markdown."""
     return (
         f"A picture of the report, four panels: {result.report:.2f} s ({result.report_bytes // 1024} KiB); one of an "

@@ -48,7 +48,7 @@ def _seconds(code: str, folder: str) -> float:
     return time.perf_counter() - began
 
 
-def told(result: Result) -> str:
+def summary(result: Result) -> str:
     """The result in Markdown."""
     return (
         f"`import dagster` {result.dagster:.2f} s; the code location, loaded, {result.location:.2f} s: "

@@ -3,43 +3,92 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import available_timezones
 
-from pydantic import Field
+from pydantic import AfterValidator, AwareDatetime, Field, ValidationInfo, field_validator, model_validator
 
-from metrics_platform.detection.config import Kind, Strict
+from metrics_platform.detection.config import DetectorConfig, Kind, MonitorConfig, Strict
+from metrics_platform.expressions import problem_of
+from metrics_platform.suggestions import near
+from metrics_platform.table_names import parse_table_name
 
 # Displayed as a count, as per cent, or as a number with decimals. Changes of shares are in percentage points.
 Unit = Literal["count", "share", "ratio"]
 Titles = dict[Literal["en", "ru"], str]
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+# The slices of everything, of unknown values, and of all values beyond the largest ones.
+RESERVED = {"total", "unknown", "other"}
 PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
+
+
+def _check_sql(value: str) -> str:
+    if problem := problem_of(value):
+        raise ValueError(problem)
+    return value
+
+
+def _check_table(value: str) -> str:
+    parse_table_name(value)
+    return value
+
+
+def _check_zone(value: str) -> str:
+    if value not in available_timezones():
+        raise ValueError(f"no such IANA zone{near(value, available_timezones())}")
+    return value
+
+
+def _check_distinct(value: tuple[str, ...]) -> tuple[str, ...]:
+    if repeated := sorted({name for name in value if value.count(name) > 1}):
+        raise ValueError(f"{', '.join(repeated)} is given twice; keep one of them")
+    return value
+
+
+def _check_increasing(value: tuple[float, float]) -> tuple[float, float]:
+    if not 0 < value[0] <= value[1]:
+        raise ValueError("write two increasing numbers, such as [1, 3]")
+    return value
+
+
+def _check_column(value: str) -> str:
+    if value in ("user", "receiver", "time"):
+        raise ValueError(f"write it as the key `{value}` of the source")
+    return value
+
+
+_Sql = Annotated[str, AfterValidator(_check_sql)]
+_Table = Annotated[str, AfterValidator(_check_table)]
+_Columns = dict[Annotated[str, AfterValidator(_check_column)], _Sql | None]
+_Names = Annotated[tuple[str, ...], AfterValidator(_check_distinct)]
+_Zone = Annotated[str, AfterValidator(_check_zone)]
+_StaleHours = Annotated[tuple[float, float], AfterValidator(_check_increasing)]
 
 
 class SourceEntry(Strict):
     """A table of events. `user`, `receiver`, `time`, `where` and `columns` are SQL expressions over a row."""
 
-    table: str = Field(description="A table or a view, as database.table. Put backticks around parts with dots.")
-    user: str | None = Field(
+    table: _Table = Field(description="A table or a view, as database.table. Put backticks around parts with dots.")
+    user: _Sql | None = Field(
         default=None, description="Who made the event, as an integer. For other ids: sipHash64(…)."
     )
-    receiver: str | None = Field(
+    receiver: _Sql | None = Field(
         default=None, description="Who received it, as an integer. Rows without a receiver are ignored."
     )
-    time: str = Field(default="time", description="When the event happened, as DateTime or DateTime64.")
-    where: str | None = Field(default=None, description="Condition that a row must meet to count as an event.")
-    columns: dict[str, str | None] = Field(
+    time: _Sql = Field(default="time", description="When the event happened, as DateTime or DateTime64.")
+    where: _Sql | None = Field(default=None, description="Condition that a row must meet to count as an event.")
+    columns: _Columns = Field(
         default={}, description="Names for SQL expressions over the row. null: the source does not have this column."
     )
-    dimensions: tuple[str, ...] = Field(default=(), description="The dimensions that its events can be sliced by.")
-    timezone: str | None = Field(
+    dimensions: _Names = Field(default=(), description="The dimensions that its events can be sliced by.")
+    timezone: _Zone | None = Field(
         default=None, description="Time zone of times that are stored as text. If set, they are parsed."
     )
     lag_seconds: int | None = Field(
         default=None, ge=0, le=3600, description="How long events take to arrive. Default: METRICS_SLOT_LAG_SECONDS."
     )
-    stale_hours: tuple[float, float] = Field(
+    stale_hours: _StaleHours = Field(
         default=(1.0, 3.0), description="Hours of expected events missing until a warning, and until a critical alert."
     )
     title: Titles = Field(default={}, description="Display name, by language.")
@@ -50,7 +99,7 @@ class SourceEntry(Strict):
 class DimensionEntry(Strict):
     """What events are sliced by."""
 
-    sql: str | None = Field(
+    sql: _Sql | None = Field(
         default=None, description="SQL over a row; NULL and empty text are `unknown`. Default: the name."
     )
     monitor: bool | None = Field(
@@ -68,11 +117,25 @@ class ReportEntry(Strict):
     section: str = Field(description="Section of the report. It consists of the metrics that name it.")
 
 
+_MONITOR_FIELDS: Any = MonitorConfig.model_fields
+
+
+class MonitorEntry(DetectorConfig):
+    """How a metric is evaluated."""
+
+    slices: DetectorConfig | Literal[False] = Field(
+        default_factory=DetectorConfig,
+        description="What differs for slices, which inherit from the total. false: they are not evaluated.",
+    )
+    critical_change: float = _MONITOR_FIELDS["critical_change"]
+    muted_until: AwareDatetime | None = _MONITOR_FIELDS["muted_until"]
+
+
 class MetricEntry(Strict):
     """A metric: an aggregate over the rows of a source (`source` and `sql`), or a quotient of two metrics."""
 
     source: str | None = Field(default=None, description="The source whose rows it is computed from.")
-    sql: str | None = Field(default=None, description="An aggregate over the rows, such as countIf(action = 'view').")
+    sql: _Sql | None = Field(default=None, description="An aggregate over the rows, such as countIf(action = 'view').")
     numerator: str | None = Field(default=None, description="A metric with `sql`, divided by `denominator`.")
     denominator: str | None = Field(default=None, description="A metric with `sql`.")
     kind: Kind | None = Field(
@@ -89,12 +152,32 @@ class MetricEntry(Strict):
     title: Titles = Field(default={}, description="Display name, by language. Default: the name.")
     short: Titles = Field(default={}, description="Display name in tables, at most 10 characters.")
     description: str = Field(default="", description="What it measures, in one sentence.")
-    monitor: dict[str, Any] | Literal[False] = Field(
-        default={}, description="How the 15-minute values are evaluated (docs/catalog.md). false: not at all."
+    monitor: MonitorEntry | Literal[False] = Field(
+        default_factory=MonitorEntry,
+        description="How the 15-minute values are evaluated (docs/catalog.md). false: not at all.",
     )
     report: ReportEntry | Literal[False] | None = Field(default=None, description="Where the morning report shows it.")
     was: str | None = Field(default=None, description="Former name. Its history and incidents move to the new name.")
     enabled: bool = Field(default=True, description="false: the metric is not computed.")
+
+    @field_validator("kind")
+    @classmethod
+    def _check_kind(cls, value: Kind | None, info: ValidationInfo) -> Kind | None:
+        if info.data.get("sql") is not None and value in ("share", "ratio"):
+            raise ValueError("is for quotients; write `numerator` and `denominator`, or another kind")
+        if info.data.get("numerator") is not None and value in ("count", "gauge"):
+            raise ValueError("a quotient is a share or a ratio")
+        return value
+
+    @model_validator(mode="after")
+    def _check_definition(self) -> Self:
+        if not self.enabled:
+            return self
+        given = {key for key in ("source", "sql", "numerator", "denominator") if getattr(self, key) is not None}
+        if given not in ({"source", "sql"}, {"numerator", "denominator"}):
+            parts = ", ".join(sorted(given)) or "nothing to compute it from"
+            raise ValueError(f"has {parts}; write `source` and `sql`, or `numerator` and `denominator`")
+        return self
 
 
 class DailyEntry(Strict):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-# How pydantic names the alternative `false` of a key.
+from metrics_platform.builtin_entries import builtin_entries
+from metrics_platform.catalog_entries import NAME, RESERVED, CatalogFile, MetricEntry
+from metrics_platform.expressions import problem_of
+from metrics_platform.suggestions import meant, near
+
+# How pydantic names the alternatives of a key.
 _FALSE = "literal[False]"
+_ALTERNATIVES = {"ReportEntry", "MonitorEntry", "DetectorConfig"}
 _NO_KEYS = {"dict_type", "model_type"}
 # Pydantic's type of error → the remedy.
 _REMEDIES = {
@@ -36,8 +41,16 @@ _REMEDIES = {
 }
 
 
-def problem_texts(error: ValidationError, model: type[BaseModel], at: str = "", more: Iterable[str] = ()) -> list[str]:
-    """Turn Pydantic's errors into texts with the key, the value and the remedy. `more`: keys not in the model."""
+class CatalogError(ValueError):
+    """A catalogue file cannot be read or is not valid; `problems` has one text per problem."""
+
+    def __init__(self, where: str, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join([f"{where} is not valid:", *(f"  - {problem}" for problem in self.problems)]))
+
+
+def problem_texts(error: ValidationError, model: type[BaseModel] = CatalogFile) -> list[str]:
+    """Turn Pydantic's errors about a file of `model` into texts with the key, the value and the remedy."""
     details = error.errors()
     # A key that is either false or has keys below it gives two errors. Keep the one about the keys.
     either = {detail["loc"][:-1] for detail in details if detail["loc"][-1:] == (_FALSE,)}
@@ -45,10 +58,9 @@ def problem_texts(error: ValidationError, model: type[BaseModel], at: str = "", 
     for detail in details:
         if detail["loc"][-1:] == (_FALSE,):
             continue
-        path = [part for part in detail["loc"] if "[" not in str(part) and part != "ReportEntry"]
-        where = ".".join([*([at] if at else []), *map(str, path)])
-        or_false = ", or false" if tuple(detail["loc"][:-1]) in either and detail["type"] in _NO_KEYS else ""
-        found.append(f"{where}{_problem_text(detail, _keys(model, path, more))}{or_false}")
+        path = [part for part in detail["loc"] if "[" not in str(part) and part not in _ALTERNATIVES]
+        or_false = ", or false" if detail["loc"][:-1] in either and detail["type"] in _NO_KEYS else ""
+        found.append(f"{'.'.join(map(str, path))}{_problem_text(detail, _keys(model, path))}{or_false}")
     return found
 
 
@@ -64,15 +76,19 @@ def _problem_text(detail: Any, keys: list[str]) -> str:
         allowed = re.findall(r"'([^']+)'", str(limits["expected"]))
         return f" = {value!r}: write {_listed(allowed)}{meant(str(value), allowed)}"
     remedy = _REMEDIES.get(kind, str(detail["msg"]).removeprefix("Value error, "))
+    if kind == "value_error" and isinstance(value, dict):  # about the whole entry
+        return f": {remedy}"
+    if kind == "value_error":
+        return f" = {value!r}: {remedy}"
     return f" = {value!r}: {remedy.format(**limits)}"
 
 
-def _keys(model: type[BaseModel], path: list[Any], more: Iterable[str]) -> list[str]:
+def _keys(model: type[BaseModel], path: list[Any]) -> list[str]:
     """The known keys at the place where one was rejected."""
     for part in path[:-1]:
         if part in model.model_fields:
             model = next(_models_in(model.model_fields[part].annotation), model)
-    return [*model.model_fields, *(more if len(path) == 1 else ())]
+    return list(model.model_fields)
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -86,11 +102,52 @@ def _listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
-def meant(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]}?" if near else ""
+def reference_problems(entries: CatalogFile) -> Iterator[str]:
+    """Yield the mistakes that no entry shows alone: names, and references between entries."""
+    for section in CatalogFile.model_fields:
+        for name in getattr(entries, section):
+            yield from _name_problems(section, name)
+    for name, dimension in entries.dimensions.items():
+        if dimension.sql is None and (problem := problem_of(name)):
+            yield f"dimensions.{name}.sql = {name!r}: {problem}"
+    for name, source in entries.sources.items():
+        for missing in source.dimensions if source.enabled else ():
+            if missing not in entries.dimensions:
+                yield f"sources.{name}.dimensions = {missing!r}: no such dimension{near(missing, entries.dimensions)}"
+    for name, metric in entries.metrics.items():
+        if metric.enabled:
+            yield from _metric_problems(name, metric, entries)
 
 
-def near(name: str, known: Iterable[str]) -> str:
-    names = list(known)
-    return meant(name, names) or (f"; choose from {', '.join(names)}" if names and len(names) <= 40 else "")
+def _name_problems(section: str, name: str) -> Iterator[str]:
+    if not NAME.fullmatch(name):
+        yield f"{section}.{name}: use lower-case letters, digits and _ in a name, beginning with a letter"
+    elif name in RESERVED and section in ("dimensions", "metrics"):
+        yield f"{section}.{name}: this name is reserved; choose another"
+    elif section == "daily" and name not in builtin_entries()["daily"]:
+        yield f"daily.{name}: app_daily has no such column{near(name, builtin_entries()['daily'])}"
+
+
+def _metric_problems(name: str, entry: MetricEntry, entries: CatalogFile) -> Iterator[str]:
+    at = f"metrics.{name}"
+    if entry.source is not None and entry.source not in entries.sources:
+        yield f"{at}.source = {entry.source!r}: no such source{near(entry.source, entries.sources)}"
+    for key, part in (("numerator", entry.numerator), ("denominator", entry.denominator)):
+        if part is not None:
+            yield from _part_problems(f"{at}.{key}", name, part, entries)
+    if entry.was is None:
+        return
+    if entry.was in entries.metrics and entries.metrics[entry.was].enabled:
+        yield f"{at}.was = {entry.was!r}: that metric still exists; remove it, or remove `was`"
+    if any(other.was == entry.was and other.enabled for key, other in entries.metrics.items() if key != name):
+        yield f"{at}.was = {entry.was!r}: another metric has the same; keep one of them"
+
+
+def _part_problems(at: str, quotient: str, part: str, entries: CatalogFile) -> Iterator[str]:
+    found = entries.metrics.get(part)
+    if found is None:
+        yield f"{at} = {part!r}: no such metric{near(part, entries.metrics)}"
+    elif not found.enabled:
+        yield f"{at} = {part!r}: that metric is disabled; enable it, or disable {quotient} too"
+    elif found.sql is None or found.source is None:
+        yield f"{at} = {part!r}: is a quotient itself; name a metric with `sql`"

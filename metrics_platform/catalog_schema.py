@@ -9,10 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic.json_schema import models_json_schema
-
-from metrics_platform.catalog_entries import NAME, PLACEHOLDER, CatalogFile, MetricEntry
-from metrics_platform.detection.config import DetectorConfig, MonitorConfig
+from metrics_platform.catalog_entries import NAME, PLACEHOLDER, CatalogFile
 
 FILE = Path(__file__).with_name("metrics.schema.json")
 
@@ -26,27 +23,8 @@ _PLACEHOLDER: Schema = {
 
 def catalog_schema() -> Schema:
     """The schema of a catalogue file. A file may hold only the keys that it changes, so no key is required."""
-    models = [(CatalogFile, "validation"), (DetectorConfig, "validation"), (MonitorConfig, "validation")]
-    _, found = models_json_schema(models, ref_template="#/$defs/{model}")  # type: ignore[arg-type]
-    definitions: Schema = found["$defs"]
-    file, monitor = definitions.pop("CatalogFile"), definitions.pop("MonitorConfig")
-    detector = {"$ref": "#/$defs/DetectorConfig"}
-    off = {"const": False, "description": "Not evaluated."}
-    definitions["Monitor"] = {
-        **definitions["DetectorConfig"],
-        "title": "Monitor",
-        "description": "How a metric is evaluated; slices inherit from the total.",
-        "properties": {
-            **definitions["DetectorConfig"]["properties"],
-            "slices": {
-                "anyOf": [detector, off],
-                "description": "What differs for slices; false: they are not evaluated.",
-            },
-            **{key: monitor["properties"][key] for key in ("critical_change", "muted_until")},
-        },
-    }
-    metric = definitions[MetricEntry.__name__]["properties"]
-    metric["monitor"] = {**metric["monitor"], "anyOf": [{"$ref": "#/$defs/Monitor"}, off]}
+    file: Schema = CatalogFile.model_json_schema(ref_template="#/definitions/{model}")
+    definitions: Schema = file.pop("$defs")
     for definition in definitions.values():
         definition.pop("required", None)
         definition["properties"] = {key: _or_placeholder(value) for key, value in definition["properties"].items()}
@@ -64,7 +42,7 @@ def catalog_schema() -> Schema:
 
 def catalog_schema_text() -> str:
     """The schema as text, for the file."""
-    return json.dumps(catalog_schema(), indent=2, ensure_ascii=False).replace("#/$defs/", "#/definitions/") + "\n"
+    return json.dumps(catalog_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def _or_placeholder(value: Schema) -> Schema:

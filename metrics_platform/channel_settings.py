@@ -19,8 +19,7 @@ from pydantic_settings import NoDecode
 
 from metrics_platform.formats import Language
 from metrics_platform.setting_errors import nearest
-from metrics_platform.setting_lists import split_list
-from metrics_platform.settings_part import SettingsPart
+from metrics_platform.setting_types import SettingsPart, split_list
 
 Severity = Literal["critical", "failed", "warning", "resolved", "info"]
 Kind = Literal[

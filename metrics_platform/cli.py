@@ -23,7 +23,7 @@ _CLICKHOUSE_PORT = 8123  # ClickHouse's usual HTTP port
 
 def _check_detectors(_context: click.Context, _option: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
     """Check detector names. `click.Choice` would import the detectors for every command."""
-    from metrics_platform.detection.config import DETECTORS  # noqa: PLC0415
+    from metrics_platform.detection.config import DETECTORS
 
     if unknown := [name for name in names if name not in DETECTORS]:
         raise click.BadParameter(f"Unknown detector {unknown[0]!r}. Choose from {', '.join(DETECTORS)}.")
@@ -82,9 +82,9 @@ def clickhouse(path: Path | None, port: int | None, outlive_parent: bool, parent
     Its directory holds the URLs to connect with: `url` for the platform and `readonly_url` for BI tools. Press Ctrl-C
     to stop it.
     """
-    from metrics_platform.local.clickhouse import serve  # noqa: PLC0415
-    from metrics_platform.local.ports import next_free_port  # noqa: PLC0415
-    from metrics_platform.settings import load_settings  # noqa: PLC0415
+    from metrics_platform.local.clickhouse import serve
+    from metrics_platform.local.ports import next_free_port
+    from metrics_platform.settings import load_settings
 
     directory = path or load_settings().data_dir / "clickhouse"
     if port is None:
@@ -103,11 +103,11 @@ def create_tables() -> None:
 
     Switch the schedules off while it migrates.
     """
-    from metrics_platform.settings import load_settings  # noqa: PLC0415
-    from metrics_platform.warehouse import schema  # noqa: PLC0415
-    from metrics_platform.warehouse.client import Warehouse  # noqa: PLC0415
-    from metrics_platform.warehouse.slot_migration import migrate_slot_tables  # noqa: PLC0415
-    from metrics_platform.warehouse.tables import all_tables  # noqa: PLC0415
+    from metrics_platform.settings import load_settings
+    from metrics_platform.warehouse import schema
+    from metrics_platform.warehouse.client import Warehouse
+    from metrics_platform.warehouse.slot_migration import migrate_slot_tables
+    from metrics_platform.warehouse.tables import all_tables
 
     settings = load_settings()
     warehouse = Warehouse.from_settings(settings)
@@ -124,7 +124,7 @@ def create_tables() -> None:
 @click.argument("file", type=_FILE)
 def convert_monitoring(file: Path) -> None:
     """Convert FILE, from the removed setting METRICS_MONITORING_FILE, to a catalogue for METRICS_CATALOG."""
-    from metrics_platform.monitoring_conversion import convert_monitoring_file  # noqa: PLC0415
+    from metrics_platform.monitoring_conversion import convert_monitoring_file
 
     click.echo(convert_monitoring_file(file), nl=False)
 
@@ -143,28 +143,17 @@ def convert_monitoring(file: Path) -> None:
 @click.option("--future", is_flag=True, help="Load events that are more than a day in the future.")
 @click.option("--strict", is_flag=True, help="Load nothing if any row is invalid.")
 @click.option("--again", is_flag=True, help="Load the file even if it was loaded before (this duplicates its events).")
-@click.option(
-    "--rejects", type=_FILE, default=Path(), show_default=True, help="Directory for the files of rejected rows."
-)
-def load(  # noqa: PLR0917  (one for each option)
-    feed: Path | None,
-    messages: Path | None,
-    columns: tuple[str, ...],
-    time_zone: str,
-    future: bool,
-    strict: bool,
-    again: bool,
-    rejects: Path,
-) -> None:
+@click.option("--rejects", type=_FILE, default=Path(), show_default=True, help="Directory for files of rejected rows.")
+def load(feed: Path | None, messages: Path | None, columns: tuple[str, ...], **options: Any) -> None:
     """Load event files into the source tables. Missing tables are created.
 
     Invalid rows are written to a file with their line and reason. All other rows are loaded, or none if the load fails.
     A file that was loaded before is rejected, even in another format.
     """
-    from metrics_platform.loading import Options  # noqa: PLC0415
-    from metrics_platform.loading import load as load_files  # noqa: PLC0415
-    from metrics_platform.settings import load_settings  # noqa: PLC0415
-    from metrics_platform.warehouse.client import Warehouse  # noqa: PLC0415
+    from metrics_platform.loading import Options
+    from metrics_platform.loading import load as load_files
+    from metrics_platform.settings import load_settings
+    from metrics_platform.warehouse.client import Warehouse
 
     if feed is None and messages is None:
         raise click.UsageError("Name at least one file: --feed FILE, --messages FILE, or both.")
@@ -172,13 +161,8 @@ def load(  # noqa: PLR0917  (one for each option)
     if not all(renamed.values()):
         raise click.BadParameter("Write it as FIELD=NAME, such as time=event_time.", param_hint="--column")
     settings = load_settings()
-    result = load_files(
-        settings,
-        Warehouse.from_settings(settings),
-        feed=feed,
-        messages=messages,
-        options=Options(strict, again, future, rejects, time_zone, renamed),
-    )
+    warehouse, how = Warehouse.from_settings(settings), Options(columns=renamed, **options)
+    result = load_files(settings, warehouse, feed=feed, messages=messages, options=how)
     click.echo(str(result))
 
 
@@ -188,7 +172,7 @@ def doctor() -> None:
 
     Sends no message. Exits with code 1 if there is a problem.
     """
-    from metrics_platform.doctor import examine  # noqa: PLC0415
+    from metrics_platform.doctor import examine
 
     counted = _print_findings(examine())
     problems, notes = counted["problem"], counted["note"]
@@ -203,8 +187,8 @@ def notify_test() -> None:
 
     If no channel is set up, the message goes to the outbox folder. Exits with code 1 if a channel failed.
     """
-    from metrics_platform.notifications.test_message import send_test_message  # noqa: PLC0415
-    from metrics_platform.settings import load_settings  # noqa: PLC0415
+    from metrics_platform.notifications.test_message import send_test_message
+    from metrics_platform.settings import load_settings
 
     sys.exit(1 if _print_findings(send_test_message(load_settings()))["problem"] else 0)
 
@@ -230,7 +214,7 @@ def demo(**options: Any) -> None:
     Starts a ClickHouse with weeks of history and live events, computes every table, and opens Dagster's UI with all
     schedules and sensors on. Ctrl-C stops every process; the next start continues where it left off.
     """
-    from metrics_platform.local.demo.command import Options, run_demo  # noqa: PLC0415
+    from metrics_platform.local.demo.command import Options, run_demo
 
     sys.exit(run_demo(Options(**options)))
 
@@ -249,7 +233,7 @@ def demo(**options: Any) -> None:
 )
 @click.option(
     "--metric",
-    "metrics",
+    "names",
     multiple=True,
     metavar="METRIC",
     help="Metric to test. Repeatable.  [default: all monitored metrics]",
@@ -265,27 +249,18 @@ def demo(**options: Any) -> None:
 @click.option("--trials", type=click.IntRange(1, 10_000), default=40, show_default=True, help="Trials per fault.")
 @click.option("--picture", type=_FILE, help="Also write a chart (PNG).")
 @click.option("--markdown", is_flag=True, help="Print the table as Markdown.")
-def backtest(  # noqa: PLR0917  (one for each option)
-    first: Any,
-    last: Any,
-    generated: float | None,
-    products: int,
-    metrics: tuple[str, ...],
-    detectors: tuple[Any, ...],
-    trials: int,
-    picture: Path | None,
-    markdown: bool,
-) -> None:
+def backtest(first: Any, last: Any, picture: Path | None, markdown: bool, **options: Any) -> None:
     """Test the detectors on your history: alerts per day, and the share of injected faults that they find.
 
     Reads `slot_metrics` and METRICS_CATALOG and changes nothing. Use it to tune thresholds before they alert you.
     """
-    from metrics_platform.detection.config import DETECTORS  # noqa: PLC0415
-    from metrics_platform.monitor import backtest as tests  # noqa: PLC0415
-    from metrics_platform.settings import load_settings  # noqa: PLC0415
+    from metrics_platform.detection.config import DETECTORS
+    from metrics_platform.monitor import backtest as tests
+    from metrics_platform.settings import load_settings
 
     settings = load_settings()
-    options: dict[str, Any] = {"detectors": detectors or DETECTORS, "trials": trials, "names": metrics}
+    options["detectors"] = options["detectors"] or DETECTORS
+    generated, products = options.pop("generated"), options.pop("products")
     if generated is not None:
         rows, title = tests.backtest_generated(settings, generated, products, **options)
     else:
@@ -303,11 +278,11 @@ def metrics(name: str | None, schema: bool) -> None:
     Without NAME, shows the latest values and the state of each metric, and how to fix entries that cannot be computed.
     With NAME, shows its SQL and its values in the last two hours, computed from its source. Writes nothing.
     """
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
-    from metrics_platform import metrics_command  # noqa: PLC0415
-    from metrics_platform.catalog_schema import FILE  # noqa: PLC0415
-    from metrics_platform.settings import load_settings  # noqa: PLC0415
+    from metrics_platform import metrics_command
+    from metrics_platform.catalog_schema import FILE
+    from metrics_platform.settings import load_settings
 
     if schema:
         click.echo(FILE.read_text(encoding="utf-8"), nl=False)
@@ -330,8 +305,8 @@ def report(day: datetime.datetime | None, send: bool, output: Path) -> None:
 
     Dagster need not be running. Exit code 0: done; 1: a channel did not take it.
     """
-    from metrics_platform import report_command  # noqa: PLC0415
-    from metrics_platform.settings import load_settings  # noqa: PLC0415
+    from metrics_platform import report_command
+    from metrics_platform.settings import load_settings
 
     settings = load_settings()
     yesterday = datetime.datetime.now(settings.zone).date() - datetime.timedelta(days=1)
@@ -353,8 +328,8 @@ def exporter(host: str, port: int) -> None:
     The page /metrics says when the last day and the last slot were computed,
     what alerts are open, and how many messages wait. Ctrl-C ends it.
     """
-    from metrics_platform.defs.exporter import serve  # noqa: PLC0415
-    from metrics_platform.settings import load_settings  # noqa: PLC0415
+    from metrics_platform.defs.exporter import serve
+    from metrics_platform.settings import load_settings
 
     try:
         _, thread = serve(load_settings(), host, port)

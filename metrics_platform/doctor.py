@@ -7,7 +7,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from metrics_platform.catalog import CatalogError, load_catalog
+from metrics_platform.catalog import load_catalog
+from metrics_platform.catalog_problems import CatalogError
 from metrics_platform.findings import Finding
 from metrics_platform.notifications.inspection import inspect_channels
 from metrics_platform.settings import Settings, SettingsError, load_settings

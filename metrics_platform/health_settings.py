@@ -10,8 +10,7 @@ from pydantic_settings import NoDecode
 
 from metrics_platform.channel_settings import Severity
 from metrics_platform.setting_errors import nearest
-from metrics_platform.setting_lists import split_list
-from metrics_platform.settings_part import SettingsPart
+from metrics_platform.setting_types import SettingsPart, split_list
 
 OFF = "off"
 # A year. A number too large for a duration would fail only when the sensor runs.

@@ -10,8 +10,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
-from metrics_platform.setting_lists import split_distinct
-from metrics_platform.settings_part import SettingsPart
+from metrics_platform.setting_types import SettingsPart, split_distinct
 from metrics_platform.silences import Silences, parse_active_hours, parse_mute
 
 MonitoredDimension = Literal["os", "source", "country", "city", "gender", "exp_group"]

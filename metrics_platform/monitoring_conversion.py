@@ -6,20 +6,36 @@ written for the slices, with the values that they had.
 
 from __future__ import annotations
 
-import difflib
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from metrics_platform.catalog import Catalog, CatalogError, load_catalog
-from metrics_platform.settings import Settings
+from pydantic import ValidationError
 
-_UNCHANGED = ("critical_change", "muted_until")
-_OLD_KEYS = {"total", "slices", "judge_slices", *_UNCHANGED}
+from metrics_platform.catalog import Catalog, load_catalog
+from metrics_platform.catalog_problems import CatalogError, problem_texts
+from metrics_platform.detection.config import Strict
+from metrics_platform.settings import Settings
+from metrics_platform.suggestions import near
+
 _HEAD = """\
 # Converted from {file}. Set METRICS_CATALOG to this file, and remove METRICS_MONITORING_FILE.
 """
+
+
+class _Metric(Strict):
+    """An entry of the old file. What its values may be is checked in the catalogue that they become."""
+
+    total: dict[str, Any] | None = None
+    slices: dict[str, Any] | None = None
+    judge_slices: bool = True
+    critical_change: Any = None
+    muted_until: Any = None
+
+
+class _File(Strict):
+    metrics: dict[str, _Metric] | None = None
 
 
 def convert_monitoring_file(file: Path) -> str:
@@ -31,8 +47,7 @@ def convert_monitoring_file(file: Path) -> str:
     import yaml  # noqa: PLC0415
 
     builtin = _catalog(None)
-    metrics = _read(file, builtin)
-    monitors = {name: _monitor(name, changes, builtin) for name, changes in metrics.items()}
+    monitors = {name: _monitor(name, entry, builtin) for name, entry in _read(file, builtin).items()}
     entries = {name: {"monitor": monitor} for name, monitor in monitors.items() if monitor}
     text = _HEAD.format(file=file)
     text += yaml.safe_dump({"metrics": entries}, sort_keys=False, allow_unicode=True) if entries else ""
@@ -40,44 +55,27 @@ def convert_monitoring_file(file: Path) -> str:
     return text
 
 
-def _read(file: Path, builtin: Catalog) -> dict[str, Mapping[str, Any]]:
+def _read(file: Path, builtin: Catalog) -> dict[str, _Metric]:
     import yaml  # noqa: PLC0415
 
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        metrics = _File.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")) or {}).metrics or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise CatalogError(str(file), [" ".join(str(error).split())]) from None
-    if not isinstance(content, Mapping) or not isinstance(content.get("metrics") or {}, Mapping):
-        raise CatalogError(str(file), ["write `metrics:` with the metrics' names below it"])
-    metrics = content.get("metrics") or {}
-    problems = [f"{key}: no such key{_meant(str(key), ['metrics'])}" for key in content if key != "metrics"]
-    for name, changes in metrics.items():
-        if name not in builtin.metrics:
-            problems.append(f"metrics.{name}: no such metric{_meant(str(name), builtin.metrics)}")
-        elif not isinstance(changes, Mapping):
-            problems.append(f"metrics.{name} = {changes!r}: write its keys below it, as `key: value`")
-        else:
-            problems += [
-                f"metrics.{name}.{key}: no such key{_meant(str(key), _OLD_KEYS)}"
-                for key in changes
-                if key not in _OLD_KEYS
-            ]
-            problems += [
-                f"metrics.{name}.{key} = {changes[key]!r}: write its keys below it, as `key: value`"
-                for key in ("total", "slices")
-                if not isinstance(changes.get(key) or {}, Mapping)
-            ]
-    if problems:
+    except ValidationError as error:
+        raise CatalogError(str(file), problem_texts(error, _File)) from None
+    if unknown := [name for name in metrics if name not in builtin.metrics]:
+        problems = [f"metrics.{name}: no such metric{near(name, builtin.metrics)}" for name in unknown]
         raise CatalogError(str(file), problems)
-    return dict(metrics)
+    return metrics
 
 
-def _monitor(name: str, changes: Mapping[str, Any], builtin: Catalog) -> dict[str, Any]:
+def _monitor(name: str, entry: _Metric, builtin: Catalog) -> dict[str, Any]:
     """The key `monitor` of a metric."""
-    total = changes.get("total") or {}
-    monitor = {**{key: changes[key] for key in _UNCHANGED if key in changes}, **total}
-    slices: Any = changes.get("slices") or {}
-    if changes.get("judge_slices") is False:
+    total = entry.total or {}
+    monitor = {**entry.model_dump(include={"critical_change", "muted_until"}, exclude_unset=True), **total}
+    slices: Any = entry.slices or {}
+    if not entry.judge_slices:
         slices = False
     elif config := builtin.metrics[name].monitor.slices:
         slices = _with_former(slices, total, config.model_dump(mode="json"))
@@ -111,8 +109,3 @@ def _check(file: Path, text: str) -> None:
 def _catalog(file: Path | None) -> Catalog:
     """The catalogue under default settings, since those of the environment still have the removed one."""
     return load_catalog(Settings.model_construct(catalog=file))
-
-
-def _meant(name: str, known: Any) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]}?" if near else f"; choose from {', '.join(sorted(known))}"

@@ -6,27 +6,23 @@ A test fails if the document is out of date.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
 from metrics_platform.channel_settings import ChannelSettings
 from metrics_platform.health_settings import HealthSettings
 from metrics_platform.monitor_settings import MonitorSettings
-from metrics_platform.retention_settings import RetentionSettings
-from metrics_platform.settings import Settings, setting_name
+from metrics_platform.settings import Settings, is_secret, meaning_of, setting_name
 
 DOCUMENT = Path("docs/settings.md")
-_SECTIONS: tuple[tuple[type[BaseSettings], str, str], ...] = (
-    (Settings, "The product, ClickHouse and the daily load", ""),
-    (ChannelSettings, "Messages", "More about them: [notifications.md](notifications.md)."),
-    (MonitorSettings, "The 15-minute monitor", "More about it: [monitoring.md](monitoring.md)."),
-    (HealthSettings, "The platform's own health", "More about it: [health.md](health.md)."),
-    (RetentionSettings, "Retention", ""),
-)
+_PARTS: dict[str, tuple[type[BaseSettings], str]] = {
+    "Messages": (ChannelSettings, "notifications"),
+    "The 15-minute monitor": (MonitorSettings, "monitoring"),
+    "The platform's own health": (HealthSettings, "health"),
+}
 _HEAD = """\
 # Settings
 
@@ -54,27 +50,24 @@ def settings_document() -> str:
 
 
 def _sections() -> Iterator[str]:
-    grouped = {name for section, *_ in _SECTIONS if section is not Settings for name in section.model_fields}
-    for section, title, note in _SECTIONS:
-        fields = [name for name in section.model_fields if section is not Settings or name not in grouped]
-        rows = [_row(name) for name in fields]
-        yield "\n".join(
-            [
-                f"## {title}",
-                *(["", note] if note else []),
-                "",
-                "| setting | default | meaning |",
-                "|---|---|---|",
-                *rows,
-                "",
-            ]
-        )
+    in_parts = {name for part, _ in _PARTS.values() for name in part.model_fields}
+    own = [name for name in Settings.model_fields if name not in in_parts]
+    retention = [name for name in own if name.startswith("keep_")]
+    yield _section("The product, ClickHouse and the daily load", [name for name in own if name not in retention])
+    for title, (part, document) in _PARTS.items():
+        yield _section(title, part.model_fields, f"See also [{document}.md]({document}.md).\n\n")
+    yield _section("Retention", retention)
+
+
+def _section(title: str, fields: Iterable[str], note: str = "") -> str:
+    rows = "\n".join(map(_row, fields))
+    return f"## {title}\n\n{note}| setting | default | meaning |\n|---|---|---|\n{rows}\n"
 
 
 def _row(name: str) -> str:
     field = Settings.model_fields[name]
-    secret = " Secret." if field.annotation == (SecretStr | None) else ""
-    meaning = " ".join((field.description or "").split()).replace("|", "\\|")
+    secret = " Secret." if is_secret(name) else ""
+    meaning = meaning_of(name).replace("|", "\\|")
     return f"| `{setting_name(name)}` | {_shown(field.get_default(call_default_factory=True))} | {meaning}{secret} |"
 
 

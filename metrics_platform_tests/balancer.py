@@ -11,12 +11,12 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 
 from metrics_platform.connection import Connection
+from metrics_platform_tests.request_handler import HOP_HEADERS, RequestHandler
 
 _ON_CLUSTER = re.compile(rb" ON CLUSTER `[^`]+`")
-_HOP_HEADERS = {"host", "connection", "content-length", "transfer-encoding", "keep-alive"}
 
 
 @contextmanager
@@ -24,43 +24,18 @@ def balanced(*replicas: Connection) -> Iterator[int]:
     """The port of a balancer on loopback."""
     turns = itertools.cycle(replicas)
 
-    class Balancer(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, *_: object) -> None:
-            """Nothing: a line for each request."""
-
-        def do_GET(self) -> None:
-            self._pass_on(b"")
-
-        def do_POST(self) -> None:
-            if self.headers.get("Transfer-Encoding") == "chunked":
-                body = b""
-                while size := int(self.rfile.readline().split(b";")[0], 16):
-                    body += self.rfile.read(size)
-                    self.rfile.readline()
-                self.rfile.readline()
-            else:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            self._pass_on(body)
-
-        def _pass_on(self, body: bytes) -> None:
+    class Balancer(RequestHandler):
+        def respond(self, body: bytes) -> None:
             everywhere = _ON_CLUSTER.search(body)
             for replica in replicas if everywhere else [next(turns)]:
                 status, headers, answer = self._ask(replica, _ON_CLUSTER.sub(b"", body))
                 if status != 200:
                     break
-            self.send_response(status)
-            for name, value in headers:
-                if name.lower() not in _HOP_HEADERS:
-                    self.send_header(name, value)
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+            self.reply(status, headers, answer)
 
         def _ask(self, replica: Connection, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
             connection = http.client.HTTPConnection(replica.host, replica.port, timeout=120)
-            headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_HEADERS}
+            headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_HEADERS}
             connection.request(self.command, self.path, body, headers)
             response = connection.getresponse()
             return response.status, response.getheaders(), response.read()

@@ -11,9 +11,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import ClassVar
+from http.server import ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
+
+from metrics_platform_tests.request_handler import RequestHandler
 
 
 @dataclass
@@ -34,20 +35,15 @@ def misbehaving_proxy(url: str) -> Iterator[tuple[str, Faults]]:
     faults = Faults()
     target = urlsplit(url)
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version: ClassVar[str] = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+    class Handler(RequestHandler):
+        def respond(self, body: bytes) -> None:
             statement = body.decode(errors="replace") + " ".join(parse_qs(urlsplit(self.path).query).get("query", []))
             faults.statements.append(statement)
             if faults.left and faults.when(statement):
                 faults.left -= 1
                 self._fail(body)
             else:
-                self._pass_on(body)
-
-        do_GET = do_POST  # noqa: N815  (the name http.server looks for)
+                self.reply(*self._ask(body))
 
         def _fail(self, body: bytes) -> None:
             if faults.after:
@@ -56,12 +52,8 @@ def misbehaving_proxy(url: str) -> Iterator[tuple[str, Faults]]:
                 self.close_connection = True
                 self.connection.close()
                 return
-            answer = f"Code: {faults.code}. {faults.text}".encode()
-            self.send_response(500)
-            self.send_header("X-ClickHouse-Exception-Code", str(faults.code))
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+            headers = [("X-ClickHouse-Exception-Code", str(faults.code))]
+            self.reply(500, headers, f"Code: {faults.code}. {faults.text}".encode())
 
         def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
             connection = http.client.HTTPConnection(target.hostname or "", target.port, timeout=60)
@@ -71,19 +63,6 @@ def misbehaving_proxy(url: str) -> Iterator[tuple[str, Faults]]:
             found = response.status, response.getheaders(), response.read()
             connection.close()
             return found
-
-        def _pass_on(self, body: bytes) -> None:
-            status, headers, answer = self._ask(body)
-            self.send_response(status)
-            for name, value in headers:
-                if name.lower() not in ("transfer-encoding", "content-length", "connection", "keep-alive"):
-                    self.send_header(name, value)
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *_: object) -> None:
-            return
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)

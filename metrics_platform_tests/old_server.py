@@ -17,10 +17,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # this is run as a program
+from metrics_platform_tests.request_handler import RequestHandler
 
 _TRANSPORT = {
     "query", "database", "default_format", "query_id", "session_id", "compress", "enable_http_compression", "role",
@@ -110,28 +113,10 @@ class _Engine:
             return answer, written, problem
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(RequestHandler):
     engine: _Engine
 
-    def log_message(self, *_: object) -> None:
-        """Nothing: a line for each request."""
-
-    def do_GET(self) -> None:
-        self._answer(b"")
-
-    def do_POST(self) -> None:
-        if self.headers.get("Transfer-Encoding") == "chunked":
-            body = b""
-            while size := int(self.rfile.readline().split(b";")[0], 16):
-                body += self.rfile.read(size)
-                self.rfile.readline()
-            self.rfile.readline()
-        else:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self._answer(body)
-
-    def _answer(self, body: bytes) -> None:
+    def respond(self, body: bytes) -> None:
         parameters = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
         answer, written, problem = self.engine.ask(parameters, body)
         headers = {"X-ClickHouse-Summary": json.dumps({"written_rows": str(written), "read_rows": "0"})}
@@ -139,13 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
             code = re.search(r"Code:\s*(\d+)", problem)
             headers["X-ClickHouse-Exception-Code"] = code[1] if code else "1002"
             answer = problem.encode()
-        status = 500 if problem else 200
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
+        self.reply(500 if problem else 200, headers.items(), answer)
 
 
 if __name__ == "__main__":

@@ -125,7 +125,7 @@ def test_a_disabled_metric_is_left_out(tmp_path: Path) -> None:
     assert "senders" not in _load(tmp_path, "metrics: {senders: {enabled: false}}").metrics
 
 
-def test_a_renamed_metric_names_the_one_it_was(tmp_path: Path) -> None:
+def test_a_renamed_metric_keeps_its_definition(tmp_path: Path) -> None:
     text = """
     metrics:
       senders: {enabled: false}
@@ -152,10 +152,10 @@ def test_a_renamed_metric_names_the_one_it_was(tmp_path: Path) -> None:
 def test_a_definition_changes_with_what_values_depend_on(tmp_path: Path, change: str, metrics: set[str]) -> None:
     import yaml
 
-    from metrics_platform.catalog import _merged
+    from metrics_platform.catalog_file import merged
 
     before = _load(tmp_path, PAYMENTS).metrics
-    after = _load(tmp_path, yaml.safe_dump(_merged(yaml.safe_load(PAYMENTS), yaml.safe_load(change)))).metrics
+    after = _load(tmp_path, yaml.safe_dump(merged(yaml.safe_load(PAYMENTS), yaml.safe_load(change)))).metrics
     assert {name for name in after if after[name].definition != before[name].definition} == metrics
 
 
@@ -176,7 +176,7 @@ def test_placeholders_take_settings_and_environment_variables(tmp_path: Path, mo
 
 @pytest.mark.parametrize("name", ["METRICS_CLICKHOUSE_URL", "TELEGRAM_BOT_TOKEN"])
 @pytest.mark.parametrize("value", [None, "http://user:very-secret@host:8123/metrics"])
-def test_a_secret_is_never_taken_and_never_shown(tmp_path: Path, name: str, value: str | None) -> None:
+def test_a_placeholder_cannot_read_a_secret(tmp_path: Path, name: str, value: str | None) -> None:
     settings = {"clickhouse_url": value} if value and "URL" in name else {}
     file = tmp_path / "metrics.yaml"
     file.write_text(f'metrics: {{views: {{description: "${{{name}}}"}}}}', encoding="utf-8")
@@ -196,7 +196,7 @@ def test_a_file_that_is_not_valid_leaves_the_builtin_catalogue(tmp_path: Path) -
     assert "metrics.vews: has nothing to compute it from" in catalog.problem
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match=r"METRICS_CATALOG = .*absent\.yaml is not valid"):
         load_catalog(load_settings(None, catalog=tmp_path / "absent.yaml"))
 
@@ -238,7 +238,7 @@ _KEYS_BELOW = "write its keys below it, as `key: value`"
         ),
         (
             _SOURCE % "stale_hours: [3, 1]",
-            ["sources.pay.stale_hours = [3.0, 1.0]: write two increasing numbers, such as [1, 3]"],
+            ["sources.pay.stale_hours = [3, 1]: write two increasing numbers, such as [1, 3]"],
         ),
         (_SOURCE % "stale_hours: 3", ["sources.pay.stale_hours = 3: write a list in square brackets, such as [a, b]"]),
         (_SOURCE % "lag_seconds: -1", ["sources.pay.lag_seconds = -1: write at least 0"]),
@@ -248,10 +248,13 @@ _KEYS_BELOW = "write its keys below it, as `key: value`"
             _SOURCE % "dimensions: [os, contry]",
             ["sources.pay.dimensions = 'contry': no such dimension; did you mean country?"],
         ),
-        (_SOURCE % "dimensions: [os, os]", ["sources.pay.dimensions = 'os': is given twice; keep one of them"]),
+        (
+            _SOURCE % "dimensions: [os, os]",
+            ["sources.pay.dimensions = ['os', 'os']: os is given twice; keep one of them"],
+        ),
         (
             _SOURCE % "columns: {time: paid_at}",
-            ["sources.pay.columns.time: write it as the key `time` of the source"],
+            ["sources.pay.columns.time = 'time': write it as the key `time` of the source"],
         ),
         (_SOURCE % "columns: [a]", [f"sources.pay.columns = ['a']: {_KEYS_BELOW}"]),
         (_SOURCE % 'where: ""', ["sources.pay.where = '': write an SQL expression"]),
@@ -386,10 +389,18 @@ def test_a_mistake_names_entry_key_value_and_remedy(tmp_path: Path, text: str, p
 
 
 def test_all_mistakes_of_a_file_are_named_at_once(tmp_path: Path) -> None:
-    text = "sources: {pay: {table: x, timezone: Mars}}\nmetrics: {new: {source: pays, sql: 'count(('}}"
+    text = "sources: {pay: {table: x, timezone: Mars}}\nmetrics: {new: {source: feed_actions, sql: 'count(('}, a: {}}"
     assert [problem.split(" ")[0] for problem in _problems(tmp_path, text)] == [
-        "sources.pay.timezone",
         "sources.pay.table",
+        "sources.pay.timezone",
         "metrics.new.sql",
+        "metrics.a:",
+    ]
+
+
+def test_all_references_to_missing_entries_are_named_at_once(tmp_path: Path) -> None:
+    text = "sources: {pay: {table: a.b, dimensions: [x]}}\nmetrics: {new: {source: pays, sql: count()}}"
+    assert [problem.split(" ")[0] for problem in _problems(tmp_path, text)] == [
+        "sources.pay.dimensions",
         "metrics.new.source",
     ]

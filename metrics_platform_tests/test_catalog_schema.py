@@ -56,7 +56,7 @@ def _refusal(validate: Callable[[Any], Any], content: Any) -> str | None:
     return None
 
 
-def test_the_schema_is_that_of_the_code() -> None:
+def test_the_schema_file_is_current() -> None:
     assert FILE.read_text(encoding="utf-8") == catalog_schema_text()
 
 

@@ -36,7 +36,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make_settings: 
     return settings
 
 
-def test_load_fills_the_sources_and_sets_bad_rows_aside(environment: Settings, tmp_path: Path) -> None:
+def test_load_fills_the_sources_and_writes_bad_rows_to_a_file(environment: Settings, tmp_path: Path) -> None:
     (tmp_path / "feed.csv").write_text(FEED)
     (tmp_path / "messages.csv").write_text(MESSAGES)
     result = CliRunner().invoke(main, ["load", "--feed", "feed.csv", "--messages", "messages.csv"])
@@ -70,7 +70,7 @@ def test_create_tables_is_idempotent_and_says_what_it_did(environment: Settings)
 
 
 @pytest.mark.parametrize("command", ["load", "create-tables", "doctor", "clickhouse", "demo"])
-def test_every_command_explains_itself_at_once(command: str) -> None:
+def test_every_command_has_a_help_text(command: str) -> None:
     result = CliRunner().invoke(main, [command, "--help"])
     assert result.exit_code == 0
     assert len(result.output) > 150

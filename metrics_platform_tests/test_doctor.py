@@ -45,7 +45,7 @@ def _problems(settings: Settings) -> list[Finding]:
     return [finding for group in _findings(settings).values() for finding in group if finding.status == "problem"]
 
 
-def test_all_is_well_where_all_is_well_and_nothing_is_left_behind(make_settings: MakeSettings) -> None:
+def test_a_good_setup_has_no_problem_and_nothing_is_left_behind(make_settings: MakeSettings) -> None:
     settings = make_settings(start_date=datetime.date(2026, 1, 1))
     sources = SourceTables.create(settings)
     sources.insert_feed(_event(datetime.datetime(2026, 1, 1, 12)))
@@ -186,14 +186,14 @@ def test_the_other_spelling_of_the_receiver_column_is_suggested(make_settings: M
     assert problem.remedy == "Set METRICS_RECEIVER_COLUMN=reciever_id, which is there."
 
 
-def test_a_mistyped_source_is_answered_with_the_tables_that_there_are(make_settings: MakeSettings) -> None:
+def test_a_misspelt_source_lists_the_existing_tables(make_settings: MakeSettings) -> None:
     settings = make_settings()
     SourceTables.create(settings)
     (problem,) = _problems(settings.model_copy(update={"feed_table": settings.feed_table.removesuffix("s")}))
     assert problem.remedy.startswith(f"There is {settings.feed_table}, ")
 
 
-def test_a_database_that_does_not_exist_is_a_problem_and_is_not_made(make_settings: MakeSettings) -> None:
+def test_a_missing_database_is_a_problem_and_is_not_created(make_settings: MakeSettings) -> None:
     settings = make_settings()
     warehouse = SourceTables.create(settings).warehouse
     assert settings.clickhouse_url is not None
@@ -212,7 +212,7 @@ def test_a_database_that_does_not_exist_is_a_problem_and_is_not_made(make_settin
     assert warehouse.value(names, {"name": f"{warehouse.database}x"}) == 0
 
 
-def test_events_from_the_future_make_it_ask_for_the_time_zone(make_settings: MakeSettings) -> None:
+def test_events_in_the_future_point_to_the_time_zone(make_settings: MakeSettings) -> None:
     settings = make_settings()
     sources = SourceTables.create(settings)
     sources.insert_feed(_event(NOW + datetime.timedelta(hours=3)))
@@ -239,7 +239,7 @@ def test_a_first_day_that_was_computed_without_earlier_events_is_a_note(make_set
     assert [finding.status for finding in _findings(settings)["Tables"]] == ["ok"]
 
 
-def test_events_before_the_start_date_are_said_to_be_in_the_first_snapshot(make_settings: MakeSettings) -> None:
+def test_events_before_the_start_date_are_reported_in_the_first_snapshot(make_settings: MakeSettings) -> None:
     settings = make_settings(start_date=datetime.date(2026, 2, 1))
     sources = SourceTables.create(settings)
     sources.insert_feed(_event(datetime.datetime(2026, 1, 15, 12)))
@@ -259,9 +259,7 @@ def test_a_start_date_long_before_the_first_event_is_a_note_with_the_date_to_set
     assert finding.remedy.startswith("Set METRICS_START_DATE=2026-02-10: else 40 days without events")
 
 
-def test_an_account_that_is_read_only_is_a_problem_that_says_so(
-    make_settings: MakeSettings, clickhouse_server: EmbeddedServer
-) -> None:
+def test_a_read_only_account_is_a_problem(make_settings: MakeSettings, clickhouse_server: EmbeddedServer) -> None:
     settings = make_settings()
     database = SourceTables.create(settings).warehouse.database
     reader = Warehouse(replace(parse_url(clickhouse_server.readonly_url), database=database))
@@ -270,7 +268,7 @@ def test_an_account_that_is_read_only_is_a_problem_that_says_so(
     assert "The account is read-only" in problem.remedy
 
 
-def test_a_table_of_another_shape_is_a_problem(make_settings: MakeSettings) -> None:
+def test_a_table_with_other_columns_is_a_problem(make_settings: MakeSettings) -> None:
     settings = make_settings()
     warehouse = SourceTables.create(settings).warehouse
     warehouse.execute("CREATE TABLE users (name String) ENGINE = MergeTree ORDER BY name")
@@ -280,7 +278,7 @@ def test_a_table_of_another_shape_is_a_problem(make_settings: MakeSettings) -> N
     assert "RENAME TABLE" in problem.remedy
 
 
-def test_bad_settings_end_it_at_once_each_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_invalid_setting_is_a_problem_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METRICS_TIMEZONE", "Nowhere")
     monkeypatch.setenv("METRICS_COLOUR", "red")
     findings = list(examine(None))
@@ -334,7 +332,7 @@ def test_a_source_in_a_database_that_does_not_exist_is_a_problem(make_settings: 
     assert settings.feed_table in problem.remedy and "METRICS_FEED_TABLE" in problem.remedy
 
 
-def test_a_catalogue_is_read_and_everything_wrong_in_it_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_every_mistake_in_the_catalogue_is_a_problem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "catalog.yaml"
     monkeypatch.setenv("METRICS_CATALOG", str(file))
     file.write_text("metrics: {views: {monitor: {muted_until: 2999-01-01T00:00:00Z}}}", encoding="utf-8")

@@ -87,7 +87,7 @@ def test_an_expression_over_the_row_is_accepted(expression: str) -> None:
         ),
     ],
 )
-def test_what_is_no_expression_over_the_row_is_refused(expression: str, problem: str) -> None:
+def test_anything_but_an_expression_over_the_row_is_refused(expression: str, problem: str) -> None:
     assert expressions.problem_of(expression) == problem
 
 
@@ -104,9 +104,7 @@ def test_what_is_no_expression_over_the_row_is_refused(expression: str, problem:
         ("(sum(a))", None),
     ],
 )
-def test_one_aggregate_call_is_told_from_a_larger_expression(
-    expression: str, aggregate: tuple[str, str, str] | None
-) -> None:
+def test_a_single_aggregate_call_is_recognised(expression: str, aggregate: tuple[str, str, str] | None) -> None:
     assert expressions.aggregate_of(expression) == aggregate
 
 

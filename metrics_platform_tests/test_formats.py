@@ -84,7 +84,7 @@ def test_a_number_is_grouped_as_the_language_groups(
         (math.inf, "n/a", "н/д"),
     ],
 )
-def test_a_change_has_a_sign_unless_it_is_nothing_and_is_a_factor_where_per_cent_say_little(
+def test_a_change_has_a_sign_and_becomes_a_factor_from_ten_fold_on(
     share: float | None, english: str, russian: str
 ) -> None:
     assert EN.change(share) == english
@@ -129,7 +129,7 @@ def test_a_compact_number_has_at_most_three_figures(value: float, english: str, 
     ("value", "written"),
     [(7572, "7,600"), (8894, "8,900"), (115, "115"), (131_212, "131,000"), (99.5, "99.50"), (-131_212, "−131,000")],
 )
-def test_an_estimate_has_two_figures_and_a_third_behind_a_1(value: float, written: str) -> None:
+def test_an_estimate_has_two_figures_or_three_after_a_leading_1(value: float, written: str) -> None:
     assert EN.rough(value) == written
 
 
@@ -194,9 +194,7 @@ def test_an_interval_of_times_names_days_only_where_it_spans_them(
 
 @settings(max_examples=200)
 @given(LANGUAGE, ANY)
-def test_no_text_ever_shows_nan_infinity_two_signs_or_a_negative_nothing(
-    language: Language, value: float | None
-) -> None:
+def test_no_text_shows_nan_infinity_two_signs_or_a_negative_zero(language: Language, value: float | None) -> None:
     for text in every_text(Formats(language), value):
         assert not re.search("nan|inf|none|-", text, re.IGNORECASE)
         assert len(re.findall(f"[+{MINUS}]", text)) <= 1

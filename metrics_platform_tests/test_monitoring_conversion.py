@@ -97,11 +97,11 @@ def test_the_command_prints_the_catalogue_while_the_old_setting_is_set(
         ("metrics: {views: 3}", "metrics.views = 3: write its keys below it"),
         ("metrics: {views: {critical_change: -1}}", "critical_change = -1"),
         ("metrics: {views: {slices: {seasonal: {slot_treshold: 3}}}}", "slot_treshold: no such key"),
-        ("metrics: [views]", "write `metrics:`"),
+        ("metrics: [views]", "metrics = ['views']: write its keys below it"),
         ("metrics: {views: {", "is not valid"),
     ],
 )
-def test_what_the_old_format_did_not_have_is_refused_by_name(tmp_path: Path, text: str, problem: str) -> None:
+def test_a_key_that_the_old_format_did_not_have_is_named(tmp_path: Path, text: str, problem: str) -> None:
     file = tmp_path / "monitoring.yaml"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(CatalogError) as refusal:
@@ -110,7 +110,7 @@ def test_what_the_old_format_did_not_have_is_refused_by_name(tmp_path: Path, tex
     assert str(file) in str(refusal.value)
 
 
-def test_a_file_that_does_not_exist_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     answer = CliRunner().invoke(main, ["convert-monitoring", str(tmp_path / "none.yaml")])
     assert answer.exit_code == 1
     assert "none.yaml" in answer.output and "No such file" in answer.output

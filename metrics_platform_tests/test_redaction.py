@@ -39,7 +39,7 @@ SPELLINGS = {
 
 @_MANY
 @given(_SECRETS, st.sampled_from(sorted(SPELLINGS)), st.text(_CHARACTERS), st.text(_CHARACTERS))
-def test_a_known_secret_survives_in_no_spelling(secret: str, spelling: str, before: str, after: str) -> None:
+def test_a_known_secret_is_masked_in_every_spelling(secret: str, spelling: str, before: str, after: str) -> None:
     spelt = SPELLINGS[spelling](secret)
     assume(secret not in before + after)
     masked = mask(f"{before} {spelt} {after}", [secret])
@@ -51,7 +51,7 @@ def test_a_known_secret_survives_in_no_spelling(secret: str, spelling: str, befo
 
 @_MANY
 @given(st.lists(_SECRETS, min_size=1, max_size=4), st.data())
-def test_of_several_secrets_none_survives(secrets: list[str], data: st.DataObject) -> None:
+def test_several_secrets_are_all_masked(secrets: list[str], data: st.DataObject) -> None:
     told = data.draw(st.lists(st.sampled_from(secrets), min_size=1, max_size=6))
     masked = mask(", ".join(told), [*secrets, ""])
     assert not any(secret in masked for secret in secrets if secret not in ", " * 20)
@@ -68,7 +68,7 @@ _TOKENS = st.builds(
 @given(
     _TOKENS, st.sampled_from(["{}", "/bot{}/sendMessage", "https://api.telegram.org/bot{}/x", "(url='/bot{}')", "x{}y"])
 )
-def test_a_bots_token_survives_nowhere_also_where_nobody_knows_it(token: str, where: str) -> None:
+def test_a_bots_token_is_masked_even_if_it_is_not_known(token: str, where: str) -> None:
     for spelt in (token, quote(token, safe=""), quote(token, safe="").lower().replace("%3a", "%253a")):
         masked = mask(where.format(spelt))
         assert token.split(":")[1] not in masked
@@ -95,7 +95,7 @@ def test_a_bots_token_survives_nowhere_also_where_nobody_knows_it(token: str, wh
         ("access_token=0123456789abcdef&x=1", "access_token=***&x=1"),
     ],
 )
-def test_what_looks_like_a_secret_is_masked(text: str, masked: str) -> None:
+def test_texts_that_look_like_a_secret_are_masked(text: str, masked: str) -> None:
     assert mask(text) == masked
 
 
@@ -140,13 +140,13 @@ def test_a_secret_of_three_letters_is_masked_in_urls_only() -> None:
         ("http://[broken", set()),
     ],
 )
-def test_the_secrets_of_a_url_are_itself_its_password_and_what_http_makes_of_it(url: str, secret: set[str]) -> None:
+def test_the_secrets_of_a_url_include_its_password_and_http_header(url: str, secret: set[str]) -> None:
     assert {url, *secret} <= set(secrets_of_url(url))
     if not secret:
         assert secrets_of_url(url) == (url,)
 
 
-def test_what_urllib3_logs_is_masked_whatever_is_logged_beside_it(caplog: pytest.LogCaptureFixture) -> None:
+def test_logs_of_urllib3_are_masked(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, "urllib3")  # some driver has silenced it
     mask_http_logs(["hush-hush"])
@@ -165,6 +165,6 @@ def test_what_urllib3_logs_is_masked_whatever_is_logged_beside_it(caplog: pytest
 
 
 @pytest.mark.parametrize("piece", ["a-", "a.b", "x://", "1:", "password ", "token", "secret_", "://a", "a@"])
-def test_a_long_text_that_only_begins_like_a_secret_stays_as_it_is_and_takes_no_time(piece: str) -> None:
+def test_a_long_text_that_begins_like_a_secret_is_fast_and_unchanged(piece: str) -> None:
     # Work that grows with the square of the length would take minutes here.
     assert mask(piece * 40_000) == piece * 40_000

@@ -69,7 +69,7 @@ def test_the_documented_rights_are_enough_for_the_migration(directory: Path) -> 
             warehouse.execute(f"DROP TABLE {table}_before_catalog")
 
 
-def test_an_engine_that_only_the_monitor_needs_is_missed_by_doctor_with_its_grant(directory: Path) -> None:
+def test_doctor_names_the_grant_of_the_monitors_table_engine(directory: Path) -> None:
     grants = [grant.removesuffix(" TO metrics") for grant in needed_rights(_settings("http://metrics:x@h:1/metrics"))]
     with restricted_server(directory, *grants, engines=("MergeTree",)) as url:
         settings = _settings(url)
@@ -80,7 +80,7 @@ def test_an_engine_that_only_the_monitor_needs_is_missed_by_doctor_with_its_gran
     assert "TABLE ENGINE ON ReplacingMergeTree" in problem.detail
 
 
-def test_an_account_that_may_only_read_is_a_problem_of_rights(tmp_path: Path) -> None:
+def test_a_read_only_account_lacks_rights(tmp_path: Path) -> None:
     with running_server(tmp_path / "data") as server:
         create_tables(Warehouse.from_settings(_settings(server.url)), MONITOR_TABLES)
     with restricted_server(tmp_path / "data", "GRANT SELECT ON *.*", engines=()) as url:
@@ -91,7 +91,7 @@ def test_an_account_that_may_only_read_is_a_problem_of_rights(tmp_path: Path) ->
     assert "GRANT" in problems["Rights"].remedy
 
 
-def test_a_source_that_may_not_be_read_is_named_with_the_grant_and_nothing_is_written(directory: Path) -> None:
+def test_an_unreadable_source_is_named_with_the_grant(directory: Path) -> None:
     own = [
         g.removesuffix(" TO metrics")
         for g in needed_rights(_settings("http://metrics:x@h:1/metrics"))

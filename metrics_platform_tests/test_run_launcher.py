@@ -65,7 +65,7 @@ def test_a_run_whose_process_has_ended_is_lost(instance: dg.DagsterInstance) -> 
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells")
-def test_a_process_that_nobody_has_waited_for_is_lost_too(instance: dg.DagsterInstance) -> None:
+def test_a_zombie_process_is_lost(instance: dg.DagsterInstance) -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     try:
         while "State:\tZ" not in Path(f"/proc/{process.pid}/status").read_text():
@@ -76,7 +76,7 @@ def test_a_process_that_nobody_has_waited_for_is_lost_too(instance: dg.DagsterIn
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells")
-def test_another_process_with_its_id_after_a_restart_of_the_machine_is_not_it(
+def test_a_process_that_reuses_the_id_after_a_reboot_is_another_one(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = _run(instance, os.getpid())
@@ -87,9 +87,9 @@ def test_another_process_with_its_id_after_a_restart_of_the_machine_is_not_it(
 
 
 @pytest.mark.parametrize("host", [None, "code.example.com"], ids=["a command's own run", "another machine's run"])
-def test_a_run_that_is_not_this_machines_servers_is_left_alone(instance: dg.DagsterInstance, host: str | None) -> None:
+def test_a_run_of_another_machine_is_left_alone(instance: dg.DagsterInstance, host: str | None) -> None:
     assert _status(instance, _run(instance, _ended(), host)) == WorkerStatus.RUNNING
 
 
-def test_a_run_whose_process_is_not_known_yet_is_left_alone(instance: dg.DagsterInstance) -> None:
+def test_a_run_without_a_known_process_is_left_alone(instance: dg.DagsterInstance) -> None:
     assert _status(instance, _run(instance, None)) == WorkerStatus.RUNNING

@@ -14,11 +14,11 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from metrics_platform.calendar import Slot, day_of
 from metrics_platform.defs.delivery.storage import event_log, queue_of
 from metrics_platform.defs.health.alert_store import stored_alerts
 from metrics_platform.notifications.history import Position
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import Slot, day_of
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import tables_are_there
 from metrics_platform.warehouse.tables import APP_DAILY, INCIDENTS, MONITORED_SLOTS, read_sql

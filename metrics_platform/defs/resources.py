@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -35,13 +36,8 @@ class ClickHouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def warehouse(self, context: dg.AssetExecutionContext, settings: Settings) -> Warehouse:
         """A client whose queries are tagged with the run, the asset and the partitions of `context`."""
-        limits = {
-            "clickhouse_timeout_seconds": self.timeout_seconds,
-            "clickhouse_max_memory_mb": self.max_memory_mb,
-        }
-        return Warehouse.from_settings(
-            settings.model_copy(update=limits), tags=_tags(context), on_retry=context.log.warning
-        )
+        warehouse = Warehouse.from_settings(settings, tags=_tags(context), on_retry=context.log.warning)
+        return replace(warehouse, timeout_seconds=self.timeout_seconds, max_memory_mb=self.max_memory_mb)
 
 
 class TelegramResource(dg.ConfigurableResource):  # type: ignore[type-arg]

@@ -1,7 +1,7 @@
 """Event files into source tables: CSV, gzipped CSV and Parquet, in bounded memory, all or nothing.
 
-`files` reads a file as rows of text and sends them to ClickHouse a few megabytes at a time. There `checks.sql` splits,
-trims, converts and checks them: good rows go into a staging table beside their target, bad ones into a rejects file.
+`files` reads a file as rows of text and sends them to ClickHouse a few megabytes at a time. There `split_rows.sql` and
+`checks.sql` split, convert and check each row once. Good rows go into a staging table, bad ones into a rejects file.
 When all files are staged, one record in `load_history` commits them, and their partitions are moved into the targets.
 
 - Until that record exists, the targets are untouched, whatever is killed. The next load drops what was staged.

@@ -1,8 +1,8 @@
-"""The commit: one record for both files, then staged partitions are moved, and whoever comes next completes it.
+"""The commit: one record for both files, then the staged partitions are moved. The next load completes what is left.
 
-Moving a partition takes it out of staging and puts it into the target in one statement, so what is in staging is what
-is left to do, and two processes may complete one load at the same time. Only a ClickHouse that dies during the
-statement can leave a part in both tables.
+MOVE PARTITION takes a partition out of staging and puts it into the target. The partitions left in staging are the work
+that remains, so two processes can complete one load at the same time. Only a ClickHouse that dies during the statement
+can leave a part in both tables.
 """
 
 from __future__ import annotations
@@ -271,7 +271,7 @@ def _plain(value: Any) -> Any:
 
 
 def utc(time: datetime.datetime) -> datetime.datetime:
-    """A time as ClickHouse answers it, in whatever zone the column has."""
+    """A time from ClickHouse in UTC, whatever the column's zone."""
     return time.replace(tzinfo=datetime.UTC) if time.tzinfo is None else time.astimezone(datetime.UTC)
 
 

@@ -227,58 +227,63 @@ def _check_columns(target: Target, source: Source, settings: Settings) -> None:
 
 @dataclass(frozen=True)
 class Checks:
-    """The SQL over the raw rows of one file.
+    """How the rows of one file become events of the target.
 
     Attributes:
-        columns: the target's columns that are written, as SQL; `values` are their names in `rows`.
-        rows: a SELECT of line, row (its text), reason (empty: it is good) and `values`.
-        summary: a SELECT of counts: rows, local times, times that happen twice, genders that are not recognised.
+        columns: the target's columns that are written, as SQL; `values` are their names in the table of checked rows.
+        types: the declarations of `values`.
+        sql: a SELECT over the rows of a file of line, reason (empty: it is good), row (the text of a bad one),
+            is_local, is_twice, odd_gender, and the values.
     """
 
     columns: str
     values: str
-    rows: str
-    summary: str
+    types: str
+    sql: str
 
 
-def checks_for(source: Source, target: Target, file: EventFile, places: Mapping[str, int], raw: TableName) -> Checks:
-    """Make the SQL that reads rows of `raw` (line, text, problem) as events that `target` can hold."""
-    used = sorted(places.values())
-    fields = file.fields(used)
-    width = len(fields)
-    numbers = {name: fields[place] for name, place in places.items()}
-    values: dict[str, str] = {}
+_TYPES = {"time": "Nullable(DateTime64(6, 'UTC'))", "action": "Nullable(String)", "text": "Nullable(String)"}
+
+
+def checks_for(
+    source: Source, target: Target, file: EventFile, places: Mapping[str, int], zone: str, *, future: bool
+) -> Checks:
+    """Make the SQL that reads rows of a file (line, text, problem) as events that `target` can hold."""
+    fields = file.fields(sorted(places.values()))
+    texts = {name: f"fields[{fields[place]}]" for name, place in places.items()}
+    names: list[str] = []
+    types: list[str] = []
+    values: list[str] = []
     reasons: list[str] = []
     for field in source.fields:
         column = target.columns.get(field.name)
-        if column is None or (field.name not in numbers and (column.has_default or column.is_nullable)):
+        if column is None or (field.name not in texts and (column.has_default or column.is_nullable)):
             continue
-        text = f"fields[{numbers[field.name]}]" if field.name in numbers else "''"
-        value, reason = _value(field, column, text, f"value_{len(values)}")
-        values[field.name] = value
+        alias = f"value_{len(names)}"
+        value, reason = _value(field, column, texts.get(field.name, "''"), alias)
+        names.append(field.name)
+        types.append(f"{alias} {_TYPES.get(field.kind, f'Nullable({column.inner})')}")
+        values.append(f"{value} AS {alias}")
         reasons.append(reason)
-    head = read_sql("queries/load/checks.sql")
-    selected = ", ".join(f"{value} AS value_{place}" for place, value in enumerate(values.values()))
-    given = f"{raw.sql} WHERE trim(BOTH ' \\t\\r' FROM text) != ''"  # blank lines are not rows
-    rows = (
-        f"{head}SELECT line, replaceAll(trim(TRAILING '\\r' FROM text), '\\x1F', ',') AS row, {selected}, "  # noqa: S608
-        "multiIf(problem != '', problem, "
-        f"length(fields) != {width}, concat('it has ', toString(length(fields)), ' fields, the header has {width}'), "
+    time, gender = texts["time"], texts.get("gender", "''")
+    checks, rows = (read_sql(f"queries/load/{name}.sql") for name in ("checks", "split_rows"))
+    sql = (
+        f"{checks}SELECT line, multiIf(problem != '', problem, length(fields) != {len(fields)}, "  # noqa: S608
+        f"concat('it has ', toString(length(fields)), ' fields, the header has {len(fields)}'), "
         "NOT isValidUTF8(text), 'it is not UTF-8 (convert the file, e.g. with `iconv -t utf-8`)', "
-        f"arrayStringConcat(arrayFilter(reason -> reason != '', [{', '.join(reasons)}]), '; ')) AS reason "
-        f"FROM {given}"
+        f"arrayStringConcat(arrayFilter(reason -> reason != '', [{', '.join(reasons)}]), '; ')) AS reason, "
+        "if(reason = '', '', replaceAll(trim(TRAILING '\\r' FROM text), '\\x1F', ',')) AS row, "
+        f"is_local_time({time}) AS is_local, is_twice_on_clocks({time}, instant({time})) AS is_twice, "
+        f"if(isNull(gender({gender})), shown({gender}), '') AS odd_gender, {', '.join(values)} FROM ({rows})"
     )
-    time, gender = f"fields[{numbers['time']}]", f"fields[{numbers['gender']}]" if "gender" in numbers else "''"
-    is_unrecognised = f"isNull(gender({gender}))"
-    summary = (
-        f"{head}SELECT count() AS rows, "  # noqa: S608
-        f"countIf(is_local_time({time})) AS local_times, "
-        f"countIf(is_twice_on_clocks({time}, instant({time}))) AS twice, "
-        f"countIf({is_unrecognised}) AS genders, groupUniqArrayIf(3)(shown({gender}), {is_unrecognised}) AS such_as "
-        f"FROM {given}"
-    )
-    columns = ", ".join(quoted(name) for name in values)
-    return Checks(columns, ", ".join(f"value_{place}" for place in range(len(values))), rows, summary)
+    for name, literal in {
+        "zone": f"'{zone}'",
+        "delimiter": f"'{file.delimiter}'",
+        "future": str(future).lower(),
+    }.items():
+        sql = sql.replace(f"{{{name}}}", literal)
+    aliases = ", ".join(f"value_{number}" for number in range(len(names)))
+    return Checks(", ".join(map(quoted, names)), aliases, ", ".join(types), sql)
 
 
 def _value(field: Field, column: Column, text: str, alias: str) -> tuple[str, str]:

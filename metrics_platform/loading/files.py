@@ -6,25 +6,25 @@ import csv
 import gzip
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 Progress = Callable[[BinaryIO], AbstractContextManager[BinaryIO]]
 
-_CHUNK = 4 << 20
+_CHUNK = 8 << 20
 _LONGEST_LINE = 1 << 20
 # A quoted value over more lines than this is a quote that was never closed.
 _MOST_LINES = 100
 _DELIMITERS = ",;\t|"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_PARQUET_ROWS = 50_000
+_PARQUET_ROWS = 100_000
 _OTHER_FORMATS = {
     b"PK\x03\x04": "a zip archive: unpack it",
     b"\x28\xb5\x2f\xfd": "compressed with zstd: unpack it (`zstd -d`), or use gzip",
@@ -63,32 +63,8 @@ def open_file(path: Path, known: frozenset[str]) -> EventFile:
         if start.startswith(magic):
             raise LoadError(f"{path} is {meaning}. CSV, gzipped CSV and Parquet are read.")
     if path.suffix.lower() in {".parquet", ".pq"}:
-        raise LoadError(f"{path} is not a Parquet file, whatever its name says: it does not begin with PAR1.")
+        raise LoadError(f"{path} is not a Parquet file, in spite of its name: it does not begin with PAR1.")
     return CsvFile(path, known, is_gzip=start.startswith(b"\x1f\x8b"))
-
-
-@dataclass
-class _Rows:
-    """Rows of a block of lines: the index of the first line of each, its text and its problem; `end`: lines read."""
-
-    indexes: list[int] = field(default_factory=list)
-    texts: list[bytes] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    end: int = 0
-
-    def add(self, text: bytes, problem: str, lines: int) -> None:
-        """Add one row of some lines."""
-        self.indexes.append(self.end)
-        self.texts.append(text)
-        self.problems.append(problem)
-        self.end += lines
-
-    def add_lines(self, lines: list[bytes], end: int) -> None:
-        """Add each of the lines up to `end` as a row."""
-        self.indexes += range(self.end, end)
-        self.texts += lines[self.end : end]
-        self.problems += [""] * (end - self.end)
-        self.end = end
 
 
 class CsvFile:
@@ -126,6 +102,7 @@ class CsvFile:
                 stream.readline()
             while True:
                 piece = stream.read(_CHUNK)
+                has_quotes = b'"' in rest or b'"' in piece
                 *lines, rest = (rest + piece).split(b"\n")
                 if len(rest) > _LONGEST_LINE:
                     raise LoadError(
@@ -134,9 +111,9 @@ class CsvFile:
                     )
                 if not piece:
                     lines, rest = ([*lines, rest] if rest else lines), b""
-                rows, left = self._rows(lines, is_end=not piece)
-                yield _batch([number + index for index in rows.indexes], rows.texts, rows.problems)
-                number += rows.end
+                texts, unusual, left = self._rows(lines, is_end=not piece) if has_quotes else (lines, {}, [])
+                yield _batch(number, texts, unusual)
+                number += len(lines) - len(left)
                 rest = b"\n".join([*left, rest])
                 if not piece:
                     return
@@ -145,28 +122,30 @@ class CsvFile:
         """Column → its number among the fields of a row, from 1; a row has all columns of the file."""
         return {place: place + 1 for place in range(len(self.names))}
 
-    def _rows(self, lines: list[bytes], *, is_end: bool) -> tuple[_Rows, list[bytes]]:
-        """The rows of these lines, and the lines of a value that goes on."""
+    def _rows(self, lines: list[bytes], *, is_end: bool) -> tuple[list[bytes], dict[int, _Unusual], list[bytes]]:
+        """The rows of these lines, those that are unusual by their place, and the lines of a value that goes on."""
         # A line with an odd number of quotes opens a value that ends on a later line, or its quote is never closed.
         odd = [index for index, line in enumerate(lines) if b'"' in line and line.count(b'"') % 2]
-        rows = _Rows()
-        place = 0
-        while place < len(odd):
-            opened, closed = odd[place], odd[place + 1] if place + 1 < len(odd) else None
-            place += 1
-            if self._is_row(lines[opened]):  # a quote inside an unquoted value
+        texts: list[bytes] = []
+        unusual: dict[int, _Unusual] = {}
+        end = 0  # of the lines that are in `texts`
+        for place, opened in enumerate(odd):
+            if opened < end or self._is_row(lines[opened]):  # closes a value, or is a quote inside an unquoted one
                 continue
-            rows.add_lines(lines, opened)
+            texts += lines[end:opened]
+            closed = odd[place + 1] if place + 1 < len(odd) else None
             if closed is None and not is_end and len(lines) - opened < _MOST_LINES:
-                return rows, lines[opened:]
+                return texts, unusual, lines[opened:]
             text = b"\n".join(lines[opened : (closed or opened) + 1])
             if closed is not None and closed - opened < _MOST_LINES and self._is_row(text):
-                rows.add(text, "", closed + 1 - opened)
-                place += 1
+                unusual[len(texts)] = _Unusual(closed + 1 - opened, "")
+                texts.append(text)
+                end = closed + 1
             else:
-                rows.add(lines[opened], "a quote is opened and not closed", 1)
-        rows.add_lines(lines, len(lines))
-        return rows, []
+                unusual[len(texts)] = _Unusual(1, "a quote is opened and not closed")
+                texts.append(lines[opened])
+                end = opened + 1
+        return texts + lines[end:], unusual, []
 
     def _is_row(self, text: bytes) -> bool:
         # Blanks after a closing quote are allowed, but not by `csv`.
@@ -228,7 +207,7 @@ class ParquetFile:
                 texts = [_as_text(batch.column(name)) for name in names]
                 options = {"null_handling": "replace", "null_replacement": ""}
                 text = pc.binary_join_element_wise(*texts, self.delimiter.encode(), **options)
-                yield _batch(range(first, first + batch.num_rows), text, [""] * batch.num_rows)
+                yield _batch(first, text, {})
                 first += batch.num_rows
 
     def fields(self, places: Sequence[int]) -> dict[int, int]:
@@ -236,10 +215,21 @@ class ParquetFile:
         return {place: number for number, place in enumerate(places, start=1)}
 
 
-def _batch(numbers: Any, texts: Any, problems: list[str]) -> Any:
-    return pa.table(
-        {"line": pa.array(numbers, pa.uint64()), "text": pa.array(texts, pa.binary()), "problem": pa.array(problems)}
-    )
+class _Unusual(NamedTuple):
+    """A row that takes several lines, or has a problem."""
+
+    lines: int
+    problem: str
+
+
+def _batch(first: int, texts: Any, unusual: Mapping[int, _Unusual]) -> Any:
+    """The rows with their line numbers, of which `first` is that of the first row."""
+    numbers = np.arange(first, first + len(texts), dtype=np.uint64)
+    problems = [""] * len(texts)
+    for place, (lines, problem) in unusual.items():
+        numbers[place + 1 :] += np.uint64(lines - 1)
+        problems[place] = problem
+    return pa.table({"line": pa.array(numbers), "text": pa.array(texts, pa.binary()), "problem": pa.array(problems)})
 
 
 def _as_text(column: Any) -> Any:

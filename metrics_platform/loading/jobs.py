@@ -38,7 +38,6 @@ from metrics_platform.settings import Settings
 from metrics_platform.table_names import TableName
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
-from metrics_platform.warehouse.tables import read_sql
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -148,7 +147,7 @@ def load(
         _drop(warehouse, [job.staging for job in new])
         raise
     finally:
-        _drop(warehouse, [job.raw for job in new])
+        _drop(warehouse, [job.checked for job in new])
     if entries := [job.entry for job in new if job.entry]:
         commit.commit(warehouse, entries, say)
     files = tuple(job.result(settings, earlier=job not in new) for job in jobs)
@@ -218,8 +217,8 @@ class _Job:
         return TableName(self.target.table.database, f"{commit.PREFIX}{self.load_id}__{self.source.name}")
 
     @property
-    def raw(self) -> TableName:
-        """The table of all rows, as text."""
+    def checked(self) -> TableName:
+        """The table of all rows: their values, and what is wrong with bad ones."""
         return TableName(self.staging.database, f"{self.staging.table}_raw")
 
     def prepare(self, settings: Settings, completed: Sequence[commit.Entry]) -> None:
@@ -241,16 +240,18 @@ class _Job:
             LoadError: no row is good, one is not (`strict`), or the same rows were loaded before.
         """
         self._report_columns()
-        self._create_tables()
-        lines = self._send()
-        checks = checks_for(self.source, self.target, self.file, self.places, self.raw)
+        checks = checks_for(
+            self.source, self.target, self.file, self.places, self.options.time_zone, future=self.options.future
+        )
+        self._create_tables(checks)
+        lines = self._send(checks)
         with _status(f"Checking the rows of {escape(self.file.path.name)} …"):
-            total = self._summarise(checks)
+            total = self._summarise()
             self._fill(checks, lines)
             staged = self._staged(checks)
         self.rejected = total - staged["rows"]
         if self.rejected:
-            self._reject(checks, total)
+            self._reject(total)
         if not staged["rows"]:
             self.say(f"{self.file.path} has a header and no rows.")
             commit.drop(self.warehouse, self.staging)
@@ -319,12 +320,12 @@ class _Job:
         if homeless := [names[self.places[name]] for name in self.places if name not in self.target.columns]:
             self.say(f"{path}: table {table} has no column {listed(homeless)}, so it is not loaded.")
 
-    def _create_tables(self) -> None:
+    def _create_tables(self, checks: Checks) -> None:
         """Create the tables, and try the rights and the columns that the commit needs before anything is read."""
         staging, target = self.staging.sql, self.target.table.sql
         statements = [
-            f"CREATE TABLE {self.raw.sql} (line UInt64, text String, problem LowCardinality(String), "
-            "fields Array(String)) ENGINE = MergeTree ORDER BY line "
+            f"CREATE TABLE {self.checked.sql} (line UInt64, reason String, row String, is_local Bool, is_twice Bool, "
+            f"odd_gender String, {checks.types}) ENGINE = MergeTree ORDER BY line "
             f"SETTINGS non_replicated_deduplication_window = {_REMEMBERED_INSERTS}, {_NO_MERGES}, "
             "parts_to_delay_insert = 1000000, parts_to_throw_insert = 1000000",
             f"CREATE TABLE {staging} AS {target}",
@@ -335,32 +336,31 @@ class _Job:
         for statement in statements:
             self.warehouse.execute(statement, doing=f"Preparing to load into {self.target.table}")
 
-    def _send(self) -> int:
-        """Send all rows; returns the number of the last line."""
+    def _send(self, checks: Checks) -> int:
+        """Send all rows, which ClickHouse splits and checks; returns the number of the last line."""
+        statement = f"INSERT INTO {self.checked.sql} {checks.sql} FORMAT ArrowStream\n".encode()
         last = 0
         for number, batch in enumerate(self.file.batches(sorted(self.places.values()), progress_of(self.file.path))):
             if not batch.num_rows:
                 continue
             sink = pa.BufferOutputStream()
+            sink.write(statement)
             with pa.ipc.new_stream(sink, batch.schema) as writer:
                 writer.write_table(batch)
             insert = partial(
-                self._insert_raw,
-                data=sink.getvalue().to_pybytes(),
-                settings={"insert_deduplication_token": f"{self.load_id}-{number}"},
+                _insert, block=sink.getvalue().to_pybytes(), token=f"{self.load_id}-{self.source.name}-{number}"
             )
             self.warehouse.run(insert, doing=f"Sending {self.file.path.name}", repeatable=True)
             last = batch["line"][-1].as_py()
         return last
 
-    def _insert_raw(self, client: Client, *, data: bytes, settings: dict[str, Any]) -> object:
-        parameters = {**self.raw._asdict(), "delimiter": self.file.delimiter}
-        sql = read_sql("queries/load/insert_raw_rows.sql").strip()  # the data begin where the statement ends
-        return client.command(sql, parameters, data=data, settings=settings)
-
-    def _summarise(self, checks: Checks) -> int:
+    def _summarise(self) -> int:
         """Report how values were read; returns the number of rows."""
-        (counts,) = self._query(checks.summary).rows
+        (counts,) = self._query(
+            "SELECT count() AS rows, countIf(is_local) AS local_times, countIf(is_twice) AS twice, "  # noqa: S608
+            "countIf(odd_gender != '') AS genders, groupUniqArrayIf(3)(odd_gender, odd_gender != '') AS such_as "
+            f"FROM {self.checked.sql}"
+        ).rows
         path, zone = self.file.path, self.options.time_zone
         if counts["local_times"]:
             self.say(f"{path}: times without an offset are in {zone} (--time-zone names another zone).")
@@ -378,7 +378,7 @@ class _Job:
     def _fill(self, checks: Checks, lines: int) -> None:
         """Write the good rows into the staging table, a range of lines at a time."""
         statement = (
-            f"INSERT INTO {self.staging.sql} ({checks.columns}) SELECT {checks.values} FROM ({checks.rows}) "  # noqa: S608
+            f"INSERT INTO {self.staging.sql} ({checks.columns}) SELECT {checks.values} FROM {self.checked.sql} "  # noqa: S608
             "WHERE reason = '' AND line BETWEEN {first:UInt64} AND {last:UInt64}"
         )
         settings = {
@@ -386,7 +386,7 @@ class _Job:
             "optimize_on_insert": 0,  # rows that a Replacing… or Summing… table will fold are counted first
         }
         for first in range(1, lines + 1, _LINES_A_STATEMENT):
-            parameters = {**self._parameters, "first": first, "last": first + _LINES_A_STATEMENT - 1}
+            parameters = {"first": first, "last": first + _LINES_A_STATEMENT - 1}
             self.warehouse.execute(
                 statement, parameters, settings=settings, doing=f"Checking rows for {self.target.table}"
             )
@@ -402,13 +402,13 @@ class _Job:
         times = {name: commit.utc(row[name]) for name in ("first_time", "last_time", "changed_at")}
         return {**row, **times}
 
-    def _reject(self, checks: Checks, total: int) -> None:
+    def _reject(self, total: int) -> None:
         """Write the bad rows into the rejects file and report the first of them.
 
         Raises:
             LoadError: no row is good, or `strict`.
         """
-        bad = f"FROM ({checks.rows}) WHERE reason != '' ORDER BY line"
+        bad = f"FROM {self.checked.sql} WHERE reason != '' ORDER BY line"
         first = self._query(f"SELECT line, reason {bad} LIMIT 3").rows
         word = self.file.row_word
         lines = [f"{self.file.path}, {word} {row['line']}: {printable(row['reason'])}" for row in first]
@@ -426,7 +426,7 @@ class _Job:
 
     def _write_rejects(self, sql: str) -> None:
         def write(client: Client) -> None:
-            stream = client.raw_stream(sql, self._parameters, fmt="CSVWithNames")
+            stream = client.raw_stream(sql, {"file": str(self.file.path)}, fmt="CSVWithNames")
             with stream, self.rejects_file.open("wb") as file:
                 shutil.copyfileobj(cast("BinaryIO", stream), file)
 
@@ -440,12 +440,12 @@ class _Job:
             ) from None
         self.warehouse.run(write, doing="Reading the rejected rows", repeatable=True)
 
-    @property
-    def _parameters(self) -> dict[str, Any]:
-        return {"zone": self.options.time_zone, "future": self.options.future, "file": str(self.file.path)}
-
     def _query(self, sql: str) -> Any:
-        return self.warehouse.query(sql, self._parameters, doing=f"Checking rows for {self.target.table}")
+        return self.warehouse.query(sql, doing=f"Checking rows for {self.target.table}")
+
+
+def _insert(client: Client, *, block: bytes, token: str) -> object:
+    return client.raw_insert("", insert_block=block, settings={"insert_deduplication_token": token})
 
 
 def _drop(warehouse: Warehouse, tables: Sequence[TableName]) -> None:

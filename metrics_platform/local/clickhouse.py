@@ -1,7 +1,8 @@
-"""The embedded ClickHouse: a genuine ClickHouse server for one machine, out of a Python wheel. `serve` runs it in
-this process until it is asked to stop (`metrics-platform clickhouse`); `running_server` runs it as a child of this
-process, for the demo and tests. Other processes find it by the file `url` in its directory, and
-nothing but that URL tells it from a ClickHouse elsewhere."""
+"""The embedded ClickHouse: a genuine ClickHouse server for one machine, from a Python wheel.
+
+`serve` runs it in this process (`metrics-platform clickhouse`), `running_server` as a child process for the demo and
+tests. Clients find its URL in the file `url` of its directory.
+"""
 
 from __future__ import annotations
 
@@ -22,21 +23,19 @@ from metrics_platform.local.clickhouse_directory import EmbeddedServerError, Ser
 from metrics_platform.local.clickhouse_engine import TESTED_VERSION, installed_version, run
 from metrics_platform.local.ports import port_is_taken
 
-_STOP_SECONDS = 20  # queries drain for 5 s, then logs are flushed; whoever takes longer is killed
+_STOP_SECONDS = 20  # queries drain for 5 s, then logs are flushed; after that it is killed
 
 
 def serve(path: Path, port: int, *, outlive_parent: bool = False, parent_pid: int | None = None) -> int:
     """Serve the directory `path` on 127.0.0.1:`port` (0: a free port) in this process.
 
-    Prints `READY http://127.0.0.1:<port>` on standard output when it answers, everything else on standard error.
-    It stops on SIGTERM, and on SIGINT and SIGHUP unless they were ignored when it started. It also stops when the
-    process that started it is gone: `parent_pid`, or else the parent at this moment (a server that is an orphan by now
-    stays). With `outlive_parent` it then goes on.
+    Prints `READY http://127.0.0.1:<port>` on standard output when it answers, everything else on standard error. Stops
+    on SIGTERM, on SIGINT and SIGHUP unless they were ignored at the start, and, without `outlive_parent`, when the
+    process `parent_pid` (by default the parent) ends.
 
     Returns:
-        2 when it cannot run, after a message that says why. Once the engine is started this function does not
-        return: it ends the process with 0 (stopped in order), 1 (the engine failed) or 128 + the signal (asked to
-        stop a second time).
+        2 if it cannot run, after a message with the reason. Once the engine has started, this function does not return:
+        the process exits with 0 (stopped), 1 (the engine failed) or 128 + the signal (a second request to stop).
     """
     directory = ServerDirectory(path.expanduser().resolve())
     try:
@@ -62,7 +61,7 @@ class EmbeddedServer:
     port: int
     pid: int
     url: str = field(repr=False)
-    """Of the user `platform`, who may do what a data platform does; its database is `metrics`."""
+    """Of the user `platform`, which has all rights that the platform needs; its database is `metrics`."""
     readonly_url: str = field(repr=False)
     """Of the user `readonly`, for BI tools."""
     _process: subprocess.Popen[bytes] = field(repr=False)
@@ -74,33 +73,28 @@ class EmbeddedServer:
 
     @property
     def messages(self) -> str:
-        """What it has said on standard error so far: no passwords."""
+        """Its standard error so far, which has no passwords."""
         return _read_all(self._messages)
 
     def stop(self) -> int:
-        """Stop it in order and wait; returns its exit code (of an earlier end, if it has ended)."""
+        """Stop it and wait; returns its exit code."""
         return _stop(self._process)
 
     def kill(self) -> int:
-        """End it at once, as a power cut would: for tests of what survives. Returns its exit code."""
+        """Kill it, as a power cut would; returns its exit code."""
         self._process.kill()
         return self._process.wait()
 
 
 @contextmanager
 def running_server(path: Path, port: int = 0, timeout_seconds: float = 30) -> Iterator[EmbeddedServer]:
-    """Run a server on the directory `path` as a child process for the time of a `with` block.
+    """Run a server on the directory `path` (created if absent) as a child process in a `with` block.
 
-    Args:
-        path: its directory; created if absent.
-        port: of its HTTP interface on 127.0.0.1; 0: a free one.
-        timeout_seconds: how long it may take to answer.
-
-    It ends with the block, or when this process is killed. Ctrl-C in a terminal does not reach it, so
-    that this process can finish its queries first.
+    It ends with the block, or when this process is killed. Ctrl-C in a terminal does not reach it, so that this process
+    can finish its queries first.
 
     Raises:
-        EmbeddedServerError: it cannot run or does not answer in time; with its own message.
+        EmbeddedServerError: it cannot run, or does not answer within `timeout_seconds`.
     """
     installed_version()  # before anything POSIX is tried on a platform without wheels
     path = path.expanduser().resolve()
@@ -153,13 +147,13 @@ def _stop(process: subprocess.Popen[bytes]) -> int:
 
 
 def _read_all(messages: IO[bytes]) -> str:
-    # The child writes at the same file position, so the reader must not move it: it reads a descriptor of its own.
+    # The child writes at the same file position, so reading must not move it.
     return os.pread(messages.fileno(), 1_000_000, 0).decode(errors="replace")
 
 
 def _free_port(port: int) -> int:
     if not 0 <= port <= 65535:
-        raise EmbeddedServerError(f"{port} is no port; --port takes 1 to 65535, or 0 for a free one.")
+        raise EmbeddedServerError(f"{port} is not a port. --port takes 1 to 65535, or 0 for a free one.")
     if port:
         return port
     with socket.socket() as probe:
@@ -168,7 +162,7 @@ def _free_port(port: int) -> int:
 
 
 def _check_port(port: int) -> None:
-    """A busy port would look like a ready server: the other program answers on it."""
+    """Refuse a busy port, which would look like a ready server."""
     taken = port_is_taken(port)
     try:
         with socket.socket() as probe:

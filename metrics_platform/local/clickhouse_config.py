@@ -1,7 +1,8 @@
-"""The embedded ClickHouse's configuration: `config.xml` (port, logs, memory) and `users.xml`
-(who may do what). Pure text from values, so that the whole security of the server is read on one page. There
-are four users: `platform` and `readonly` have passwords that stay, `launcher` has one that lives as long as
-the process, and `default` is the engine's own session, which has no password and therefore no way in."""
+"""The embedded ClickHouse's `config.xml` (port, logs, memory) and `users.xml` (rights): its security on one page.
+
+There are four users: `platform` and `readonly` keep their passwords, `launcher` has a new one for each process, and
+`default` is the engine's own session, which cannot log in.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-# A query log left alone grows for ever; a week is enough to ask what was slow yesterday.
+# Without a limit the query log grows for ever.
 QUERY_LOG_DAYS = 7
 
-# The engine is clickhouse-local: it has neither a server's checks on local files nor <remote_url_allow_hosts>, so
-# the grants below are the barrier. One thing no grant covers is INSERT … FROM INFILE, which opens any file:
-# the address of `platform` is to be kept like the files themselves (0600); `readonly` may not insert.
+# The engine is clickhouse-local, which checks neither access to local files nor <remote_url_allow_hosts>. The grants
+# below are the barrier. No grant covers INSERT … FROM INFILE, which opens any file: protect the URL of `platform` like
+# the files themselves (0600). `readonly` cannot insert.
 _CONFIG = """\
 <clickhouse>
   <listen_host>127.0.0.1</listen_host>
@@ -89,7 +90,7 @@ _USER = """\
     </{name}>
 """
 
-# Settings that name a file, a disk or a host: in clickhouse-local they read and write whatever the person can.
+# Settings that name a file, a disk or a host: in clickhouse-local they read and write whatever the user can.
 _FROZEN_SETTINGS = (
     "allow_experimental_ai_functions",
     "format_avro_schema_registry_url",

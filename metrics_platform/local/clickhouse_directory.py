@@ -1,10 +1,9 @@
-"""The embedded server's directory: whose it is, who holds it, and what lies where. Everything that can be wrong
-with a directory is found here, before the engine touches it, and said in words a person can act on:
+"""The embedded server's directory. It is checked before the engine touches it, and each problem names its remedy.
 
-    engine.json            makes the directory ours and names the engine that wrote it
-    lock                   held (flock) while a server runs; names its pid and port
-    url, readonly_url      how other processes find the server and log in (0600)
-    data/ run/ logs/       the engine's tables, its configuration, what it says (0700)
+engine.json            marks the directory and names the engine that wrote it
+lock                   locked (flock) while a server runs; names its pid and port
+url, readonly_url      how other processes find the server and log in (0600)
+data/ run/ logs/       the engine's tables, its configuration, its output (0700)
 """
 
 from __future__ import annotations
@@ -72,12 +71,10 @@ class ServerDirectory:
 
     @contextmanager
     def held(self, port: int, engine_version: str) -> Iterator[None]:
-        """Create the directory if need be and hold it for this process, which serves it on `port`.
+        """Create the directory if it is missing and lock it for this process, which serves it on `port`.
 
         Raises:
-            EmbeddedServerError: it cannot be written, is not ours, others may write into it, it has a symbolic link in
-                place of one of our files, it was written by a newer engine than `engine_version`, or another server
-                holds it.
+            EmbeddedServerError: it cannot be used; see the checks.
         """
         with self._explained():
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -93,7 +90,7 @@ class ServerDirectory:
             os.close(descriptor)
 
     def _check_owner(self) -> None:
-        """Whoever else owns the directory, or may write into it, decides what the engine reads and overwrites."""
+        """Refuse a directory through which another user could decide what the engine reads and overwrites."""
         found = self.root.stat()
         if found.st_uid != os.geteuid():
             raise EmbeddedServerError(
@@ -113,7 +110,7 @@ class ServerDirectory:
                 )
 
     def _check_ours(self) -> None:
-        # A lock and no more: another server is making itself at home this very moment, and the lock will tell.
+        # With a lock only, another server is starting in it right now, and locking fails.
         strange = [entry.name for entry in self.root.iterdir() if not entry.name.startswith(("lock", ".engine.json"))]
         if strange and not self._engine.exists():
             raise EmbeddedServerError(
@@ -160,14 +157,14 @@ class ServerDirectory:
         return self.root / "engine.json"
 
     def passwords(self) -> Passwords:
-        """The passwords of the last start, so that a BI tool's connection lives on; new ones where there are none."""
+        """The passwords of the last start, so that connections of BI tools stay valid; new ones at the first start."""
         return Passwords(
             platform=_password_in(self.url) or new_password(),
             readonly=_password_in(self.readonly_url) or new_password(),
         )
 
     def prepare_engine(self, port: int, passwords: Passwords) -> None:
-        """Write what the engine reads at its start: its configuration and the databases that are always there."""
+        """Write what the engine reads when it starts: its configuration and the databases."""
         metadata, functions = self.data / "metadata", self.data / "user_defined"
         with self._explained():
             for part in (self.data, self.run, self.log.parent, metadata, functions):
@@ -180,7 +177,7 @@ class ServerDirectory:
                     write_private(file, f"ATTACH DATABASE _ UUID '{uuid.uuid4()}' ENGINE = Atomic\n")
 
     def write_urls(self, port: int, passwords: Passwords) -> None:
-        """Tell other processes where the server is and how to log in."""
+        """Write the addresses with which other processes log in."""
         address = f"127.0.0.1:{port}/metrics\n"
         with self._explained():
             write_private(self.url, f"http://platform:{passwords.platform}@{address}")
@@ -190,8 +187,7 @@ class ServerDirectory:
         """The last lines the engine printed (not its log, which has the text of queries); empty if none."""
         with contextlib.suppress(OSError):
             printed = self.output.read_text(encoding="utf-8", errors="replace").splitlines()
-            said = [line for line in printed if line.strip() and not line.startswith("Logging ")]
-            return "\n".join(said[:lines])
+            return "\n".join([line for line in printed if line.strip() and not line.startswith("Logging ")][:lines])
         return ""
 
 
@@ -206,7 +202,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def _password_in(url_file: Path) -> str | None:
-    """The password in a URL file, or None when the file is not there or not what this module writes."""
+    """The password in a URL file; None if it is missing or not of this module."""
     with contextlib.suppress(OSError, ValueError):
         password = urlsplit(url_file.read_text(encoding="utf-8").strip()).password or ""
         return password if _PASSWORD.fullmatch(password) else None

@@ -1,6 +1,8 @@
-"""The process that owns the engine: loads the `chdb-core` library, runs it on a worker thread until something
-says stop, and leaves in order. From the moment the engine starts the process belongs to it (working directory,
-standard streams, signals), and only `os._exit` ends it: the engine's threads cannot be joined."""
+"""The process that runs the engine: the `chdb-core` library on a worker thread, until there is a reason to stop.
+
+The engine takes over the process (working directory, standard streams, signals). Only `os._exit` ends it, because the
+engine's threads cannot be joined.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ from typing import NamedTuple, NoReturn
 from metrics_platform.local.clickhouse_config import Passwords
 from metrics_platform.local.clickhouse_directory import EmbeddedServerError, ServerDirectory
 
-# Every fact this launcher rests on was tried with this version; pyproject.toml pins the same.
+# The version that was tested; pyproject.toml pins the same.
 TESTED_VERSION = "26.9.0"
 _OLDEST_RELEASE = (26, 7)  # the first whose listener stays up
 _ALTERNATIVE = (
@@ -33,7 +35,7 @@ _ALTERNATIVE = (
     "set METRICS_CLICKHOUSE_URL=http(s)://user:password@host:port/database."
 )
 
-# The second query never ends, and that is what keeps the engine up.
+# The second query never ends, which keeps the engine running.
 KEEP_LISTENING = (
     "SYSTEM START LISTEN HTTP; "
     "SELECT sleepEachRow(1) FROM system.numbers "
@@ -75,8 +77,7 @@ def installed_version() -> str:
 
 
 def run(directory: ServerDirectory, port: int, passwords: Passwords, parent_pid: int | None) -> NoReturn:
-    """Run the engine on `directory`, prepared and held by the caller, until a signal, the end of process
-    `parent_pid` (None: of none) or the engine's own end; then exit the process: 0 in order, 1 the engine failed.
+    """Run the engine on `directory`, which is prepared and locked, until a signal or the end of `parent_pid`.
 
     Raises:
         EmbeddedServerError: the library does not load here.
@@ -122,8 +123,8 @@ class _Process:
             self._stops.put(self._failure(f"the engine stopped{reason}"))
 
     def _failure(self, reason: str) -> Stop:
-        said = (reason, self._directory.last_words(), f"Its log: {self._directory.log}")
-        return Stop("\n".join(line for line in said if line), exit_code=1)
+        lines = (reason, self._directory.last_words(), f"Its log: {self._directory.log}")
+        return Stop("\n".join(filter(None, lines)), exit_code=1)
 
     def _wait_for_signals(self, signals: set[signal.Signals]) -> None:
         self._stops.put(Stop(signal.Signals(signal.sigwait(signals)).name))
@@ -167,11 +168,11 @@ class _Process:
     def _announce(self) -> None:
         self.say(f"users: platform, its address is in {self._directory.url}")
         self.say(f"       readonly, for BI tools, in {self._directory.readonly_url}")
-        with contextlib.suppress(OSError):  # whoever started it may not read
+        with contextlib.suppress(OSError):  # the parent may not read
             os.write(self._stdout, f"READY http://127.0.0.1:{self._port}\n".encode())
 
     def say(self, text: str) -> None:
-        """A message for the person, on the standard error that is no longer descriptor 2."""
+        """Print a message on the original standard error, which is no longer descriptor 2."""
         with contextlib.suppress(OSError):
             os.write(self._stderr, f"metrics-platform clickhouse: {text}\n".encode())
 
@@ -180,25 +181,23 @@ class _Process:
         os._exit(stop.exit_code)
 
     def _drain(self) -> None:
-        """Give running queries a moment, and keep what query_log has in memory. The listener stays open: closing
-        it would also close the connections whose queries are waited for."""
+        """Wait for running queries, then flush the logs. The listener stays open, as do the queries' connections."""
         deadline = time.monotonic() + _DRAIN_SECONDS
-        told = False
+        reported = False
         while int(self._ask("SELECT count() FROM system.processes WHERE user NOT IN ('', 'launcher')")):
             if time.monotonic() > deadline:
                 break
-            if not told:
+            if not reported:
                 self.say(f"waiting up to {_DRAIN_SECONDS} s for running queries (a second signal ends it at once)")
-                told = True
+                reported = True
             time.sleep(0.05)
         self._ask("SYSTEM FLUSH LOGS")
 
     def _ask(self, query: str) -> str:
-        """ClickHouse's answer to the launcher's own user, as text without the last line break. The client library
-        would take longer to import than the engine to start.
+        """ClickHouse's answer to the user `launcher`, without the client library, which is slow to import.
 
         Raises:
-            EmbeddedServerError: ClickHouse, or whoever listens there, refused.
+            EmbeddedServerError: ClickHouse, or another server on this port, refused.
             OSError, http.client.HTTPException: no answer, or not one in HTTP.
         """
         headers = {"X-ClickHouse-User": "launcher", "X-ClickHouse-Key": self._passwords.launcher}
@@ -213,16 +212,17 @@ class _Process:
 
 
 def _signals_to_stop_on() -> set[signal.Signals]:
-    """SIGTERM, and of SIGINT and SIGHUP those that are not ignored: nohup ignores SIGHUP, a shell's background job
-    SIGINT. SIGTERM is never ignored on purpose, but Dagster ignores it in a process in which SIGINT is ignored, and in
-    its children."""
+    """SIGTERM, and of SIGINT and SIGHUP those that are not ignored (by nohup, or in a shell's background job).
+
+    Dagster ignores SIGTERM in processes that ignore SIGINT, and their children inherit that.
+    """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     return {number for number in wanted if signal.getsignal(number) is not signal.SIG_IGN}
 
 
 def _give_streams_to_engine(output: Path) -> None:
-    """Descriptors 0 to 2 become the engine's: it would read stdin as data and print on stdout."""
+    """Replace descriptors 0 to 2: the engine would read stdin as data and print on stdout."""
     sys.stdout.flush()
     sys.stderr.flush()
     null = os.open(os.devnull, os.O_RDONLY)

@@ -30,8 +30,6 @@ _STOP_SECONDS = 15
 _FIRST_REPORT_SECONDS = 30.0
 _REQUEST_SECONDS = 10
 _LAST_LINES = 15
-_PROGRAM = "metrics-platform"
-_BEGAN_IN = Path.cwd()
 # The code location has the name it has everywhere (pyproject.toml, the project's workspace.yaml).
 _LOCATION = "metrics_platform"
 _WORKSPACE = f"""\
@@ -43,34 +41,15 @@ load_from:
 
 _Result = TypeVar("_Result")
 
-_READINESS = """{
+_STATUS = """{
   instance { daemonHealth { daemonStatus(daemonType: "SCHEDULER") { healthy } } }
-  workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError { __typename
-    ... on PythonError { message errorChain { error { message } } }
-    ... on RepositoryLocation { repositories { schedules { name scheduleState { status } } } } } } } }
+  workspaceOrError { ... on Workspace { locationEntries { loadStatus locationOrLoadError {
+    ... on PythonError { message errorChain { error { message } } } } } } }
 }"""
 
 
 class DagsterError(RuntimeError):
     """Dagster cannot run here, or a run of it failed; the text says what to do."""
-
-
-class _LocationError(DagsterError):
-    """The code location cannot be loaded: waiting does not help."""
-
-
-def display_path(path: Path) -> str:
-    """The path relative to where this process began, if it lies there."""
-    try:
-        return str(path.relative_to(_BEGAN_IN))
-    except ValueError:
-        return str(path)
-
-
-def program_name() -> str:
-    """How to call this program again from the same terminal."""
-    program = Path(sys.argv[0])
-    return str(display_path(program) if program.is_absolute() else program) if program.name == _PROGRAM else _PROGRAM
 
 
 @contextmanager
@@ -114,8 +93,8 @@ def in_background(work: Callable[..., _Result], *args: Any, **options: Any) -> F
 def run_job(job: str, ops: dict[str, Any] | None = None, **options: Any) -> None:
     """Run a job of the code location in this process; `options` as of Dagster's `execute_in_process`.
 
-    The run has a thread of its own: in the main thread, Dagster would take over the handlers of signals, and the run
-    would swallow a Ctrl-C. An interrupt leaves the run to be cancelled, not failed: Dagster would start it again.
+    The run has its own thread: in the main thread, Dagster would replace the signal handlers and swallow a Ctrl-C. An
+    interrupted run is cancelled, not failed: Dagster would start it again.
 
     Raises:
         DagsterError: it failed; with the causes.
@@ -198,33 +177,20 @@ class DagsterUI:
     log: Path
     _process: subprocess.Popen[bytes]
 
-    def wait_until_ready(self, report: Callable[[str], None] = lambda _text: None) -> dict[str, bool]:
+    def wait_until_ready(self, report: Callable[[str], None] = lambda _text: None) -> None:
         """Wait until it answers, has loaded the code location and its scheduler ticks, without a time limit.
 
         Args:
             report: called with what it waits for, at growing intervals.
-
-        Returns:
-            Each schedule's name and whether it is on.
 
         Raises:
             DagsterError: its process has ended, or the code location cannot be loaded; with the reason.
         """
         began = time.monotonic()
         next_report = _FIRST_REPORT_SECONDS
-        reason = ""
-        while True:
-            self.check()
-            try:
-                if schedules := self._schedules_when_ready():
-                    return schedules
-                reason = "it is loading the platform"
-            except _LocationError:
-                raise
-            except DagsterError as error:
-                reason = str(error)
+        while problem := self._problem():
             if (waited := time.monotonic() - began) >= next_report:
-                report(f"Dagster is not ready after {waited:.0f} s: {reason}. Still waiting. Log: {self.log}")
+                report(f"Dagster is not ready after {waited:.0f} s: {problem}. Still waiting. Log: {self.log}")
                 next_report *= 2
             time.sleep(0.5)
 
@@ -235,46 +201,42 @@ class DagsterUI:
 
     def check_answers(self) -> None:
         """Raise DagsterError if the webserver does not answer or the scheduler does not tick."""
-        if not self._schedules_when_ready():
-            raise DagsterError("its scheduler does not tick")
+        if problem := self._problem():
+            raise DagsterError(problem)
 
     def ask(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the data of a GraphQL query.
 
         Raises:
-            DagsterError: no answer, or an error in it.
+            DagsterError: an error in the answer.
+            requests.RequestException: no answer.
         """
         with requests.Session() as session:
             session.trust_env = False  # no proxy for this machine's own ports
             body = {"query": query, "variables": dict(variables or {})}
-            try:
-                answer = session.post(f"{self.url}/graphql", json=body, timeout=_REQUEST_SECONDS)
-                answer.raise_for_status()
-            except requests.RequestException as error:
-                raise DagsterError("its webserver does not answer") from error
+            answer = session.post(f"{self.url}/graphql", json=body, timeout=_REQUEST_SECONDS)
+            answer.raise_for_status()
         content = answer.json()
         if content.get("errors"):
             raise DagsterError("; ".join(str(error.get("message")) for error in content["errors"]))
         return dict(content["data"])
 
-    def _schedules_when_ready(self) -> dict[str, bool]:
-        """Each schedule and whether it is on; empty until the code location is loaded and the scheduler ticks."""
-        data = self.ask(_READINESS)
-        entries = data["workspaceOrError"].get("locationEntries", [])
-        locations = [entry["locationOrLoadError"] for entry in entries if entry["locationOrLoadError"]]
+    def _problem(self) -> str:
+        """Why it is not ready; empty if it is. Raises DagsterError if waiting does not help."""
+        self.check()
+        try:
+            data = self.ask(_STATUS)
+        except requests.RequestException:
+            return "its webserver does not answer"
+        locations = data["workspaceOrError"].get("locationEntries", [])
         for location in locations:
-            if "message" in location:
-                causes = [link["error"]["message"] for link in location["errorChain"]]
-                cause = (causes or [location["message"]])[-1]
-                raise _LocationError(f"Dagster cannot load metrics_platform: {cause}")
-        if not data["instance"]["daemonHealth"]["daemonStatus"]["healthy"]:
-            return {}
-        return {
-            schedule["name"]: schedule["scheduleState"]["status"] == "RUNNING"
-            for location in locations
-            for repository in location["repositories"]
-            for schedule in repository["schedules"]
-        }
+            if error := (location["locationOrLoadError"] or {}).get("message"):
+                causes = [link["error"]["message"] for link in location["locationOrLoadError"]["errorChain"]]
+                raise DagsterError(f"Dagster cannot load metrics_platform: {(causes or [error])[-1]}")
+        if not locations or any(location["loadStatus"] != "LOADED" for location in locations):
+            return "it is loading the platform"
+        healthy = data["instance"]["daemonHealth"]["daemonStatus"]["healthy"]
+        return "" if healthy else "its scheduler does not tick"
 
     def _last_words(self) -> str:
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:]
@@ -329,13 +291,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _end_with_parent() -> Callable[[], None]:
-    """What a child does before it begins: heed SIGINT, and ask Linux for one when its parent is gone."""
+    """Prepare a child process: it reacts to SIGINT, and Linux sends it one when its parent ends."""
     import ctypes  # noqa: PLC0415
 
     library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 
     def prepare() -> None:
-        # What is ignored (in the background of a script, say), a child would ignore as well.
+        # A child inherits ignored signals, as in the background of a script.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if library:
             library.prctl(1, signal.SIGINT)  # PR_SET_PDEATHSIG

@@ -13,6 +13,7 @@ import requests
 
 from metrics_platform.connection import Connection, parse_url
 from metrics_platform.local.clickhouse import EmbeddedServer
+from metrics_platform.local.clickhouse_config import READONLY_TABLES
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.tables import METRIC_DAILY, MONITOR_TABLES, daily_tables
@@ -62,15 +63,7 @@ def _tables(clickhouse_server: EmbeddedServer) -> Warehouse:
 def warehouse(_tables: Warehouse) -> Iterator[Warehouse]:
     """The platform's account on empty tables; what a test writes is gone after it."""
     yield _tables
-    for name in (
-        "app_daily",
-        "dimension_metrics",
-        "metric_daily",
-        "slot_metrics",
-        "user_cohorts",
-        "verdicts",
-        "incidents",
-    ):
+    for name in READONLY_TABLES:
         _tables.execute(f"TRUNCATE TABLE {name}")
 
 

@@ -138,9 +138,7 @@ def _simple_filters(params: File, suffix: str) -> list[File]:
 
 
 @pytest.mark.parametrize("key", CHARTS, ids=lambda key: CHARTS[key]["slice_name"])
-def test_a_charts_columns_and_metrics_are_those_of_its_dataset_and_clickhouse_runs_them(
-    reader: Reader, key: str
-) -> None:
+def test_clickhouse_runs_every_chart_with_its_datasets_columns(reader: Reader, key: str) -> None:
     chart = CHARTS[key]
     dataset, params = DATASETS[chart["dataset_uuid"]], chart["params"]
     columns = {column["column_name"]: column["expression"] for column in dataset["columns"]}

@@ -37,7 +37,7 @@ def _read(file: Path, chunk: int = 4 << 20) -> dict[int, tuple[str, str]]:
     ending=st.sampled_from(["\n", "\r\n"]),
     chunk=st.integers(1, 200),
 )
-def test_sound_lines_are_rows_of_their_own_unless_a_quote_before_takes_them(
+def test_every_line_is_in_exactly_one_row(
     tmp_path: Path, drawn: list[tuple[str, bool]], ending: str, chunk: int
 ) -> None:
     lines = [text.format(number) if sound else text for number, (text, sound) in enumerate(drawn, start=2)]

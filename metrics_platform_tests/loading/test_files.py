@@ -91,7 +91,7 @@ def test_the_columns_expected_and_found_are_listed_with_the_option_that_renames(
     ("make", "expected"),
     [(lambda _: None, "does not exist"), (Path.mkdir, "is a directory"), (os.mkfifo, "not a regular file")],
 )
-def test_what_is_not_a_file_is_refused(tmp_path: Path, make: Callable[[Path], None], expected: str) -> None:
+def test_a_path_that_is_not_a_file_is_refused(tmp_path: Path, make: Callable[[Path], None], expected: str) -> None:
     make(tmp_path / "feed.csv")
     with pytest.raises(LoadError, match=expected):
         _read(tmp_path / "feed.csv")

@@ -99,13 +99,13 @@ def test_the_same_rows_are_refused_in_any_file_unless_again_is_asked_for(loading
     assert users_in(loading.warehouse, loading.settings.feed_table) == sorted([*range(6)] * 2)
 
 
-def test_other_rows_are_not_refused_not_even_pairs_of_them(loading: Loading, tmp_path: Path) -> None:
+def test_other_rows_are_not_refused(loading: Loading, tmp_path: Path) -> None:
     for number, users in enumerate(((1, 1), (2, 2), (1, 2), (1, 1, 1))):
         loading.feed(write_csv(tmp_path / f"{number}.csv", [feed_row(user_id=user) for user in users]))
     assert len(loading.feed_rows) == 9
 
 
-def test_a_history_of_an_earlier_version_is_kept_and_heeded(loading: Loading, tmp_path: Path) -> None:
+def test_a_history_of_an_earlier_version_is_used(loading: Loading, tmp_path: Path) -> None:
     file = write_feed(tmp_path / "feed.csv", 1)
     loading.feed(file)
     loading.warehouse.execute(f"ALTER TABLE {HISTORY} DROP COLUMN content")
@@ -162,20 +162,20 @@ def test_files_of_the_same_name_have_rejects_files_of_their_own(loading: Loading
     ]
 
 
-def test_a_rejects_directory_that_is_none_is_refused_before_anything(loading: Loading, tmp_path: Path) -> None:
+def test_an_unusable_rejects_directory_is_refused_first(loading: Loading, tmp_path: Path) -> None:
     loading.rejects = write_feed(tmp_path / "feed.csv", 1)
     with pytest.raises(LoadError, match=r"rejects directory .* cannot be written to"):
         loading(feed=loading.rejects)
 
 
-def test_nothing_to_load_and_no_zone_are_refused(loading: Loading, tmp_path: Path) -> None:
+def test_no_file_and_an_unknown_zone_are_refused(loading: Loading, tmp_path: Path) -> None:
     with pytest.raises(LoadError, match="nothing to load"):
         loading()
     with pytest.raises(LoadError, match="'Mars/Olympus' is not a time zone"):
         loading(feed=write_feed(tmp_path / "feed.csv", 1), time_zone="Mars/Olympus")
 
 
-def test_columns_that_are_no_part_of_an_event_are_named_once(loading: Loading, tmp_path: Path) -> None:
+def test_unused_columns_are_named_once(loading: Loading, tmp_path: Path) -> None:
     loading.feed(write_csv(tmp_path / "feed.csv", [feed_row(session="x", score=1)]))
     assert [line for line in loading.said if "session, score" in line]
     assert loading.feed_rows == [EVENT]
@@ -188,7 +188,7 @@ def test_a_header_without_rows_loads_nothing_and_says_so(loading: Loading, tmp_p
     assert loading.staging_tables == []
 
 
-def test_one_empty_file_does_not_keep_the_other_out(loading: Loading, tmp_path: Path) -> None:
+def test_an_empty_file_does_not_stop_the_other(loading: Loading, tmp_path: Path) -> None:
     empty = write_lines(tmp_path / "messages.csv", header=MESSAGES_HEADER)
     files = loading(feed=write_feed(tmp_path / "feed.csv", 1), messages=empty).files
     assert [file.rows for file in files] == [3, 0]
@@ -216,7 +216,7 @@ def test_a_table_of_another_layout_is_respected(loading: Loading, tmp_path: Path
     assert male["time"].microsecond == 123_000
 
 
-def test_rows_that_a_replacing_table_will_fold_arrive_all(loading: Loading, tmp_path: Path) -> None:
+def test_all_rows_arrive_in_a_replacing_table(loading: Loading, tmp_path: Path) -> None:
     table = loading.create("user_id UInt32, action String, time DateTime", "ReplacingMergeTree ORDER BY action")
     assert loading.feed(write_feed(tmp_path / "feed.csv", 2)).rows == 6
     assert users_in(loading.warehouse, table) == list(range(6))
@@ -237,7 +237,7 @@ def test_a_value_the_tables_type_cannot_hold_loads_nothing(loading: Loading, tmp
         ("user_id UInt32, action String, time String", "MergeTree ORDER BY user_id", "must be DateTime"),
     ],
 )
-def test_a_table_that_cannot_take_events_is_refused(
+def test_a_table_that_cannot_hold_events_is_refused(
     loading: Loading, tmp_path: Path, columns: str, engine: str, expected: str
 ) -> None:
     loading.create(columns, engine)

@@ -79,7 +79,7 @@ def test_each_bad_value_is_rejected_with_its_line_column_and_reason(loading: Loa
         assert row["row"] == ",".join(str(value) for value in feed_row(**changes).values())
 
 
-def test_a_line_out_of_shape_harms_no_other(loading: Loading, tmp_path: Path) -> None:
+def test_a_broken_line_does_not_affect_others(loading: Loading, tmp_path: Path) -> None:
     bad = [line for line, _ in BAD_LINES]
     lines = [line for one in bad for line in (one, FEED_LINE, b"")]
     loaded = loading.feed(write_lines(tmp_path / "feed.csv", *lines))
@@ -92,7 +92,7 @@ def test_a_line_out_of_shape_harms_no_other(loading: Loading, tmp_path: Path) ->
         assert row[3].encode("utf-8", "surrogateescape") == line
 
 
-def test_blanks_line_breaks_and_quotes_are_read_as_they_are_meant(loading: Loading, tmp_path: Path) -> None:
+def test_blanks_line_breaks_and_quotes_are_understood(loading: Loading, tmp_path: Path) -> None:
     lines = [
         "1, 2 , view, 2026-01-05 10:00:00, 1, 25, Russia, Moscow, iOS, ads, 3 \r",
         '1,2,view,2026-01-05 10:00:00,1,25,"Russia","Mos\ncow","a ""b""",  "x,y"  ,3',
@@ -164,7 +164,7 @@ def _instant(moment: datetime.datetime, form: str, offset: str, zone: ZoneInfo) 
 
 @with_settings(max_examples=4)
 @given(st.lists(_TIMES, min_size=1, max_size=80), st.sampled_from(["UTC", "Europe/Berlin", "America/St_Johns"]))
-def test_times_in_any_form_are_the_instants_that_are_meant(
+def test_times_in_any_form_are_read_as_instants(
     loading: Loading,
     admin: Warehouse,
     tmp_path: Path,

@@ -54,7 +54,7 @@ def test_the_databases_exist_from_the_first_start_and_keep_their_data_here(
     ]
 
 
-def test_its_memory_and_its_logs_are_bounded(server: EmbeddedServer) -> None:
+def test_memory_and_logs_are_bounded(server: EmbeddedServer) -> None:
     rows(server.url, "SYSTEM FLUSH LOGS")
     settings = dict(line.split("\t") for line in rows(server.url, "SELECT name, value FROM system.server_settings"))
     assert settings["max_server_memory_usage_to_ram_ratio"] == "0.5"
@@ -70,7 +70,7 @@ def test_a_query_is_found_by_its_tag(server: EmbeddedServer) -> None:
     assert found == ["SELECT \\'tagged\\'"]
 
 
-def test_the_settings_of_the_house_hold(server: EmbeddedServer) -> None:
+def test_the_default_settings_apply(server: EmbeddedServer) -> None:
     assert "SYNTAX_ERROR" in ask(server.url, "1 + 1").text  # implicit_select is off
     method = "SELECT value FROM system.settings WHERE name = 'storage_file_read_method'"
     assert rows(server.url, method) == ["pread"]

@@ -34,7 +34,7 @@ def secret_file(tmp_path: Path) -> Path:
     return file
 
 
-def test_the_platform_does_what_a_data_platform_does(server: EmbeddedServer) -> None:
+def test_the_platform_user_can_do_its_work(server: EmbeddedServer) -> None:
     for query in (
         "CREATE DATABASE lab",
         "CREATE TABLE lab.day (day Date, id UInt64) ENGINE = MergeTree PARTITION BY day ORDER BY id",
@@ -131,7 +131,7 @@ def test_no_user_reaches_files_or_other_hosts(
 
 
 @pytest.mark.parametrize(("query", "error"), ONLY_PLATFORM_COULD)
-def test_the_platform_makes_nothing_that_reaches_out(
+def test_the_platform_user_cannot_reach_other_hosts(
     server: EmbeddedServer, secret_file: Path, query: str, error: str
 ) -> None:
     assert_refused(server, server.url, query, secret_file, {error})
@@ -193,7 +193,7 @@ def test_the_readonly_user_cannot_lift_its_limits(server: EmbeddedServer) -> Non
         ({"Authorization": "never"}, {}),
     ],
 )
-def test_nobody_comes_in_without_a_password(
+def test_no_one_logs_in_without_a_password(
     server: EmbeddedServer, secret_file: Path, headers: dict[str, str], params: dict[str, str]
 ) -> None:
     for query in (

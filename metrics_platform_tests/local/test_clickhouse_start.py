@@ -83,7 +83,7 @@ def test_two_first_starts_at_once_leave_one_server(tmp_path: Path) -> None:
     winner.communicate()
 
 
-def test_the_first_files_of_another_server_are_not_taken_for_a_stranger_s(tmp_path: Path) -> None:
+def test_the_first_files_of_another_server_are_recognised(tmp_path: Path) -> None:
     for name in ("lock", ".engine.json.4711"):
         (tmp_path / name).touch()
     with ServerDirectory(tmp_path).held(8123, "26.9.0"):
@@ -117,7 +117,7 @@ def refused_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
 
 def test_a_port_out_of_range(tmp_path: Path, refused_here: Callable[[Path, int], str]) -> None:
     for port in (-1, 65536):
-        assert f"{port} is no port" in refused_here(tmp_path / "data", port)
+        assert f"{port} is not a port" in refused_here(tmp_path / "data", port)
 
 
 def test_a_directory_of_something_else_is_left_alone(tmp_path: Path, refused_here: Callable[[Path, int], str]) -> None:
@@ -136,7 +136,7 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path, refused_here: Callab
 
 
 @pytest.mark.parametrize("name", ["lock", "engine.json", "url", "readonly_url", "data", "run", "logs"])
-def test_a_symbolic_link_in_place_of_a_file_of_ours_is_refused(
+def test_a_symbolic_link_in_place_of_a_file_is_refused(
     tmp_path: Path, refused_here: Callable[[Path, int], str], name: str
 ) -> None:
     ours, theirs = tmp_path / "data", tmp_path / "theirs"
@@ -204,7 +204,7 @@ def no_package(name: str) -> str:
     ("version", "said"),
     [(no_package, "not for Windows or Alpine"), (lambda name: "26.5.0", "chdb-core 26.5.0 is too old")],
 )
-def test_a_machine_without_the_wheel_hears_of_the_alternative(
+def test_a_machine_without_the_wheel_is_offered_the_alternative(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     refused_here: Callable[[Path, int], str],
@@ -220,7 +220,7 @@ def test_a_machine_without_the_wheel_hears_of_the_alternative(
     assert not (tmp_path / "data").exists()
 
 
-def test_a_library_that_does_not_load_is_said(tmp_path: Path) -> None:
+def test_a_library_that_does_not_load_is_reported(tmp_path: Path) -> None:
     script = (
         "import importlib.util, pathlib, sys\n"
         "from metrics_platform.local.clickhouse import serve\n"

@@ -20,7 +20,7 @@ from metrics_platform_tests.local import COMMAND, HANGS, ask, ended, rows, start
 pytestmark = pytest.mark.usefixtures("signals_as_in_a_terminal")
 
 
-def test_an_idle_server_stops_at_once_and_forgets_nothing(tmp_path: Path) -> None:
+def test_an_idle_server_stops_at_once_and_keeps_its_data(tmp_path: Path) -> None:
     for number in (signal.SIGINT, signal.SIGHUP):
         with running_server(tmp_path / "data") as server:
             rows(server.url, f"SELECT 'before {number.name}'")
@@ -171,7 +171,7 @@ def test_a_server_without_parent_from_the_start_stays(tmp_path: Path) -> None:
     wait_until(lambda: ended(pid))
 
 
-def test_signals_that_are_ignored_from_the_start_stay_ignored_but_for_sigterm(tmp_path: Path) -> None:
+def test_ignored_signals_stay_ignored_except_sigterm(tmp_path: Path) -> None:
     ignoring = ["sh", "-c", 'trap "" TERM INT HUP; exec "$@"', "sh", *COMMAND]
     with started(tmp_path / "data", command=ignoring) as process:
         for number in (signal.SIGINT, signal.SIGHUP):

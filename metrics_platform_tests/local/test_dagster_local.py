@@ -26,7 +26,6 @@ from metrics_platform.local.dagster_local import (
     DagsterUI,
     isolated_environment,
     run_job,
-    running_dagster,
     stop_on_signals,
 )
 from metrics_platform.settings import load_settings
@@ -34,7 +33,7 @@ from metrics_platform.settings import load_settings
 
 @pytest.mark.usefixtures("signals_as_in_a_terminal")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_whichever_signal_asks_for_the_end_the_block_is_left_in_order(number: signal.Signals) -> None:
+def test_any_stop_signal_leaves_the_block_in_order(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     left = []
     with stop_on_signals() as asked, contextlib.ExitStack() as stack:
@@ -48,7 +47,7 @@ def test_whichever_signal_asks_for_the_end_the_block_is_left_in_order(number: si
 
 
 @pytest.mark.usefixtures("signals_as_in_a_terminal")
-def test_signals_that_were_ignored_at_the_start_stay_ignored_but_for_sigterm() -> None:
+def test_ignored_signals_stay_ignored_except_sigterm() -> None:
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     went_on = False
@@ -93,7 +92,7 @@ def test_a_signal_during_a_run_stops_the_demo_and_cancels_the_run(
 
 
 @pytest.mark.usefixtures("signals_as_in_a_terminal")
-def test_an_interrupt_that_got_lost_is_known_all_the_same() -> None:
+def test_an_interrupt_that_a_library_swallows_is_noticed() -> None:
     with stop_on_signals() as asked:
         with contextlib.suppress(KeyboardInterrupt):  # as a library may
             os.kill(os.getpid(), signal.SIGINT)
@@ -115,7 +114,7 @@ def test_the_users_settings_are_hidden_inside_and_restored_afterwards(
     assert yaml.safe_load((tmp_path / "dagster" / "dagster.yaml").read_text())["concurrency"]["pools"]
 
 
-def test_an_env_file_where_the_person_is_says_nothing_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_env_file_of_the_users_directory_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     theirs, ours = tmp_path / "theirs", tmp_path / "ours"
     theirs.mkdir()
     (theirs / ".env").write_text(
@@ -157,12 +156,11 @@ class _Webserver(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def _status(*, ticks: bool, schedules: dict[str, str] | None = None) -> dict[str, Any]:
-    found = [{"name": name, "scheduleState": {"status": status}} for name, status in (schedules or {}).items()]
-    location = {"__typename": "RepositoryLocation", "repositories": [{"schedules": found}]}
+def _status(*, ticks: bool, loaded: bool = True) -> dict[str, Any]:
+    location = {"loadStatus": "LOADED" if loaded else "LOADING", "locationOrLoadError": {} if loaded else None}
     return {
         "instance": {"daemonHealth": {"daemonStatus": {"healthy": ticks}}},
-        "workspaceOrError": {"locationEntries": [{"locationOrLoadError": location if schedules else None}]},
+        "workspaceOrError": {"locationEntries": [location]},
     }
 
 
@@ -181,27 +179,22 @@ def dagster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dagster
 
 
 def test_a_webserver_that_answers_late_is_waited_for_and_reported(dagster: DagsterUI) -> None:
-    ready = _status(ticks=True, schedules={"daily_etl_schedule": "RUNNING", "other": "STOPPED"})
     reports: list[str] = []
 
     def late() -> dict[str, Any]:
         time.sleep(1)
-        return ready
+        return _status(ticks=True)
 
-    _Webserver.answers = [late, late, lambda: ready]
-    assert dagster.wait_until_ready(reports.append) == {"daily_etl_schedule": True, "other": False}
+    _Webserver.answers = [late, late, lambda: _status(ticks=True)]
+    dagster.wait_until_ready(reports.append)
     assert reports
     assert all("its webserver does not answer" in report for report in reports)
 
 
-def test_dagster_is_not_ready_before_its_scheduler_ticks(dagster: DagsterUI) -> None:
-    schedules = {"daily_etl_schedule": "RUNNING"}
-    _Webserver.answers = [
-        lambda: _status(ticks=False),
-        lambda: _status(ticks=False, schedules=schedules),
-        lambda: _status(ticks=True, schedules=schedules),
-    ]
-    assert dagster.wait_until_ready() == {"daily_etl_schedule": True}
+def test_dagster_is_ready_once_it_has_loaded_and_its_scheduler_ticks(dagster: DagsterUI) -> None:
+    states = [_status(ticks=False), _status(ticks=True, loaded=False), _status(ticks=True)]
+    _Webserver.answers = [lambda state=state: state for state in states]
+    dagster.wait_until_ready()
     assert _Webserver.answers == []
 
 
@@ -217,11 +210,19 @@ def test_a_proxy_of_the_environment_is_not_asked_for_dagster(
 
 
 def test_a_running_dagster_whose_scheduler_stops_ticking_is_an_error(dagster: DagsterUI) -> None:
-    schedules = {"daily_etl_schedule": "RUNNING"}
-    _Webserver.answers = [lambda ticks=ticks: _status(ticks=ticks, schedules=schedules) for ticks in (True, False)]
+    _Webserver.answers = [lambda ticks=ticks: _status(ticks=ticks) for ticks in (True, False)]
     dagster.check_answers()
     with pytest.raises(DagsterError, match="does not tick"):
         dagster.check_answers()
+
+
+def test_code_that_cannot_be_loaded_is_an_error_and_not_waited_for(dagster: DagsterUI) -> None:
+    broken = _status(ticks=True)
+    error = {"message": "outer", "errorChain": [{"error": {"message": "METRICS_TIMEZONE = 'x'"}}]}
+    broken["workspaceOrError"]["locationEntries"][0]["locationOrLoadError"] = error
+    _Webserver.answers = [lambda: broken]
+    with pytest.raises(DagsterError, match="cannot load metrics_platform: METRICS_TIMEZONE"):
+        dagster.wait_until_ready()
 
 
 def test_a_dagster_that_has_ended_is_not_waited_for(dagster: DagsterUI) -> None:
@@ -233,17 +234,7 @@ def test_a_dagster_that_has_ended_is_not_waited_for(dagster: DagsterUI) -> None:
 
 
 @pytest.mark.end_to_end
-def test_code_that_cannot_be_loaded_says_why_and_is_not_waited_for(tmp_path: Path) -> None:
-    with (
-        isolated_environment(tmp_path, {"METRICS_TIMEZONE": "Europe/Moskow"}),
-        running_dagster(tmp_path, 39_998) as dagster,
-        pytest.raises(DagsterError, match="METRICS_TIMEZONE"),
-    ):
-        dagster.wait_until_ready()
-
-
-@pytest.mark.end_to_end
-def test_dagsters_processes_are_gone_with_the_process_that_started_them(tmp_path: Path) -> None:
+def test_dagsters_processes_end_with_their_parent(tmp_path: Path) -> None:
     if not sys.platform.startswith("linux"):
         pytest.skip("only Linux tells a child of its parent's death")
     script = (

@@ -18,7 +18,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from rich.console import Console
 
-from metrics_platform.calendar import first_instant, slot_at
 from metrics_platform.local.clickhouse import EmbeddedServer, running_server
 from metrics_platform.local.dagster_local import (
     DagsterError,
@@ -30,14 +29,13 @@ from metrics_platform.local.dagster_local import (
 )
 from metrics_platform.local.demo import preparing
 from metrics_platform.local.demo.background import BackgroundTask
-from metrics_platform.local.demo.clock import Clock
 from metrics_platform.local.demo.output import TABLES, Output, Steps
-from metrics_platform.local.demo.product import inject
-from metrics_platform.local.demo.scenario import INCIDENT_LASTS, InjectedIncident
+from metrics_platform.local.demo.product import INCIDENT_LASTS, InjectedIncident, inject
 from metrics_platform.local.demo.state import DemoError, State, exclusive_lock, lock_holder
-from metrics_platform.local.demo.stream import FastSchedules, Stream
+from metrics_platform.local.demo.stream import Clock, FastSchedules, Stream
 from metrics_platform.local.ports import next_free_port, port_is_taken
 from metrics_platform.settings import CHANNEL_PREFIXES, given_values, load_settings
+from metrics_platform.time_windows import first_instant, slot_at
 from metrics_platform.warehouse.client import Warehouse
 
 _TICK_SECONDS = 5.0
@@ -119,10 +117,9 @@ class _Demo:
             with Steps(self.console) as steps:
                 incident = self._write_history(steps, stream)
                 checked_until = self._compute(steps, stream)
-                dagster, schedules = self._open_dagster(stack, steps, output, yesterday)
+                dagster = self._open_dagster(stack, steps, output, yesterday)
             self.console.print(f"[bold green]Ready[/] in {time.monotonic() - started:.0f} s.\n")
-            output.links(dagster, server.port, yesterday, sends=self.options.send)
-            output.schedules(schedules, fast=self.options.fast)
+            output.links(dagster, server.port, yesterday)
             output.next_step(incident, fast=self.options.fast)
             fast = FastSchedules(state, checked_until, yesterday) if self.options.fast else None
             clock.start()
@@ -211,19 +208,14 @@ class _Demo:
             preparing.check_slots(slots, settings.zone)
         return slots.end
 
-    def _open_dagster(
-        self, stack: ExitStack, steps: Steps, output: Output, yesterday: datetime.date
-    ) -> tuple[DagsterUI, dict[str, bool]]:
-        """Start Dagster, on slots that are checked: its first check would else compute a month of them.
-
-        Returns:
-            Dagster, and its schedules with whether they are on.
-        """
+    def _open_dagster(self, stack: ExitStack, steps: Steps, output: Output, yesterday: datetime.date) -> DagsterUI:
+        """Start Dagster once the slots are checked: otherwise its first check would compute a month of them."""
         with steps.step("Starting Dagster, writing the morning report"):
             dagster = stack.enter_context(running_dagster(self.directory, self.options.port))
             stack.callback(self.console.print, "\nStopping Dagster and ClickHouse …")
             preparing.send_report(yesterday)
-            return dagster, dagster.wait_until_ready(output.notice)
+            dagster.wait_until_ready(output.notice)
+        return dagster
 
     def _continue(
         self,
@@ -309,10 +301,10 @@ def _inject_into_running_demo(console: Console, directory: Path, kind: str) -> N
     """Inject an incident into the product of the demo that runs in the directory."""
     state = State.read(directory)
     if state is None or not (directory / "clickhouse" / "url").exists():
-        raise DemoError("The running demo is not ready yet. Try again when it says so.")
+        raise DemoError("The running demo is not ready yet. Try again when it prints Ready.")
     with isolated_environment(directory, {"METRICS_TIMEZONE": state.product.zone.key}):
         settings = load_settings(env_file=None)
-        # What is being written at this moment does not change any more.
+        # Events that are being written right now do not change.
         begins = state.written_until + datetime.timedelta(seconds=2 * _TICK_SECONDS)
         incident = InjectedIncident(kind, begins, begins + INCIDENT_LASTS)
         inject(Warehouse.from_settings(settings), incident)

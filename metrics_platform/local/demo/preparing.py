@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from metrics_platform.calendar import RANGE_END, RANGE_START, SLOT, SlotRange
 from metrics_platform.catalog import load_catalog
 from metrics_platform.local.dagster_local import run_job
 from metrics_platform.local.demo.product import Product
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import RANGE_END, RANGE_START, SLOT, SlotRange
 from metrics_platform.warehouse.catalog_check import check_catalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.slots import compute_slots, first_slot, last_complete_slot, missing_slots
@@ -32,7 +32,7 @@ Progress = Callable[[float], None]
 
 
 def cancel_lost_runs() -> None:
-    """Cancel the runs that were in progress when the demo was stopped: no process works on them any more.
+    """Cancel the runs that were in progress when the demo was stopped: their processes are gone.
 
     Cancelled, not failed: a failure would send an alert. The next steps compute what is missing.
     """
@@ -89,7 +89,7 @@ def due_slots(settings: Settings, now: datetime.datetime) -> SlotRange | None:
 def compute_slot_history(warehouse: Warehouse, until: datetime.datetime, settings: Settings) -> None:
     """Compute the slots before `until` that are missing, as the first check would, and record their days in Dagster.
 
-    It runs beside the daily load, so that little is left for the check.
+    It runs in parallel with the daily load, so that little is left for the check.
     """
     import dagster as dg  # noqa: PLC0415
 

@@ -18,16 +18,15 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from metrics_platform.calendar import Day, day_of, first_instant
 from metrics_platform.loading.events import create_source_tables
-from metrics_platform.local.demo.scenario import InjectedIncident
 from metrics_platform.monitor.generated import WEEKEND, WORKDAY
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import Day, day_of, first_instant
 from metrics_platform.warehouse.client import Warehouse
 
 _ONE_DAY = datetime.timedelta(days=1)
 _ONE_HOUR = datetime.timedelta(hours=1)
-# New people join for this long; an older demo has no new users any more.
+# New people join for this long. An older demo has no new users.
 _HORIZON_DAYS = 800
 # The product is this much older than its first day: its numbers of users and their retention have settled by then.
 _EARLIER_DAYS = 90
@@ -37,6 +36,27 @@ _EVENTS = ("feed_events", "message_events", "payment_events")
 # Table → the column of its time.
 _TABLES_OF_EVENTS = {"feed_actions": "time", "message_actions": "time", "payments": "paid_at"}
 _LATER = "FROM simulator.{table:Identifier} WHERE {time:Identifier} >= {since:DateTime('UTC')}"
+
+
+# Three slots: enough for the alert, to look at it, and for the all-clear two slots later.
+INCIDENT_LASTS = datetime.timedelta(minutes=45)
+# The kinds of `--incident`, with what users of the product see. The SQL of the events knows them, too.
+INCIDENTS = {
+    "outage": "19 of 20 visits to the feed fail",
+    "spike": "spam: five times as many messages",
+    "ctr": "six of ten likes are lost",
+    "ios": "on iOS, 19 of 20 visits to the feed fail",
+    "payments": "19 of 20 payments fail",
+}
+
+
+@dataclass(frozen=True)
+class InjectedIncident:
+    """One row of `simulator.scenario`: a kind and its half-open interval [begins, ends), in UTC."""
+
+    kind: str
+    begins: datetime.datetime
+    ends: datetime.datetime
 
 
 @dataclass(frozen=True)
@@ -83,9 +103,9 @@ class Product:
                 inject(warehouse, incident)
 
     def write_earlier_days(self, warehouse: Warehouse) -> None:
-        """Write a trace of the days before the first, so that not everybody is new on it.
+        """Write one event per user and earlier day, so that not every user is new on the first day.
 
-        It empties the feed first: nothing but a trace that was broken off is in it before the first day is written.
+        It empties the feed first, which holds only the result of an interrupted attempt at that time.
 
         Raises:
             WarehouseError: ClickHouse refused or did not answer.
@@ -105,7 +125,7 @@ class Product:
     ) -> Generator[datetime.datetime]:
         """Write the events in [since, until), day by day of the product; yields how far it is after each.
 
-        Events from `since` on, left by an interrupted attempt, are written anew.
+        Events from `since` on, left by an interrupted attempt, are replaced.
 
         Raises:
             WarehouseError: ClickHouse refused or did not answer; up to what was yielded last, all is written once.
@@ -115,7 +135,7 @@ class Product:
             if warehouse.value(f"SELECT count() {_LATER}", later):
                 warehouse.execute(f"DELETE {_LATER}", later, doing=f"Tidying up {table}")
         pieces = list(self._pieces(since, until))
-        if len(pieces) == 1:  # as every few seconds: a thread would need a connection of its own
+        if len(pieces) == 1:  # every few seconds: a thread would need its own connection
             yield self._write_piece(warehouse, pieces[0])
             return
         # Two days at a time: each is the work of one core.

@@ -1,18 +1,60 @@
-"""The demo's live events, every few seconds, and a substitute for schedules while the product's time runs fast."""
+"""The product's time, its live events, and a substitute for schedules while its time runs fast."""
 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from metrics_platform.calendar import SlotRange, slot_at
-from metrics_platform.local.demo.clock import Clock
 from metrics_platform.local.demo.preparing import Days, Progress, check_slots, compute_days
 from metrics_platform.local.demo.state import State
+from metrics_platform.time_windows import SlotRange, slot_at
 from metrics_platform.warehouse.client import Warehouse
 
 _ONE_DAY = datetime.timedelta(days=1)
+# A slot of 15 minutes takes one.
+_SPEED = 15
+# A fast product starts this far behind: it has caught up after 34 minutes.
+_BEHIND = datetime.timedelta(hours=8)
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+
+
+@dataclass
+class Clock:
+    """Whole seconds in UTC: `begins` until `start` is called, then a faster time that catches up with the real one.
+
+    Only the past can be replayed: Dagster has no partition of a slot before it is over.
+    """
+
+    begins: datetime.datetime | None = None
+    real: Callable[[], datetime.datetime] = field(default=_now, repr=False)
+    _started: datetime.datetime | None = field(default=None, init=False)
+
+    @classmethod
+    def fast(cls, written_until: datetime.datetime | None, real: Callable[[], datetime.datetime] = _now) -> Clock:
+        """The last hours again, from the beginning of a slot on, without those whose events are written already."""
+        slot = slot_at(real() - _BEHIND)
+        return cls(max(slot.start, written_until) if written_until else slot.start, real)
+
+    def start(self) -> None:
+        """Let a faster time begin to run; real time needs no start."""
+        self._started = self.real()
+
+    def now(self) -> datetime.datetime:
+        """The product's time."""
+        if self.begins is None:
+            return self.real()
+        passed = self.real() - self._started if self._started else datetime.timedelta()
+        return min(self.begins + _SPEED * passed, self.real())
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the product's time is behind the real one."""
+        return self.now() < self.real()
 
 
 @dataclass
@@ -33,7 +75,7 @@ class Stream:
         product = self.state.product
         if since == product.first_instant():
             product.write_earlier_days(self.warehouse)
-        # Closed at an interrupt, too: else it would go on writing for as long as the exception refers to it.
+        # Closed at an interrupt, too: otherwise it would continue to write while the exception refers to it.
         with closing(product.write_events(self.warehouse, since, until)) as days:
             for written in days:
                 self.state.written_until = written

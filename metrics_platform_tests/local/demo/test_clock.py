@@ -7,7 +7,7 @@ import datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics_platform.local.demo.clock import Clock
+from metrics_platform.local.demo.stream import Clock
 
 NOW = datetime.datetime(2026, 11, 27, 17, 38, 12, tzinfo=datetime.UTC)
 SECOND = datetime.timedelta(seconds=1)
@@ -22,7 +22,7 @@ class _Watch:
         return self.now
 
 
-def test_our_own_time_needs_no_start_and_is_never_behind() -> None:
+def test_real_time_needs_no_start_and_is_never_behind() -> None:
     clock = Clock(real=_Watch())
     assert clock.now() == NOW
     assert not clock.is_behind
@@ -39,14 +39,14 @@ def test_a_fast_time_waits_for_its_start_and_then_replays_a_slot_in_a_minute() -
     assert clock.now() == begins + SLOT
 
 
-def test_what_is_written_already_is_not_hurried_through_again() -> None:
+def test_events_that_are_written_are_not_replayed() -> None:
     clock = Clock.fast(NOW - 2 * SLOT, _Watch())
     assert clock.now() == NOW - 2 * SLOT
     assert not Clock.fast(NOW, _Watch()).is_behind
 
 
 @given(st.lists(st.integers(0, 600), max_size=30))
-def test_a_fast_time_never_runs_back_nor_ahead_of_ours_and_ends_as_ours(steps: list[int]) -> None:
+def test_a_fast_time_never_runs_back_nor_ahead_of_real_time(steps: list[int]) -> None:
     watch = _Watch()
     clock = Clock.fast(None, watch)
     clock.start()

@@ -56,7 +56,7 @@ def test_a_port_in_use_is_named_before_anything_is_begun(directory: Path) -> Non
     assert sorted(path.name for path in directory.iterdir()) == ["demo.lock", "metrics-platform-demo"]
 
 
-def test_a_strangers_folder_is_left_alone(tmp_path: Path) -> None:
+def test_a_directory_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     result = _demo(tmp_path, "--fresh")
     assert result.exit_code == 1
@@ -64,7 +64,7 @@ def test_a_strangers_folder_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_a_second_demo_is_told_of_the_first(directory: Path) -> None:
+def test_a_second_demo_names_the_first(directory: Path) -> None:
     with exclusive_lock(directory):
         result = _demo(directory)
     assert result.exit_code == 1
@@ -98,14 +98,14 @@ def test_a_demo_keeps_the_time_zone_it_was_made_in_and_says_so(
     assert "METRICS_LANGUAGE" in result.output
 
 
-def test_the_present_cannot_be_hurried_through(directory: Path) -> None:
+def test_a_demo_in_the_present_cannot_be_replayed(directory: Path) -> None:
     _remember(directory, NOW + datetime.timedelta(hours=1))
     result = _demo(directory, "--fast", "--port", "39999")
     assert result.exit_code == 1
     assert "add --fresh" in result.output
 
 
-def test_an_incident_goes_into_the_demo_that_runs(directory: Path, clickhouse: EmbeddedServer) -> None:
+def test_an_incident_is_injected_into_the_running_demo(directory: Path, clickhouse: EmbeddedServer) -> None:
     configured = load_settings(env_file=None, clickhouse_url=clickhouse.url)
     warehouse = Warehouse.from_settings(configured)
     _remember(directory)
@@ -123,7 +123,7 @@ def test_an_incident_goes_into_the_demo_that_runs(directory: Path, clickhouse: E
     assert (row["ends"] - row["begins"]) == datetime.timedelta(minutes=45)
 
 
-def test_an_incident_for_a_demo_that_is_not_ready_yet_has_to_wait(directory: Path) -> None:
+def test_an_incident_needs_a_demo_that_is_ready(directory: Path) -> None:
     with exclusive_lock(directory):
         result = _demo(directory, "--incident", "ctr")
     assert result.exit_code == 1

@@ -11,8 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from metrics_platform.local.clickhouse import running_server
-from metrics_platform.local.demo.product import Product, inject
-from metrics_platform.local.demo.scenario import INCIDENTS, InjectedIncident
+from metrics_platform.local.demo.product import INCIDENTS, InjectedIncident, Product, inject
 from metrics_platform.settings import load_settings
 from metrics_platform.warehouse.client import Warehouse
 
@@ -144,7 +143,7 @@ def test_new_and_monthly_users_are_plausible_from_the_first_day_on(warehouse: Wa
     assert all(0.25 < day["retention"] < 0.55 for day in days)
 
 
-def test_each_incident_changes_what_it_says_and_nothing_else(warehouse: Warehouse) -> None:
+def test_each_incident_changes_only_what_it_names(warehouse: Warehouse) -> None:
     expected: dict[str, dict[str, tuple[float, float]]] = {
         "outage": {"users": (0.02, 0.2), "messages": (1, 1)},
         "spike": {"users": (1, 1), "messages": (4.5, 5.5), "senders": (1, 1)},

@@ -20,7 +20,7 @@ def _state(directory: Path) -> State:
     return State(directory=directory, first_day=FIRST, today=TODAY, zone=ZONE, seed=7, written_until=NOW)
 
 
-def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+def test_a_state_is_read_as_it_was_written(tmp_path: Path) -> None:
     _state(tmp_path).write()
     found = State.read(tmp_path)
     assert found == _state(tmp_path)

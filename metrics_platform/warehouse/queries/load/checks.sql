@@ -19,7 +19,7 @@ WITH
         '^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]+)?)? ?(Z|UTC|GMT|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)$'
     ) AS is_zoned_time,
     v -> multiIf(
-        is_local_time(v), parseDateTime64BestEffortOrNull(v, 6, {zone:String}),
+        is_local_time(v), parseDateTime64BestEffortOrNull(v, 6, {zone}),
         is_zoned_time(v), parseDateTime64BestEffortOrNull(v, 6, 'UTC'),
         match(v, '^[0-9]{1,10}([.][0-9]+)?$'), fromUnixTimestamp64Micro(
             toInt64OrZero(splitByChar('.', v)[1]) * 1000000
@@ -29,10 +29,10 @@ WITH
         match(v, '^[0-9]{16}([.]0*)?$'), fromUnixTimestamp64Micro(toInt64OrZero(substring(v, 1, 16)), 'UTC'),
         match(v, '^[0-9]{19}$'), fromUnixTimestamp64Micro(intDiv(toInt64OrZero(v), 1000), 'UTC'),
         NULL) AS instant,
-    -- To the minute, as clocks in the file's zone show it.
-    t -> formatDateTime(t, '%Y-%m-%d %H:%i', {zone:String}) AS clock,
-    (v, t) -> is_local_time(v) AND clock(t) != replaceOne(substring(v, 1, 16), 'T', ' ') AS is_skipped_by_clocks,
-    (v, t) -> is_local_time(v) AND clock(t) = clock(t + toIntervalHour(1)) AS is_twice_on_clocks,
+    -- To the minute, as clocks in the file's zone show it. In UTC no time is skipped or happens twice.
+    t -> formatDateTime(t, '%Y-%m-%d %H:%i', {zone}) AS clock,
+    (v, t) -> {zone} != 'UTC' AND is_local_time(v) AND clock(t) != replaceOne(substring(v, 1, 16), 'T', ' ') AS is_skipped_by_clocks,
+    (v, t) -> {zone} != 'UTC' AND is_local_time(v) AND clock(t) = clock(t + toIntervalHour(1)) AS is_twice_on_clocks,
     (v, t) -> multiIf(
         isNull(t) AND match(v, '^[0-9]{4}-[0-9]{2}-[0-9]{2}$'), 'it has no time of day; write it as 2026-01-05 10:00',
         isNull(t) AND match(v, '^[0-9]{1,2}[./-][0-9]{1,2}[./-][0-9]{2,4}'),
@@ -42,6 +42,6 @@ WITH
         isNull(t), 'expected 2026-01-05 10:00:00, perhaps with an offset (+03:00, Z, UTC), or Unix time',
         NOT t BETWEEN toDateTime64(0, 6, 'UTC') AND toDateTime64(4294967295.999999, 6, 'UTC'),
         'expected a time from 1970 to 2106',
-        is_skipped_by_clocks(v, t), concat('clocks in ', {zone:String}, ' skip this time'),
-        NOT {future:Bool} AND t > now() + toIntervalDay(1), 'it is in the future; --future loads such events',
+        is_skipped_by_clocks(v, t), concat('clocks in ', {zone}, ' skip this time'),
+        NOT {future} AND t > now() + toIntervalDay(1), 'it is in the future; --future loads such events',
         '') AS time_problem

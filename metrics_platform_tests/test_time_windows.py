@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metrics_platform.calendar import SLOT, SlotRange, day_of, day_of_key, first_instant, slot_at, slot_of_key
+from metrics_platform.time_windows import SLOT, SlotRange, day_of, day_of_key, first_instant, slot_at, slot_of_key
 
 ZONES = (
     "UTC", "Europe/Moscow", "America/New_York", "America/Sao_Paulo", "America/Havana", "America/St_Johns",
@@ -54,7 +54,7 @@ def test_a_midnight_that_happens_twice_is_the_earlier_one() -> None:
 
 
 @pytest.mark.parametrize("key", ["2026-13-01", "yesterday", "2026-01-01T00:00", ""])
-def test_a_key_that_is_no_date_is_refused(key: str) -> None:
+def test_a_key_that_is_not_a_date_is_refused(key: str) -> None:
     with pytest.raises(ValueError, match=r"(?i)iso|month"):
         day_of_key(key, ZoneInfo("UTC"))
 
@@ -63,9 +63,7 @@ def test_a_key_that_is_no_date_is_refused(key: str) -> None:
     st.datetimes(datetime.datetime(1980, 1, 1), datetime.datetime(2100, 1, 1)),
     st.sampled_from(["UTC", "Asia/Kathmandu", "Australia/Lord_Howe"]),
 )
-def test_every_instant_lies_in_exactly_one_slot_that_begins_at_a_quarter_of_an_hour(
-    naive: datetime.datetime, zone: str
-) -> None:
+def test_every_instant_lies_in_exactly_one_slot(naive: datetime.datetime, zone: str) -> None:
     instant = naive.replace(tzinfo=ZoneInfo(zone)).astimezone(datetime.UTC)
     slot = slot_at(instant.astimezone(ZoneInfo(zone)))
     assert slot.start <= instant < slot.end
@@ -82,7 +80,7 @@ def test_an_hour_that_clocks_repeat_has_eight_slots_with_keys_of_their_own() -> 
 
 
 @pytest.mark.parametrize("key", ["2026-10-25-00:07", "2026-10-25", "2026-10-25-24:00", "2026-1-25-00:15"])
-def test_a_key_that_names_no_slot_is_refused(key: str) -> None:
+def test_a_key_that_is_not_a_slot_is_refused(key: str) -> None:
     with pytest.raises(ValueError, match=r"is not a slot|does not match"):
         slot_of_key(key)
 
@@ -92,7 +90,7 @@ def test_a_moment_without_a_time_zone_lies_in_no_slot() -> None:
         slot_at(datetime.datetime(2026, 10, 25, 0, 7))
 
 
-def test_a_range_of_slots_reads_with_its_ends_date_where_it_is_another() -> None:
+def test_a_range_of_slots_shows_its_end_date_if_it_differs() -> None:
     begins = datetime.datetime(2026, 11, 8, 22, 30, tzinfo=datetime.UTC)
     assert str(SlotRange(begins, begins + 2 * SLOT)) == "2026-11-08 22:30 – 23:00 UTC"
     assert str(SlotRange(begins, begins + 6 * SLOT)) == "2026-11-08 22:30 – 2026-11-09 00:00 UTC"

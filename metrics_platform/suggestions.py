@@ -1,0 +1,18 @@
+"""Suggestions for misspelt names in errors."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """A suggestion of the known name closest to `name`, or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """A suggestion as of `meant`, or the list of names if it is short."""
+    names = list(known)
+    return meant(name, names) or (f"; choose from {', '.join(names)}" if names and len(names) <= 40 else "")

@@ -1,0 +1,46 @@
+"""The base of HTTP servers on loopback that read a request as a whole and answer it as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from http.server import BaseHTTPRequestHandler
+
+HOP_HEADERS = {"host", "connection", "content-length", "transfer-encoding", "keep-alive"}
+
+
+class RequestHandler(BaseHTTPRequestHandler):
+    """Calls `respond` with the body of each request; writes no log."""
+
+    protocol_version = "HTTP/1.1"
+
+    def respond(self, body: bytes) -> None:
+        """Answer the request with `reply`."""
+        raise NotImplementedError
+
+    def reply(self, status: int, headers: Iterable[tuple[str, str]], content: bytes) -> None:
+        """Send an answer; its length replaces the headers that concern one connection."""
+        self.send_response(status)
+        for name, value in headers:
+            if name.lower() not in HOP_HEADERS:
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def do_POST(self) -> None:
+        self.respond(self._body())
+
+    do_GET = do_POST  # noqa: N815  (the name http.server looks for)
+
+    def log_message(self, *_: object) -> None:
+        """Write nothing."""
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b""
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
