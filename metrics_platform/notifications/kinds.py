@@ -23,10 +23,11 @@ Automation = Literal["schedule", "sensor", "code location"]
 
 
 class Facts(BaseModel):
-    """Base of all facts: frozen, without unknown fields and NaN."""
+    """Base of all facts: frozen, and without NaN."""
 
+    # Notifications stored by earlier versions have fields that are not needed any more: they are ignored.
     # Built on first use: every process of the platform loads this module, and few send anything.
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, defer_build=True)
 
 
 class Event(Facts):
@@ -189,10 +190,6 @@ class DailyReport(Event):
     fresh_at: AwareDatetime | None = Field(default=None, description="When the day's load was last computed.")
     checks_passed: int | None = None
     checks_total: int | None = None
-    critical: int = Field(default=0, ge=0, description="Open incidents by severity, and metrics that are as expected.")
-    warning: int = Field(default=0, ge=0)
-    normal: int = Field(default=0, ge=0)
-    incidents: tuple[Anomaly, ...] = ()
     day_incidents: tuple[DayIncident, ...] = ()
 
 

@@ -329,7 +329,6 @@ EVENTS = st.one_of(
         parts=_lists(_PARTS, most=3), not_computed=_lists(_TEXTS),
         problem=st.sampled_from([None, "missing", "partial", "incomplete", "failed_checks"]),
         fresh_at=st.none() | _MOMENTS, checks_passed=st.none() | _COUNTS, checks_total=st.none() | _COUNTS,
-        critical=_COUNTS, warning=_COUNTS, normal=_COUNTS, incidents=_lists(_ANOMALIES),
     ),
     st.builds(kinds.AnomalyOpened, **_BASE, anomalies=_lists(_ANOMALIES, 1), moved_with=_lists(_TEXTS),
               complete=st.booleans(), fresh_at=st.none() | _MOMENTS),
