@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from metrics_platform.channel_settings import ChannelSettings
 from metrics_platform.notifications.channel import Channel
 from metrics_platform.notifications.email import EmailChannel
 from metrics_platform.notifications.outbox import OutboxChannel
@@ -12,14 +11,13 @@ from metrics_platform.notifications.retry import RetryPolicy
 from metrics_platform.notifications.routing import OUTBOX, configured
 from metrics_platform.notifications.slack import SlackChannel
 from metrics_platform.notifications.telegram.channel import TelegramChannel
-from metrics_platform.notifications.telegram.client import Pacer, TelegramClient
 from metrics_platform.settings import Settings
 
 
 def channels_for(
     settings: Settings,
+    policy: RetryPolicy,
     *,
-    policy: RetryPolicy | None = None,
     recent: Mapping[str, list[float]] | None = None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Channel]:
@@ -27,28 +25,10 @@ def channels_for(
 
     `recent`: when (seconds since 1970) other processes wrote to each of Telegram's chats.
     """
-    policy = policy or RetryPolicy()
     makers: dict[str, Callable[[], Channel]] = {
-        "telegram": lambda: TelegramChannel(
-            telegram_client(settings, policy, recent), settings.telegram_target, warn=warn
-        ),
-        "slack": lambda: SlackChannel.for_settings(settings, policy=policy),
-        "email": lambda: EmailChannel.for_settings(settings, policy=policy),
+        "telegram": lambda: TelegramChannel.for_settings(settings, policy, recent, warn),
+        "slack": lambda: SlackChannel.for_settings(settings, policy),
+        "email": lambda: EmailChannel.for_settings(settings, policy),
+        OUTBOX: lambda: OutboxChannel(settings.outbox, settings.zone),
     }
-    channels = {name: makers[name]() for name in configured(settings)}
-    return channels or {OUTBOX: OutboxChannel(settings.outbox, settings.zone)}
-
-
-def telegram_client(
-    settings: ChannelSettings, policy: RetryPolicy, recent: Mapping[str, list[float]] | None = None
-) -> TelegramClient:
-    """The client of the settings' bot."""
-    assert settings.telegram_bot_token is not None
-    proxy = settings.telegram_proxy
-    return TelegramClient(
-        settings.telegram_bot_token.get_secret_value(),
-        api_base=settings.telegram_api_base,
-        proxy=proxy.get_secret_value() if proxy else None,
-        policy=policy,
-        pacer=Pacer(recent, sleep=policy.sleep),
-    )
+    return {name: makers[name]() for name in configured(settings) or (OUTBOX,)}

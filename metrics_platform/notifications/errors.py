@@ -21,3 +21,8 @@ class DeliveryError(Exception):
         self.reason: Reason = reason
         self.code = code  # the status of the answer, if there was one
         self.retry_after = retry_after  # seconds the service asks to be left alone
+
+    @property
+    def passes(self) -> bool:
+        """Whether waiting may help: the service or the network is down."""
+        return self.reason in ("unreachable", "unknown")

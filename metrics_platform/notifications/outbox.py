@@ -37,7 +37,8 @@ class OutboxChannel(Channel):
 
     directory: Path
     zone: datetime.tzinfo = datetime.UTC
-    name: str = "outbox"
+    name = "outbox"
+    title = "Outbox"
 
     def steps(self, message: Message, context: DeliveryContext) -> list[Step]:
         """See `Channel`."""

@@ -65,8 +65,8 @@ class Transport:
         """POST once.
 
         Raises:
-            DeliveryError: `unreachable` where the request cannot have arrived, `unknown` where its answer was lost,
-                `misconfigured` where there is no address to send it to.
+            DeliveryError: `unreachable` where the request cannot have arrived or the service asks for a later one,
+                `unknown` where its answer was lost, `misconfigured` where there is no address to send it to.
         """
         error, response, handover = None, None, _Handover()
         try:
@@ -90,7 +90,26 @@ class Transport:
         except (ValueError, RecursionError):
             body = None
         text = self.masked(response.content.decode("utf-8", "replace"))
-        return Answer(response.status_code, response.headers, text[:2000], body)
+        answer = Answer(response.status_code, response.headers, text[:2000], body)
+        if error := self._temporary(answer):
+            raise error
+        return answer
+
+    def _temporary(self, answer: Answer) -> DeliveryError | None:
+        """The error of an answer that may be another one later; None for all others."""
+        status, service = answer.status, self._service
+        if status == 429:
+            # The Bot API names the wait in its JSON, others in a header.
+            given = answer.json.get("parameters") if isinstance(answer.json, dict) else None
+            wait = _seconds((given if isinstance(given, dict) else {}).get("retry_after"), answer.headers)
+            text = f"{service} asks to wait {wait:.0f} s before the next message (429)."
+            return DeliveryError("unreachable", text, code=status, retry_after=wait)
+        if status in (500, 502, 503):
+            return DeliveryError("unreachable", f"{service} has a problem: it answered {status}.", code=status)
+        if status == 408 or status > 500:  # a gateway gave up waiting
+            text = f"{service} answered {status}, so it is unknown whether the message arrived. If this lasts, check "
+            return DeliveryError("unknown", f"{text}the address and the proxy.", code=status)
+        return None
 
     def close(self) -> None:
         """Close the connections."""
@@ -204,14 +223,10 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             waiting += [getattr(each, "reason", None), each.__cause__, *each.args]
 
 
-def seconds_asked(*candidates: Any) -> float:
-    """How long a service asks to be left alone: the first candidate that is a number of seconds, at least one; a second
-    where none is."""
-    for candidate in candidates:
-        try:
-            seconds = float(candidate)
-        except (TypeError, ValueError):
-            continue
-        if math.isfinite(seconds):
-            return max(1.0, seconds)
+def _seconds(wait: Any, headers: Mapping[str, str]) -> float:
+    """How long a service asks to be left alone: a number of seconds, at least one; one if none is given."""
+    for candidate in (wait, headers.get("Retry-After")):
+        with contextlib.suppress(TypeError, ValueError):
+            if math.isfinite(seconds := float(candidate)):
+                return max(1.0, seconds)
     return 1.0

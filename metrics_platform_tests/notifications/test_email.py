@@ -319,12 +319,11 @@ def test_the_check_tells_what_to_correct(
     assert (error.reason, said in str(error)) == ("misconfigured", True)
 
 
-def test_the_channel_is_made_from_settings() -> None:
-    channel = EmailChannel.for_settings(
-        ChannelSettings(
-            SMTP_URL="smtps://u%40x:p%2Fw@mail.example.com", EMAIL_FROM="d@example.com", EMAIL_TO="a@b.org, c@d.org"
-        )
+def test_the_channel_is_made_from_settings(clock: Clock) -> None:
+    settings = ChannelSettings(
+        SMTP_URL="smtps://u%40x:p%2Fw@mail.example.com", EMAIL_FROM="d@example.com", EMAIL_TO="a@b.org, c@d.org"
     )
+    channel = EmailChannel.for_settings(settings, clock.policy)
     assert channel.server == Server("mail.example.com", 465, True, "u@x", "p/w")
     assert (channel.sender, channel.receivers) == ("d@example.com", ("a@b.org", "c@d.org"))
     assert "p/w" not in repr(channel)

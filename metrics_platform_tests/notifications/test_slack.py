@@ -187,6 +187,6 @@ def test_what_a_webhook_brought_cannot_be_edited(channel: SlackChannel, slack: S
     assert slack.payloads == []
 
 
-def test_the_channel_is_made_from_settings(slack: Slack) -> None:
-    channel = SlackChannel.for_settings(ChannelSettings(SLACK_WEBHOOK_URL=slack.url))
+def test_the_channel_is_made_from_settings(slack: Slack, clock: Clock) -> None:
+    channel = SlackChannel.for_settings(ChannelSettings(SLACK_WEBHOOK_URL=slack.url), clock.policy)
     assert (len(delivered(channel, TOLD)), channel.with_telegram) == (1, False)

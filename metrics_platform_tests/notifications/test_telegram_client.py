@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from metrics_platform.notifications.telegram.client import Pacer, TelegramClient
-from metrics_platform.notifications.telegram.errors import refusal
+from metrics_platform.notifications.telegram.client import refusal
 from metrics_platform.notifications.transport import Answer
 from metrics_platform_tests.notifications.clock import Clock, failure
 from metrics_platform_tests.notifications.telegram_chat import NOWHERE, SHORT_TIMEOUTS, TIMEOUTS, client_to, deaf_server
@@ -75,30 +75,10 @@ def test_a_429_over_the_budget_is_given_up_at_once_with_its_wait(
     assert "300 s" in str(error)
 
 
-@pytest.mark.parametrize(
-    ("in_body", "in_header", "wait"),
-    [
-        (7, "9", 7.0),
-        (None, "9", 9.0),
-        ("soon", "9", 9.0),
-        (0, None, 1.0),
-        (-3, None, 1.0),
-        ("inf", "nan", 1.0),
-        (None, "Wed, 25 Nov 2026 07:28:00 GMT", 1.0),
-        (None, None, 1.0),
-    ],
-)
-def test_the_wait_is_the_bodys_else_the_headers_else_a_second(in_body: Any, in_header: Any, wait: float) -> None:
-    body = {"ok": False, "error_code": 429, "parameters": {"retry_after": in_body}}
-    headers = {"Retry-After": in_header} if in_header else {}
-    assert refusal("sendMessage", Answer(429, headers, "", body)).retry_after == wait
-
-
 @pytest.mark.parametrize("parameters", [None, [], "x", 7])
 def test_an_odd_body_is_no_reason_to_fall_over(parameters: Any) -> None:
     body = {"ok": False, "description": "Bad Request: odd", "parameters": parameters}
     assert refusal("sendMessage", Answer(400, {}, "", body)).reason == "refused"
-    assert refusal("sendMessage", Answer(429, {}, "", body)).retry_after == 1.0
     assert refusal("sendMessage", Answer(400, {}, "[]", [])).reason == "misconfigured"
 
 

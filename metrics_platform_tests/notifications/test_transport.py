@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http
+import json
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -130,6 +131,29 @@ def test_secrets_that_come_back_are_masked_in_the_text_and_in_the_json() -> None
     assert answer.json == {"description": "no ***", "parameters": {"list": ["***", 7]}}
     assert answer.text == '{"description": "no ***", "parameters": {"list": ["***", 7]}}'
     assert "hush" not in repr(answer)
+
+
+# --- what passes ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("in_body", "in_header", "wait"),
+    [
+        (7, "9", 7.0),
+        (None, "9", 9.0),
+        ("soon", "9", 9.0),
+        (0, None, 1.0),
+        (-3, None, 1.0),
+        ("inf", "nan", 1.0),
+        (None, "Wed, 25 Nov 2026 07:28:00 GMT", 1.0),
+        (None, None, 1.0),
+    ],
+)
+def test_the_wait_is_the_bodys_else_the_headers_else_a_second(in_body: Any, in_header: Any, wait: float) -> None:
+    body = {"ok": False, "error_code": 429, "parameters": {"retry_after": in_body}}
+    header = f"Retry-After: {in_header}\r\n" if in_header else ""
+    error = failure(lambda: post_to(answering(reply(json.dumps(body), 429, header))))
+    assert (error.reason, error.code, error.retry_after) == ("unreachable", 429, wait)
 
 
 # --- why nothing did -------------------------------------------------------------------------------------------------

@@ -112,5 +112,5 @@ def _list_partitions(instance: dg.DagsterInstance, keys: Sequence[str], keep: Se
 def _dispatcher(context: Context, journal: Journal, telegram: TelegramResource, settings: Settings) -> Dispatcher:
     warn = context.log.warning
     recent = recent_sends(context.instance, time.time() - GROUP_SECONDS)
-    channels = channels_for(telegram.applied_to(settings), policy=telegram.retry_policy, recent=recent, warn=warn)
+    channels = channels_for(telegram.applied_to(settings), telegram.retry_policy, recent=recent, warn=warn)
     return Dispatcher(journal, channels, Composer.for_settings(settings, warn), settings, warn=warn)

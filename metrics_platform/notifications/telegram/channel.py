@@ -6,33 +6,62 @@ Steps that are done are not done again; replies and edits go to the message that
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from metrics_platform.channel_settings import ChatTarget
+from metrics_platform.channel_settings import ChannelSettings, ChatTarget
+from metrics_platform.findings import Finding
 from metrics_platform.notifications.channel import Channel, DeliveryContext, Step
 from metrics_platform.notifications.errors import DeliveryError
 from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import Message, Picture
+from metrics_platform.notifications.retry import RetryPolicy
 from metrics_platform.notifications.telegram.calls import Call, calls_of, is_photo, keyboard_of, request_of
-from metrics_platform.notifications.telegram.client import TelegramClient
+from metrics_platform.notifications.telegram.client import Pacer, RefusalError, TelegramClient
 from metrics_platform.notifications.telegram.degrade import MOST_CHANGES, degrade
-from metrics_platform.notifications.telegram.errors import MigratedError, RefusalError
 from metrics_platform.notifications.telegram.html import CAPTION_UNITS, TEXT_UNITS, one_part_of
+from metrics_platform.notifications.telegram.inspection import inspect_chats
 
 
 @dataclass
 class TelegramChannel(Channel):
     """Messages to the chats that `target_of` names by kind and severity."""
 
+    name = "telegram"
+    title = "Telegram"
+
     client: TelegramClient
     target_of: Callable[[str, str], ChatTarget | None]
-    name: str = "telegram"
+    targets: Sequence[ChatTarget] = ()
     warn: Callable[[str], None] = lambda _: None
     # The supergroups that groups have become.
     _moved: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def for_settings(
+        cls,
+        settings: ChannelSettings,
+        policy: RetryPolicy,
+        recent: Mapping[str, list[float]] | None,
+        warn: Callable[[str], None],
+    ) -> TelegramChannel:
+        """The channel of the TELEGRAM_* settings; `recent`: see `Pacer`."""
+        assert settings.telegram_bot_token is not None
+        proxy = settings.telegram_proxy
+        client = TelegramClient(
+            settings.telegram_bot_token.get_secret_value(),
+            api_base=settings.telegram_api_base,
+            proxy=proxy.get_secret_value() if proxy else None,
+            policy=policy,
+            pacer=Pacer(recent, sleep=policy.sleep),
+        )
+        return cls(client, settings.telegram_target, settings.telegram_targets, warn)
+
+    def inspect(self) -> Iterator[Finding]:
+        """See `Channel`; asks for the bot and each chat."""
+        return inspect_chats(self.client, self.targets)
 
     def steps(self, message: Message, context: DeliveryContext) -> list[Step]:
         """See `Channel`."""
@@ -83,8 +112,8 @@ class TelegramChannel(Channel):
             error = caught
         if error is None or (isinstance(error, RefusalError) and "message is not modified" in error.said):
             return True
-        in_closed_topic = isinstance(error, RefusalError) and "topic_closed" in error.said
-        if error.reason == "refused" or isinstance(error, MigratedError) or in_closed_topic:
+        cannot_be_edited = isinstance(error, RefusalError) and (error.moved_to or "topic_closed" in error.said)
+        if error.reason == "refused" or cannot_be_edited:
             self.warn(f"The message could not be edited: {error}")
             return False
         raise error
@@ -105,8 +134,8 @@ class TelegramChannel(Channel):
             changed = degrade(call, error)
             if changed is None:
                 break
-            if isinstance(error, MigratedError):
-                self._moved[call.parameters["chat_id"]] = error.chat
+            if isinstance(error, RefusalError) and error.moved_to:
+                self._moved[call.parameters["chat_id"]] = error.moved_to
             call, note = changed
             notes.append(note)
         raise error

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from metrics_platform.notifications.errors import DeliveryError
 from metrics_platform.notifications.telegram.calls import Call
-from metrics_platform.notifications.telegram.errors import MigratedError, RefusalError
+from metrics_platform.notifications.telegram.client import RefusalError
 
 # A call has no more than these to give up: chat, topic, markup, buttons, reply, photo, file.
 MOST_CHANGES = 7
@@ -50,9 +50,9 @@ def degrade(call: Call, error: DeliveryError) -> Changed:
 
 def _moved(call: Call, error: RefusalError) -> Changed:
     """To the supergroup; topics and messages of the old group are not there, so no reply, and no edit."""
-    if not isinstance(error, MigratedError) or "message_id" in call.parameters:
+    if not error.moved_to or "message_id" in call.parameters:
         return None
-    moved = call.with_parameters(chat_id=error.chat, message_thread_id=None, reply_parameters=None)
+    moved = call.with_parameters(chat_id=error.moved_to, message_thread_id=None, reply_parameters=None)
     return moved, str(error)
 
 
