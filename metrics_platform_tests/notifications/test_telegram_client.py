@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from metrics_platform.notifications.telegram.client import Pacer, TelegramClient
-from metrics_platform.notifications.telegram.client import refusal
+from metrics_platform.notifications.telegram.client import Pacer, TelegramClient, refusal
 from metrics_platform.notifications.transport import Answer
 from metrics_platform_tests.notifications.clock import Clock, failure
 from metrics_platform_tests.notifications.telegram_chat import NOWHERE, SHORT_TIMEOUTS, TIMEOUTS, client_to, deaf_server
