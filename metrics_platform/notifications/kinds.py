@@ -38,6 +38,7 @@ class Event(Facts):
     # May be one line of a digest when many come at once.
     digestible: ClassVar[bool] = True
 
+    kind: str
     key: Key = Field(description="Unique: an event that is queued twice is one message.")
     occurred_at: AwareDatetime = Field(description="When it happened; a message that leaves much later says so.")
     severity: Severity = "info"
@@ -254,6 +255,11 @@ class _Anomalies(Event):
     """Base of the notifications about open anomalies: as severe as the worst of them."""
 
     anomalies: tuple[Anomaly, ...] = Field(min_length=1)
+
+    @property
+    def worst_first(self) -> list[Anomaly]:
+        """The anomalies, critical ones first."""
+        return sorted(self.anomalies, key=lambda anomaly: anomaly.severity != "critical")
 
     @model_validator(mode="after")
     def _take_severity(self) -> _Anomalies:

@@ -227,6 +227,6 @@ def _seconds(wait: Any, headers: Mapping[str, str]) -> float:
     """How long a service asks to be left alone: a number of seconds, at least one; one if none is given."""
     for candidate in (wait, headers.get("Retry-After")):
         with contextlib.suppress(TypeError, ValueError):
-            if math.isfinite(seconds := float(candidate)):
+            if candidate is not None and math.isfinite(seconds := float(candidate)):
                 return max(1.0, seconds)
     return 1.0

@@ -9,12 +9,11 @@ from __future__ import annotations
 import datetime
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from metrics_platform.channel_settings import Severity
-from metrics_platform.charts.model import Drawable
 from metrics_platform.notifications import kinds
 from metrics_platform.notifications.message import (
     Message,
@@ -24,10 +23,8 @@ from metrics_platform.notifications.message import (
     code,
     line,
 )
-from metrics_platform.notifications.templates.anomaly_charts import charts_of
+from metrics_platform.notifications.templates.charts import charts_of
 from metrics_platform.notifications.templates.markup import markup
-from metrics_platform.notifications.templates.report import report_charts
-from metrics_platform.notifications.templates.sample_chart import sample_charts
 from metrics_platform.notifications.templates.writer import Writer
 from metrics_platform.redaction import mask
 
@@ -36,8 +33,6 @@ _EMOJI: Mapping[Severity, str] = {"critical": "🔴", "warning": "🟠", "failed
 _FACTS_SHOWN = 1500
 # Long, and useless without a chart.
 _NOT_SHOWN = ("history", "series", "notifications")
-
-Charts = tuple[Callable[[], Drawable], ...]
 
 
 def render(
@@ -50,27 +45,18 @@ def render(
     """
     if isinstance(event, kinds.Digest):
         return _digest(event, [(part, render_or_fallback(part, writer)[0]) for part in parts], writer)
-    charts: Charts = ()
     identifiers: Sequence[str] = (event.key,)
     facts: dict[str, Any] = {}
-    template = event.kind  # type: ignore[attr-defined]
     if isinstance(event, kinds.AnomalyOpened | kinds.AnomalyUpdated | kinds.AnomalyStillOpen):
-        anomalies = tuple(sorted(event.anomalies, key=lambda anomaly: anomaly.severity != "critical"))
-        facts = {"anomalies": anomalies, "over": over, "lasted": _lasted(over) if over else None}
-        charts = charts_of(anomalies, writer)
+        facts = {"anomalies": event.worst_first, "over": over, "lasted": _lasted(over) if over else None}
         identifiers = [anomaly.incident for anomaly in event.anomalies]
-        template = template.replace("updated", "opened")
     elif isinstance(event, kinds.AnomalyResolved):
-        charts = charts_of(event.resolved, writer)
         identifiers = [resolved.incident for resolved in event.resolved]
-    elif isinstance(event, kinds.DailyReport):
-        charts = report_charts(event, writer)
-    elif isinstance(event, kinds.TestMessage):
-        charts = sample_charts(event, writer)
     elif isinstance(event, kinds.FailedRun):
         facts = {"retried": bool(event.attempt and (event.attempts or 0) > 1)}
         identifiers = [event.run_id[:8]] if event.run_id else identifiers
-    message = writer.message(event, writer.text(template, event=event, **facts), identifiers, charts)
+    text = writer.text(event.kind.replace("updated", "opened"), event=event, **facts)
+    message = writer.message(event, text, identifiers, charts_of(event, writer))
     return replace(message, silent=True) if over else message
 
 
@@ -92,13 +78,12 @@ def _lasted(over: kinds.AnomalyResolved) -> datetime.timedelta:
 def _fallback(event: kinds.Event, problem: str) -> Message:
     """The facts as they are, without templates, formats or settings: the alert must arrive anyway."""
     facts = mask(json.dumps(_short(event.model_dump(mode="json")), ensure_ascii=False, indent=1))
-    kind = str(getattr(event, "kind", "event"))
     shown = facts if len(facts) <= _FACTS_SHOWN else f"{facts[:_FACTS_SHOWN]}…"
     return Message(
         key=event.key,
-        kind=kind,
+        kind=event.kind,
         severity=event.severity,
-        headline=line(f"{_EMOJI[event.severity]} ", bold(event.severity.upper()), " · ", code(kind)),
+        headline=line(f"{_EMOJI[event.severity]} ", bold(event.severity.upper()), " · ", code(event.kind)),
         blocks=(Preformatted(shown), Paragraph((line("Its template failed: ", code(mask(problem)[:300])),))),
         footer=line("id ", code(event.key)),
         silent=event.severity not in ("critical", "failed"),
