@@ -13,9 +13,7 @@ from typing import Any
 
 from slack_sdk.models.blocks import Block as SlackBlock
 
-from metrics_platform.notifications.channel import DeliveryContext
-from metrics_platform.notifications.history import Sent
-from metrics_platform.notifications.message import Link, Message, bold, code, line, units
+from metrics_platform.notifications.message import units
 from metrics_platform.notifications.slack import SlackChannel
 from metrics_platform.notifications.slack_blocks import BLOCKS
 from metrics_platform_tests.notifications.clock import Clock
@@ -77,25 +75,6 @@ def running() -> Iterator[Slack]:
 
 def channel_to(url: str, clock: Clock, **more: Any) -> SlackChannel:
     return SlackChannel(url, policy=clock.policy, timeouts=(2.0, 0.2), **more)
-
-
-def message(*blocks: Any, headline: Any = None, links: tuple[Link, ...] = (), **more: Any) -> Message:
-    return Message(
-        key="key-1",
-        kind="failed_run",
-        severity="failed",
-        headline=headline or line("❌ ", bold("FAILED"), " · job ", code("daily_etl")),
-        blocks=blocks,
-        footer=line("production · team:metrics"),
-        links=links,
-        **more,
-    )
-
-
-def delivered(channel: SlackChannel, told: Message, **context: Any) -> list[Sent]:
-    sent: list[Sent] = []
-    channel.deliver(told, DeliveryContext(sent=sent.append, **context))
-    return sent
 
 
 def check_payload(payload: dict[str, Any]) -> None:

@@ -146,15 +146,6 @@ def test_fifty_messages_leave_in_one_run_as_fast_as_the_limits_allow(desk: Desk)
     assert desk.clock.now - began < 2 * 61 + 12 * 1.05  # 20 a minute: 20 + 20 + 10
 
 
-def test_fifty_failures_are_two_digests(desk: Desk) -> None:
-    runs = failed_runs(50)
-    desk.happens(*runs)
-    desk.drain()
-    assert all(f"job_{number:03d}" in "\n".join(desk.texts) for number in range(50))
-    assert {desk.outcome(run.key) for run in runs} == {"delivered"}
-    assert len(desk.seen) <= 4
-
-
 def test_a_digest_that_is_refused_is_sent_individually_and_does_not_come_back(desk: Desk) -> None:
     runs = failed_runs(BURST)
     desk.happens(*runs)

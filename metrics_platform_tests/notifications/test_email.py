@@ -13,14 +13,13 @@ from typing import Any
 
 import pytest
 
-from metrics_platform.channel_settings import ChannelSettings
 from metrics_platform.channel_settings import MailServer as Server
-from metrics_platform.notifications.channel import DeliveryContext
 from metrics_platform.notifications.email import EmailChannel
 from metrics_platform.notifications.email_content import message_id
 from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import Message, Paragraph, Picture, line
-from metrics_platform_tests.notifications.clock import Clock, everything_in, failure
+from metrics_platform_tests.notifications.clock import Clock, everything_in, failure, message
+from metrics_platform_tests.notifications.clock import delivered as delivered_over
 from metrics_platform_tests.notifications.mail_server import (
     ENCODED,
     PASSWORD,
@@ -33,14 +32,7 @@ from metrics_platform_tests.notifications.mail_server import (
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 SENDER, RECEIVERS = "Metrics desk <desk@example.com>", ("a@example.org", "b@example.org")
 NOW = datetime.datetime(2026, 11, 21, 11, tzinfo=datetime.UTC)
-TOLD = Message(
-    key="run-1",
-    kind="failed_run",
-    severity="failed",
-    headline=line("❌ FAILED · job daily_etl"),
-    blocks=(Paragraph((line("text"),)),),
-    footer=line("production"),
-)
+TOLD = message(Paragraph((line("text"),)), key="run-1")
 PICTURE = Picture("views", "Views", b"\x89PNG\r\n\x1a\n")
 
 
@@ -72,9 +64,7 @@ def channel_to(
 
 
 def delivered(channel: EmailChannel, told: Message = TOLD, **context: Any) -> list[Sent]:
-    sent: list[Sent] = []
-    channel.deliver(told, DeliveryContext(sent=sent.append, **context))
-    return sent
+    return delivered_over(channel, told, **context)
 
 
 # --- delivery --------------------------------------------------------------------------------------------------------
@@ -107,13 +97,6 @@ def test_without_a_login_a_server_without_encryption_will_do(certificate: tuple[
     with running(certificate, tls="none", login=False) as server:
         assert len(delivered(channel_to(server, clock, user=None, password=None))) == 1
         assert server.encrypted == [False]
-
-
-def test_what_was_done_is_not_done_again(mail_server: MailServer, clock: Clock) -> None:
-    channel = channel_to(mail_server, clock)
-    (sent,) = delivered(channel)
-    assert delivered(channel, done={0: sent}) == []
-    assert len(mail_server.mails) == 1
 
 
 def test_the_all_clear_answers_the_message_of_its_thread(mail_server: MailServer, clock: Clock) -> None:
@@ -317,17 +300,3 @@ def test_the_check_tells_what_to_correct(
     mail_server.answers = {command: [answer] * 2}
     error = failure(channel_to(mail_server, clock).check)
     assert (error.reason, said in str(error)) == ("misconfigured", True)
-
-
-def test_the_channel_is_made_from_settings(clock: Clock) -> None:
-    settings = ChannelSettings(
-        SMTP_URL="smtps://u%40x:p%2Fw@mail.example.com", EMAIL_FROM="d@example.com", EMAIL_TO="a@b.org, c@d.org"
-    )
-    channel = EmailChannel.for_settings(settings, clock.policy)
-    assert channel.server == Server("mail.example.com", 465, True, "u@x", "p/w")
-    assert (channel.sender, channel.receivers) == ("d@example.com", ("a@b.org", "c@d.org"))
-    assert "p/w" not in repr(channel)
-
-
-def test_what_is_in_a_mailbox_cannot_be_edited(clock: Clock) -> None:
-    assert channel_to(9, clock).edit(TOLD, Sent(channel="email", step=0, steps=1)) is False

@@ -32,6 +32,7 @@ from metrics_platform.notifications.message import (
     line,
     text_of,
 )
+from metrics_platform_tests.notifications.clock import message
 from metrics_platform_tests.notifications.examples import EXAMPLES
 from metrics_platform_tests.notifications.examples import told as example
 
@@ -67,17 +68,6 @@ class Page(HTMLParser):
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.tags if name == tag]
-
-
-def message(*blocks: Any, **more: Any) -> Message:
-    facts: dict[str, Any] = {
-        "key": "key-1",
-        "kind": "failed_run",
-        "severity": "failed",
-        "headline": line("❌ ", bold("FAILED"), " · job ", code("daily_etl")),
-        "footer": line("production"),
-    }
-    return Message(**{**facts, **more}, blocks=blocks)
 
 
 def mailed(told: Message, pictures: tuple[Picture, ...] = (), **more: Any) -> EmailMessage:
@@ -262,7 +252,7 @@ _BLOCKS = st.one_of(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(
     headline=_LINES.filter(lambda spans: "".join(span.text for span in spans).strip() != ""),
     blocks=st.lists(_BLOCKS, max_size=8),

@@ -9,7 +9,7 @@ import pytest
 
 from metrics_platform.notifications import kinds
 from metrics_platform.notifications.history import Closed
-from metrics_platform.notifications.kinds import AnomalyResolved, AnomalyUpdated
+from metrics_platform.notifications.kinds import AnomalyUpdated
 from metrics_platform.notifications.templates import render
 from metrics_platform_tests.notifications.desk import (
     ALL_CLEAR,
@@ -272,9 +272,3 @@ def test_an_all_clear_killed_anywhere_ends_with_the_first_line_changed(desk: Des
     assert desk.texts[0].startswith("✅")
     assert len(desk.seen) == (3 if last == "sending" and number == 3 else 2)
     assert desk.entries(ALL_CLEAR, "closed")
-
-
-def test_the_examples_here_are_of_one_incident() -> None:
-    all_clear = EXAMPLES[ALL_CLEAR]
-    assert isinstance(all_clear, AnomalyResolved)
-    assert all_clear.thread == OPENING == EXAMPLES[UPDATE].thread

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -23,11 +21,11 @@ from metrics_platform.notifications.message import (
     Preformatted,
     Span,
     bold,
-    clean,
     code,
     line,
     text_of,
 )
+from metrics_platform_tests.notifications.clock import message
 from metrics_platform_tests.notifications.examples import EXAMPLES, told
 
 READER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -54,11 +52,6 @@ EVIL = [
     "]",
     "![",
 ]
-
-
-def message(*blocks: Any, **more: Any) -> Message:
-    facts: dict[str, Any] = {"headline": line("❌ ", bold("FAILED")), "footer": line("production")}
-    return Message("k", "failed_run", "failed", blocks=blocks, **{**facts, **more})
 
 
 def markdown(told_as: Message) -> str:
@@ -160,14 +153,3 @@ def test_pictures_are_inline_and_their_titles_are_text() -> None:
 _TEXTS = st.text(max_size=40) | st.lists(st.sampled_from([*"*_`[]()<>#|~!&\\-+=.1 ", "://", "a"]), max_size=20).map(
     "".join
 )
-
-
-@settings(max_examples=150)
-@given(_TEXTS, _TEXTS, st.sampled_from(["plain", "bold", "italic", "code"]))
-def test_any_text_reads_back(first: str, second: str, style: Any) -> None:
-    text = markdown(message(Paragraph((line("x ", first), line("y ", Span(second, style), " z")))))
-    shown = re.sub(r"\s+", " ", read(text))
-    for each in (first, second):
-        said = re.sub(r"\s+", " ", clean(each)).strip()
-        assert said in shown or said.replace("`", "\N{MODIFIER LETTER GRAVE ACCENT}") in shown
-    assert not kinds_of(text) & {"link_open", "image", "html_inline", "html_block", "heading_open", "list_item_open"}

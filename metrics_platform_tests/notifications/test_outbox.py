@@ -162,19 +162,6 @@ def test_the_index_shows_the_newest_first_and_only_the_latest_hundred(channel: O
     assert told_in_order == [str(number) for number in range(101, 1, -1)]
 
 
-def test_a_step_that_is_done_is_not_done_again(channel: OutboxChannel) -> None:
-    sent = delivered(channel, message())
-    channel.deliver(message(), DeliveryContext(done={0: sent}))
-    assert len(list(channel.directory.glob("*.html"))) == 2
-
-
-def test_what_was_sent_names_the_page(channel: OutboxChannel) -> None:
-    sent = delivered(channel, message())
-    (name,) = sent.message_ids
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{6}-key-1\.html", name)
-    assert sent.link == (channel.directory / name).resolve().as_uri()
-
-
 def test_any_key_is_a_file_name(channel: OutboxChannel) -> None:
     name = delivered(channel, message(key="a:b=c+" + "x" * 140)).message_ids[0]
     assert re.fullmatch(r"[\w.-]+", name)
@@ -202,24 +189,6 @@ def test_a_half_written_page_is_never_seen(channel: OutboxChannel) -> None:
     assert not [each for each in channel.directory.iterdir() if each.name.startswith(".")]
 
 
-def test_several_threads_write_without_hurting_each_other(channel: OutboxChannel) -> None:
-    problems: list[Exception] = []
-
-    def send(number: int) -> None:
-        try:
-            delivered(channel, message(f"message-{number}", key=f"key-{number}"))
-        except Exception as caught:  # noqa: BLE001  (shown below)
-            problems.append(caught)
-
-    threads = [threading.Thread(target=send, args=(number,)) for number in range(12)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
-    assert problems == []
-    assert len(list(channel.directory.glob("*.html"))) == 13
-
-
 def _file_in_the_way(directory: Path) -> None:
     directory.parent.mkdir(parents=True)
     directory.write_text("a file")
@@ -241,11 +210,3 @@ def test_a_folder_that_cannot_be_used_is_an_error_that_names_it_and_the_setting(
     assert caught.value.reason == "misconfigured"
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
-
-
-def test_an_edit_in_a_folder_that_cannot_be_used_is_the_same_error(channel: OutboxChannel) -> None:
-    sent = delivered(channel, message(), Picture("views", "Views", PNG))
-    for picture in channel.directory.glob("*.png"):
-        picture.unlink()
-    with pytest.raises(DeliveryError, match="METRICS_DATA_DIR"):
-        channel.edit(message(), sent)

@@ -169,28 +169,6 @@ def test_a_silent_message_is_silent_from_the_start(channel: TelegramChannel, api
     assert {each.silent for each in api.messages(api.group)} == {True}
 
 
-@pytest.mark.parametrize(
-    ("key", "silent"),
-    [
-        ("anomaly-A7K2Q", False),
-        ("run-killed", False),
-        ("report-2026-11-21", True),
-        ("report-2026-11-20", True),
-        ("anomaly-A7K2Q-resolved", True),
-        ("fresh-feed_actions", True),
-        ("success-2026-11-21", True),
-        ("stale-feed_actions-1", True),
-    ],
-)
-def test_sound_is_for_what_is_critical_or_failed_and_nothing_else(
-    channel: TelegramChannel, api: BotApi, key: str, silent: bool
-) -> None:
-    delivered(channel, render(EXAMPLES[key], writer()), pictures=pictures(1))
-    first, *others = api.messages(api.group)
-    assert first.silent == silent
-    assert all(each.silent for each in others)
-
-
 def test_steps_that_are_done_are_not_done_again_and_the_rest_replies_to_them(
     channel: TelegramChannel, api: BotApi
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from metrics_platform.notifications.telegram.client import Pacer, TelegramClient, refusal
 from metrics_platform.notifications.transport import Answer
 from metrics_platform_tests.notifications.clock import Clock, failure
-from metrics_platform_tests.notifications.telegram_chat import NOWHERE, SHORT_TIMEOUTS, TIMEOUTS, client_to, deaf_server
+from metrics_platform_tests.notifications.telegram_chat import client_to
 from metrics_platform_tests.telegram import BotApi, Fault, Standing, bot_api_server
 from metrics_platform_tests.telegram.asking import picture
 from metrics_platform_tests.telegram.bot_api import TOKEN
@@ -46,15 +46,6 @@ def test_what_is_none_is_not_sent(client: TelegramClient, api: BotApi) -> None:
 
 
 # --- what passes -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("where", ["body", "header", "both"])
-def test_a_429_is_waited_for_as_long_as_telegram_asks(
-    client: TelegramClient, api: BotApi, clock: Clock, where: Any
-) -> None:
-    api.faults.add(Fault.too_many_requests(7, where=where))
-    send(client, api.group)
-    assert (clock.waits, len(api.messages(api.group))) == ([7.0], 1)
 
 
 def test_a_429_is_waited_for_before_reports_too(client: TelegramClient, api: BotApi, clock: Clock) -> None:
@@ -95,31 +86,6 @@ def test_a_server_that_is_not_well_is_tried_again_also_where_it_answers_html(
     assert "<html>" not in str(error)
 
 
-@pytest.mark.parametrize("base", [NOWHERE, "http://telegram.invalid", "deaf"])
-def test_no_connection_is_tried_again_and_then_unreachable(
-    api: BotApi, clock: Clock, base: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("NO_PROXY", "*")
-    with deaf_server() as address:
-        where = f"http://{address}" if base == "deaf" else base
-        client = client_to(api, clock, api_base=where, timeouts=(0.05, 1))
-        error = failure(lambda: send(client, api.group, repeat_unknown=False))
-    assert (error.reason, clock.waits) == ("unreachable", [1.0, 2.0, 4.0])
-
-
-def test_a_server_that_comes_back_gets_the_message(api: BotApi, clock: Clock) -> None:
-    class Returning(Clock):
-        def sleep(self, seconds: float) -> None:
-            super().sleep(seconds)
-            if len(self.waits) == 2:
-                api.up()
-
-    api.down()
-    clock = Returning()
-    send(client_to(api, clock), api.group, repeat_unknown=False)
-    assert (clock.waits, len(api.messages(api.group))) == ([1.0, 2.0], 1)
-
-
 # --- what is not known -----------------------------------------------------------------------------------------------
 
 _LOST = [
@@ -129,22 +95,6 @@ _LOST = [
     Fault.server_error(504, as_html=True).after_processing(),
     Fault.server_error(504, as_html=False).after_processing(),
 ]
-
-
-@pytest.mark.parametrize("fault", _LOST)
-def test_an_alert_whose_answer_was_lost_is_sent_again(api: BotApi, clock: Clock, fault: Fault) -> None:
-    client = client_to(api, clock, timeouts=SHORT_TIMEOUTS if fault.way == "hang" else TIMEOUTS)
-    api.faults.add(fault)
-    send(client, api.group, repeat_unknown=True)
-    assert (clock.waits, len(api.messages(api.group))) == ([1.0], 2)
-
-
-@pytest.mark.parametrize("fault", _LOST)
-def test_a_report_whose_answer_was_lost_is_not_sent_again(api: BotApi, clock: Clock, fault: Fault) -> None:
-    client = client_to(api, clock, timeouts=SHORT_TIMEOUTS if fault.way == "hang" else TIMEOUTS)
-    api.faults.add(fault)
-    error = failure(lambda: send(client, api.group, repeat_unknown=False))
-    assert (error.reason, clock.waits, len(api.messages(api.group))) == ("unknown", [], 1)
 
 
 # --- what a person has to mend ---------------------------------------------------------------------------------------
@@ -220,14 +170,6 @@ def test_a_portals_page_is_no_success_and_names_the_address(
     error = failure(lambda: send(client, api.group))
     assert (error.reason, error.code, len(clock.waits)) == ("unknown", 200, 3)
     assert "TELEGRAM_API_BASE" in str(error)
-
-
-def test_a_message_that_is_not_accepted_is_refused_once_in_telegrams_words(
-    client: TelegramClient, api: BotApi, clock: Clock
-) -> None:
-    error = failure(lambda: send(client, api.group, text="x" * 4097))
-    assert (error.reason, error.code, clock.waits, len(api.calls)) == ("refused", 400, [], 1)
-    assert "message is too long" in str(error)
 
 
 # --- the pace --------------------------------------------------------------------------------------------------------

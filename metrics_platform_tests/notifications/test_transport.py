@@ -166,12 +166,6 @@ def test_a_refused_connection_cannot_have_arrived() -> None:
     assert "refused" in str(error)
 
 
-def test_a_name_that_does_not_resolve_cannot_have_arrived() -> None:
-    error = failure(lambda: transport().post("https://telegram.invalid/", data=DATA))
-    assert error.reason == "unreachable"
-    assert "telegram.invalid" in str(error)
-
-
 def test_a_connection_that_takes_too_long_cannot_have_arrived() -> None:
     with deaf_server() as address:
         error = failure(lambda: transport(timeouts=(0.2, 5)).post(f"http://{address}/", data=DATA))
@@ -265,11 +259,6 @@ def test_an_error_names_the_proxy_without_its_password(scheme: str, monkeypatch:
         assert "hunter22" not in text
 
 
-@pytest.mark.parametrize("url", ["http://telegram.invalid/", "https://telegram.invalid/"])
-def test_a_proxy_that_is_down_is_unreachable(url: str) -> None:
-    assert failure(lambda: transport(proxy=NOWHERE).post(url, data=DATA)).reason == "unreachable"
-
-
 @pytest.mark.parametrize("speak", [silent, cutting, answering(reply("no", 503))])
 def test_a_proxy_that_gives_no_tunnel_is_unreachable(speak: Callable[[socket.socket], None]) -> None:
     with raw_server(speak) as address:
@@ -322,13 +311,6 @@ def test_waits_between_tries_double_and_have_up_to_half_on_top() -> None:
     assert len({waits[0] for waits in drawn}) > 1
 
 
-def test_tries_end_with_the_last_error() -> None:
-    clock = Clock()
-    assert failure(lambda: tried(clock, *[error_of("unreachable")] * 9)).reason == "unreachable"
-    assert clock.waits == [1.0, 2.0, 4.0]
-    assert tried(Clock(), error_of("unreachable"), error_of("unknown"), None) == "0 left"
-
-
 def test_a_wait_over_the_budget_is_not_begun() -> None:
     clock = Clock()
     error = failure(lambda: tried(clock, error_of("unreachable", 40), error_of("unreachable", 6), None))
@@ -339,25 +321,6 @@ def test_a_service_that_says_at_once_is_not_asked_a_thousand_times() -> None:
     clock = Clock()
     failure(lambda: tried(clock, *[error_of("unreachable", 0)] * 60))
     assert len(clock.waits) <= 45
-
-
-@pytest.mark.parametrize(("repeat_unknown", "waits"), [(True, [1.0]), (False, [])])
-def test_what_lost_its_answer_is_repeated_only_where_twice_is_better_than_never(
-    repeat_unknown: bool, waits: list[float]
-) -> None:
-    clock = Clock()
-    if repeat_unknown:
-        tried(clock, error_of("unknown"), None)
-    else:
-        failure(lambda: tried(clock, error_of("unknown"), None, repeat_unknown=False))
-    assert clock.waits == waits
-
-
-@pytest.mark.parametrize("reason", ["misconfigured", "refused"])
-def test_what_waiting_does_not_mend_is_tried_once(reason: Reason) -> None:
-    clock = Clock()
-    failure(lambda: tried(clock, error_of(reason), None))
-    assert clock.waits == []
 
 
 def test_a_port_or_address_that_happens_to_hold_407_says_nothing_of_a_proxy() -> None:
