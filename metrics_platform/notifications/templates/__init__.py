@@ -30,6 +30,8 @@ from metrics_platform.redaction import mask
 
 _LOUDEST_FIRST: tuple[Severity, ...] = ("critical", "failed", "warning", "resolved", "info")
 _EMOJI: Mapping[Severity, str] = {"critical": "🔴", "warning": "🟠", "failed": "❌", "resolved": "✅", "info": "📣"}
+# Kinds that are variants of another one's text.
+_SHARED = {"anomaly_updated": "anomaly_opened", "anomaly_still_open": "anomaly_opened"}
 _FACTS_SHOWN = 1500
 # Long, and useless without a chart.
 _NOT_SHOWN = ("history", "series", "notifications")
@@ -55,7 +57,7 @@ def render(
     elif isinstance(event, kinds.FailedRun):
         facts = {"retried": bool(event.attempt and (event.attempts or 0) > 1)}
         identifiers = [event.run_id[:8]] if event.run_id else identifiers
-    text = writer.text(event.kind.replace("updated", "opened"), event=event, **facts)
+    text = writer.text(_SHARED.get(event.kind, event.kind), event=event, **facts)
     message = writer.message(event, text, identifiers, charts_of(event, writer))
     return replace(message, silent=True) if over else message
 
