@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from metrics_platform.findings import Finding
-from metrics_platform.notifications.errors import DeliveryError
 from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import Message, Picture
+from metrics_platform.notifications.retry import DeliveryError
 
 NETWORK = "Can this machine reach it? Check the network and the proxy. Messages wait until it answers."
 # Sends one step; gets the message of the first step, if it is sent, and returns the fields of its `Sent`.

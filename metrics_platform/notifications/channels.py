@@ -1,9 +1,10 @@
-"""Create the channels that are set up."""
+"""The channels that are set up, and whether each would take a message now."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
+from metrics_platform.findings import Finding
 from metrics_platform.notifications.channel import Channel
 from metrics_platform.notifications.email import EmailChannel
 from metrics_platform.notifications.outbox import OutboxChannel
@@ -32,3 +33,22 @@ def channels_for(
         OUTBOX: lambda: OutboxChannel(settings.outbox, settings.zone),
     }
     return {name: makers[name]() for name in configured(settings) or (OUTBOX,)}
+
+
+# A user waits for the answer.
+_POLICY = RetryPolicy(budget=6, tries=2)
+
+
+def inspect_channels(settings: Settings, policy: RetryPolicy = _POLICY) -> Iterator[Finding]:
+    """What is found of each channel, asked without sending anything; without any, that messages go to the outbox."""
+    names = configured(settings)
+    if not names:
+        why = "METRICS_DRY_RUN is true" if settings.dry_run else "no channel is set up"
+        remedy = "" if settings.dry_run else "Set TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID to send them to Telegram."
+        yield Finding("Messages", "note", f"dry run ({why}): they go to {settings.outbox}/index.html", remedy)
+        return
+    for channel in channels_for(settings, policy).values():
+        yield from channel.inspect()
+    if len(names) == 1:
+        remedy = "Set up Slack or e-mail as the fallback, for when it cannot be reached."
+        yield Finding("Messages", "note", f"they go over {names[0]} alone", remedy)

@@ -13,10 +13,9 @@ from urllib.parse import urlsplit
 
 from metrics_platform.channel_settings import ChannelSettings
 from metrics_platform.notifications.channel import Channel, DeliveryContext, Step
-from metrics_platform.notifications.errors import DeliveryError
 from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import Message
-from metrics_platform.notifications.retry import RetryPolicy, retry
+from metrics_platform.notifications.retry import DeliveryError, RetryPolicy, retry
 from metrics_platform.notifications.slack_blocks import Post, posts_of
 from metrics_platform.notifications.transport import CONNECT_TIMEOUT, READ_TIMEOUT, Answer, Transport
 

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 
 from metrics_platform.findings import Finding
 from metrics_platform.notifications.channels import channels_for
-from metrics_platform.notifications.composing import Composer
 from metrics_platform.notifications.dispatcher import Dispatcher
 from metrics_platform.notifications.history import Entry, Journal, Queued, Stored
 from metrics_platform.notifications.kinds import Notification, TestMessage
 from metrics_platform.notifications.retry import RetryPolicy
+from metrics_platform.notifications.templates import Composer
 from metrics_platform.settings import Settings
 
 _POLICY = RetryPolicy(budget=20, tries=3)

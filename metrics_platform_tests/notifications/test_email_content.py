@@ -17,7 +17,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metrics_platform.notifications.email_content import POLICY, email_of, html_body, message_id, subject_of, text_body
-from metrics_platform.notifications.errors import DeliveryError
 from metrics_platform.notifications.message import (
     Details,
     Link,
@@ -32,6 +31,7 @@ from metrics_platform.notifications.message import (
     line,
     text_of,
 )
+from metrics_platform.notifications.retry import DeliveryError
 from metrics_platform_tests.notifications.clock import message
 from metrics_platform_tests.notifications.examples import EXAMPLES
 from metrics_platform_tests.notifications.examples import told as example

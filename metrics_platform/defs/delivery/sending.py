@@ -14,11 +14,11 @@ from metrics_platform.defs.delivery.names import ASSET, KEY, MONITOR_JOB
 from metrics_platform.defs.delivery.storage import EventLog, queue_of, recent_sends
 from metrics_platform.defs.resources import TelegramResource
 from metrics_platform.notifications.channels import channels_for
-from metrics_platform.notifications.composing import Composer
 from metrics_platform.notifications.dispatcher import Attempt, Dispatcher
 from metrics_platform.notifications.history import Journal, Position, Reopened
 from metrics_platform.notifications.kinds import Digest
 from metrics_platform.notifications.telegram.client import GROUP_SECONDS
+from metrics_platform.notifications.templates import Composer
 from metrics_platform.settings import Settings
 
 Context = dg.OpExecutionContext | dg.AssetExecutionContext

@@ -11,8 +11,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from metrics_platform.notifications.errors import DeliveryError, Reason
-from metrics_platform.notifications.retry import RetryPolicy, retry
+from metrics_platform.notifications.retry import DeliveryError, Reason, RetryPolicy, retry
 from metrics_platform.notifications.transport import Answer, Transport
 
 # Telegram allows a message a second to a chat, and twenty a minute to a group. It counts when they arrive, we when they
