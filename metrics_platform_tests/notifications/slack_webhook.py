@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from slack_sdk.models.blocks import Block as SlackBlock
@@ -17,6 +14,7 @@ from metrics_platform.notifications.message import units
 from metrics_platform.notifications.slack import SlackChannel
 from metrics_platform.notifications.slack_blocks import BLOCKS
 from metrics_platform_tests.notifications.clock import Clock
+from metrics_platform_tests.telegram.http_server import Answer, LoopbackServer, Request
 
 SECRET = "T0SECRET1/B0SECRET2/s3cr3tS3cr3tS3cr3t"
 OK = (200, "ok", {})
@@ -38,43 +36,24 @@ class Slack:
 def running() -> Iterator[Slack]:
     fake = Slack()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            fake.payloads.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            answer = fake.answers.pop(0) if fake.answers else OK
-            if answer == "hang":
-                time.sleep(0.5)
-                answer = "drop"
-            if answer == "drop":
-                self.connection.close()
-                return
-            status, body, headers = answer
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body.encode())))
-            self.end_headers()
-            self.wfile.write(body.encode())
+    def answer(request: Request) -> Answer:
+        fake.payloads.append(json.loads(request.body))
+        given = fake.answers.pop(0) if fake.answers else OK
+        if isinstance(given, str):
+            return Answer(hang_up=given == "drop", hang=given == "hang")
+        status, body, headers = given
+        return Answer(status, body.encode(), headers)
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-        def finish(self) -> None:
-            with suppress(OSError, ValueError):  # a dropped connection has nothing to flush
-                super().finish()
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    fake.url = f"http://127.0.0.1:{server.server_port}/services/{SECRET}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    with closing(server.socket):
+    server = LoopbackServer(answer)
+    fake.url = f"http://127.0.0.1:{server.port}/services/{SECRET}"
+    try:
         yield fake
-        server.shutdown()
+    finally:
+        server.stop()
 
 
 def channel_to(url: str, clock: Clock, **more: Any) -> SlackChannel:
-    return SlackChannel(url, policy=clock.policy, timeouts=(2.0, 0.2), **more)
+    return SlackChannel(url, policy=clock.policy, **{"timeouts": (2.0, 10.0), **more})
 
 
 def check_payload(payload: dict[str, Any]) -> None:

@@ -95,8 +95,9 @@ def test_5xx_is_tried_again_and_then_unreachable(channel: SlackChannel, slack: S
 
 @pytest.mark.parametrize("fault", ["drop", "hang", (504, "", {})])
 def test_a_lost_answer_is_repeated_only_where_twice_is_better_than_never(
-    channel: SlackChannel, slack: Slack, fault: Any
+    slack: Slack, clock: Clock, fault: Any
 ) -> None:
+    channel = channel_to(slack.url, clock, timeouts=(2.0, 0.3 if fault == "hang" else 10.0))
     slack.answers = [fault]
     error = failure(lambda: delivered(channel, TOLD, repeat_unknown=False))
     assert (error.reason, len(slack.payloads)) == ("unknown", 1)
@@ -136,7 +137,9 @@ def test_the_webhook_is_in_no_error_log_or_repr(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, "urllib3")  # some driver has silenced it
-    channel = channel_to(f"http://127.0.0.1:9/services/{SECRET}" if fault == "refused" else slack.url, clock)
+    channel = channel_to(
+        f"http://127.0.0.1:9/services/{SECRET}" if fault == "refused" else slack.url, clock, timeouts=(2, 0.5)
+    )
     slack.answers = [fault] * 9
     error = failure(lambda: delivered(channel, TOLD))
     told = [repr(channel), str(channel), caplog.text, *(str(record.__dict__) for record in caplog.records)]
