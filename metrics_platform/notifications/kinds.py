@@ -270,7 +270,7 @@ class _Anomalies(Event):
 
 class _OpenAnomalies(_Anomalies):
     moved_with: tuple[str, ...] = Field(default=(), description="Metrics that moved with it, without an incident.")
-    complete: bool = Field(default=True, description="Whether all of the slot's data were there when it was judged.")
+    complete: bool = Field(default=True, description="Whether all of the slot's data were there when it was evaluated.")
     fresh_at: AwareDatetime | None = None
 
 

@@ -22,7 +22,7 @@ OK = (200, "ok", {})
 
 @dataclass
 class Slack:
-    """A webhook that answers as it is told to: (status, body, headers), `drop` or `hang`; «ok» when all is said."""
+    """A webhook that gives these answers: (status, body, headers), `drop` or `hang`; then "ok"."""
 
     url: str = ""
     answers: list[Any] = field(default_factory=list)

@@ -40,7 +40,7 @@ TIMEOUTS, SHORT_TIMEOUTS = (10.0, 10.0), (0.5, 0.5)
 TEXT = Paragraph((line("text"),))
 LONG = Preformatted("\n".join(f"line {number} of the error" for number in range(400)))
 BUTTON = Link("Run", "https://dagster.example.com/runs/1")
-# Nobody listens there.
+# No one listens there.
 NOWHERE = "http://127.0.0.1:9"
 
 
@@ -50,7 +50,7 @@ def message(*blocks: Block, **more: Any) -> Message:
 
 
 def pictures(count: int, png: bytes | None = None) -> tuple[Picture, ...]:
-    """So many charts."""
+    """This many charts."""
     return tuple(Picture(f"chart-{number}", f"Chart {number}", png or picture()) for number in range(count))
 
 

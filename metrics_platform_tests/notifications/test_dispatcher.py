@@ -128,7 +128,7 @@ def test_a_template_that_fails_leaves_the_facts_going_and_a_warning(desk: Desk) 
 
 
 @pytest.mark.usefixtures("speechless")
-def test_a_digest_tells_the_others_where_one_template_fails(desk: Desk) -> None:
+def test_a_digest_lists_the_others_if_one_template_fails(desk: Desk) -> None:
     keys = (FAILED, "stale-feed_actions-1")
     desk.queue(*keys)
     desk.queue(kinds.Digest(key="digest-x", occurred_at=desk.moment, severity="failed", notifications=keys))

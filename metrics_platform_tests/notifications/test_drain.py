@@ -198,7 +198,7 @@ def test_slack_gets_once_what_waits_too_long_and_telegram_gets_it_later(desk: De
     assert (len(desk.seen), len(desk.slack_texts)) == (2, 2)
 
 
-def test_a_chat_that_is_set_up_wrongly_sends_to_slack_at_once_and_is_not_hammered(desk: Desk) -> None:
+def test_a_misconfigured_chat_sends_to_slack_at_once_and_is_rarely_tried(desk: Desk) -> None:
     desk.with_slack()
     desk.api.chat(desk.chat).standing = Standing.KICKED
     desk.happens(FAILED)
@@ -220,7 +220,7 @@ def test_a_burst_is_one_digest_on_the_fallback_too(desk: Desk) -> None:
     assert all(f"job_{number:03d}" in str(desk.slack.payloads) for number in range(30))
 
 
-def test_both_channels_down_neither_is_hammered_and_both_get_it_later(desk: Desk) -> None:
+def test_with_both_channels_down_each_is_rarely_tried_and_gets_it_later(desk: Desk) -> None:
     desk.with_slack()
     desk.api.down()
     desk.slack.answers = [(500, "", {})] * 400
@@ -234,7 +234,7 @@ def test_both_channels_down_neither_is_hammered_and_both_get_it_later(desk: Desk
     assert len(desk.seen) == 1
 
 
-def test_a_copy_that_is_refused_for_ever_holds_up_neither_the_all_clear_nor_others(desk: Desk) -> None:
+def test_a_copy_that_is_always_refused_holds_up_no_other_message(desk: Desk) -> None:
     desk.with_slack(copy_to_slack="critical")
     desk.slack.answers = [(403, "action_prohibited", {})] * 400
     desk.happens(_alert())

@@ -122,7 +122,7 @@ def test_a_receiver_that_is_refused_is_named_and_the_others_get_it(mail_server: 
     assert mail_server.receivers == [["a@example.org"]]
 
 
-def test_a_mail_that_is_refused_with_its_pictures_goes_without(mail_server: MailServer, clock: Clock) -> None:
+def test_a_mail_refused_with_its_pictures_is_sent_without_them(mail_server: MailServer, clock: Clock) -> None:
     mail_server.answers = {"DATA": ["552 too big"]}
     (sent,) = delivered(channel_to(mail_server, clock), pictures=(PICTURE,))
     assert "without" in sent.notes[0]
@@ -161,7 +161,7 @@ def test_what_passes_is_tried_again_and_then_unreachable(
         ("DATA", "550 looks like spam", ("refused", "spam")),
     ],
 )
-def test_what_does_not_pass_is_told_once(
+def test_a_permanent_refusal_is_reported_once(
     mail_server: MailServer, clock: Clock, command: str, answer: str, expected: tuple[str, str]
 ) -> None:
     mail_server.answers = {command: [answer] * 2}
@@ -188,7 +188,7 @@ def test_an_answer_lost_after_the_mail_was_sent_is_repeated_only_for_alerts(
     assert len(delivered(channel_to(mail_server, clock), repeat_unknown=True)) == 1
 
 
-def test_a_wrong_password_is_told_once_with_what_to_do(mail_server: MailServer, clock: Clock) -> None:
+def test_a_wrong_password_is_reported_once_with_the_remedy(mail_server: MailServer, clock: Clock) -> None:
     error = failure(lambda: delivered(channel_to(mail_server, clock, password="wr0ng-S3CRET")))
     assert (error.reason, error.code, clock.waits) == ("misconfigured", 535, [])
     assert "SMTP_URL" in str(error)
@@ -294,7 +294,7 @@ def test_the_check_goes_as_far_as_the_receivers_and_sends_nothing(mail_server: M
     ("command", "answer", "said"),
     [("MAIL", "550 no", "EMAIL_FROM"), ("RCPT", "550 no", "EMAIL_TO"), ("b@example.org", "550 no", "b@example.org")],
 )
-def test_the_check_tells_what_to_correct(
+def test_the_check_names_what_to_correct(
     mail_server: MailServer, clock: Clock, command: str, answer: str, said: str
 ) -> None:
     mail_server.answers = {command: [answer] * 2}

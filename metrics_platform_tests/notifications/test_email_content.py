@@ -41,7 +41,7 @@ _VOID = {"meta", "img", "br", "hr"}
 
 
 class Page(HTMLParser):
-    """Reads HTML as mail clients do; what is not closed, or is a script, fails."""
+    """Reads HTML as mail clients do; an open tag or a script fails."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -151,7 +151,7 @@ def test_a_table_is_a_table_with_its_numbers_to_the_right() -> None:
     assert [each["align"] for each in cells] == ["left", "right", "right"]
 
 
-def test_the_text_reads_by_itself() -> None:
+def test_the_text_is_complete_without_the_html() -> None:
     told = message(
         Paragraph((line(bold("Where"), "  ", code("os")), line("page"))),
         Preformatted("Error\n  at x"),

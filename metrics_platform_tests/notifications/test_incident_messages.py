@@ -165,7 +165,7 @@ def test_an_opening_that_never_went_out_costs_nothing(desk: Desk) -> None:
     assert len(desk.seen) == 1
 
 
-def test_an_all_clear_of_what_nobody_knows_costs_nothing(desk: Desk) -> None:
+def test_an_all_clear_of_an_unknown_incident_costs_nothing(desk: Desk) -> None:
     desk.queue(ALL_CLEAR, UPDATE)
     assert desk.deliver(ALL_CLEAR).closed is not None
     assert desk.deliver(UPDATE).closed is not None
@@ -187,7 +187,7 @@ def test_an_opening_after_its_all_clear_says_that_it_is_over_and_makes_no_sound(
     assert opening.silent
 
 
-def test_an_opening_that_comes_after_its_update_tells_the_update_and_rings(desk: Desk) -> None:
+def test_an_opening_sent_after_its_update_includes_it_and_rings(desk: Desk) -> None:
     desk.queue(OPENING, UPDATE)
     desk.deliver(UPDATE)
     desk.deliver(OPENING)

@@ -122,7 +122,7 @@ def test_a_lost_answer_is_repeated_only_where_twice_is_better_than_never(
         (200, "<html>a proxy's page</html>", "SLACK_WEBHOOK_URL"),
     ],
 )
-def test_what_a_person_has_to_mend_is_said_once_with_what_to_do(
+def test_a_misconfiguration_is_reported_once_with_the_remedy(
     channel: SlackChannel, slack: Slack, status: int, word: str, remedy: str
 ) -> None:
     slack.answers = [(status, word, {"Location": "http://127.0.0.1:9/"})]

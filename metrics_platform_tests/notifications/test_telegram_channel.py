@@ -261,14 +261,14 @@ def test_routes_of_kinds_and_severities_lead_to_their_chats_and_topics(api: BotA
     assert api.token not in repr(settings)
 
 
-def test_without_a_chat_a_person_is_told_what_to_set(api: BotApi, clock: Clock) -> None:
+def test_without_a_chat_the_error_names_the_setting(api: BotApi, clock: Clock) -> None:
     channel = TelegramChannel(client_to(api, clock), lambda *_: None)
     error = failure(lambda: delivered(channel, message()))
     assert (error.reason, "TELEGRAM_CHAT_ID" in str(error), api.calls) == ("misconfigured", True, [])
 
 
 @pytest.mark.parametrize("first", ["text", "photo"])
-def test_a_reply_answers_its_message_and_stands_in_its_topic(api: BotApi, clock: Clock, first: str) -> None:
+def test_a_reply_answers_its_message_in_its_topic(api: BotApi, clock: Clock, first: str) -> None:
     channel = channel_to(api, clock, api.forum, api.topic)
     api.person_writes(api.forum, "hello")
     original, *_ = delivered(channel, message(), pictures=pictures(1 if first == "photo" else 0))

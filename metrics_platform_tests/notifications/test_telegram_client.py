@@ -66,14 +66,14 @@ def test_a_429_over_the_budget_is_given_up_at_once_with_its_wait(
 
 
 @pytest.mark.parametrize("parameters", [None, [], "x", 7])
-def test_an_odd_body_is_no_reason_to_fall_over(parameters: Any) -> None:
+def test_an_unexpected_body_is_handled(parameters: Any) -> None:
     body = {"ok": False, "description": "Bad Request: odd", "parameters": parameters}
     assert refusal("sendMessage", Answer(400, {}, "", body)).reason == "refused"
     assert refusal("sendMessage", Answer(400, {}, "[]", [])).reason == "misconfigured"
 
 
 @pytest.mark.parametrize("fault", [Fault.server_error(status) for status in (500, 502, 503)])
-def test_a_server_that_is_not_well_is_tried_again_also_where_it_answers_html(
+def test_a_5xx_answer_is_tried_again_even_if_it_is_html(
     client: TelegramClient, api: BotApi, clock: Clock, fault: Fault
 ) -> None:
     api.faults.add(fault, times=2)
@@ -86,7 +86,7 @@ def test_a_server_that_is_not_well_is_tried_again_also_where_it_answers_html(
     assert "<html>" not in str(error)
 
 
-# --- what is not known -----------------------------------------------------------------------------------------------
+# --- unknown outcomes -----------------------------------------------------------------------------------------------
 
 _LOST = [
     Fault.dropped(processed=True),
@@ -97,7 +97,7 @@ _LOST = [
 ]
 
 
-# --- what a person has to mend ---------------------------------------------------------------------------------------
+# --- what someone has to fix ---------------------------------------------------------------------------------------
 
 
 def standing(chat: str, how: Standing) -> Callable[[BotApi], int]:
@@ -153,7 +153,7 @@ def test_a_wrong_token_is_called_once_and_says_where_the_right_one_is(
         Fault("403", "answer", 403, b"", {}),
     ],
 )
-def test_somebody_elses_answer_is_a_wrong_address_and_called_once(
+def test_an_answer_of_another_server_is_a_wrong_address(
     client: TelegramClient, api: BotApi, clock: Clock, fault: Fault
 ) -> None:
     api.faults.add(fault)
@@ -238,7 +238,7 @@ def test_questions_are_not_paced(client: TelegramClient, api: BotApi) -> None:
     assert pace.waits == []
 
 
-def test_waiting_for_ones_turn_is_no_part_of_the_patience() -> None:
+def test_waiting_for_a_turn_does_not_use_the_retry_budget() -> None:
     clock = Clock()
     clock.now = 30.0
     with bot_api_server(clock=lambda: clock.now) as api:

@@ -158,7 +158,7 @@ def test_broken_addresses_are_not_links_and_raise_nothing(url: str) -> None:
 
 
 def filled(length: int, character: str) -> Message:
-    """A message whose visible text has exactly so many UTF-16 units, in lines of 50 `character`s."""
+    """A message whose visible text has exactly `length` UTF-16 units, in lines of 50 `character`s."""
     width = units(character)
     told = message(footer=())
     left = length - units(text_of(HEADLINE)) - 2  # the headline, its line end, and the empty line's

@@ -272,7 +272,7 @@ _VALUES: dict[Any, st.SearchStrategy[Any]] = {
     AwareDatetime: _MOMENTS,
     kinds.History: st.nothing(),
 }
-# What is not any value of its type.
+# Fields that do not take any value of their type.
 _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "key": st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9:._+=-]{0,150}\Z"),
     "run_id": st.none() | st.uuids().map(str),

@@ -178,7 +178,7 @@ def test_a_handshake_that_hangs_is_cut_or_is_none_cannot_have_arrived(speak: Cal
     assert error.reason == "unreachable"
 
 
-def test_a_certificate_that_nobody_knows_cannot_have_arrived() -> None:
+def test_with_an_unknown_certificate_nothing_has_arrived() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
 
@@ -214,7 +214,7 @@ def test_an_answer_that_takes_too_long_leaves_it_unknown() -> None:
 
 
 @pytest.mark.parametrize("url", ["http://[broken/bothush-hush/x", "http:///bothush-hush/", "ftp://host.org/hush-hush"])
-def test_an_address_that_is_none_is_for_a_person_to_mend(url: str) -> None:
+def test_an_invalid_address_is_a_misconfiguration(url: str) -> None:
     error = failure(lambda: transport().post(url, data=DATA))
     assert error.reason == "misconfigured"
     assert "hush" not in str(error)
@@ -266,7 +266,7 @@ def test_a_proxy_that_gives_no_tunnel_is_unreachable(speak: Callable[[socket.soc
     assert error.reason == "unreachable"
 
 
-def test_a_proxy_that_wants_another_password_is_for_a_person_to_mend() -> None:
+def test_a_proxy_that_refuses_the_password_is_a_misconfiguration() -> None:
     heard: list[bytes] = []
     with raw_server(answering(reply("", 407), heard)) as address:
         proxy = f"http://anna:p%40ssword@{address}"
@@ -277,7 +277,7 @@ def test_a_proxy_that_wants_another_password_is_for_a_person_to_mend() -> None:
 
 
 @pytest.mark.parametrize("proxy", ["http://anna:pass#word@host:1", "http://[broken", "socks7://host:1", "http://:1"])
-def test_a_proxy_whose_address_is_none_is_for_a_person_to_mend(proxy: str) -> None:
+def test_an_invalid_proxy_address_is_a_misconfiguration(proxy: str) -> None:
     error = failure(lambda: transport(proxy=proxy).post("https://telegram.invalid/", data=DATA))
     assert error.reason == "misconfigured"
     assert "pass" not in str(error)

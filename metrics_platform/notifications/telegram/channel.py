@@ -158,7 +158,7 @@ def _chat_of(sent: Sent) -> str:
     return sent.address.partition("/")[0]
 
 
-# --- what is left out ------------------------------------------------------------------------------------------------
+# --- leaving parts out ------------------------------------------------------------------------------------------------
 
 # A call has no more than these to give up: chat, topic, markup, buttons, reply, photo, file.
 _MOST_CHANGES = 7
