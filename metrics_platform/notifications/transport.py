@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
@@ -86,7 +86,7 @@ class Transport:
         if response is None:
             raise error or DeliveryError("unknown", f"{self._service} gave no answer.")
         try:
-            body = self._masked_json(response.json())
+            body = masked_json(response.json(), self.masked)
         except (ValueError, RecursionError):
             body = None
         text = self.masked(response.content.decode("utf-8", "replace"))
@@ -133,15 +133,6 @@ class Transport:
         with contextlib.suppress(ValueError):  # an address that cannot be read
             proxy = select_proxy(url, self._proxies_for(url) or get_environ_proxies(url, no_proxy=None))
         return f" through the proxy {shown_proxy(proxy)}" if proxy else ""
-
-    def _masked_json(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self.masked(value)
-        if isinstance(value, list):
-            return [self._masked_json(each) for each in value]
-        if isinstance(value, dict):
-            return {name: self._masked_json(each) for name, each in value.items()}
-        return value
 
     def _explained(self, caught: Exception, url: str, *, arrived: bool) -> DeliveryError:
         """The error for people; `arrived`: the whole request may have."""
@@ -202,6 +193,15 @@ class _Handover(io.BytesIO):
         piece = super().read(size)
         self.complete = self.tell() == len(self.getbuffer())
         return piece
+
+
+def masked_json(value: Any, masked: Callable[[str], str]) -> Any:
+    """JSON with each of its texts `masked`."""
+    if isinstance(value, str):
+        return masked(value)
+    if isinstance(value, list):
+        return [masked_json(each, masked) for each in value]
+    return {name: masked_json(each, masked) for name, each in value.items()} if isinstance(value, dict) else value
 
 
 def _host(url: str) -> str | None:
