@@ -14,7 +14,7 @@ from email.utils import parseaddr
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from metrics_platform.formats import Language
@@ -47,6 +47,12 @@ _TOKEN = re.compile(r"\d{5,20}:[A-Za-z0-9_-]{20,100}")
 _CHAT = re.compile(r"-?\d{1,20}|@[A-Za-z][A-Za-z0-9_]{3,31}")
 _ROUTE = re.compile(r"(?P<what>\w+)\s*=\s*(?P<chat>-?\d{1,20}|@[A-Za-z][A-Za-z0-9_]{3,31})(?:/(?P<thread>\d{1,12}))?")
 _SMTP_FORM = "smtp://user:password@host:587 (STARTTLS) or smtps://user:password@host:465"
+# What to write where an address is not one.
+_ADDRESS_FORMS = {
+    "telegram_proxy": "write it as http://user:password@host:port",
+    "slack_webhook_url": "write the whole URL from Slack, https://hooks.slack.com/services/T…/B…/…",
+    "heartbeat_url": "write the whole web address from the watcher, https://host/path",
+}
 
 
 @dataclass(frozen=True)
@@ -172,31 +178,14 @@ class ChannelSettings(SettingsPart):
             raise ValueError("write a chat's number, such as -1001234567890, or @name of a public channel or group")
         return value
 
-    @field_validator("telegram_proxy")
+    @field_validator("telegram_proxy", "slack_webhook_url", "heartbeat_url")
     @classmethod
-    def _check_proxy(cls, value: SecretStr | None) -> SecretStr | None:
+    def _check_secret_address(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value is not None:
-            parts = _parts_of(value.get_secret_value())
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError("write it as http://user:password@host:port")
-        return value
-
-    @field_validator("slack_webhook_url")
-    @classmethod
-    def _check_webhook(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            parts = _parts_of(value.get_secret_value())
-            if parts.scheme not in ("http", "https") or not parts.hostname or parts.path in ("", "/"):
-                raise ValueError("write the whole URL from Slack, https://hooks.slack.com/services/T…/B…/…")
-        return value
-
-    @field_validator("heartbeat_url")
-    @classmethod
-    def _check_heartbeat(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            parts = _parts_of(value.get_secret_value())
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError("write the whole web address from the watcher, https://host/path")
+            parts, form = _parts_of(value.get_secret_value()), _ADDRESS_FORMS[str(info.field_name)]
+            lacks_path = info.field_name == "slack_webhook_url" and parts.path in ("", "/")
+            if parts.scheme not in ("http", "https") or not parts.hostname or lacks_path:
+                raise ValueError(form)
         return value
 
     @field_validator("smtp_url")

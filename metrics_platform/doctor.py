@@ -10,7 +10,7 @@ from pathlib import Path
 from metrics_platform.catalog import load_catalog
 from metrics_platform.catalog_problems import CatalogError
 from metrics_platform.findings import Finding
-from metrics_platform.notifications.inspection import inspect_channels
+from metrics_platform.notifications.channels import inspect_channels
 from metrics_platform.settings import Settings, SettingsError, load_settings
 from metrics_platform.warehouse.client import NoWarehouseError, Warehouse
 from metrics_platform.warehouse.inspection import inspect_warehouse

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from metrics_platform.catalog import load_catalog_or_builtin
 from metrics_platform.findings import Finding
-from metrics_platform.notifications.composing import Composer
 from metrics_platform.notifications.email_content import text_body
 from metrics_platform.notifications.kinds import DailyReport
+from metrics_platform.notifications.templates import Composer
 from metrics_platform.notifications.test_message import send_now
 from metrics_platform.report.facts import LoadState, report_of
 from metrics_platform.report.week import week_of

@@ -1,4 +1,4 @@
-"""The whole picture: title, subtitle and legend above the panels, which stand in one column or two.
+"""The whole picture: title, subtitle and legend above the panels, in one column or two.
 
 Places are pixels. matplotlib's constrained layout takes twice the time, and its legend would cover the title.
 """

@@ -32,7 +32,7 @@ def width_of(text: str, size: float, weight: str = "normal") -> float:
 
 
 def fitted(text: str, width: float, size: float, weight: str = "normal", lines: int = 2) -> str:
-    """`text`, cleaned, on at most this many lines of `width` pixels; an ellipsis stands for what does not fit."""
+    """`text`, cleaned, on at most this many lines of `width` pixels; an ellipsis replaces what does not fit."""
     text = cleaned(text)
     columns = min(len(text), _ROOMIEST) or 1
     while columns > 1:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from metrics_platform.findings import Finding
 from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import Message, Picture
+from metrics_platform.notifications.retry import DeliveryError
 
+NETWORK = "Can this machine reach it? Check the network and the proxy. Messages wait until it answers."
 # Sends one step; gets the message of the first step, if it is sent, and returns the fields of its `Sent`.
 Step = Callable[[Sent | None], dict[str, Any]]
 
@@ -35,6 +38,7 @@ class Channel(ABC):
     """A channel that messages are sent over; settings, the journal and texts call it by its name."""
 
     name: str
+    title: str
 
     @abstractmethod
     def steps(self, message: Message, context: DeliveryContext) -> Sequence[Step]:
@@ -63,3 +67,25 @@ class Channel(ABC):
             DeliveryError: the change did not arrive.
         """
         return False
+
+    def check(self) -> str:
+        """Ask whether it would take a message, without sending one; returns what answers.
+
+        Raises:
+            DeliveryError: it would not.
+        """
+        return "ready"
+
+    def inspect(self) -> Iterator[Finding]:
+        """What `check` finds."""
+        try:
+            yield Finding(self.title, "ok", self.check())
+        except DeliveryError as caught:
+            yield Finding(self.title, "problem", str(caught), NETWORK if caught.passes else "")
+
+    def remedy(self, failure: DeliveryError) -> str:
+        """What to do after a failure; empty if nothing is known but what the failure says."""
+        if failure.passes:
+            return NETWORK
+        remedies = (found.remedy for found in self.inspect() if found.status == "problem")
+        return " ".join(dict.fromkeys(filter(None, remedies)))

@@ -1,10 +1,10 @@
-"""Create the channels that are set up."""
+"""The channels that are set up, and whether each would take a message now."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
-from metrics_platform.channel_settings import ChannelSettings
+from metrics_platform.findings import Finding
 from metrics_platform.notifications.channel import Channel
 from metrics_platform.notifications.email import EmailChannel
 from metrics_platform.notifications.outbox import OutboxChannel
@@ -12,14 +12,13 @@ from metrics_platform.notifications.retry import RetryPolicy
 from metrics_platform.notifications.routing import OUTBOX, configured
 from metrics_platform.notifications.slack import SlackChannel
 from metrics_platform.notifications.telegram.channel import TelegramChannel
-from metrics_platform.notifications.telegram.client import Pacer, TelegramClient
 from metrics_platform.settings import Settings
 
 
 def channels_for(
     settings: Settings,
+    policy: RetryPolicy,
     *,
-    policy: RetryPolicy | None = None,
     recent: Mapping[str, list[float]] | None = None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Channel]:
@@ -27,28 +26,29 @@ def channels_for(
 
     `recent`: when (seconds since 1970) other processes wrote to each of Telegram's chats.
     """
-    policy = policy or RetryPolicy()
     makers: dict[str, Callable[[], Channel]] = {
-        "telegram": lambda: TelegramChannel(
-            telegram_client(settings, policy, recent), settings.telegram_target, warn=warn
-        ),
-        "slack": lambda: SlackChannel.for_settings(settings, policy=policy),
-        "email": lambda: EmailChannel.for_settings(settings, policy=policy),
+        "telegram": lambda: TelegramChannel.for_settings(settings, policy, recent, warn),
+        "slack": lambda: SlackChannel.for_settings(settings, policy),
+        "email": lambda: EmailChannel.for_settings(settings, policy),
+        OUTBOX: lambda: OutboxChannel(settings.outbox, settings.zone),
     }
-    channels = {name: makers[name]() for name in configured(settings)}
-    return channels or {OUTBOX: OutboxChannel(settings.outbox, settings.zone)}
+    return {name: makers[name]() for name in configured(settings) or (OUTBOX,)}
 
 
-def telegram_client(
-    settings: ChannelSettings, policy: RetryPolicy, recent: Mapping[str, list[float]] | None = None
-) -> TelegramClient:
-    """The client of the settings' bot."""
-    assert settings.telegram_bot_token is not None
-    proxy = settings.telegram_proxy
-    return TelegramClient(
-        settings.telegram_bot_token.get_secret_value(),
-        api_base=settings.telegram_api_base,
-        proxy=proxy.get_secret_value() if proxy else None,
-        policy=policy,
-        pacer=Pacer(recent, sleep=policy.sleep),
-    )
+# A user waits for the answer.
+_POLICY = RetryPolicy(budget=6, tries=2)
+
+
+def inspect_channels(settings: Settings, policy: RetryPolicy = _POLICY) -> Iterator[Finding]:
+    """What is found of each channel, asked without sending anything; without any, that messages go to the outbox."""
+    names = configured(settings)
+    if not names:
+        why = "METRICS_DRY_RUN is true" if settings.dry_run else "no channel is set up"
+        remedy = "" if settings.dry_run else "Set TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID to send them to Telegram."
+        yield Finding("Messages", "note", f"dry run ({why}): they go to {settings.outbox}/index.html", remedy)
+        return
+    for channel in channels_for(settings, policy).values():
+        yield from channel.inspect()
+    if len(names) == 1:
+        remedy = "Set up Slack or e-mail as the fallback, for when it cannot be reached."
+        yield Finding("Messages", "note", f"they go over {names[0]} alone", remedy)

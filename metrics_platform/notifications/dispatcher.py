@@ -15,8 +15,6 @@ from functools import partial
 
 from metrics_platform.channel_settings import ChannelSettings
 from metrics_platform.notifications.channel import Channel, DeliveryContext
-from metrics_platform.notifications.composing import Composer
-from metrics_platform.notifications.errors import DeliveryError
 from metrics_platform.notifications.history import (
     Closed,
     Edited,
@@ -31,7 +29,9 @@ from metrics_platform.notifications.history import (
 from metrics_platform.notifications.kinds import AnomalyOpened, AnomalyResolved, AnomalyUpdated, Digest, Event
 from metrics_platform.notifications.message import Message, Picture
 from metrics_platform.notifications.queueing import Step, digest_of, next_step, unresolved
+from metrics_platform.notifications.retry import DeliveryError
 from metrics_platform.notifications.routing import first_channel, recipients
+from metrics_platform.notifications.templates import Composer
 from metrics_platform.redaction import mask
 
 UNKNOWN_REPORT = (

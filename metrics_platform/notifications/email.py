@@ -9,8 +9,8 @@ from __future__ import annotations
 import base64
 import contextlib
 import datetime
-import re
 import smtplib
+import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,10 +19,8 @@ from typing import Any, TypeVar
 from metrics_platform.channel_settings import ChannelSettings, MailServer, parse_smtp_url
 from metrics_platform.notifications.channel import Channel, DeliveryContext, Step
 from metrics_platform.notifications.email_content import POLICY, email_of, envelope_address
-from metrics_platform.notifications.email_errors import Stage, explained, refused_by
-from metrics_platform.notifications.errors import DeliveryError
 from metrics_platform.notifications.message import Message, Picture
-from metrics_platform.notifications.retry import RetryPolicy, retry
+from metrics_platform.notifications.retry import DeliveryError, RetryPolicy, retry
 from metrics_platform.notifications.transport import CONNECT_TIMEOUT
 from metrics_platform.redaction import mask
 
@@ -30,10 +28,43 @@ Result = TypeVar("Result")
 # A server may look for viruses before it answers; 10 minutes, as RFC 5321 would have it, is longer than a run waits.
 ANSWER_TIMEOUT = 60.0
 _GOODBYE_TIMEOUT = 3.0
+_CHECK_URL = "Check the host and port in SMTP_URL."
+_WRONG_LOGIN = "Correct user and password in SMTP_URL, percent-encoded. Some providers require an app password."
 _NO_STARTTLS = (
-    "The mail server does not offer STARTTLS, and the login would cross the network readable: it is not sent. Use "
-    "smtps://…:465 in SMTP_URL, or a server with STARTTLS; without user and password, mail may go unencrypted."
+    "The mail server does not offer STARTTLS, so the login would cross the network unencrypted. It was not sent. Use "
+    "smtps://…:465 in SMTP_URL, or a server with STARTTLS. Without user and password, mail may go unencrypted."
 )
+# What to do about a permanent refusal, by the error that smtplib raises for it.
+_REMEDIES: dict[type[Exception], str] = {
+    smtplib.SMTPConnectError: "It does not accept mail from this machine. Check SMTP_URL.",
+    smtplib.SMTPHeloError: "It does not accept mail from this machine. Check SMTP_URL.",
+    smtplib.SMTPAuthenticationError: _WRONG_LOGIN,
+    smtplib.SMTPSenderRefused: "Set EMAIL_FROM to an address that this login may send as. If the server requires a "
+    "login, put user and password into SMTP_URL.",
+    smtplib.SMTPRecipientsRefused: "Correct EMAIL_TO.",
+    # STARTTLS
+    smtplib.SMTPResponseException: "It does not begin TLS. Use smtps://…:465 in SMTP_URL, or another server.",
+}
+_TOO_LARGE = 552
+
+
+class _Tracked:
+    """A connection that knows whether it has sent the last line of a message: before that, nothing can arrive."""
+
+    handed_over = False
+
+    def send(self, s: Any) -> None:
+        """Send bytes; see smtplib."""
+        super().send(s)  # type: ignore[misc]
+        self.handed_over = self.handed_over or (isinstance(s, bytes) and s.endswith(b"\r\n.\r\n"))
+
+
+class _Plain(_Tracked, smtplib.SMTP):
+    pass
+
+
+class _Encrypted(_Tracked, smtplib.SMTP_SSL):
+    pass
 
 
 @dataclass
@@ -49,20 +80,15 @@ class EmailChannel(Channel):
     # For a certificate of the house's own authority; it must check certificates.
     ca_file: str | None = None
     now: Callable[[], datetime.datetime] = field(default=lambda: datetime.datetime.now(datetime.UTC), repr=False)
-    name: str = "email"
+    name = "email"
+    title = "E-mail"
 
     @classmethod
-    def for_settings(
-        cls,
-        settings: ChannelSettings,
-        *,
-        policy: RetryPolicy | None = None,
-    ) -> EmailChannel:
+    def for_settings(cls, settings: ChannelSettings, policy: RetryPolicy) -> EmailChannel:
         """The channel of SMTP_URL, EMAIL_FROM and EMAIL_TO, which must be set."""
         assert settings.smtp_url is not None
         assert settings.email_from is not None
-        server = parse_smtp_url(settings.smtp_url.get_secret_value())
-        return cls(server, settings.email_from, settings.email_to, policy=policy or RetryPolicy())
+        return cls(parse_smtp_url(settings.smtp_url.get_secret_value()), settings.email_from, settings.email_to, policy)
 
     def steps(self, message: Message, context: DeliveryContext) -> list[Step]:
         """See `Channel`."""
@@ -77,25 +103,28 @@ class EmailChannel(Channel):
             if caught.reason != "refused" or not context.pictures:
                 raise
             refused = str(caught)
-        note = f"The mail server did not accept the message with its pictures, it went without: {refused}"
+        note = f"The mail server did not accept the message with its pictures, so it was sent without them: {refused}"
         return self._send_mail(message, (), context, notes=(note,))
 
-    def check(self) -> None:
+    def check(self) -> str:
         """Connect, log in and name sender and receivers to the server, without sending anything.
 
         Raises:
             DeliveryError: a message would not go out to all of the receivers.
         """
 
-        def ask(connection: smtplib.SMTP, stage: Stage) -> None:
+        def probe(connection: smtplib.SMTP) -> None:
             connection.noop()
-            refused = self._address(connection, stage)
+            code, answer = connection.mail(envelope_address(self.sender))
+            if code != 250:
+                raise smtplib.SMTPSenderRefused(code, answer, self.sender)
+            answers = {address: connection.rcpt(address) for address in self._addresses}
             connection.rset()
-            if refused:
-                text = f"The mail server refuses receivers: {_listed(refused)}. Correct EMAIL_TO."
-                raise DeliveryError("misconfigured", text)
+            if refused := {address: found for address, found in answers.items() if found[0] not in (250, 251)}:
+                raise smtplib.SMTPRecipientsRefused(refused)
 
-        retry(self.policy, lambda: self._session(ask), repeat_unknown=True)
+        retry(self.policy, lambda: self._session(probe), repeat_unknown=True)
+        return "the mail server answers"
 
     def _send_mail(
         self, message: Message, pictures: tuple[Picture, ...], context: DeliveryContext, notes: tuple[str, ...] = ()
@@ -108,131 +137,136 @@ class EmailChannel(Channel):
             thread=context.thread,
             date=self.now(),
         )
-        content = mail.as_bytes(policy=POLICY)
-
-        def send(connection: smtplib.SMTP, stage: Stage) -> dict[str, str]:
-            refused = self._address(connection, stage, len(content))
-            self._send_content(connection, stage, content)
-            return refused
-
-        refused = retry(self.policy, lambda: self._session(send), repeat_unknown=context.repeat_unknown)
+        content, sender = mail.as_bytes(policy=POLICY), envelope_address(self.sender)
+        refused = retry(
+            self.policy,
+            lambda: self._session(lambda connection: connection.sendmail(sender, self._addresses, content)),
+            repeat_unknown=context.repeat_unknown,
+        )
         if refused:
-            notes = (*notes, f"The mail server refused receivers: {_listed(refused)}. Correct EMAIL_TO.")
-        taken = [address for address in map(envelope_address, self.receivers) if address not in refused]
+            text = f"The mail server refused receivers: {self._listed(refused)}. Correct EMAIL_TO."
+            notes = (*notes, text)
         return {
-            "address": ", ".join(taken),
+            "address": ", ".join(address for address in self._addresses if address not in refused),
             "message_ids": (str(mail["Message-ID"]),),
             "carrier": "text",
             "notes": notes,
         }
 
-    def _session(self, work: Callable[[smtplib.SMTP, Stage], Result]) -> Result:
+    @property
+    def _addresses(self) -> list[str]:
+        return [envelope_address(address) for address in self.receivers]
+
+    def _session(self, work: Callable[[smtplib.SMTP], Result]) -> Result:
         """The result of `work` with a connection that is encrypted and logged in, as far as the server is set up so."""
-        stage = Stage(self.server.host)
-        connection: smtplib.SMTP | None = None
-        error = None
+        connection: _Plain | _Encrypted | None = None
         try:
-            connection = self._connected(stage)
-            result = work(connection, stage)
+            connection = self._connected()
+            self._greet(connection)
+            return work(connection)
         except DeliveryError as caught:
             error = caught
         except (smtplib.SMTPException, OSError, ValueError) as caught:
-            error = explained(caught, stage, self._masked)
+            error = self._explained(caught, connection)
         finally:
-            _leave(connection)
-        if error is not None:
-            raise error
-        return result
+            if connection is not None:
+                _leave(connection)
+        raise error
 
-    def _connected(self, stage: Stage) -> smtplib.SMTP:
-        server, (to_connect, to_answer) = self.server, self.timeouts
-        connection: smtplib.SMTP
-        if server.tls:
-            connection = smtplib.SMTP_SSL(server.host, server.port, timeout=to_connect, context=self._tls())
-        else:
-            connection = smtplib.SMTP(server.host, server.port, timeout=to_connect)
-        try:
-            self._greet(connection, stage)
-        except BaseException:
-            connection.close()
-            raise
-        assert connection.sock is not None
-        connection.sock.settimeout(to_answer)
-        return connection
+    def _connected(self) -> _Plain | _Encrypted:
+        host, port, timeout = self.server.host, self.server.port, self.timeouts[0]
+        if self.server.tls:
+            return _Encrypted(host, port, timeout=timeout, context=self._tls())
+        return _Plain(host, port, timeout=timeout)
 
-    def _greet(self, connection: smtplib.SMTP, stage: Stage) -> None:
+    def _greet(self, connection: smtplib.SMTP) -> None:
         """Encrypt the connection, then log in: never in the other order."""
         server = self.server
-        stage.name = "greeting"
         connection.ehlo_or_helo_if_needed()
         if not server.tls and connection.has_extn("starttls"):
-            stage.name = "tls"
-            self._accepted(connection.starttls(context=self._tls()), stage, 220)
+            connection.starttls(context=self._tls())
             connection.ehlo_or_helo_if_needed()
         elif not server.tls and server.user is not None:
             raise DeliveryError("misconfigured", _NO_STARTTLS)
         if server.user is not None:
-            stage.name = "login"
             connection.login(server.user, server.password or "")
+        assert connection.sock is not None
+        connection.sock.settimeout(self.timeouts[1])
 
     def _tls(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=self.ca_file)
 
-    def _address(self, connection: smtplib.SMTP, stage: Stage, size: int | None = None) -> dict[str, str]:
-        """Name the sender and the receivers; those that are refused, with what the server said, if not all are."""
-        stage.name = "sender"
-        options = [f"SIZE={size}"] if size is not None and connection.has_extn("size") else []
-        self._accepted(connection.mail(envelope_address(self.sender), options), stage, 250)
-        stage.name = "receivers"
-        refused: dict[str, str] = {}
-        codes = []
-        for address in map(envelope_address, self.receivers):
-            code, answer = connection.rcpt(address)
-            if code in (421, -1):
-                raise refused_by(stage, code, self._said(answer))
-            if code not in (250, 251, 252):
-                codes.append(code)
-                refused[address] = f"{code} {self._said(answer)[:200]}"
-        if len(codes) == len(self.receivers):
-            # Where one of them may be taken later, later is better than never.
-            raise refused_by(stage, min(codes), _listed(refused))
-        return refused
+    # --- errors ------------------------------------------------------------------------------------------------------
 
-    def _send_content(self, connection: smtplib.SMTP, stage: Stage, content: bytes) -> None:
-        """Send DATA: smtplib itself does not say whether a connection was lost before or after the last line."""
-        stage.name = "content"
-        self._accepted(connection.docmd("DATA"), stage, 354)
-        connection.send(re.sub(rb"(?m)^\.", b"..", content).rstrip(b"\r\n") + b"\r\n.\r\n")
-        stage.name = "answer"
-        self._accepted(connection.getreply(), stage, 250)
+    def _explained(  # noqa: PLR0911  (one case per kind of error reads best)
+        self, caught: Exception, connection: _Tracked | None
+    ) -> DeliveryError:
+        """The error for what smtplib, ssl or the sockets raised."""
+        server, said = f"The mail server {self.server.host}", self._masked(str(caught))
+        match caught:
+            case smtplib.SMTPRecipientsRefused():
+                # If one of them may be accepted later, all wait for it.
+                return self._refused(caught, min(code for code, _ in caught.recipients.values()))
+            case smtplib.SMTPResponseException():
+                return self._refused(caught, caught.smtp_code)
+            case smtplib.SMTPNotSupportedError():
+                text = f"{server} offers no login. Leave user and password out of SMTP_URL."
+                return DeliveryError("misconfigured", text)
+            case smtplib.SMTPException() if not isinstance(caught, smtplib.SMTPServerDisconnected):
+                # Of the ways to log in that the server offers, smtplib knows none.
+                return DeliveryError("misconfigured", f"{server}: {said} {_WRONG_LOGIN}")
+            case ssl.SSLCertVerificationError():
+                text = f"The certificate of {server.lower()} is not valid: {caught.verify_message}. Name the server in "
+                text += "SMTP_URL as its certificate does, or add its authority to the system's."
+                return DeliveryError("misconfigured", text)
+            case ssl.SSLError() if not isinstance(caught, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+                text = f"{server}: no encrypted connection ({said}). For STARTTLS, write smtp://…:587 in SMTP_URL."
+                return DeliveryError("misconfigured", text)
+            case ValueError() if not isinstance(caught, OSError):  # its text may hold the login
+                text = "The host, the login or the addresses have characters that SMTP cannot carry. Use ASCII only."
+                return DeliveryError("misconfigured", text)
+            case socket.gaierror():
+                return DeliveryError("unreachable", f"DNS does not know {server.lower()}. {_CHECK_URL}")
+        if connection is None:
+            return DeliveryError("unreachable", f"{server} cannot be reached: {said}. {_CHECK_URL}")
+        if connection.handed_over:
+            text = f"{server} got the message, but its answer was lost: {said}"
+            return DeliveryError("unknown", text)
+        return DeliveryError("unreachable", f"The connection to {server.lower()} broke: {said}.")
 
-    def _accepted(self, answer: tuple[int, bytes], stage: Stage, code: int) -> None:
-        if answer[0] != code:
-            raise refused_by(stage, answer[0], self._said(answer[1]))
+    def _refused(self, caught: smtplib.SMTPException, code: int) -> DeliveryError:
+        """The error of a negative answer; `code`: its code, or the mildest of several."""
+        if isinstance(caught, smtplib.SMTPRecipientsRefused):
+            said = self._listed(caught.recipients)
+        else:
+            assert isinstance(caught, smtplib.SMTPResponseException)
+            said = f"{code} {self._said(caught.smtp_error)}"
+        text = f"The mail server {self.server.host} answered {said[:300]}".rstrip(". ")
+        if code < 500:
+            return DeliveryError("unreachable", f"{text}. This is temporary.", code=code)
+        if isinstance(caught, smtplib.SMTPDataError) or code == _TOO_LARGE:
+            return DeliveryError("refused", f"{text}: it does not accept this message.", code=code)
+        return DeliveryError("misconfigured", f"{text}. {_REMEDIES[type(caught)]}", code=code)
 
-    def _said(self, answer: bytes) -> str:
-        return self._masked(" ".join(answer.decode(errors="replace").split()))
+    def _listed(self, refused: dict[str, tuple[int, bytes]]) -> str:
+        answers = (f"{address} ({code} {self._said(said)[:200]})" for address, (code, said) in refused.items())
+        return "; ".join(answers)
+
+    def _said(self, answer: bytes | str) -> str:
+        text = answer.decode(errors="replace") if isinstance(answer, bytes) else answer
+        return self._masked(" ".join(text.split()))
 
     def _masked(self, text: str) -> str:
         """`text` without the login, also as SMTP encodes it."""
         user, password = self.server.user or "", self.server.password or ""
-        secrets = [password] if password else []
-        if password:
-            forms = (password, f"\0{user}\0{password}")
-            secrets += [base64.b64encode(form.encode()).decode() for form in forms]
-        return mask(text, secrets)
+        forms = (password, f"\0{user}\0{password}") if password else ()
+        return mask(text, (password, *(base64.b64encode(form.encode()).decode() for form in forms)))
 
 
-def _leave(connection: smtplib.SMTP | None) -> None:
+def _leave(connection: smtplib.SMTP) -> None:
     """Say goodbye; what was done is done, whatever comes back."""
-    if connection is None:
-        return
     with contextlib.suppress(smtplib.SMTPException, OSError):
         if connection.sock is not None:
             connection.sock.settimeout(_GOODBYE_TIMEOUT)
             connection.quit()
     connection.close()
-
-
-def _listed(refused: dict[str, str]) -> str:
-    return "; ".join(f"{address} ({said})" for address, said in refused.items())

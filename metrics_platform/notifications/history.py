@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
-from metrics_platform.notifications.errors import Reason
 from metrics_platform.notifications.kinds import Event, Key, Notification
+from metrics_platform.notifications.retry import Reason
 
 # Recent entries are read again: clocks of machines differ, and a database may show a later entry first.
 _OVERLAP_SECONDS = 300.0

@@ -23,10 +23,11 @@ Automation = Literal["schedule", "sensor", "code location"]
 
 
 class Facts(BaseModel):
-    """Base of all facts: frozen, without unknown fields and NaN."""
+    """Base of all facts: frozen, and without NaN."""
 
+    # Notifications stored by earlier versions have fields that are not needed any more: they are ignored.
     # Built on first use: every process of the platform loads this module, and few send anything.
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, defer_build=True)
 
 
 class Event(Facts):
@@ -37,6 +38,7 @@ class Event(Facts):
     # May be one line of a digest when many come at once.
     digestible: ClassVar[bool] = True
 
+    kind: str
     key: Key = Field(description="Unique: an event that is queued twice is one message.")
     occurred_at: AwareDatetime = Field(description="When it happened; a message that leaves much later says so.")
     severity: Severity = "info"
@@ -189,10 +191,6 @@ class DailyReport(Event):
     fresh_at: AwareDatetime | None = Field(default=None, description="When the day's load was last computed.")
     checks_passed: int | None = None
     checks_total: int | None = None
-    critical: int = Field(default=0, ge=0, description="Open incidents by severity, and metrics that are as expected.")
-    warning: int = Field(default=0, ge=0)
-    normal: int = Field(default=0, ge=0)
-    incidents: tuple[Anomaly, ...] = ()
     day_incidents: tuple[DayIncident, ...] = ()
 
 
@@ -258,6 +256,11 @@ class _Anomalies(Event):
 
     anomalies: tuple[Anomaly, ...] = Field(min_length=1)
 
+    @property
+    def worst_first(self) -> list[Anomaly]:
+        """The anomalies, critical ones first."""
+        return sorted(self.anomalies, key=lambda anomaly: anomaly.severity != "critical")
+
     @model_validator(mode="after")
     def _take_severity(self) -> _Anomalies:
         severities = {anomaly.severity for anomaly in self.anomalies}
@@ -267,7 +270,7 @@ class _Anomalies(Event):
 
 class _OpenAnomalies(_Anomalies):
     moved_with: tuple[str, ...] = Field(default=(), description="Metrics that moved with it, without an incident.")
-    complete: bool = Field(default=True, description="Whether all of the slot's data were there when it was judged.")
+    complete: bool = Field(default=True, description="Whether all of the slot's data were there when it was evaluated.")
     fresh_at: AwareDatetime | None = None
 
 

@@ -29,11 +29,20 @@ _SPECIAL = re.compile(r"(?=[\\`*_{}\[\]<>#|~!&@$+=]|:(?=//)|(?<=www)\.)", re.IGN
 _LIST = re.compile(r"^(\s*\d*)(?=[-.)])")
 
 
-def message_markdown(message: Message) -> str:
-    """The message's text and links."""
-    parts = [_line(message.headline), *(_block(block) for block in message.blocks)]
-    parts += [_line(message.footer), " · ".join(_link(link) for link in message.links)]
-    return "\n\n".join(part for part in parts if part.strip())
+# Dagster shows a shorter text at once, and a longer one only after a click.
+INLINE = 999
+
+
+def message_markdown(message: Message) -> list[str]:
+    """The message's text and links, in as few texts as can be shown inline; a longer block is one of its own."""
+    blocks = [_line(message.headline), *(_block(block) for block in message.blocks)]
+    blocks += [_line(message.footer), " · ".join(_link(link) for link in message.links)]
+    texts = [""]
+    for block in filter(str.strip, blocks):
+        if texts[-1] and len(texts[-1]) + len(block) + 2 > INLINE:
+            texts.append("")
+        texts[-1] += f"\n\n{block}" if texts[-1] else block
+    return texts
 
 
 def picture_markdown(pictures: tuple[Picture, ...]) -> str:

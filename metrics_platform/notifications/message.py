@@ -7,14 +7,16 @@ what no channel can carry (control characters, halves of surrogate pairs) become
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from operator import add, gt
+from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
 from metrics_platform.channel_settings import Severity
 from metrics_platform.charts.model import Drawable
 
+Item = TypeVar("Item")
 Style = Literal["plain", "bold", "italic", "code"]
 
 # They reverse the text after them, also beyond a name's end.
@@ -163,6 +165,26 @@ def broken(spans: Line, limit: int) -> Iterator[Line]:
                 taken = ()
             taken = (*taken, replace(span, text=piece))
     yield taken
+
+
+def grouped(
+    items: Iterable[Item], weigh: Callable[[Item, Item | None], tuple[int, ...]], limits: tuple[int, ...]
+) -> Iterator[list[Item]]:
+    """The items in groups whose weights add up to at most `limits`; `weigh` gets an item and the one before it.
+
+    An item that is too heavy alone is a group of its own.
+    """
+    taken: list[Item] = []
+    total = [0] * len(limits)
+    for item in items:
+        weight = weigh(item, taken[-1] if taken else None)
+        if taken and any(map(gt, map(add, total, weight), limits)):
+            yield taken
+            taken, total, weight = [], [0] * len(limits), weigh(item, None)
+        taken.append(item)
+        total = list(map(add, total, weight))
+    if taken:
+        yield taken
 
 
 def _pieces_of(text: str, limit: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Retrying within an attempt: one rule for every channel about what may be repeated, and for how long.
+"""Why a message did not go out, and what may be repeated within an attempt: the same for every channel.
 
 A request that never left may always be repeated. One whose answer was lost is repeated only where twice is better than
 never. Configuration errors and refusals are never repeated.
@@ -10,11 +10,31 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
-
-from metrics_platform.notifications.errors import DeliveryError
+from typing import Literal, TypeVar
 
 Result = TypeVar("Result")
+# unreachable: nothing arrived; try later.       unknown: it may have arrived, the answer was lost.
+# misconfigured: a person has to fix a setting.  refused: this message is not accepted, others may be.
+Reason = Literal["unreachable", "unknown", "misconfigured", "refused"]
+
+
+class DeliveryError(Exception):
+    """A message, or a part of it, did not go out over a channel; the text has no secrets and says what to do.
+
+    Raise it outside of `except` blocks: the errors of HTTP and SMTP libraries hold URLs and passwords, and would be
+    kept as its context.
+    """
+
+    def __init__(self, reason: Reason, text: str, *, code: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(text)
+        self.reason: Reason = reason
+        self.code = code  # the status of the answer, if there was one
+        self.retry_after = retry_after  # seconds the service asks to be left alone
+
+    @property
+    def passes(self) -> bool:
+        """Whether waiting may help: the service or the network is down."""
+        return self.reason in ("unreachable", "unknown")
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def recipients(event: Event, settings: ChannelSettings) -> tuple[str, ...]:
     """
     if isinstance(event, AnomalyUpdated):
         return (first_channel(settings),)
-    return _recipients({getattr(event, "kind", ""), event.severity}, settings)
+    return _recipients({event.kind, event.severity}, settings)
 
 
 def _recipients(names: set[str], settings: ChannelSettings) -> tuple[str, ...]:
@@ -53,7 +53,7 @@ def fallback(event: Event, settings: ChannelSettings) -> str | None:
 
 def digest_group(event: Event, settings: ChannelSettings) -> str | None:
     """The group of messages that it may be combined with; None if it has a route of its own because of its kind."""
-    own, target = recipients(event, settings), settings.telegram_target(getattr(event, "kind", ""), event.severity)
+    own, target = recipients(event, settings), settings.telegram_target(event.kind, event.severity)
     if own != _recipients({event.severity}, settings) or target != settings.telegram_target("", event.severity):
         return None
     return f"{'+'.join(own)} {target.chat if target else ''}/{(target and target.thread) or ''}"

@@ -19,6 +19,7 @@ from metrics_platform.notifications.message import (
     Paragraph,
     Span,
     broken,
+    grouped,
     is_public,
     lines_of,
     text_of,
@@ -63,12 +64,8 @@ class Post:
 
 def posts_of(message: Message, pictures: int = 0, *, with_telegram: bool = False) -> list[Post]:
     """The message as posts, at least one; all of its text is in them."""
-    packed: list[list[Piece]] = [[]]
-    for piece in _pieces(message, pictures, with_telegram):
-        taken = packed[-1]
-        if taken and (len(taken) == BLOCKS or sum(units(each.plain) + 2 for each in (*taken, piece)) > POST):
-            packed.append([])
-        packed[-1].append(piece)
+    found = _pieces(message, pictures, with_telegram)
+    packed = list(grouped(found, lambda piece, _: (1, units(piece.plain) + 2), (BLOCKS, POST)))
     headline = text_of(message.headline).strip()
     posts = []
     for number, pieces in enumerate(packed, 1):
@@ -141,17 +138,10 @@ def _text(span: Span) -> dict[str, Any]:
 
 def _packed(lines: Iterable[Line]) -> Iterator[list[Line]]:
     """The lines in groups that each fit a block; Slack refuses blank ones."""
-    taken: list[Line] = []
-    length = 0
     pieces = (piece for line in lines for piece in broken(line, SECTION - 1))
-    for line in (*pieces, None):
-        size = units(text_of(line or ())) + 1
-        if line is None or length + size > SECTION:
-            if any(text_of(each).strip() for each in taken):
-                yield taken
-            taken, length = [], 0
-        taken.append(line or ())
-        length += size
+    for group in grouped(pieces, lambda piece, _: (units(text_of(piece)) + 1,), (SECTION,)):
+        if any(text_of(line).strip() for line in group):
+            yield group
 
 
 def _plain_text(text: str) -> dict[str, Any]:

@@ -11,12 +11,11 @@ from collections.abc import Iterator, Sequence
 
 from metrics_platform.findings import Finding
 from metrics_platform.notifications.channels import channels_for
-from metrics_platform.notifications.composing import Composer
 from metrics_platform.notifications.dispatcher import Dispatcher
 from metrics_platform.notifications.history import Entry, Journal, Queued, Stored
-from metrics_platform.notifications.inspection import remedy_of
 from metrics_platform.notifications.kinds import Notification, TestMessage
 from metrics_platform.notifications.retry import RetryPolicy
+from metrics_platform.notifications.templates import Composer
 from metrics_platform.settings import Settings
 
 _POLICY = RetryPolicy(budget=20, tries=3)
@@ -46,13 +45,13 @@ def send_now(event: Notification, settings: Settings, policy: RetryPolicy = _POL
     journal = Journal(_NotStored())
     journal.write(event.key, Queued(notification=event))
     notes: list[str] = []
-    channels = channels_for(settings, policy=policy, warn=notes.append)
+    channels = channels_for(settings, policy, warn=notes.append)
     composer = Composer.for_settings(settings, notes.append)
     dispatcher = Dispatcher(journal, channels, composer, settings, warn=notes.append)
     attempts = [dispatcher.send(event.key, name) for name in channels]
     for attempt in attempts:
         if attempt.error is not None:
-            remedy = remedy_of(attempt.channel, attempt.error, settings, policy)
+            remedy = channels[attempt.channel].remedy(attempt.error)
             yield Finding(attempt.channel, "problem", str(attempt.error), remedy)
         else:
             sent = journal.history(event.key).steps(attempt.channel)[0]

@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from metrics_platform.notifications.errors import DeliveryError
+from metrics_platform.notifications.retry import DeliveryError
 from metrics_platform.proxies import is_loopback, shown_proxy
 from metrics_platform.redaction import mask, mask_http_logs, secrets_of_url
 
@@ -65,8 +65,8 @@ class Transport:
         """POST once.
 
         Raises:
-            DeliveryError: `unreachable` where the request cannot have arrived, `unknown` where its answer was lost,
-                `misconfigured` where there is no address to send it to.
+            DeliveryError: `unreachable` where the request cannot have arrived or the service asks for a later one,
+                `unknown` where its answer was lost, `misconfigured` where there is no address to send it to.
         """
         error, response, handover = None, None, _Handover()
         try:
@@ -86,11 +86,30 @@ class Transport:
         if response is None:
             raise error or DeliveryError("unknown", f"{self._service} gave no answer.")
         try:
-            body = self._masked_json(response.json())
+            body = masked_json(response.json(), self.masked)
         except (ValueError, RecursionError):
             body = None
         text = self.masked(response.content.decode("utf-8", "replace"))
-        return Answer(response.status_code, response.headers, text[:2000], body)
+        answer = Answer(response.status_code, response.headers, text[:2000], body)
+        if error := self._temporary(answer):
+            raise error
+        return answer
+
+    def _temporary(self, answer: Answer) -> DeliveryError | None:
+        """The error of an answer that may be another one later; None for all others."""
+        status, service = answer.status, self._service
+        if status == 429:
+            # The Bot API names the wait in its JSON, others in a header.
+            given = answer.json.get("parameters") if isinstance(answer.json, dict) else None
+            wait = _seconds((given if isinstance(given, dict) else {}).get("retry_after"), answer.headers)
+            text = f"{service} asks to wait {wait:.0f} s before the next message (429)."
+            return DeliveryError("unreachable", text, code=status, retry_after=wait)
+        if status in (500, 502, 503):
+            return DeliveryError("unreachable", f"{service} has a problem: it answered {status}.", code=status)
+        if status == 408 or status > 500:  # a gateway gave up waiting
+            text = f"{service} answered {status}, so it is unknown whether the message arrived. If this lasts, check "
+            return DeliveryError("unknown", f"{text}the address and the proxy.", code=status)
+        return None
 
     def close(self) -> None:
         """Close the connections."""
@@ -114,15 +133,6 @@ class Transport:
         with contextlib.suppress(ValueError):  # an address that cannot be read
             proxy = select_proxy(url, self._proxies_for(url) or get_environ_proxies(url, no_proxy=None))
         return f" through the proxy {shown_proxy(proxy)}" if proxy else ""
-
-    def _masked_json(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self.masked(value)
-        if isinstance(value, list):
-            return [self._masked_json(each) for each in value]
-        if isinstance(value, dict):
-            return {name: self._masked_json(each) for name, each in value.items()}
-        return value
 
     def _explained(self, caught: Exception, url: str, *, arrived: bool) -> DeliveryError:
         """The error for people; `arrived`: the whole request may have."""
@@ -185,6 +195,15 @@ class _Handover(io.BytesIO):
         return piece
 
 
+def masked_json(value: Any, masked: Callable[[str], str]) -> Any:
+    """JSON with each of its texts `masked`."""
+    if isinstance(value, str):
+        return masked(value)
+    if isinstance(value, list):
+        return [masked_json(each, masked) for each in value]
+    return {name: masked_json(each, masked) for name, each in value.items()} if isinstance(value, dict) else value
+
+
 def _host(url: str) -> str | None:
     try:
         return urlsplit(url).hostname
@@ -204,14 +223,10 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             waiting += [getattr(each, "reason", None), each.__cause__, *each.args]
 
 
-def seconds_asked(*candidates: Any) -> float:
-    """How long a service asks to be left alone: the first candidate that is a number of seconds, at least one; a second
-    where none is."""
-    for candidate in candidates:
-        try:
-            seconds = float(candidate)
-        except (TypeError, ValueError):
-            continue
-        if math.isfinite(seconds):
-            return max(1.0, seconds)
+def _seconds(wait: Any, headers: Mapping[str, str]) -> float:
+    """How long a service asks to be left alone: a number of seconds, at least one; one if none is given."""
+    for candidate in (wait, headers.get("Retry-After")):
+        with contextlib.suppress(TypeError, ValueError):
+            if candidate is not None and math.isfinite(seconds := float(candidate)):
+                return max(1.0, seconds)
     return 1.0

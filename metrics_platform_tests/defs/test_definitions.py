@@ -39,6 +39,7 @@ UPSTREAM = {
     "slot_metrics": {"feed_actions", "message_actions"},
     "verdicts": {"slot_metrics"},
     "incidents": {"verdicts"},
+    "notifications": {"channels", "daily_report", "incidents"},
 }
 MONITORING = ("slot_metrics", "verdicts", "incidents")
 

@@ -89,7 +89,7 @@ def test_a_failed_attempt_is_shown_in_its_partition_and_in_the_failed_run(office
     assert "FAILED" in office.shown_failure(FAILED_RUN)[1]["message"].value
 
 
-def test_in_a_dry_run_the_message_and_picture_are_in_the_outbox_and_in_the_partition(
+def test_a_dry_run_shows_message_and_picture_in_outbox_and_partition(
     telegram_settings: Callable[..., Settings], instance: dg.DagsterInstance, api: BotApi
 ) -> None:
     settings = telegram_settings(dry_run=True)

@@ -1,4 +1,4 @@
-"""A clock whose sleeps take no time, and what every channel's tests ask of its errors."""
+"""What the tests of every channel share: a clock whose sleeps take no time, a message, its delivery, errors."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from metrics_platform.notifications.errors import DeliveryError
-from metrics_platform.notifications.retry import RetryPolicy
+from metrics_platform.notifications.channel import Channel, DeliveryContext
+from metrics_platform.notifications.history import Sent
+from metrics_platform.notifications.message import Block, Message, bold, line
+from metrics_platform.notifications.retry import DeliveryError, RetryPolicy
 
 
 class Clock:
@@ -25,6 +27,28 @@ class Clock:
     def policy(self) -> RetryPolicy:
         """The default policy on this clock, without jitter."""
         return RetryPolicy(clock=lambda: self.now, sleep=self.sleep, jitter=lambda: 0.0)
+
+
+HEADLINE = line("❌ ", bold("FAILED"), " · job daily_etl")
+
+
+def message(*blocks: Block, **more: Any) -> Message:
+    """A message of these blocks."""
+    facts: dict[str, Any] = {
+        "key": "key-1",
+        "kind": "failed_run",
+        "severity": "failed",
+        "headline": HEADLINE,
+        "footer": line("production"),
+    }
+    return Message(**{**facts, **more}, blocks=blocks)
+
+
+def delivered(channel: Channel, told: Message, **context: Any) -> list[Sent]:
+    """The steps that sending a message took."""
+    sent: list[Sent] = []
+    channel.deliver(told, DeliveryContext(**{"sent": sent.append, **context}))
+    return sent
 
 
 def failure(work: Callable[[], Any]) -> DeliveryError:

@@ -25,7 +25,7 @@ ENCODED = tuple(
 
 @dataclass
 class MailServer:
-    """What the server is told to do wrong, and what it got."""
+    """The faults the server has to make, and what it received."""
 
     port: int = 0
     ca_file: str = ""

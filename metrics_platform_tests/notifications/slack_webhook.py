@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from slack_sdk.models.blocks import Block as SlackBlock
 
-from metrics_platform.notifications.channel import DeliveryContext
-from metrics_platform.notifications.history import Sent
-from metrics_platform.notifications.message import Link, Message, bold, code, line, units
+from metrics_platform.notifications.message import units
 from metrics_platform.notifications.slack import SlackChannel
 from metrics_platform.notifications.slack_blocks import BLOCKS
 from metrics_platform_tests.notifications.clock import Clock
+from metrics_platform_tests.telegram.http_server import Answer, LoopbackServer, Request
 
 SECRET = "T0SECRET1/B0SECRET2/s3cr3tS3cr3tS3cr3t"
 OK = (200, "ok", {})
@@ -26,7 +22,7 @@ OK = (200, "ok", {})
 
 @dataclass
 class Slack:
-    """A webhook that answers as it is told to: (status, body, headers), `drop` or `hang`; «ok» when all is said."""
+    """A webhook that gives these answers: (status, body, headers), `drop` or `hang`; then "ok"."""
 
     url: str = ""
     answers: list[Any] = field(default_factory=list)
@@ -40,62 +36,24 @@ class Slack:
 def running() -> Iterator[Slack]:
     fake = Slack()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            fake.payloads.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            answer = fake.answers.pop(0) if fake.answers else OK
-            if answer == "hang":
-                time.sleep(0.5)
-                answer = "drop"
-            if answer == "drop":
-                self.connection.close()
-                return
-            status, body, headers = answer
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body.encode())))
-            self.end_headers()
-            self.wfile.write(body.encode())
+    def answer(request: Request) -> Answer:
+        fake.payloads.append(json.loads(request.body))
+        given = fake.answers.pop(0) if fake.answers else OK
+        if isinstance(given, str):
+            return Answer(hang_up=given == "drop", hang=given == "hang")
+        status, body, headers = given
+        return Answer(status, body.encode(), headers)
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-        def finish(self) -> None:
-            with suppress(OSError, ValueError):  # a dropped connection has nothing to flush
-                super().finish()
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    fake.url = f"http://127.0.0.1:{server.server_port}/services/{SECRET}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    with closing(server.socket):
+    server = LoopbackServer(answer)
+    fake.url = f"http://127.0.0.1:{server.port}/services/{SECRET}"
+    try:
         yield fake
-        server.shutdown()
+    finally:
+        server.stop()
 
 
 def channel_to(url: str, clock: Clock, **more: Any) -> SlackChannel:
-    return SlackChannel(url, policy=clock.policy, timeouts=(2.0, 0.2), **more)
-
-
-def message(*blocks: Any, headline: Any = None, links: tuple[Link, ...] = (), **more: Any) -> Message:
-    return Message(
-        key="key-1",
-        kind="failed_run",
-        severity="failed",
-        headline=headline or line("❌ ", bold("FAILED"), " · job ", code("daily_etl")),
-        blocks=blocks,
-        footer=line("production · team:metrics"),
-        links=links,
-        **more,
-    )
-
-
-def delivered(channel: SlackChannel, told: Message, **context: Any) -> list[Sent]:
-    sent: list[Sent] = []
-    channel.deliver(told, DeliveryContext(sent=sent.append, **context))
-    return sent
+    return SlackChannel(url, policy=clock.policy, **{"timeouts": (2.0, 10.0), **more})
 
 
 def check_payload(payload: dict[str, Any]) -> None:

@@ -15,51 +15,42 @@ from contextlib import contextmanager
 from typing import Any
 
 from metrics_platform.channel_settings import ChatTarget
-from metrics_platform.notifications.channel import DeliveryContext
 from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import (
     Block,
-    Line,
     Link,
     Message,
     Paragraph,
     Picture,
     Preformatted,
-    bold,
     line,
 )
 from metrics_platform.notifications.telegram.channel import TelegramChannel
 from metrics_platform.notifications.telegram.client import Pacer, TelegramClient
-from metrics_platform_tests.notifications.clock import Clock
+from metrics_platform_tests.notifications.clock import Clock, delivered
+from metrics_platform_tests.notifications.clock import message as plain_message
 from metrics_platform_tests.telegram import BotApi, Fault
 from metrics_platform_tests.telegram.asking import picture
 
+__all__ = ["delivered"]
 # Telegram's words for markup it does not read.
 UNPARSED = Fault.refusal(400, 'Bad Request: can\'t parse entities: Unsupported start tag "x" at byte offset 2')
 # Long ones, lest a busy machine looks like a lost answer; short ones are for servers that never answer.
 TIMEOUTS, SHORT_TIMEOUTS = (10.0, 10.0), (0.5, 0.5)
-HEADLINE = line("❌ ", bold("FAILED"), " · job daily_etl")
 TEXT = Paragraph((line("text"),))
 LONG = Preformatted("\n".join(f"line {number} of the error" for number in range(400)))
 BUTTON = Link("Run", "https://dagster.example.com/runs/1")
-_FOOTER = line("production")
-# Nobody listens there.
+# No one listens there.
 NOWHERE = "http://127.0.0.1:9"
 
 
-def message(
-    *blocks: Block,
-    headline: Line = HEADLINE,
-    footer: Line = _FOOTER,
-    links: tuple[Link, ...] = (),
-    silent: bool = False,
-) -> Message:
-    """A message of these blocks."""
-    return Message("key", "failed_run", "failed", headline, blocks or (TEXT,), footer, links=links, silent=silent)
+def message(*blocks: Block, **more: Any) -> Message:
+    """A message of these blocks, with a text if there are none."""
+    return plain_message(*(blocks or (TEXT,)), **more)
 
 
 def pictures(count: int, png: bytes | None = None) -> tuple[Picture, ...]:
-    """So many charts."""
+    """This many charts."""
     return tuple(Picture(f"chart-{number}", f"Chart {number}", png or picture()) for number in range(count))
 
 
@@ -79,13 +70,6 @@ def channel_to(
     """The channel to a chat, by default the group."""
     target = ChatTarget(str(api.group if chat is None else chat), thread)
     return TelegramChannel(client_to(api, clock, **more), lambda *_: target)
-
-
-def delivered(channel: TelegramChannel, told: Message, **context: Any) -> list[Sent]:
-    """What was sent."""
-    sent: list[Sent] = []
-    channel.deliver(told, DeliveryContext(**{"sent": sent.append, **context}))
-    return sent
 
 
 def broken_png() -> bytes:

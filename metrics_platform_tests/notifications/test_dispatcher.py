@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from metrics_platform.channel_settings import ChatTarget, parse_smtp_url
+from metrics_platform.channel_settings import parse_smtp_url
 from metrics_platform.notifications import kinds
 from metrics_platform.notifications.email import EmailChannel
-from metrics_platform.notifications.history import Entry, Queued, Reopened, Stored
+from metrics_platform.notifications.history import Entry, Reopened, Stored
 from metrics_platform.notifications.queueing import MAX_DIGEST
 from metrics_platform.notifications.templates.writer import Writer
 from metrics_platform_tests.notifications import mail_server
@@ -73,18 +73,6 @@ def test_an_unknown_key_is_refused(desk: Desk) -> None:
     assert desk.seen == []
 
 
-def test_an_event_queued_twice_is_one_message(desk: Desk) -> None:
-    desk.queue(FAILED)
-    desk.deliver(FAILED)
-    changed = EXAMPLES[FAILED].model_copy(update={"job": "another"})
-    desk.write(FAILED, Queued(notification=changed))
-    again = desk.deliver(FAILED)
-    assert len(desk.seen) == 1
-    assert again.closed is not None
-    assert again.message is None
-    assert "daily_etl" in desk.texts[0]
-
-
 @pytest.mark.parametrize("key", [*EXAMPLES])
 def test_every_kind_is_delivered_once_and_closed(desk: Desk, key: str) -> None:
     event = EXAMPLES[key]
@@ -140,7 +128,7 @@ def test_a_template_that_fails_leaves_the_facts_going_and_a_warning(desk: Desk) 
 
 
 @pytest.mark.usefixtures("speechless")
-def test_a_digest_tells_the_others_where_one_template_fails(desk: Desk) -> None:
+def test_a_digest_lists_the_others_if_one_template_fails(desk: Desk) -> None:
     keys = (FAILED, "stale-feed_actions-1")
     desk.queue(*keys)
     desk.queue(kinds.Digest(key="digest-x", occurred_at=desk.moment, severity="failed", notifications=keys))
@@ -300,15 +288,6 @@ def test_by_email_the_all_clear_is_in_the_thread_of_its_alert(desk: Desk, tmp_pa
         opening, all_clear = server.mails
         assert all_clear["In-Reply-To"] == opening["Message-ID"]
         assert [len(server.mails), len(desk.seen)] == [2, 2]
-
-
-def test_a_message_goes_to_the_chat_of_its_kind(desk: Desk) -> None:
-    desk.routes["failed_run"] = ChatTarget(str(desk.api.forum), desk.api.topic)
-    desk.queue(FAILED, OPENING)
-    desk.deliver(FAILED)
-    desk.deliver(OPENING)
-    assert [message.thread_id for message in desk.api.messages(desk.api.forum)] == [desk.api.topic]
-    assert len(desk.seen) == 1
 
 
 # --- digests ---------------------------------------------------------------------------------------------------------

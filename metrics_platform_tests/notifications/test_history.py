@@ -69,14 +69,6 @@ def test_an_entry_is_the_same_after_it_was_stored(entry: Entry) -> None:
     assert read_entry(json.loads(json.dumps(entry.model_dump(mode="json")))) == entry
 
 
-@pytest.mark.parametrize("event", EXAMPLES.values(), ids=lambda event: event.key)
-def test_a_notification_is_the_same_after_it_was_stored(event: Any) -> None:
-    found = read_entry(json.loads(json.dumps(Queued(notification=event).model_dump(mode="json"))))
-    assert isinstance(found, Queued)
-    assert found.notification == event
-    assert type(found.notification) is type(event)
-
-
 def test_entries_of_earlier_versions_are_still_read() -> None:
     asked = {"entry": "asked", "notification": EXAMPLES[FAILED].model_dump(mode="json")}
     counted = {

@@ -9,7 +9,7 @@ import pytest
 
 from metrics_platform.notifications import kinds
 from metrics_platform.notifications.history import Closed
-from metrics_platform.notifications.kinds import AnomalyResolved, AnomalyUpdated
+from metrics_platform.notifications.kinds import AnomalyUpdated
 from metrics_platform.notifications.templates import render
 from metrics_platform_tests.notifications.desk import (
     ALL_CLEAR,
@@ -165,7 +165,7 @@ def test_an_opening_that_never_went_out_costs_nothing(desk: Desk) -> None:
     assert len(desk.seen) == 1
 
 
-def test_an_all_clear_of_what_nobody_knows_costs_nothing(desk: Desk) -> None:
+def test_an_all_clear_of_an_unknown_incident_costs_nothing(desk: Desk) -> None:
     desk.queue(ALL_CLEAR, UPDATE)
     assert desk.deliver(ALL_CLEAR).closed is not None
     assert desk.deliver(UPDATE).closed is not None
@@ -187,7 +187,7 @@ def test_an_opening_after_its_all_clear_says_that_it_is_over_and_makes_no_sound(
     assert opening.silent
 
 
-def test_an_opening_that_comes_after_its_update_tells_the_update_and_rings(desk: Desk) -> None:
+def test_an_opening_sent_after_its_update_includes_it_and_rings(desk: Desk) -> None:
     desk.queue(OPENING, UPDATE)
     desk.deliver(UPDATE)
     desk.deliver(OPENING)
@@ -272,9 +272,3 @@ def test_an_all_clear_killed_anywhere_ends_with_the_first_line_changed(desk: Des
     assert desk.texts[0].startswith("✅")
     assert len(desk.seen) == (3 if last == "sending" and number == 3 else 2)
     assert desk.entries(ALL_CLEAR, "closed")
-
-
-def test_the_examples_here_are_of_one_incident() -> None:
-    all_clear = EXAMPLES[ALL_CLEAR]
-    assert isinstance(all_clear, AnomalyResolved)
-    assert all_clear.thread == OPENING == EXAMPLES[UPDATE].thread

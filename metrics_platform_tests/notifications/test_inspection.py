@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from metrics_platform.cli import main
 from metrics_platform.findings import Finding
-from metrics_platform.notifications.inspection import inspect_channels
+from metrics_platform.notifications.channels import inspect_channels
 from metrics_platform.notifications.retry import RetryPolicy
 from metrics_platform.notifications.test_message import send_test_message
 from metrics_platform.settings import Settings, load_settings
@@ -100,7 +100,7 @@ def test_a_groups_number_without_its_minus_is_found(api: BotApi) -> None:
     assert finding.remedy == f'{api.group} exists, "Metrics, the group": is that the one?'
 
 
-def test_a_number_that_no_spelling_helps_is_told_how_numbers_are_written(api: BotApi) -> None:
+def test_an_unknown_chat_number_explains_how_numbers_are_written(api: BotApi) -> None:
     finding = _findings(_settings(api, 777))["Telegram chat 777"]
     assert (finding.status, "a member of -777 or -100777?" in finding.remedy) == ("problem", True)
 

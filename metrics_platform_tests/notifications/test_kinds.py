@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import json
 import math
-import re
 import zoneinfo
 from typing import Any
 
@@ -15,7 +14,7 @@ from pydantic import ValidationError
 
 from metrics_platform.notifications import kinds
 from metrics_platform.notifications.history import Queued, read_entry
-from metrics_platform_tests.notifications.examples import EXAMPLES, NOON, SLOT, anomaly, history
+from metrics_platform_tests.notifications.examples import EXAMPLES, NOON, anomaly, history
 from metrics_platform_tests.notifications.test_template_limits import EVENTS
 
 
@@ -46,17 +45,10 @@ def test_any_facts_read_back_as_they_were_stored(event: kinds.Event) -> None:
     assert read_notification(stored(event)) == event
 
 
-@pytest.mark.parametrize("key", EXAMPLES)
-def test_an_unknown_field_is_refused_by_its_name(key: str) -> None:
-    with pytest.raises(ValidationError, match=r"colour\n +Extra inputs are not permitted"):
-        read_notification({**stored(EXAMPLES[key]), "colour": "red"})
-
-
-def test_an_unknown_field_inside_is_refused_by_its_path() -> None:
-    facts = stored(EXAMPLES["anomaly-A7K2Q"])
-    facts["anomalies"][0]["contributions"][1]["colour"] = "red"
-    with pytest.raises(ValidationError, match=r"anomalies\.0\.contributions\.1\.colour"):
-        read_notification(facts)
+def test_fields_of_earlier_versions_are_ignored() -> None:
+    facts = stored(EXAMPLES["report-2026-11-20"])
+    earlier = {"critical": 1, "warning": 0, "normal": 7, "incidents": [stored(anomaly())]}
+    assert read_notification({**facts, **earlier}) == EXAMPLES["report-2026-11-20"]
 
 
 def test_an_unknown_kind_and_one_that_is_missing_are_refused() -> None:
@@ -75,11 +67,6 @@ def test_what_is_no_number_is_refused_everywhere(value: Any) -> None:
         kinds.ReportRow(metric="views", unit="count", value=value)
     with pytest.raises(ValidationError, match="finite"):
         kinds.History(times=(NOON,), values=(value,))
-
-
-@pytest.mark.parametrize("key", EXAMPLES)
-def test_keys_are_partition_keys_and_parts_of_file_names(key: str) -> None:
-    assert re.fullmatch(r"[A-Za-z0-9:._+=-]+", key)
 
 
 @pytest.mark.parametrize(
@@ -102,11 +89,6 @@ def test_a_moment_keeps_its_instant_in_the_hour_that_the_clocks_repeat() -> None
     assert read[1] - read[0] == datetime.timedelta(hours=1)
 
 
-def test_facts_cannot_be_changed() -> None:
-    with pytest.raises(ValidationError, match="frozen"):
-        EXAMPLES["test-1"].key = "other"  # type: ignore[misc]
-
-
 def test_anomalies_are_as_severe_as_the_worst_of_them() -> None:
     mild, bad = anomaly(severity="warning"), anomaly()
     for anomalies, severity in (((mild,), "warning"), ((mild, bad), "critical"), ((bad,), "critical")):
@@ -120,16 +102,6 @@ def test_the_change_of_an_anomaly_is_a_share_of_what_was_expected() -> None:
     assert anomaly(value=None).change is None
     assert anomaly(value=5, expected=0).change is None
     assert anomaly().model_copy(update={"expected": None}).change is None
-
-
-def test_lists_that_should_not_be_empty_are_refused_when_they_are() -> None:
-    for make in (
-        lambda: kinds.AnomalyOpened(key="a", occurred_at=NOON, anomalies=()),
-        lambda: kinds.AnomalyResolved(key="a", occurred_at=NOON, resolved=()),
-        lambda: kinds.Digest(key="a", occurred_at=NOON, notifications=()),
-    ):
-        with pytest.raises(ValidationError, match="at least 1 item"):
-            make()
 
 
 def test_series_as_long_as_their_times_are_required() -> None:
@@ -157,10 +129,3 @@ def test_only_reports_are_sent_at_most_once_and_some_kinds_are_never_digested() 
         kinds.TestMessage,
         kinds.Digest,
     }
-
-
-def test_a_negative_count_is_refused() -> None:
-    facts = EXAMPLES["volume-message_actions-2026-11-20"].model_dump()
-    with pytest.raises(ValidationError, match="rows\n"):
-        kinds.OddVolume(**{**facts, "rows": -1})
-    assert kinds.OddVolume(**{**facts, "rows": 0, "period_end": NOON + SLOT}).rows == 0

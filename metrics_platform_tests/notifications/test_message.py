@@ -51,11 +51,6 @@ def test_a_span_is_one_line_that_can_be_encoded(text: str) -> None:
     span.text.encode()
 
 
-def test_empty_texts_are_left_out_of_a_line() -> None:
-    assert line("", "a", "", bold("b")) == (Span("a"), Span("b", "bold"))
-    assert text_of(line("a ", code("b"))) == "a b"
-
-
 def test_a_message_without_a_headline_is_refused_by_its_key() -> None:
     for headline in ((), line(" "), line("")):
         with pytest.raises(ValueError, match="the message key-1 has no headline"):
@@ -139,17 +134,6 @@ def test_a_long_name_is_shortened_and_a_long_number_is_not() -> None:
     assert rows == ["A name th… 1,234,567 +3%"]
     rows = table_lines(Table((("A name that is long", "1" * 40),)), 34)
     assert rows == [f"A name … {'1' * 40}"]
-
-
-def test_rows_of_different_lengths_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"different lengths: \[1, 2\]"):
-        Table((("a", "b"), ("c",)))
-    with pytest.raises(ValueError, match=r"different lengths: \[1, 2\]"):
-        Table((("a", "b"),), header=("c",))
-
-
-def test_an_empty_table_has_no_lines() -> None:
-    assert table_lines(Table(())) == []
 
 
 @given(st.lists(st.tuples(st.text(max_size=20), st.text(max_size=8)), min_size=1, max_size=6))

@@ -169,28 +169,6 @@ def test_a_silent_message_is_silent_from_the_start(channel: TelegramChannel, api
     assert {each.silent for each in api.messages(api.group)} == {True}
 
 
-@pytest.mark.parametrize(
-    ("key", "silent"),
-    [
-        ("anomaly-A7K2Q", False),
-        ("run-killed", False),
-        ("report-2026-11-21", True),
-        ("report-2026-11-20", True),
-        ("anomaly-A7K2Q-resolved", True),
-        ("fresh-feed_actions", True),
-        ("success-2026-11-21", True),
-        ("stale-feed_actions-1", True),
-    ],
-)
-def test_sound_is_for_what_is_critical_or_failed_and_nothing_else(
-    channel: TelegramChannel, api: BotApi, key: str, silent: bool
-) -> None:
-    delivered(channel, render(EXAMPLES[key], writer()), pictures=pictures(1))
-    first, *others = api.messages(api.group)
-    assert first.silent == silent
-    assert all(each.silent for each in others)
-
-
 def test_steps_that_are_done_are_not_done_again_and_the_rest_replies_to_them(
     channel: TelegramChannel, api: BotApi
 ) -> None:
@@ -283,14 +261,14 @@ def test_routes_of_kinds_and_severities_lead_to_their_chats_and_topics(api: BotA
     assert api.token not in repr(settings)
 
 
-def test_without_a_chat_a_person_is_told_what_to_set(api: BotApi, clock: Clock) -> None:
+def test_without_a_chat_the_error_names_the_setting(api: BotApi, clock: Clock) -> None:
     channel = TelegramChannel(client_to(api, clock), lambda *_: None)
     error = failure(lambda: delivered(channel, message()))
     assert (error.reason, "TELEGRAM_CHAT_ID" in str(error), api.calls) == ("misconfigured", True, [])
 
 
 @pytest.mark.parametrize("first", ["text", "photo"])
-def test_a_reply_answers_its_message_and_stands_in_its_topic(api: BotApi, clock: Clock, first: str) -> None:
+def test_a_reply_answers_its_message_in_its_topic(api: BotApi, clock: Clock, first: str) -> None:
     channel = channel_to(api, clock, api.forum, api.topic)
     api.person_writes(api.forum, "hello")
     original, *_ = delivered(channel, message(), pictures=pictures(1 if first == "photo" else 0))

@@ -192,9 +192,7 @@ def test_a_text_that_may_not_be_sent_names_the_right(channel: TelegramChannel, a
         "CHAT_ADMIN_REQUIRED",
     ],
 )
-def test_a_chat_that_does_not_let_the_bot_write_is_for_a_person_to_mend(
-    channel: TelegramChannel, api: BotApi, said: str
-) -> None:
+def test_a_chat_that_refuses_the_bot_is_a_misconfiguration(channel: TelegramChannel, api: BotApi, said: str) -> None:
     api.faults.add(Fault.refusal(400, f"Bad Request: {said}"))
     error = failure(lambda: delivered(channel, message()))
     assert (error.reason, len(api.calls)) == ("misconfigured", 1)
@@ -202,7 +200,7 @@ def test_a_chat_that_does_not_let_the_bot_write_is_for_a_person_to_mend(
 
 
 @pytest.mark.parametrize("thread", [None, 2])
-def test_a_closed_general_topic_is_for_a_person_to_mend(api: BotApi, clock: Clock, thread: int | None) -> None:
+def test_a_closed_general_topic_is_a_misconfiguration(api: BotApi, clock: Clock, thread: int | None) -> None:
     api.faults.add(Fault.refusal(400, "Bad Request: TOPIC_CLOSED"), times=9)
     channel = channel_to(api, clock, chat=api.supergroup, thread=thread)
     error = failure(lambda: delivered(channel, message()))
@@ -210,7 +208,7 @@ def test_a_closed_general_topic_is_for_a_person_to_mend(api: BotApi, clock: Cloc
     assert "TELEGRAM_THREAD_ID" in str(error) and "reopen" in str(error)
 
 
-def test_where_nothing_is_allowed_a_person_is_told(channel: TelegramChannel, api: BotApi) -> None:
+def test_a_chat_where_nothing_is_allowed_is_a_misconfiguration(channel: TelegramChannel, api: BotApi) -> None:
     api.chat(api.group).standing = Standing.NO_MESSAGES
     error = failure(lambda: delivered(channel, message(), pictures=pictures(1)))
     assert error.reason == "misconfigured"

@@ -109,7 +109,7 @@ def test_what_has_no_text_of_its_own_is_not_edited(channel: TelegramChannel, api
     assert api.calls == []
 
 
-def test_an_edit_that_a_person_has_to_mend_or_that_waits_is_an_error(channel: TelegramChannel, api: BotApi) -> None:
+def test_an_edit_that_is_misconfigured_or_has_to_wait_is_an_error(channel: TelegramChannel, api: BotApi) -> None:
     (original,) = delivered(channel, message())
     api.faults.add(Fault.server_error(503), times=4)
     assert failure(lambda: channel.edit(message(headline=line("x")), original)).reason == "unreachable"

@@ -28,7 +28,8 @@ from metrics_platform.notifications.message import (
     units,
 )
 from metrics_platform.notifications.telegram.html import Part, fits, parts_of, takes_link
-from metrics_platform_tests.notifications.telegram_chat import HEADLINE, message
+from metrics_platform_tests.notifications.clock import HEADLINE
+from metrics_platform_tests.notifications.telegram_chat import message
 from metrics_platform_tests.telegram import Parsed, ParseError, parse_html
 from metrics_platform_tests.telegram.parsing import accepted_url
 
@@ -157,7 +158,7 @@ def test_broken_addresses_are_not_links_and_raise_nothing(url: str) -> None:
 
 
 def filled(length: int, character: str) -> Message:
-    """A message whose visible text has exactly so many UTF-16 units, in lines of 50 `character`s."""
+    """A message whose visible text has exactly `length` UTF-16 units, in lines of 50 `character`s."""
     width = units(character)
     told = message(footer=())
     left = length - units(text_of(HEADLINE)) - 2  # the headline, its line end, and the empty line's
@@ -177,14 +178,6 @@ def test_a_text_of_exactly_the_limit_is_one_part_and_a_unit_more_is_two(characte
     assert fits(filled(limit, character), limit)
     assert not fits(filled(limit + 1, character), limit)
     assert len(parsed_parts(filled(limit + 1, character), limit)) == 2
-
-
-def test_an_emoji_at_the_border_is_two_units_and_stays_whole() -> None:
-    told = filled(TEXT_UNITS - 1, "🙂")
-    last = told.blocks[0].lines[-1]  # type: ignore[union-attr]
-    longer = message(Paragraph((*told.blocks[0].lines[:-1], (*last, Span("🙂")))), footer=())  # type: ignore[union-attr]
-    first, second = parsed_parts(longer)
-    assert (first.text + second.text).count("🙂") == sum(text_of(each).count("🙂") for each in told.blocks[0].lines) + 1  # type: ignore[union-attr]
 
 
 def test_parts_are_cut_at_line_ends_with_their_tags_reopened() -> None:
@@ -299,20 +292,6 @@ def test_any_message_is_accepted_within_the_limits_and_nothing_is_lost(
 
 
 _WORDS = st.lists(st.text("абвxyz<&🙂", min_size=1, max_size=30), min_size=1, max_size=300)
-
-
-@_MANY
-@given(_WORDS, st.sampled_from(["paragraph", "details", "error"]))
-def test_words_stay_whole_and_in_order(words: list[str], where: str) -> None:
-    text = " ".join(words)
-    blocks: dict[str, Block] = {
-        "paragraph": paragraph(line(text)),
-        "details": Details((line(text),)),
-        "error": Preformatted(text),
-    }
-    told = message(blocks[where], footer=())
-    shown = " ".join(parsed.text for parsed in parsed_parts(told)).split()
-    assert shown[-len(words) :] == words
 
 
 def test_a_part_is_html_and_plain() -> None:

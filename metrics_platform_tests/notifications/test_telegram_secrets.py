@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 import pytest
 
 from metrics_platform.channel_settings import ChatTarget
-from metrics_platform.notifications.errors import DeliveryError
+from metrics_platform.notifications.retry import DeliveryError
 from metrics_platform.notifications.telegram.channel import TelegramChannel
 from metrics_platform.notifications.telegram.client import TelegramClient
 from metrics_platform.notifications.transport import Transport
@@ -79,7 +79,7 @@ FAULTS: dict[str, Callable[[BotApi], Any]] = {
     "401": lambda api: api.faults.add(Fault.refusal(401, echoing(api.token))),
     "403": lambda api: setattr(api.chat(api.group), "standing", Standing.KICKED),
     "404": lambda api: api.faults.add(Fault.refusal(404, echoing(api.token))),
-    "404 of somebody else": lambda api: api.faults.add(Fault("", "answer", 404, echoing(api.token).encode())),
+    "404 of another server": lambda api: api.faults.add(Fault("", "answer", 404, echoing(api.token).encode())),
     "413": lambda api: api.faults.add(Fault("", "answer", 413, echoing(api.token).encode()), times=9),
     "500": lambda api: api.faults.add(Fault.server_error(500), times=9),
     "502": lambda api: api.faults.add(Fault("", "answer", 502, echoing(api.token).encode()), times=9),

@@ -19,7 +19,7 @@ import pytest
 from metrics_platform.charts.model import Chart, HeatMap
 from metrics_platform.formats import LANGUAGES, Language
 from metrics_platform.notifications import kinds
-from metrics_platform.notifications.message import Details, Message, Paragraph, Table, lines_of, table_lines, text_of
+from metrics_platform.notifications.message import Message, Table, lines_of, table_lines, text_of
 from metrics_platform.notifications.telegram.html import CAPTION_UNITS, TEXT_UNITS, parts_of
 from metrics_platform.notifications.templates import render
 from metrics_platform_tests.notifications.examples import (
@@ -85,7 +85,7 @@ def test_there_is_an_example_of_every_kind() -> None:
 
 def _all_kinds(base: type[kinds.Event]) -> Iterator[type[kinds.Event]]:
     for kind in base.__subclasses__():
-        if "kind" in kind.model_fields:
+        if isinstance(kind.model_fields["kind"].default, str):
             yield kind
         yield from _all_kinds(kind)
 
@@ -108,31 +108,12 @@ def test_telegram_accepts_every_example_as_one_text_as_it_was_meant(language: La
 
 
 @pytest.mark.parametrize(("language", "key"), EACH)
-def test_lines_begin_as_sentences_and_only_labels_are_followed_by_two_spaces(language: Language, key: str) -> None:
-    for block in told(language, key).blocks:
-        for spans in lines_of(block) if isinstance(block, Paragraph | Details) else ():
-            text = text_of(spans)
-            is_first = spans == lines_of(block)[0]
-            assert not (text[0].islower() and is_first) or spans[0].style == "code", text
-            rest = text_of(spans[1:]).removeprefix("  ") if spans[0].style == "bold" else text
-            assert "  " not in rest
-
-
-@pytest.mark.parametrize(("language", "key"), EACH)
 def test_tables_fit_34_columns_with_every_name_whole(language: Language, key: str) -> None:
     for block in told(language, key).blocks:
         if isinstance(block, Table):
             lines = table_lines(block)
             assert max(map(len, lines)) <= 34
             assert not any("…" in line for line in lines)
-
-
-@pytest.mark.parametrize("key", EXAMPLES)
-def test_the_push_preview_has_the_state_and_the_subject(key: str) -> None:
-    for language, states in (("en", _STATES), ("ru", _RUSSIAN_STATES)):
-        headline = text_of(told(language, key).headline)  # type: ignore[arg-type]
-        if not isinstance(EXAMPLES[key], kinds.DailyReport):
-            assert re.match(rf"\S+ ({states}) · \S.{{3,}}", headline[:60]), headline
 
 
 # --- pictures and sound ----------------------------------------------------------------------------------------------
@@ -199,41 +180,6 @@ def test_a_message_with_one_picture_fits_its_caption(key: str) -> None:
         message = told(language, key)
         assert len(message.charts) == 1
         assert len(parts_of(message, CAPTION_UNITS)) == 1
-
-
-def test_only_critical_messages_and_failures_make_a_sound() -> None:
-    loud = {key for key in EXAMPLES if not told("en", key).silent}
-    assert loud == {
-        "anomaly-A7K2Q",
-        "anomaly-no-data",
-        "anomaly-several",
-        "anomaly-A7K2Q-2",  # an edit: makes no sound anyway
-        "anomaly-A7K2Q-reminder-1",
-        "stale-feed_actions-2",
-        "run-7d1c3a55",
-        "run-killed",
-        "run-never-started",
-        "tick-4711-1763721000000",
-        "tick-4712-1763721000000",
-        "failures-2026-11-21T103000",
-        "check-dimension_metrics-2026-11-21",
-        "no-report-2026-11-21",
-        "digest-1",
-    }
-
-
-def test_failed_is_for_code_and_warning_and_critical_are_for_data() -> None:
-    titles: dict[str, set[str]] = {}
-    for language in LANGUAGES:
-        for key in EXAMPLES:
-            if EXAMPLES[key].severity in ("failed", "critical", "warning"):
-                state, _, subject = text_of(told(language, key).headline).partition(" · ")
-                titles.setdefault(subject, set()).add(state)
-                of_code = isinstance(
-                    EXAMPLES[key], kinds.FailedRun | kinds.FailedTick | kinds.FailedRuns | kinds.ReportNotDelivered
-                )
-                assert (state in ("❌ FAILED", "❌ СБОЙ")) == of_code
-    assert all(len(states) == 1 for states in titles.values())
 
 
 # --- what depends on the moment --------------------------------------------------------------------------------------
@@ -326,7 +272,7 @@ def test_headline_text_and_picture_name_the_same_metrics(key: str) -> None:
     assert isinstance(event, kinds.AnomalyOpened | kinds.AnomalyUpdated)
     message = told("en", key)
     worst_first = sorted(event.anomalies, key=lambda anomaly: anomaly.severity != "critical")
-    names = [writer().series_text(anomaly) for anomaly in worst_first]
+    names = [writer().plain(writer().series(anomaly)) for anomaly in worst_first]
     headline, text = text_of(message.headline), shown(message).partition("\n")[2]
     assert [name for name in names[:3] if name not in headline] == []
     if len(names) > 1:
@@ -411,7 +357,7 @@ def test_the_reason_is_explained_also_of_detectors_and_codes_not_known_yet(
 def test_a_phrase_is_plain_text_for_charts() -> None:
     odd = anomaly("shop.id", dimension="city", dimension_value="a & <b>")
     assert writer().say("subject", a=odd) == f"shop.id (city a & <b>) {_MINUS}41%"
-    assert writer().series_text(odd) == "shop.id (city a & <b>)"
+    assert writer().plain(writer().series(odd)) == "shop.id (city a & <b>)"
 
 
 def test_a_slice_called_by_a_number_is_shown_with_its_dimension() -> None:

@@ -6,7 +6,6 @@ and objects are their JSON texts. Tests see the same, whatever the client under 
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
@@ -45,8 +44,6 @@ def read_request(query: str, media_type: str, body: bytes) -> Sent:
     kind = media_type.split(";", 1)[0].strip().lower()
     if kind == "application/x-www-form-urlencoded":
         parameters |= _pairs(body.decode())
-    elif kind == "application/json":
-        parameters |= _json(body)
     elif kind == "multipart/form-data":
         fields, files = _multipart(media_type, body)
         parameters |= fields
@@ -66,21 +63,6 @@ def _pairs(text: str) -> dict[str, str]:
     if len(set(names)) != len(names):
         raise strictness(f"a parameter is given twice in {sorted(names)}")
     return dict(pairs)
-
-
-def _json(body: bytes) -> dict[str, str]:
-    try:
-        given = json.loads(body or b"{}")
-    except ValueError:
-        raise bad_request("can't parse JSON object") from None
-    if not isinstance(given, dict):
-        raise bad_request("JSON object expected")
-    # A null is a parameter that is not given.
-    return {
-        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        for name, value in given.items()
-        if value is not None
-    }
 
 
 def _multipart(media_type: str, body: bytes) -> tuple[dict[str, str], dict[str, UploadedFile]]:

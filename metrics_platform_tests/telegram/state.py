@@ -39,13 +39,11 @@ class Button:
     """One button of an inline keyboard."""
 
     text: str
-    url: str | None = None
-    callback_data: str | None = None
+    url: str
 
     def json(self) -> dict[str, str]:
         """As the Bot API writes it."""
-        given = {"text": self.text, "url": self.url, "callback_data": self.callback_data}
-        return {name: value for name, value in given.items() if value is not None}
+        return {"text": self.text, "url": self.url}
 
 
 @dataclass
@@ -62,7 +60,6 @@ class Message:
     reply_to: int | None = None
     thread_id: int | None = None
     silent: bool = False
-    protected: bool = False
     link_preview_off: bool = False
     lost_entities: int = 0  # beyond the hundred that Telegram keeps
     buttons: list[list[Button]] = field(default_factory=list)
@@ -238,8 +235,6 @@ class World:
             answer["reply_to_message"] = self.json(chat.messages[message.reply_to], with_reply=False)
         if message.album:
             answer["media_group_id"] = message.album
-        if message.protected:
-            answer["has_protected_content"] = True
         if message.media:
             answer |= message.media.json()
         if message.text:

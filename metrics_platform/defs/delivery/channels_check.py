@@ -33,7 +33,7 @@ def channels_check(settings: Settings) -> dg.AssetChecksDefinition:
         "answer. Nothing is sent. Runs when the platform starts, and on demand.",
     )
     def channels_answer(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        from metrics_platform.notifications.inspection import inspect_channels  # noqa: PLC0415
+        from metrics_platform.notifications.channels import inspect_channels  # noqa: PLC0415
 
         findings = list(inspect_channels(settings))
         problems = [finding for finding in findings if finding.status == "problem"]

@@ -41,7 +41,7 @@ def run_metadata(attempts: Sequence[Attempt], history: History, settings: Settin
         metadata |= message_metadata(composed.message, composed.pictures if history.closed else ())
     sent = [entry for entry in history.entries if isinstance(entry, Sent)]
     for number, link in enumerate(dict.fromkeys(each.link for each in sent if each.link), 1):
-        metadata["link" if number == 1 else f"link {number}"] = _link(link)
+        metadata[_numbered("link", number)] = _link(link)
     if delivered := ", ".join(dict.fromkeys(f"{each.channel} {each.address}".strip() for each in sent)):
         metadata["delivered over"] = delivered
     if closed := history.closed:
@@ -54,8 +54,9 @@ def run_metadata(attempts: Sequence[Attempt], history: History, settings: Settin
 
 
 def message_metadata(message: Message, pictures: Sequence[Picture]) -> dict[str, Any]:
-    """A message and its pictures, inline."""
-    metadata: dict[str, Any] = {"message": dg.MetadataValue.md(message_markdown(message))}
+    """A message and its pictures. Dagster 1.13 shows short texts inline, and a picture only after a click."""
+    texts = enumerate(message_markdown(message), 1)
+    metadata: dict[str, Any] = {_numbered("message", number): dg.MetadataValue.md(text) for number, text in texts}
     if pictures:
         shown = tuple(replace(each, png=smaller(each.png, _PICTURE_WIDTH)) for each in pictures)
         metadata["pictures"] = dg.MetadataValue.md(picture_markdown(shown))
@@ -69,6 +70,10 @@ def message_problem(attempts: Sequence[Attempt], history: History) -> str:
     if closed and closed.outcome in ("unknown", "given_up"):
         return closed.text
     return f"{errors} It is tried again until it is too old." if errors else ""
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name} {number}"
 
 
 def _link(link: str) -> dg.MetadataValue:

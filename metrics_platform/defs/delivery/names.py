@@ -13,6 +13,8 @@ DRAIN = "send_waiting"
 # Its runs may queue alerts.
 MONITOR_JOB = "anomaly_check"
 CHANNELS = "channels"
+# Assets whose runs queue messages. Alerts about the platform itself are queued by sensors.
+SENDERS = ("daily_report", "incidents")
 CHECK = "channels_answer"
 CHECK_JOB = "check_channels"
 SENSOR = "notify_sensor"

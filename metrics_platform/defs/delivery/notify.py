@@ -18,6 +18,7 @@ from metrics_platform.defs.delivery.names import (
     JOB,
     LONGEST_RUN_SECONDS,
     PARTITIONS,
+    SENDERS,
 )
 from metrics_platform.defs.resources import TelegramResource
 from metrics_platform.notifications.routing import configured
@@ -56,7 +57,8 @@ def notifications_asset(settings: Settings) -> dg.AssetsDefinition:
     @dg.asset(
         name=ASSET,
         partitions_def=PARTITIONS,
-        deps=[CHANNELS],
+        # Only for the lineage graph: a message is sent when it is queued, not when these are materialised.
+        deps=[CHANNELS, *SENDERS],
         group_name=GROUP,
         kinds={*configured(settings)} or {"outbox"},
         owners=[settings.owner],

@@ -14,11 +14,11 @@ from metrics_platform.defs.delivery.names import ASSET, KEY, MONITOR_JOB
 from metrics_platform.defs.delivery.storage import EventLog, queue_of, recent_sends
 from metrics_platform.defs.resources import TelegramResource
 from metrics_platform.notifications.channels import channels_for
-from metrics_platform.notifications.composing import Composer
 from metrics_platform.notifications.dispatcher import Attempt, Dispatcher
 from metrics_platform.notifications.history import Journal, Position, Reopened
 from metrics_platform.notifications.kinds import Digest
 from metrics_platform.notifications.telegram.client import GROUP_SECONDS
+from metrics_platform.notifications.templates import Composer
 from metrics_platform.settings import Settings
 
 Context = dg.OpExecutionContext | dg.AssetExecutionContext
@@ -46,7 +46,8 @@ def send_due(context: dg.OpExecutionContext, position: str, telegram: TelegramRe
 
     checks = dg.RunsFilter(job_name=MONITOR_JOB, statuses=[dg.DagsterRunStatus.STARTED])
     if context.instance.get_runs_count(checks):
-        import seaborn  # noqa: F401, PLC0415  (an alert has a chart, and what draws it takes a second to load)
+        # An alert has a chart. What draws it takes a second to load, which passes while the check computes.
+        import metrics_platform.charts.figure  # noqa: F401, PLC0415
     deadline = time.monotonic() + _LONGEST_CHECK_SECONDS
     step = _dispatcher(context, journal, telegram, settings).drain(
         report, expects_more=lambda: time.monotonic() < deadline and context.instance.get_runs_count(checks) > 0
@@ -111,5 +112,5 @@ def _list_partitions(instance: dg.DagsterInstance, keys: Sequence[str], keep: Se
 def _dispatcher(context: Context, journal: Journal, telegram: TelegramResource, settings: Settings) -> Dispatcher:
     warn = context.log.warning
     recent = recent_sends(context.instance, time.time() - GROUP_SECONDS)
-    channels = channels_for(telegram.applied_to(settings), policy=telegram.retry_policy, recent=recent, warn=warn)
+    channels = channels_for(telegram.applied_to(settings), telegram.retry_policy, recent=recent, warn=warn)
     return Dispatcher(journal, channels, Composer.for_settings(settings, warn), settings, warn=warn)

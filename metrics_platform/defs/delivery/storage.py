@@ -32,6 +32,7 @@ from metrics_platform.notifications.history import (
     read_entry,
 )
 from metrics_platform.notifications.kinds import Event
+from metrics_platform.notifications.transport import masked_json
 from metrics_platform.redaction import mask
 from metrics_platform.settings import Settings
 
@@ -75,22 +76,13 @@ def _require_lasting_storage(instance: dg.DagsterInstance) -> None:
 
 
 def observation(key: str, entry: Entry) -> dg.AssetObservation:
-    """An entry as Dagster stores it."""
+    """An entry as Dagster stores it, masked: an error's text may quote a URL, and everyone in Dagster can read it."""
     return dg.AssetObservation(
         KEY,
         partition=key,
         description=entry.entry,
-        metadata={_ENTRY: dg.MetadataValue.json(_masked(entry.model_dump(mode="json")))},
+        metadata={_ENTRY: dg.MetadataValue.json(masked_json(entry.model_dump(mode="json"), mask))},
     )
-
-
-def _masked(data: Any) -> Any:
-    """JSON without what looks like a secret: an error's text may quote a URL, and everyone in Dagster can read it."""
-    if isinstance(data, dict):
-        return {name: _masked(value) for name, value in data.items()}
-    if isinstance(data, list):
-        return [_masked(value) for value in data]
-    return mask(data) if isinstance(data, str) else data
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 import dagster as dg
 
 from metrics_platform.defs.delivery.metadata import message_metadata
-from metrics_platform.notifications.composing import Composer
 from metrics_platform.notifications.kinds import DailyReport
+from metrics_platform.notifications.templates import Composer
 from metrics_platform.settings import Settings
 
 _PROBLEMS = {

@@ -6,33 +6,60 @@ Steps that are done are not done again; replies and edits go to the message that
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from metrics_platform.channel_settings import ChatTarget
+from metrics_platform.channel_settings import ChannelSettings, ChatTarget
+from metrics_platform.findings import Finding
 from metrics_platform.notifications.channel import Channel, DeliveryContext, Step
-from metrics_platform.notifications.errors import DeliveryError
 from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import Message, Picture
+from metrics_platform.notifications.retry import DeliveryError, RetryPolicy
 from metrics_platform.notifications.telegram.calls import Call, calls_of, is_photo, keyboard_of, request_of
-from metrics_platform.notifications.telegram.client import TelegramClient
-from metrics_platform.notifications.telegram.degrade import MOST_CHANGES, degrade
-from metrics_platform.notifications.telegram.errors import MigratedError, RefusalError
+from metrics_platform.notifications.telegram.client import Pacer, RefusalError, TelegramClient
 from metrics_platform.notifications.telegram.html import CAPTION_UNITS, TEXT_UNITS, one_part_of
+from metrics_platform.notifications.telegram.inspection import inspect_chats
 
 
 @dataclass
 class TelegramChannel(Channel):
     """Messages to the chats that `target_of` names by kind and severity."""
 
+    name = "telegram"
+    title = "Telegram"
+
     client: TelegramClient
     target_of: Callable[[str, str], ChatTarget | None]
-    name: str = "telegram"
+    targets: Sequence[ChatTarget] = ()
     warn: Callable[[str], None] = lambda _: None
     # The supergroups that groups have become.
     _moved: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def for_settings(
+        cls,
+        settings: ChannelSettings,
+        policy: RetryPolicy,
+        recent: Mapping[str, list[float]] | None,
+        warn: Callable[[str], None],
+    ) -> TelegramChannel:
+        """The channel of the TELEGRAM_* settings; `recent`: see `Pacer`."""
+        assert settings.telegram_bot_token is not None
+        proxy = settings.telegram_proxy
+        client = TelegramClient(
+            settings.telegram_bot_token.get_secret_value(),
+            api_base=settings.telegram_api_base,
+            proxy=proxy.get_secret_value() if proxy else None,
+            policy=policy,
+            pacer=Pacer(recent, sleep=policy.sleep),
+        )
+        return cls(client, settings.telegram_target, settings.telegram_targets, warn)
+
+    def inspect(self) -> Iterator[Finding]:
+        """See `Channel`; asks for the bot and each chat."""
+        return inspect_chats(self.client, self.targets)
 
     def steps(self, message: Message, context: DeliveryContext) -> list[Step]:
         """See `Channel`."""
@@ -83,8 +110,8 @@ class TelegramChannel(Channel):
             error = caught
         if error is None or (isinstance(error, RefusalError) and "message is not modified" in error.said):
             return True
-        in_closed_topic = isinstance(error, RefusalError) and "topic_closed" in error.said
-        if error.reason == "refused" or isinstance(error, MigratedError) or in_closed_topic:
+        cannot_be_edited = isinstance(error, RefusalError) and (error.moved_to or "topic_closed" in error.said)
+        if error.reason == "refused" or cannot_be_edited:
             self.warn(f"The message could not be edited: {error}")
             return False
         raise error
@@ -95,18 +122,18 @@ class TelegramChannel(Channel):
         Returns the result, the call as it was made in the end, and what was done differently than intended.
         """
         notes: list[str] = []
-        for _ in range(MOST_CHANGES + 1):
+        for _ in range(_MOST_CHANGES + 1):
             if call.part is None and not call.pictures:
                 return [], call, tuple(notes)  # a picture that could not be sent; its text is sent
             try:
                 return self.client.call(*request_of(call), repeat_unknown=repeat_unknown), call, tuple(notes)
             except DeliveryError as caught:
                 error = caught
-            changed = degrade(call, error)
+            changed = _degraded(call, error)
             if changed is None:
                 break
-            if isinstance(error, MigratedError):
-                self._moved[call.parameters["chat_id"]] = error.chat
+            if isinstance(error, RefusalError) and error.moved_to:
+                self._moved[call.parameters["chat_id"]] = error.moved_to
             call, note = changed
             notes.append(note)
         raise error
@@ -129,3 +156,99 @@ def _reply(reply_to: Sent | None, chat: str) -> str | None:
 
 def _chat_of(sent: Sent) -> str:
     return sent.address.partition("/")[0]
+
+
+# --- leaving parts out ------------------------------------------------------------------------------------------------
+
+# A call has no more than these to give up: chat, topic, markup, buttons, reply, photo, file.
+_MOST_CHANGES = 7
+_TOPIC_REFUSED = ("message thread not found", "topic_closed", "topic_deleted")
+_BUTTONS_REFUSED = ("button", "reply markup", "reply_markup")
+_REPLY_REFUSED = ("message to be replied not found", "reply message not found", "reply_message_id_invalid")
+_PICTURE_REFUSED = (
+    "photo",
+    "image_process_failed",
+    "media_invalid",
+    "media_empty",
+    "wrong type of the web page",
+    "too big",
+    "too large",
+    "file must be non-empty",
+    "wrong file identifier",
+    "rights to send documents",
+    "chat_send_docs_forbidden",
+    "chat_send_media_forbidden",
+)
+# Neither a photo nor a file may be sent.
+_NO_MEDIA = "chat_send_media_forbidden"
+
+
+Changed = tuple[Call, str] | None
+
+
+def _degraded(call: Call, error: DeliveryError) -> Changed:
+    """The call without what Telegram refuses of it, and what people should know; None where nothing helps.
+
+    The call that is left may have neither text nor picture: there is nothing to send any more.
+    """
+    if not isinstance(error, RefusalError):
+        return None
+    ways = (_moved, _without_topic, _plain, _without_buttons, _without_reply, _as_file, _without_picture)
+    return next((changed for way in ways if (changed := way(call, error))), None)
+
+
+def _moved(call: Call, error: RefusalError) -> Changed:
+    """To the supergroup; topics and messages of the old group are not there, so no reply, and no edit."""
+    if not error.moved_to or "message_id" in call.parameters:
+        return None
+    moved = call.with_parameters(chat_id=error.moved_to, message_thread_id=None, reply_parameters=None)
+    return moved, str(error)
+
+
+def _without_topic(call: Call, error: RefusalError) -> Changed:
+    topic = call.parameters.get("message_thread_id")
+    if not topic or not _any_of(_TOPIC_REFUSED, error):
+        return None
+    note = f"The topic {topic} is gone or closed: sent without it. Correct TELEGRAM_THREAD_ID or TELEGRAM_ROUTES."
+    return call.with_parameters(message_thread_id=None), note
+
+
+def _plain(call: Call, error: RefusalError) -> Changed:
+    if not call.part or not call.as_html or "can't parse entities" not in error.said:
+        return None
+    return replace(call, as_html=False), f"Telegram did not accept the markup, the text went plain: {error}"
+
+
+def _without_buttons(call: Call, error: RefusalError) -> Changed:
+    if not call.parameters.get("reply_markup") or not _any_of(_BUTTONS_REFUSED, error):
+        return None
+    note = f"Telegram did not accept the buttons, they were left out: {error}"
+    return call.with_parameters(reply_markup=None), note
+
+
+def _without_reply(call: Call, error: RefusalError) -> Changed:
+    if not call.parameters.get("reply_parameters") or not _any_of(_REPLY_REFUSED, error):
+        return None
+    return call.with_parameters(reply_parameters=None), f"The message it replies to is gone: {error}"
+
+
+def _as_file(call: Call, error: RefusalError) -> Changed:
+    """Its pictures as files: those of an album in one call still, so that none of them is sent twice."""
+    is_photo = call.method == "sendPhoto" or (call.method == "sendMediaGroup" and not call.as_files)
+    if not is_photo or not _any_of(_PICTURE_REFUSED, error) or _NO_MEDIA in error.said:
+        return None
+    method = "sendDocument" if call.method == "sendPhoto" else call.method
+    note = f"Telegram did not accept the picture as a photo, it went as a file: {error}"
+    return replace(call, method=method, as_files=True), note
+
+
+def _without_picture(call: Call, error: RefusalError) -> Changed:
+    if not call.pictures or not _any_of(_PICTURE_REFUSED, error):
+        return None
+    note = f"Telegram did not accept the picture, it was left out: {error}"
+    method = "editMessageCaption" if call.method == "editMessageMedia" else "sendMessage"
+    return replace(call, method=method, pictures=(), as_files=False), note
+
+
+def _any_of(phrases: tuple[str, ...], error: RefusalError) -> bool:
+    return any(phrase in error.said for phrase in phrases)

@@ -8,7 +8,7 @@ text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -22,6 +22,7 @@ from metrics_platform.notifications.message import (
     Span,
     Table,
     broken,
+    grouped,
     is_label,
     is_public,
     lines_of,
@@ -66,7 +67,8 @@ class _Row:
 
 def parts_of(message: Message, limit: int = TEXT_UNITS) -> list[Part]:
     """The message as one text or several of at most `limit` UTF-16 units and 100 entities each, at least one."""
-    parts = [_part(rows) for rows in _packed(_rows(message), limit)]
+    # The last row of a part has no line end.
+    parts = [_part(rows) for rows in grouped(_rows(message), _weight, (limit + 1, ENTITIES))]
     return [part for part in parts if part.plain.strip()]  # Telegram refuses blank texts
 
 
@@ -137,27 +139,14 @@ def _entities(span: Span) -> int:
     return (span.style in _TAGS) + (len(_FOUND.findall(span.text)) if span.style != "code" else 0)
 
 
-def _packed(rows: Iterable[_Row], limit: int) -> Iterator[list[_Row]]:
-    """The rows in groups that each make a part."""
-    taken: list[_Row] = []
-    length = entities = 0
-    for row in rows:
-        size = units(row.plain) + 1  # with the line end, which the last row of a part does not have
-        opened = int(bool(row.wrapper) and (not taken or taken[-1].wrapper != row.wrapper))
-        if taken and (length + size > limit + 1 or entities + row.entities + opened > ENTITIES):
-            yield taken
-            taken, length, entities, opened = [], 0, 0, int(bool(row.wrapper))
-        if not taken and not row.plain and not row.wrapper:
-            continue  # a part does not begin with an empty line
-        taken.append(row)
-        length, entities = length + size, entities + row.entities + opened
-    if taken:
-        yield taken
+def _weight(row: _Row, previous: _Row | None) -> tuple[int, int]:
+    """A row's units with its line end, and its entities; the first row of a wrapper opens one more."""
+    opens = bool(row.wrapper) and (previous is None or previous.wrapper != row.wrapper)
+    return units(row.plain) + 1, row.entities + opens
 
 
-def _part(rows: Iterable[_Row]) -> Part:
+def _part(rows: Sequence[_Row]) -> Part:
     """The rows as one text; runs of rows in the same wrapper share its tags."""
-    rows = list(rows)
     html = [
         _WRAPPERS[wrapper].format("\n".join(row.html for row in group))
         for wrapper, group in groupby(rows, lambda row: row.wrapper)

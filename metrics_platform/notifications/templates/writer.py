@@ -25,14 +25,13 @@ from metrics_platform.catalog import Catalog, builtin_catalog, load_catalog_or_b
 from metrics_platform.catalog_entries import Unit
 from metrics_platform.charts.model import Drawable
 from metrics_platform.formats import Formats, Language, formats_for
-from metrics_platform.notifications.kinds import Anomaly, DayIncident, Event, Highlight, ReportPart, ResolvedAnomaly
+from metrics_platform.notifications.kinds import Anomaly, DayIncident, Event, Highlight, ResolvedAnomaly
 from metrics_platform.notifications.message import Details, Link, Message, Paragraph, clean, text_of
 from metrics_platform.notifications.templates.markup import read_blocks
 from metrics_platform.redaction import mask
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import day_of
 
-BUILTIN_PARTS = ("feed", "application", "headline", "audience", "activity", "messenger", "growth", "retention")
 # A message that leaves this long after the event says so.
 LATE_AFTER = datetime.timedelta(minutes=10)
 # Letters and figures, with single spaces, hyphens, colons or underscores between them: no messenger makes a link of
@@ -85,8 +84,8 @@ class Writer:
         return found.render(self._variables, say=self._phrases, **facts)
 
     def say(self, phrase: str, **variables: Any) -> str:
-        """A phrase of `phrases.j2` as plain text; its name may have hyphens."""
-        return text_of(read_blocks(getattr(self._phrases, phrase.replace("-", "_"))(**variables))[0])
+        """A phrase of `phrases.j2` as plain text."""
+        return self.plain(getattr(self._phrases, phrase)(**variables))
 
     @cached_property
     def _phrases(self) -> Any:
@@ -120,7 +119,7 @@ class Writer:
             blocks, footer = (*blocks[:-1], Details((*blocks[-1].lines, footer))), ()
         return Message(
             key=event.key,
-            kind=getattr(event, "kind", "event"),
+            kind=event.kind,
             severity=event.severity,
             headline=headline,
             blocks=blocks,
@@ -135,11 +134,11 @@ class Writer:
         """The dashboard and the run; for failures only the run, because no dashboard explains them."""
         links = []
         if self.dagster_url and event.run_id:
-            links.append(Link(self.say("link-run"), f"{self.dagster_url.rstrip('/')}/runs/{event.run_id}"))
+            links.append(Link(self.say("link_run"), f"{self.dagster_url.rstrip('/')}/runs/{event.run_id}"))
         elif self.dagster_url:
             links.append(Link("Dagster", self.dagster_url))
         if self.dashboard_url and (event.severity != "failed" or not links):
-            links.insert(0, Link(self.say("link-dashboard"), self.dashboard_url))
+            links.insert(0, Link(self.say("link_dashboard"), self.dashboard_url))
         return tuple(links)
 
     def shown(self, value: object) -> Markup:
@@ -164,12 +163,6 @@ class Writer:
         """A phrase of `phrases.j2` about something."""
         return self.shown(getattr(self._phrases, phrase)(subject))
 
-    def part_title(self, part: ReportPart) -> Markup:
-        """The title of a report's part in bold, or the name of a section of the catalogue."""
-        if part.name in BUILTIN_PARTS:
-            return Markup("<b>{}</b>").format(self.say(f"report-part-{part.name}"))
-        return self.named(part.name, 64)
-
     def code(self, text: str, length: int = 48) -> Markup:
         """An identifier."""
         return Markup("<code>{}</code>").format(cut(text, length))
@@ -191,9 +184,10 @@ class Writer:
         dimension = self._dimension(subject.dimension)
         return Markup("{} ({} {})").format(self.series(subject.metric), dimension, value)
 
-    def series_text(self, subject: Anomaly | ResolvedAnomaly | str) -> str:
-        """The same as plain text, for charts."""
-        return text_of(read_blocks(self.series(subject))[0])
+    @staticmethod
+    def plain(text: Markup) -> str:
+        """A line without its markup, for charts."""
+        return text_of(read_blocks(text)[0])
 
     def shortname(self, metric: str) -> str:
         """A metric's name for tables: at most 10 characters."""
@@ -215,10 +209,6 @@ class Writer:
         last = self._phrases.more(count=rest) if rest > 0 else names.pop() if len(names) > 1 else None
         first = Markup(", ").join(names)
         return first if last is None else self.shown(self._phrases.joined(first=first, last=last))
-
-    def listed_text(self, items: Iterable[str], most: int) -> str:
-        """The same as plain text, for charts."""
-        return text_of(read_blocks(self.listed(items, most))[0])
 
     def quoted(self, text: str) -> str:
         """An error's text: without secrets and modules, and no longer than a person reads."""
