@@ -15,7 +15,7 @@ from dagster._core.definitions.run_request import InstigatorType
 from dagster._daemon.monitoring.run_monitoring import monitor_starting_run
 
 from metrics_platform.alerts.alert import Alert
-from metrics_platform.defs.daily import assets
+from metrics_platform.defs.daily import assets, metric_daily
 from metrics_platform.defs.delivery.storage import event_log, history_of
 from metrics_platform.defs.health.alert_store import AlertCursor
 from metrics_platform.defs.health.sensors import failed_run_sensor
@@ -98,7 +98,8 @@ def watch(telegram_settings: Callable[..., Settings], instance: dg.DagsterInstan
 def test_clickhouse_being_down_gets_out_with_job_steps_days_and_the_cause(
     office: PostOffice, api: BotApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(assets, "RETRY_POLICY", dg.RetryPolicy(max_retries=0))
+    for module in (assets, metric_daily):
+        monkeypatch.setattr(module, "RETRY_POLICY", dg.RetryPolicy(max_retries=0))
     monkeypatch.setattr(Warehouse, "from_settings", partial(Warehouse.from_settings, retry_waits=()))
     watch = Watch(office)
     run = watch.run(**BY_SCHEDULE)
