@@ -1,12 +1,12 @@
-"""What a condition and an alert are, and the interface of the stores that keep alerts."""
+"""What a condition, an alert and a notification are."""
 
 from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 from metrics_platform.channel_settings import Severity
 
@@ -178,16 +178,6 @@ class Notification:
     alerts: tuple[Alert, ...]
     at: datetime.datetime
     new_counts: tuple[int, ...] = ()
-
-
-class AlertStore(Protocol):
-    """Where alerts are kept: anomalies in ClickHouse, alerts about the platform in Dagster."""
-
-    def load(self) -> list[Alert]:
-        """The alerts that are open, and those that ended a short time ago."""
-
-    def save(self, steps: Sequence[tuple[datetime.datetime, Iterable[Alert]]]) -> None:
-        """Keep the alerts that each step changed. Enqueue its notifications first: keys make repetition harmless."""
 
 
 def alert_id(parts: Iterable[str]) -> str:

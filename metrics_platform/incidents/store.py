@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from metrics_platform.alerts.alert import Alert, Subject
 from metrics_platform.alerts.anomalies import Series, Verdict
@@ -37,48 +36,36 @@ _COLUMNS = {
 }
 
 
-@dataclass(frozen=True)
-class EvaluatedSlot:
-    """A slot that has verdicts: how many, and how many of them are anomalous."""
+class ProcessedSlot(NamedTuple):
+    """A slot that has verdicts: how many, how many are anomalous, and how many incidents are open after it."""
 
     slot: Slot
     series: int
     anomalous: int
+    incidents: int = 0
 
 
-@dataclass(frozen=True)
-class IncidentStore:
-    """The `AlertStore` of anomalies: the alerts as they were before `slot`. `sources` are the metrics with theirs."""
+def incidents_before(
+    warehouse: Warehouse, moment: datetime.datetime, sources: Mapping[str, str] | None = None
+) -> list[Alert]:
+    """The incidents that were open before `moment`, and those that ended in the eight days before it.
 
-    warehouse: Warehouse
-    slot: Slot | None = None
-    sources: Mapping[str, str] = field(default_factory=dict)
-
-    def load(self) -> list[Alert]:
-        """The alerts that were open, and those that ended in the eight days before."""
-        if self.slot is None:
-            return []
-        rows = self.warehouse.query(
-            read_sql("queries/incidents_before.sql"),
-            _bounds(self.slot.start, self.slot.end),
-            doing="Reading the incidents",
-        ).rows
-        return [_alert(row, self.sources) for row in rows]
-
-    def save(self, steps: Sequence[tuple[datetime.datetime, Iterable[Alert]]]) -> None:
-        """Write the alerts after slots. Rows of the same slot replace each other, so repeating it does no harm."""
-        rows = [_row(at, alert) for at, alerts in steps for alert in alerts]
-        _insert(self.warehouse, INCIDENTS.name, rows)
-
-    def save_processed(self, slots: Sequence[tuple[EvaluatedSlot, int]]) -> None:
-        """Write that slots were processed, with how many incidents were open then."""
-        rows = [[found.slot.start, found.series, found.anomalous, count] for found, count in slots]
-        _insert(self.warehouse, MONITORED_SLOTS.name, rows)
+    That is longer than any inhibition lasts. `sources` are the metrics, each with its source.
+    """
+    rows = warehouse.query(
+        read_sql("queries/incidents_before.sql"), _bounds(moment, moment), doing="Reading the incidents"
+    ).rows
+    return [_alert(row, sources or {}) for row in rows]
 
 
-def incidents_after(warehouse: Warehouse, slot: Slot, sources: Mapping[str, str] | None = None) -> list[Alert]:
-    """The open alerts after `slot`, and those that ended in the eight days before."""
-    return IncidentStore(warehouse, Slot(slot.end), sources or {}).load()
+def save_incidents(warehouse: Warehouse, steps: Iterable[tuple[datetime.datetime, Iterable[Alert]]]) -> None:
+    """Write the alerts after slots. Rows of the same slot replace each other, so repeating it does no harm."""
+    _insert(warehouse, INCIDENTS.name, [_row(at, alert) for at, alerts in steps for alert in alerts])
+
+
+def save_processed(warehouse: Warehouse, slots: Iterable[ProcessedSlot]) -> None:
+    """Write that slots were processed."""
+    _insert(warehouse, MONITORED_SLOTS.name, [[found.slot.start, *found[1:]] for found in slots])
 
 
 def create_incident_tables(warehouse: Warehouse) -> None:
@@ -96,14 +83,15 @@ def last_processed_slot(warehouse: Warehouse) -> Slot | None:
     return Slot(_utc(latest)) if latest else None
 
 
-def evaluated_slots(warehouse: Warehouse, date: datetime.date, slots: SlotRange) -> list[EvaluatedSlot]:
+def evaluated_slots(warehouse: Warehouse, date: datetime.date, slots: SlotRange) -> dict[Slot, ProcessedSlot]:
     """Those of `slots`, all on the day `date`, that have verdicts."""
     rows = warehouse.query(
         read_sql("queries/judged_slots.sql"),
         {"event_date": date, **_bounds(slots.start, slots.end)},
         doing="Reading which slots are evaluated",
     ).rows
-    return [EvaluatedSlot(Slot(_utc(row["slot_start"])), row["series"], row["anomalous"]) for row in rows]
+    found = [ProcessedSlot(Slot(_utc(row["slot_start"])), row["series"], row["anomalous"]) for row in rows]
+    return {each.slot: each for each in found}
 
 
 def unevaluated_since(warehouse: Warehouse, slots: SlotRange) -> datetime.datetime:

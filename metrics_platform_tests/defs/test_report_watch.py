@@ -12,7 +12,7 @@ import pytest
 from dagster._core.scheduler.instigation import InstigatorStatus
 
 from metrics_platform.defs.delivery.storage import history_of, observation, queued
-from metrics_platform.defs.health.sensors import report_watch_sensor
+from metrics_platform.defs.health.report_watch import tick
 from metrics_platform.notifications.history import Closed, Entry, Failed, Sent
 from metrics_platform.notifications.kinds import DailyReport, ReportNotDelivered
 from metrics_platform.settings import Settings
@@ -40,8 +40,7 @@ class Watch:
         at = start
         while at <= moment:
             context = dg.build_sensor_context(self.instance, cursor=self.cursor)
-            result = report_watch_sensor(self.settings, now=lambda at=at: at)(context)  # type: ignore[misc]
-            assert isinstance(result, dg.SensorResult)
+            result = tick(context, self.settings, at)
             self.cursor, self.said = result.cursor, str(result.skip_reason.skip_message)  # type: ignore[union-attr]
             for event in result.asset_events:
                 self.instance.report_runless_asset_event(event)

@@ -14,10 +14,11 @@ import time_machine
 
 from metrics_platform.calendar import SLOT, slot_at
 from metrics_platform.defs.delivery.storage import event_log, history_of
-from metrics_platform.defs.health.sensors import source_sensor
+from metrics_platform.defs.health.source_probe import tick
 from metrics_platform.notifications.history import Queued
 from metrics_platform.notifications.kinds import Event
 from metrics_platform.settings import Settings
+from metrics_platform.silences import parse_active_hours, parse_mute
 from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.tables import INCIDENTS, METRIC_DAILY, MONITOR_TABLES, SLOT_METRICS, columns_of
 from metrics_platform_tests.defs.post_office import PostOffice
@@ -59,7 +60,7 @@ class Desk:
         """A tick at `moment`; the keys of what it asks for."""
         before = {event.key for event in self.asked}
         context = dg.build_sensor_context(self.instance, cursor=self.cursor)
-        result = source_sensor(self.settings, now=lambda: moment)(context)
+        result = tick(context, self.settings, moment)
         if isinstance(result, dg.SkipReason):
             self.said = str(result.skip_message)
             return []
@@ -154,12 +155,16 @@ def test_a_silence_counts_only_where_events_are_usual(desk: Desk, usual: int, ke
     assert [each.passed for each in desk.shown if each.check_name == "is_fresh"] == [not keys] * 2
 
 
-@pytest.mark.parametrize(("mutes", "hours"), [("kind:stale_data", ""), ("", "source:feed_actions 16:00-16:01")])
-def test_muted_stale_data_is_recorded_and_sent_when_the_mute_ends(desk: Desk, mutes: str, hours: str) -> None:
+@pytest.mark.parametrize(
+    "held",
+    [
+        {"mutes": (parse_mute("kind:stale_data"),)},
+        {"active_hours": (parse_active_hours("source:feed_actions 16:00-16:01"),)},
+    ],
+)
+def test_muted_stale_data_is_recorded_and_sent_when_the_mute_ends(desk: Desk, held: dict[str, Any]) -> None:
     usual = desk.settings
-    desk.settings = usual.model_copy(
-        update={"mutes": (mutes,) if mutes else (), "active_hours": (hours,) if hours else ()}
-    )
+    desk.settings = usual.model_copy(update=held)
     desk.event(NOON)
     desk.event(NOON + 2 * HOUR, feed=False)
     assert desk.look(NOON + 2 * HOUR) == []
@@ -226,11 +231,11 @@ def test_a_lost_cursor_asks_for_the_same_messages_and_so_for_none(desk: Desk) ->
 
 
 def test_severities_are_set_and_switched_off_by_setting(desk: Desk) -> None:
-    desk.settings = desk.settings.model_copy(update={"severities": ("stale_data=critical",)})
+    desk.settings = desk.settings.model_copy(update={"severities": {"stale_data": "critical"}})
     desk.event(NOON)
     assert len(desk.look(NOON + 2 * HOUR)) == 2
     assert {event.severity for event in desk.asked} == {"critical"}
-    desk.settings = desk.settings.model_copy(update={"severities": ("stale_data=off",)})
+    desk.settings = desk.settings.model_copy(update={"severities": {"stale_data": "off"}})
     desk.event(NOON + 2 * HOUR + MINUTE)
     assert desk.look(NOON + 9 * HOUR) == []
 

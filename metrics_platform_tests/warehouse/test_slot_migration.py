@@ -15,7 +15,7 @@ from metrics_platform.alerts.anomalies import Series
 from metrics_platform.calendar import SLOT, Slot, SlotRange
 from metrics_platform.catalog import load_catalog
 from metrics_platform.cli import main
-from metrics_platform.incidents.store import IncidentStore, verdicts_at
+from metrics_platform.incidents.store import incidents_before, verdicts_at
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.catalog_check import check_catalog
 from metrics_platform.warehouse.client import Done, Warehouse
@@ -163,7 +163,7 @@ def test_an_open_incident_and_its_verdicts_survive(warehouse: Warehouse, setting
     before = _rows(warehouse, "SELECT * FROM incidents FINAL")
     migrate_slot_tables(warehouse, settings)
     assert _rows(warehouse, "SELECT * FROM incidents FINAL") == before
-    (alert,) = IncidentStore(warehouse, Slot(END)).load()
+    (alert,) = incidents_before(warehouse, END)
     assert (alert.id, alert.state) == ("aaaaa", "open")
     assert Series.of(alert) in verdicts_at(warehouse, Slot(END - SLOT))
 

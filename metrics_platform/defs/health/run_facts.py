@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -77,7 +77,7 @@ class EndedRun:
 
     @property
     def is_retried(self) -> bool:
-        """Whether Dagster starts it again by itself."""
+        """Whether Dagster starts it again."""
         return self.run.tags.get(_WILL_RETRY) == "true"
 
     @property
@@ -87,7 +87,7 @@ class EndedRun:
 
     @property
     def start_timed_out(self) -> bool:
-        """Whether Dagster waited for its start in vain (`start_timeout_seconds`)."""
+        """Whether it did not start in time (`start_timeout_seconds`)."""
         return self.run.tags.get(_FAILURE_REASON) == _START_TIMEOUT
 
     def is_undecided(self, now: datetime.datetime) -> bool:
@@ -107,12 +107,15 @@ class EndedRun:
 
     @property
     def partition(self) -> str | None:
-        """Its partition, or «first…last» of a range."""
-        return partition_of(self.run.tags)
+        """Its partition, or `first…last` of a range."""
+        first, last = self.run.tags.get(RANGE_START), self.run.tags.get(RANGE_END)
+        if first and last:
+            return first if first == last else f"{first}…{last}"
+        return self.run.tags.get("dagster/partition")
 
     @property
     def took(self) -> datetime.timedelta:
-        """How long it went on."""
+        """How long it ran."""
         started = self.record.start_time or self.record.create_timestamp.timestamp()
         return datetime.timedelta(seconds=max(0.0, self.at.timestamp() - started))
 
@@ -184,14 +187,6 @@ class EndedRun:
                 yield entry.dagster_event
 
 
-def partition_of(tags: Mapping[str, str]) -> str | None:
-    """The partition that a run with these tags computes, or «first…last» of a range."""
-    first, last = tags.get(RANGE_START), tags.get(RANGE_END)
-    if first and last:
-        return first if first == last else f"{first}…{last}"
-    return tags.get("dagster/partition")
-
-
 def numbers_of(evaluation: dg.AssetCheckEvaluation) -> tuple[tuple[str, str], ...]:
     """What a check found, as names and values; what has no short text is left out."""
     found = []
@@ -206,7 +201,7 @@ def numbers_of(evaluation: dg.AssetCheckEvaluation) -> tuple[tuple[str, str], ..
 def ended_runs(
     instance: dg.DagsterInstance, since: datetime.datetime, most: int, *, latest_first: bool = False
 ) -> Sequence[EndedRun]:
-    """The runs that have failed or succeeded after `since`, in the order in which they ended, at most so many."""
+    """The runs that have failed or succeeded after `since`, in the order in which they ended, at most `most`."""
     ended = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]
     records = instance.get_run_records(
         dg.RunsFilter(statuses=ended, updated_after=since),

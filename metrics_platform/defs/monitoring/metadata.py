@@ -13,7 +13,7 @@ from metrics_platform.alerts.contributions import contributions_to
 from metrics_platform.calendar import SLOT, Slot, SlotRange
 from metrics_platform.catalog import Catalog, Metric
 from metrics_platform.formats import formats_for
-from metrics_platform.incidents.store import incidents_after
+from metrics_platform.incidents.store import incidents_before
 from metrics_platform.incidents.updates import Update
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
@@ -153,7 +153,7 @@ def incident_metadata(
     warehouse: Warehouse, slots: SlotRange, done: Sequence[Update], settings: Settings
 ) -> dict[str, Any]:
     """What a run did with the incidents, and which are open."""
-    found = [alert for alert in incidents_after(warehouse, slots.last) if alert.is_open]
+    found = [alert for alert in incidents_before(warehouse, slots.end) if alert.is_open]
     keys = [notification.key for update in done for _, notification in update.notifications]
     metadata: dict[str, Any] = {
         "slots processed": sum(len(update.processed) for update in done),
