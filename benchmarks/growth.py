@@ -23,7 +23,7 @@ from benchmarks.source import create_source, empty_clickhouse, settings_of, writ
 from metrics_platform.calendar import RANGE_END, RANGE_START, SLOT, SlotRange
 from metrics_platform.defs import build_definitions
 from metrics_platform.defs.clean_up import clean_up
-from metrics_platform.defs.monitoring.run_slots import tags_of
+from metrics_platform.defs.monitoring.schedule import tags_of
 from metrics_platform.settings import load_settings
 from metrics_platform.warehouse.retention import first_days_kept, is_base
 from metrics_platform.warehouse.schema import create_tables

@@ -84,14 +84,15 @@ def generated_histories(catalog: Catalog, product: Product, seed: int) -> dict[s
     }
     aggregates: dict[str, Floats] = {}
 
-    def values_of(name: str, parts: tuple[str, ...] = ()) -> Floats:
+    def values_of(name: str) -> Floats:
         if name not in aggregates:
             random = np.random.default_rng([seed, zlib.crc32(name.encode())])
-            whole = wholes.get(name)
-            if whole is None or whole in parts:
+            # Two metrics that are shares of each other end there.
+            whole = wholes.pop(name, None)
+            if whole is None:
                 aggregates[name] = _values(catalog.metrics[name], product, random)
             else:
-                aggregates[name] = _part(values_of(whole, (*parts, name)), random)
+                aggregates[name] = _part(values_of(whole), random)
         return aggregates[name]
 
     def history(metric: Metric) -> SlotHistory:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metrics_platform.alerts.alert import Alert
+from metrics_platform.alerts.alert import Alert, Condition, Subject
 from metrics_platform.alerts.anomalies import Series, conditions_of
 from metrics_platform.alerts.engine import step
 from metrics_platform.alerts.policies import POLICIES, policies
@@ -156,6 +156,33 @@ def test_what_inhibits_an_alert_is_recorded() -> None:
     course = Course()
     course.run({"views": "=="}, muted=[0, 1])
     assert course.alert("views").inhibited_by == "muted"
+
+
+@pytest.mark.parametrize(
+    ("change", "days_ago", "worst_change", "inhibits"),
+    [
+        (-0.5, 0, -0.5, True),
+        (-0.5, 6, -0.5, True),
+        (-0.5, 6, -0.25, True),  # up to twice as large is the same level
+        (-0.5, 6, -0.2, False),
+        (-0.5, 8, -0.5, False),
+        (+0.5, 6, -0.5, False),  # the other direction
+    ],
+)
+def test_an_incident_inhibits_volumes_of_its_level_for_a_week(
+    change: float, days_ago: int, worst_change: float, inhibits: bool
+) -> None:
+    ended = START - datetime.timedelta(days=days_ago, hours=1)
+    incident = Alert(
+        "A7K2Q", Subject("anomaly", "views"), "down", "resolved", "critical", ended - SLOT, ended, 2, "new_normal",
+        origin="feed_actions", notification="anomaly-1", notified_at=ended, closed_at=ended, worst_change=worst_change,
+    )  # fmt: skip
+    volume = Condition(
+        Subject("odd_day", "feed_actions"), "firing", START, "up" if change > 0 else "down", origin="feed_actions",
+        change=change, since=START - SLOT, key="volume",
+    )  # fmt: skip
+    found = step(START, [], [volume], inhibitors=[incident])
+    assert [alert.inhibited_by for alert in found.alerts] == [incident.id if inhibits else ""]
 
 
 def test_a_metric_that_was_removed_closes_its_alerts() -> None:

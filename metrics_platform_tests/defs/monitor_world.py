@@ -12,7 +12,7 @@ import time_machine
 
 from metrics_platform.calendar import RANGE_END, RANGE_START, SLOT, Slot, SlotRange, slot_at
 from metrics_platform.catalog import load_catalog
-from metrics_platform.defs.monitoring.run_slots import tags_of
+from metrics_platform.defs.monitoring.schedule import tags_of
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Row, Warehouse
 from metrics_platform.warehouse.schema import create_tables

@@ -12,8 +12,13 @@ from metrics_platform.calendar import SLOT, SlotRange
 from metrics_platform.catalog import load_catalog
 from metrics_platform.defs import build_definitions
 from metrics_platform.defs.monitoring.assets import monitored_days
-from metrics_platform.defs.monitoring.run_slots import FIRST_SLOT, LAST_SLOT
-from metrics_platform.defs.monitoring.schedule import anomaly_check_job, anomaly_check_schedule, due_slots
+from metrics_platform.defs.monitoring.schedule import (
+    FIRST_SLOT,
+    LAST_SLOT,
+    anomaly_check_job,
+    anomaly_check_schedule,
+    due_slots,
+)
 from metrics_platform.settings import Settings, load_settings
 
 DUE = datetime.datetime(2026, 11, 20, 12, 1, tzinfo=datetime.UTC)

@@ -302,6 +302,8 @@ def test_an_hour_of_odd_slots_is_told_once_where_nothing_else_says_it(desk: Desk
 
 
 FOLDED = {"state": "open", "message": "anomaly-1"}
+# Six days ago.
+ENDED = {"state": "resolved"} | dict.fromkeys(("slot_start", "opened_at", "last_at", "closed_at"), NOON - 6 * DAY)
 
 
 @pytest.mark.parametrize(
@@ -311,6 +313,9 @@ FOLDED = {"state": "open", "message": "anomaly-1"}
         ({**FOLDED, "message": ""}, True),  # nobody has been told of it
         ({**FOLDED, "state": "resolved"}, False),  # it was a part of this hour
         ({**FOLDED, "state": "resolved", "opened_at": NOON - DAY, "last_at": NOON - DAY}, True),
+        # its level was learned days ago; the volume's baseline has not
+        ({**FOLDED, **ENDED, "worst_change": -0.5}, False),
+        ({**FOLDED, **ENDED, "worst_change": -0.2}, True),  # this is much worse
         ({**FOLDED, "metric": "messages"}, True),  # it is about the other source
         ({**FOLDED, "dimension": "os", "dimension_value": "iOS"}, True),
     ],

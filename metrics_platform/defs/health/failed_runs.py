@@ -16,14 +16,24 @@ import dagster as dg
 
 from metrics_platform.alerts.alert import Alert, Condition, Notification, Subject
 from metrics_platform.alerts.policies import FAILED_CHECK
+from metrics_platform.channel_settings import Severity
 from metrics_platform.defs.daily.schedule import JOB as DAILY_JOB
 from metrics_platform.defs.delivery.names import CHECK_JOB
 from metrics_platform.defs.delivery.names import JOB as NOTIFY_JOB
 from metrics_platform.defs.delivery.storage import queued
 from metrics_platform.defs.health.alert_store import AlertCursor, update_alerts
-from metrics_platform.defs.health.run_facts import EndedRun, ended_runs, numbers_of, run_of
-from metrics_platform.defs.health.ticks import automation_of, conditions_of_tick, failure, new_ticks
+from metrics_platform.defs.health.run_facts import (
+    CAUSE_LENGTH,
+    EndedRun,
+    EndedTick,
+    ended_runs,
+    new_ticks,
+    numbers_of,
+    run_of,
+    without_ids,
+)
 from metrics_platform.notifications.kinds import (
+    Automation,
     Event,
     FailedCheck,
     FailedRun,
@@ -95,7 +105,7 @@ def conditions_of_run(run: EndedRun) -> Iterator[Condition]:
     elif run.is_automated and (run.start_timed_out or not run.is_retried):
         # A start that timed out is reported before its retries: each would take as long again.
         cause = FAILED_CHECK if run.failed_by_checks else run.cause
-        yield failure(job, cause, run.at, origin=run.run_id, key=f"run-{run.first_run_id}")
+        yield _failure(job, cause, run.at, origin=run.run_id, key=f"run-{run.first_run_id}")
     if run.is_retried:
         return
     failed = {id(evaluation) for evaluation in run.failed_checks}
@@ -107,7 +117,51 @@ def conditions_of_run(run: EndedRun) -> Iterator[Condition]:
         elif run.is_automated:
             # Whatever it finds in another day or slot, it is the same check that fails.
             key = _check_key(asset, check, run.first_run_id)
-            yield failure(subject, "", run.at, origin=run.run_id, key=key, severity="critical")
+            yield _failure(subject, "", run.at, origin=run.run_id, key=key, severity="critical")
+
+
+def conditions_of_tick(ended: EndedTick) -> Iterator[Condition]:
+    """The conditions of a tick's schedule or sensor, and of its code location, which they share as their origin."""
+    location = Subject("code_location", ended.location)
+    kind, name = ended.automation
+    subject = Subject("failed_tick", f"{kind} {name}")
+    if not ended.code_is_unreachable:
+        yield Condition(location, "normal", ended.at)
+    elif ended.tick.consecutive_failure_count <= 1:
+        return  # a code server that restarts is back by the next tick
+    # Dagster tries a schedule's failed tick again under the same id.
+    key = f"tick-{ended.tick.tick_id}-{int(ended.at.timestamp() * 1000)}"
+    if ended.code_is_unreachable:
+        yield _failure(location, ended.cause, ended.at, origin=ended.location, key=key)
+    if ended.failed:
+        yield _failure(subject, ended.cause, ended.at, origin=ended.location, key=key)
+    else:
+        yield Condition(subject, "normal", ended.at)
+
+
+def _automation_of(subject: Subject) -> tuple[Automation, str]:
+    """The kind and the name of a schedule, sensor or code location."""
+    if subject.kind == "code_location":
+        return "code location", subject.name
+    kind, _, name = subject.name.partition(" ")
+    return ("schedule" if kind == "schedule" else "sensor"), name
+
+
+def _failure(
+    subject: Subject, cause: str, at: datetime.datetime, *, origin: str, key: str, severity: Severity = "failed"
+) -> Condition:
+    """The condition of a failure. Causes that differ only in ids, numbers and times are the same."""
+    cause = cause[:CAUSE_LENGTH]
+    return Condition(
+        subject,
+        "firing",
+        at,
+        variant=without_ids(cause),
+        severity=severity,
+        origin=origin,
+        key=key,
+        facts={"cause": cause},
+    )
 
 
 def _check_key(asset: str, check: str, run_id: str) -> str:
@@ -133,7 +187,7 @@ def _events(
         return
     common["repeats"] = notification.new_counts[0] - (not notification.thread)
     if alert.subject.kind in {"failed_tick", "code_location"}:
-        automation, name = automation_of(alert.subject)
+        automation, name = _automation_of(alert.subject)
         yield FailedTick(**common, automation=automation, name=name, cause=str(alert.facts.get("cause", "")))
     elif (run := run_of_id(alert.origin)) is not None:
         common |= {"run_id": run.run_id, "partition": run.partition}
@@ -195,7 +249,7 @@ def _recovered(alert: Alert, common: dict[str, Any]) -> Recovered:
         asset, _, check = name.rpartition(":")
         about = {"asset": asset, "check": check}
     elif kind != "failed_run":
-        about = dict(zip(("automation", "name"), automation_of(alert.subject), strict=True))
+        about = dict(zip(("automation", "name"), _automation_of(alert.subject), strict=True))
     return Recovered(
         **{**common, "occurred_at": alert.normal_at or alert.last_at},
         failures=alert.count,

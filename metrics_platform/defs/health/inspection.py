@@ -11,8 +11,7 @@ from pathlib import Path
 import dagster as dg
 import yaml
 
-from metrics_platform.defs.health.run_facts import EndedRun, ended_runs
-from metrics_platform.defs.health.ticks import ended_ticks, running_automations
+from metrics_platform.defs.health.run_facts import EndedRun, ended_runs, ended_ticks, running_automations
 from metrics_platform.findings import Finding
 from metrics_platform.redaction import mask
 

@@ -12,15 +12,14 @@ from metrics_platform.calendar import Slot, SlotRange
 from metrics_platform.catalog import Metric, load_catalog_or_builtin
 from metrics_platform.defs.daily.metadata import compared_result
 from metrics_platform.defs.delivery.storage import enqueue
+from metrics_platform.defs.health import SOURCES
 from metrics_platform.defs.health.alert_store import stored_alerts
-from metrics_platform.defs.health.sensors import SOURCES
 from metrics_platform.defs.metrics_config import chosen_metrics
 from metrics_platform.defs.monitoring.assets import CATALOG_CHECK
 from metrics_platform.defs.monitoring.metadata import catalog_result, day_metadata, incident_metadata, verdict_check
-from metrics_platform.defs.monitoring.run_slots import is_check, slots_of_run
+from metrics_platform.defs.monitoring.schedule import is_check, slots_of_run
 from metrics_platform.incidents.builder import NotificationBuilder
-from metrics_platform.incidents.store import last_processed_slot, unevaluated_since, verdicts_at
-from metrics_platform.incidents.updates import Update, updates
+from metrics_platform.incidents.store import Update, last_processed_slot, unevaluated_since, updates, verdicts_at
 from metrics_platform.monitor.verdicts import evaluate_slots
 from metrics_platform.notifications.heartbeat import beat
 from metrics_platform.settings import Settings
