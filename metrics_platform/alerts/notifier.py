@@ -57,7 +57,7 @@ class Notifier:
         worsenings = list(self._worsenings())
         updates = [
             self._notify("updated", f"{message}-{self._stamp}", message, self._members(message, only_open=True))
-            for message in sorted(self._changed)
+            for message in sorted(self._changed - {opening.key for opening in openings})
         ]
         return [*openings, *updates, *worsenings, *returns, *self._reminders(), *self._all_clears()]
 
