@@ -101,6 +101,8 @@ class Alert:
         notification: the key of the message it was notified in; empty: none yet.
         notified_at: when that was; reminders: how many reminders were due since; cleared: its end was notified.
         key: the key of a message about it alone.
+        answered_by, note: who marked it as not an incident, and why; empty: no one did.
+        quiet_up_to: the deviation up to which it then keeps its series quiet.
     """
 
     id: str
@@ -127,6 +129,9 @@ class Alert:
     reminders: int = 0
     cleared: bool = False
     key: str = ""
+    answered_by: str = ""
+    note: str = ""
+    quiet_up_to: float | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -138,6 +143,11 @@ class Alert:
     def is_accepted(self) -> bool:
         """Whether its level was accepted as the new normal."""
         return self.change == "new_normal"
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether someone marked it as not an incident."""
+        return bool(self.answered_by)
 
     @property
     def is_total(self) -> bool:
@@ -157,6 +167,7 @@ class Alert:
             "severity": self.severity,
             "notified": "yes" if self.notification else "no",
             "accepted": "yes" if self.is_accepted else "no",
+            "answered": "yes" if self.is_answered else "no",
         }
 
 

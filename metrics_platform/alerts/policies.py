@@ -14,7 +14,10 @@ _DAY = datetime.timedelta(days=1)
 # How far back the detectors look from the slot that they evaluate.
 LOOKBACK = 2 * _HOUR
 FAILED_CHECK = "failed check"
-# An accepted level that fires again is the same level, up to so many times its deviation.
+# For how long after the end of an incident that was marked as none its series stays quiet: the four weeks of which the
+# detectors know the same hour.
+QUIET_FOR = 28 * _DAY
+# An accepted level that fires again is the same level, up to this many times its deviation.
 SAME_LEVEL = 2.0
 
 
@@ -106,7 +109,8 @@ class Inhibition:
         after: for so long it also holds after the source's end.
         seen_through: whether it also holds where the period that the target looks at reaches back into the source.
         to_nothing: only where nothing is left of the target.
-        no_worse: only where the target's deviation is at most twice the source's.
+        up_to: only where the target's deviation is known and at most this many times the source's.
+        itself: whether the source also inhibits its own reminders and returns.
         called: what the target is then inhibited by: fields of the source.
     """
 
@@ -117,7 +121,8 @@ class Inhibition:
     after: datetime.timedelta = field(default=_NEVER)
     seen_through: bool = False
     to_nothing: bool = False
-    no_worse: bool = False
+    up_to: float | None = None
+    itself: bool = False
     called: str = "{id}"
 
 
@@ -144,7 +149,17 @@ INHIBITIONS = (
     Inhibition(_of("odd_hour", variant="down"), _of("odd_hour", variant="up"), ("subject",), after=LOOKBACK),
     # After a launch, other metrics rise later.
     Inhibition(
-        _of("anomaly", accepted="yes", variant="up"), _of("anomaly", variant="up"), (), after=_DAY, no_worse=True
+        _of("anomaly", accepted="yes", variant="up"), _of("anomaly", variant="up"), (), after=_DAY, up_to=SAME_LEVEL
+    ),
+    # What someone has marked as not an incident is not sent again, unless it is larger.
+    Inhibition(
+        _of("anomaly", answered="yes"),
+        _of("anomaly"),
+        ("subject", "variant"),
+        after=QUIET_FOR,
+        up_to=1.0,
+        itself=True,
+        called="answered {id}",
     ),
     # Too few or too many events are what the metrics, or the stale data, say already.
     *(Inhibition(_of("stale_data"), _of(kind), ("origin",), seen_through=True) for kind in _VOLUMES),
@@ -159,7 +174,7 @@ INHIBITIONS = (
             _of(kind),
             ("origin", "variant"),
             after=7 * _DAY,
-            no_worse=True,
+            up_to=SAME_LEVEL,
         )
         for kind in _VOLUMES
     ),

@@ -11,13 +11,20 @@ from metrics_platform.alerts.alert import Alert, Notification, Subject
 from metrics_platform.alerts.anomalies import Series, Verdict, conditions_of
 from metrics_platform.alerts.engine import step
 from metrics_platform.alerts.muting import muting
-from metrics_platform.alerts.policies import policies
+from metrics_platform.alerts.policies import QUIET_FOR, policies
 from metrics_platform.calendar import SLOT, Day, Slot, SlotRange
 from metrics_platform.catalog import Catalog
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Row, Warehouse
 from metrics_platform.warehouse.schema import create_tables, tables_are_there
-from metrics_platform.warehouse.tables import INCIDENTS, MONITORED_SLOTS, VERDICTS, columns_of, read_sql
+from metrics_platform.warehouse.tables import (
+    INCIDENT_ANSWERS,
+    INCIDENTS,
+    MONITORED_SLOTS,
+    VERDICTS,
+    columns_of,
+    read_sql,
+)
 
 _NUMBERS = ("value", "trials", "expected", "lower", "upper", "score")
 # The columns that people query, and the fields of an alert.
@@ -93,7 +100,6 @@ def updates(  # noqa: PLR0917
         WarehouseError: ClickHouse refused, failed or did not answer.
         SchemaMismatchError: a table is there with other columns.
     """
-    create_incident_tables(warehouse)
     for day, piece in slots.by_day(settings.zone):
         last = last_processed_slot(warehouse)
         rest = SlotRange(max(piece.start, last.end) if last else piece.start, piece.end)
@@ -144,12 +150,15 @@ def _update(  # noqa: PLR0917
 def incidents_before(
     warehouse: Warehouse, moment: datetime.datetime, sources: Mapping[str, str] | None = None
 ) -> list[Alert]:
-    """The incidents that were open before `moment`, and those that ended in the eight days before it.
+    """The incidents that were open before `moment`, and those that ended before it and may still inhibit others.
 
-    That is longer than any inhibition lasts. `sources` are the metrics, each with its source.
+    These are all of the eight days before, and those that are marked as not an incident. `sources` are the metrics,
+    each with its source.
     """
     rows = warehouse.query(
-        read_sql("queries/incidents_before.sql"), _bounds(moment, moment), doing="Reading the incidents"
+        read_sql("queries/incidents_before.sql"),
+        {"first_slot": f"{moment:%Y-%m-%d %H:%M:%S}", "quiet_days": QUIET_FOR.days + 1},
+        doing="Reading the incidents",
     ).rows
     return [_alert(row, sources or {}) for row in rows]
 
@@ -164,9 +173,17 @@ def save_processed(warehouse: Warehouse, slots: Iterable[ProcessedSlot]) -> None
     _insert(warehouse, MONITORED_SLOTS.name, [[found.slot.start, *found[1:]] for found in slots])
 
 
+def save_answer(
+    warehouse: Warehouse, alert: Alert, now: datetime.datetime, *, is_incident: bool, who: str, note: str
+) -> None:
+    """Write a person's answer to an incident. Of several, the latest counts."""
+    given = "incident" if is_incident else "not_an_incident"
+    _insert(warehouse, INCIDENT_ANSWERS.name, [[alert.id, given, now, who, note, alert.worst_change]])
+
+
 def create_incident_tables(warehouse: Warehouse) -> None:
     """Create the tables that are missing; errors as of `create_tables`."""
-    create_tables(warehouse, [VERDICTS, INCIDENTS, MONITORED_SLOTS])
+    create_tables(warehouse, [VERDICTS, INCIDENTS, MONITORED_SLOTS, INCIDENT_ANSWERS])
 
 
 def last_processed_slot(warehouse: Warehouse) -> Slot | None:
@@ -276,6 +293,7 @@ def _alert(row: Row, sources: Mapping[str, str]) -> Alert:
         origin=sources.get(row["metric"], ""),
         normal_since=_utc(row["slot_start"]) - (streak - 1) * SLOT if streak else None,
         **values,
+        **{name: row[name] for name in ("answered_by", "note", "quiet_up_to")},
     )
 
 

@@ -159,6 +159,37 @@ def test_what_inhibits_an_alert_is_recorded() -> None:
 
 
 @pytest.mark.parametrize(
+    ("days", "lines", "sent"),
+    [
+        (7, {"views": "=.."}, ""),
+        (7, {"views": "--.."}, ""),
+        (7, {"views": "0..."}, "0 opened, 2 resolved"),  # larger
+        (7, {"views": "-0.."}, "1 opened, 3 resolved"),
+        (7, {"views": "+.."}, "0 opened, 2 resolved"),  # the other direction
+        (7, {"likes": "=.."}, "0 opened, 2 resolved"),
+        (7, {"views Android": "=.."}, "0 opened, 2 resolved"),
+        (29, {"views": "=.."}, "0 opened, 2 resolved"),
+    ],
+)
+def test_what_is_marked_as_not_an_incident_is_sent_again_only_if_larger(
+    days: int, lines: dict[str, str], sent: str
+) -> None:
+    course = Course()
+    course.run({"views": "=.."})
+    course.answer("views")
+    course.sent, course.start, course.number = [], START + days * 24 * HOUR * SLOT, 0
+    assert course.run(lines) == sent
+
+
+def test_an_open_incident_that_is_marked_as_none_has_no_reminder_until_it_is_larger() -> None:
+    course = Course()
+    course.run({"views": "--"})
+    course.answer("views")
+    assert course.run({"views": "-" * 30}) == ""
+    assert course.run({"views": "==.."}) == "32 updated, 32 reminder, 35 resolved"
+
+
+@pytest.mark.parametrize(
     ("change", "days_ago", "worst_change", "inhibits"),
     [
         (-0.5, 0, -0.5, True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import io
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -14,12 +15,14 @@ import pytest
 import time_machine
 from dagster._core.definitions.run_request import InstigatorType
 from pydantic import SecretStr
+from rich.console import Console
 
 from metrics_platform.alerts.alert import Alert, Subject
 from metrics_platform.calendar import SLOT, day_of
 from metrics_platform.catalog import builtin_catalog
 from metrics_platform.defs.delivery.storage import history_of
 from metrics_platform.defs.health.alert_store import AlertCursor
+from metrics_platform.incidents.command import UnknownIncidentError, answer, list_incidents
 from metrics_platform.incidents.store import Update
 from metrics_platform.notifications.kinds import AnomalyOpened, AnomalyResolved, DayIncident
 from metrics_platform.settings import Settings
@@ -360,6 +363,36 @@ def test_stale_data_that_was_notified_inhibits_metrics_at_zero(
     stored_world.happens(2, iOS=0.3, Android=0.3)
     assert stored_world.check(2).success
     assert _asked(stored_world) == (sent or ["anomaly-2026-11-20-12:30"])
+
+
+def test_what_is_marked_as_not_an_incident_is_sent_again_only_if_it_is_larger(world: MonitorWorld) -> None:
+    shares = {1: 0.3, 2: 0.3, 15: 0.4, 16: 0.0}
+    for number in range(17):
+        world.happens(number, iOS=shares.get(number, 1.0), Android=shares.get(number, 1.0))
+    world.check(0, 4)
+    sent = _asked(world)
+    found = {row["incident"] for row in world.rows("incidents") if row["message"]}
+    printed = io.StringIO()
+    with time_machine.travel(NOON + 5 * SLOT, tick=True):
+        for incident in found:
+            said = answer(world.settings, incident, is_incident=False, who="ann", note="a deploy")
+            assert f"{incident} is marked as not an incident" in said
+        with pytest.raises(UnknownIncidentError, match="`metrics-platform incidents` lists them"):
+            answer(world.settings, "XXXXX", is_incident=False, who="ann", note="")
+        list_incidents(world.settings, Console(file=printed, width=200))
+    assert printed.getvalue().count("not an incident (ann): a deploy") == len(found)
+
+    result = world.check(5, 15)
+    assert _asked(world) == sent
+    latest = [row for row in world.rows("incidents") if row["opened_at"].strftime("%H:%M") == "15:45"]
+    assert {row["folded_into"] for row in latest if row["metric"] in ("views", "likes")} >= {
+        f"answered {each}"
+        for each in {row["incident"] for row in world.rows("incidents") if row["metric"] in ("views", "likes")} & found
+    }
+    quieter = str(check_outcomes(result)["verdicts: views"].metadata["quieter"].value)
+    assert re.fullmatch(r"up to -7\d% until 2026-12-18 \S+, marked as not an incident \(ann\): a deploy", quieter)
+    world.check(16)
+    assert _asked(world) == [*sent, "anomaly-2026-11-20-16:00"]
 
 
 def test_metrics_that_moved_along_without_an_incident_are_named(world: MonitorWorld, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from metrics_platform.warehouse.client import Done, Warehouse
 from metrics_platform.warehouse.schema import SchemaMismatchError, create_tables
 from metrics_platform.warehouse.slot_migration import migrate_slot_tables, tables_to_migrate
 from metrics_platform.warehouse.slots import missing_slots
-from metrics_platform.warehouse.tables import INCIDENTS, MONITORED_SLOTS, SLOT_METRICS, VERDICTS
+from metrics_platform.warehouse.tables import INCIDENT_ANSWERS, INCIDENTS, MONITORED_SLOTS, SLOT_METRICS, VERDICTS
 from metrics_platform_tests.worlds import SourceTables
 
 ZONE = "Asia/Kolkata"  # its days begin at 18:30 in UTC
@@ -80,7 +80,7 @@ def settings(make_settings: Callable[..., Settings]) -> Settings:
 def warehouse(settings: Settings) -> Warehouse:
     """An installation of an earlier version, with some days and an open incident."""
     found = SourceTables.create(settings).warehouse
-    create_tables(found, [INCIDENTS, MONITORED_SLOTS])
+    create_tables(found, [INCIDENTS, MONITORED_SLOTS, INCIDENT_ANSWERS])
     parameters = {"start": f"{START:%Y-%m-%d %H:%M:%S}", "slots": DAYS * 96}
     for statement in (*OLD_TABLES, *OLD_ROWS):
         found.execute(statement, parameters)

@@ -28,7 +28,9 @@ from metrics_platform.incidents.store import incidents_before, last_processed_sl
 from metrics_platform.notifications.kinds import Event, FreshData, OddVolume, StaleData
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.schema import tables_are_there
 from metrics_platform.warehouse.source_rows import SourceError, resolve
+from metrics_platform.warehouse.tables import MONITOR_TABLES
 
 # How often a check whose result has not changed is shown again: each is an entry in Dagster's event log.
 _SHOWN_AGAIN_AFTER = datetime.timedelta(hours=1)
@@ -109,7 +111,7 @@ def _matters(found: Iterable[Probed], before: _Cursor) -> bool:
 
 def _incidents(warehouse: Warehouse, catalog: Catalog) -> list[Alert]:
     """The incidents of the metrics, for as long as they inhibit."""
-    last = last_processed_slot(warehouse)
+    last = last_processed_slot(warehouse) if tables_are_there(warehouse, MONITOR_TABLES) else None
     sources = {name: metric.source for name, metric in catalog.metrics.items()}
     return incidents_before(warehouse, last.end, sources) if last else []
 
