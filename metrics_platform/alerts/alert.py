@@ -22,7 +22,7 @@ Kind = Literal[
     "report_not_delivered",
 ]
 State = Literal["pending", "open", "resolved", "expired"]
-# Why an alert changed last. `new_normal`: the level has lasted so long that it is expected from now on.
+# Why an alert changed last. `new_normal`: the level has lasted and is expected from now on.
 Change = Literal[
     "opened",
     "continues",

@@ -30,11 +30,11 @@ class Policy:
             Each time it comes back doubles the latter, to at least 4.
         reopens_within: what fires again this soon after its end is the same alert; if it had lasted for `remind_after`,
             a day.
-        expires_after: an open alert that was neither firing nor normal for so long is over. None: never.
+        expires_after: an open alert that was neither firing nor normal for this long is over. None: never.
         reminds: a reminder while it lasts, only when it has fired again, or never.
         remind_after: the first reminder. The gaps double, up to `longest_gap`.
         ended_by: the variant that counts as normal, such as a rise after a fall; other variants say nothing about it.
-        accepts_after: a level that has lasted so long, and has not become worse for `LOOKBACK`, is the new normal.
+        accepts_after: a level that has lasted this long, and has not become worse for `LOOKBACK`, is the new normal.
         is_event: it fires at moments (a run fails) and lasts until it is normal; else it is evaluated at every step.
         is_grouped: all of a step share a message; what follows within `joins_within` may join it.
         is_batched: a flood of them shares a message.
@@ -65,7 +65,7 @@ _VOLUME = Policy(reminds="never", ended_by="up", accepts_after=_DAY, has_all_cle
 _NEVER = datetime.timedelta(0)
 
 Policies = Mapping[tuple[str, str], Policy]
-# By kind and variant; an empty variant stands for all that are not named.
+# By kind and variant; an empty variant means all that are not named.
 POLICIES: Policies = {
     ("anomaly", ""): _ANOMALY,
     # A rise is mostly a launch or a campaign: it reaches other metrics later, comes back every morning, and is the new
@@ -106,7 +106,7 @@ class Inhibition:
     Attributes:
         equal: the labels that both must share.
         while_open: whether it holds while the source is open.
-        after: for so long it also holds after the source's end.
+        after: how long it also holds after the source's end.
         seen_through: whether it also holds where the period that the target looks at reaches back into the source.
         to_nothing: only where nothing is left of the target.
         up_to: only where the target's deviation is known and at most this many times the source's.

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 from metrics_platform.alerts.alert import Condition, Subject
 from metrics_platform.calendar import SLOT, Slot, slot_at
 
-# The same weekday of so many weeks; from so many on there is a baseline. More weeks would lag further behind growth.
+# How many weeks a period is compared with, and from how many on there is a baseline. More would lag behind growth.
 WEEKS = 5
 LEAST_WEEKS = 3
 # Half of the band in robust deviations; never less than a share of the usual, nor than chance makes of a count (in

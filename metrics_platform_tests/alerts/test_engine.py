@@ -190,30 +190,35 @@ def test_an_open_incident_that_is_marked_as_none_has_no_reminder_until_it_is_lar
 
 
 @pytest.mark.parametrize(
-    ("change", "days_ago", "worst_change", "inhibits"),
+    ("change", "days_ago", "incident", "inhibits"),
     [
-        (-0.5, 0, -0.5, True),
-        (-0.5, 6, -0.5, True),
-        (-0.5, 6, -0.25, True),  # up to twice as large is the same level
-        (-0.5, 6, -0.2, False),
-        (-0.5, 8, -0.5, False),
-        (+0.5, 6, -0.5, False),  # the other direction
+        (-0.5, 0, {}, True),
+        (-0.5, 6, {}, True),
+        (-0.5, 6, {"worst_change": -0.25}, True),  # up to twice as large is the same level
+        (-0.5, 6, {"worst_change": -0.2}, False),
+        (-0.5, 8, {}, False),
+        (+0.5, 6, {}, False),  # the other direction
+        (-0.5, 6, {"notification": ""}, False),
+        (-0.5, 6, {"origin": "message_actions"}, False),
+        (-0.5, 6, {"subject": Subject("anomaly", "views", "os", "iOS")}, False),
     ],
 )
 def test_an_incident_inhibits_volumes_of_its_level_for_a_week(
-    change: float, days_ago: int, worst_change: float, inhibits: bool
+    change: float, days_ago: int, incident: dict[str, Any], inhibits: bool
 ) -> None:
     ended = START - datetime.timedelta(days=days_ago, hours=1)
-    incident = Alert(
-        "A7K2Q", Subject("anomaly", "views"), "down", "resolved", "critical", ended - SLOT, ended, 2, "new_normal",
-        origin="feed_actions", notification="anomaly-1", notified_at=ended, closed_at=ended, worst_change=worst_change,
+    given = {"subject": Subject("anomaly", "views"), "origin": "feed_actions", "notification": "anomaly-1",
+             "worst_change": -0.5, **incident}  # fmt: skip
+    source = Alert(
+        id="A7K2Q", variant="down", state="resolved", severity="critical", opened_at=ended - SLOT, last_at=ended,
+        normal_needed=2, change="new_normal", notified_at=ended, closed_at=ended, **given,
     )  # fmt: skip
     volume = Condition(
         Subject("odd_day", "feed_actions"), "firing", START, "up" if change > 0 else "down", origin="feed_actions",
         change=change, since=START - SLOT, key="volume",
     )  # fmt: skip
-    found = step(START, [], [volume], inhibitors=[incident])
-    assert [alert.inhibited_by for alert in found.alerts] == [incident.id if inhibits else ""]
+    found = step(START, [], [volume], inhibitors=[source])
+    assert [alert.inhibited_by for alert in found.alerts] == [source.id if inhibits else ""]
 
 
 def test_a_metric_that_was_removed_closes_its_alerts() -> None:

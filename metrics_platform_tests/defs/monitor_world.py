@@ -26,7 +26,7 @@ from metrics_platform_tests.worlds import SourceTables
 NOON = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
 HISTORY_DAYS = 31
 LAG = datetime.timedelta(seconds=60)
-# In every slot: so many users of each os see one post each and like every third, and half of them write.
+# The users of each os in a slot: each sees a post and likes every third, and half of them write.
 USERS = {"iOS": 80, "Android": 160}
 
 # The same weeks as 15-minute values, restless by a hash of the slot's number.

@@ -271,9 +271,7 @@ def test_causes_that_differ_share_a_message_after_the_first_two(watch: Watch, ap
     assert "4 × anomaly_check" in last.text and "1 × no rights" in last.text
 
 
-def test_a_success_after_failures_is_a_silent_all_clear_in_reply_to_the_first_message(
-    watch: Watch, api: BotApi
-) -> None:
+def test_a_success_after_failures_is_a_silent_all_clear_in_reply(watch: Watch, api: BotApi) -> None:
     watch.dies("anomaly_check", "ClickHouse does not answer")
     watch.dies("anomaly_check", "ClickHouse does not answer")
     watch.tick()
@@ -318,9 +316,7 @@ def check_run(watch: Watch, **tags: str) -> None:
     dg.materialize([sums], instance=watch.office.instance, run_config=QUIET, tags=tags)
 
 
-def test_a_check_that_fails_with_error_is_one_critical_message_though_its_run_is_green(
-    watch: Watch, api: BotApi
-) -> None:
+def test_a_check_that_fails_with_error_is_one_critical_message_of_a_green_run(watch: Watch, api: BotApi) -> None:
     check_run(watch, **BY_SCHEDULE)
     watch.tick()
     check_run(watch, **BY_SCHEDULE)

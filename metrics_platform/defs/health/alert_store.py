@@ -17,7 +17,7 @@ from metrics_platform.channel_settings import Severity
 from metrics_platform.defs.cursor import Cursor
 from metrics_platform.settings import Settings
 
-# An alert that has neither fired nor ended for so long is no longer followed.
+# An alert that has neither fired nor ended for this long is no longer followed.
 _FORGOTTEN_AFTER = datetime.timedelta(days=8)
 
 

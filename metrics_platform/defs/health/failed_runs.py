@@ -44,7 +44,7 @@ from metrics_platform.notifications.kinds import (
 )
 from metrics_platform.settings import Settings
 
-# Runs are read again for so long: the clocks of machines differ.
+# Runs are read again for this long: the clocks of machines differ.
 _OVERLAP = datetime.timedelta(minutes=5)
 # A tick has a minute; reading a run takes some ten milliseconds. The next tick goes on where this one ends.
 _MOST_RUNS = 500
