@@ -6,6 +6,7 @@ Packages are imported inside the commands, so that `--help` answers at once.
 from __future__ import annotations
 
 import datetime
+import getpass
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -58,6 +59,7 @@ _USER_ERRORS = {
     "SourceError",
     "UnknownMetricError",
     "BacktestError",
+    "UnknownIncidentError",
 }
 
 
@@ -292,6 +294,30 @@ def metrics(name: str | None, schema: bool) -> None:
         metrics_command.show_metric(settings, name, console)
     elif not metrics_command.list_metrics(settings, console):
         sys.exit(1)
+
+
+@main.command()
+@click.argument("incident", required=False)
+@click.option("--not-an-incident/--an-incident", "is_none", default=None, help="Your answer, or take it back.")
+@click.option("--note", default="", help="Why.")
+@click.option("--by", "who", default=getpass.getuser, show_default="your user name", help="Who answers.")
+def incidents(incident: str | None, is_none: bool | None, note: str, who: str) -> None:
+    """List the open and recent incidents, or answer to one.
+
+    With INCIDENT (the id at the end of its message) and --not-an-incident, equal and smaller deviations of the same
+    metric and slice in the same direction are recorded and not sent for four weeks. Larger ones are sent.
+    """
+    from rich.console import Console
+
+    from metrics_platform.incidents import command
+    from metrics_platform.settings import load_settings
+
+    if incident is None:
+        command.list_incidents(load_settings(), Console())
+    elif is_none is None:
+        raise click.UsageError("Add --not-an-incident, or --an-incident to take it back.")
+    else:
+        click.echo(command.answer(load_settings(), incident, is_incident=not is_none, who=who, note=note))
 
 
 @main.command()

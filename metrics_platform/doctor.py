@@ -11,6 +11,7 @@ from metrics_platform.catalog import load_catalog
 from metrics_platform.catalog_problems import CatalogError
 from metrics_platform.findings import Finding
 from metrics_platform.notifications.channels import inspect_channels
+from metrics_platform.setting_errors import choose
 from metrics_platform.settings import Settings, SettingsError, load_settings
 from metrics_platform.warehouse.client import NoWarehouseError, Warehouse
 from metrics_platform.warehouse.inspection import inspect_warehouse
@@ -72,6 +73,13 @@ def _examine_catalog(settings: Settings) -> Iterator[Finding]:
                 "Catalogue", "problem", problem, f"Correct it in {settings.catalog}. Until then, the file is ignored."
             )
         return
+    for name in settings.silences(settings.zone).unknown_metrics(catalog.metrics):
+        yield Finding(
+            "Catalogue",
+            "problem",
+            f"METRICS_MUTES or METRICS_ACTIVE_HOURS: metric {choose(name, catalog.metrics)}",
+            "Correct it in .env and restart. Until then, the entry has no effect.",
+        )
     now = datetime.datetime.now(datetime.UTC)
     muted = [
         name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from metrics_platform.channel_settings import Severity
@@ -25,19 +25,46 @@ SETTABLE: dict[str, tuple[str, ...]] = {
 }
 
 
+def _stale_hours(value: tuple[float, ...]) -> tuple[float, ...]:
+    ascends = len(value) == 2 and all(map(math.isfinite, value)) and 0 < value[0] <= value[1]
+    if not ascends:
+        raise ValueError("write two numbers of hours, for a warning and for a critical alert, such as 1,3")
+    if value[1] > _MOST_HOURS:
+        raise ValueError(f"write at most {_MOST_HOURS} hours, which is a year")
+    return value
+
+
+def _severities(value: Any) -> dict[str, str]:
+    """Kind → severity, of `odd_volume=critical, failed_run=off`."""
+    found: dict[str, str] = {}
+    for entry in split_list(value):
+        kind, _, severity = (part.strip() for part in entry.partition("="))
+        if kind not in SETTABLE:
+            near = nearest(kind, SETTABLE)
+            hint = f"; did you mean {near}?" if near else ""
+            raise ValueError(f"{entry!r}: write kind=severity, the kind one of {', '.join(SETTABLE)}{hint}")
+        if severity not in SETTABLE[kind]:
+            raise ValueError(f"{entry!r}: set {kind} to {' or '.join(SETTABLE[kind])}")
+        if kind in found:
+            raise ValueError(f"name each kind only once: {kind}")
+        found[kind] = severity
+    return found
+
+
+StaleHours = Annotated[tuple[float, ...], NoDecode, BeforeValidator(split_list), AfterValidator(_stale_hours)]
+
+
 class HealthSettings(SettingsPart):
     """Part of `Settings`: names as there, `METRICS_…`."""
 
-    feed_stale_hours: Annotated[tuple[float, ...], NoDecode] = Field(
+    feed_stale_hours: StaleHours = Field(
         (1.0, 3.0),
         description="After how many hours without a new feed event, counting only hours of the week that usually have "
         "events, the data are stale: a warning, and critical, comma-separated. Limits of 24 or more count every hour.",
     )
-    messages_stale_hours: Annotated[tuple[float, ...], NoDecode] = Field(
-        (1.0, 3.0), description="The same for messages: a warning, and critical."
-    )
-    severities: Annotated[tuple[str, ...], NoDecode] = Field(
-        (),
+    messages_stale_hours: StaleHours = Field((1.0, 3.0), description="The same for messages: a warning, and critical.")
+    severities: Annotated[dict[str, str], NoDecode, BeforeValidator(_severities)] = Field(
+        default_factory=dict,
         description="Severity by kind, comma-separated: odd_volume=critical, stale_data=warning, failed_check=off, "
         "failed_run=off (also for ticks), report_not_delivered=off.",
     )
@@ -48,45 +75,7 @@ class HealthSettings(SettingsPart):
         15, ge=1, le=720, description="Minutes after its time until an undelivered report raises an alert."
     )
 
-    @field_validator("feed_stale_hours", "messages_stale_hours", "severities", mode="before")
-    @classmethod
-    def _split_health(cls, value: Any) -> Any:
-        return split_list(value)
-
-    @field_validator("feed_stale_hours", "messages_stale_hours")
-    @classmethod
-    def _check_stale_hours(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        ascends = len(value) == 2 and all(map(math.isfinite, value)) and 0 < value[0] <= value[1]
-        if not ascends:
-            raise ValueError("write two numbers of hours, for a warning and for a critical alert, such as 1,3")
-        if value[1] > _MOST_HOURS:
-            raise ValueError(f"write at most {_MOST_HOURS} hours, which is a year")
-        return value
-
-    @field_validator("severities")
-    @classmethod
-    def _check_severities(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        names = []
-        for entry in value:
-            kind, severity = _kind_and_severity(entry)
-            if kind not in SETTABLE:
-                near = nearest(kind, SETTABLE)
-                hint = f"; did you mean {near}?" if near else ""
-                raise ValueError(f"{entry!r}: write kind=severity, the kind one of {', '.join(SETTABLE)}{hint}")
-            if severity not in SETTABLE[kind]:
-                raise ValueError(f"{entry!r}: set {kind} to {' or '.join(SETTABLE[kind])}")
-            names.append(kind)
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"name each kind only once: {', '.join(twice)}")
-        return value
-
     def severity_of(self, kind: str, usual: Severity) -> Severity | None:
         """The severity of a kind; None: it is not reported."""
-        named = dict(map(_kind_and_severity, self.severities))
-        wanted: Any = named.get(kind, usual)
+        wanted: Any = self.severities.get(kind, usual)
         return None if wanted == OFF else wanted
-
-
-def _kind_and_severity(text: str) -> tuple[str, str]:
-    kind, _, severity = text.partition("=")
-    return kind.strip(), severity.strip()

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
+from metrics_platform.builtin_entries import builtin_entries
+from metrics_platform.setting_errors import choose
 from metrics_platform.setting_types import SettingsPart, split_distinct
-from metrics_platform.silences import Silences, parse_active_hours, parse_mute
+from metrics_platform.silences import ActiveHours, Mute, Silences, parse_active_hours, parse_mute
 
-MonitoredDimension = Literal["os", "source", "country", "city", "gender", "exp_group"]
+
+def _dimension(name: str) -> str:
+    """The name of a dimension of the built-in catalogue."""
+    if name not in builtin_entries()["dimensions"]:
+        raise ValueError(choose(name, builtin_entries()["dimensions"]))
+    return name
+
+
+_LIST = NoDecode, BeforeValidator(split_distinct)
 
 
 class MonitorSettings(SettingsPart):
@@ -29,18 +39,17 @@ class MonitorSettings(SettingsPart):
     recompute_slots: int = Field(
         4, ge=0, le=96, description="Number of slots before the latest that are recomputed for late events."
     )
-    monitored_dimensions: Annotated[tuple[MonitoredDimension, ...], NoDecode] = Field(
+    monitored_dimensions: Annotated[tuple[Annotated[str, AfterValidator(_dimension)], ...], *_LIST] = Field(
         ("os", "source", "country"),
-        description="Dimensions of the 15-minute metrics, comma-separated: os, source, country, city, gender, "
-        "exp_group.",
+        description="Built-in dimensions of the 15-minute metrics, comma-separated: os, source, country, city, gender, "
+        "age, age_group, exp_group.",
     )
-
     catalog: Path | None = Field(
         None,
         description="Your catalogue of sources, dimensions and metrics (YAML), merged on top of the built-in one. "
         "Every run reads it.",
     )
-    holidays: Annotated[tuple[datetime.date, ...], NoDecode] = Field(
+    holidays: Annotated[tuple[datetime.date, ...], *_LIST] = Field(
         (),
         description="Days (YYYY-MM-DD, comma-separated) on which the band is twice as wide. Past holidays have little "
         "weight in the expected values.",
@@ -54,36 +63,17 @@ class MonitorSettings(SettingsPart):
         le=168,
         description="Hours until the first reminder of an open alert. The interval doubles after each reminder.",
     )
-    mutes: Annotated[tuple[str, ...], NoDecode] = Field(
+    mutes: Annotated[tuple[Annotated[Mute, BeforeValidator(parse_mute)], ...], *_LIST] = Field(
         (),
         description="Alerts that are recorded and not sent, comma-separated: metric:views until "
         "2026-12-01T09:00+03:00, kind:odd_volume+severity:warning. What still lasts when a mute ends is sent then.",
     )
-    active_hours: Annotated[tuple[str, ...], NoDecode] = Field(
+    active_hours: Annotated[tuple[Annotated[ActiveHours, BeforeValidator(parse_active_hours)], ...], *_LIST] = Field(
         (),
         description="Alerts that are sent in these hours of METRICS_TIMEZONE only, comma-separated: severity:warning "
         "09:00-21:00, metric:views mon-fri 08:00-20:00. What still lasts when the hours begin is sent then.",
     )
 
-    @field_validator("monitored_dimensions", "holidays", "mutes", "active_hours", mode="before")
-    @classmethod
-    def _split_monitored(cls, value: Any) -> Any:
-        return split_distinct(value)
-
-    @field_validator("mutes")
-    @classmethod
-    def _check_mutes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for entry in value:
-            parse_mute(entry)
-        return value
-
-    @field_validator("active_hours")
-    @classmethod
-    def _check_active_hours(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for entry in value:
-            parse_active_hours(entry)
-        return value
-
     def silences(self, zone: ZoneInfo) -> Silences:
         """The mutes and the active hours, which are those of `zone`."""
-        return Silences(tuple(map(parse_mute, self.mutes)), tuple(map(parse_active_hours, self.active_hours)), zone)
+        return Silences(self.mutes, self.active_hours, zone)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -86,6 +86,12 @@ class Silences:
         hours = [entry for entry in self.hours if entry.labels.items() <= labels.items()]
         local = now.astimezone(self.zone)
         return bool(hours) and not any(entry.contain(local) for entry in hours)
+
+    def unknown_metrics(self, known: Collection[str]) -> list[str]:
+        """The metrics that are named and not among the `known` ones."""
+        labels = [*(mute.labels for mute in self.mutes), *(hours.labels for hours in self.hours)]
+        named = {each.get("metric", "") for each in labels}
+        return sorted(named - {"", *known})
 
 
 def parse_mute(text: str) -> Mute:

@@ -338,6 +338,11 @@ def test_every_mistake_in_the_catalogue_is_a_problem(monkeypatch: pytest.MonkeyP
     file.write_text("metrics: {views: {monitor: {muted_until: 2999-01-01T00:00:00Z}}}", encoding="utf-8")
     (good,) = [each for each in examine(None) if each.subject == "Catalogue"]
     assert (good.status, good.detail) == ("ok", f"2 sources, {len(builtin_catalog().metrics)} metrics; muted: views")
+    monkeypatch.setenv("METRICS_MUTES", "metric:views, metric:vews+severity:warning")
+    monkeypatch.setenv("METRICS_ACTIVE_HOURS", "metric:ctr 09:00-21:00")
+    unknown = next(each for each in examine(None) if each.subject == "Catalogue")
+    assert unknown.status == "problem" and "did you mean views?" in unknown.detail
+    assert "METRICS_MUTES or METRICS_ACTIVE_HOURS: metric 'vews' is unknown; choose " in unknown.detail
     file.write_text("metrics: {vews: {}, likes: {monitor: {critical_change: -1}}}", encoding="utf-8")
     bad = [each for each in examine(None) if each.subject == "Catalogue"]
     assert [each.status for each in bad] == ["problem", "problem"]

@@ -1,12 +1,12 @@
-"""What a condition and an alert are, and the interface of the stores that keep alerts."""
+"""What a condition, an alert and a notification are."""
 
 from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 from metrics_platform.channel_settings import Severity
 
@@ -22,7 +22,7 @@ Kind = Literal[
     "report_not_delivered",
 ]
 State = Literal["pending", "open", "resolved", "expired"]
-# Why an alert changed last. `new_normal`: the level has lasted so long that it is expected from now on.
+# Why an alert changed last. `new_normal`: the level has lasted and is expected from now on.
 Change = Literal[
     "opened",
     "continues",
@@ -101,6 +101,8 @@ class Alert:
         notification: the key of the message it was notified in; empty: none yet.
         notified_at: when that was; reminders: how many reminders were due since; cleared: its end was notified.
         key: the key of a message about it alone.
+        answered_by, note: who marked it as not an incident, and why; empty: no one did.
+        quiet_up_to: the deviation up to which it then keeps its series quiet.
     """
 
     id: str
@@ -127,6 +129,9 @@ class Alert:
     reminders: int = 0
     cleared: bool = False
     key: str = ""
+    answered_by: str = ""
+    note: str = ""
+    quiet_up_to: float | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -138,6 +143,11 @@ class Alert:
     def is_accepted(self) -> bool:
         """Whether its level was accepted as the new normal."""
         return self.change == "new_normal"
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether someone marked it as not an incident."""
+        return bool(self.answered_by)
 
     @property
     def is_total(self) -> bool:
@@ -157,6 +167,7 @@ class Alert:
             "severity": self.severity,
             "notified": "yes" if self.notification else "no",
             "accepted": "yes" if self.is_accepted else "no",
+            "answered": "yes" if self.is_answered else "no",
         }
 
 
@@ -178,16 +189,6 @@ class Notification:
     alerts: tuple[Alert, ...]
     at: datetime.datetime
     new_counts: tuple[int, ...] = ()
-
-
-class AlertStore(Protocol):
-    """Where alerts are kept: anomalies in ClickHouse, alerts about the platform in Dagster."""
-
-    def load(self) -> list[Alert]:
-        """The alerts that are open, and those that ended a short time ago."""
-
-    def save(self, steps: Sequence[tuple[datetime.datetime, Iterable[Alert]]]) -> None:
-        """Keep the alerts that each step changed. Enqueue its notifications first: keys make repetition harmless."""
 
 
 def alert_id(parts: Iterable[str]) -> str:

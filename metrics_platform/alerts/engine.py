@@ -19,7 +19,7 @@ from metrics_platform.time_windows import SLOT, SLOT_KEY_FORMAT
 
 _DAY = datetime.timedelta(days=1)
 _NEEDED_AFTER_RETURN, _MOST_NEEDED = 4, 96
-# What is left at less than a tenth is an outage, and no new level, however long it lasts.
+# If less than a tenth is left, it is an outage and never a new level.
 _OUTAGE = -0.9
 # An accepted level that fires again within this time of the last time is the same level.
 _ACCEPTED_FOR = 7 * _DAY

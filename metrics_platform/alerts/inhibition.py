@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from metrics_platform.alerts.alert import Alert, Condition
-from metrics_platform.alerts.policies import INHIBITIONS, SAME_LEVEL, Inhibition
+from metrics_platform.alerts.policies import INHIBITIONS, Inhibition
 
 
 class Inhibitors:
@@ -33,15 +33,15 @@ class Inhibitors:
             if not rule.target.items() <= labels.items():
                 continue
             for source in sources.get(tuple(labels[name] for name in rule.equal), ()):
-                if source.id != alert.id and self._holds(rule, source, condition) and not _was_first(alert, source):
+                is_open_to = rule.itself if source.id == alert.id else not _was_first(alert, source)
+                if is_open_to and self._holds(rule, source, condition):
                     return rule.called.format(id=source.id, name=source.subject.name)
         return ""
 
     def _holds(self, rule: Inhibition, source: Alert, condition: Condition | None) -> bool:
         if rule.to_nothing and not (condition and condition.is_empty):
             return False
-        change = abs(condition.change or 0.0) if condition else 0.0
-        if rule.no_worse and change > SAME_LEVEL * abs(source.worst_change or 0.0):
+        if rule.up_to is not None and condition and not _is_up_to(rule.up_to, source, condition.change):
             return False
         if rule.seen_through and condition and source.opened_at > condition.at:
             return False
@@ -50,6 +50,11 @@ class Inhibitors:
         ended = max(source.closed_at or source.last_at, source.last_at)
         since = (condition.since or condition.at) if condition else self._now
         return (rule.seen_through and since < ended) or (bool(rule.after) and self._now <= ended + rule.after)
+
+
+def _is_up_to(times: float, source: Alert, change: float | None) -> bool:
+    known = source.quiet_up_to if source.is_answered else source.worst_change
+    return change is not None and abs(change) <= times * abs(known or 0.0)
 
 
 def _was_first(alert: Alert, source: Alert) -> bool:

@@ -1,19 +1,31 @@
-"""Which notifications a step needs: what is new, what has changed, reminders and all-clears."""
+"""Which notifications a step needs: what is new, what has changed, reminders and all-clears.
+
+Of a flood of failures the first few are notified separately, the others in one message from time to time.
+"""
 
 from __future__ import annotations
 
 import datetime
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from metrics_platform.alerts.alert import Alert, Condition, Notification, NotificationKind
-from metrics_platform.alerts.batches import batch_key, is_batched, sort_failures
 from metrics_platform.alerts.policies import LOOKBACK, Policies, Policy, policy_of
 from metrics_platform.time_windows import SLOT_KEY_FORMAT
 
 _MOST_REMINDERS = 100
+# At most this many failures an hour are notified separately, and this many of one subject until they are over.
+_ALONE_AN_HOUR = 5
+_ALONE_OF_SUBJECT = 2
+# A batch is sent when it has been gathered for this long, the next ones after gaps that double.
+_GATHERED_FOR = datetime.timedelta(minutes=5)
+_HOUR = datetime.timedelta(hours=1)
+_LONGEST_GAP = 8 * _HOUR
+# At most this many alerts about the platform are kept.
+MOST = 200
+_BATCH = "failures-"
 
 
 class Notifier:
@@ -45,7 +57,7 @@ class Notifier:
         worsenings = list(self._worsenings())
         updates = [
             self._notify("updated", f"{message}-{self._stamp}", message, self._members(message, only_open=True))
-            for message in sorted(self._changed)
+            for message in sorted(self._changed - {opening.key for opening in openings})
         ]
         return [*openings, *updates, *worsenings, *returns, *self._reminders(), *self._all_clears()]
 
@@ -57,13 +69,50 @@ class Notifier:
             policy = self._policy(alert)
             (grouped if policy.is_grouped else batched if policy.is_batched else alone).append(alert)
         yield from self._open_group(grouped)
-        failures = [alert for alert in self.alerts.values() if self._policy(alert).is_batched]
-        found = sort_failures(self._now, failures, batched)
-        for alert in [*alone, *(alert for alert in batched if alert.id in found.alone)]:
+        separate, batch = self._sort_failures(batched)
+        for alert in [*alone, *separate]:
             yield self._notify("opened", alert.key, "", [alert], notified_at=self._now)
-        if found.batch:
-            key = batch_key(self._now)
-            yield self._notify("batch", key, "", found.batch, notified_at=self._now, reminders=found.number)
+        if batch:
+            key = f"{_BATCH}{self._now.astimezone(datetime.UTC):%Y-%m-%dT%H%M%S}"
+            number = self._batches() + 1
+            yield self._notify("batch", key, "", batch, notified_at=self._now, reminders=number)
+
+    def _sort_failures(self, waiting: Iterable[Alert]) -> tuple[list[Alert], list[Alert]]:
+        """Of the `waiting` failures, and of earlier batches that failed again: those notified alone, and together."""
+        own = [alert for alert in self._failures() if alert.notification and not is_batched(alert)]
+        free = _ALONE_AN_HOUR - sum(self._now - (alert.notified_at or self._now) < _HOUR for alert in own)
+        of_subject = Counter(alert.subject for alert in own if alert.is_open)
+        alone: list[Alert] = []
+        held: list[Alert] = []
+        for alert in sorted(waiting, key=lambda alert: (alert.opened_at, alert.id)):
+            is_alone = len(alone) < free and of_subject[alert.subject] < _ALONE_OF_SUBJECT
+            (alone if is_alone else held).append(alert)
+            of_subject[alert.subject] += is_alone
+        again = [
+            alert
+            for alert in self._failures()
+            if is_batched(alert) and alert.is_open and alert.count > alert.notified_count and not alert.inhibited_by
+        ]
+        if not self._is_batch_due([*held, *again]):
+            return alone, []
+        if len(held) <= _ALONE_OF_SUBJECT and not again:  # no flood after all
+            return [*alone, *held], []
+        return alone, [*held, *again]
+
+    def _is_batch_due(self, held: Sequence[Alert]) -> bool:
+        since = min((alert.last_at if alert.notified_at else alert.opened_at for alert in held), default=self._now)
+        batched = [alert.notified_at for alert in self._failures() if is_batched(alert) and alert.notified_at]
+        gap = min(_HOUR * 2 ** max(0, self._batches() - 1), _LONGEST_GAP) if len(held) < MOST // 2 else _GATHERED_FOR
+        return self._now - since >= _GATHERED_FOR and (not batched or self._now - max(batched) >= gap)
+
+    def _batches(self) -> int:
+        """How many batches there were a short time ago."""
+        batched = [alert for alert in self._failures() if is_batched(alert) and alert.notified_at]
+        recent = [each for each in batched if each.notified_at and self._now - each.notified_at <= 2 * _LONGEST_GAP]
+        return max((alert.reminders for alert in recent), default=0)
+
+    def _failures(self) -> list[Alert]:
+        return [alert for alert in self.alerts.values() if self._policy(alert).is_batched]
 
     def _waits(self, alert: Alert) -> bool:
         """Whether an alert has not been notified, and nothing speaks against it."""
@@ -215,3 +264,8 @@ class Notifier:
 
 def _order(alert: Alert) -> tuple[Any, ...]:
     return not alert.is_total, alert.opened_at, alert.subject, alert.variant
+
+
+def is_batched(alert: Alert) -> bool:
+    """Whether it was notified together with others."""
+    return alert.notification.startswith(_BATCH)

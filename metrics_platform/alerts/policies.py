@@ -14,7 +14,10 @@ _DAY = datetime.timedelta(days=1)
 # How far back the detectors look from the slot that they evaluate.
 LOOKBACK = 2 * _HOUR
 FAILED_CHECK = "failed check"
-# An accepted level that fires again is the same level, up to so many times its deviation.
+# For how long after the end of an incident that was marked as none its series stays quiet: the four weeks of which the
+# detectors know the same hour.
+QUIET_FOR = 28 * _DAY
+# An accepted level that fires again is the same level, up to this many times its deviation.
 SAME_LEVEL = 2.0
 
 
@@ -27,11 +30,11 @@ class Policy:
             Each time it comes back doubles the latter, to at least 4.
         reopens_within: what fires again this soon after its end is the same alert; if it had lasted for `remind_after`,
             a day.
-        expires_after: an open alert that was neither firing nor normal for so long is over. None: never.
+        expires_after: an open alert that was neither firing nor normal for this long is over. None: never.
         reminds: a reminder while it lasts, only when it has fired again, or never.
         remind_after: the first reminder. The gaps double, up to `longest_gap`.
         ended_by: the variant that counts as normal, such as a rise after a fall; other variants say nothing about it.
-        accepts_after: a level that has lasted so long, and has not become worse for `LOOKBACK`, is the new normal.
+        accepts_after: a level that has lasted this long, and has not become worse for `LOOKBACK`, is the new normal.
         is_event: it fires at moments (a run fails) and lasts until it is normal; else it is evaluated at every step.
         is_grouped: all of a step share a message; what follows within `joins_within` may join it.
         is_batched: a flood of them shares a message.
@@ -62,7 +65,7 @@ _VOLUME = Policy(reminds="never", ended_by="up", accepts_after=_DAY, has_all_cle
 _NEVER = datetime.timedelta(0)
 
 Policies = Mapping[tuple[str, str], Policy]
-# By kind and variant; an empty variant stands for all that are not named.
+# By kind and variant; an empty variant means all that are not named.
 POLICIES: Policies = {
     ("anomaly", ""): _ANOMALY,
     # A rise is mostly a launch or a campaign: it reaches other metrics later, comes back every morning, and is the new
@@ -103,10 +106,11 @@ class Inhibition:
     Attributes:
         equal: the labels that both must share.
         while_open: whether it holds while the source is open.
-        after: for so long it also holds after the source's end.
+        after: how long it also holds after the source's end.
         seen_through: whether it also holds where the period that the target looks at reaches back into the source.
         to_nothing: only where nothing is left of the target.
-        no_worse: only where the target's deviation is at most twice the source's.
+        up_to: only where the target's deviation is known and at most this many times the source's.
+        itself: whether the source also inhibits its own reminders and returns.
         called: what the target is then inhibited by: fields of the source.
     """
 
@@ -117,7 +121,8 @@ class Inhibition:
     after: datetime.timedelta = field(default=_NEVER)
     seen_through: bool = False
     to_nothing: bool = False
-    no_worse: bool = False
+    up_to: float | None = None
+    itself: bool = False
     called: str = "{id}"
 
 
@@ -144,7 +149,17 @@ INHIBITIONS = (
     Inhibition(_of("odd_hour", variant="down"), _of("odd_hour", variant="up"), ("subject",), after=LOOKBACK),
     # After a launch, other metrics rise later.
     Inhibition(
-        _of("anomaly", accepted="yes", variant="up"), _of("anomaly", variant="up"), (), after=_DAY, no_worse=True
+        _of("anomaly", accepted="yes", variant="up"), _of("anomaly", variant="up"), (), after=_DAY, up_to=SAME_LEVEL
+    ),
+    # What someone has marked as not an incident is not sent again, unless it is larger.
+    Inhibition(
+        _of("anomaly", answered="yes"),
+        _of("anomaly"),
+        ("subject", "variant"),
+        after=QUIET_FOR,
+        up_to=1.0,
+        itself=True,
+        called="answered {id}",
     ),
     # Too few or too many events are what the metrics, or the stale data, say already.
     *(Inhibition(_of("stale_data"), _of(kind), ("origin",), seen_through=True) for kind in _VOLUMES),
@@ -159,7 +174,7 @@ INHIBITIONS = (
             _of(kind),
             ("origin", "variant"),
             after=7 * _DAY,
-            no_worse=True,
+            up_to=SAME_LEVEL,
         )
         for kind in _VOLUMES
     ),

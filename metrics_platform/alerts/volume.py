@@ -1,4 +1,4 @@
-"""How many events a source usually has: whether a period is unusual, and whether a silence is expected.
+"""The conditions of a source: whether a period has an unusual number of events, and whether a silence is expected.
 
 Pure. The period that is evaluated is never part of its own baseline. A period that was not computed is missing, one
 without events counts as zero.
@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from metrics_platform.alerts.alert import Condition, Subject
 from metrics_platform.time_windows import SLOT, Slot, slot_at
 
-# The same weekday of so many weeks; from so many on there is a baseline. More weeks would lag further behind growth.
+# How many weeks a period is compared with, and from how many on there is a baseline. More would lag behind growth.
 WEEKS = 5
 LEAST_WEEKS = 3
 # Half of the band in robust deviations; never less than a share of the usual, nor than chance makes of a count (in
@@ -27,6 +28,7 @@ _TO_SIGMA = 1.4826
 _LEAST_MISSING = 5
 # A longer silence than this is not examined slot by slot.
 MOST_SILENT = datetime.timedelta(days=3)
+_HOUR = datetime.timedelta(hours=1)
 _DAY = datetime.timedelta(days=1)
 
 Level = Literal["fresh", "warning", "critical"]
@@ -78,6 +80,34 @@ def evaluate_volume(rows: int, same_weekday: Sequence[int]) -> Volume:
     return Volume(status, rows, len(same_weekday), float(usual), lower, upper)
 
 
+def volume_condition(
+    source: str, name: str, start: datetime.datetime, end: datetime.datetime, volume: Volume
+) -> Condition:
+    """The condition of a source at the end of the period `[start, end)`; `name` is that of the day or the last slot."""
+    subject = Subject("odd_day" if end - start > _HOUR else "odd_hour", source)
+    if volume.status != "unusual":
+        return Condition(subject, "normal" if volume.status == "normal" else "unknown", end)
+    return Condition(
+        subject,
+        "firing",
+        end,
+        variant=volume.direction,
+        severity=volume.severity,
+        origin=source,
+        change=volume.change,
+        since=start,
+        key=f"volume-{source}-{name}",
+        facts={
+            "period_start": start.isoformat(),
+            "period_end": end.isoformat(),
+            "rows": volume.rows,
+            "expected": volume.expected or 0.0,
+            "lower": volume.lower or 0.0,
+            "upper": volume.upper or 0.0,
+        },
+    )
+
+
 def combined(volumes: Sequence[Volume]) -> Volume:
     """Several periods as one: their rows and their bands added up, of those that have a band."""
     known = [volume for volume in volumes if volume.expected is not None]
@@ -96,10 +126,6 @@ class Limits(NamedTuple):
 
     warning: datetime.timedelta
     critical: datetime.timedelta
-
-    def exceeded(self, level: Level) -> datetime.timedelta:
-        """The limit of a level."""
-        return self.critical if level == "critical" else self.warning
 
 
 def usual_rows(weeks: Sequence[int], days: Sequence[int]) -> int | None:
@@ -139,3 +165,29 @@ def staleness(
         return (now - latest if limit >= _DAY else time) >= limit
 
     return "critical" if exceeds(limits.critical) else "warning" if exceeds(limits.warning) else "fresh"
+
+
+def stale_condition(  # noqa: PLR0917
+    source: str,
+    latest: datetime.datetime | None,
+    since: datetime.datetime | None,
+    level: Level,
+    limits: Limits,
+    now: datetime.datetime,
+) -> Condition:
+    """The condition of a source whose latest event is `latest`, and whose silence began at `since`; None: never."""
+    subject = Subject("stale_data", source)
+    if level == "fresh":
+        # A second event, or an hour, shows that events flow again. A single one an hour does not.
+        return Condition(subject, "normal", max(latest or now, now - _HOUR))
+    limit = limits.critical if level == "critical" else limits.warning
+    stamp = f"{latest.astimezone(datetime.UTC):%Y-%m-%dT%H%M%S}" if latest else "never"
+    return Condition(
+        subject,
+        "firing",
+        since or datetime.datetime.fromtimestamp(0, datetime.UTC),
+        severity=level,
+        origin=source,
+        key=f"stale-{source}-{stamp}",
+        facts={"last_event_at": latest.isoformat() if latest else None, "limit_seconds": limit.total_seconds()},
+    )

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from metrics_platform.alerts.alert import Condition, Subject
+from metrics_platform.alerts.alert import Condition
 from metrics_platform.alerts.volume import (
     WEEKS,
-    Level,
     Limits,
     Volume,
     combined,
     evaluate_volume,
     silent_slots,
+    stale_condition,
     staleness,
     usual_rows,
+    volume_condition,
 )
 from metrics_platform.incidents.store import last_processed_slot
 from metrics_platform.settings import Settings
@@ -27,6 +28,7 @@ from metrics_platform.warehouse.source_rows import SourceRows
 from metrics_platform.warehouse.sources import Rows, latest_event, rows_of_days, rows_of_slots, weeks_before
 from metrics_platform.warehouse.tables import MONITOR_TABLES
 
+FRESH, DAY_VOLUME, SLOT_VOLUME = "is_fresh", "day_volume", "slot_volume"
 _HOUR = datetime.timedelta(hours=1)
 _DAY = datetime.timedelta(days=1)
 # Slots in a row that must be unusual; they are notified as one period.
@@ -37,78 +39,24 @@ _LATEST = _HOUR
 _MOST_SLOTS = 12
 
 
-@dataclass(frozen=True)
-class Freshness:
-    """How fresh a source is.
+class Probed(NamedTuple):
+    """What a probe found: the condition of a source, and what its check shows.
 
     Attributes:
-        latest: its latest event; None: it has none.
-        since: the start of its silence: the latest event, or the start of a product that is too young to be late. None:
-            there never was an event.
+        check: the check's name; description, metadata: its text and its numbers.
+        latest_event: of FRESH, the source's latest event.
     """
 
-    source: str
-    latest: datetime.datetime | None
-    since: datetime.datetime | None
-    level: Level
-    limits: Limits
+    check: str
+    condition: Condition
+    description: str
+    metadata: Mapping[str, Any]
+    latest_event: datetime.datetime | None = None
 
-    def condition(self, now: datetime.datetime) -> Condition:
-        """The condition of the source at `now`."""
-        subject = Subject("stale_data", self.source)
-        if self.level == "fresh":
-            # A second event, or an hour, shows that events flow again. A single one an hour does not.
-            return Condition(subject, "normal", max(self.latest or now, now - _HOUR))
-        latest = f"{self.latest.astimezone(datetime.UTC):%Y-%m-%dT%H%M%S}" if self.latest else "never"
-        return Condition(
-            subject,
-            "firing",
-            self.since or datetime.datetime.fromtimestamp(0, datetime.UTC),
-            severity=self.level,
-            origin=self.source,
-            key=f"stale-{self.source}-{latest}",
-            facts={
-                "last_event_at": self.latest.isoformat() if self.latest else None,
-                "limit_seconds": self.limits.exceeded(self.level).total_seconds(),
-            },
-        )
-
-
-@dataclass(frozen=True)
-class Period:
-    """The rows of a source in the period `[start, end)`, evaluated. `name` is that of the day or the last slot."""
-
-    source: str
-    name: str
-    start: datetime.datetime
-    end: datetime.datetime
-    volume: Volume
-
-    def condition(self) -> Condition:
-        """The condition of the source at the end of the period."""
-        subject = Subject("odd_day" if self.end - self.start > _HOUR else "odd_hour", self.source)
-        volume = self.volume
-        if volume.status != "unusual":
-            return Condition(subject, "normal" if volume.status == "normal" else "unknown", self.end)
-        return Condition(
-            subject,
-            "firing",
-            self.end,
-            variant=volume.direction,
-            severity=volume.severity,
-            origin=self.source,
-            change=volume.change,
-            since=self.start,
-            key=f"volume-{self.source}-{self.name}",
-            facts={
-                "period_start": self.start.isoformat(),
-                "period_end": self.end.isoformat(),
-                "rows": volume.rows,
-                "expected": volume.expected or 0.0,
-                "lower": volume.lower or 0.0,
-                "upper": volume.upper or 0.0,
-            },
-        )
+    @property
+    def source(self) -> str:
+        """The source."""
+        return self.condition.subject.name
 
 
 def why_no_events(settings: Settings, now: datetime.datetime) -> str | None:
@@ -122,18 +70,28 @@ def why_no_events(settings: Settings, now: datetime.datetime) -> str | None:
     )
 
 
-def probe_freshness(warehouse: Warehouse, rows: SourceRows, settings: Settings, now: datetime.datetime) -> Freshness:
+def probe_freshness(warehouse: Warehouse, rows: SourceRows, settings: Settings, now: datetime.datetime) -> Probed:
     """How fresh a source is; errors as of `latest_event`."""
-    source = rows.source.name
+    name, table = rows.source.name, rows.source.table
     limits = Limits(*rows.source.stale_limits)
     latest = latest_event(warehouse, rows, settings, now)
     beginning = day_of(settings.start_date, settings.zone).start
     # In its first hours a product is not late with its first event.
     since = latest if latest is not None or now - beginning >= limits.critical else beginning
-    if since is None or now - since < limits.warning:
-        return Freshness(source, latest, since, staleness(since, now, limits, {}), limits)
-    usual = _usual_rows(warehouse, source, since, settings, now)
-    return Freshness(source, latest, since, staleness(since, now, limits, usual), limits)
+    is_short = since is None or now - since < limits.warning
+    usual = {} if is_short or since is None else _usual_rows(warehouse, name, since, settings, now)
+    condition = stale_condition(name, latest, since, staleness(since, now, limits, usual), limits, now)
+    warning, critical = (limit.total_seconds() / 60 for limit in limits)
+    metadata: dict[str, Any] = {"warning after (min)": warning, "critical after (min)": critical}
+    if latest is None:
+        return Probed(FRESH, condition, f"{table} has no event since {settings.start_date}.", metadata)
+    local, age = latest.astimezone(settings.zone), (now - latest).total_seconds() / 60
+    shown = f"{local:%Y-%m-%d %H:%M:%S}"
+    said = (
+        f"Latest event of {table}: {shown} {settings.timezone}, {age:,.0f} min ago "
+        f"(limit {critical if condition.severity == 'critical' else warning:,.0f} min)."
+    )
+    return Probed(FRESH, condition, said, {"latest event": shown, "age (min)": round(age, 1), **metadata}, latest)
 
 
 def _usual_rows(
@@ -152,44 +110,39 @@ def _usual_rows(
     return {slot: usual_rows(known(weeks[slot]), known(days[slot])) for slot in slots}
 
 
-def probe_day(warehouse: Warehouse, settings: Settings, now: datetime.datetime) -> dict[str, Period]:
+def probe_day(warehouse: Warehouse, settings: Settings, now: datetime.datetime) -> Iterator[Probed]:
     """The rows of each source on the last complete day; nothing where that has not been computed."""
     yesterday = now.astimezone(settings.zone).date() - _DAY
     day = day_of(yesterday, settings.zone)
     before = [yesterday - week * 7 * _DAY for week in range(1, WEEKS + 1)]
     found = rows_of_days(warehouse, [yesterday, *(date for date in before if date >= settings.start_date)])
-    if yesterday not in found or day.hours == 0:
-        return {}
-    periods = {}
-    for source, rows in found[yesterday].items():
+    if day.hours == 0:
+        return
+    for source, rows in found.get(yesterday, {}).items():
         volume = evaluate_volume(rows, [found[date][source] for date in before if source in found.get(date, {})])
-        periods[source] = Period(source, day.key, day.start, day.end, volume)
-    return periods
+        condition = volume_condition(source, day.key, day.start, day.end, volume)
+        yield _volume(DAY_VOLUME, condition, volume, f"{day.date:%Y-%m-%d}")
 
 
 def probe_slots(
     warehouse: Warehouse, settings: Settings, after: datetime.datetime | None, now: datetime.datetime
-) -> list[dict[str, Period]]:
-    """The slots after `after` that the monitor has processed, oldest first, by source.
+) -> Iterator[Probed]:
+    """The rows of each source in the slots after `after` that the monitor has processed, oldest first.
 
     A slot that is unusual is described by the hour up to it.
     """
-    if not tables_are_there(warehouse, MONITOR_TABLES):
-        return []
-    last = last_processed_slot(warehouse)
+    last = last_processed_slot(warehouse) if tables_are_there(warehouse, MONITOR_TABLES) else None
     if last is None or now - last.end > _LATEST:
-        return []
+        return
     first = max(last.start - (_MOST_SLOTS - 1) * SLOT, after + SLOT if after else last.start)
     start = first - (_SLOTS_IN_A_ROW - 1) * SLOT
     slots = [Slot(start + number * SLOT) for number in range((last.end - start) // SLOT)]
     before = {slot: weeks_before(slot, settings.zone, WEEKS) for slot in slots}
     rows = rows_of_slots(warehouse, {*slots, *(each for weeks in before.values() for each in weeks)})
     volumes = {slot: dict(_volumes(slot, before[slot], rows)) for slot in slots if slot in rows}
-    return [
-        {source: _hour(source, slot, volumes) for source in volumes[slot]}
-        for slot in slots
-        if slot.start >= first and slot in volumes
-    ]
+    for slot in slots:
+        for source, volume in volumes.get(slot, {}).items() if slot.start >= first else ():
+            yield _hour(source, slot, volume, volumes, settings)
 
 
 def _volumes(slot: Slot, before: list[Slot], rows: Mapping[Slot, Rows]) -> Iterator[tuple[str, Volume]]:
@@ -197,10 +150,26 @@ def _volumes(slot: Slot, before: list[Slot], rows: Mapping[Slot, Rows]) -> Itera
         yield source, evaluate_volume(count, [rows[each][source] for each in before if source in rows.get(each, {})])
 
 
-def _hour(source: str, slot: Slot, volumes: Mapping[Slot, Mapping[str, Volume]]) -> Period:
-    volume = volumes[slot][source]
-    if volume.status != "unusual":
-        return Period(source, slot.key, slot.start, slot.end, volume)
-    slots = [Slot(slot.start - number * SLOT) for number in range(_SLOTS_IN_A_ROW)]
-    found = [volumes[each][source] for each in slots if source in volumes.get(each, {})]
-    return Period(source, slot.key, slot.end - len(found) * SLOT, slot.end, combined(found))
+def _hour(
+    source: str, slot: Slot, volume: Volume, volumes: Mapping[Slot, Mapping[str, Volume]], settings: Settings
+) -> Probed:
+    start = slot.start
+    if volume.status == "unusual":
+        slots = [Slot(slot.start - number * SLOT) for number in range(_SLOTS_IN_A_ROW)]
+        found = [volumes[each][source] for each in slots if source in volumes.get(each, {})]
+        start, volume = slot.end - len(found) * SLOT, combined(found)
+    condition = volume_condition(source, slot.key, start, slot.end, volume)
+    first, end = start.astimezone(settings.zone), slot.end.astimezone(settings.zone)
+    return _volume(SLOT_VOLUME, condition, volume, f"{first:%Y-%m-%d %H:%M} – {end:%H:%M}")
+
+
+def _volume(check: str, condition: Condition, volume: Volume, when: str) -> Probed:
+    metadata: dict[str, Any] = {"period": when, "rows": volume.rows, "weeks compared": volume.weeks}
+    if volume.expected is None or volume.lower is None or volume.upper is None:
+        said = f"{volume.rows:,} rows on {when}; only {volume.weeks} week(s) before to compare with."
+        return Probed(check, condition, said, metadata)
+    said = f"{volume.rows:,} rows on {when}, usual {volume.expected:,.0f} ({volume.lower:,.0f} – {volume.upper:,.0f})."
+    metadata |= {"expected": volume.expected, "lower": round(volume.lower, 1), "upper": round(volume.upper, 1)}
+    if volume.change is not None:
+        metadata["deviation (%)"] = round(100 * volume.change, 1)
+    return Probed(check, condition, said, metadata)

@@ -9,8 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from metrics_platform.alerts.alert import Alert, Notification
-from metrics_platform.alerts.anomalies import Series, Verdict
-from metrics_platform.alerts.contributions import contributions_to
+from metrics_platform.alerts.anomalies import Series, Verdict, contributions_to
 from metrics_platform.catalog_entries import Unit
 from metrics_platform.incidents.store import verdicts_at
 from metrics_platform.notifications.kinds import (

@@ -1,18 +1,30 @@
-"""The incidents in ClickHouse: the alerts before a slot, and after each slot that was processed; and the verdicts."""
+"""The incidents in ClickHouse: updated by evaluated slots in their order, each once; and the verdicts."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from metrics_platform.alerts.alert import Alert, Subject
-from metrics_platform.alerts.anomalies import Series, Verdict
-from metrics_platform.time_windows import SLOT, Slot, SlotRange
+from metrics_platform.alerts.alert import Alert, Notification, Subject
+from metrics_platform.alerts.anomalies import Series, Verdict, conditions_of
+from metrics_platform.alerts.engine import step
+from metrics_platform.alerts.muting import muting
+from metrics_platform.alerts.policies import QUIET_FOR, policies
+from metrics_platform.catalog import Catalog
+from metrics_platform.settings import Settings
+from metrics_platform.time_windows import SLOT, Day, Slot, SlotRange
 from metrics_platform.warehouse.client import Row, Warehouse
 from metrics_platform.warehouse.schema import create_tables, tables_are_there
-from metrics_platform.warehouse.tables import INCIDENTS, MONITORED_SLOTS, VERDICTS, columns_of, read_sql
+from metrics_platform.warehouse.tables import (
+    INCIDENT_ANSWERS,
+    INCIDENTS,
+    MONITORED_SLOTS,
+    VERDICTS,
+    columns_of,
+    read_sql,
+)
 
 _NUMBERS = ("value", "trials", "expected", "lower", "upper", "score")
 # The columns that people query, and the fields of an alert.
@@ -37,53 +49,141 @@ _COLUMNS = {
 }
 
 
-@dataclass(frozen=True)
-class EvaluatedSlot:
-    """A slot that has verdicts: how many, and how many of them are anomalous."""
+class ProcessedSlot(NamedTuple):
+    """A slot that has verdicts: how many, how many are anomalous, and how many incidents are open after it."""
 
     slot: Slot
     series: int
     anomalous: int
+    incidents: int = 0
 
 
-@dataclass(frozen=True)
-class IncidentStore:
-    """The `AlertStore` of anomalies: the alerts as they were before `slot`. `sources` are the metrics with theirs."""
+@dataclass
+class Update:
+    """Slots of one day, processed and not yet written.
 
-    warehouse: Warehouse
-    slot: Slot | None = None
-    sources: Mapping[str, str] = field(default_factory=dict)
+    Attributes:
+        steps: the alerts that are open or have changed after each slot.
+        processed: the slots.
+        notifications: what to enqueue, with the slot it is about.
+    """
 
-    def load(self) -> list[Alert]:
-        """The alerts that were open, and those that ended in the eight days before."""
-        if self.slot is None:
-            return []
-        rows = self.warehouse.query(
-            read_sql("queries/incidents_before.sql"),
-            _bounds(self.slot.start, self.slot.end),
-            doing="Reading the incidents",
-        ).rows
-        return [_alert(row, self.sources) for row in rows]
+    steps: list[tuple[datetime.datetime, tuple[Alert, ...]]] = field(default_factory=list)
+    processed: list[ProcessedSlot] = field(default_factory=list)
+    notifications: list[tuple[Slot, Notification]] = field(default_factory=list)
 
-    def save(self, steps: Sequence[tuple[datetime.datetime, Iterable[Alert]]]) -> None:
-        """Write the alerts after slots. Rows of the same slot replace each other, so repeating it does no harm."""
-        rows = [_row(at, alert) for at, alerts in steps for alert in alerts]
-        _insert(self.warehouse, INCIDENTS.name, rows)
+    def write(self, warehouse: Warehouse) -> None:
+        """Write it, after its notifications have been enqueued.
 
-    def save_processed(self, slots: Sequence[tuple[EvaluatedSlot, int]]) -> None:
-        """Write that slots were processed, with how many incidents were open then."""
-        rows = [[found.slot.start, found.series, found.anomalous, count] for found, count in slots]
-        _insert(self.warehouse, MONITORED_SLOTS.name, rows)
+        After a crash in between, the slots are processed again and enqueue the same keys. The other way round, the
+        notifications would be lost.
+        """
+        save_incidents(warehouse, self.steps)
+        save_processed(warehouse, self.processed)
 
 
-def incidents_after(warehouse: Warehouse, slot: Slot, sources: Mapping[str, str] | None = None) -> list[Alert]:
-    """The open alerts after `slot`, and those that ended in the eight days before."""
-    return IncidentStore(warehouse, Slot(slot.end), sources or {}).load()
+def updates(  # noqa: PLR0917
+    warehouse: Warehouse,
+    slots: SlotRange,
+    settings: Settings,
+    catalog: Catalog,
+    now: datetime.datetime,
+    inhibitors: Sequence[Alert] = (),
+) -> Iterator[Update]:
+    """Process `slots`, by day; each update must have been written before the next is asked for.
+
+    Slots up to the last one that was processed change nothing. The first slot without verdicts ends it: slots are
+    processed in their order. `inhibitors` are alerts about the platform. Of slots that ended longer ago than
+    METRICS_ALERT_MAX_AGE_MINUTES nothing is notified.
+
+    Raises:
+        WarehouseError: ClickHouse refused, failed or did not answer.
+        SchemaMismatchError: a table is there with other columns.
+    """
+    for day, piece in slots.by_day(settings.zone):
+        last = last_processed_slot(warehouse)
+        rest = SlotRange(max(piece.start, last.end) if last else piece.start, piece.end)
+        if rest.start < rest.end:
+            update = _update(warehouse, day, rest, settings, catalog, now, inhibitors)
+            yield update
+            if len(update.processed) < len(rest):
+                return
+
+
+def _update(  # noqa: PLR0917
+    warehouse: Warehouse,
+    day: Day,
+    slots: SlotRange,
+    settings: Settings,
+    catalog: Catalog,
+    now: datetime.datetime,
+    inhibitors: Sequence[Alert],
+) -> Update:
+    """Process the slots of one day up to the first one without verdicts."""
+    rules = policies(datetime.timedelta(hours=settings.reminder_hours))
+    oldest = now - datetime.timedelta(minutes=settings.alert_max_age_minutes)
+    sources = {name: metric.source for name, metric in catalog.metrics.items()}
+    alerts = {alert.id: alert for alert in incidents_before(warehouse, slots.start, sources)}
+    verdicts = verdicts_of(warehouse, day.date, slots, map(Series.of, alerts.values()))
+    evaluated = evaluated_slots(warehouse, day.date, slots)
+    update = Update()
+    for slot in slots:
+        if slot not in evaluated:
+            break
+        found = step(
+            slot.start,
+            alerts.values(),
+            conditions_of(slot, verdicts.get(slot.start, {}).values(), alerts.values(), sources),
+            rules,
+            notifies=slot.end >= oldest,
+            is_muted=muting(settings, slot.end, catalog),
+            inhibitors=inhibitors,
+        )
+        alerts |= {alert.id: alert for alert in found.alerts}
+        update.steps.append((slot.start, found.alerts))
+        open_now = sum(alert.is_open for alert in alerts.values())
+        update.processed.append(evaluated[slot]._replace(incidents=open_now))
+        update.notifications += [(slot, notification) for notification in found.notifications]
+    return update
+
+
+def incidents_before(
+    warehouse: Warehouse, moment: datetime.datetime, sources: Mapping[str, str] | None = None
+) -> list[Alert]:
+    """The incidents that were open before `moment`, and those that ended before it and may still inhibit others.
+
+    These are all of the eight days before, and those that are marked as not an incident. `sources` are the metrics,
+    each with its source.
+    """
+    rows = warehouse.query(
+        read_sql("queries/incidents_before.sql"),
+        {"first_slot": f"{moment:%Y-%m-%d %H:%M:%S}", "quiet_days": QUIET_FOR.days + 1},
+        doing="Reading the incidents",
+    ).rows
+    return [_alert(row, sources or {}) for row in rows]
+
+
+def save_incidents(warehouse: Warehouse, steps: Iterable[tuple[datetime.datetime, Iterable[Alert]]]) -> None:
+    """Write the alerts after slots. Rows of the same slot replace each other, so repeating it does no harm."""
+    _insert(warehouse, INCIDENTS.name, [_row(at, alert) for at, alerts in steps for alert in alerts])
+
+
+def save_processed(warehouse: Warehouse, slots: Iterable[ProcessedSlot]) -> None:
+    """Write that slots were processed."""
+    _insert(warehouse, MONITORED_SLOTS.name, [[found.slot.start, *found[1:]] for found in slots])
+
+
+def save_answer(
+    warehouse: Warehouse, alert: Alert, now: datetime.datetime, *, is_incident: bool, who: str, note: str
+) -> None:
+    """Write a person's answer to an incident. Of several, the latest counts."""
+    given = "incident" if is_incident else "not_an_incident"
+    _insert(warehouse, INCIDENT_ANSWERS.name, [[alert.id, given, now, who, note, alert.worst_change]])
 
 
 def create_incident_tables(warehouse: Warehouse) -> None:
     """Create the tables that are missing; errors as of `create_tables`."""
-    create_tables(warehouse, [VERDICTS, INCIDENTS, MONITORED_SLOTS])
+    create_tables(warehouse, [VERDICTS, INCIDENTS, MONITORED_SLOTS, INCIDENT_ANSWERS])
 
 
 def last_processed_slot(warehouse: Warehouse) -> Slot | None:
@@ -96,14 +196,15 @@ def last_processed_slot(warehouse: Warehouse) -> Slot | None:
     return Slot(_utc(latest)) if latest else None
 
 
-def evaluated_slots(warehouse: Warehouse, date: datetime.date, slots: SlotRange) -> list[EvaluatedSlot]:
+def evaluated_slots(warehouse: Warehouse, date: datetime.date, slots: SlotRange) -> dict[Slot, ProcessedSlot]:
     """Those of `slots`, all on the day `date`, that have verdicts."""
     rows = warehouse.query(
         read_sql("queries/judged_slots.sql"),
         {"event_date": date, **_bounds(slots.start, slots.end)},
         doing="Reading which slots are evaluated",
     ).rows
-    return [EvaluatedSlot(Slot(_utc(row["slot_start"])), row["series"], row["anomalous"]) for row in rows]
+    found = [ProcessedSlot(Slot(_utc(row["slot_start"])), row["series"], row["anomalous"]) for row in rows]
+    return {each.slot: each for each in found}
 
 
 def unevaluated_since(warehouse: Warehouse, slots: SlotRange) -> datetime.datetime:
@@ -192,6 +293,7 @@ def _alert(row: Row, sources: Mapping[str, str]) -> Alert:
         origin=sources.get(row["metric"], ""),
         normal_since=_utc(row["slot_start"]) - (streak - 1) * SLOT if streak else None,
         **values,
+        **{name: row[name] for name in ("answered_by", "note", "quiet_up_to")},
     )
 
 

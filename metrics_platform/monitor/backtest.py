@@ -9,12 +9,14 @@ import datetime
 import sys
 import textwrap
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from rich import box
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -29,7 +31,7 @@ from metrics_platform.detection.siblings import TOTAL
 from metrics_platform.monitor.generated import HOLIDAYS, Product, generated_histories
 from metrics_platform.monitor.history import SlotHistory, read_history
 from metrics_platform.settings import Settings
-from metrics_platform.time_windows import SLOT, SlotRange, day_of, slot_at
+from metrics_platform.time_windows import SLOT, Slot, SlotRange, slot_at
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import tables_are_there
 from metrics_platform.warehouse.tables import SLOT_METRICS
@@ -49,8 +51,7 @@ class BacktestError(RuntimeError):
     """There is nothing to evaluate; the text says why and what to do."""
 
 
-@dataclass(frozen=True)
-class Fault:
+class Fault(NamedTuple):
     """A fault: what the values of its slots are multiplied by.
 
     Attributes:
@@ -75,27 +76,19 @@ FAULTS = (
     Fault("÷2 2 h", (0.5,) * 8),
     Fault("one slice −80 % 2 h", (0.2,) * 8, hits_slice=True),
 )
+HEADINGS = ("metric", "detector", "alerts a day", "alerts a day, per slice", *(fault.name for fault in FAULTS))
 
 
-@dataclass(frozen=True)
-class Found:
-    """How often a fault was found, and after how many slots (the median); None: never."""
-
-    share: float
-    delay: float | None
-    trials: int
-
-
-@dataclass(frozen=True)
+@dataclass
 class Row:
-    """One metric, evaluated by one detector.
+    """One metric, evaluated by one detector: the sum over its histories.
 
     Attributes:
         days: the number of evaluated days.
         alerts: the incidents that the total would have opened in them.
-        slice_alerts: the incidents of all slices together.
-        slice_days: the evaluated days of all slices together.
-        found: fault → how it was found. Faults that the metric cannot show are left out.
+        slice_alerts, slice_days: the incidents and the evaluated days of all slices together.
+        delays: fault → after how many slots each trial found it; NaN: never. Faults that it cannot show are
+            left out.
     """
 
     metric: str
@@ -104,102 +97,106 @@ class Row:
     alerts: int = 0
     slice_alerts: int = 0
     slice_days: float = 0.0
-    found: Mapping[str, Found] = field(default_factory=dict)
+    delays: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
     @property
     def alerts_a_day(self) -> float:
         """Alerts of the total per day."""
         return self.alerts / self.days if self.days else 0.0
 
+    def share(self, fault: Fault) -> float:
+        """The share of the trials that found a fault; NaN: there was none."""
+        delays = self.delays.get(fault.name)
+        return float(np.mean(~np.isnan(delays))) if delays else np.nan
 
-@dataclass(frozen=True)
-class Backtest:
-    """Evaluates the last `slots` slots of a history.
+    def cell(self, fault: Fault) -> str:
+        """The share of the trials that found a fault, and the median delay in slots; empty: there was no trial."""
+        share = self.share(fault)
+        if np.isnan(share):
+            return ""
+        return f"{share:.0%}" + (f" · {np.nanmedian(self.delays[fault.name]):.0f}" if share else "")
 
-    Attributes:
-        trials: how often each fault is injected, at random slots.
-        holidays: as in METRICS_HOLIDAYS.
-    """
+    def add(
+        self, history: SlotHistory, slots: int, trials: int, seed: int = 1, holidays: Collection[datetime.date] = ()
+    ) -> Row:
+        """Add the last `slots` slots of a history, with `trials` of each fault at random slots.
 
-    history: SlotHistory
-    slots: int
-    trials: int = 40
-    seed: int = 1
-    holidays: Collection[datetime.date] = ()
-
-    def run(self, detector: Detector) -> Row:
-        """The metric's configuration decides on everything but the detector."""
-        history, monitor = self.history, self.history.metric.monitor
+        The metric's configuration decides on everything but the detector. `holidays` are as in METRICS_HOLIDAYS.
+        """
+        test = _Test(history, slots, [(holiday - _EPOCH).days for holiday in holidays])
+        monitor = history.metric.monitor
         total, slices = (
-            config and config.model_copy(update={"detectors": (detector,)})
+            config and config.model_copy(update={"detectors": (self.detector,)})
             for config in (monitor.total, monitor.slices)
         )
         first = 1 if TOTAL in history.names else 0
         count = len(history.names) - first
-        row = Row(history.metric.name, detector)
         if slices is not None:
-            alerts = self._incidents(first, len(history.names), slices)
-            row = replace(row, slice_alerts=alerts, slice_days=count * self.slots / SLOTS_A_DAY)
+            self.slice_alerts += test.incidents(first, len(history.names), slices)
+            self.slice_days += count * slots / SLOTS_A_DAY
         if total is not None and first:
-            found = {
-                fault.name: self._found(fault, total, slices)
-                for fault in FAULTS
-                if self.trials
-                and len(fault.factors) <= self.slots
-                and (history.metric.empty == "zero" or not fault.is_outage)
-                and (not fault.hits_slice or (slices is not None and count))
-            }
-            row = replace(row, days=self.slots / SLOTS_A_DAY, alerts=self._incidents(0, 1, total), found=found)
-        return row
+            self.days += slots / SLOTS_A_DAY
+            self.alerts += test.incidents(0, 1, total)
+            for fault in FAULTS:
+                is_shown = history.metric.empty == "zero" or not fault.is_outage
+                has_slice = not fault.hits_slice or (slices is not None and count)
+                if is_shown and has_slice and len(fault.factors) <= slots:
+                    random, part = np.random.default_rng(seed), test.largest_slice() if fault.hits_slice else None
+                    self.delays[fault.name] += [test.delay(fault, part, total, slices, random) for _ in range(trials)]
+        return self
 
-    def _incidents(self, first: int, end: int, config: DetectorConfig) -> int:
+
+class _Test(NamedTuple):
+    """The last `slots` slots of a history; `holidays` are days since 1970."""
+
+    history: SlotHistory
+    slots: int
+    holidays: list[int]
+
+    def incidents(self, first: int, end: int, config: DetectorConfig) -> int:
         """How many incidents the series from `first` to `end` would have opened, by the rules of incidents."""
         count, step = 0, max(1, _CELLS_AT_A_TIME // self.slots)
         for start in range(first, end, step):
             series = self.history.series(start, min(end, start + step))
             # An incident may have begun before.
             evaluated = min(series.length, self.slots + _SAME_INCIDENT)
-            anomalous = evaluate(series, evaluated, config, self._holidays).detections.anomalous
+            anomalous = evaluate(series, evaluated, config, self.holidays).detections.anomalous
             for column in anomalous.T:
                 when = np.flatnonzero(column)
                 opens = np.diff(when, prepend=-_SAME_INCIDENT - 1) > _SAME_INCIDENT
                 count += int((opens & (when >= evaluated - self.slots)).sum())
         return count
 
-    def _found(self, fault: Fault, total: DetectorConfig, slices: DetectorConfig | None) -> Found:
-        random = np.random.default_rng(self.seed)
+    def delay(
+        self,
+        fault: Fault,
+        part: SlotSeries | None,
+        total: DetectorConfig,
+        slices: DetectorConfig | None,
+        random: np.random.Generator,
+    ) -> float:
+        """After how many slots a fault in random slots is found; NaN: never."""
         length = len(fault.factors)
         whole = self.history.series(0, 1)
-        part = self._largest_slice() if fault.hits_slice else None
-        needed = length + max(lookback(config) for config in (total, slices) if config) - 1
-        delays = []
-        for end in random.integers(whole.length - self.slots + length, whole.length + 1, self.trials):
-            start = max(0, end - needed)
-            hit = inject(
-                fault, whole.between(start, end), part.between(start, end) if part is not None else None, random
-            )
-            noticed = np.zeros(length, dtype=bool)
-            for series, config in zip(hit, (total, slices), strict=False):
-                assert config is not None
-                found = evaluate(series, length, config, self._holidays).detections
-                # An alert in the other direction is about something else.
-                falls = np.abs(found.value) < np.abs(found.expected)
-                noticed |= (found.anomalous & (falls == (fault.factors[-1] < 1)))[:, 0]
-            delays.append(float(np.argmax(noticed)) if noticed.any() else np.nan)
-        known = [delay for delay in delays if not np.isnan(delay)]
-        return Found(len(known) / len(delays), float(np.median(known)) if known else None, len(delays))
+        end = int(random.integers(whole.length - self.slots + length, whole.length + 1))
+        start = max(0, end - length + 1 - max(lookback(config) for config in (total, slices) if config))
+        hit = inject(fault, whole.between(start, end), part and part.between(start, end), random)
+        noticed = np.zeros(length, dtype=bool)
+        for series, config in zip(hit, (total, slices), strict=False):
+            assert config is not None
+            found = evaluate(series, length, config, self.holidays).detections
+            # An alert in the other direction is about something else.
+            falls = np.abs(found.value) < np.abs(found.expected)
+            noticed |= (found.anomalous & (falls == (fault.factors[-1] < 1)))[:, 0]
+        return float(np.argmax(noticed)) if noticed.any() else np.nan
 
-    def _largest_slice(self) -> SlotSeries:
+    def largest_slice(self) -> SlotSeries:
         """The largest slice of the first dimension."""
         history = self.history
         same = [number for number, (name, _) in enumerate(history.names) if name == history.names[1][0]]
         sizes = history.numerators if history.denominators is None else history.denominators
         largest = max(same, key=lambda number: float(np.nansum(np.abs(sizes[:, number]))))
         return history.series(largest, largest + 1)
-
-    @property
-    def _holidays(self) -> list[int]:
-        return [(holiday - _EPOCH).days for holiday in self.holidays]
 
 
 def inject(
@@ -230,39 +227,6 @@ def _multiplied(series: SlotSeries, fault: Fault, random: np.random.Generator) -
     return replace(series, values=values if series.trials is None else np.minimum(values, series.trials))
 
 
-def merged(rows: Iterable[Row]) -> list[Row]:
-    """Rows of several histories put together, one per metric and detector.
-
-    Delays are the mean of the histories' medians, weighted by how often each found the fault.
-    """
-    groups: dict[tuple[str, Detector], list[Row]] = defaultdict(list)
-    for row in rows:
-        groups[row.metric, row.detector].append(row)
-    return [
-        Row(
-            metric,
-            detector,
-            sum(row.days for row in group),
-            sum(row.alerts for row in group),
-            sum(row.slice_alerts for row in group),
-            sum(row.slice_days for row in group),
-            {
-                fault.name: _together(found)
-                for fault in FAULTS
-                if (found := [row.found[fault.name] for row in group if fault.name in row.found])
-            },
-        )
-        for (metric, detector), group in groups.items()
-    ]
-
-
-def _together(found: Sequence[Found]) -> Found:
-    trials = sum(each.trials for each in found)
-    known = [(each.delay, each.share * each.trials) for each in found if each.delay is not None]
-    delay = float(np.average([delay for delay, _ in known], weights=[weight for _, weight in known])) if known else None
-    return Found(sum(each.share * each.trials for each in found) / trials, delay, trials)
-
-
 def backtest_history(
     settings: Settings,
     first: datetime.date | None,
@@ -283,14 +247,16 @@ def backtest_history(
     catalog = load_catalog(settings)
     metrics = _chosen(catalog, names)
     warehouse = Warehouse.from_settings(settings)
-    stretches = _stretches(warehouse, metrics, settings, first, last)
+    stretches = _stretches(warehouse, metrics, first, last)
     rows: list[Row] = []
     for metric, slots in track(stretches, description="Evaluating", transient=True):
-        for history, evaluated, trials_of_piece in _pieces(warehouse, catalog, metric, slots, settings, trials):
-            test = Backtest(history, evaluated, trials_of_piece, len(rows), settings.holidays)
-            rows += [test.run(detector) for detector in detectors]
+        own = [Row(metric.name, detector) for detector in detectors]
+        for history, evaluated, share in _pieces(warehouse, catalog, metric, slots, settings, trials):
+            for row in own:
+                row.add(history, evaluated, share, len(rows), settings.holidays)
+        rows += own
     start, end = min(slots.start for _, slots in stretches), max(slots.end for _, slots in stretches)
-    return merged(rows), f"{(end - start) // SLOT / SLOTS_A_DAY:.1f} days of slot_metrics, {SlotRange(start, end)}"
+    return rows, f"{(end - start) // SLOT / SLOTS_A_DAY:.1f} days of slot_metrics, {SlotRange(start, end)}"
 
 
 def backtest_generated(
@@ -311,14 +277,12 @@ def backtest_generated(
         CatalogError: METRICS_CATALOG cannot be read or is not valid.
     """
     catalog = load_catalog(settings)
-    metrics = _chosen(catalog, names)
-    rows: list[Row] = []
+    rows = [Row(metric.name, detector) for metric in _chosen(catalog, names) for detector in detectors]
     for seed in track(range(1, products + 1), description="Evaluating", transient=True):
         histories = generated_histories(catalog, Product(users, WARM_UP_DAYS + GENERATED_DAYS), seed)
-        for metric in metrics:
-            test = Backtest(histories[metric.name], GENERATED_DAYS * SLOTS_A_DAY, trials, seed, HOLIDAYS)
-            rows += [test.run(detector) for detector in detectors]
-    return merged(rows), f"{products} × {GENERATED_DAYS} days of generated traffic, {users:g} active users in a slot"
+        for row in rows:
+            row.add(histories[row.metric], GENERATED_DAYS * SLOTS_A_DAY, trials, seed, HOLIDAYS)
+    return rows, f"{products} × {GENERATED_DAYS} days of generated traffic, {users:g} active users in a slot"
 
 
 def _chosen(catalog: Catalog, names: Sequence[str]) -> list[Metric]:
@@ -333,11 +297,7 @@ def _chosen(catalog: Catalog, names: Sequence[str]) -> list[Metric]:
 
 
 def _stretches(
-    warehouse: Warehouse,
-    metrics: Sequence[Metric],
-    settings: Settings,
-    first: datetime.date | None,
-    last: datetime.date | None,
+    warehouse: Warehouse, metrics: Sequence[Metric], first: datetime.date | None, last: datetime.date | None
 ) -> list[tuple[Metric, SlotRange]]:
     """The slots of each metric in the days from `first` to `last`; metrics without any are left out."""
     rows = []
@@ -345,31 +305,22 @@ def _stretches(
         rows = warehouse.query(
             "SELECT toString(metric) AS name, min(slot_start) AS start, max(slot_start) AS last "
             "FROM slot_metrics FINAL WHERE has({names:Array(String)}, toString(metric)) AND dimension = 'total' "
-            "GROUP BY metric",
-            {"names": [metric.name for metric in metrics]},
+            "AND event_date BETWEEN {first:Date} AND {last:Date} GROUP BY metric",
+            {
+                "names": [metric.name for metric in metrics],
+                "first": first or _EPOCH,
+                "last": last or datetime.date(2149, 1, 1),
+            },
             doing="Reading which slots there are",
         ).rows
     if not rows:
+        days = f" in the days from {first or 'the first'} to {last or 'the last'}" if first or last else ""
         raise BacktestError(
-            "slot_metrics has no slots of these metrics. Materialise slot_metrics for a few weeks in Dagster, or use "
-            "--generated USERS."
+            f"slot_metrics has no slots of these metrics{days}. Materialise slot_metrics for a few weeks in Dagster, "
+            "choose other days, or use --generated USERS."
         )
-    known = {row["name"]: SlotRange.of(slot_at(_utc(row["start"])), slot_at(_utc(row["last"]))) for row in rows}
-    found = []
-    for metric in metrics:
-        if metric.name in known:
-            start, end = known[metric.name].start, known[metric.name].end
-            start = max(start, day_of(first, settings.zone).start) if first else start
-            end = min(end, day_of(last, settings.zone).end) if last else end
-            if start < end:
-                found.append((metric, SlotRange(start, end)))
-    if not found:
-        start, end = min(slots.start for slots in known.values()), max(slots.end for slots in known.values())
-        raise BacktestError(
-            f"slot_metrics has slots in {SlotRange(start, end)}, and none in the days that --from and --to name. "
-            "Choose other days."
-        )
-    return found
+    known = {row["name"]: SlotRange.of(_slot(row["start"]), _slot(row["last"])) for row in rows}
+    return [(metric, known[metric.name]) for metric in metrics if metric.name in known]
 
 
 def _pieces(  # noqa: PLR0917  (a stretch of a metric, of a table, by settings)
@@ -386,111 +337,62 @@ def _pieces(  # noqa: PLR0917  (a stretch of a metric, of a table, by settings)
             yield history, len(piece), share
 
 
-def _utc(moment: datetime.datetime) -> datetime.datetime:
-    return moment.replace(tzinfo=datetime.UTC)
+def _slot(moment: datetime.datetime) -> Slot:
+    return slot_at(moment.replace(tzinfo=datetime.UTC))
 
 
 def show(rows: Sequence[Row], title: str, *, markdown: bool, picture: Path | None, echo: Callable[[str], None]) -> None:
     """Print the table, in the terminal's form or in Markdown, and write the picture."""
-    if markdown:
-        echo(markdown_table(rows))
-    else:
-        # A file or a pipe has no width: the table takes what it needs.
-        Console(width=None if sys.stdout.isatty() else 160).print(_terminal_table(rows, title))
+    # A file or a pipe has no width: the table takes what it needs.
+    console = Console(width=None if sys.stdout.isatty() and not markdown else 200)
+    with console.capture() as printed:
+        console.print(_table(rows, title, markdown=markdown))
+    echo(printed.get().strip("\n " if markdown else "\n"))
     if picture is not None:
         write_picture(rows, title, picture)
         echo(f"Picture: {picture}")
 
 
-def headings() -> list[str]:
-    """The columns."""
-    return ["metric", "detector", "alerts a day", "alerts a day, per slice", *(fault.name for fault in FAULTS)]
-
-
-def cells(row: Row) -> list[str]:
-    """A row's cells; of a fault the share that was found and the median delay in slots."""
-    per_slice = f"{row.slice_alerts / row.slice_days:.3f}" if row.slice_days else "–"
-    return [
-        row.metric,
-        row.detector,
-        f"{row.alerts_a_day:.3f}",
-        per_slice,
-        *(_cell(row, fault) or "–" for fault in FAULTS),
-    ]
-
-
-def _cell(row: Row, fault: Fault) -> str:
-    found = row.found.get(fault.name)
-    if found is None:
-        return ""
-    return f"{found.share:.0%}" + ("" if found.delay is None else f" · {found.delay:.0f}")
-
-
-def markdown_table(rows: Sequence[Row]) -> str:
-    """The table in Markdown."""
-    lines = ["| " + " | ".join(headings()) + " |", "|" + "---|" * 2 + "---:|" * (len(headings()) - 2)]
-    lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
-    return "\n".join(lines)
-
-
-def _terminal_table(rows: Sequence[Row], title: str) -> Table:
+def _table(rows: Sequence[Row], title: str, *, markdown: bool) -> Table:
     table = Table(title=title, caption="Faults: the share found · the median delay in slots of 15 minutes.")
-    for number, heading in enumerate(headings()):
-        table.add_column(heading, justify="left" if number < 2 else "right", no_wrap=number < 2)
+    if markdown:
+        table = Table(box=box.MARKDOWN)
+    for number, heading in enumerate(HEADINGS):
+        is_name = number < 2
+        table.add_column(heading, justify="left" if is_name else "right", no_wrap=is_name or markdown)
     for row, following in zip(rows, [*rows[1:], None], strict=True):
-        table.add_row(*cells(row), end_section=following is None or following.metric != row.metric)
+        per_slice = f"{row.slice_alerts / row.slice_days:.3f}" if row.slice_days else "–"
+        faults = [row.cell(fault) or "–" for fault in FAULTS]
+        is_last = not markdown and (following is None or following.metric != row.metric)
+        table.add_row(row.metric, row.detector, f"{row.alerts_a_day:.3f}", per_slice, *faults, end_section=is_last)
     return table
 
 
 def write_picture(rows: Sequence[Row], title: str, file: Path) -> None:
-    """Write a picture (PNG): alerts a day as bars, the share of faults found as a field of colours."""
+    """Write a picture (PNG): the share of faults found as a field of colours, with the alerts a day."""
     import seaborn  # noqa: PLC0415  (only where a picture is asked for)
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    from metrics_platform.charts.panel import INK, MUTED  # noqa: PLC0415
-
-    top, bottom = 1.5, 0.6  # inches
-    height = top + bottom + 0.34 * len(rows)
-    figure = Figure(figsize=(13.0, height), dpi=120, facecolor="white")
-    FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(
-        1, 2, width_ratios=(1, 3.6), wspace=0.03, left=0.17, right=0.985, top=1 - top / height, bottom=bottom / height
-    )
-    alerts, faults = figure.add_subplot(grid[0]), figure.add_subplot(grid[1])
-    shares = np.array(
-        [[row.found[fault.name].share if fault.name in row.found else np.nan for fault in FAULTS] for row in rows]
-    )
+    figure = Figure(figsize=(13.0, 2.1 + 0.34 * len(rows)), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    shares = np.array([[row.share(fault) for fault in FAULTS] for row in rows])
     seaborn.heatmap(
         shares,
-        ax=faults,
+        ax=axes,
         mask=np.isnan(shares),
-        annot=np.array([[_cell(row, fault) for fault in FAULTS] for row in rows]),
+        annot=np.array([[row.cell(fault) for fault in FAULTS] for row in rows]),
         fmt="",
         cmap=seaborn.light_palette(str(seaborn.color_palette("colorblind").as_hex()[0]), as_cmap=True),
         vmin=0,
         vmax=1,
         cbar=False,
         linewidths=2,
-        yticklabels=False,
         xticklabels=[textwrap.fill(fault.name, 10) for fault in FAULTS],
+        yticklabels=[f"{row.metric} · {row.detector} · {row.alerts_a_day:.2f} alerts a day" for row in rows],
     )
-    faults.xaxis.tick_top()
-    faults.tick_params(length=0, labelsize=10)
-    faults.set_xlabel("share of faults found · median delay in slots", fontsize=10, color=MUTED)
-    counts = [row.alerts_a_day for row in rows]
-    alerts.barh(
-        np.arange(len(rows)) + 0.5, counts, height=0.7, color=seaborn.color_palette("colorblind")[3], alpha=0.75
-    )
-    alerts.set_ylim(len(rows), 0)
-    alerts.set_yticks(np.arange(len(rows)) + 0.5, [f"{row.metric} · {row.detector}" for row in rows], fontsize=10)
-    alerts.set_xlim(0, max([*counts, 0.1]) * 1.3)
-    for position, count in enumerate(counts):
-        alerts.text(count, position + 0.5, f" {count:.2f}", va="center", fontsize=9, color=INK)
-    alerts.set_xticks([])
-    alerts.tick_params(length=0)
-    alerts.set_xlabel("alerts a day", fontsize=10, color=MUTED)
-    seaborn.despine(ax=alerts, left=True, bottom=True)
-    figure.suptitle(title, x=0.012, y=1 - 0.28 / height, ha="left", va="center", fontsize=15, color=INK)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0, labelsize=10)
+    axes.set_xlabel("share of faults found · median delay in slots")
+    axes.set_title(title, fontsize=15, loc="left")
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file)

@@ -30,6 +30,8 @@ NAMES = (TOTAL, ("slice", "larger"), ("slice", "smaller"))
 _BERLIN = ZoneInfo("Europe/Berlin")
 _LARGER = 0.62  # the larger slice's share
 _PART = 0.2  # of a share: its usual value
+# How much whole days, hours and slots differ.
+_DAY_NOISE, _HOUR_NOISE, _SLOT_NOISE = 0.03, 0.03, 0.02
 # A metric's minimum volume is ten independent users, and what they do.
 _USERS_OF_MINIMUM = 10
 
@@ -43,7 +45,6 @@ class Product:
         days: the length of its history.
         start: the first slot, in UTC. The default history has a clock change in it.
         weekly_growth: the share by which it grows in a week.
-        day_noise, hour_noise, slot_noise: how much whole days, hours and slots differ.
     """
 
     users: float
@@ -52,16 +53,13 @@ class Product:
     zone: ZoneInfo = _BERLIN
     holidays: Sequence[datetime.date] = HOLIDAYS
     weekly_growth: float = 0.01
-    day_noise: float = 0.03
-    hour_noise: float = 0.03
-    slot_noise: float = 0.02
 
     def activity(self, random: np.random.Generator) -> Floats:
         """The expected number of active users in each slot, [slots]."""
         slots = self.days * SLOTS_A_DAY
-        day = np.repeat(_drifting(random, self.days, 0.5), SLOTS_A_DAY) * self.day_noise
-        hour = _drifting(random, slots, 0.93) * self.hour_noise
-        slot = random.standard_normal(slots) * self.slot_noise
+        day = np.repeat(_drifting(random, self.days, 0.5), SLOTS_A_DAY) * _DAY_NOISE
+        hour = _drifting(random, slots, 0.93) * _HOUR_NOISE
+        slot = random.standard_normal(slots) * _SLOT_NOISE
         growth = (1 + self.weekly_growth) ** (np.arange(slots) / (7 * SLOTS_A_DAY))
         return np.asarray(self._course() * growth * np.exp(day + hour + slot) * self.users)
 
@@ -86,14 +84,15 @@ def generated_histories(catalog: Catalog, product: Product, seed: int) -> dict[s
     }
     aggregates: dict[str, Floats] = {}
 
-    def values_of(name: str, parts: tuple[str, ...] = ()) -> Floats:
+    def values_of(name: str) -> Floats:
         if name not in aggregates:
             random = np.random.default_rng([seed, zlib.crc32(name.encode())])
-            whole = wholes.get(name)
-            if whole is None or whole in parts:
+            # Two metrics that are shares of each other end there.
+            whole = wholes.pop(name, None)
+            if whole is None:
                 aggregates[name] = _values(catalog.metrics[name], product, random)
             else:
-                aggregates[name] = _part(values_of(whole, (*parts, name)), random)
+                aggregates[name] = _part(values_of(whole), random)
         return aggregates[name]
 
     def history(metric: Metric) -> SlotHistory:

@@ -8,8 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from metrics_platform.alerts.anomalies import Series as SliceKey
-from metrics_platform.alerts.anomalies import Verdict
-from metrics_platform.alerts.contributions import contributions_to
+from metrics_platform.alerts.anomalies import Verdict, contributions_to
 from metrics_platform.catalog_entries import Unit
 from metrics_platform.notifications.kinds import Highlight
 from metrics_platform.report.expectation import Expectation, Series, expect, expected_value, record_of

@@ -147,7 +147,8 @@ METRIC_DAILY = DailyTable(
 VERDICTS = DailyTable("verdicts", "verdicts", checks={})
 INCIDENTS = DailyTable("incidents", "incidents", checks={})
 MONITORED_SLOTS = DailyTable("monitored_slots", "monitored_slots", checks={})
-MONITOR_TABLES = (SLICE_VALUES, SLOT_METRICS, VERDICTS, INCIDENTS, MONITORED_SLOTS)
+INCIDENT_ANSWERS = DailyTable("incident_answers", "incident_answers", checks={})
+MONITOR_TABLES = (SLICE_VALUES, SLOT_METRICS, VERDICTS, INCIDENTS, MONITORED_SLOTS, INCIDENT_ANSWERS)
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from metrics_platform.alerts.alert import Alert, Notification
 from metrics_platform.alerts.anomalies import Series, Verdict, conditions_of
@@ -50,6 +50,12 @@ class Course:
     alerts: dict[str, Alert] = field(default_factory=dict)
     sent: list[tuple[int, Notification]] = field(default_factory=list)
     number: int = 0
+    start: datetime.datetime = START
+
+    def answer(self, name: str) -> None:
+        """Mark the latest alert of a series as not an incident."""
+        alert = self.alert(name)
+        self.alerts[alert.id] = replace(alert, answered_by="ann", quiet_up_to=alert.worst_change)
 
     def run(
         self,
@@ -70,7 +76,7 @@ class Course:
         for position in range(length):
             signs = {SERIES[name]: line[position] for name, line in lines.items() if position < len(line)}
             verdicts = [verdict(series, sign) for series, sign in signs.items() if sign != " "]
-            slot = Slot(START + self.number * SLOT)
+            slot = Slot(self.start + self.number * SLOT)
             alerts = self.alerts.values()
             found = step(
                 slot.start,

@@ -30,7 +30,7 @@ _PUSH_FROM, _PUSH_UNTIL, _PUSH = 12.0, 12.5, 1.6
 
 @dataclass(frozen=True)
 class Incident:
-    """A factor, or factors in turn, on everything from `day` and `hour` on for so many hours; of a launch for good."""
+    """A factor, or factors in turn, on everything from `day` and `hour` on for `hours`; of a launch for good."""
 
     name: str
     day: int
@@ -63,7 +63,7 @@ class Product:
 
 
 def generate(seed: int, days: int, users: float, incidents: Sequence[Incident]) -> Product:
-    """A product with so many active users in a slot at noon; the same seed gives the same numbers."""
+    """A product with `users` active users in a slot at noon; the same seed gives the same numbers."""
     random = np.random.default_rng(seed)
     count = (HISTORY_DAYS + days) * SLOTS_A_DAY
     activity = _activity(random, count, incidents) * users

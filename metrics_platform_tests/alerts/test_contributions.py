@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from metrics_platform.alerts.anomalies import Series, Verdict
-from metrics_platform.alerts.contributions import contributions_to
+from metrics_platform.alerts.anomalies import Series, Verdict, contributions_to
 
 
 def _verdict(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metrics_platform.alerts.alert import Alert
+from metrics_platform.alerts.alert import Alert, Condition, Subject
 from metrics_platform.alerts.anomalies import Series, conditions_of
 from metrics_platform.alerts.engine import step
 from metrics_platform.alerts.policies import POLICIES, policies
@@ -156,6 +156,69 @@ def test_what_inhibits_an_alert_is_recorded() -> None:
     course = Course()
     course.run({"views": "=="}, muted=[0, 1])
     assert course.alert("views").inhibited_by == "muted"
+
+
+@pytest.mark.parametrize(
+    ("days", "lines", "sent"),
+    [
+        (7, {"views": "=.."}, ""),
+        (7, {"views": "--.."}, ""),
+        (7, {"views": "0..."}, "0 opened, 2 resolved"),  # larger
+        (7, {"views": "-0.."}, "1 opened, 3 resolved"),
+        (7, {"views": "+.."}, "0 opened, 2 resolved"),  # the other direction
+        (7, {"likes": "=.."}, "0 opened, 2 resolved"),
+        (7, {"views Android": "=.."}, "0 opened, 2 resolved"),
+        (29, {"views": "=.."}, "0 opened, 2 resolved"),
+    ],
+)
+def test_what_is_marked_as_not_an_incident_is_sent_again_only_if_larger(
+    days: int, lines: dict[str, str], sent: str
+) -> None:
+    course = Course()
+    course.run({"views": "=.."})
+    course.answer("views")
+    course.sent, course.start, course.number = [], START + days * 24 * HOUR * SLOT, 0
+    assert course.run(lines) == sent
+
+
+def test_an_open_incident_that_is_marked_as_none_has_no_reminder_until_it_is_larger() -> None:
+    course = Course()
+    course.run({"views": "--"})
+    course.answer("views")
+    assert course.run({"views": "-" * 30}) == ""
+    assert course.run({"views": "==.."}) == "32 updated, 32 reminder, 35 resolved"
+
+
+@pytest.mark.parametrize(
+    ("change", "days_ago", "incident", "inhibits"),
+    [
+        (-0.5, 0, {}, True),
+        (-0.5, 6, {}, True),
+        (-0.5, 6, {"worst_change": -0.25}, True),  # up to twice as large is the same level
+        (-0.5, 6, {"worst_change": -0.2}, False),
+        (-0.5, 8, {}, False),
+        (+0.5, 6, {}, False),  # the other direction
+        (-0.5, 6, {"notification": ""}, False),
+        (-0.5, 6, {"origin": "message_actions"}, False),
+        (-0.5, 6, {"subject": Subject("anomaly", "views", "os", "iOS")}, False),
+    ],
+)
+def test_an_incident_inhibits_volumes_of_its_level_for_a_week(
+    change: float, days_ago: int, incident: dict[str, Any], inhibits: bool
+) -> None:
+    ended = START - datetime.timedelta(days=days_ago, hours=1)
+    given = {"subject": Subject("anomaly", "views"), "origin": "feed_actions", "notification": "anomaly-1",
+             "worst_change": -0.5, **incident}  # fmt: skip
+    source = Alert(
+        id="A7K2Q", variant="down", state="resolved", severity="critical", opened_at=ended - SLOT, last_at=ended,
+        normal_needed=2, change="new_normal", notified_at=ended, closed_at=ended, **given,
+    )  # fmt: skip
+    volume = Condition(
+        Subject("odd_day", "feed_actions"), "firing", START, "up" if change > 0 else "down", origin="feed_actions",
+        change=change, since=START - SLOT, key="volume",
+    )  # fmt: skip
+    found = step(START, [], [volume], inhibitors=[source])
+    assert [alert.inhibited_by for alert in found.alerts] == [source.id if inhibits else ""]
 
 
 def test_a_metric_that_was_removed_closes_its_alerts() -> None:

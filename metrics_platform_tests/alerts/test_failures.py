@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metrics_platform.alerts.alert import Condition, Notification, Subject
-from metrics_platform.alerts.batches import MOST
+from metrics_platform.alerts.notifier import MOST
 from metrics_platform.alerts.policies import FAILED_CHECK
-from metrics_platform.defs.health.alert_store import AlertCursor, CursorStore, update_alerts
+from metrics_platform.defs.health.alert_store import AlertCursor, update_alerts
 from metrics_platform.defs.health.run_facts import without_ids
 from metrics_platform.settings import Settings, load_settings
 
@@ -56,9 +56,9 @@ class Watch:
 
     def tick(self, *conditions: Condition) -> list[str]:
         """A tick; what it sends, with the number of failures that people have not been notified of."""
-        store = CursorStore(AlertCursor.from_cursor(self.cursor).alerts)
-        found = update_alerts(store, self.now, conditions, self.settings)
-        self.cursor = AlertCursor(alerts=tuple(store.load())).model_dump_json()
+        alerts = AlertCursor.from_cursor(self.cursor).alerts
+        alerts, found = update_alerts(alerts, self.now, conditions, self.settings)
+        self.cursor = AlertCursor(alerts=alerts).model_dump_json()
         self.sent += found
         return [f"{notification.kind} {sum(notification.new_counts)}" for notification in found]
 

@@ -21,14 +21,15 @@ from metrics_platform.alerts.volume import (
     combined,
     evaluate_volume,
     silent_slots,
+    stale_condition,
     staleness,
     usual_rows,
+    volume_condition,
 )
 from metrics_platform.catalog import builtin_catalog
 from metrics_platform.detection.detections import Reason, Status
 from metrics_platform.detection.evaluate import evaluate
 from metrics_platform.detection.series import SLOTS_A_DAY, SlotSeries
-from metrics_platform.health.probe import Freshness, Period
 from metrics_platform.time_windows import SLOT, Slot
 from metrics_platform_tests.alerts.generated_product import (
     HISTORY_DAYS,
@@ -112,20 +113,20 @@ class Simulation:
     def _source_conditions(self, number: int, slot: Slot) -> Iterator[Condition]:
         position = HISTORY_DAYS * SLOTS_A_DAY + number
         for source, events in self.product.events.items():
-            yield self._freshness(source, position, slot).condition(slot.end)
+            yield self._freshness(source, position, slot)
             hour = [_volume(events, position - back) for back in range(4)]
             volume = hour[0] if hour[0].status != "unusual" else combined(hour)
             start = slot.start - 3 * SLOT
-            yield Period(source, slot.key, start, slot.end, volume).condition()
+            yield volume_condition(source, slot.key, start, slot.end, volume)
             # The night's load has computed the day before by now.
             today = position // SLOTS_A_DAY
             days = events[: today * SLOTS_A_DAY].reshape(-1, SLOTS_A_DAY).sum(axis=1)
             if number % SLOTS_A_DAY == 2:
                 end = slot.start - 2 * SLOT
                 day = evaluate_volume(int(days[-1]), [int(rows) for rows in days[-8:-36:-7]])
-                yield Period(source, end.date().isoformat(), end - SLOTS_A_DAY * SLOT, end, day).condition()
+                yield volume_condition(source, end.date().isoformat(), end - SLOTS_A_DAY * SLOT, end, day)
 
-    def _freshness(self, source: str, position: int, slot: Slot) -> Freshness:
+    def _freshness(self, source: str, position: int, slot: Slot) -> Condition:
         events = self.product.events[source]
         last = position
         while not events[last]:
@@ -137,7 +138,8 @@ class Simulation:
                 at = (silent.start - START) // SLOT
                 weeks = [int(events[at - week * _WEEK]) for week in range(1, 6) if at >= week * _WEEK]
                 usual[silent] = usual_rows(weeks, [])
-        return Freshness(source, latest, latest, staleness(latest, slot.end, LIMITS, usual), LIMITS)
+        level = staleness(latest, slot.end, LIMITS, usual)
+        return stale_condition(source, latest, latest, level, LIMITS, slot.end)
 
 
 def _volume(events: np.ndarray, position: int) -> Volume:

@@ -11,7 +11,7 @@ import pandas as pd
 import time_machine
 
 from metrics_platform.catalog import load_catalog
-from metrics_platform.defs.monitoring.run_slots import tags_of
+from metrics_platform.defs.monitoring.schedule import tags_of
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import RANGE_END, RANGE_START, SLOT, Slot, SlotRange, slot_at
 from metrics_platform.warehouse.client import Row, Warehouse
@@ -26,7 +26,7 @@ from metrics_platform_tests.worlds import SourceTables
 NOON = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
 HISTORY_DAYS = 31
 LAG = datetime.timedelta(seconds=60)
-# In every slot: so many users of each os see one post each and like every third, and half of them write.
+# The users of each os in a slot: each sees a post and likes every third, and half of them write.
 USERS = {"iOS": 80, "Android": 160}
 
 # The same weeks as 15-minute values, restless by a hash of the slot's number.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import io
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +16,31 @@ import pytest
 import time_machine
 from dagster._core.definitions.run_request import InstigatorType
 from pydantic import SecretStr
+from rich.console import Console
 
 from metrics_platform.alerts.alert import Alert, Subject
 from metrics_platform.catalog import builtin_catalog
+from metrics_platform.defs.delivery import sensor
 from metrics_platform.defs.delivery.storage import history_of
 from metrics_platform.defs.health.alert_store import AlertCursor
-from metrics_platform.incidents.updates import Update
+from metrics_platform.incidents.command import UnknownIncidentError, answer, list_incidents
+from metrics_platform.incidents.store import Update
+from metrics_platform.local.clickhouse import EmbeddedServer
+from metrics_platform.notifications import dispatcher
 from metrics_platform.notifications.kinds import AnomalyOpened, AnomalyResolved, DayIncident
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT, day_of
 from metrics_platform.warehouse.report_data import read_day_incidents
+from metrics_platform_tests.conftest import settings_factory
 from metrics_platform_tests.defs.monitor_world import LAG, NOON, MonitorWorld
 from metrics_platform_tests.defs.running import check_outcomes, failure_texts
 from metrics_platform_tests.defs.stored_ticks import switch_on
-from metrics_platform_tests.telegram.bot_api import BotApi
+from metrics_platform_tests.telegram.bot_api import BotApi, bot_api_server
 from metrics_platform_tests.watcher import PATH, QUERY, watcher
 
 TABLES = ("slot_metrics", "verdicts", "incidents", "monitored_slots")
 OPENED = "anomaly-2026-11-20-12:15"
+RESOLVED = f"{OPENED}-resolved-2026-11-20-13:00"
 
 
 @pytest.fixture
@@ -61,20 +70,51 @@ def _asked(world: MonitorWorld) -> list[str]:
     return list(dict.fromkeys(str(each.asset_observation.partition) for each in records if each.asset_observation))
 
 
-def test_an_outage_is_told_once_with_its_chart_and_its_end_in_reply(world: MonitorWorld, api: BotApi) -> None:
-    for number in range(5):
-        world.happens(number, **({"iOS": 0.0, "Android": 0.0} if number in (1, 2) else {}))
-        result = world.check(max(0, number - 2), number)  # the slots before again, as the schedule asks for them
-        assert result.success, failure_texts(result)
-        world.deliver(number)
-    said = [(message.kind, message.silent, bool(message.photo)) for message in api.messages(api.supergroup)]
+@dataclass
+class Outage:
+    """A world whose events stop in two slots: its checks, and Telegram. Tests only read it."""
+
+    world: MonitorWorld
+    api: BotApi
+    checks: list[dg.ExecuteInProcessResult]
+
+
+@pytest.fixture(scope="module")
+def outage(clickhouse_server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outage]:
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        bot_api_server() as api,
+        pytest.MonkeyPatch.context() as patched,
+    ):
+        patched.setattr(sensor, "TICK_SECONDS", 0)
+        patched.setattr(dispatcher, "LINGER", datetime.timedelta(0))
+        world = MonitorWorld.create(
+            settings_factory(clickhouse_server.url),
+            instance,
+            telegram_bot_token=api.token,
+            telegram_chat_id=str(api.supergroup),
+            telegram_api_base=api.base,
+            data_dir=tmp_path_factory.mktemp("outage"),
+        )
+        checks = []
+        for number in range(5):
+            world.happens(number, **({"iOS": 0.0, "Android": 0.0} if number in (1, 2) else {}))
+            checks.append(world.check(max(0, number - 2), number))  # the slots before again, as the schedule asks
+            assert checks[-1].success, failure_texts(checks[-1])
+            world.deliver(number)
+        yield Outage(world, api, checks)
+
+
+def test_an_outage_is_one_message_with_its_chart_and_its_end_in_reply(outage: Outage) -> None:
+    messages = outage.api.messages(outage.api.supergroup)
+    said = [(message.kind, message.silent, bool(message.photo)) for message in messages]
     assert said == [("photo", False, True), ("photo", True, True)]
-    first, second = api.messages(api.supergroup)
+    first, second = messages
     assert first.text.splitlines()[0].startswith("✅ RESOLVED")
     assert second.reply_to == first.message_id
     assert "open for 30\u00a0min" in second.text
-    assert _asked(world) == [OPENED, f"{OPENED}-resolved-2026-11-20-13:00"]
-    event = history_of(world.instance, OPENED).event
+    assert _asked(outage.world) == [OPENED, RESOLVED]
+    event = history_of(outage.world.instance, OPENED).event
     assert isinstance(event, AnomalyOpened)
     assert {each.metric for each in event.anomalies} == {"feed_users", "views", "likes", "ctr", "messages", "senders"}
     assert {each.metric: each.value for each in event.anomalies if each.value != 0} == {"ctr": None}
@@ -86,13 +126,18 @@ def test_an_outage_is_told_once_with_its_chart_and_its_end_in_reply(world: Monit
     assert history.times[-1] == NOON + datetime.timedelta(minutes=15)
 
 
-def test_each_metric_is_a_check_that_warns_and_the_run_succeeds(world: MonitorWorld) -> None:
-    world.happens(0)
-    calm = world.check(0)
-    assert all(each.passed for each in check_outcomes(calm).values())
-    result = world.check(1)  # nothing happened in it
-    assert result.success
-    outcomes = check_outcomes(result)
+def test_the_all_clear_carries_how_long_and_how_bad_it_was(outage: Outage) -> None:
+    event = history_of(outage.world.instance, RESOLVED).event
+    assert isinstance(event, AnomalyResolved)
+    views = next(each for each in event.resolved if each.metric == "views")
+    assert views.resolved_at - views.opened_at == datetime.timedelta(minutes=30)
+    assert views.worst_change == -1
+    assert views.value is not None and views.value > 200
+
+
+def test_each_metric_is_a_check_that_warns_and_the_run_succeeds(outage: Outage) -> None:
+    normal, outcomes = map(check_outcomes, outage.checks[:2])
+    assert all(each.passed for each in normal.values())
     views = outcomes["verdicts: views"]
     assert not views.passed
     assert views.severity == dg.AssetCheckSeverity.WARN
@@ -104,10 +149,34 @@ def test_each_metric_is_a_check_that_warns_and_the_run_succeeds(world: MonitorWo
     assert re.fullmatch(
         r"Views 0 at 2026-\S+ \S+ UTC, expected 2\d\d \(\d+ – \d+\), −100%: anomalous\.", str(views.description)
     )
-    ctr = check_outcomes(calm)["verdicts: ctr"]
-    assert re.match(r"CTR \d+\.\d% at .*, expected \d+\.\d% \(\d+\.\d% – \d+\.\d%\), .* normal\.", str(ctr.description))
+    ctr = str(normal["verdicts: ctr"].description)
+    assert re.match(r"CTR \d+\.\d% at .*, expected \d+\.\d% \(\d+\.\d% – \d+\.\d%\), .* normal\.", ctr)
     assert not outcomes["verdicts: ctr"].passed  # no views to have a share of
     assert all(each.passed for name, each in outcomes.items() if name.startswith("slot_metrics"))
+
+
+def test_a_day_shows_the_totals_of_its_last_slot_and_its_open_incidents(outage: Outage) -> None:
+    shown = {}
+    for asset in ("slot_metrics", "incidents"):
+        records = outage.world.instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=["2026-11-20"]),
+            limit=2,
+            ascending=True,
+        ).records
+        assert records[1].asset_materialization is not None
+        shown[asset] = records[1].asset_materialization.metadata
+    assert shown["slot_metrics"]["views"].value == 0
+    assert shown["slot_metrics"]["last slot"].value == "2026-11-20 12:15 UTC"
+    assert shown["incidents"]["notifications"].value == OPENED
+    assert "incidents" in shown["incidents"]
+
+
+def test_running_any_slot_again_changes_and_sends_nothing(outage: Outage) -> None:
+    before = {table: outage.world.rows(table) for table in TABLES}
+    for first, last in ((0, 4), (1, 1), (2, 3)):
+        assert outage.world.check(first, last).success
+    assert {table: outage.world.rows(table) for table in TABLES} == before
+    assert _asked(outage.world) == [OPENED, RESOLVED]
 
 
 def test_an_outage_of_one_os_says_where(world: MonitorWorld) -> None:
@@ -126,20 +195,7 @@ def test_an_outage_of_one_os_says_where(world: MonitorWorld) -> None:
     assert "os Android -8" in str(check_outcomes(result)["verdicts: views"].description)
 
 
-def test_running_any_slot_again_changes_nothing_and_tells_nothing(world: MonitorWorld) -> None:
-    for number in range(5):
-        world.happens(number, **({"iOS": 0.0, "Android": 0.0} if number in (1, 2) else {}))
-    world.check(0, 2)
-    world.check(3, 4)
-    before = {table: world.rows(table) for table in TABLES}
-    told = _asked(world)
-    for first, last in ((0, 4), (1, 1), (2, 3)):
-        assert world.check(first, last).success
-    assert {table: world.rows(table) for table in TABLES} == before
-    assert _asked(world) == told
-
-
-def test_slots_caught_up_after_a_downtime_are_recorded_and_only_what_still_lasts_is_told(world: MonitorWorld) -> None:
+def test_after_a_downtime_only_what_still_lasts_is_sent(world: MonitorWorld) -> None:
     dead = {"iOS": 0.0, "Android": 0.0}
     for number in range(15):
         world.happens(number, **(dead if number in (1, 2, 13, 14) else {}))
@@ -149,7 +205,7 @@ def test_slots_caught_up_after_a_downtime_are_recorded_and_only_what_still_lasts
     assert {row["opened_at"].strftime("%H:%M") for row in totals} == {"12:15", "15:15"}
 
 
-def test_a_slot_that_was_taken_in_opens_nothing_when_its_data_change_afterwards(world: MonitorWorld) -> None:
+def test_a_processed_slot_whose_data_change_opens_no_incident(world: MonitorWorld) -> None:
     world.happens(0)
     world.happens(1)
     world.check(0, 1)
@@ -163,24 +219,7 @@ def test_a_slot_that_was_taken_in_opens_nothing_when_its_data_change_afterwards(
     assert _asked(world) == []
 
 
-def test_a_day_shows_the_totals_of_its_last_slot_and_its_open_incidents(world: MonitorWorld) -> None:
-    for number in range(2):
-        world.happens(number, **({"iOS": 0.0, "Android": 0.0} if number == 1 else {}))
-    world.check(0, 1)
-    shown = {}
-    for asset in ("slot_metrics", "incidents"):
-        (record,) = world.instance.fetch_materializations(
-            dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=["2026-11-20"]), limit=1
-        ).records
-        assert record.asset_materialization is not None
-        shown[asset] = record.asset_materialization.metadata
-    assert shown["slot_metrics"]["views"].value == 0
-    assert shown["slot_metrics"]["last slot"].value == "2026-11-20 12:15 UTC"
-    assert shown["incidents"]["notifications"].value == OPENED
-    assert "incidents" in shown["incidents"]
-
-
-def test_a_backfill_of_old_slots_tells_nothing(world: MonitorWorld) -> None:
+def test_a_backfill_of_old_slots_sends_nothing(world: MonitorWorld) -> None:
     world.happens(0)
     result = world.check(0, 3, now=NOON + datetime.timedelta(days=2))
     assert result.success
@@ -188,7 +227,7 @@ def test_a_backfill_of_old_slots_tells_nothing(world: MonitorWorld) -> None:
     assert {row["metric"] for row in world.rows("incidents")} >= {"views", "messages"}
 
 
-def test_a_run_that_dies_between_asking_and_writing_asks_for_the_same_again(
+def test_a_run_that_dies_after_queueing_sends_nothing_twice(
     world: MonitorWorld, api: BotApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.happens(0)
@@ -259,7 +298,7 @@ def test_a_broken_entry_fails_its_own_check_and_the_others_go_on(world: MonitorW
     assert {row["metric"] for row in world.rows("slot_metrics")} >= {"countries", "views"}
 
 
-def test_a_slot_computed_by_hand_after_a_downtime_leaves_no_slot_out(world: MonitorWorld) -> None:
+def test_a_day_computed_manually_after_a_downtime_leaves_no_slot_out(world: MonitorWorld) -> None:
     for number in range(8):
         world.happens(number)
     assert world.check(0).success
@@ -310,19 +349,6 @@ def test_verdicts_of_slots_without_values_name_what_to_materialise(world: Monito
     assert "Materialise `slot_metrics` of 2026-11-20 first." in failure_texts(result)["verdicts"]
 
 
-def test_the_all_clear_carries_how_long_and_how_bad_it_was(world: MonitorWorld) -> None:
-    for number in range(5):
-        world.happens(number, **({"iOS": 0.3, "Android": 0.3} if number in (1, 2) else {}))
-    world.check(0, 4)
-    event = history_of(world.instance, _asked(world)[-1]).event
-    assert isinstance(event, AnomalyResolved)
-    views = next(each for each in event.resolved if each.metric == "views")
-    assert views.resolved_at - views.opened_at == datetime.timedelta(minutes=30)
-    assert views.worst_change == pytest.approx(-0.7, abs=0.05)
-    assert views.value is not None
-    assert views.value > 200
-
-
 def stale(source: str, notification: str) -> Alert:
     """A stale source, as the cursor of `source_sensor` holds it."""
     return Alert(
@@ -331,32 +357,65 @@ def stale(source: str, notification: str) -> Alert:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("is_notified", [True, False])
-def test_stale_data_that_was_notified_inhibits_metrics_at_zero(
-    world: MonitorWorld, empty_home: Path, tmp_path: Path, is_notified: bool
-) -> None:
+@pytest.fixture
+def stored_world(world: MonitorWorld, empty_home: Path, tmp_path: Path) -> Iterator[MonitorWorld]:
+    """On a Dagster that stores the cursors of sensors."""
     shutil.copytree(empty_home, tmp_path / "dagster")
     with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
         world.instance = instance
         world.restart()
-        _check_while_stale(world, is_notified)
+        yield world
 
 
-def _check_while_stale(world: MonitorWorld, is_notified: bool) -> None:
-    alerts = tuple(stale(source, "stale" if is_notified else "") for source in ("feed_actions", "message_actions"))
+@pytest.mark.parametrize(
+    ("notification", "sent", "inhibited_by"),
+    [("stale", [], {"stale feed_actions", "stale message_actions"}), ("", [OPENED], {""})],
+)
+def test_stale_data_that_was_notified_inhibits_metrics_at_zero(
+    stored_world: MonitorWorld, notification: str, sent: list[str], inhibited_by: set[str]
+) -> None:
+    alerts = tuple(stale(source, notification) for source in ("feed_actions", "message_actions"))
     cursor = AlertCursor(alerts=alerts).model_dump_json()
-    switch_on(world.instance, "source_sensor", InstigatorType.SENSOR, cursor=cursor)
-    world.happens(0)
-    assert world.check(0, 1).success
-    assert _asked(world) == ([] if is_notified else [OPENED])
-    if not is_notified:
-        return
-    assert {row["folded_into"] for row in world.rows("incidents")} == {"stale feed_actions", "stale message_actions"}
-    assert {row["message"] for row in world.rows("incidents")} == {""}
-    # Events are back, but too few: from here on the metrics say it.
-    world.happens(2, iOS=0.3, Android=0.3)
-    assert world.check(2).success
-    assert _asked(world) == ["anomaly-2026-11-20-12:30"]
+    switch_on(stored_world.instance, "source_sensor", InstigatorType.SENSOR, cursor=cursor)
+    stored_world.happens(0)
+    assert stored_world.check(0, 1).success
+    assert _asked(stored_world) == sent
+    totals = [row for row in stored_world.rows("incidents") if row["dimension"] == "total"]
+    assert {row["folded_into"] for row in totals} == inhibited_by
+    # Events are back, but too few: if nothing was sent of the metrics, they are sent now.
+    stored_world.happens(2, iOS=0.3, Android=0.3)
+    assert stored_world.check(2).success
+    assert _asked(stored_world) == (sent or ["anomaly-2026-11-20-12:30"])
+
+
+def test_what_is_marked_as_not_an_incident_is_sent_again_only_if_it_is_larger(world: MonitorWorld) -> None:
+    shares = {1: 0.3, 2: 0.3, 15: 0.4, 16: 0.0}
+    for number in range(17):
+        world.happens(number, iOS=shares.get(number, 1.0), Android=shares.get(number, 1.0))
+    world.check(0, 4)
+    sent = _asked(world)
+    found = {row["incident"] for row in world.rows("incidents") if row["message"]}
+    printed = io.StringIO()
+    with time_machine.travel(NOON + 5 * SLOT, tick=True):
+        for incident in found:
+            said = answer(world.settings, incident, is_incident=False, who="ann", note="a deploy")
+            assert f"{incident} is marked as not an incident" in said
+        with pytest.raises(UnknownIncidentError, match="`metrics-platform incidents` lists them"):
+            answer(world.settings, "XXXXX", is_incident=False, who="ann", note="")
+        list_incidents(world.settings, Console(file=printed, width=200))
+    assert printed.getvalue().count("not an incident (ann): a deploy") == len(found)
+
+    result = world.check(5, 15)
+    assert _asked(world) == sent
+    latest = [row for row in world.rows("incidents") if row["opened_at"].strftime("%H:%M") == "15:45"]
+    assert {row["folded_into"] for row in latest if row["metric"] in ("views", "likes")} >= {
+        f"answered {each}"
+        for each in {row["incident"] for row in world.rows("incidents") if row["metric"] in ("views", "likes")} & found
+    }
+    quieter = str(check_outcomes(result)["verdicts: views"].metadata["quieter"].value)
+    assert re.fullmatch(r"up to -7\d% until 2026-12-18 \S+, marked as not an incident \(ann\): a deploy", quieter)
+    world.check(16)
+    assert _asked(world) == [*sent, "anomaly-2026-11-20-16:00"]
 
 
 def test_metrics_that_moved_along_without_an_incident_are_named(world: MonitorWorld, tmp_path: Path) -> None:
@@ -372,7 +431,7 @@ def test_metrics_that_moved_along_without_an_incident_are_named(world: MonitorWo
     assert event.moved_with == ("likes",)
 
 
-def test_an_alert_says_the_last_event_of_its_own_source_not_of_the_other(world: MonitorWorld) -> None:
+def test_an_alert_shows_the_last_event_of_its_own_source(world: MonitorWorld) -> None:
     world.happens(0)
     world.happens(1, messages_too=False)
     world.check(0, 1)
@@ -395,7 +454,7 @@ def test_each_good_check_of_the_latest_slots_sends_a_heartbeat(world: MonitorWor
         assert beats == [f"{PATH}?{QUERY}"]
 
 
-def test_a_watcher_that_does_not_answer_fails_no_check_and_its_address_is_told_nowhere(
+def test_a_heartbeat_that_fails_fails_no_check_and_shows_no_address(
     world: MonitorWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
     world.restart(heartbeat_url=SecretStr("http://127.0.0.1:1/ping/5ecret"))
@@ -427,7 +486,7 @@ def test_the_morning_report_has_the_incidents_of_the_day(world: MonitorWorld) ->
     assert incidents() == ()  # the report goes without
 
 
-def test_backfilling_one_metric_leaves_the_rows_of_the_others(world: MonitorWorld) -> None:
+def test_a_run_of_one_metric_leaves_the_others_and_refuses_an_unknown_one(world: MonitorWorld) -> None:
     world.happens(0)
     world.check(0)
     world.happens(0)  # late events: recomputed metrics see them, the others do not
@@ -445,10 +504,6 @@ def test_backfilling_one_metric_leaves_the_rows_of_the_others(world: MonitorWorl
     assert [row for row in after if row["metric"] not in ("likes", "feed_actions.events")] == before
     likes = [row["value"] for row in after if (row["metric"], row["dimension"]) == ("likes", "total")]
     assert likes[-1] == 2 * 81
-
-
-def test_a_config_with_an_unknown_metric_fails_the_run_and_names_the_choices(world: MonitorWorld) -> None:
-    job = world.office.definitions.resolve_job_def("anomaly_check")
     with time_machine.travel(NOON + SLOT + LAG, tick=True):
         result = job.execute_in_process(
             instance=world.instance,

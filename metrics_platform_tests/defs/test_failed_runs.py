@@ -1,4 +1,4 @@
-"""Failed runs and checks: what schedules and sensors started and what failed for good is told once, with its cause."""
+"""Failed runs and checks: what schedules and sensors started and what failed for good is one message."""
 
 import datetime
 import logging
@@ -15,10 +15,10 @@ from dagster._core.definitions.run_request import InstigatorType
 from dagster._daemon.monitoring.run_monitoring import monitor_starting_run
 
 from metrics_platform.alerts.alert import Alert
-from metrics_platform.defs.daily import assets
+from metrics_platform.defs.daily import assets, metric_daily
 from metrics_platform.defs.delivery.storage import event_log, history_of
+from metrics_platform.defs.health import failed_runs
 from metrics_platform.defs.health.alert_store import AlertCursor
-from metrics_platform.defs.health.sensors import failed_run_sensor
 from metrics_platform.notifications.history import Queued
 from metrics_platform.notifications.kinds import FailedRun
 from metrics_platform.settings import Settings
@@ -43,13 +43,12 @@ class Watch:
         self.office = office
         self.cursor: str | None = None
         self.now = datetime.datetime.now(datetime.UTC)
-        self.tick()  # failures from before it was there are nobody's business
+        self.tick()  # failures from before it was there do not count
 
     def tick(self) -> list[FailedRun]:
         """The messages that a tick asks for."""
         context = dg.build_sensor_context(self.office.instance, cursor=self.cursor, definitions=self.office.definitions)
-        result = failed_run_sensor(self.office.settings, now=lambda: self.now)(context)
-        assert isinstance(result, dg.SensorResult)
+        result = failed_runs.tick(context, self.office.settings, self.now)
         self.office.store(result)
         self.cursor = result.cursor
         partitions = [str(event.partition) for event in result.asset_events]
@@ -67,7 +66,7 @@ class Watch:
         return AlertCursor.from_cursor(self.cursor).alerts
 
     def dies(self, job: str, cause: str, *, by_schedule: bool = True) -> None:
-        """A run that ends without a word of its own, as those do whose process is killed."""
+        """A run whose process is killed."""
         run = self._made(job, by_schedule=by_schedule)
         self.office.instance.report_run_failed(run, message=cause)
 
@@ -91,20 +90,31 @@ class Watch:
 
 @pytest.fixture
 def watch(telegram_settings: Callable[..., Settings], instance: dg.DagsterInstance) -> Watch:
-    """The watch of a desk without any ClickHouse: its runs fail at once."""
+    """A platform without any ClickHouse: its runs fail at once."""
     return Watch(PostOffice(telegram_settings(clickhouse_url=None), instance))
 
 
-def test_clickhouse_being_down_gets_out_with_job_steps_days_and_the_cause(
+def test_clickhouse_down_is_one_message_with_job_steps_days_cause_and_impact(
     office: PostOffice, api: BotApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(assets, "RETRY_POLICY", dg.RetryPolicy(max_retries=0))
+    for module in (assets, metric_daily):
+        monkeypatch.setattr(module, "RETRY_POLICY", dg.RetryPolicy(max_retries=0))
     monkeypatch.setattr(Warehouse, "from_settings", partial(Warehouse.from_settings, retry_waits=()))
     watch = Watch(office)
     run = watch.run(**BY_SCHEDULE)
     assert not run.success
     (event,) = watch.tick()
+    assert watch.tick() == []
+    watch.cursor = None
+    watch.tick()
     assert (event.job, event.partition, event.run_id) == ("daily_etl", "2026-01-01…2026-01-02", run.run_id)
+    # What people read comes first.
+    assert {*event.impact[:2]} == {"daily_report", "dimension_metrics"}
+    assert {*event.impact[-2:]} == {"feed_user_daily", "message_user_daily"}
+    assert set(event.impact) == {
+        "feed_user_daily", "message_user_daily", "users", "user_daily", "os_slice", "gender_slice", "age_slice",
+        "dimension_metrics", "app_daily", "daily_report", "metric_daily", "user_cohorts",
+    }  # fmt: skip
     assert set(event.steps) == {"feed_user_daily", "message_user_daily", "metric_daily"}
     assert "Steps failed" not in event.cause
     office.until_quiet()
@@ -114,23 +124,13 @@ def test_clickhouse_being_down_gets_out_with_job_steps_days_and_the_cause(
     assert not message.silent
 
 
-def test_a_failure_is_told_once_however_often_the_sensor_looks(watch: Watch, api: BotApi) -> None:
-    watch.run(**BY_SCHEDULE)
-    assert len(watch.tick()) == 1
-    assert watch.tick() == []
-    watch.cursor = None
-    watch.tick()
-    watch.office.until_quiet()
-    assert len(api.messages(api.supergroup)) == 1
-
-
-def test_runs_started_by_hand_and_backfills_send_nothing(watch: Watch) -> None:
+def test_manual_runs_and_backfills_send_nothing(watch: Watch) -> None:
     watch.run()
     watch.run(**BY_SCHEDULE, **{"dagster/backfill": "abcdefgh"})
     assert watch.tick() == []
 
 
-def test_of_a_run_that_is_retried_only_the_last_failure_is_told_as_one_message(watch: Watch) -> None:
+def test_a_run_and_its_retries_are_one_message_about_the_last_failure(watch: Watch) -> None:
     first = watch.run(**BY_SCHEDULE, **{"dagster/will_retry": "true", "dagster/max_retries": "1"})
     assert watch.tick() == []
     root = {"dagster/root_run_id": first.run_id, "dagster/parent_run_id": first.run_id}
@@ -140,7 +140,7 @@ def test_of_a_run_that_is_retried_only_the_last_failure_is_told_as_one_message(w
     assert (event.attempt, event.attempts, event.key) == (2, 2, f"run-{first.run_id}")
 
 
-def test_a_run_of_which_dagster_has_not_said_yet_whether_it_is_retried_is_waited_for(
+def test_a_failed_run_waits_until_dagster_decides_on_its_retry(
     telegram_settings: Callable[..., Settings], empty_home: Path, tmp_path: Path
 ) -> None:
     home = tmp_path / "dagster"
@@ -155,14 +155,14 @@ def test_a_run_of_which_dagster_has_not_said_yet_whether_it_is_retried_is_waited
             assert watch.tick() == []
             instance.add_run_tags(run.run_id, {"dagster/will_retry": retried})
             assert len(watch.tick()) == (retried == "false")
-        # Where its process was killed just there, nobody waits for ever.
+        # If its process was killed just there, the wait ends.
         instance.create_run_for_job(job, tags=BY_SCHEDULE, status=dg.DagsterRunStatus.FAILURE)
         watch.now += datetime.timedelta(minutes=2)
         watch.tick()
         assert sum(alert.count for alert in watch.alerts()) == 2
 
 
-def test_a_run_killed_without_a_word_is_told_as_killed(watch: Watch, api: BotApi) -> None:
+def test_a_run_whose_process_was_killed_is_reported_as_killed(watch: Watch, api: BotApi) -> None:
     job = watch.office.definitions.resolve_job_def("daily_etl")
     run = watch.office.instance.create_run_for_job(job, tags={**RANGE, **BY_SCHEDULE})
     watch.office.instance.report_dagster_event(dg.DagsterEvent("PIPELINE_START", job_name="daily_etl"), run.run_id)
@@ -228,7 +228,7 @@ def test_ticks_that_failed_before_the_sensor_was_there_are_not_reported(watch: W
     assert watch.asked == []
 
 
-def test_a_code_server_that_stays_away_is_one_message_for_all_schedules_and_sensors(watch: Watch) -> None:
+def test_a_code_server_that_stays_away_is_one_message_for_all_ticks(watch: Watch) -> None:
     instance = watch.office.instance
     names = ("daily_etl_schedule", "daily_report_schedule", "anomaly_check_schedule")
     states = [switch_on(instance, name, InstigatorType.SCHEDULE) for name in names]
@@ -246,38 +246,32 @@ def test_a_code_server_that_stays_away_is_one_message_for_all_schedules_and_sens
     assert watch.asked[-1].kind == "recovered"
 
 
-def test_more_failures_than_dagsters_own_sensors_take_are_one_message_for_each_job(watch: Watch, api: BotApi) -> None:
-    for number in range(24):
-        watch.dies(["daily_etl", "anomaly_check", "daily_report_job"][number % 3], f"worker {number} is gone")
-    assert sum(alert.count for alert in watch.alerts()) == 0
-    events = watch.tick()
-    assert {(event.job, event.repeats) for event in events} == {
-        ("daily_etl", 7), ("anomaly_check", 7), ("daily_report_job", 7),
-    }  # fmt: skip
-    assert sum(alert.count for alert in watch.alerts()) == 24
+def test_more_failures_than_dagsters_own_sensors_take_are_one_message_per_job(watch: Watch, api: BotApi) -> None:
+    for number in range(12):
+        watch.dies(["anomaly_check", "daily_report_job"][number % 2], f"worker {number} is gone")
+    assert {(event.job, event.repeats) for event in watch.tick()} == {("anomaly_check", 5), ("daily_report_job", 5)}
+    assert sum(alert.count for alert in watch.alerts()) == 12
     watch.now += 4 * HOUR
     assert watch.tick() == []
     watch.office.until_quiet()
     texts = [message.text for message in api.messages(api.supergroup)]
-    assert len(texts) == 3 and all("7 more times" in text for text in texts)
+    assert len(texts) == 2 and all("5 more times" in text for text in texts)
 
 
-def test_causes_that_differ_are_told_together_after_the_first_few(watch: Watch, api: BotApi) -> None:
+def test_causes_that_differ_share_a_message_after_the_first_two(watch: Watch, api: BotApi) -> None:
     words = ["disk full", "no route", "out of memory", "bad file", "no rights", "time-out"]
     for word in words:
-        watch.dies("daily_etl", word)
+        watch.dies("anomaly_check", word)
     assert [event.cause for event in watch.tick()] == words[:2]
     watch.now += datetime.timedelta(minutes=6)
     watch.tick()
     watch.office.until_quiet()
     *_, last = api.messages(api.supergroup)
     assert last.text.startswith("❌ FAILED · 4 more failures")
-    assert "4 × daily_etl" in last.text and "1 × no rights" in last.text
+    assert "4 × anomaly_check" in last.text and "1 × no rights" in last.text
 
 
-def test_a_success_after_failures_is_a_silent_all_clear_in_reply_to_the_first_message(
-    watch: Watch, api: BotApi
-) -> None:
+def test_a_success_after_failures_is_a_silent_all_clear_in_reply(watch: Watch, api: BotApi) -> None:
     watch.dies("anomaly_check", "ClickHouse does not answer")
     watch.dies("anomaly_check", "ClickHouse does not answer")
     watch.tick()
@@ -289,7 +283,7 @@ def test_a_success_after_failures_is_a_silent_all_clear_in_reply_to_the_first_me
     assert last.silent and last.reply_to == first.message_id
 
 
-def test_a_person_who_runs_the_job_again_with_success_ends_it_and_one_who_fails_adds_nothing(watch: Watch) -> None:
+def test_a_manual_success_ends_the_alert_and_a_manual_failure_adds_nothing(watch: Watch) -> None:
     watch.dies("anomaly_check", "no answer")
     watch.tick()
     watch.dies("anomaly_check", "no answer", by_schedule=False)
@@ -298,28 +292,6 @@ def test_a_person_who_runs_the_job_again_with_success_ends_it_and_one_who_fails_
     watch.succeeds("anomaly_check", by_schedule=False)
     watch.tick()
     assert not any(alert.is_open for alert in watch.alerts())
-
-
-def test_the_message_names_what_is_stale_now_and_first_what_people_read(watch: Watch) -> None:
-    watch.run(**BY_SCHEDULE)
-    (event,) = watch.tick()
-    assert {*event.impact[:2]} == {"daily_report", "dimension_metrics"}
-    assert {*event.impact[-2:]} == {"feed_user_daily", "message_user_daily"}
-    assert set(event.impact) == {
-        "feed_user_daily", "message_user_daily", "users", "user_daily", "os_slice", "gender_slice", "age_slice",
-        "dimension_metrics", "app_daily", "daily_report", "metric_daily", "user_cohorts",
-    }  # fmt: skip
-
-
-def test_failed_runs_that_are_switched_off_are_told_to_nobody(
-    telegram_settings: Callable[..., Settings], instance: dg.DagsterInstance
-) -> None:
-    watch = Watch(PostOffice(telegram_settings(clickhouse_url=None, severities="failed_run=off"), instance))
-    watch.dies("anomaly_check", "no answer")
-    assert watch.tick() == []
-    watch.succeeds("anomaly_check")
-    watch.tick()
-    assert watch.asked == []
 
 
 # --- failed checks and success ----------------------------------------------------------------------------------------
@@ -344,9 +316,7 @@ def check_run(watch: Watch, **tags: str) -> None:
     dg.materialize([sums], instance=watch.office.instance, run_config=QUIET, tags=tags)
 
 
-def test_a_check_that_fails_with_error_is_told_once_as_critical_though_its_run_is_green(
-    watch: Watch, api: BotApi
-) -> None:
+def test_a_check_that_fails_with_error_is_one_critical_message_of_a_green_run(watch: Watch, api: BotApi) -> None:
     check_run(watch, **BY_SCHEDULE)
     watch.tick()
     check_run(watch, **BY_SCHEDULE)
@@ -361,7 +331,7 @@ def test_a_check_that_fails_with_error_is_told_once_as_critical_though_its_run_i
     assert api.messages(api.supergroup)[-1].text.startswith("✅ RESOLVED · check adds_up of sums passes again")
 
 
-def test_a_failed_check_of_a_run_by_hand_or_of_a_backfill_is_told_to_nobody(watch: Watch) -> None:
+def test_a_failed_check_of_a_manual_run_or_a_backfill_sends_nothing(watch: Watch) -> None:
     check_run(watch)
     check_run(watch, **BY_SCHEDULE, **{"dagster/backfill": "abcdefgh"})
     watch.tick()
@@ -375,7 +345,7 @@ def totals(context: dg.AssetExecutionContext) -> Iterator[Any]:
     raise dg.Failure("totals of 2026-01-01 does not add up", allow_retries=False)
 
 
-def test_a_run_that_its_own_check_failed_is_told_as_data_and_not_also_as_code(watch: Watch) -> None:
+def test_a_run_that_its_own_check_failed_is_reported_as_data_and_not_as_code(watch: Watch) -> None:
     dg.materialize([totals], instance=watch.office.instance, run_config=QUIET, tags=BY_SCHEDULE, raise_on_error=False)
     assert watch.tick() == []
     (event,) = watch.asked
@@ -392,7 +362,7 @@ def oddly_named() -> Iterator[Any]:
     yield dg.MaterializeResult(check_results=[dg.AssetCheckResult(check_name="y" * 100, passed=False)])
 
 
-def test_a_failed_check_is_told_whatever_it_is_called(watch: Watch, api: BotApi) -> None:
+def test_a_failed_check_is_reported_whatever_its_name(watch: Watch, api: BotApi) -> None:
     dg.materialize([oddly_named], instance=watch.office.instance, run_config=QUIET, tags=BY_SCHEDULE)
     watch.tick()
     watch.now += 30 * HOUR
@@ -403,29 +373,27 @@ def test_a_failed_check_is_told_whatever_it_is_called(watch: Watch, api: BotApi)
     assert first.startswith("🔴 CRITICAL · Failed check yyyy") and "It failed 1 more time" in again
 
 
-def test_a_failed_check_may_be_made_a_warning(
-    telegram_settings: Callable[..., Settings], instance: dg.DagsterInstance
-) -> None:
-    watch = Watch(PostOffice(telegram_settings(clickhouse_url=None, severities="failed_check=warning"), instance))
+def test_severities_are_set_and_switched_off_by_setting(watch: Watch) -> None:
+    severities = {"severities": {"failed_check": "warning", "failed_run": "off"}}
+    watch.office.settings = watch.office.settings.model_copy(update=severities)
     check_run(watch, **BY_SCHEDULE)
+    watch.dies("anomaly_check", "no answer")
     watch.tick()
-    assert [event.severity for event in watch.asked] == ["warning"]
+    assert [(event.kind, event.severity) for event in watch.asked] == [("failed_check", "warning")]
 
 
-@pytest.mark.parametrize(("tells", "job"), [(True, "daily_etl"), (True, "anomaly_check"), (False, "daily_etl")])
-def test_success_is_told_of_the_nightly_load_where_somebody_wants_it(
-    telegram_settings: Callable[..., Settings], instance: dg.DagsterInstance, tells: bool, job: str
-) -> None:
-    watch = Watch(PostOffice(telegram_settings(clickhouse_url=None, tell_success=tells), instance))
-    watch.succeeds(job)
-    watch.succeeds(job, by_schedule=False)
+def test_a_success_of_the_nightly_load_is_reported_where_a_setting_asks_for_it(watch: Watch) -> None:
+    watch.succeeds("daily_etl")
     watch.tick()
-    told = [event for event in watch.asked if event.kind == "success"]
-    assert len(told) == (1 if tells and job == "daily_etl" else 0)
+    watch.office.settings = watch.office.settings.model_copy(update={"tell_success": True})
+    for job, by_schedule in (("daily_etl", True), ("daily_etl", False), ("anomaly_check", True)):
+        watch.succeeds(job, by_schedule=by_schedule)
+    watch.tick()
+    assert [(event.kind, event.job) for event in watch.asked] == [("success", "daily_etl")]
 
 
 @pytest.mark.parametrize("job", ["notify", "check_channels"])
-def test_a_failed_delivery_never_asks_for_a_message_about_itself(watch: Watch, api: BotApi, job: str) -> None:
+def test_a_failed_delivery_queues_no_message_about_itself(watch: Watch, api: BotApi, job: str) -> None:
     tags: dict[str, Any] = {"dagster/sensor_name": "notify_sensor"}
     run = watch.office.instance.create_run_for_job(watch.office.definitions.resolve_job_def(job), tags=tags)
     watch.office.instance.report_run_failed(run)

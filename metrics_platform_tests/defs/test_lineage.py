@@ -14,7 +14,7 @@ from metrics_platform.warehouse.tables import MONITOR_TABLES, daily_tables
 
 SETTINGS = load_settings(env_file=None)
 DAILY = [table.name for table in daily_tables(SETTINGS.dimensions)]
-NO_ASSETS = ("monitored_slots", "slice_values")
+NO_ASSETS = ("monitored_slots", "slice_values", "incident_answers")
 TABLES = [*DAILY, *(table.name for table in MONITOR_TABLES if table.name not in NO_ASSETS)]
 # What says of which kind a row is, and nothing that was computed.
 KEYS = {"event_date", "dimension", "user_id"}

@@ -57,7 +57,7 @@ def test_a_failed_run_is_no_problem_once_its_job_has_succeeded(instance: dg.Dags
     assert findings(instance)["Runs and ticks"].status == "ok"
 
 
-def test_failures_of_runs_by_hand_and_of_long_ago_are_no_problem(instance: dg.DagsterInstance) -> None:
+def test_failures_of_manual_runs_and_of_long_ago_are_no_problem(instance: dg.DagsterInstance) -> None:
     fails(instance, "a typo")
     assert findings(instance)["Runs and ticks"].status == "ok"
     fails(instance, "no disk", **BY_SCHEDULE)
@@ -102,7 +102,7 @@ def test_heartbeats_of_two_daemons_are_a_problem_and_old_ones_are_not(instance: 
 
 @contextmanager
 def daemons(home: str, number: int) -> Iterator[list[int]]:
-    """So many processes that look as Dagster's daemon does to the system."""
+    """`number` processes that look like Dagster's daemon to the system."""
     command = [sys.executable, "-c", "print(flush=True); input()", "dagster._daemon", "run"]
     environment = {**os.environ, "DAGSTER_HOME": home}
     started = [

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from metrics_platform.alerts.anomalies import Series
 from metrics_platform.catalog import load_catalog
 from metrics_platform.cli import main
-from metrics_platform.incidents.store import IncidentStore, verdicts_at
+from metrics_platform.incidents.store import incidents_before, verdicts_at
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT, Slot, SlotRange
 from metrics_platform.warehouse.catalog_check import check_catalog
@@ -22,7 +22,7 @@ from metrics_platform.warehouse.client import Done, Warehouse
 from metrics_platform.warehouse.schema import SchemaMismatchError, create_tables
 from metrics_platform.warehouse.slot_migration import migrate_slot_tables, tables_to_migrate
 from metrics_platform.warehouse.slots import missing_slots
-from metrics_platform.warehouse.tables import INCIDENTS, MONITORED_SLOTS, SLOT_METRICS, VERDICTS
+from metrics_platform.warehouse.tables import INCIDENT_ANSWERS, INCIDENTS, MONITORED_SLOTS, SLOT_METRICS, VERDICTS
 from metrics_platform_tests.worlds import SourceTables
 
 ZONE = "Asia/Kolkata"  # its days begin at 18:30 in UTC
@@ -80,7 +80,7 @@ def settings(make_settings: Callable[..., Settings]) -> Settings:
 def warehouse(settings: Settings) -> Warehouse:
     """An installation of an earlier version, with some days and an open incident."""
     found = SourceTables.create(settings).warehouse
-    create_tables(found, [INCIDENTS, MONITORED_SLOTS])
+    create_tables(found, [INCIDENTS, MONITORED_SLOTS, INCIDENT_ANSWERS])
     parameters = {"start": f"{START:%Y-%m-%d %H:%M:%S}", "slots": DAYS * 96}
     for statement in (*OLD_TABLES, *OLD_ROWS):
         found.execute(statement, parameters)
@@ -163,7 +163,7 @@ def test_an_open_incident_and_its_verdicts_survive(warehouse: Warehouse, setting
     before = _rows(warehouse, "SELECT * FROM incidents FINAL")
     migrate_slot_tables(warehouse, settings)
     assert _rows(warehouse, "SELECT * FROM incidents FINAL") == before
-    (alert,) = IncidentStore(warehouse, Slot(END)).load()
+    (alert,) = incidents_before(warehouse, END)
     assert (alert.id, alert.state) == ("aaaaa", "open")
     assert Series.of(alert) in verdicts_at(warehouse, Slot(END - SLOT))
 

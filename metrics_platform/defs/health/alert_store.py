@@ -4,69 +4,64 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import dagster as dg
 
-from metrics_platform.alerts.alert import Alert, AlertStore, Condition, Notification
-from metrics_platform.alerts.batches import MOST, is_batched
+from metrics_platform.alerts.alert import Alert, Condition, Notification
 from metrics_platform.alerts.engine import step
-from metrics_platform.alerts.muting import muting
+from metrics_platform.alerts.muting import muting, severity_of
+from metrics_platform.alerts.notifier import MOST, is_batched
 from metrics_platform.alerts.policies import policies
+from metrics_platform.channel_settings import Severity
 from metrics_platform.defs.cursor import Cursor
 from metrics_platform.settings import Settings
 
-# An alert that has neither fired nor ended for so long is no longer followed.
+# An alert that has neither fired nor ended for this long is no longer followed.
 _FORGOTTEN_AFTER = datetime.timedelta(days=8)
 
 
 class AlertCursor(Cursor):
-    """Base of the cursors that hold alerts."""
+    """Base of the cursors that hold alerts. Dagster keeps a cursor after it has stored the notifications."""
 
     alerts: tuple[Alert, ...] = ()
 
 
-class CursorStore(AlertStore):
-    """The `AlertStore` of a sensor: its cursor, which Dagster keeps after it has stored the notifications."""
+def update_alerts(
+    alerts: Iterable[Alert],
+    now: datetime.datetime,
+    conditions: Iterable[Condition],
+    settings: Settings,
+    inhibitors: Sequence[Alert] = (),
+) -> tuple[tuple[Alert, ...], tuple[Notification, ...]]:
+    """Update the alerts of a sensor at `now`; the alerts to keep, and the notifications to enqueue.
 
-    def __init__(self, alerts: Iterable[Alert]) -> None:
-        self._alerts = {alert.id: alert for alert in alerts}
+    Where there are too many alerts, those stay that people wait for the end of.
+    """
+    alerts = list(alerts)
+    rules = policies(datetime.timedelta(hours=settings.reminder_hours))
+    severe = [replace(each, severity=_severity(each, settings)) for each in conditions]
+    found = step(now, alerts, severe, rules, is_muted=muting(settings, now), inhibitors=inhibitors)
+    ended = {alert.id: alert for alert in alerts if alert.state in {"resolved", "expired"}}
+    kept = [
+        alert
+        for alert in {**ended, **{alert.id: alert for alert in found.alerts}}.values()
+        if now - max(alert.last_at, alert.closed_at or alert.last_at) <= _FORGOTTEN_AFTER
+        or (alert.is_open and alert.subject.kind == "stale_data")
+    ]
+    kept.sort(key=lambda alert: (_weight(alert), alert.last_at, alert.id))
+    return tuple(kept[-MOST:]), found.notifications
 
-    def load(self) -> list[Alert]:
-        """See `AlertStore`."""
-        return list(self._alerts.values())
 
-    def save(self, steps: Sequence[tuple[datetime.datetime, Iterable[Alert]]]) -> None:
-        """See `AlertStore`; where there are too many, those stay that people wait for the end of."""
-        for now, alerts in steps:
-            ended = {name: alert for name, alert in self._alerts.items() if alert.state in {"resolved", "expired"}}
-            kept = [
-                alert
-                for alert in {**ended, **{alert.id: alert for alert in alerts}}.values()
-                if now - max(alert.last_at, alert.closed_at or alert.last_at) <= _FORGOTTEN_AFTER
-                or (alert.is_open and alert.subject.kind == "stale_data")
-            ]
-            kept.sort(key=lambda alert: (_weight(alert), alert.last_at, alert.id))
-            self._alerts = {alert.id: alert for alert in kept[-MOST:]}
+def _severity(condition: Condition, settings: Settings) -> Severity:
+    """As METRICS_SEVERITIES says. What it switches off is muted."""
+    return severity_of(condition.subject.kind, condition.severity, settings) or condition.severity
 
 
 def _weight(alert: Alert) -> int:
     if alert.is_open and alert.notification and not is_batched(alert):
         return 3
     return 2 if alert.count > alert.notified_count else int(alert.is_open)
-
-
-def update_alerts(
-    store: CursorStore,
-    now: datetime.datetime,
-    conditions: Iterable[Condition],
-    settings: Settings,
-    inhibitors: Sequence[Alert] = (),
-) -> tuple[Notification, ...]:
-    """Update the alerts of a sensor at `now`; the notifications to enqueue."""
-    rules = policies(datetime.timedelta(hours=settings.reminder_hours))
-    found = step(now, store.load(), conditions, rules, is_muted=muting(settings, now), inhibitors=inhibitors)
-    store.save([(now, found.alerts)])
-    return found.notifications
 
 
 def stored_alerts(instance: dg.DagsterInstance, sensor: str) -> tuple[Alert, ...]:

@@ -9,22 +9,31 @@ from __future__ import annotations
 import datetime
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import dagster as dg
 
-from metrics_platform.alerts.alert import Alert, Condition, Kind, Notification, Subject
-from metrics_platform.alerts.muting import severity_of
+from metrics_platform.alerts.alert import Alert, Condition, Notification, Subject
 from metrics_platform.alerts.policies import FAILED_CHECK
+from metrics_platform.channel_settings import Severity
 from metrics_platform.defs.daily.schedule import JOB as DAILY_JOB
 from metrics_platform.defs.delivery.names import CHECK_JOB
 from metrics_platform.defs.delivery.names import JOB as NOTIFY_JOB
 from metrics_platform.defs.delivery.storage import queued
-from metrics_platform.defs.health.alert_store import AlertCursor, CursorStore, update_alerts
-from metrics_platform.defs.health.run_facts import EndedRun, ended_runs, numbers_of, run_of
-from metrics_platform.defs.health.ticks import automation_of, conditions_of_tick, failure, new_ticks
+from metrics_platform.defs.health.alert_store import AlertCursor, update_alerts
+from metrics_platform.defs.health.run_facts import (
+    CAUSE_LENGTH,
+    EndedRun,
+    EndedTick,
+    ended_runs,
+    new_ticks,
+    numbers_of,
+    run_of,
+    without_ids,
+)
 from metrics_platform.notifications.kinds import (
+    Automation,
     Event,
     FailedCheck,
     FailedRun,
@@ -35,7 +44,7 @@ from metrics_platform.notifications.kinds import (
 )
 from metrics_platform.settings import Settings
 
-# Runs are read again for so long: the clocks of machines differ.
+# Runs are read again for this long: the clocks of machines differ.
 _OVERLAP = datetime.timedelta(minutes=5)
 # A tick has a minute; reading a run takes some ten milliseconds. The next tick goes on where this one ends.
 _MOST_RUNS = 500
@@ -65,25 +74,30 @@ def tick(context: dg.SensorEvaluationContext, settings: Settings, now: datetime.
     runs = [run for run in fresh if run.run.job_name not in _ABOUT_MESSAGES and not run.of_backfill]
     ticks, known_ticks = new_ticks(context.instance, before.ticks, now)
     conditions = [
-        *(condition for run in runs for condition in conditions_of_run(run, settings)),
+        *(condition for run in runs for condition in conditions_of_run(run)),
         *(condition for ended_tick in ticks for condition in conditions_of_tick(ended_tick)),
     ]
-    store = CursorStore(before.alerts)
-    notifications = update_alerts(store, now, conditions, settings)
+    alerts, notifications = update_alerts(before.alerts, now, conditions, settings)
+    by_id = {run.run_id: run for run in runs}
     graph = context.repository_def.asset_graph if context.repository_def else None
-    builder = _Builder(context.instance, {run.run_id: run for run in runs}, graph)
-    events = [event for notification in notifications for event in builder.build(notification)]
+    events = [
+        event
+        for each in notifications
+        for event in _events(each, lambda run_id: by_id.get(run_id) or run_of(context.instance, run_id), graph)
+    ]
     if settings.tell_success:
-        events += [_success(run) for run in runs if run.succeeded and run.is_automated and _is_nightly(run)]
+        events += [
+            _success(run) for run in runs if run.succeeded and run.is_automated and run.run.job_name == DAILY_JOB
+        ]
     until = max([known_until, *(run.updated_at for run in found)])
     recent = [run.run_id for run in found if run.updated_at >= until - _OVERLAP.total_seconds()]
-    cursor = _Cursor(until=until, seen=tuple(recent), ticks=known_ticks, alerts=tuple(store.load()))
+    cursor = _Cursor(until=until, seen=tuple(recent), ticks=known_ticks, alerts=alerts)
     return dg.SensorResult(
-        skip_reason=_summary(events, cursor.alerts), cursor=cursor.model_dump_json(), asset_events=queued(*events)
+        skip_reason=_summary(events, alerts), cursor=cursor.model_dump_json(), asset_events=queued(*events)
     )
 
 
-def conditions_of_run(run: EndedRun, settings: Settings) -> Iterator[Condition]:
+def conditions_of_run(run: EndedRun) -> Iterator[Condition]:
     """The conditions of a run's job and of its checks. A person's run reports no failure, but it may end one."""
     job = Subject("failed_run", run.run.job_name)
     if run.succeeded:
@@ -91,7 +105,7 @@ def conditions_of_run(run: EndedRun, settings: Settings) -> Iterator[Condition]:
     elif run.is_automated and (run.start_timed_out or not run.is_retried):
         # A start that timed out is reported before its retries: each would take as long again.
         cause = FAILED_CHECK if run.failed_by_checks else run.cause
-        yield failure(job, cause, run.at, origin=run.run_id, key=f"run-{run.first_run_id}")
+        yield _failure(job, cause, run.at, origin=run.run_id, key=f"run-{run.first_run_id}")
     if run.is_retried:
         return
     failed = {id(evaluation) for evaluation in run.failed_checks}
@@ -102,9 +116,52 @@ def conditions_of_run(run: EndedRun, settings: Settings) -> Iterator[Condition]:
             yield Condition(subject, "normal", run.at)
         elif run.is_automated:
             # Whatever it finds in another day or slot, it is the same check that fails.
-            severity = severity_of("failed_check", "critical", settings) or "critical"
             key = _check_key(asset, check, run.first_run_id)
-            yield failure(subject, "", run.at, origin=run.run_id, key=key, severity=severity)
+            yield _failure(subject, "", run.at, origin=run.run_id, key=key, severity="critical")
+
+
+def conditions_of_tick(ended: EndedTick) -> Iterator[Condition]:
+    """The conditions of a tick's schedule or sensor, and of its code location, which they share as their origin."""
+    location = Subject("code_location", ended.location)
+    kind, name = ended.automation
+    subject = Subject("failed_tick", f"{kind} {name}")
+    if not ended.code_is_unreachable:
+        yield Condition(location, "normal", ended.at)
+    elif ended.tick.consecutive_failure_count <= 1:
+        return  # a code server that restarts is back by the next tick
+    # Dagster tries a schedule's failed tick again under the same id.
+    key = f"tick-{ended.tick.tick_id}-{int(ended.at.timestamp() * 1000)}"
+    if ended.code_is_unreachable:
+        yield _failure(location, ended.cause, ended.at, origin=ended.location, key=key)
+    if ended.failed:
+        yield _failure(subject, ended.cause, ended.at, origin=ended.location, key=key)
+    else:
+        yield Condition(subject, "normal", ended.at)
+
+
+def _automation_of(subject: Subject) -> tuple[Automation, str]:
+    """The kind and the name of a schedule, sensor or code location."""
+    if subject.kind == "code_location":
+        return "code location", subject.name
+    kind, _, name = subject.name.partition(" ")
+    return ("schedule" if kind == "schedule" else "sensor"), name
+
+
+def _failure(
+    subject: Subject, cause: str, at: datetime.datetime, *, origin: str, key: str, severity: Severity = "failed"
+) -> Condition:
+    """The condition of a failure. Causes that differ only in ids, numbers and times are the same."""
+    cause = cause[:CAUSE_LENGTH]
+    return Condition(
+        subject,
+        "firing",
+        at,
+        variant=without_ids(cause),
+        severity=severity,
+        origin=origin,
+        key=key,
+        facts={"cause": cause},
+    )
 
 
 def _check_key(asset: str, check: str, run_id: str) -> str:
@@ -112,80 +169,59 @@ def _check_key(asset: str, check: str, run_id: str) -> str:
     return f"check-{_NOT_OF_KEYS.sub('-', f'{asset}-{check}')[-60:].strip('-')}-{run_id}"
 
 
-class _Builder:
-    """Builds notifications; `runs` are those of this tick, others are looked up."""
+def _events(
+    notification: Notification, run_of_id: Callable[[str], EndedRun | None], graph: Any | None
+) -> Iterator[Event]:
+    """The notification; none where the run has been deleted since."""
+    alert = notification.alerts[0]
+    common: dict[str, Any] = {
+        "key": notification.key,
+        "thread": notification.thread or None,
+        "occurred_at": alert.last_at,
+    }
+    if notification.kind == "batch":
+        yield _batch(notification)
+        return
+    if notification.kind == "resolved":
+        yield _recovered(alert, common)
+        return
+    common["repeats"] = notification.new_counts[0] - (not notification.thread)
+    if alert.subject.kind in {"failed_tick", "code_location"}:
+        automation, name = _automation_of(alert.subject)
+        yield FailedTick(**common, automation=automation, name=name, cause=str(alert.facts.get("cause", "")))
+    elif (run := run_of_id(alert.origin)) is not None:
+        common |= {"run_id": run.run_id, "partition": run.partition}
+        is_run = alert.subject.kind == "failed_run"
+        yield from [_failed_run(run, graph, common)] if is_run else _failed_checks(alert, run, common)
 
-    def __init__(self, instance: dg.DagsterInstance, runs: Mapping[str, EndedRun], graph: Any | None) -> None:
-        self._instance = instance
-        self._runs = runs
-        self._graph = graph
 
-    def build(self, notification: Notification) -> Iterator[Event]:
-        """The notification; none where the run has been deleted since."""
-        alert = notification.alerts[0]
-        if notification.kind == "batch":
-            yield _batch(notification)
-        elif notification.kind == "resolved":
-            yield _recovered(notification, alert)
-        else:
-            common: dict[str, Any] = {
-                "key": notification.key,
-                "thread": notification.thread or None,
-                "occurred_at": alert.last_at,
-                "repeats": notification.new_counts[0] - (not notification.thread),
-            }
-            yield from _BUILD[alert.subject.kind](self, alert, common)
+def _failed_run(run: EndedRun, graph: Any | None, common: dict[str, Any]) -> FailedRun:
+    return FailedRun(
+        **common,
+        job=run.run.job_name,
+        steps=tuple(str(event.step_key) for event in run.step_failures),
+        attempt=run.attempt,
+        attempts=run.attempts,
+        cause=run.cause,
+        killed=not run.step_failures and not run.never_started,
+        never_started=run.never_started,
+        impact=run.stale_assets(graph),
+    )
 
-    def failed_run(self, alert: Alert, common: dict[str, Any]) -> Iterator[Event]:
-        """A run that failed."""
-        if run := self._run_of(alert):
-            yield FailedRun(
+
+def _failed_checks(alert: Alert, run: EndedRun, common: dict[str, Any]) -> Iterator[FailedCheck]:
+    for evaluation in run.failed_checks:
+        asset, check = evaluation.asset_key.to_user_string(), evaluation.check_name
+        if alert.subject.name == f"{asset}:{check}":
+            yield FailedCheck(
                 **common,
-                run_id=run.run_id,
-                job=run.run.job_name,
-                steps=tuple(str(event.step_key) for event in run.step_failures),
-                partition=run.partition,
-                attempt=run.attempt,
-                attempts=run.attempts,
-                cause=run.cause,
-                killed=not run.step_failures and not run.never_started,
-                never_started=run.never_started,
-                impact=run.stale_assets(self._graph),
+                severity="warning" if alert.severity == "warning" else "critical",
+                asset=asset,
+                check=check,
+                description=evaluation.description or "",
+                blocking=bool(evaluation.blocking) or not run.succeeded,
+                numbers=numbers_of(evaluation),
             )
-
-    def failed_check(self, alert: Alert, common: dict[str, Any]) -> Iterator[Event]:
-        """A check that failed."""
-        run = self._run_of(alert)
-        for evaluation in run.failed_checks if run else ():
-            asset, check = evaluation.asset_key.to_user_string(), evaluation.check_name
-            if run and alert.subject.name == f"{asset}:{check}":
-                yield FailedCheck(
-                    **common,
-                    severity="warning" if alert.severity == "warning" else "critical",
-                    run_id=run.run_id,
-                    asset=asset,
-                    check=check,
-                    partition=run.partition,
-                    description=evaluation.description or "",
-                    blocking=bool(evaluation.blocking) or not run.succeeded,
-                    numbers=numbers_of(evaluation),
-                )
-
-    def failed_tick(self, alert: Alert, common: dict[str, Any]) -> Iterator[Event]:
-        """A tick that raised."""
-        kind, name = automation_of(alert.subject)
-        yield FailedTick(**common, automation=kind, name=name, cause=str(alert.facts.get("cause", "")))
-
-    def _run_of(self, alert: Alert) -> EndedRun | None:
-        return self._runs.get(alert.origin) or run_of(self._instance, alert.origin)
-
-
-_BUILD: Mapping[Kind, Any] = {
-    "failed_run": _Builder.failed_run,
-    "failed_check": _Builder.failed_check,
-    "failed_tick": _Builder.failed_tick,
-    "code_location": _Builder.failed_tick,
-}
 
 
 def _batch(notification: Notification) -> FailedRuns:
@@ -206,18 +242,16 @@ def _batch(notification: Notification) -> FailedRuns:
     )
 
 
-def _recovered(notification: Notification, alert: Alert) -> Recovered:
+def _recovered(alert: Alert, common: dict[str, Any]) -> Recovered:
     kind, name = alert.subject.kind, alert.subject.name
     about: dict[str, Any] = {"job": name}
     if kind == "failed_check":
         asset, _, check = name.rpartition(":")
         about = {"asset": asset, "check": check}
     elif kind != "failed_run":
-        about = dict(zip(("automation", "name"), automation_of(alert.subject), strict=True))
+        about = dict(zip(("automation", "name"), _automation_of(alert.subject), strict=True))
     return Recovered(
-        key=notification.key,
-        thread=notification.thread,
-        occurred_at=alert.normal_at or alert.last_at,
+        **{**common, "occurred_at": alert.normal_at or alert.last_at},
         failures=alert.count,
         failed_since=alert.opened_at,
         failed_until=alert.last_at,
@@ -228,10 +262,6 @@ def _recovered(notification: Notification, alert: Alert) -> Recovered:
 def _named(alert: Alert) -> str:
     kind, name = alert.subject.kind, alert.subject.name
     return f"check {name}" if kind == "failed_check" else f"code location {name}" if kind == "code_location" else name
-
-
-def _is_nightly(run: EndedRun) -> bool:
-    return run.run.job_name == DAILY_JOB
 
 
 def _success(run: EndedRun) -> Success:

@@ -11,8 +11,7 @@ from pathlib import Path
 import dagster as dg
 import yaml
 
-from metrics_platform.defs.health.run_facts import EndedRun, ended_runs
-from metrics_platform.defs.health.ticks import ended_ticks, running_automations
+from metrics_platform.defs.health.run_facts import EndedRun, ended_runs, ended_ticks, running_automations
 from metrics_platform.findings import Finding
 from metrics_platform.redaction import mask
 
@@ -55,7 +54,7 @@ def _work(instance: dg.DagsterInstance, home: str, now: datetime.datetime) -> It
 
 
 def _failed_runs(instance: dg.DagsterInstance, now: datetime.datetime) -> Iterator[Finding]:
-    """The jobs whose latest run failed; of runs that people start by hand, only success counts."""
+    """The jobs whose latest run failed; of manual runs, only success counts."""
     latest: dict[str, EndedRun] = {}
     for run in ended_runs(instance, now - _RECENT, _MOST_RUNS, latest_first=True):
         if run.succeeded or run.is_automated:
@@ -81,7 +80,7 @@ def _failed_ticks(instance: dg.DagsterInstance) -> Iterator[Finding]:
                     "Ticks",
                     "problem",
                     f"the latest tick of {kind} {name} failed, {_at(ended.at)}: {_short(ended.cause)}",
-                    "Remove the cause; Dagster tries again by itself. Automation in its UI shows every tick.",
+                    "Remove the cause; Dagster tries again. Automation in its UI shows every tick.",
                 )
 
 
@@ -130,7 +129,7 @@ def _daemons(instance: dg.DagsterInstance, home: str, now: datetime.datetime) ->
 
 
 def daemon_processes(home: str) -> list[int]:
-    """The ids of this machine's daemon processes on DAGSTER_HOME; empty where the system does not tell (not Linux)."""
+    """The ids of this machine's daemon processes on DAGSTER_HOME; none where the system hides them (not Linux)."""
     wanted = Path(home).resolve()
     return sorted(pid for pid in map(int, filter(str.isdigit, _listed("/proc"))) if _is_daemon_of(pid, wanted))
 

@@ -10,7 +10,7 @@ import dagster as dg
 
 from metrics_platform.alerts.alert import Condition, Subject
 from metrics_platform.defs.delivery.storage import history_of, queued
-from metrics_platform.defs.health.alert_store import AlertCursor, CursorStore, update_alerts
+from metrics_platform.defs.health.alert_store import AlertCursor, update_alerts
 from metrics_platform.defs.health.run_facts import EndedRun
 from metrics_platform.defs.report.schedule import JOB, report_due_at, why_no_report
 from metrics_platform.notifications.kinds import ReportNotDelivered
@@ -53,7 +53,8 @@ def tick(context: dg.SensorEvaluationContext, settings: Settings, now: datetime.
         conditions.append(Condition(subject, "normal", now))
     elif state and state.name == "missing":
         conditions.append(Condition(subject, "firing", due, severity="failed", key=f"no-report-{day}"))
-    store = CursorStore(alert for alert in before.alerts if alert.subject == subject)
+    known = [alert for alert in before.alerts if alert.subject == subject]
+    alerts, notifications = update_alerts(known, now, conditions, settings)
     events = [
         ReportNotDelivered(
             key=notification.key,
@@ -63,10 +64,10 @@ def tick(context: dg.SensorEvaluationContext, settings: Settings, now: datetime.
             due_at=notification.alerts[0].opened_at,
             reason=state.reason if state else "",
         )
-        for notification in update_alerts(store, now, conditions, settings)
+        for notification in notifications
     ]
     settled = day if state and state.name == "delivered" else before.settled
-    cursor = before.model_copy(update={"settled": settled, "alerts": tuple(store.load())})
+    cursor = before.model_copy(update={"settled": settled, "alerts": alerts})
     return dg.SensorResult(skip_reason=summary, cursor=cursor.model_dump_json(), asset_events=queued(*events))
 
 
@@ -147,8 +148,8 @@ def _state_of_run(instance: dg.DagsterInstance, day: datetime.date) -> _State:
         return _State("missing", f"{_SCHEDULE} has not started a run for it: see its ticks under Automation.")
     run = EndedRun(instance, records[0])
     if run.run.status == dg.DagsterRunStatus.FAILURE:
-        told = f"run-{run.first_run_id}"
-        thread = told if history_of(instance, told).event else None
+        alert = f"run-{run.first_run_id}"
+        thread = alert if history_of(instance, alert).event else None
         return _State("missing", f"Its run has failed. {run.cause}".strip(), thread)
     if run.succeeded:
         return _State("missing", "Its run has written it and was not asked to send it (config `send: true`).")

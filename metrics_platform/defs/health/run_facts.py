@@ -1,16 +1,19 @@
-"""What Dagster's storage knows of a run that has ended: its cause, its steps, its checks, what is stale for it."""
+"""What Dagster's storage knows of runs that have ended (cause, steps, checks, what is stale), and of ticks."""
 
 from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick, TickStatus
 
+from metrics_platform.notifications.kinds import Automation
 from metrics_platform.time_windows import RANGE_END, RANGE_START
 
 _ATTEMPT, _WILL_RETRY, _MOST_RETRIES = "dagster/retry_number", "dagster/will_retry", "dagster/max_retries"
@@ -25,6 +28,12 @@ CAUSE_LENGTH = 600
 _VARYING = re.compile(r"0x[0-9a-f]+|\b(?=[0-9a-f-]*\d)[0-9a-f][0-9a-f-]{7,}\b|\d+", re.IGNORECASE)
 # Dagster decides on a retry milliseconds after the failure, unless its process was killed in between.
 _DECIDED_WITHIN = datetime.timedelta(minutes=1)
+_ENDED = [TickStatus.FAILURE, TickStatus.SUCCESS, TickStatus.SKIPPED]
+_KINDS: dict[InstigatorType, Automation] = {InstigatorType.SCHEDULE: "schedule", InstigatorType.SENSOR: "sensor"}
+# Sensors tick every 15 seconds at most, and every tick of `failed_run_sensor` reads them: a few are enough.
+_MOST_TICKS = 20
+# Every schedule and sensor fails with this error while the code server restarts.
+_UNREACHABLE = "DagsterUserCodeUnreachableError"
 
 
 @dataclass(frozen=True)
@@ -77,7 +86,7 @@ class EndedRun:
 
     @property
     def is_retried(self) -> bool:
-        """Whether Dagster starts it again by itself."""
+        """Whether Dagster starts it again."""
         return self.run.tags.get(_WILL_RETRY) == "true"
 
     @property
@@ -87,7 +96,7 @@ class EndedRun:
 
     @property
     def start_timed_out(self) -> bool:
-        """Whether Dagster waited for its start in vain (`start_timeout_seconds`)."""
+        """Whether it did not start in time (`start_timeout_seconds`)."""
         return self.run.tags.get(_FAILURE_REASON) == _START_TIMEOUT
 
     def is_undecided(self, now: datetime.datetime) -> bool:
@@ -107,12 +116,15 @@ class EndedRun:
 
     @property
     def partition(self) -> str | None:
-        """Its partition, or «first…last» of a range."""
-        return partition_of(self.run.tags)
+        """Its partition, or `first…last` of a range."""
+        first, last = self.run.tags.get(RANGE_START), self.run.tags.get(RANGE_END)
+        if first and last:
+            return first if first == last else f"{first}…{last}"
+        return self.run.tags.get("dagster/partition")
 
     @property
     def took(self) -> datetime.timedelta:
-        """How long it went on."""
+        """How long it ran."""
         started = self.record.start_time or self.record.create_timestamp.timestamp()
         return datetime.timedelta(seconds=max(0.0, self.at.timestamp() - started))
 
@@ -184,14 +196,6 @@ class EndedRun:
                 yield entry.dagster_event
 
 
-def partition_of(tags: Mapping[str, str]) -> str | None:
-    """The partition that a run with these tags computes, or «first…last» of a range."""
-    first, last = tags.get(RANGE_START), tags.get(RANGE_END)
-    if first and last:
-        return first if first == last else f"{first}…{last}"
-    return tags.get("dagster/partition")
-
-
 def numbers_of(evaluation: dg.AssetCheckEvaluation) -> tuple[tuple[str, str], ...]:
     """What a check found, as names and values; what has no short text is left out."""
     found = []
@@ -206,7 +210,7 @@ def numbers_of(evaluation: dg.AssetCheckEvaluation) -> tuple[tuple[str, str], ..
 def ended_runs(
     instance: dg.DagsterInstance, since: datetime.datetime, most: int, *, latest_first: bool = False
 ) -> Sequence[EndedRun]:
-    """The runs that have failed or succeeded after `since`, in the order in which they ended, at most so many."""
+    """The runs that have failed or succeeded after `since`, in the order in which they ended, at most `most`."""
     ended = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]
     records = instance.get_run_records(
         dg.RunsFilter(statuses=ended, updated_after=since),
@@ -241,3 +245,75 @@ def cause_of(error: Any) -> str:
     while error is not None and error.cause is not None:
         error = error.cause
     return re.sub(r"\s+\Z", "", error.message) if error else ""
+
+
+@dataclass(frozen=True)
+class EndedTick:
+    """A tick that has ended."""
+
+    state: InstigatorState
+    tick: InstigatorTick
+
+    @property
+    def at(self) -> datetime.datetime:
+        """When it ended."""
+        return datetime.datetime.fromtimestamp(ended_at(self.tick), datetime.UTC)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it raised."""
+        return self.tick.status == TickStatus.FAILURE
+
+    @property
+    def cause(self) -> str:
+        """The exception that all others came from."""
+        return "The code server does not answer." if self.code_is_unreachable else cause_of(self.tick.error)
+
+    @property
+    def automation(self) -> tuple[Automation, str]:
+        """What ticked: its kind and name."""
+        return _KINDS[self.state.instigator_type], self.state.name
+
+    @property
+    def location(self) -> str:
+        """The code location it belongs to."""
+        return self.state.origin.repository_origin.code_location_origin.location_name
+
+    @property
+    def code_is_unreachable(self) -> bool:
+        """Whether it failed because the code server did not answer: then all others fail, too."""
+        return self.failed and self.tick.error is not None and self.tick.error.cls_name == _UNREACHABLE
+
+
+def running_automations(instance: dg.DagsterInstance) -> list[InstigatorState]:
+    """The schedules and sensors that are on."""
+    return [state for state in instance.all_instigator_state() if state.is_running and state.instigator_type in _KINDS]
+
+
+def ended_ticks(instance: dg.DagsterInstance, state: InstigatorState, most: int = _MOST_TICKS) -> list[EndedTick]:
+    """The latest ticks of a schedule or sensor that have ended, oldest first."""
+    found = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=most, statuses=_ENDED)
+    return sorted((EndedTick(state, tick) for tick in found), key=lambda ended: ended.at)
+
+
+def new_ticks(
+    instance: dg.DagsterInstance, known: dict[str, float] | None, now: datetime.datetime
+) -> tuple[list[EndedTick], dict[str, float]]:
+    """The ticks that have ended since `known` (selector id → when its last known tick ended), and the new `known`.
+
+    Without a `known`, ticks count from `now` on.
+    """
+    since = now.timestamp() if known is None else 0.0
+    ticks: list[EndedTick] = []
+    latest: dict[str, float] = {}
+    for state in running_automations(instance):
+        until = (known or {}).get(state.selector_id, since)
+        fresh = [ended for ended in ended_ticks(instance, state) if ended.at.timestamp() > until]
+        ticks += fresh
+        latest[state.selector_id] = max([until, *(ended.at.timestamp() for ended in fresh)])
+    return sorted(ticks, key=lambda ended: ended.at), latest
+
+
+def ended_at(tick: InstigatorTick) -> float:
+    """When a tick ended, in seconds since 1970; older versions of Dagster stored only when it began."""
+    return tick.end_timestamp or tick.timestamp

@@ -137,7 +137,7 @@ def _asset(
 
 def _failing_at_once(work: Iterator[Any]) -> Iterator[Any]:
     """What `work` yields; errors that waiting does not fix fail the step without a retry, in their own words."""
-    from metrics_platform.defs.monitoring.run_slots import NoCompleteSlotError  # noqa: PLC0415
+    from metrics_platform.defs.monitoring.schedule import NoCompleteSlotError  # noqa: PLC0415
     from metrics_platform.monitor.verdicts import MissingSlotsError  # noqa: PLC0415
 
     try:

@@ -11,15 +11,22 @@ import dagster as dg
 from metrics_platform.catalog import Metric, load_catalog_or_builtin
 from metrics_platform.defs.daily.metadata import compared_result
 from metrics_platform.defs.delivery.storage import enqueue
+from metrics_platform.defs.health import SOURCES
 from metrics_platform.defs.health.alert_store import stored_alerts
-from metrics_platform.defs.health.sensors import SOURCES
 from metrics_platform.defs.metrics_config import chosen_metrics
 from metrics_platform.defs.monitoring.assets import CATALOG_CHECK
 from metrics_platform.defs.monitoring.metadata import catalog_result, day_metadata, incident_metadata, verdict_check
-from metrics_platform.defs.monitoring.run_slots import is_check, slots_of_run
+from metrics_platform.defs.monitoring.schedule import is_check, slots_of_run
 from metrics_platform.incidents.builder import NotificationBuilder
-from metrics_platform.incidents.store import last_processed_slot, unevaluated_since, verdicts_at
-from metrics_platform.incidents.updates import Update, updates
+from metrics_platform.incidents.store import (
+    Update,
+    create_incident_tables,
+    incidents_before,
+    last_processed_slot,
+    unevaluated_since,
+    updates,
+    verdicts_at,
+)
 from metrics_platform.monitor.verdicts import evaluate_slots
 from metrics_platform.notifications.heartbeat import beat
 from metrics_platform.settings import Settings
@@ -30,8 +37,9 @@ from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.metric_values import ValuesResult
 from metrics_platform.warehouse.renames import apply_renames
 from metrics_platform.warehouse.retention import drop_what_is_old, merge_past_days
+from metrics_platform.warehouse.schema import tables_are_there
 from metrics_platform.warehouse.slots import compute_slots, first_slot, lag_of, missing_slots
-from metrics_platform.warehouse.tables import INCIDENTS, SLOT_METRICS, VERDICTS
+from metrics_platform.warehouse.tables import INCIDENT_ANSWERS, INCIDENTS, SLOT_METRICS, VERDICTS
 
 # How far back the seasonal detector looks: what is missing of it, a check computes.
 HISTORY = datetime.timedelta(days=32)
@@ -107,13 +115,16 @@ def compute_verdicts(context: dg.AssetExecutionContext, warehouse: Warehouse, se
         )
     found = verdicts_at(warehouse, slots.last)
     names = [key.name for key in context.selected_asset_check_keys]
-    checks = [verdict_check(name, slots.last, found, checked, settings) for name in names]
+    known = incidents_before(warehouse, slots.end) if tables_are_there(warehouse, [INCIDENTS, INCIDENT_ANSWERS]) else []
+    answered = [alert for alert in known if alert.is_answered]
+    checks = [verdict_check(name, slots.last, found, answered, checked, settings) for name in names]
     yield dg.MaterializeResult(check_results=checks)
 
 
 def update_incidents(context: dg.AssetExecutionContext, warehouse: Warehouse, settings: Settings) -> Iterator[Any]:
     """Process the evaluated slots that come next, in their order, and queue the notifications."""
     checked = _checked(warehouse, settings)
+    create_incident_tables(warehouse)
     slots = _slots(context, checked, settings)
     last = last_processed_slot(warehouse)
     start = max(last.end, _window(slots, settings).start) if last else slots.start

@@ -8,12 +8,12 @@ from typing import Any
 import dagster as dg
 
 from metrics_platform.alerts.alert import Alert
-from metrics_platform.alerts.anomalies import Series, Verdict
-from metrics_platform.alerts.contributions import contributions_to
+from metrics_platform.alerts.anomalies import Series, Verdict, contributions_to
+from metrics_platform.alerts.policies import QUIET_FOR
 from metrics_platform.catalog import Catalog, Metric
 from metrics_platform.formats import formats_for
-from metrics_platform.incidents.store import incidents_after
-from metrics_platform.incidents.updates import Update
+from metrics_platform.incidents.command import answer_text
+from metrics_platform.incidents.store import Update, incidents_before
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT, Slot, SlotRange
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
@@ -63,10 +63,18 @@ def catalog_result(name: str, catalog: Catalog, problems: Mapping[str, str]) -> 
     )
 
 
-def verdict_check(
-    name: str, slot: Slot, verdicts: Mapping[Series, Verdict], checked: CheckedCatalog, settings: Settings
+def verdict_check(  # noqa: PLR0917
+    name: str,
+    slot: Slot,
+    verdicts: Mapping[Series, Verdict],
+    answered: Sequence[Alert],
+    checked: CheckedCatalog,
+    settings: Settings,
 ) -> dg.AssetCheckResult:
-    """The check of a metric in a slot: the total's numbers, and the slices that are anomalous."""
+    """The check of a metric in a slot: the total's numbers, and the slices that are anomalous.
+
+    `answered` are the incidents that are marked as none.
+    """
     metric = checked.metrics.get(name)
     if metric is None:
         return _not_computed(name, checked)
@@ -86,6 +94,8 @@ def verdict_check(
         if total.change is not None:
             metadata["deviation (%)"] = round(100 * total.change, 1)
         metadata |= {"status": total.status, "detector": total.detector, "reason": total.reason.replace("_", " ")}
+    if quiet := [_quiet(alert, settings) for alert in answered if alert.subject.name == metric.name]:
+        metadata["quieter"] = "; ".join(quiet)
     if anomalous:
         metadata["slices"] = dg.MetadataValue.table([_record(verdict) for verdict in anomalous[:_SLICES_SHOWN]])
     said = _said(metric, total, when) if total is not None else f"No verdict for {when}."
@@ -107,6 +117,12 @@ def verdict_check(
         description=said,
         metadata=metadata,
     )
+
+
+def _quiet(alert: Alert, settings: Settings) -> str:
+    until = ((alert.closed_at or alert.last_at) + QUIET_FOR).astimezone(settings.zone)
+    of = "" if alert.is_total else f"{alert.subject.dimension} {alert.subject.value}, "
+    return f"{of}up to {_percent(alert.quiet_up_to)} until {until:%Y-%m-%d %H:%M}, marked as {answer_text(alert)}"
 
 
 def _not_computed(name: str, checked: CheckedCatalog) -> dg.AssetCheckResult:
@@ -153,7 +169,7 @@ def incident_metadata(
     warehouse: Warehouse, slots: SlotRange, done: Sequence[Update], settings: Settings
 ) -> dict[str, Any]:
     """What a run did with the incidents, and which are open."""
-    found = [alert for alert in incidents_after(warehouse, slots.last) if alert.is_open]
+    found = [alert for alert in incidents_before(warehouse, slots.end) if alert.is_open]
     keys = [notification.key for update in done for _, notification in update.notifications]
     metadata: dict[str, Any] = {
         "slots processed": sum(len(update.processed) for update in done),
@@ -179,5 +195,6 @@ def _incident_record(alert: Alert, settings: Settings) -> dg.TableRecord:
             "worst": _percent(alert.worst_change),
             "notification": alert.notification or inhibited,
             "last": alert.change.replace("_", " "),
+            "answer": answer_text(alert),
         }
     )

@@ -1,6 +1,16 @@
--- How the incidents stood before a slot: those that are open, and those that ended in the eight days before.
-SELECT *
-FROM incidents FINAL
-WHERE slot_start >= {first_slot:DateTime('UTC')} - INTERVAL 8 DAY AND slot_start < {first_slot:DateTime('UTC')}
-ORDER BY incident, slot_start DESC
-LIMIT 1 BY incident
+-- The incidents before a slot: those that are open, those that ended in the eight days before, and those that are
+-- marked as not an incident, for as long as they keep others quiet. Each with its answer.
+SELECT incidents.*, answers.answered_by, answers.note, answers.quiet_up_to
+FROM
+(
+    SELECT *
+    FROM incidents FINAL
+    WHERE slot_start < {first_slot:DateTime('UTC')}
+      AND (slot_start >= {first_slot:DateTime('UTC')} - INTERVAL 8 DAY
+           OR (slot_start >= {first_slot:DateTime('UTC')} - INTERVAL {quiet_days:UInt16} DAY
+               AND incident IN (SELECT incident FROM incident_answers)))
+    ORDER BY incident, slot_start DESC
+    LIMIT 1 BY incident
+) AS incidents
+LEFT JOIN (SELECT * FROM incident_answers FINAL WHERE answer = 'not_an_incident') AS answers USING (incident)
+ORDER BY incident

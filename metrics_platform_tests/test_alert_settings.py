@@ -1,16 +1,20 @@
-"""The settings of the platform's health: what they mean, and what is refused with its name, value and remedy."""
+"""The settings of alerts: severities, mutes and active hours, and what is refused with its name, value and remedy."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from metrics_platform.alerts.alert import Alert, Kind, Subject
+from metrics_platform.alerts.muting import muting
 from metrics_platform.catalog import load_catalog
-from metrics_platform.channel_settings import KINDS, SEVERITIES
+from metrics_platform.channel_settings import KINDS, SEVERITIES, Severity
 from metrics_platform.settings import Settings, SettingsError, load_settings
+from metrics_platform.silences import parse_active_hours
 
 
 def stale_limits(settings: Settings, source: str) -> tuple[datetime.timedelta, datetime.timedelta]:
@@ -22,7 +26,7 @@ def test_by_default_a_source_is_stale_after_one_hour_and_critical_after_three() 
     for source in ("feed_actions", "message_actions"):
         assert stale_limits(settings, source) == (datetime.timedelta(hours=1), datetime.timedelta(hours=3))
     assert not settings.tell_success
-    assert (settings.report_grace_minutes, settings.heartbeat_url, settings.severities) == (15, None, ())
+    assert (settings.report_grace_minutes, settings.heartbeat_url, settings.severities) == (15, None, {})
 
 
 def test_each_source_has_its_own_limits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,6 +91,19 @@ def test_hours_may_be_equal_fractions_and_up_to_a_year(hours: str) -> None:
         ("METRICS_REPORT_GRACE_MINUTES", "0", "from 1 to 720"),
         ("METRICS_REPORT_GRACE_MINUTES", "721", "from 1 to 720"),
         ("METRICS_KEEP_SLOTS_DAYS", "30", "from 60 to 36,500"),
+        ("METRICS_MUTES", "views", "write label:value, such as metric:views"),
+        ("METRICS_MUTES", "metrics:views", "did you mean metric:views?"),
+        ("METRICS_MUTES", "kind:odd_volumes", "kind is one of anomaly, stale_data"),
+        ("METRICS_MUTES", "kind:odd_volumes", "did you mean odd_volume?"),
+        ("METRICS_MUTES", "severity:info", "severity is one of warning, critical, failed"),
+        ("METRICS_MUTES", "metric:views until tomorrow", "write the end with its offset"),
+        ("METRICS_MUTES", "metric:views until 2026-12-01T09:00", "write the end with its offset"),
+        ("METRICS_MUTES", "metric:views, metric:views", "name each only once"),
+        ("METRICS_ACTIVE_HOURS", "kind:anomaly", "write the hours as 09:00-21:00"),
+        ("METRICS_ACTIVE_HOURS", "kind:anomaly 9-21", "write the hours as 09:00-21:00"),
+        ("METRICS_ACTIVE_HOURS", "kind:anomaly 09:00-25:00", "write the hours as 09:00-21:00"),
+        ("METRICS_ACTIVE_HOURS", "kind:anomaly monday 09:00-21:00", "write the hours as 09:00-21:00"),
+        ("METRICS_ACTIVE_HOURS", "09:00-21:00", "write the hours as 09:00-21:00"),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name_with_the_remedy(
@@ -150,3 +167,75 @@ def test_an_address_that_cannot_be_read_is_refused_without_being_quoted(
     with pytest.raises(SettingsError) as refused:
         load_settings(None)
     assert name in str(refused.value) and "5ecret" not in str(refused.value)
+
+
+# --- mutes and active hours ------------------------------------------------------------------------------------------
+
+MOSCOW = ZoneInfo("Europe/Moscow")
+# A Friday.
+NOON = datetime.datetime(2026, 11, 20, 12, tzinfo=MOSCOW)
+HOUR = datetime.timedelta(hours=1)
+
+
+def alert(
+    kind: Kind = "anomaly", name: str = "views", value: str = "total", severity: Severity = "warning", origin: str = ""
+) -> Alert:
+    dimension = "total" if value == "total" else "os"
+    at = NOON - HOUR
+    subject = Subject(kind, name, dimension, value)
+    return Alert("A7K2Q", subject, "down", "open", severity, at, at, 2, "opened", origin=origin)
+
+
+VIEWS, ANDROID = alert(origin="feed_actions"), alert(value="Android", severity="critical", origin="feed_actions")
+MESSAGES = alert(name="messages", origin="message_actions")
+VOLUME = alert("odd_hour", "feed_actions", origin="feed_actions")
+STALE = alert("stale_data", "feed_actions", severity="critical", origin="feed_actions")
+FAILED, CHECK, TICK, LOCATION = (
+    alert("failed_run", "daily_etl", severity="failed"), alert("failed_check", "sums:adds_up", severity="critical"),
+    alert("failed_tick", "sensor source_sensor", severity="failed"), alert("code_location", "desk", severity="failed"),
+)  # fmt: skip
+ALL = {"views": VIEWS, "android": ANDROID, "messages": MESSAGES, "volume": VOLUME, "stale": STALE, "failed": FAILED,
+       "check": CHECK, "tick": TICK, "location": LOCATION}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("mutes", "hours", "muted"),
+    [
+        ("", "", ""),
+        ("metric:views", "", "views android"),
+        ("metric:views+slice:Android", "", "android"),
+        ("metric:views until 2026-11-20T12:01+03:00", "", "views android"),
+        ("metric:views until 2026-11-20T12:00+03:00", "", ""),
+        ("source:feed_actions", "", "views android volume stale"),
+        ("kind:odd_volume+severity:warning, kind:failed_tick", "", "volume tick location"),
+        ("severity:critical", "", "android stale check"),
+        ("kind:failed_run+name:daily_etl", "", "failed"),
+        ("kind:failed_check+name:sums:adds_up", "", "check"),
+        ("", "severity:warning 09:00-21:00", ""),
+        ("", "severity:warning 13:00-21:00", "views messages volume"),
+        ("", "severity:warning 13:00-21:00, kind:anomaly fri 12:00-12:30", "volume"),
+        ("", "kind:anomaly mon-thu 00:00-24:00", "views android messages"),
+        ("metric:messages", "severity:failed sat-sun 10:00-12:00", "messages failed tick location"),
+    ],
+)
+def test_what_is_muted_at_noon_on_a_friday(mutes: str, hours: str, muted: str) -> None:
+    is_muted = muting(load_settings(None, timezone="Europe/Moscow", mutes=mutes, active_hours=hours), NOON)
+    assert {name for name, one in ALL.items() if is_muted(one)} == set(muted.split())
+
+
+@pytest.mark.parametrize(
+    ("hours", "inside", "outside"),
+    [
+        ("kind:anomaly 09:00-21:00", ["20T09:00", "20T20:59"], ["20T08:59", "20T21:00"]),
+        ("kind:anomaly 22:00-06:00", ["20T22:00", "21T05:59"], ["20T21:59", "20T06:00"]),
+        ("kind:anomaly fri 22:00-06:00", ["20T22:00", "21T05:59"], ["20T05:59", "21T22:00"]),
+        ("kind:anomaly fri-mon 08:00-20:00", ["20T08:00", "22T12:00", "23T19:59"], ["19T12:00", "24T12:00"]),
+    ],
+)
+def test_active_hours_are_by_the_clock_and_may_end_after_midnight(
+    hours: str, inside: list[str], outside: list[str]
+) -> None:
+    found = parse_active_hours(hours)
+    for contained, moments in ((True, inside), (False, outside)):
+        for moment in moments:
+            assert found.contain(datetime.datetime.fromisoformat(f"2026-11-{moment}")) == contained

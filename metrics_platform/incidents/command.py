@@ -1,0 +1,69 @@
+"""`metrics-platform incidents`: lists the incidents, and records people's answers to them."""
+
+from __future__ import annotations
+
+import datetime
+
+from rich.console import Console
+from rich.table import Table
+
+from metrics_platform.alerts.alert import Alert
+from metrics_platform.alerts.policies import QUIET_FOR
+from metrics_platform.formats import formats_for
+from metrics_platform.incidents.store import create_incident_tables, incidents_before, save_answer
+from metrics_platform.settings import Settings
+from metrics_platform.warehouse.client import Warehouse
+
+
+class UnknownIncidentError(RuntimeError):
+    """No recent incident has this id."""
+
+
+def list_incidents(settings: Settings, console: Console) -> None:
+    """Print the incidents that are open, ended in the last eight days, or keep others quiet; the latest first.
+
+    Raises:
+        WarehouseError: ClickHouse refused, failed or did not answer.
+    """
+    table = Table("incident", "metric", "slice", "worst", "opened", "state", "sent", "answer")
+    for alert in sorted(_incidents(settings), key=lambda alert: alert.opened_at, reverse=True):
+        slice_of = "" if alert.is_total else f"{alert.subject.dimension} {alert.subject.value}"
+        opened = f"{alert.opened_at.astimezone(settings.zone):%Y-%m-%d %H:%M}"
+        worst = formats_for("en").change(alert.worst_change)
+        sent = "yes" if alert.notification else "no"
+        table.add_row(alert.id, alert.subject.name, slice_of, worst, opened, alert.state, sent, answer_text(alert))
+    console.print(table if table.row_count else "No incident is open, and none ended in the last eight days.")
+
+
+def answer(settings: Settings, incident: str, *, is_incident: bool, who: str, note: str) -> str:
+    """Record whether it is an incident; returns what follows from it.
+
+    Raises:
+        UnknownIncidentError: no recent incident has this id.
+        WarehouseError: ClickHouse refused, failed or did not answer.
+    """
+    found = next((alert for alert in _incidents(settings) if alert.id == incident.upper()), None)
+    if found is None:
+        raise UnknownIncidentError(f"No recent incident {incident!r} exists. `metrics-platform incidents` lists them.")
+    now = datetime.datetime.now(datetime.UTC)
+    save_answer(Warehouse.from_settings(settings), found, now, is_incident=is_incident, who=who, note=note)
+    if is_incident:
+        return f"{found.id} counts as an incident again."
+    size = formats_for("en").change(found.worst_change)
+    return (
+        f"{found.id} is marked as not an incident. Deviations of up to {size} of this series are recorded and not sent "
+        f"for {QUIET_FOR.days} days after its end. Larger ones are sent."
+    )
+
+
+def answer_text(alert: Alert) -> str:
+    """Who marked an incident as none, and why; empty: no one did."""
+    if not alert.is_answered:
+        return ""
+    return f"not an incident ({alert.answered_by})" + (f": {alert.note}" if alert.note else "")
+
+
+def _incidents(settings: Settings) -> list[Alert]:
+    warehouse = Warehouse.from_settings(settings)
+    create_incident_tables(warehouse)
+    return incidents_before(warehouse, datetime.datetime.now(datetime.UTC))
