@@ -38,7 +38,7 @@ def serve(settings: Settings, host: str, port: int) -> tuple[WSGIServer, threadi
     return start_http_server(port, host, registry)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PlatformState(Collector):
     """The state of the platform. What cannot be read is left out, and its `up` is 0."""
 
