@@ -32,35 +32,16 @@ def _check_detectors(_context: click.Context, _option: click.Parameter, names: t
 
 
 class _Commands(click.Group):
-    """Prints errors meant for users as one message, without a traceback, and exits with code 1."""
+    """Prints the platform's own errors, which are written for users, as one message and exits with code 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except Exception as error:
-            if type(error).__name__ not in _USER_ERRORS:
+            if not type(error).__module__.startswith("metrics_platform."):
                 raise
             message = str(error)
         raise click.ClickException(message)
-
-
-# By name, so that no package is imported only for its exceptions.
-_USER_ERRORS = {
-    "SettingsError",
-    "NoWarehouseError",
-    "WarehouseError",
-    "SchemaMismatchError",
-    "PartitionMismatchError",
-    "LoadError",
-    "DemoError",
-    "DagsterError",
-    "EmbeddedServerError",
-    "CatalogError",
-    "SourceError",
-    "UnknownMetricError",
-    "BacktestError",
-    "UnknownIncidentError",
-}
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -10,7 +10,7 @@ import time
 import uuid
 import zoneinfo
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -245,7 +245,7 @@ class _Job:
         )
         self._create_tables(checks)
         lines = self._send(checks)
-        with _status(f"Checking the rows of {escape(self.file.path.name)} …"):
+        with Console(stderr=True).status(f"Checking the rows of {escape(self.file.path.name)} …"):
             total = self._summarise()
             self._fill(checks, lines)
             staged = self._staged(checks)
@@ -430,14 +430,7 @@ class _Job:
             with stream, self.rejects_file.open("wb") as file:
                 shutil.copyfileobj(cast("BinaryIO", stream), file)
 
-        try:
-            self.rejects_file.parent.mkdir(parents=True, exist_ok=True)
-            self.rejects_file.touch()
-        except OSError as error:
-            raise LoadError(
-                f"The rejects file {self.rejects_file} cannot be written: {error.strerror}. Name another directory "
-                "with --rejects."
-            ) from None
+        self.rejects_file.parent.mkdir(parents=True, exist_ok=True)
         self.warehouse.run(write, doing="Reading the rejected rows", repeatable=True)
 
     def _query(self, sql: str) -> Any:
@@ -476,13 +469,7 @@ def printable(text: str) -> str:
 def progress_of(path: Path) -> Callable[[BinaryIO], AbstractContextManager[BinaryIO]]:
     """A bar of the bytes that are read, where standard error is a terminal."""
     console = Console(stderr=True)
-    if not console.is_terminal:
-        return nullcontext
+    about: dict[str, Any] = {"description": f"Reading {escape(path.name)}", "transient": True}
     return lambda stream: wrap_file(
-        stream, path.stat().st_size, description=f"Reading {escape(path.name)}", console=console, transient=True
+        stream, path.stat().st_size, console=console, disable=not console.is_terminal, **about
     )
-
-
-def _status(text: str) -> AbstractContextManager[object]:
-    console = Console(stderr=True)
-    return console.status(text) if console.is_terminal else nullcontext()

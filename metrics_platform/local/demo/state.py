@@ -47,11 +47,7 @@ class State(BaseModel):
         except FileNotFoundError:
             return None
         except (ValidationError, UnicodeError) as error:
-            faults = error.errors() if isinstance(error, ValidationError) else []
-            why = "; ".join(f"{'.'.join(map(str, fault['loc']))} {fault['msg']}".strip() for fault in faults)
-            raise DemoError(
-                f"{file} cannot be read: {why or error}. Start it with --fresh to make a new one."
-            ) from error
+            raise DemoError(f"{file} cannot be read. Start with --fresh to make a new demo.") from error
         state.directory = directory
         return state
 
