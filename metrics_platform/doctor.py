@@ -10,6 +10,7 @@ from pathlib import Path
 from metrics_platform.catalog import CatalogError, load_catalog
 from metrics_platform.findings import Finding
 from metrics_platform.notifications.inspection import inspect_channels
+from metrics_platform.report.metrics import DAILY_METRICS
 from metrics_platform.settings import Settings, SettingsError, load_settings
 from metrics_platform.warehouse.client import NoWarehouseError, Warehouse
 from metrics_platform.warehouse.inspection import inspect_warehouse
@@ -77,6 +78,14 @@ def _examine_catalog(settings: Settings) -> Iterator[Finding]:
         for name, metric in catalog.metrics.items()
         if metric.monitor.muted_until is not None and metric.monitor.muted_until > now
     ]
+    known = {*DAILY_METRICS, *(metric.name for metrics in catalog.sections.values() for metric in metrics)}
+    if unknown := [name for name in settings.report_metrics if name not in known]:
+        yield Finding(
+            "Catalogue",
+            "note",
+            f"METRICS_REPORT_METRICS: {', '.join(unknown)}: the report has no such metric, so it leaves it out",
+            f"Choose from {', '.join(sorted(known))}.",
+        )
     mutes = f"; muted: {', '.join(muted)}" if muted else ""
     yield Finding("Catalogue", "ok", f"{len(catalog.sources)} sources, {len(catalog.metrics)} metrics{mutes}")
 
