@@ -67,7 +67,9 @@ def _chart(report: DailyReport, part: ReportPart | None, series: Sequence[Report
     found = {highlight.metric: highlight for highlight in report.highlights or ()}
     names = {each.metric for each in series}
     here = [highlight for highlight in report.highlights or () if highlight.metric in names]
-    if here:
+    if report.problem:
+        title = say("report-part-headline") if part is not None else say("report-chart-others")
+    elif here:
         title = say("report-chart-finding", highlights=here)
     elif part is not None and report.highlights is not None and not found:
         title = say("report-chart-usual")
@@ -93,11 +95,14 @@ def _chart(report: DailyReport, part: ReportPart | None, series: Sequence[Report
 def _panel(
     series: ReportSeries, days: Sequence[datetime.date], found: Mapping[str, Highlight], writer: Writer
 ) -> Panel:
-    """A metric's days, its value, and the change on the same weekday of the week before where there is one."""
-    value, week_before = series.values[-1], series.values_before[-1]
-    finding = writer.value(value, series.unit, series.metric)
-    if value is not None and week_before is not None:
-        finding += f" · {writer.change(value, week_before, series.unit)}"
+    """A metric's days, its value, and the change on the same weekday of the week before where there is one.
+
+    Where the news is a record of weeks, it shows these weeks instead.
+    """
+    highlight = found.get(series.metric)
+    if highlight and highlight.trend:
+        return _trend_panel(highlight, series, days[-1], writer)
+    finding = _finding(series, writer)
     return Panel(
         title=writer.series_text(series.metric),
         finding=finding,
@@ -105,5 +110,29 @@ def _panel(
         times=tuple(days),
         values=series.values,
         previous=series.values_before if any(each is not None for each in series.values_before) else (),
-        marked=(days[-1], days[-1]) if series.metric in found else None,
+        marked=(days[-1], days[-1]) if highlight else None,
     )
+
+
+def _trend_panel(highlight: Highlight, series: ReportSeries, date: datetime.date, writer: Writer) -> Panel:
+    """The same weekdays of the last eight weeks, or all their days."""
+    step = 7 if highlight.record_weekday else 1
+    finding = _finding(series, writer)
+    if highlight.record_weekday:
+        finding += f" · {writer.say('report-chart-weekdays', number=date.weekday())}"
+    return Panel(
+        title=writer.series_text(series.metric),
+        finding=finding,
+        unit=series.unit,
+        times=tuple(date - datetime.timedelta(days=back * step) for back in reversed(range(len(highlight.trend)))),
+        values=highlight.trend,
+        marked=(date, date),
+    )
+
+
+def _finding(series: ReportSeries, writer: Writer) -> str:
+    value, week_before = series.values[-1], series.values_before[-1]
+    finding = writer.value(value, series.unit, series.metric)
+    if value is None or week_before is None:
+        return finding
+    return f"{finding} · {writer.change(value, week_before, series.unit)}"
