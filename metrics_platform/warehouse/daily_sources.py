@@ -7,6 +7,7 @@ of the day as in the metrics. What several files share is a file of `queries/par
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -15,18 +16,27 @@ from metrics_platform import expressions
 from metrics_platform.catalog import Catalog, Source, load_catalog_or_builtin
 from metrics_platform.settings import Settings
 from metrics_platform.table_names import quoted
-from metrics_platform.warehouse.catalog_check import refusal, types_of
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.source_rows import SourceError, SourceRows, hash_of, resolve
+from metrics_platform.warehouse.source_rows import (
+    RefusedError,
+    SourceError,
+    SourceRows,
+    hash_of,
+    require_over_row,
+    resolve,
+    types_of,
+)
 from metrics_platform.warehouse.tables import USERS, columns_of, read_sql
 
 FEED, MESSENGER = "feed_actions", "message_actions"
 ATTRIBUTES = ("os", "gender", "age", "country", "city", "exp_group", "source")
+# A time of zero stands for no time.
+HISTORY_START = datetime.datetime(1970, 1, 2, tzinfo=datetime.UTC)
 # All other attributes are text.
 _NUMBERS = ("age", "exp_group")
 _SHORT_KEY = re.compile(r"(Nullable\()?(U?Int(8|16|32|64)|Bool|Date(32)?|Enum(8|16)\(.*\))\)?")
 # What the parts that all files share are called.
-_PARTS = ("stamps", "latest_attributes", "first_source")
+_PARTS = ("stamps", "latest_attributes", "first_source", "sums", "negative", "continued_users")
 _PLACEHOLDER = re.compile(r"\$(\w+)")
 # So many texts behind hashes are some 100 MB; more are an error, TOO_MANY_TEXTS.
 _MOST_HASHES = 1_000_000
@@ -135,12 +145,14 @@ class DailySources:
         known = self._known("age_group")
         columns = [column for column in columns_of(USERS.file) if column.name in ATTRIBUTES]
         users = f"(SELECT {', '.join(f'CAST(NULL, {column.type!r}) AS {column.name}' for column in columns)})"
-        text = refusal(self.warehouse, users, known, "Checking dimensions.age_group")
-        if text is not None:
+        try:
+            sql = f"SELECT {known}, users.* FROM {users} AS users"  # noqa: S608
+            types_of(self.warehouse, sql, "Checking dimensions.age_group", over_row=True)
+        except RefusedError as refused:
             raise SourceError(
                 f"dimensions.age_group.sql = {self.catalog.dimensions['age_group'].sql!r} does not fit the users' "
-                f"snapshot: {text}. What to do: write it over {', '.join(ATTRIBUTES)}."
-            )
+                f"snapshot: {refused} What to do: write it over {', '.join(ATTRIBUTES)}."
+            ) from None
         return known
 
     def _rows(self, name: str) -> _Resolved:
@@ -180,16 +192,16 @@ class DailySources:
 
         `checked`: entry → as it is written, and what is computed.
         """
-        doing = f"Checking sources.{source.name}"
-        selected = ", ".join(sql for _, sql in checked.values())
-        sql = f"SELECT {selected}, platform_events.* FROM {rows.sql} AS platform_events"  # noqa: S608
-        found = types_of(self.warehouse, sql, doing, over_row=True)
-        if not isinstance(found, str):
-            return dict(zip(rows.columns, found[len(checked) :], strict=True))
-        for at, (given, sql) in checked.items():
-            if (text := refusal(self.warehouse, rows.sql, sql, doing)) is not None:
-                raise SourceError(f"{at} = {given!r} does not fit {source.table}: {text}.")
-        raise SourceError(f"sources.{source.name} does not fit {source.table}: {found}.")
+        try:
+            found = require_over_row(self.warehouse, rows, ", ".join(sql for _, sql in checked.values()))
+        except RefusedError as refused:
+            for at, (given, sql) in checked.items():
+                try:
+                    require_over_row(self.warehouse, rows, sql)
+                except RefusedError as alone:
+                    raise SourceError(f"{at} = {given!r} does not fit {source.table}: {alone}") from None
+            raise SourceError(f"sources.{source.name} does not fit {source.table}: {refused}") from None
+        return dict(zip(rows.columns, found[len(checked) :], strict=True))
 
     def _attribute_types(self, source: Source, types: dict[str, str]) -> dict[str, str]:
         """Column → type, of the columns that attributes are computed from.

@@ -15,20 +15,22 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from zoneinfo import ZoneInfo
 
 from metrics_platform.calendar import SLOT
-from metrics_platform.catalog import Dimension, Metric
+from metrics_platform.catalog import Metric
 from metrics_platform.table_names import quoted
+from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.comparison import Comparison
-from metrics_platform.warehouse.ddl import create_staging
 from metrics_platform.warehouse.errors import WarehouseError
-from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_staging
+from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_leftovers, drop_staging
+from metrics_platform.warehouse.schema import create_staging, create_tables
 from metrics_platform.warehouse.slice_choice import choose_slices
-from metrics_platform.warehouse.source_rows import SourceRows, explained
+from metrics_platform.warehouse.source_rows import RefusedError, SourceRows, refusals
+from metrics_platform.warehouse.tables import SLICE_VALUES, DailyTable
 from metrics_platform.warehouse.value_sql import (
     Scope,
-    filled,
     known_number,
     mergeable,
     runnable_sql,
@@ -75,6 +77,32 @@ class ValuesResult:
         return tuple(comparison for comparison in self.comparisons if not comparison.holds)
 
 
+def compute_values(  # noqa: PLR0917
+    warehouse: Warehouse,
+    table: DailyTable,
+    stretches: Iterable[tuple[datetime.date, datetime.datetime, datetime.datetime]],
+    checked: CheckedCatalog,
+    zone: ZoneInfo,
+    metrics: Sequence[Metric] | None = None,
+) -> Iterator[ValuesResult]:
+    """Compute stretches (day, start, end) of all metrics, or of `metrics`; yields each as it is published.
+
+    Running it again gives the same rows, whatever happened before, and leaves all other rows as they are. It ends after
+    the first stretch whose checks do not hold.
+
+    Raises:
+        WarehouseError: ClickHouse refused, failed or did not answer; nothing is half-written.
+        SchemaMismatchError: the table is there with other columns.
+    """
+    create_tables(warehouse, [SLICE_VALUES, table])
+    drop_leftovers(warehouse, table)
+    for stretch in stretches:
+        result = compute(warehouse, Scope.of(checked, metrics, table, *stretch, zone))
+        yield result
+        if not result.published:
+            return
+
+
 def compute(warehouse: Warehouse, scope: Scope) -> ValuesResult:
     """Compute, check and publish; running it again gives the same rows, whatever happened before.
 
@@ -111,48 +139,44 @@ def _without(scope: Scope, names: Iterable[str]) -> Scope:
 def _without_failing(warehouse: Warehouse, scope: Scope) -> tuple[Scope, dict[str, str]]:
     """The scope without what fails on the rows, and entry → what is wrong with it. Each entry is tried alone."""
     problems: dict[str, str] = {}
-    rows: dict[str, SourceRows] = {}
-    gone: set[str] = set()
-    for name, found in scope.rows.items():
-        bare = _with_dimensions(found, ())
-        if text := _failure(warehouse, replace(scope, rows={name: bare}, metrics=())):
-            problems[f"sources.{name}"] = f"sources.{name}: a row of {found.source.table} cannot be read: {text}"
+    kept: dict[str, SourceRows] = {}
+
+    def works(entry: str, said: str, rows: SourceRows, *metrics: Metric) -> bool:
+        try:
+            _try(warehouse, replace(scope, rows={rows.source.name: rows}, metrics=metrics))
+        except RefusedError as refused:
+            problems[entry] = f"{said}: {refused}"
+        return entry not in problems
+
+    for name, rows in scope.rows.items():
+        entry, table = f"sources.{name}", rows.source.table
+        if not works(entry, f"{entry}: a row of {table} cannot be read", rows.sliced_by()):
             problems |= {f"metrics.{metric.name}": "its source is not usable, see there" for metric in scope.own(name)}
-            gone |= {metric.name for metric in scope.own(name)}
             continue
-        kept = []
-        for dimension in scope.dimensions_of(found.source):
-            if text := _failure(
-                warehouse, replace(scope, rows={name: _with_dimensions(found, (dimension,))}, metrics=())
-            ):
-                entry = f"dimensions.{dimension.name}"
-                problems[entry] = f"{entry}.sql = {dimension.sql!r} fails on a row of {found.source.table}: {text}"
-            else:
-                kept.append(dimension)
-        rows[name] = _with_dimensions(found, tuple(kept))
+        kept[name] = rows.sliced_by(
+            *(
+                dimension
+                for dimension in scope.dimensions_of(rows.source)
+                if works(
+                    entry := f"dimensions.{dimension.name}",
+                    f"{entry}.sql = {dimension.sql!r} fails on a row of {table}",
+                    rows.sliced_by(dimension),
+                )
+            )
+        )
         for metric in scope.own(name):
-            if text := _failure(warehouse, replace(scope, rows={name: rows[name]}, metrics=(metric,))):
-                problems[f"metrics.{metric.name}"] = f"metrics.{metric.name}.sql = {metric.sql!r}: {text}"
-                gone.add(metric.name)
-    return replace(_without(scope, gone), rows=rows), problems
+            works(f"metrics.{metric.name}", f"metrics.{metric.name}.sql = {metric.sql!r}", kept[name], metric)
+    failing = [entry.removeprefix("metrics.") for entry in problems if entry.startswith("metrics.")]
+    return replace(_without(scope, failing), rows=kept), problems
 
 
-def _with_dimensions(rows: SourceRows, dimensions: tuple[Dimension, ...]) -> SourceRows:
-    return replace(rows, source=replace(rows.source, dimensions=dimensions))
-
-
-def _failure(warehouse: Warehouse, scope: Scope) -> str:
-    """What ClickHouse says when the values of the scope are computed for nobody; empty: nothing is wrong."""
-    try:
+def _try(warehouse: Warehouse, scope: Scope) -> None:
+    """Compute the values of the scope for nobody; raises RefusedError."""
+    with refusals():
         for sql, parameters in source_statements(scope):
             warehouse.execute(
                 f"{sql}\nFORMAT Null", {**scope.parameters(), **parameters}, doing="Trying an entry alone"
             )
-    except WarehouseError as error:
-        if error.transient or error.code is None:
-            raise
-        return explained(error)
-    return ""
 
 
 def _unstable_metrics(scope: Scope, result: ValuesResult) -> dict[str, str]:
@@ -226,17 +250,9 @@ def _staged(warehouse: Warehouse, scope: Scope) -> Iterator[tuple[str, int, int]
     create_staging(warehouse, name, scope.table.name, doing=doing)
     try:
         written = read = 0
-        columns = ", ".join(column.name for column in scope.table.columns)
-        gone = filled(
-            "queries/vanished_rows.sql",
-            table=scope.table.name,
-            in_range=scope.in_range,
-            keys=scope.keys,
-        )
-        for sql, own in (*statements(scope), (gone, {"metrics": scope.names})):
-            done = warehouse.execute(
-                f"INSERT INTO {quoted(name)} ({columns})\n{sql}", {**parameters, **own}, doing=doing
-            )
+        gone = scope.filled("queries/vanished_rows.sql"), {"metrics": scope.names}
+        for sql, own in (*statements(scope), gone):
+            done = warehouse.execute(f"{_insert(scope, name)}\n{sql}", {**parameters, **own}, doing=doing)
             written += done.written_rows
             read += done.read_rows
         yield name, written, read
@@ -255,14 +271,16 @@ def _publish(warehouse: Warehouse, scope: Scope, staging: str) -> None:
         doing=doing,
         repeatable=True,
     )
-    superseded = filled("queries/superseded_rows.sql", table=scope.table.name, in_range=scope.in_range, keys=scope.keys)
-    columns = ", ".join(column.name for column in scope.table.columns)
     warehouse.execute(
-        f"INSERT INTO {quoted(scope.table.name)} ({columns})\n{superseded}",
+        f"{_insert(scope, scope.table.name)}\n{scope.filled('queries/superseded_rows.sql')}",
         {**scope.parameters(), "metrics": scope.names},
         doing=doing,
         repeatable=True,
     )
+
+
+def _insert(scope: Scope, table: str) -> str:
+    return f"INSERT INTO {quoted(table)} ({', '.join(column.name for column in scope.table.columns)})"
 
 
 def _compare(warehouse: Warehouse, scope: Scope, staging: str) -> tuple[Comparison, ...]:

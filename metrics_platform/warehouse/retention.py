@@ -16,9 +16,8 @@ from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_idle_stag
 from metrics_platform.warehouse.tables import (
     APP_DAILY,
     DIMENSION_METRICS,
-    FEED_USER_DAILY,
+    EXTRACTS,
     INCIDENTS,
-    MESSAGE_USER_DAILY,
     METRIC_DAILY,
     MONITORED_SLOTS,
     SLOT_METRICS,
@@ -28,8 +27,7 @@ from metrics_platform.warehouse.tables import (
     slice_table,
 )
 
-EXTRACTS = (FEED_USER_DAILY.name, MESSAGE_USER_DAILY.name)
-_OF_DAYS = (USERS.name, *EXTRACTS, USER_DAILY.name)
+_OF_DAYS = tuple(table.name for table in (USERS, *EXTRACTS, USER_DAILY))
 
 # A month of history that was just computed is merged within hours, and no check takes much longer for it.
 _MERGED_AT_A_TIME = 4
@@ -113,7 +111,7 @@ def first_days_kept(settings: Settings, today: datetime.date) -> Mapping[str, da
     users = today - datetime.timedelta(days=settings.keep_users_days)
     results = (*map(slice_table, settings.dimensions), DIMENSION_METRICS, APP_DAILY, METRIC_DAILY)
     return {
-        **dict.fromkeys((USERS.name, *EXTRACTS), users),
+        **dict.fromkeys((table.name for table in (USERS, *EXTRACTS)), users),
         USER_DAILY.name: today - datetime.timedelta(days=settings.keep_user_daily_days),
         **dict.fromkeys((table.name for table in results), today - datetime.timedelta(days=settings.keep_daily_days)),
         SLOT_METRICS.name: slots,
