@@ -60,7 +60,7 @@ class DayResult:
     @property
     def violations(self) -> tuple[Comparison, ...]:
         """What does not hold and is not explained by a few late events."""
-        return tuple(c for c in self.comparisons if not c.holds and not c.explained_by_late_events)
+        return tuple(comparison for comparison in self.comparisons if comparison.is_violated)
 
 
 def compute_days(
@@ -126,7 +126,7 @@ def compute_day(
     for attempt in range(1, EXTRACT_TRIES + 1):
         with staged_partition(warehouse, table, date, selects) as staged:
             comparisons, without_user = _compare(warehouse, staged, day, settings, sources)
-            holds = all(c.holds or c.explained_by_late_events for c in comparisons)
+            holds = not any(comparison.is_violated for comparison in comparisons)
             if holds:
                 publish(warehouse, staged)
             if holds or attempt == EXTRACT_TRIES or table not in tables.EXTRACTS:

@@ -11,9 +11,7 @@ from __future__ import annotations
 import datetime
 import math
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
@@ -21,11 +19,11 @@ from metrics_platform.calendar import SLOT
 from metrics_platform.catalog import Metric
 from metrics_platform.table_names import quoted
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
-from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.client import Parameters, Warehouse
 from metrics_platform.warehouse.comparison import Comparison
 from metrics_platform.warehouse.errors import WarehouseError
-from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_leftovers, drop_staging
-from metrics_platform.warehouse.schema import create_staging, create_tables
+from metrics_platform.warehouse.partitions import drop_leftovers, staged_partition
+from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.slice_choice import choose_slices
 from metrics_platform.warehouse.source_rows import RefusedError, SourceRows, refusals
 from metrics_platform.warehouse.tables import SLICE_VALUES, DailyTable
@@ -198,19 +196,32 @@ def _compute(warehouse: Warehouse, scope: Scope) -> ValuesResult:
     started = time.perf_counter()
     choose_slices(warehouse, scope)
     for attempt in range(1, _TRIES + 1):
-        with _staged(warehouse, scope) as (name, rows, read):
-            comparisons = _compare(warehouse, scope, name)
+        with staged_partition(warehouse, scope.table, scope.date, _selects(warehouse, scope)) as staged:
+            comparisons = _compare(warehouse, scope, staged.name)
             holds = all(comparison.holds for comparison in comparisons)
             if holds:
-                _publish(warehouse, scope, name)
+                _publish(warehouse, scope, staged.name)
             if holds or attempt == _TRIES:
-                seconds = time.perf_counter() - started
-                names = tuple(metric.name for metric in scope.metrics)
-                sql = "\n\n".join(runnable_sql(scope))
                 return ValuesResult(
-                    scope.date, scope.start, scope.end, names, rows, comparisons, holds, read, seconds, sql
+                    scope.date,
+                    scope.start,
+                    scope.end,
+                    metrics=tuple(metric.name for metric in scope.metrics),
+                    rows=staged.totals.rows,
+                    comparisons=comparisons,
+                    published=holds,
+                    read_rows=staged.read_rows,
+                    seconds=time.perf_counter() - started,
+                    sql="\n\n".join(runnable_sql(scope)),
                 )
     raise AssertionError("unreachable: the last attempt returns")
+
+
+def _selects(warehouse: Warehouse, scope: Scope) -> list[tuple[str, Parameters]]:
+    """The SELECTs that fill a staging table with all rows of the scope, each with its parameters."""
+    version = warehouse.value("SELECT toUnixTimestamp64Micro(now64(6))", doing=f"Computing {scope.table.name}")
+    gone = scope.filled("queries/vanished_rows.sql"), {"metrics": scope.names}
+    return [(sql, {**scope.parameters(version), **own}) for sql, own in (*statements(scope), gone)]
 
 
 def total_values(warehouse: Warehouse, scope: Scope, metric: Metric) -> dict[datetime.datetime, float | None]:
@@ -240,26 +251,6 @@ def _totals(warehouse: Warehouse, scope: Scope, metric: Metric) -> dict[datetime
     return values
 
 
-@contextmanager
-def _staged(warehouse: Warehouse, scope: Scope) -> Iterator[tuple[str, int, int]]:
-    """A staging table with all rows of the scope: its name, and how many rows were written and read."""
-    name = f"{STAGING_PREFIX}{scope.table.name}__{scope.date:%Y%m%d}__{uuid.uuid4().hex[:12]}"
-    doing = f"Computing {scope.table.name} of {scope.date}"
-    version = warehouse.value("SELECT toUnixTimestamp64Micro(now64(6))", doing=doing)
-    parameters = scope.parameters(version, name)
-    create_staging(warehouse, name, scope.table.name, doing=doing)
-    try:
-        written = read = 0
-        gone = scope.filled("queries/vanished_rows.sql"), {"metrics": scope.names}
-        for sql, own in (*statements(scope), gone):
-            done = warehouse.execute(f"{_insert(scope, name)}\n{sql}", {**parameters, **own}, doing=doing)
-            written += done.written_rows
-            read += done.read_rows
-        yield name, written, read
-    finally:
-        drop_staging(warehouse, name)
-
-
 def _publish(warehouse: Warehouse, scope: Scope, staging: str) -> None:
     """Attach the staged rows: readers see all of them at once, and rows of other writers stay.
 
@@ -272,28 +263,23 @@ def _publish(warehouse: Warehouse, scope: Scope, staging: str) -> None:
         repeatable=True,
     )
     warehouse.execute(
-        f"{_insert(scope, scope.table.name)}\n{scope.filled('queries/superseded_rows.sql')}",
+        f"INSERT INTO {quoted(scope.table.name)}\n{scope.filled('queries/superseded_rows.sql')}",
         {**scope.parameters(), "metrics": scope.names},
         doing=doing,
         repeatable=True,
     )
 
 
-def _insert(scope: Scope, table: str) -> str:
-    return f"INSERT INTO {quoted(table)} ({', '.join(column.name for column in scope.table.columns)})"
-
-
 def _compare(warehouse: Warehouse, scope: Scope, staging: str) -> tuple[Comparison, ...]:
     """The staged rows against values taken straight from the sources, and among themselves."""
     found: list[Comparison] = []
-    parameters = scope.parameters(staging=staging)
     doing = f"Checking {scope.table.name} of {scope.date}"
     staged = warehouse.query(
         "SELECT metric, sumIf(value, dimension = 'total') AS total, countIf(dimension = 'total') AS totals, "  # noqa: S608
         f"count() AS written, uniqExact({scope.keys}, dimension, dimension_value) AS keys, "
         "sumMap([toString(dimension)], [ifNull(value, 0)]) AS by_dimension "
         "FROM {staging:Identifier} WHERE NOT is_deleted GROUP BY metric",
-        parameters,
+        {"staging": staging},
         doing=doing,
     ).rows
     by_metric = {row["metric"]: row for row in staged}

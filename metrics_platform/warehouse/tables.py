@@ -15,6 +15,7 @@ from importlib.resources import files
 _COLUMN = re.compile(r"^\s{4}(?P<name>\w+)\s+(?P<type>\S.*?)\s+COMMENT '(?P<comment>(?:[^']|'')*)',?$")
 
 _COUNTS = ("Int64", "UInt64")
+_NO_COUNTS = ("user_id", "definition", "version")
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class DailyTable:
     @property
     def measures(self) -> tuple[str, ...]:
         """The columns of counts: their sums are verified when a partition is swapped in."""
-        return tuple(each.name for each in self.columns if each.type in _COUNTS and each.name != "user_id")
+        return tuple(each.name for each in self.columns if each.type in _COUNTS and each.name not in _NO_COUNTS)
 
     @property
     def query(self) -> str:

@@ -106,15 +106,9 @@ class Scope:
         shared = {"table": self.table.name, "bucket": self.bucket, "key_columns": self.key_columns}
         return filled(file, keys=self.keys, in_range=self.in_range, **shared, **parts)
 
-    def parameters(self, version: int = 0, staging: str = "") -> dict[str, object]:
+    def parameters(self, version: int = 0) -> dict[str, object]:
         """The server-side parameters that the statements share."""
-        return {
-            "event_date": self.date,
-            "start": self.start,
-            "end": self.end,
-            "version": version,
-            "staging": staging,
-        }
+        return {"event_date": self.date, "start": self.start, "end": self.end, "version": version}
 
 
 def values_sql(scope: Scope, source: str) -> str:

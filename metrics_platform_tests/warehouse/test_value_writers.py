@@ -14,7 +14,7 @@ import pytest
 
 from metrics_platform.calendar import SLOT, SlotRange
 from metrics_platform.settings import Settings
-from metrics_platform.warehouse import metric_values
+from metrics_platform.warehouse import metric_values, partitions
 from metrics_platform.warehouse.metric_days import missing_days
 from metrics_platform.warehouse.metric_values import total_values
 from metrics_platform.warehouse.partitions import drop_idle_staging_tables
@@ -212,7 +212,7 @@ def test_a_writer_killed_before_it_publishes_changes_nothing(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(metric_values, "_publish", killed)
-    monkeypatch.setattr(metric_values, "drop_staging", lambda *_: None)
+    monkeypatch.setattr(partitions, "drop_staging", lambda *_: None)
     with pytest.raises(KeyboardInterrupt):
         payments.slots(0, 2)
     monkeypatch.undo()

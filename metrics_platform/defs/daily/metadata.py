@@ -56,7 +56,7 @@ def compared_result(
     name: str, promise: str, compared: list[tuple[str, Comparison]], periods: str
 ) -> dg.AssetCheckResult:
     """The result of a check. `compared` has each comparison with its period, the latest first."""
-    violated = [(day, c) for day, c in compared if not c.holds and not c.explained_by_late_events]
+    violated = [(day, c) for day, c in compared if c.is_violated]
     late = [(day, c) for day, c in compared if c.explained_by_late_events]
     shown = (violated or late or compared)[:MAX_SHOWN]
     if violated:
