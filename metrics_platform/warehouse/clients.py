@@ -1,7 +1,7 @@
 """The clients of a thread, one for each account and its limits: warehouses that are alike share one.
 
 To make one takes three requests (the driver reads all settings of the server), as long as five of our queries; and a
-run makes a warehouse for each of its steps, so that their queries are told apart.
+run makes a warehouse for each of its steps, so that `system.query_log` shows which step sent a query.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-# A connection that was idle for longer may be cut on the way without a word; a new one is soon made.
+# A connection that was idle for longer may be cut on the way unnoticed; a new one is soon made.
 _LONGEST_IDLE = 60.0
 
 

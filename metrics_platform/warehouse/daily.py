@@ -115,7 +115,7 @@ def compute_day(
         WarehouseError: ClickHouse refused, failed or did not answer; nothing is half-written.
         SourceError: a source does not fit its table.
         NotComputedError: a table above has to be computed first.
-        PartitionMismatchError: what was written is not what is there.
+        PartitionMismatchError: the table holds other rows than were written.
     """
     started = time.perf_counter()
     day = day_of(date, settings.zone)

@@ -1,7 +1,7 @@
 """The sources of the daily load, as its SQL files read them: the feed, the messenger and their users' attributes.
 
 A file names `$feed_actions` or `$message_actions` where it reads events, and `$known_os` and so on where it reads an
-attribute. What these stand for comes from the catalogue, so that an event and an attribute mean the same in the tables
+attribute. The catalogue defines these, so that an event and an attribute mean the same in the tables
 of the day as in the metrics. What several files share is a file of `queries/parts/`.
 """
 
@@ -30,7 +30,7 @@ from metrics_platform.warehouse.tables import USERS, columns_of, read_sql
 
 FEED, MESSENGER = "feed_actions", "message_actions"
 ATTRIBUTES = ("os", "gender", "age", "country", "city", "exp_group", "source")
-# A time of zero stands for no time.
+# A time of zero means no time.
 HISTORY_START = datetime.datetime(1970, 1, 2, tzinfo=datetime.UTC)
 # All other attributes are text.
 _NUMBERS = ("age", "exp_group")
@@ -38,7 +38,7 @@ _SHORT_KEY = re.compile(r"(Nullable\()?(U?Int(8|16|32|64)|Bool|Date(32)?|Enum(8|
 # What the parts that all files share are called.
 _PARTS = ("stamps", "latest_attributes", "first_source", "sums", "negative", "continued_users")
 _PLACEHOLDER = re.compile(r"\$(\w+)")
-# So many texts behind hashes are some 100 MB; more are an error, TOO_MANY_TEXTS.
+# A million texts behind hashes are some 100 MB; more are the error TOO_MANY_TEXTS.
 _MOST_HASHES = 1_000_000
 TOO_MANY_TEXTS = 191
 # What a set of attributes counts, and how these counts are called.
@@ -56,7 +56,7 @@ _SETTINGS = {FEED: "METRICS_FEED_TABLE", MESSENGER: "METRICS_MESSAGES_TABLE and 
 class DailySources:
     """Both sources, each resolved against its table once, when a query first needs it.
 
-    `has_many_texts` says that attributes have so many different texts that they are not looked up by their hashes.
+    `has_many_texts` says that attributes have too many different texts to look them up by their hashes.
     """
 
     warehouse: Warehouse
@@ -228,7 +228,7 @@ class _Resolved:
 
 
 def _filled(sql: str, part: Callable[[str], str | None]) -> str:
-    """`sql` with what its `$names` stand for, each indented as the line that it is in."""
+    """`sql` with each `$name` replaced by its part, indented as the line that it is in."""
 
     def filled(match: re.Match[str]) -> str:
         line = sql[sql.rfind("\n", 0, match.start()) + 1 : match.start()]

@@ -66,7 +66,7 @@ def build_earlier_users(sources: DailySources, settings: Settings, log: Callable
 def _table_of(settings: Settings, select: str) -> DailyTable:
     """The table that holds the unfinished snapshot; sources that are mapped otherwise, or another zone, have their own.
 
-    By its name it is a staging table: if nobody finishes the build, it goes with these.
+    By its name it is a staging table: if no run finishes the build, it goes with these.
     """
     built_from = (settings.timezone, select)
     return DailyTable(f"{STAGING_PREFIX}earlier_users_{zlib.crc32(repr(built_from).encode()):08x}", file=USERS.file)

@@ -169,7 +169,7 @@ def _without_failing(warehouse: Warehouse, scope: Scope) -> tuple[Scope, dict[st
 
 
 def _try(warehouse: Warehouse, scope: Scope) -> None:
-    """Compute the values of the scope for nobody; raises RefusedError."""
+    """Compute the values of the scope and discard them; raises RefusedError."""
     with refusals():
         for sql, parameters in source_statements(scope):
             warehouse.execute(

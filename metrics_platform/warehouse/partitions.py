@@ -3,7 +3,7 @@
 A day is computed into a staging table of its own, checked there, and swapped in by one `REPLACE PARTITION`
 (or `DROP PARTITION` for a day without rows). Whatever dies on the way, the table keeps what it had; running
 the day again gives the same rows. Staging tables have unique names, so that two runs of one day never mix;
-what a killed run left is dropped by the next run that writes the table, once nobody has used it for a while.
+what a killed run left is dropped by the next run that writes the table, once it has been idle for a while.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def publish(warehouse: Warehouse, staged: Staged) -> None:
 def merged_days(warehouse: Warehouse, table: DailyTable) -> list[str]:
     """The days of a table partitioned by day whose rows are in a single part: none of them is there twice.
 
-    None where each replica merges by itself and the next query may go to another one.
+    None where each replica merges separately and the next query may go to another one.
 
     Raises:
         WarehouseError: ClickHouse refused, failed or did not answer.

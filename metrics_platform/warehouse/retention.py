@@ -31,7 +31,7 @@ _OF_DAYS = tuple(table.name for table in (USERS, *EXTRACTS, USER_DAILY))
 
 # A month of history that was just computed is merged within hours, and no check takes much longer for it.
 _MERGED_AT_A_TIME = 4
-# What was written lately is in use: a backfill computes days that are older than is kept, each from the one before.
+# What was written recently is in use: a backfill computes days that are older than is kept, each from the one before.
 _WRITTEN_HOURS = 24
 _PARTITIONS = """
 SELECT table, partition, max(modification_time) > now() - toIntervalHour({hours:UInt8}) AS is_in_use
@@ -43,9 +43,9 @@ ORDER BY table, partition
 
 
 def drop_what_is_old(warehouse: Warehouse, settings: Settings, today: datetime.date) -> list[str]:
-    """Drop partitions that are older than the settings say, and staging tables that nobody uses.
+    """Drop partitions that are older than the settings say, and staging tables that are not in use.
 
-    Returns what was dropped, as «table partition» and names of staging tables.
+    Returns what was dropped, as `table partition` and names of staging tables.
 
     Raises:
         WarehouseError: ClickHouse refused, failed or did not answer.
@@ -129,7 +129,7 @@ def is_base(partition: str, settings: Settings) -> bool:
 
 
 def last_day_of(partition: str) -> datetime.date:
-    """The last day of a partition, «2026-11-20» or the month «202611»; raises ValueError on anything else."""
+    """The last day of a partition, `2026-11-20` or the month `202611`; raises ValueError on anything else."""
     if "-" in partition:
         return datetime.date.fromisoformat(partition)
     year, month = int(partition[:4]), int(partition[4:])

@@ -96,7 +96,7 @@ EXTRACTS = (FEED_USER_DAILY, MESSAGE_USER_DAILY)
 USERS = DailyTable(
     "users",
     checks={
-        "continues_previous_day": "The snapshot is the one of the day before plus today's new users, nobody lost.",
+        "continues_previous_day": "The snapshot is the one of the day before plus today's new users: no user is lost.",
         "one_row_per_user": _ONE_ROW,
     },
 )

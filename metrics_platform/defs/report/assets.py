@@ -132,6 +132,6 @@ def _not_computed(
 
 
 def _occurred_at(context: dg.AssetExecutionContext) -> datetime.datetime:
-    """When the report was due; of a run by hand, now."""
+    """When the report was due; of a manual run, now."""
     due = context.run.tags.get(DUE_AT)
     return datetime.datetime.fromisoformat(due) if due else datetime.datetime.now(datetime.UTC)
