@@ -162,6 +162,6 @@ def _report(
     raise dg.Failure(
         f"{table.name} of {bad.day.key} does not add up, so it was not published and readers still see the previous "
         f"version. {facts}. What to do: materialise the assets upstream of {table.name} for {bad.day.key} again, then "
-        "this one. If it fails again, run the query in the check's metadata.",
+        "this one. If it fails again, the check's metadata shows what differs.",
         allow_retries=False,
     )
