@@ -6,13 +6,13 @@ import datetime
 from collections.abc import Iterator
 from pathlib import Path
 
-from metrics_platform.calendar import day_of
 from metrics_platform.findings import Finding
 from metrics_platform.notifications.composing import Composer
 from metrics_platform.notifications.email_content import text_body
 from metrics_platform.notifications.kinds import DailyReport
 from metrics_platform.notifications.test_message import send_now
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import day_of
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.report_data import read_reports
 

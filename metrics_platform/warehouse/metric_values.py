@@ -15,9 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
-from metrics_platform.calendar import SLOT
 from metrics_platform.catalog import Metric
 from metrics_platform.table_names import quoted
+from metrics_platform.time_windows import SLOT
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Parameters, Warehouse
 from metrics_platform.warehouse.comparison import Comparison

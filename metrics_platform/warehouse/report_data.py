@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from metrics_platform.calendar import Day
 from metrics_platform.catalog import Catalog, load_catalog_or_builtin
 from metrics_platform.notifications.kinds import DailyReport, DayIncident, WeeklyCohort
 from metrics_platform.report.facts import LoadState, ReportData, dates_needed, report_of
 from metrics_platform.report.highlights import Slices
 from metrics_platform.report.week import week_of
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import Day
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import SchemaMismatchError, tables_are_there
 from metrics_platform.warehouse.tables import APP_DAILY, INCIDENTS, METRIC_DAILY, USER_COHORTS, read_sql

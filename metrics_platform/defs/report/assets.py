@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from metrics_platform.calendar import Day, day_of_key
 from metrics_platform.defs.daily.assets import RETRY_POLICY, day_partitions, failing_at_once
 from metrics_platform.defs.resources import ClickHouseResource
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import Day, day_of_key
 from metrics_platform.warehouse import tables
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
