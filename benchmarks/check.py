@@ -39,9 +39,9 @@ from metrics_platform.time_windows import SLOT, Slot, SlotRange
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import create_tables
-from metrics_platform.warehouse.slots import compute_slots, slots_scope
+from metrics_platform.warehouse.slots import compute_slots
 from metrics_platform.warehouse.tables import SLICE_VALUES, SLOT_METRICS
-from metrics_platform.warehouse.value_sql import statements
+from metrics_platform.warehouse.value_sql import Scope, statements
 
 _END = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
 _ONE_BY_ONE = 60  # series, from which the time of all is extrapolated
@@ -306,7 +306,7 @@ def _compare_sql(  # noqa: PLR0917  (one slot, of one table, by settings)
 def _scan(warehouse: Warehouse, slots: SlotRange, checked: CheckedCatalog, settings: Settings) -> None:
     """The statements that read the events of a slot."""
     date = slots.start.astimezone(settings.zone).date()
-    scope = slots_scope(checked, tuple(checked.metrics.values()), date, slots, settings.zone)
+    scope = Scope.of(checked, None, SLOT_METRICS, date, slots.start, slots.end, settings.zone)
     for number, (sql, own) in enumerate(statements(scope)):
         if number < len(scope.rows):
             warehouse.query(sql, {**scope.parameters(), **own})

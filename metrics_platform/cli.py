@@ -302,7 +302,7 @@ def incidents(incident: str | None, is_none: bool | None, note: str, who: str) -
 
 
 @main.command()
-@click.argument("day", type=click.DateTime(["%Y-%m-%d"]), required=False)
+@click.argument("day", type=click.DateTime(["%Y-%m-%d"]), metavar="[DAY]", required=False)
 @click.option("--send", is_flag=True, help="Send it now over every channel that is set up.")
 @click.option(
     "--output", type=_FILE, default=Path("report"), show_default=True, help="Directory for the pictures (PNG)."

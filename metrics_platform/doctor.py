@@ -11,6 +11,7 @@ from metrics_platform.catalog import load_catalog
 from metrics_platform.catalog_problems import CatalogError
 from metrics_platform.findings import Finding
 from metrics_platform.notifications.channels import inspect_channels
+from metrics_platform.report.metrics import DAILY_METRICS
 from metrics_platform.setting_errors import choose
 from metrics_platform.settings import Settings, SettingsError, load_settings
 from metrics_platform.warehouse.client import NoWarehouseError, Warehouse
@@ -86,6 +87,14 @@ def _examine_catalog(settings: Settings) -> Iterator[Finding]:
         for name, metric in catalog.metrics.items()
         if metric.monitor.muted_until is not None and metric.monitor.muted_until > now
     ]
+    known = {*DAILY_METRICS, *(metric.name for metrics in catalog.sections.values() for metric in metrics)}
+    if unknown := [name for name in settings.report_metrics if name not in known]:
+        yield Finding(
+            "Catalogue",
+            "note",
+            f"METRICS_REPORT_METRICS: {', '.join(unknown)}: the report has no such metric, so it leaves it out",
+            f"Choose from {', '.join(sorted(known))}.",
+        )
     mutes = f"; muted: {', '.join(muted)}" if muted else ""
     yield Finding("Catalogue", "ok", f"{len(catalog.sources)} sources, {len(catalog.metrics)} metrics{mutes}")
 

@@ -113,11 +113,8 @@ def show_metric(settings: Settings, name: str, console: Console) -> None:
 def _scope(checked: CheckedCatalog, metric: Metric, slots: SlotRange, settings: Settings) -> Scope:
     """The scope of one metric: itself and, for a quotient, its numerator and denominator."""
     parts = [checked.metrics[part] for part in (metric.numerator, metric.denominator) if part]
-    needed = {part.source for part in (*parts, metric) if part.sql}
-    rows = {source: found for source, found in checked.rows.items() if source in needed}
     date = day_of(slots.last.start.astimezone(settings.zone).date(), settings.zone).date
-    bounds = (date, slots.start, slots.end, settings.zone)
-    return Scope(checked.catalog, rows, (*parts, metric), checked.by_row, SLOT_METRICS, *bounds)
+    return Scope.of(checked, (*parts, metric), SLOT_METRICS, date, slots.start, slots.end, settings.zone)
 
 
 def _heading(metric: Metric, catalog: Catalog) -> str:

@@ -6,18 +6,15 @@ import datetime
 from collections.abc import Iterator
 from pathlib import Path
 
-from metrics_platform.catalog import load_catalog_or_builtin
 from metrics_platform.findings import Finding
 from metrics_platform.notifications.email_content import text_body
 from metrics_platform.notifications.kinds import DailyReport
 from metrics_platform.notifications.templates import Composer
 from metrics_platform.notifications.test_message import send_now
-from metrics_platform.report.facts import LoadState, report_of
-from metrics_platform.report.week import week_of
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import day_of
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.report_data import read_day_incidents, read_report_data, read_weekly_cohorts
+from metrics_platform.warehouse.report_data import read_reports
 
 
 def build_report(date: datetime.date, settings: Settings) -> DailyReport:
@@ -27,21 +24,9 @@ def build_report(date: datetime.date, settings: Settings) -> DailyReport:
         WarehouseError: ClickHouse refused, failed or did not answer.
         SchemaMismatchError: a table has other columns than this version reads.
     """
-    warehouse, catalog, day = (
-        Warehouse.from_settings(settings),
-        load_catalog_or_builtin(settings),
-        day_of(date, settings.zone),
-    )
-    now = datetime.datetime.now(datetime.UTC)
-    data = read_report_data(warehouse, [date], settings, catalog)
-    return report_of(
-        day,
-        data,
-        LoadState(),
-        occurred_at=now,
-        week=week_of(date, data.rows, read_weekly_cohorts(warehouse, date)),
-        incidents=read_day_incidents(warehouse, day, min(now, day.end + datetime.timedelta(days=1)), catalog),
-    )
+    now, day = datetime.datetime.now(datetime.UTC), day_of(date, settings.zone)
+    (report,) = read_reports(Warehouse.from_settings(settings), [day], settings, now)
+    return report
 
 
 def write_report(report: DailyReport, settings: Settings, directory: Path) -> tuple[str, list[Path]]:

@@ -353,6 +353,13 @@ def test_every_mistake_in_the_catalogue_is_a_problem(monkeypatch: pytest.MonkeyP
     assert "No such file" in missing.detail
 
 
+def test_unknown_metrics_of_the_report_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRICS_REPORT_METRICS", "app_dau,vews,ctr")
+    note, _ = [each for each in examine(None) if each.subject == "Catalogue"]
+    assert (note.status, note.detail.split(": ")[1]) == ("note", "vews")
+    assert "views" in note.remedy
+
+
 def test_a_first_day_in_the_future_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     tomorrow = (NOW + datetime.timedelta(days=2)).date()
     monkeypatch.setenv("METRICS_START_DATE", str(tomorrow))

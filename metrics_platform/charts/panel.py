@@ -37,7 +37,7 @@ _ROOMY = 800  # axes over the full width of the picture
 _NOTE_HEIGHT = 56
 _LEAST_MARK = 14  # a slot is narrower
 _CLOCK_EDGE, _DATE_EDGE = 8, 30  # the text of a tick further left would leave the picture
-_CLOCK_TICK, _DATE_TICK = 108, 200
+_CLOCK_TICK, _DATE_TICK = 108, 180
 _WEEKDAYS = 380  # seven of them; only values of very many figures leave less room
 
 
@@ -85,7 +85,7 @@ def draw_panel(axes: Axes, panel: Panel, scale: ValueAxis, *, no_data: str, zone
     if isinstance(panel.times[0], datetime.datetime):
         _clock_axis(axes, zone, formats)
     else:
-        _day_axis(axes, times + step / 2, formats)
+        _day_axis(axes, times, step, formats)
     if panel.lower:
         x, lower, upper = _with_gaps(times, step, panel.lower, panel.upper)
         # The edge makes a bound without neighbours visible: its area has no width.
@@ -141,19 +141,19 @@ def _clock_axis(axes: Axes, zone: ZoneInfo, formats: Formats) -> None:
     axes.xaxis.set_major_formatter(text)
 
 
-def _day_axis(axes: Axes, middles: np.ndarray, formats: Formats) -> None:
+def _day_axis(axes: Axes, dates: np.ndarray, spacing: float, formats: Formats) -> None:
     """Every day by its weekday where that fits, else dates whole weeks back; the last day, the newest, in bold."""
-    first, last = middles[0], middles[-1]
+    first, last = dates[0], dates[-1]
     roomy = axes.bbox.width > _ROOMY
     weekdays = last - first < (2 * _WEEK if roomy else _WEEK if axes.bbox.width > _WEEKDAYS else 1)
     step = 1 if weekdays else _WEEK * math.ceil((last - first) / _WEEK / max(1, int(axes.bbox.width / _DATE_TICK)))
     start, end = axes.get_xlim()
     edge = 0.0 if weekdays else _DATE_EDGE / axes.bbox.width * (end - start)
-    ticks = np.arange(last, start + edge, -step)[::-1]
+    ticks = np.arange(last, start + edge - spacing / 2, -step)[::-1]
     days = [_moment(tick, datetime.UTC).date() for tick in ticks]
     narrow = not roomy or len(days) > _WEEK
     texts = [formats.weekday(day, narrow=narrow) if weekdays else formats.day_short(day) for day in days]
-    axes.set_xticks(ticks, texts)
+    axes.set_xticks(ticks + spacing / 2, texts)
     axes.get_xticklabels()[-1].set(fontweight="bold", color=INK)
 
 

@@ -1,11 +1,12 @@
 """Column lineage of the platform's tables and the files of their queries, for Dagster's UI.
 
-Columns that are not listed come from the columns of the same name in the upstream tables.
+Columns that are not listed come from the columns of the same name in the upstream tables. The columns of a source are
+the product's, and mapped by the catalogue: the source's own asset shows how.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,9 @@ from typing import Any
 import dagster as dg
 
 from metrics_platform.settings import Settings
-from metrics_platform.warehouse.tables import Column, DailyTable, columns_of, read_sql
+from metrics_platform.warehouse.tables import Column, DailyTable, all_tables, read_sql
 
 _ATTRIBUTES = ("os", "gender", "age", "country", "city", "exp_group")
-_SEEN_AT = {f"{name}_seen_at": (name, "time") for name in _ATTRIBUTES}
 _MERGED = ("used_feed", "used_messenger")
 _ACTIVE = ("users.last_active_day",)
 _COHORT = ("users.first_day",)
@@ -25,23 +25,6 @@ _NEW = ("users.first_day", "users.source")
 
 # A plain name means that column in every upstream table that has it; `table.column` means one column.
 _FROM: Mapping[str, Mapping[str, Sequence[str]]] = {
-    "feed_user_daily": {
-        "event_date": ("time",),
-        "views": ("action",),
-        "likes": ("action",),
-        "first_seen_at": ("time",),
-        **_SEEN_AT,
-    },
-    "message_user_daily": {
-        "event_date": ("time",),
-        "user_id": ("user_id", "receiver_id"),
-        "messages_sent": ("user_id",),
-        "users_sent": ("user_id", "receiver_id"),
-        "messages_received": ("receiver_id",),
-        "users_received": ("receiver_id", "user_id"),
-        "first_seen_at": ("time",),
-        **_SEEN_AT,
-    },
     "users": {
         **{name: (name, f"{name}_seen_at") for name in _ATTRIBUTES},
         "source": ("source", "first_seen_at"),
@@ -107,28 +90,19 @@ def column_sources(
 
 
 def table_metadata(
-    table: DailyTable, upstream: Iterable[str], settings: Settings, query: str | None = None
+    table: DailyTable, upstream: Collection[str], settings: Settings, query: str | None = None
 ) -> dict[str, Any]:
     """Metadata of an asset: columns with types, meanings and origins, and the file of the query.
 
     Args:
         table: the table.
-        upstream: the assets it is computed from.
-        settings: for the receiver's column, which has two spellings.
+        upstream: the assets it is computed from. What is read of a source is shown there, as its mapping.
+        settings: for the dimensions, each of which has a table.
         query: the path of its query within `metrics_platform/warehouse`.
     """
     columns = table.columns
-    # A source from the user's catalogue has no schema file.
-    found = {
-        name: columns_of("slice" if name.endswith("_slice") else name)
-        for name in upstream
-        if name.endswith("_slice") or (files("metrics_platform.warehouse") / f"schema/{name}.sql").is_file()
-    }
-    renamed = {("message_actions", "receiver_id"): ("message_actions", settings.receiver_column)}
-    sources = {
-        name: [renamed.get(each, each) for each in origins]
-        for name, origins in column_sources(table.name, columns, found).items()
-    }
+    own = {found.name: found.columns for found in all_tables(settings.dimensions) if found.name in upstream}
+    sources = column_sources(table.name, columns, own)
     metadata: dict[str, Any] = {
         "dagster/column_schema": dg.TableSchema(
             [

@@ -31,7 +31,6 @@ from metrics_platform.warehouse.sources import latest_event
 from metrics_platform.warehouse.tables import read_sql
 
 DAY = datetime.timedelta(days=1)
-WEEK = datetime.timedelta(days=7)
 # A chart shows a day and an hour, so that the same slot of yesterday is in it; of a longer incident all of it, up to
 # three days.
 _SHOWN = DAY + datetime.timedelta(hours=1)
@@ -163,11 +162,11 @@ class NotificationBuilder:
         return min((moment for moment in latest if moment is not None), default=None)
 
     def _history(self, series: Series, since: datetime.datetime) -> tuple[History, float | None]:
-        """The values from `since` up to the slot, with those a day and a week before; and the slot's a day before."""
+        """The values from `since` up to the slot, with those a day before; and the slot's a day before."""
         rows = self.warehouse.query(
             read_sql("queries/slot_values.sql"),
             {
-                "first_slot": f"{since - WEEK:%Y-%m-%d %H:%M:%S}",
+                "first_slot": f"{since - DAY:%Y-%m-%d %H:%M:%S}",
                 "end_slot": f"{self.slot.end:%Y-%m-%d %H:%M:%S}",
                 "metric": series.metric,
                 "dimension": series.dimension,
@@ -188,7 +187,6 @@ class NotificationBuilder:
             lower=tuple(value(time, "lower") for time in times),
             upper=tuple(value(time, "upper") for time in times),
             day_before=tuple(value(time - DAY) for time in times),
-            week_before=tuple(value(time - WEEK) for time in times),
         )
         return history, value(self.slot.start - DAY)
 

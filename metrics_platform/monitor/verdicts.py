@@ -27,9 +27,8 @@ from metrics_platform.table_names import quoted
 from metrics_platform.time_windows import SLOT, SlotRange
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.ddl import create_staging
 from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_leftovers, drop_staging
-from metrics_platform.warehouse.schema import create_tables
+from metrics_platform.warehouse.schema import create_staging, create_tables
 from metrics_platform.warehouse.slots import missing_slots
 from metrics_platform.warehouse.tables import SLICE_VALUES, SLOT_METRICS, VERDICTS, read_sql
 

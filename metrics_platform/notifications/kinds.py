@@ -111,6 +111,10 @@ class Highlight(Facts):
     week_before: Number | None = None
     record_weeks: int | None = Field(default=None, description="It is the highest or lowest value for N weeks.")
     record_weekday: bool = Field(default=False, description="The record is of the same weekday, not of all days.")
+    trend: Values = Field(
+        default=(),
+        description="Of a record, the days of the last eight weeks, oldest first; the same weekdays if record_weekday.",
+    )
     is_holiday: bool = False
     moved_with: tuple[str, ...] = Field(default=(), description="Metrics of the same kind that are unusual, too.")
     contributions: tuple[Contribution, ...] = ()
@@ -205,7 +209,7 @@ class History(Facts):
     lower: Values = ()
     upper: Values = ()
     day_before: Values = ()
-    week_before: Values = ()
+    week_before: Values = Field(default=(), description="Not filled any more: stored notifications have it.")
 
     @model_validator(mode="after")
     def _check_lengths(self) -> History:

@@ -133,7 +133,7 @@ def report_of(
     `week` is added on Mondays. `incidents` are those of the day, and those that are open when it is sent. A day that is
     missing has no tables and no pictures.
     """
-    known = day.date in data.rows
+    known, problem = day.date in data.rows, problem_of(day, data.rows, load)
     return DailyReport(
         key=f"report-{day.key}",
         occurred_at=occurred_at,
@@ -144,8 +144,8 @@ def report_of(
         parts=_parts(day.date, data) if known else (),
         highlights=_highlights(day.date, data) if known else None,
         week=week if known else None,
-        problem=problem_of(day, data.rows, load),
-        not_computed=load.not_computed,
+        problem=problem,
+        not_computed=load.not_computed if problem == "partial" else (),
         fresh_at=load.fresh_at,
         checks_passed=load.checks_passed if load.checks_total else None,
         checks_total=load.checks_total or None,
@@ -159,12 +159,15 @@ def _highlights(date: datetime.date, data: ReportData) -> tuple[Highlight, ...] 
 
 
 def content_of(report: DailyReport) -> str:
-    """Eight letters that are the same for the same numbers: for telling once what has been told."""
-    told: dict[str, Any] = {
+    """Eight letters that are the same for the same problem and numbers of all tables: they are sent once.
+
+    Highlights, the week and incidents follow from other days, and pictures from the numbers.
+    """
+    sent: dict[str, Any] = {
         "problem": report.problem,
         "parts": [[row.model_dump(mode="json") for row in part.rows] for part in report.parts],
     }
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]
+    return hashlib.sha256(json.dumps(sent, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _parts(date: datetime.date, data: ReportData) -> tuple[ReportPart, ...]:

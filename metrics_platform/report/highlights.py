@@ -11,7 +11,15 @@ from metrics_platform.alerts.anomalies import Series as SliceKey
 from metrics_platform.alerts.anomalies import Verdict, contributions_to
 from metrics_platform.catalog_entries import Unit
 from metrics_platform.notifications.kinds import Highlight
-from metrics_platform.report.expectation import Expectation, Series, expect, expected_value, record_of
+from metrics_platform.report.expectation import (
+    WEEKS,
+    Expectation,
+    Record,
+    Series,
+    expect,
+    expected_value,
+    record_of,
+)
 from metrics_platform.report.metrics import DAILY_METRICS
 
 MOST_HIGHLIGHTS = 5
@@ -48,11 +56,6 @@ class _Metric:
     trials: float | None
 
 
-def expectations(date: datetime.date, rows: Rows, holidays: Collection[datetime.date]) -> dict[str, Expectation | None]:
-    """How each metric of `app_daily` compares with what was expected; None where that is not known."""
-    return {metric.name: _expectation(metric, date, holidays) for metric in _builtin_metrics(date, rows)}
-
-
 def highlights(
     date: datetime.date,
     rows: Rows,
@@ -76,6 +79,25 @@ def highlights(
             news[metric.family, compared.score > 0].append((metric, compared))
     ranked = sorted(news.values(), key=lambda members: -max(abs(compared.score) for _, compared in members))
     return tuple(_highlight(members, date, is_holiday=date in holidays) for members in ranked[:MOST_HIGHLIGHTS])
+
+
+def _trend(series: Series, date: datetime.date, record: Record) -> tuple[float | None, ...]:
+    """The days, or the same weekdays, of the last eight weeks, oldest first."""
+    step = 7 if record.weekday else 1
+    return tuple(series.get(date - datetime.timedelta(days=back)) for back in range(7 * WEEKS, -1, -step))
+
+
+def explain_all(
+    found: Sequence[Highlight],
+    date: datetime.date,
+    read_slices: Callable[[str], Slices],
+    holidays: Collection[datetime.date] = (),
+) -> tuple[Highlight, ...]:
+    """The highlights, each with the slices that explain it, where its metric has slices."""
+    return tuple(
+        explained(highlight, date, read_slices(SLICED_AS.get(highlight.metric, highlight.metric)), holidays)
+        for highlight in found
+    )
 
 
 def explained(
@@ -105,13 +127,18 @@ def _slice_verdict(
     date: datetime.date,
     holidays: Collection[datetime.date],
 ) -> Verdict | None:
+    """How a slice compares with what was expected; None where that is not known.
+
+    Of a count, a slice without a row of the day is 0. A quotient over nothing is unknown.
+    """
+    is_quotient = any(denominator is not None for _, denominator in series.values())
+    if date not in series and is_quotient:
+        return None
     numerator, denominator = series.get(date, (0.0, None))
-    values = {day: _quotient(*pair) for day, pair in series.items()}
-    expected = expected_value(values, date, holidays)
+    expected = expected_value({day: _quotient(*pair) for day, pair in series.items()}, date, holidays)
     if expected is None:
         return None
-    value = _quotient(numerator, denominator)
-    return Verdict(key, "", value=value, trials=denominator, expected=expected)
+    return Verdict(key, "", value=_quotient(numerator, denominator), trials=denominator, expected=expected)
 
 
 def _quotient(numerator: float | None, denominator: float | None) -> float | None:
@@ -149,7 +176,6 @@ def _highlight(members: Sequence[tuple[_Metric, Expectation]], date: datetime.da
     # A high that is still below its band is no explanation of why the value is low.
     if record is not None and record.is_high != (compared.score > 0):
         record = None
-    week_before = metric.series.get(date - datetime.timedelta(days=7))
     return Highlight(
         metric=metric.name,
         unit=metric.unit,
@@ -158,25 +184,10 @@ def _highlight(members: Sequence[tuple[_Metric, Expectation]], date: datetime.da
         lower=compared.lower,
         upper=compared.upper,
         score=compared.score,
-        week_before=week_before,
+        week_before=metric.series.get(date - datetime.timedelta(days=7)),
         record_weeks=record.weeks if record else None,
         record_weekday=record is not None and record.weekday,
+        trend=_trend(metric.series, date, record) if record else (),
         is_holiday=is_holiday,
         moved_with=tuple(other.name for other, _ in members[1:]),
-    )
-
-
-SliceReader = Callable[[str], Slices]
-
-
-def explain_all(
-    found: Sequence[Highlight],
-    date: datetime.date,
-    read_slices: SliceReader,
-    holidays: Collection[datetime.date] = (),
-) -> tuple[Highlight, ...]:
-    """The highlights, each with the slices that explain it, where its metric has slices."""
-    return tuple(
-        explained(highlight, date, read_slices(SLICED_AS.get(highlight.metric, highlight.metric)), holidays)
-        for highlight in found
     )

@@ -6,20 +6,20 @@ An invalid entry is dropped and reported; the others are kept. Only names and ty
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from metrics_platform.catalog import Catalog, Metric, Source
-from metrics_platform.expressions import Aggregate
+from metrics_platform.catalog import Catalog, Dimension, Metric, Source
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.source_rows import (
+    RefusedError,
     SourceError,
     SourceRows,
     bare_type,
-    explained,
     named_value,
+    require_over_row,
     resolve,
+    types_of,
 )
 
 _NUMBER = re.compile(r"(U?Int\d+|Float(32|64)|BFloat16|Decimal\d*\(.*\)|Bool)")
@@ -56,23 +56,17 @@ def check_catalog(warehouse: Warehouse, catalog: Catalog) -> CheckedCatalog:
     problems: dict[str, str] = {}
     rows: dict[str, SourceRows] = {}
     by_row: set[str] = set()
-    gone: set[str] = set()
     for name, source in catalog.sources.items():
         metrics = catalog.metrics_of(name)
         try:
-            usable = _without_broken_dimensions(warehouse, source, problems)
-            found = resolve(warehouse, usable, [str(metric.sql) for metric in metrics])
+            rows[name] = _resolved(warehouse, source, [str(metric.sql) for metric in metrics], problems)
         except SourceError as error:
             entry, _, text = str(error).partition(": ")
             problems[entry.split(" ")[0]] = str(error)
             problems |= {f"metrics.{metric.name}": f"its source is not usable: {text or entry}" for metric in metrics}
-            gone |= {metric.name for metric in metrics}
-            continue
-        rows[name] = found
-        broken, without_state = _check_metrics(warehouse, found, metrics)
-        problems |= {f"metrics.{metric}": text for metric, text in broken.items()}
-        gone |= set(broken)
-        by_row |= without_state
+        else:
+            by_row |= _check_metrics(warehouse, rows[name], metrics, problems)
+    gone = {name for name in catalog.metrics if f"metrics.{name}" in problems}
     kept = catalog.without(gone)
     lost = set(catalog.metrics) - set(kept.metrics) - gone
     problems |= {f"metrics.{name}": "its numerator or denominator is not usable, see there" for name in lost}
@@ -80,112 +74,96 @@ def check_catalog(warehouse: Warehouse, catalog: Catalog) -> CheckedCatalog:
     return CheckedCatalog(replace(kept, sources=sources), rows, frozenset(by_row), problems)
 
 
-def _without_broken_dimensions(warehouse: Warehouse, source: Source, problems: dict[str, str]) -> Source:
-    """The source with the dimensions that ClickHouse can compute over its rows."""
-    found = resolve(warehouse, source)
-    named = {dimension.name: named_value(dimension.sql) for dimension in source.dimensions}
-    doing = f"Checking sources.{source.name}"
-    if not named or refusal(warehouse, found.sql, ", ".join(named.values()), doing) is None:
-        return source
-    kept = []
-    for dimension in source.dimensions:
-        if (text := refusal(warehouse, found.sql, named[dimension.name], doing)) is None:
-            kept.append(dimension)
-        else:
-            entry = f"dimensions.{dimension.name}"
-            problem = f"{entry}.sql = {dimension.sql!r} does not fit {source.table}: {text}"
-            problems[entry] = "\n".join(filter(None, [problems.get(entry), problem]))
-    return replace(source, dimensions=tuple(kept))
-
-
-def _check_metrics(
-    warehouse: Warehouse, rows: SourceRows, metrics: tuple[Metric, ...]
-) -> tuple[dict[str, str], set[str]]:
-    """Metric → what is wrong with it; and the metrics that have no aggregate state."""
-    types = _described(warehouse, rows, [str(metric.sql) for metric in metrics]) if metrics else []
-    merged = [metric.aggregate for metric in metrics if metric.aggregate]
-    if not isinstance(types, str) and _merges(warehouse, rows, merged):
-        found = dict(zip((metric.name for metric in metrics), map(_type_problem, types), strict=True))
-        suspects = [metric for metric in metrics if metric.aggregate is None]
-    else:
-        found, suspects = {}, list(metrics)
-        for metric in metrics:
-            described = _described(warehouse, rows, [str(metric.sql)])
-            found[metric.name] = described if isinstance(described, str) else _type_problem(described[0])
-    without_state = set()
-    for metric in suspects:
-        if metric.aggregate is None or not _merges(warehouse, rows, [metric.aggregate]):
-            without_state.add(metric.name)
-            # ClickHouse rejects an aggregate beside a column, so an expression that it accepts has none.
-            if not found[metric.name] and not isinstance(
-                _described(warehouse, rows, [str(metric.sql), "time"], ""), str
-            ):
-                found[metric.name] = "it has no aggregate; write one, such as count() or sum(amount)"
-    broken = {
-        metric.name: f"metrics.{metric.name}.sql = {metric.sql!r}: {found[metric.name]}"
-        for metric in metrics
-        if found[metric.name]
-    }
-    return broken, without_state - set(broken)
-
-
-def _merges(warehouse: Warehouse, rows: SourceRows, aggregates: list[Aggregate]) -> bool:
-    """Whether the aggregates have states that can be merged."""
-    if not aggregates:
-        return True
-    calls = [aggregate if aggregate.is_zero_without_rows else aggregate.or_null for aggregate in aggregates]
-    states = ", ".join(f"{call.state} AS state_{number}" for number, call in enumerate(calls))
-    values = ", ".join(f"toFloat64({call.merged(f'state_{number}')})" for number, call in enumerate(calls))
-    states_sql = f"SELECT {states} FROM {rows.sql} AS platform_events GROUP BY time"  # noqa: S608
+def _resolved(warehouse: Warehouse, source: Source, used: list[str], problems: dict[str, str]) -> SourceRows:
+    """The source's rows, with the dimensions that ClickHouse can compute over them; each is tried if one is refused."""
+    rows = resolve(warehouse, source, used)
     try:
-        warehouse.query(
-            f"DESCRIBE (SELECT {values} FROM ({states_sql}))",  # noqa: S608
-            doing=f"Checking sources.{rows.source.name}",
-        )
-    except WarehouseError as error:
-        if error.code is None or error.transient:
-            raise
+        if source.dimensions:
+            require_over_row(warehouse, rows, ", ".join(named_value(dimension.sql) for dimension in source.dimensions))
+    except RefusedError:
+        sound = tuple(found for found in source.dimensions if _is_sound(warehouse, rows, found, problems))
+        return resolve(warehouse, replace(source, dimensions=sound), used)
+    return rows
+
+
+def _is_sound(warehouse: Warehouse, rows: SourceRows, dimension: Dimension, problems: dict[str, str]) -> bool:
+    """Whether ClickHouse can compute a dimension; adds what is wrong to `problems`."""
+    try:
+        require_over_row(warehouse, rows, named_value(dimension.sql))
+    except RefusedError as refused:
+        entry = f"dimensions.{dimension.name}"
+        problem = f"{entry}.sql = {dimension.sql!r} does not fit {rows.source.table}: {refused}"
+        problems[entry] = "\n".join(filter(None, [problems.get(entry), problem]))
         return False
     return True
 
 
-def _type_problem(kind: str) -> str:
-    return "" if _NUMBER.fullmatch(bare_type(kind)) else f"it gives {kind}; write one that gives a number"
+def _check_metrics(
+    warehouse: Warehouse, rows: SourceRows, metrics: Sequence[Metric], problems: dict[str, str]
+) -> set[str]:
+    """Add what is wrong with metrics to `problems`; returns those that have no aggregate state.
 
-
-def refusal(warehouse: Warehouse, rows: str, selected: str, doing: str) -> str | None:
-    """Why ClickHouse refuses expressions over one row of a subquery; None: it does not.
-
-    Raises:
-        WarehouseError: ClickHouse did not answer.
+    They are looked at one by one only where ClickHouse refuses one.
     """
-    # Beside a plain value, an aggregate is refused.
-    sql = f"SELECT {selected}, platform_events.* FROM {rows} AS platform_events"  # noqa: S608
-    found = types_of(warehouse, sql, doing, over_row=True)
-    return found if isinstance(found, str) else None
+    try:
+        _require_numbers(warehouse, rows, metrics)
+        _require_states(warehouse, rows, [metric for metric in metrics if metric.aggregate])
+        suspects = [metric for metric in metrics if not metric.aggregate]
+    except RefusedError:
+        suspects = list(metrics)
+    by_row = set()
+    for metric in suspects:
+        try:
+            _require_numbers(warehouse, rows, [metric])
+            if not _has_state(warehouse, rows, metric):
+                _require_aggregate(warehouse, rows, metric)
+                by_row.add(metric.name)
+        except RefusedError as refused:
+            problems[f"metrics.{metric.name}"] = f"metrics.{metric.name}.sql = {metric.sql!r}: {refused}"
+    return by_row
 
 
-def _described(
-    warehouse: Warehouse,
-    rows: SourceRows,
-    selected: list[str],
-    grouped: str = "GROUP BY materialize(0)",
-) -> list[str] | str:
-    """The types of expressions over the rows, or ClickHouse's refusal.
+def _require_numbers(warehouse: Warehouse, rows: SourceRows, metrics: Sequence[Metric]) -> None:
+    """Raise RefusedError if a metric is not computed, or gives no number.
 
     They are grouped by nothing that an expression can name, so that a column outside of an aggregate is refused.
     """
-    columns = ", ".join(f"{sql} AS described_{number}" for number, sql in enumerate(selected))
-    sql = f"SELECT {columns} FROM {rows.sql} AS platform_events {grouped}"  # noqa: S608
-    return types_of(warehouse, sql, f"Checking sources.{rows.source.name}")
+    if not metrics:
+        return
+    values = ", ".join(f"{metric.sql} AS described_{number}" for number, metric in enumerate(metrics))
+    for kind in _described(warehouse, rows, f"{values} FROM {rows.sql} AS platform_events GROUP BY materialize(0)"):
+        if not _NUMBER.fullmatch(bare_type(kind)):
+            raise RefusedError(f"it gives {kind}; write one that gives a number")
 
 
-def types_of(warehouse: Warehouse, sql: str, doing: str, *, over_row: bool = False) -> list[str] | str:
-    """The types of a SELECT's columns, or ClickHouse's refusal."""
+def _require_states(warehouse: Warehouse, rows: SourceRows, metrics: Sequence[Metric]) -> None:
+    """Raise RefusedError if an aggregate has no state that can be merged."""
+    if not metrics:
+        return
+    calls = [call if call.is_zero_without_rows else call.or_null for metric in metrics if (call := metric.aggregate)]
+    states = ", ".join(f"{call.state} AS state_{number}" for number, call in enumerate(calls))
+    values = ", ".join(f"toFloat64({call.merged(f'state_{number}')})" for number, call in enumerate(calls))
+    _described(warehouse, rows, f"{values} FROM (SELECT {states} FROM {rows.sql} AS platform_events GROUP BY time)")  # noqa: S608
+
+
+def _has_state(warehouse: Warehouse, rows: SourceRows, metric: Metric) -> bool:
+    if metric.aggregate is None:
+        return False
     try:
-        answer = warehouse.query(f"DESCRIBE ({sql})", doing=doing)
-    except WarehouseError as error:
-        if error.code is None or error.transient:
-            raise
-        return explained(error, over_row=over_row)
-    return [row["type"] for row in answer.rows]
+        _require_states(warehouse, rows, [metric])
+    except RefusedError:
+        return False
+    return True
+
+
+def _require_aggregate(warehouse: Warehouse, rows: SourceRows, metric: Metric) -> None:
+    """Raise RefusedError for an expression without an aggregate: ClickHouse accepts it beside a column."""
+    try:
+        _described(warehouse, rows, f"{metric.sql} AS described, time FROM {rows.sql} AS platform_events")
+    except RefusedError:
+        return
+    raise RefusedError("it has no aggregate; write one, such as count() or sum(amount)")
+
+
+def _described(warehouse: Warehouse, rows: SourceRows, selected: str) -> list[str]:
+    return types_of(warehouse, f"SELECT {selected}", f"Checking sources.{rows.source.name}")

@@ -8,6 +8,7 @@ asked.
 
 from __future__ import annotations
 
+import datetime
 import json
 import logging
 import random
@@ -53,24 +54,18 @@ class NoWarehouseError(RuntimeError):
 
 @dataclass(frozen=True)
 class Answer:
-    """Rows of a SELECT, with what it read: `read_rows` and `read_bytes` in the server, `seconds` of wall time."""
+    """Rows of a SELECT, and how many rows the server has read for them."""
 
     rows: list[Row]
-    columns: tuple[str, ...]
-    types: tuple[str, ...]
     read_rows: int = 0
-    read_bytes: int = 0
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class Done:
-    """What a statement without rows did: rows read and written, query id, `seconds` of wall time."""
+    """What a statement without rows did: the rows that it read and wrote."""
 
     read_rows: int
     written_rows: int
-    query_id: str
-    seconds: float
 
 
 @dataclass
@@ -123,16 +118,10 @@ class Warehouse:
         """
 
         def run(client: Client) -> Answer:
-            started = time.perf_counter()
-            result = client.query(sql, parameters=dict(parameters or {}), query_tz="UTC")
-            summary = result.summary or {}
+            result = client.query(sql, parameters=bound(parameters or {}), query_tz="UTC")
             return Answer(
                 rows=[dict(zip(result.column_names, row, strict=True)) for row in result.result_rows],
-                columns=tuple(result.column_names),
-                types=tuple(column_type.name for column_type in result.column_types),
-                read_rows=int(summary.get("read_rows", 0)),
-                read_bytes=int(summary.get("read_bytes", 0)),
-                seconds=time.perf_counter() - started,
+                read_rows=int((result.summary or {}).get("read_rows", 0)),
             )
 
         return self._run(run, doing, repeatable=True)
@@ -162,15 +151,9 @@ class Warehouse:
         """
 
         def run(client: Client) -> Done:
-            started = time.perf_counter()
-            summary = client.command(sql, parameters=dict(parameters or {}), settings=dict(settings or {}))
+            summary = client.command(sql, parameters=bound(parameters or {}), settings=dict(settings or {}))
             facts = getattr(summary, "summary", {})
-            return Done(
-                read_rows=int(facts.get("read_rows", 0)),
-                written_rows=int(facts.get("written_rows", 0)),
-                query_id=str(facts.get("query_id", "")),
-                seconds=time.perf_counter() - started,
-            )
+            return Done(int(facts.get("read_rows", 0)), int(facts.get("written_rows", 0)))
 
         return self._run(run, doing, repeatable=repeatable)
 
@@ -289,6 +272,29 @@ class Warehouse:
             **(ON_EVERY_REPLICA if self.cluster else {}),
             **self.settings,
         }
+
+
+def bound(parameters: Parameters) -> dict[str, Any]:
+    """Parameters as ClickHouse takes them: a moment is a text in UTC, for `{name:DateTime('UTC')}`."""
+    return {name: _bound(value) for name, value in parameters.items()}
+
+
+def _bound(value: Any) -> Any:
+    if isinstance(value, datetime.datetime) and value.tzinfo:
+        return f"{value.astimezone(datetime.UTC):%Y-%m-%d %H:%M:%S}"
+    return [_bound(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def runnable(sql: str, parameters: Parameters) -> str:
+    """A statement as a person can run it in any ClickHouse client: its parameters as SET statements first."""
+    used = {name: str(value) for name, value in bound(parameters).items() if f"{{{name}:" in sql}
+    return "\n".join([*(f"SET param_{name} = {sql_text(value)};" for name, value in used.items()), sql.rstrip() + ";"])
+
+
+def sql_text(value: str) -> str:
+    """A text as a literal of SQL."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def connection_of(settings: Settings) -> Connection:

@@ -33,6 +33,11 @@ class Comparison:
         return math.isclose(self.expected, self.actual, rel_tol=1e-9, abs_tol=1e-9 * max(1.0, self.magnitude))
 
     @property
+    def is_violated(self) -> bool:
+        """Whether they differ by more than the few events that came late."""
+        return not self.holds and not self.explained_by_late_events
+
+    @property
     def explained_by_late_events(self) -> bool:
         """Whether they differ by just the few events that came into the source after the extract was made."""
         return self._grew and self.late <= self.late_allowed

@@ -16,18 +16,19 @@ from dataclasses import dataclass, field, replace
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import Day, day_of
 from metrics_platform.warehouse import tables
-from metrics_platform.warehouse.client import Parameters, Row, Warehouse
+from metrics_platform.warehouse.client import Parameters, Row, Warehouse, runnable
 from metrics_platform.warehouse.comparison import Comparison
 from metrics_platform.warehouse.daily_sources import TOO_MANY_TEXTS, DailySources
-from metrics_platform.warehouse.earlier_users import HISTORY_START, build_earlier_users
+from metrics_platform.warehouse.earlier_users import build_earlier_users
 from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.partitions import Staged, Totals, drop_leftovers, publish, staged_partition
 from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.tables import DailyTable
-from metrics_platform.warehouse.upstream import EXTRACTS, require_upstream
+from metrics_platform.warehouse.upstream import require_upstream
 
-# Events may come in between the extract and the count it is compared with; a second and third look settle it.
+# Events may arrive between the extract and the count that it is compared with; a second and a third try settle it.
 EXTRACT_TRIES = 3
+_SETTING = "SET prefer_column_name_to_alias = 1;"  # what every query of the platform is sent with
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class DayResult:
     @property
     def violations(self) -> tuple[Comparison, ...]:
         """What does not hold and is not explained by a few late events."""
-        return tuple(c for c in self.comparisons if not c.holds and not c.explained_by_late_events)
+        return tuple(comparison for comparison in self.comparisons if comparison.is_violated)
 
 
 def compute_days(
@@ -114,22 +115,21 @@ def compute_day(
         WarehouseError: ClickHouse refused, failed or did not answer; nothing is half-written.
         SourceError: a source does not fit its table.
         NotComputedError: a table above has to be computed first.
-        PartitionMismatchError: what was written is not what is there.
+        PartitionMismatchError: the table holds other rows than were written.
     """
     started = time.perf_counter()
     day = day_of(date, settings.zone)
-    parameters = query_parameters(day, settings)
-    require_upstream(sources, table, day, settings, parameters)
+    require_upstream(sources, table, day, settings)
     if table.name == tables.USERS.name and date == settings.start_date:
         build_earlier_users(sources, settings, log)
     selects = _selects(table, day, settings, sources)
     for attempt in range(1, EXTRACT_TRIES + 1):
         with staged_partition(warehouse, table, date, selects) as staged:
             comparisons, without_user = _compare(warehouse, staged, day, settings, sources)
-            holds = all(c.holds or c.explained_by_late_events for c in comparisons)
+            holds = not any(comparison.is_violated for comparison in comparisons)
             if holds:
                 publish(warehouse, staged)
-            if holds or attempt == EXTRACT_TRIES or table.name not in EXTRACTS:
+            if holds or attempt == EXTRACT_TRIES or table not in tables.EXTRACTS:
                 return DayResult(
                     table,
                     day,
@@ -138,27 +138,27 @@ def compute_day(
                     published=holds,
                     read_rows=staged.read_rows,
                     seconds=time.perf_counter() - started,
-                    query=_runnable(selects),
+                    query="\n\n".join([_SETTING, *(runnable(sql, values) for sql, values in selects)]),
                     preview=tuple(_preview(warehouse, staged, preview_rows)),
                     without_user=without_user,
                 )
     raise AssertionError("unreachable: the last attempt returns")
 
 
-def query_parameters(day: Day, settings: Settings) -> Parameters:
+def _parameters(day: Day, settings: Settings) -> Parameters:
     """The server-side parameters that the day's queries share: bounds in UTC, and dates."""
     return {
         "event_date": day.date,
-        "day_start": f"{day.start:%Y-%m-%d %H:%M:%S}",
-        "day_end": f"{day.end:%Y-%m-%d %H:%M:%S}",
+        "day_start": day.start,
+        "day_end": day.end,
         "previous_date": day.date - datetime.timedelta(days=1),
-        "history_start": f"{HISTORY_START:%Y-%m-%d %H:%M:%S}",
+        "earlier": tables.USERS.name,
         "dimension_count": len(settings.dimensions),
     }
 
 
 def _selects(table: DailyTable, day: Day, settings: Settings, sources: DailySources) -> list[tuple[str, Parameters]]:
-    parameters = query_parameters(day, settings)
+    parameters = _parameters(day, settings)
     if table.name == tables.DIMENSION_METRICS.name:
         slices = [tables.slice_table(dimension).name for dimension in settings.dimensions]
         return [("UNION ALL\n".join(table.query.replace("$slice_table", name) for name in slices), parameters)]
@@ -171,42 +171,30 @@ def _compare(
     warehouse: Warehouse, staged: Staged, day: Day, settings: Settings, sources: DailySources
 ) -> tuple[tuple[Comparison, ...], int]:
     """The quantities of the table's checks, and how many rows of the source belong to no user."""
-    answer = warehouse.query(
+    (row,) = warehouse.query(
         sources.render(staged.table.check_query),
-        {**query_parameters(day, settings), "staging": staged.name},
+        {**_parameters(day, settings), "staging": staged.name},
         doing=f"Checking {staged.table.name} of {day.date}",
-    )
-    comparisons = tuple(
-        Comparison(
-            row["check_name"],
-            row["quantity"],
-            expected := int(row["expected"]),
-            int(row["actual"]),
-            late=int(row.get("late", 0)),
-            # Of a handful of events, one is always few.
-            late_allowed=math.ceil(expected * settings.late_events_pct / 100),
-        )
-        for row in answer.rows
-    )
-    return comparisons, int(answer.rows[0].get("without_user", 0))
+    ).rows
+    without_user = int(row.pop("without_user", 0))
+    comparisons = (_comparison(name, *map(int, numbers), settings=settings) for name, numbers in row.items())
+    return tuple(comparisons), without_user
+
+
+def _comparison(name: str, expected: int, actual: int, late: int = 0, *, settings: Settings) -> Comparison:
+    check, _, quantity = name.partition(": ")
+    # Of a handful of events, one is always few.
+    allowed = math.ceil(expected * settings.late_events_pct / 100)
+    return Comparison(check, quantity, expected, actual, late=late, late_allowed=allowed)
 
 
 def _preview(warehouse: Warehouse, staged: Staged, rows: int) -> list[Row]:
     if not rows:
         return []
-    # Of a table of several dimensions, so many rows of each.
+    # Of a table of several dimensions, that number of rows of each.
     by = "BY dimension" if any(column.name == "dimension" for column in staged.table.columns) else ""
     return warehouse.query(
         f"SELECT * EXCEPT (event_date) FROM {{staging:Identifier}} ORDER BY ALL LIMIT {{rows:UInt32}} {by}",  # noqa: S608
         {"staging": staged.name, "rows": rows},
         doing=f"Previewing {staged.table.name}",
     ).rows
-
-
-def _runnable(selects: list[tuple[str, Parameters]]) -> str:
-    """Queries as a person can run them in any ClickHouse client: what they rest on as SET statements first."""
-    parts = ["SET prefer_column_name_to_alias = 1;"]
-    for sql, parameters in selects:
-        lines = [f"SET param_{name} = '{value}';" for name, value in parameters.items() if f"{{{name}:" in sql]
-        parts.append("\n".join([*lines, sql.rstrip() + ";"]))
-    return "\n\n".join(parts)

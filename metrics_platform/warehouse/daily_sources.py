@@ -1,12 +1,13 @@
 """The sources of the daily load, as its SQL files read them: the feed, the messenger and their users' attributes.
 
 A file names `$feed_actions` or `$message_actions` where it reads events, and `$known_os` and so on where it reads an
-attribute. What these stand for comes from the catalogue, so that an event and an attribute mean the same in the tables
+attribute. The catalogue defines these, so that an event and an attribute mean the same in the tables
 of the day as in the metrics. What several files share is a file of `queries/parts/`.
 """
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -15,20 +16,29 @@ from metrics_platform import expressions
 from metrics_platform.catalog import Catalog, Source, load_catalog_or_builtin
 from metrics_platform.settings import Settings
 from metrics_platform.table_names import quoted
-from metrics_platform.warehouse.catalog_check import refusal, types_of
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.source_rows import SourceError, SourceRows, hash_of, resolve
+from metrics_platform.warehouse.source_rows import (
+    RefusedError,
+    SourceError,
+    SourceRows,
+    hash_of,
+    require_over_row,
+    resolve,
+    types_of,
+)
 from metrics_platform.warehouse.tables import USERS, columns_of, read_sql
 
 FEED, MESSENGER = "feed_actions", "message_actions"
 ATTRIBUTES = ("os", "gender", "age", "country", "city", "exp_group", "source")
+# A time of zero means no time.
+HISTORY_START = datetime.datetime(1970, 1, 2, tzinfo=datetime.UTC)
 # All other attributes are text.
 _NUMBERS = ("age", "exp_group")
 _SHORT_KEY = re.compile(r"(Nullable\()?(U?Int(8|16|32|64)|Bool|Date(32)?|Enum(8|16)\(.*\))\)?")
 # What the parts that all files share are called.
-_PARTS = ("stamps", "latest_attributes", "first_source")
+_PARTS = ("stamps", "latest_attributes", "first_source", "sums", "negative", "continued_users")
 _PLACEHOLDER = re.compile(r"\$(\w+)")
-# So many texts behind hashes are some 100 MB; more are an error, TOO_MANY_TEXTS.
+# A million texts behind hashes are some 100 MB; more are the error TOO_MANY_TEXTS.
 _MOST_HASHES = 1_000_000
 TOO_MANY_TEXTS = 191
 # What a set of attributes counts, and how these counts are called.
@@ -46,7 +56,7 @@ _SETTINGS = {FEED: "METRICS_FEED_TABLE", MESSENGER: "METRICS_MESSAGES_TABLE and 
 class DailySources:
     """Both sources, each resolved against its table once, when a query first needs it.
 
-    `has_many_texts` says that attributes have so many different texts that they are not looked up by their hashes.
+    `has_many_texts` says that attributes have too many different texts to look them up by their hashes.
     """
 
     warehouse: Warehouse
@@ -135,12 +145,14 @@ class DailySources:
         known = self._known("age_group")
         columns = [column for column in columns_of(USERS.file) if column.name in ATTRIBUTES]
         users = f"(SELECT {', '.join(f'CAST(NULL, {column.type!r}) AS {column.name}' for column in columns)})"
-        text = refusal(self.warehouse, users, known, "Checking dimensions.age_group")
-        if text is not None:
+        try:
+            sql = f"SELECT {known}, users.* FROM {users} AS users"  # noqa: S608
+            types_of(self.warehouse, sql, "Checking dimensions.age_group", over_row=True)
+        except RefusedError as refused:
             raise SourceError(
                 f"dimensions.age_group.sql = {self.catalog.dimensions['age_group'].sql!r} does not fit the users' "
-                f"snapshot: {text}. What to do: write it over {', '.join(ATTRIBUTES)}."
-            )
+                f"snapshot: {refused} What to do: write it over {', '.join(ATTRIBUTES)}."
+            ) from None
         return known
 
     def _rows(self, name: str) -> _Resolved:
@@ -180,16 +192,16 @@ class DailySources:
 
         `checked`: entry → as it is written, and what is computed.
         """
-        doing = f"Checking sources.{source.name}"
-        selected = ", ".join(sql for _, sql in checked.values())
-        sql = f"SELECT {selected}, platform_events.* FROM {rows.sql} AS platform_events"  # noqa: S608
-        found = types_of(self.warehouse, sql, doing, over_row=True)
-        if not isinstance(found, str):
-            return dict(zip(rows.columns, found[len(checked) :], strict=True))
-        for at, (given, sql) in checked.items():
-            if (text := refusal(self.warehouse, rows.sql, sql, doing)) is not None:
-                raise SourceError(f"{at} = {given!r} does not fit {source.table}: {text}.")
-        raise SourceError(f"sources.{source.name} does not fit {source.table}: {found}.")
+        try:
+            found = require_over_row(self.warehouse, rows, ", ".join(sql for _, sql in checked.values()))
+        except RefusedError as refused:
+            for at, (given, sql) in checked.items():
+                try:
+                    require_over_row(self.warehouse, rows, sql)
+                except RefusedError as alone:
+                    raise SourceError(f"{at} = {given!r} does not fit {source.table}: {alone}") from None
+            raise SourceError(f"sources.{source.name} does not fit {source.table}: {refused}") from None
+        return dict(zip(rows.columns, found[len(checked) :], strict=True))
 
     def _attribute_types(self, source: Source, types: dict[str, str]) -> dict[str, str]:
         """Column → type, of the columns that attributes are computed from.
@@ -216,7 +228,7 @@ class _Resolved:
 
 
 def _filled(sql: str, part: Callable[[str], str | None]) -> str:
-    """`sql` with what its `$names` stand for, each indented as the line that it is in."""
+    """`sql` with each `$name` replaced by its part, indented as the line that it is in."""
 
     def filled(match: re.Match[str]) -> str:
         line = sql[sql.rfind("\n", 0, match.start()) + 1 : match.start()]

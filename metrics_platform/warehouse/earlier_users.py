@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import day_of, first_instant
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.daily_sources import DailySources
-from metrics_platform.warehouse.ddl import create_staging, drop_table
+from metrics_platform.warehouse.daily_sources import HISTORY_START, DailySources
 from metrics_platform.warehouse.errors import OVER_LIMITS, WarehouseError
 from metrics_platform.warehouse.partitions import (
     STAGING_PREFIX,
@@ -27,10 +26,9 @@ from metrics_platform.warehouse.partitions import (
     publish,
     staged_partition,
 )
+from metrics_platform.warehouse.schema import create_staging, drop_table
 from metrics_platform.warehouse.tables import USERS, DailyTable, read_sql
 
-# A time of zero stands for no time.
-HISTORY_START = datetime.datetime(1970, 1, 2, tzinfo=datetime.UTC)
 _ONE_DAY = datetime.timedelta(days=1)
 # A stretch begins with one day and doubles while it is quick: a small product's years take a dozen queries, and a day
 # of a huge one is a query of its own.
@@ -68,10 +66,10 @@ def build_earlier_users(sources: DailySources, settings: Settings, log: Callable
 def _table_of(settings: Settings, select: str) -> DailyTable:
     """The table that holds the unfinished snapshot; sources that are mapped otherwise, or another zone, have their own.
 
-    By its name it is a staging table: if nobody finishes the build, it goes with these.
+    By its name it is a staging table: if no run finishes the build, it goes with these.
     """
     built_from = (settings.timezone, select)
-    return DailyTable(f"{STAGING_PREFIX}earlier_users_{zlib.crc32(repr(built_from).encode()):08x}", USERS.file, {})
+    return DailyTable(f"{STAGING_PREFIX}earlier_users_{zlib.crc32(repr(built_from).encode()):08x}", file=USERS.file)
 
 
 @dataclass(frozen=True)
@@ -124,12 +122,12 @@ class _Build:
 
     def _next_event(self, begin: datetime.datetime, end: datetime.datetime) -> datetime.datetime | None:
         """When the first event in [begin, end) happened: time without events is skipped."""
-        rows = self.warehouse.query(
+        found: datetime.datetime | None = self.warehouse.value(
             self.next_event,
-            {"from_time": _written(begin), "until_time": _written(end)},
+            {"from_time": begin, "until_time": end},
             doing=f"Looking for the first event from {begin:%Y-%m-%d} on",
-        ).rows
-        return rows[0]["event_time"].replace(tzinfo=datetime.UTC) if rows else None
+        )
+        return found and found.replace(tzinfo=datetime.UTC)
 
     def _finished(self) -> _Progress | None:
         """How far a build before this one came."""
@@ -152,8 +150,8 @@ class _Build:
             "earlier": self.table.name,
             "event_date": last,
             "previous_date": progress.last if progress else first - _ONE_DAY,
-            "day_start": _written(days[0].start),
-            "day_end": _written(days[-1].end),
+            "day_start": days[0].start,
+            "day_end": days[-1].end,
             # A date that the zone's clocks skipped begins with the next one, and the later of the two is taken.
             "starts": [int(day.start.timestamp()) for day in days],
             "dates": [day.key for day in days],
@@ -187,7 +185,3 @@ class _Build:
                 f"{expected:,} users before {self.settings.start_date} were known, and {found:,} are there. Did "
                 "another run build this snapshot at the same time? Run the partition again."
             )
-
-
-def _written(moment: datetime.datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S}"

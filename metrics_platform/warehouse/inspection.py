@@ -6,7 +6,6 @@ tells whether the rights, quotas and settings of an account are enough.
 
 from __future__ import annotations
 
-import difflib
 import re
 import uuid
 from collections.abc import Iterator
@@ -17,14 +16,19 @@ from metrics_platform.settings import Settings
 from metrics_platform.warehouse import tables
 from metrics_platform.warehouse.client import Warehouse, connection_of
 from metrics_platform.warehouse.cluster_inspection import inspect_cluster, inspect_replicas
-from metrics_platform.warehouse.ddl import create_staging, create_table, drop_table
-from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_leftovers
-from metrics_platform.warehouse.schema import SchemaMismatchError, missing_tables, outside_database, tables_are_there
-from metrics_platform.warehouse.source_inspection import inspect_sources, source_tables
+from metrics_platform.warehouse.partitions import IDLE_SECONDS, STAGING_PREFIX, drop_idle_staging_tables
+from metrics_platform.warehouse.schema import (
+    SchemaMismatchError,
+    create_staging,
+    create_table,
+    drop_table,
+    missing_tables,
+    outside_database,
+    tables_are_there,
+)
+from metrics_platform.warehouse.source_inspection import inspect_sources, names_of, source_tables, there_is
 
 MINIMUM_VERSION = (24, 8)
-
-_NAMES_SHOWN = 5
 
 
 def inspect_warehouse(warehouse: Warehouse, settings: Settings) -> Iterator[Finding]:
@@ -78,27 +82,16 @@ def _server(warehouse: Warehouse) -> Finding:
 def _database(warehouse: Warehouse) -> Finding:
     """Whether the database exists; a mistyped name must not create one."""
     every_database = "SELECT name FROM system.databases WHERE lower(name) NOT IN {ours:Array(String)}"
-    names = _names(outside_database(warehouse), every_database)
+    names = names_of(outside_database(warehouse), every_database, {"ours": ["system", "information_schema"]})
     if warehouse.database in names:
         return Finding("Database", "ok", f"{warehouse.database} is there")
     return Finding(
         "Database",
         "problem",
         f"{warehouse.database}, which METRICS_CLICKHOUSE_URL names, does not exist",
-        f"{_there_are(warehouse.database, names)}Correct the name; or, if it is right, create the database with "
+        f"{there_is(warehouse.database, names)}Correct the name; or, if it is right, create the database with "
         "`metrics-platform create-tables`.",
     )
-
-
-def _names(warehouse: Warehouse, query: str) -> list[str]:
-    parameters = {"ours": ["system", "information_schema"]}
-    return [str(row["name"]) for row in warehouse.query(query, parameters, doing="Looking for its name").rows]
-
-
-def _there_are(wanted: str, names: list[str], alike: float = 0.0) -> str:
-    """What a mistyped name may have been meant to be, as a sentence; of many names, those that are `alike` (0 to 1)."""
-    near = difflib.get_close_matches(wanted, names, n=_NAMES_SHOWN, cutoff=alike)
-    return f"There is {', '.join(near)}. " if near else ""
 
 
 def _rights(warehouse: Warehouse) -> Finding:
@@ -114,7 +107,7 @@ def _rights(warehouse: Warehouse) -> Finding:
         for move in (f"REPLACE PARTITION '{day}' FROM `{staging}`", f"ATTACH PARTITION '{day}' FROM `{staging}`"):
             warehouse.execute(f"ALTER TABLE `{name}` {move}", doing=doing)
         warehouse.execute(f"ALTER TABLE `{name}` DROP PARTITION '{day}'", doing=doing)
-        drop_leftovers(warehouse, tables.USERS)
+        drop_idle_staging_tables(warehouse, name, IDLE_SECONDS)  # these are in use, so all stay
         # A server may ask for a grant for each engine.
         create_table(warehouse, tables.INCIDENTS, replacing)
     finally:

@@ -11,11 +11,9 @@ from metrics_platform.settings import Settings
 from metrics_platform.time_windows import day_of
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.metric_values import ValuesResult, compute
-from metrics_platform.warehouse.partitions import drop_leftovers
-from metrics_platform.warehouse.schema import create_tables, tables_are_there
+from metrics_platform.warehouse.metric_values import ValuesResult, compute_values
+from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.tables import METRIC_DAILY, SLICE_VALUES
-from metrics_platform.warehouse.value_sql import Scope
 
 _PRESENT = """
 SELECT event_date, metric, definition
@@ -33,28 +31,12 @@ def compute_metric_days(
 ) -> Iterator[ValuesResult]:
     """Compute days of all metrics, or of `metrics`; yields each day as it is published. Ends where checks do not hold.
 
-    Running it again gives the same rows, and leaves all other rows as they are.
-
-    Raises:
-        WarehouseError: ClickHouse refused, failed or did not answer; nothing is half-written.
-        SchemaMismatchError: the table is there with other columns.
+    See `compute_values`.
     """
-    create_tables(warehouse, [SLICE_VALUES, METRIC_DAILY])
-    drop_leftovers(warehouse, METRIC_DAILY)
-    chosen = tuple(checked.metrics.values()) if metrics is None else tuple(metrics)
-    needed = {metric.source for metric in chosen if metric.sql}
-    rows = {name: found for name, found in checked.rows.items() if name in needed}
-    for date in sorted(dates):
-        day = day_of(date, settings.zone)
-        if day.start >= day.end:
-            continue  # the zone's clocks skipped it
-        result = compute(
-            warehouse,
-            Scope(checked.catalog, rows, chosen, checked.by_row, METRIC_DAILY, date, day.start, day.end, settings.zone),
-        )
-        yield result
-        if not result.published:
-            return
+    days = (day_of(date, settings.zone) for date in sorted(dates))
+    # The zone's clocks have skipped some dates.
+    stretches = ((day.date, day.start, day.end) for day in days if day.hours)
+    return compute_values(warehouse, METRIC_DAILY, stretches, checked, settings.zone, metrics)
 
 
 def missing_days(
@@ -79,27 +61,4 @@ def missing_days(
         )
         if lacking:
             found.append((date, lacking))
-    return found
-
-
-def read_metric_days(
-    warehouse: Warehouse, names: Sequence[str], first: datetime.date, last: datetime.date
-) -> dict[datetime.date, dict[str, float | None]]:
-    """The values of some metrics in the whole product, by day; a day that was not computed is left out.
-
-    Raises:
-        WarehouseError: ClickHouse refused, failed or did not answer.
-        SchemaMismatchError: the table has other columns than this version reads.
-    """
-    if not names or not tables_are_there(warehouse, [METRIC_DAILY]):
-        return {}
-    rows = warehouse.query(
-        "SELECT event_date, toString(metric) AS name, value FROM metric_daily FINAL WHERE dimension = 'total' "
-        "AND event_date BETWEEN {first:Date} AND {last:Date} AND has({names:Array(String)}, toString(metric))",
-        {"first": first, "last": last, "names": list(names)},
-        doing=f"Reading {METRIC_DAILY.name} from {first} to {last}",
-    ).rows
-    found: dict[datetime.date, dict[str, float | None]] = {}
-    for row in rows:
-        found.setdefault(row["event_date"], {})[row["name"]] = row["value"]
     return found

@@ -11,24 +11,24 @@ from __future__ import annotations
 import datetime
 import math
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from zoneinfo import ZoneInfo
 
-from metrics_platform.catalog import Dimension, Metric
+from metrics_platform.catalog import Metric
 from metrics_platform.table_names import quoted
 from metrics_platform.time_windows import SLOT
-from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.catalog_check import CheckedCatalog
+from metrics_platform.warehouse.client import Parameters, Warehouse
 from metrics_platform.warehouse.comparison import Comparison
-from metrics_platform.warehouse.ddl import create_staging
 from metrics_platform.warehouse.errors import WarehouseError
-from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_staging
+from metrics_platform.warehouse.partitions import drop_leftovers, staged_partition
+from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.slice_choice import choose_slices
-from metrics_platform.warehouse.source_rows import SourceRows, explained
+from metrics_platform.warehouse.source_rows import RefusedError, SourceRows, refusals
+from metrics_platform.warehouse.tables import SLICE_VALUES, DailyTable
 from metrics_platform.warehouse.value_sql import (
     Scope,
-    filled,
     known_number,
     mergeable,
     runnable_sql,
@@ -75,6 +75,32 @@ class ValuesResult:
         return tuple(comparison for comparison in self.comparisons if not comparison.holds)
 
 
+def compute_values(  # noqa: PLR0917
+    warehouse: Warehouse,
+    table: DailyTable,
+    stretches: Iterable[tuple[datetime.date, datetime.datetime, datetime.datetime]],
+    checked: CheckedCatalog,
+    zone: ZoneInfo,
+    metrics: Sequence[Metric] | None = None,
+) -> Iterator[ValuesResult]:
+    """Compute stretches (day, start, end) of all metrics, or of `metrics`; yields each as it is published.
+
+    Running it again gives the same rows, whatever happened before, and leaves all other rows as they are. It ends after
+    the first stretch whose checks do not hold.
+
+    Raises:
+        WarehouseError: ClickHouse refused, failed or did not answer; nothing is half-written.
+        SchemaMismatchError: the table is there with other columns.
+    """
+    create_tables(warehouse, [SLICE_VALUES, table])
+    drop_leftovers(warehouse, table)
+    for stretch in stretches:
+        result = compute(warehouse, Scope.of(checked, metrics, table, *stretch, zone))
+        yield result
+        if not result.published:
+            return
+
+
 def compute(warehouse: Warehouse, scope: Scope) -> ValuesResult:
     """Compute, check and publish; running it again gives the same rows, whatever happened before.
 
@@ -111,48 +137,44 @@ def _without(scope: Scope, names: Iterable[str]) -> Scope:
 def _without_failing(warehouse: Warehouse, scope: Scope) -> tuple[Scope, dict[str, str]]:
     """The scope without what fails on the rows, and entry → what is wrong with it. Each entry is tried alone."""
     problems: dict[str, str] = {}
-    rows: dict[str, SourceRows] = {}
-    gone: set[str] = set()
-    for name, found in scope.rows.items():
-        bare = _with_dimensions(found, ())
-        if text := _failure(warehouse, replace(scope, rows={name: bare}, metrics=())):
-            problems[f"sources.{name}"] = f"sources.{name}: a row of {found.source.table} cannot be read: {text}"
+    kept: dict[str, SourceRows] = {}
+
+    def works(entry: str, said: str, rows: SourceRows, *metrics: Metric) -> bool:
+        try:
+            _try(warehouse, replace(scope, rows={rows.source.name: rows}, metrics=metrics))
+        except RefusedError as refused:
+            problems[entry] = f"{said}: {refused}"
+        return entry not in problems
+
+    for name, rows in scope.rows.items():
+        entry, table = f"sources.{name}", rows.source.table
+        if not works(entry, f"{entry}: a row of {table} cannot be read", rows.sliced_by()):
             problems |= {f"metrics.{metric.name}": "its source is not usable, see there" for metric in scope.own(name)}
-            gone |= {metric.name for metric in scope.own(name)}
             continue
-        kept = []
-        for dimension in scope.dimensions_of(found.source):
-            if text := _failure(
-                warehouse, replace(scope, rows={name: _with_dimensions(found, (dimension,))}, metrics=())
-            ):
-                entry = f"dimensions.{dimension.name}"
-                problems[entry] = f"{entry}.sql = {dimension.sql!r} fails on a row of {found.source.table}: {text}"
-            else:
-                kept.append(dimension)
-        rows[name] = _with_dimensions(found, tuple(kept))
+        kept[name] = rows.sliced_by(
+            *(
+                dimension
+                for dimension in scope.dimensions_of(rows.source)
+                if works(
+                    entry := f"dimensions.{dimension.name}",
+                    f"{entry}.sql = {dimension.sql!r} fails on a row of {table}",
+                    rows.sliced_by(dimension),
+                )
+            )
+        )
         for metric in scope.own(name):
-            if text := _failure(warehouse, replace(scope, rows={name: rows[name]}, metrics=(metric,))):
-                problems[f"metrics.{metric.name}"] = f"metrics.{metric.name}.sql = {metric.sql!r}: {text}"
-                gone.add(metric.name)
-    return replace(_without(scope, gone), rows=rows), problems
+            works(f"metrics.{metric.name}", f"metrics.{metric.name}.sql = {metric.sql!r}", kept[name], metric)
+    failing = [entry.removeprefix("metrics.") for entry in problems if entry.startswith("metrics.")]
+    return replace(_without(scope, failing), rows=kept), problems
 
 
-def _with_dimensions(rows: SourceRows, dimensions: tuple[Dimension, ...]) -> SourceRows:
-    return replace(rows, source=replace(rows.source, dimensions=dimensions))
-
-
-def _failure(warehouse: Warehouse, scope: Scope) -> str:
-    """What ClickHouse says when the values of the scope are computed for nobody; empty: nothing is wrong."""
-    try:
+def _try(warehouse: Warehouse, scope: Scope) -> None:
+    """Compute the values of the scope and discard them; raises RefusedError."""
+    with refusals():
         for sql, parameters in source_statements(scope):
             warehouse.execute(
                 f"{sql}\nFORMAT Null", {**scope.parameters(), **parameters}, doing="Trying an entry alone"
             )
-    except WarehouseError as error:
-        if error.transient or error.code is None:
-            raise
-        return explained(error)
-    return ""
 
 
 def _unstable_metrics(scope: Scope, result: ValuesResult) -> dict[str, str]:
@@ -174,19 +196,32 @@ def _compute(warehouse: Warehouse, scope: Scope) -> ValuesResult:
     started = time.perf_counter()
     choose_slices(warehouse, scope)
     for attempt in range(1, _TRIES + 1):
-        with _staged(warehouse, scope) as (name, rows, read):
-            comparisons = _compare(warehouse, scope, name)
+        with staged_partition(warehouse, scope.table, scope.date, _selects(warehouse, scope)) as staged:
+            comparisons = _compare(warehouse, scope, staged.name)
             holds = all(comparison.holds for comparison in comparisons)
             if holds:
-                _publish(warehouse, scope, name)
+                _publish(warehouse, scope, staged.name)
             if holds or attempt == _TRIES:
-                seconds = time.perf_counter() - started
-                names = tuple(metric.name for metric in scope.metrics)
-                sql = "\n\n".join(runnable_sql(scope))
                 return ValuesResult(
-                    scope.date, scope.start, scope.end, names, rows, comparisons, holds, read, seconds, sql
+                    scope.date,
+                    scope.start,
+                    scope.end,
+                    metrics=tuple(metric.name for metric in scope.metrics),
+                    rows=staged.totals.rows,
+                    comparisons=comparisons,
+                    published=holds,
+                    read_rows=staged.read_rows,
+                    seconds=time.perf_counter() - started,
+                    sql="\n\n".join(runnable_sql(scope)),
                 )
     raise AssertionError("unreachable: the last attempt returns")
+
+
+def _selects(warehouse: Warehouse, scope: Scope) -> list[tuple[str, Parameters]]:
+    """The SELECTs that fill a staging table with all rows of the scope, each with its parameters."""
+    version = warehouse.value("SELECT toUnixTimestamp64Micro(now64(6))", doing=f"Computing {scope.table.name}")
+    gone = scope.filled("queries/vanished_rows.sql"), {"metrics": scope.names}
+    return [(sql, {**scope.parameters(version), **own}) for sql, own in (*statements(scope), gone)]
 
 
 def total_values(warehouse: Warehouse, scope: Scope, metric: Metric) -> dict[datetime.datetime, float | None]:
@@ -216,34 +251,6 @@ def _totals(warehouse: Warehouse, scope: Scope, metric: Metric) -> dict[datetime
     return values
 
 
-@contextmanager
-def _staged(warehouse: Warehouse, scope: Scope) -> Iterator[tuple[str, int, int]]:
-    """A staging table with all rows of the scope: its name, and how many rows were written and read."""
-    name = f"{STAGING_PREFIX}{scope.table.name}__{scope.date:%Y%m%d}__{uuid.uuid4().hex[:12]}"
-    doing = f"Computing {scope.table.name} of {scope.date}"
-    version = warehouse.value("SELECT toUnixTimestamp64Micro(now64(6))", doing=doing)
-    parameters = scope.parameters(version, name)
-    create_staging(warehouse, name, scope.table.name, doing=doing)
-    try:
-        written = read = 0
-        columns = ", ".join(column.name for column in scope.table.columns)
-        gone = filled(
-            "queries/vanished_rows.sql",
-            table=scope.table.name,
-            in_range=scope.in_range,
-            keys=scope.keys,
-        )
-        for sql, own in (*statements(scope), (gone, {"metrics": scope.names})):
-            done = warehouse.execute(
-                f"INSERT INTO {quoted(name)} ({columns})\n{sql}", {**parameters, **own}, doing=doing
-            )
-            written += done.written_rows
-            read += done.read_rows
-        yield name, written, read
-    finally:
-        drop_staging(warehouse, name)
-
-
 def _publish(warehouse: Warehouse, scope: Scope, staging: str) -> None:
     """Attach the staged rows: readers see all of them at once, and rows of other writers stay.
 
@@ -255,10 +262,8 @@ def _publish(warehouse: Warehouse, scope: Scope, staging: str) -> None:
         doing=doing,
         repeatable=True,
     )
-    superseded = filled("queries/superseded_rows.sql", table=scope.table.name, in_range=scope.in_range, keys=scope.keys)
-    columns = ", ".join(column.name for column in scope.table.columns)
     warehouse.execute(
-        f"INSERT INTO {quoted(scope.table.name)} ({columns})\n{superseded}",
+        f"INSERT INTO {quoted(scope.table.name)}\n{scope.filled('queries/superseded_rows.sql')}",
         {**scope.parameters(), "metrics": scope.names},
         doing=doing,
         repeatable=True,
@@ -268,14 +273,13 @@ def _publish(warehouse: Warehouse, scope: Scope, staging: str) -> None:
 def _compare(warehouse: Warehouse, scope: Scope, staging: str) -> tuple[Comparison, ...]:
     """The staged rows against values taken straight from the sources, and among themselves."""
     found: list[Comparison] = []
-    parameters = scope.parameters(staging=staging)
     doing = f"Checking {scope.table.name} of {scope.date}"
     staged = warehouse.query(
         "SELECT metric, sumIf(value, dimension = 'total') AS total, countIf(dimension = 'total') AS totals, "  # noqa: S608
         f"count() AS written, uniqExact({scope.keys}, dimension, dimension_value) AS keys, "
         "sumMap([toString(dimension)], [ifNull(value, 0)]) AS by_dimension "
         "FROM {staging:Identifier} WHERE NOT is_deleted GROUP BY metric",
-        parameters,
+        {"staging": staging},
         doing=doing,
     ).rows
     by_metric = {row["metric"]: row for row in staged}

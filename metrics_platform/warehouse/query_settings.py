@@ -92,6 +92,7 @@ FIXED: Mapping[str, Any] = {
 FIXED_WHERE_KNOWN: Mapping[str, Any] = {
     "apply_patch_parts": 1,
     "deduplicate_insert": "enable",
+    "enable_named_columns_in_function_tuple": 0,
     "ignore_on_cluster_for_replicated_database": 1,
     "run_query_in_background": 0,
 }

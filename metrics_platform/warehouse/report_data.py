@@ -3,19 +3,47 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from metrics_platform.catalog import Catalog
-from metrics_platform.notifications.kinds import DayIncident, WeeklyCohort
-from metrics_platform.report.facts import ReportData, dates_needed
+from metrics_platform.catalog import Catalog, load_catalog_or_builtin
+from metrics_platform.notifications.kinds import DailyReport, DayIncident, WeeklyCohort
+from metrics_platform.report.facts import LoadState, ReportData, dates_needed, report_of
 from metrics_platform.report.highlights import Slices
+from metrics_platform.report.week import week_of
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import Day
-from metrics_platform.warehouse.app_days import read_app_days
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.metric_days import read_metric_days
 from metrics_platform.warehouse.schema import SchemaMismatchError, tables_are_there
-from metrics_platform.warehouse.tables import INCIDENTS, METRIC_DAILY, USER_COHORTS, read_sql
+from metrics_platform.warehouse.tables import APP_DAILY, INCIDENTS, METRIC_DAILY, USER_COHORTS, read_sql
+
+
+def read_reports(  # noqa: PLR0917
+    warehouse: Warehouse,
+    days: Sequence[Day],
+    settings: Settings,
+    occurred_at: datetime.datetime,
+    load_of: Callable[[Day], LoadState] = lambda _: LoadState(),
+    run_id: str | None = None,
+) -> Iterator[DailyReport]:
+    """The reports of some days, as of `occurred_at`; `load_of` says how a day was computed.
+
+    Raises:
+        WarehouseError: ClickHouse refused, failed or did not answer.
+        SchemaMismatchError: a table has other columns than this version reads.
+    """
+    catalog = load_catalog_or_builtin(settings)
+    data = read_report_data(warehouse, [day.date for day in days], settings, catalog)
+    for day in days:
+        until = min(occurred_at, day.end + datetime.timedelta(days=1))
+        yield report_of(
+            day,
+            data,
+            load_of(day),
+            occurred_at=occurred_at,
+            week=week_of(day.date, data.rows, read_weekly_cohorts(warehouse, day.date)),
+            incidents=read_day_incidents(warehouse, day, until, catalog),
+            run_id=run_id,
+        )
 
 
 def read_report_data(
@@ -38,6 +66,50 @@ def read_report_data(
         read_slices=lambda metric: read_slices(warehouse, metric, first, last),
         holidays=settings.holidays,
     )
+
+
+def read_app_days(
+    warehouse: Warehouse, first: datetime.date, last: datetime.date
+) -> dict[datetime.date, dict[str, float | None]]:
+    """The metrics (columns of `app_daily`) of each day from `first` to `last` that has been computed, by its date.
+
+    Empty before the first load, when the table or the database may not exist.
+
+    Raises:
+        WarehouseError: ClickHouse refused, failed or did not answer.
+        SchemaMismatchError: the table has other columns than this version reads.
+    """
+    if not tables_are_there(warehouse, [APP_DAILY]):
+        return {}
+    answer = warehouse.query(
+        read_sql("queries/app_days.sql"),
+        {"first": first, "last": last},
+        doing=f"Reading {APP_DAILY.name} from {first} to {last}",
+    )
+    return {row.pop("event_date"): row for row in map(dict, answer.rows)}
+
+
+def read_metric_days(
+    warehouse: Warehouse, names: Sequence[str], first: datetime.date, last: datetime.date
+) -> dict[datetime.date, dict[str, float | None]]:
+    """The values of some metrics in the whole product, by day; a day that was not computed is left out.
+
+    Raises:
+        WarehouseError: ClickHouse refused, failed or did not answer.
+        SchemaMismatchError: the table has other columns than this version reads.
+    """
+    if not names or not tables_are_there(warehouse, [METRIC_DAILY]):
+        return {}
+    rows = warehouse.query(
+        "SELECT event_date, toString(metric) AS name, value FROM metric_daily FINAL WHERE dimension = 'total' "
+        "AND event_date BETWEEN {first:Date} AND {last:Date} AND has({names:Array(String)}, toString(metric))",
+        {"first": first, "last": last, "names": list(names)},
+        doing=f"Reading {METRIC_DAILY.name} from {first} to {last}",
+    ).rows
+    found: dict[datetime.date, dict[str, float | None]] = {}
+    for row in rows:
+        found.setdefault(row["event_date"], {})[row["name"]] = row["value"]
+    return found
 
 
 def read_slices(warehouse: Warehouse, metric: str, first: datetime.date, last: datetime.date) -> Slices:
@@ -73,7 +145,7 @@ def read_day_incidents(
         return ()
     rows = warehouse.query(
         read_sql("queries/incidents_of_day.sql"),
-        {"first_slot": f"{day.start:%Y-%m-%d %H:%M:%S}", "end_slot": f"{until:%Y-%m-%d %H:%M:%S}"},
+        {"first_slot": day.start, "end_slot": until},
         doing=f"Reading the incidents of {day.date}",
     ).rows
     return tuple(

@@ -16,9 +16,8 @@ from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_idle_stag
 from metrics_platform.warehouse.tables import (
     APP_DAILY,
     DIMENSION_METRICS,
-    FEED_USER_DAILY,
+    EXTRACTS,
     INCIDENTS,
-    MESSAGE_USER_DAILY,
     METRIC_DAILY,
     MONITORED_SLOTS,
     SLOT_METRICS,
@@ -28,12 +27,11 @@ from metrics_platform.warehouse.tables import (
     slice_table,
 )
 
-EXTRACTS = (FEED_USER_DAILY.name, MESSAGE_USER_DAILY.name)
-_OF_DAYS = (USERS.name, *EXTRACTS, USER_DAILY.name)
+_OF_DAYS = tuple(table.name for table in (USERS, *EXTRACTS, USER_DAILY))
 
 # A month of history that was just computed is merged within hours, and no check takes much longer for it.
 _MERGED_AT_A_TIME = 4
-# What was written lately is in use: a backfill computes days that are older than is kept, each from the one before.
+# What was written recently is in use: a backfill computes days that are older than is kept, each from the one before.
 _WRITTEN_HOURS = 24
 _PARTITIONS = """
 SELECT table, partition, max(modification_time) > now() - toIntervalHour({hours:UInt8}) AS is_in_use
@@ -45,9 +43,9 @@ ORDER BY table, partition
 
 
 def drop_what_is_old(warehouse: Warehouse, settings: Settings, today: datetime.date) -> list[str]:
-    """Drop partitions that are older than the settings say, and staging tables that nobody uses.
+    """Drop partitions that are older than the settings say, and staging tables that are not in use.
 
-    Returns what was dropped, as «table partition» and names of staging tables.
+    Returns what was dropped, as `table partition` and names of staging tables.
 
     Raises:
         WarehouseError: ClickHouse refused, failed or did not answer.
@@ -113,7 +111,7 @@ def first_days_kept(settings: Settings, today: datetime.date) -> Mapping[str, da
     users = today - datetime.timedelta(days=settings.keep_users_days)
     results = (*map(slice_table, settings.dimensions), DIMENSION_METRICS, APP_DAILY, METRIC_DAILY)
     return {
-        **dict.fromkeys((USERS.name, *EXTRACTS), users),
+        **dict.fromkeys((table.name for table in (USERS, *EXTRACTS)), users),
         USER_DAILY.name: today - datetime.timedelta(days=settings.keep_user_daily_days),
         **dict.fromkeys((table.name for table in results), today - datetime.timedelta(days=settings.keep_daily_days)),
         SLOT_METRICS.name: slots,
@@ -131,7 +129,7 @@ def is_base(partition: str, settings: Settings) -> bool:
 
 
 def last_day_of(partition: str) -> datetime.date:
-    """The last day of a partition, «2026-11-20» or the month «202611»; raises ValueError on anything else."""
+    """The last day of a partition, `2026-11-20` or the month `202611`; raises ValueError on anything else."""
     if "-" in partition:
         return datetime.date.fromisoformat(partition)
     year, month = int(partition[:4]), int(partition[4:])

@@ -1,19 +1,31 @@
-"""Making the platform's tables, migrating those of an earlier version: one idempotent command, also run on first use.
+"""Making the platform's tables, changing those of an earlier version: one idempotent command, also run on first use.
 
-Only what is missing is created, so an account that may not create tables works as soon as somebody who may has
-run `metrics-platform create-tables` once.
+Only what is missing is created, so an account that may not create tables works as soon as someone who may has run
+`metrics-platform create-tables` once.
+
+Without METRICS_CLICKHOUSE_CLUSTER every statement goes to the one server, or the one replica, that
+METRICS_CLICKHOUSE_URL names, and staging tables live there alone as plain MergeTree. With it that address may be a load
+balancer: tables, staging tables included, are made and dropped ON CLUSTER with the engine of METRICS_CLICKHOUSE_ENGINE.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.ddl import create_table, on_cluster
+from metrics_platform.table_names import quoted
+from metrics_platform.warehouse.client import Warehouse, sql_text
 from metrics_platform.warehouse.errors import UNKNOWN_DATABASE, WarehouseError
-from metrics_platform.warehouse.migrations import migrate, pending
-from metrics_platform.warehouse.tables import DailyTable, columns_of
+from metrics_platform.warehouse.tables import DailyTable, read_sql
+
+PLAIN = "MergeTree"
+# What ClickHouse writes before the keys of a table: its engine, with arguments or without.
+_ENGINE = re.compile(r"^\w*MergeTree(?:\(.*?\))?(?= (?:PARTITION BY|PRIMARY KEY|ORDER BY) )", re.DOTALL)
+_DECLARED = re.compile(r"^ENGINE = (?P<kind>\w*)MergeTree(?:\((?P<arguments>.*)\))?$", re.MULTILINE)
+_REPLICATED = re.compile(r"ReplicatedMergeTree(?:\((?P<path>.*)\))?")
+# Column → type, in order.
+Types = Mapping[str, str]
 
 
 class SchemaMismatchError(RuntimeError):
@@ -21,7 +33,7 @@ class SchemaMismatchError(RuntimeError):
 
 
 def create_tables(warehouse: Warehouse, daily_tables: Iterable[DailyTable]) -> list[str]:
-    """Migrate those of `daily_tables` that are there, and create those that are missing; returns the names created.
+    """Change those of `daily_tables` of an earlier version, and create those that are missing; returns their names.
 
     The database is created, too, where it is missing.
 
@@ -30,58 +42,30 @@ def create_tables(warehouse: Warehouse, daily_tables: Iterable[DailyTable]) -> l
         SchemaMismatchError: a table is there with other columns.
     """
     wanted = {table.name: table for table in daily_tables}
-    try:
-        existing = _columns(warehouse, list(wanted))
-        if migrate(warehouse, _types(existing)):
-            existing = _columns(warehouse, list(wanted))
-        created = _missing(warehouse, wanted, existing)
-    except WarehouseError as error:
-        if error.code != UNKNOWN_DATABASE:
-            raise
+    existing = existing_columns(warehouse, wanted)
+    changed = [name for name, types in existing.items() if _migrate(warehouse, wanted[name], types)]
+    created = _missing(warehouse, wanted, existing_columns(warehouse, wanted) if changed else existing)
+    if created and not existing:
         create_database(warehouse, warehouse.database)
-        created = list(wanted)
     for name in created:
         create_table(warehouse, wanted[name], name)
     return created
 
 
 def missing_tables(warehouse: Warehouse, daily_tables: Iterable[DailyTable]) -> list[str]:
-    """The names of those tables that are not there yet.
-
-    Raises:
-        SchemaMismatchError: a table is there with other columns.
-    """
-    wanted = {table.name: table for table in daily_tables}
-    return _missing(warehouse, wanted, _columns(warehouse, list(wanted)))
-
-
-def _missing(
-    warehouse: Warehouse, wanted: Mapping[str, DailyTable], existing: Mapping[str, list[tuple[str, str]]]
-) -> list[str]:
-    """The names of those tables that are not among the existing ones, which must have the columns that are written."""
-    migrations = {each.table for each in pending(_types(existing))}
-    for name, found in existing.items():
-        expected = [(column.name, column.type) for column in columns_of(wanted[name].file)]
-        if found != expected:
-            raise SchemaMismatchError(
-                _mismatch(warehouse.database, name, found, expected, can_migrate=name in migrations)
-            )
-    return [name for name in wanted if name not in existing]
-
-
-def tables_are_there(warehouse: Warehouse, tables: Iterable[DailyTable]) -> bool:
-    """Whether all of these tables are there; before the first load there is perhaps not even the database.
+    """The names of those tables that are not there yet; before the first load there is perhaps not even the database.
 
     Raises:
         WarehouseError: ClickHouse refused, failed or did not answer.
         SchemaMismatchError: a table is there with other columns.
     """
-    try:
-        return not missing_tables(warehouse, tables)
-    except WarehouseError as error:
-        if error.code != UNKNOWN_DATABASE:
-            raise
-        return False
+    wanted = {table.name: table for table in daily_tables}
+    return _missing(warehouse, wanted, existing_columns(warehouse, wanted))
+
+
+def tables_are_there(warehouse: Warehouse, tables: Iterable[DailyTable]) -> bool:
+    """Whether all of these tables are there; errors as above."""
+    return not missing_tables(warehouse, tables)
 
 
 def create_database(warehouse: Warehouse, name: str) -> None:
@@ -104,42 +88,140 @@ def outside_database(warehouse: Warehouse) -> Warehouse:
     return replace(warehouse, connection=replace(warehouse.connection, database="system"))
 
 
-def _columns(warehouse: Warehouse, names: list[str]) -> dict[str, list[tuple[str, str]]]:
-    """Table → (column, type) in order, of those tables that exist."""
-    rows = warehouse.query(
-        "SELECT table, name, type FROM system.columns "
-        "WHERE database = currentDatabase() AND table IN {names:Array(String)} ORDER BY table, position",
-        {"names": names},
-        doing="Reading the tables' columns",
+def on_cluster(warehouse: Warehouse) -> str:
+    """The clause for a statement that creates, renames or drops; empty without a cluster."""
+    return f" ON CLUSTER {quoted(warehouse.cluster)}" if warehouse.cluster else ""
+
+
+def create_table(warehouse: Warehouse, table: DailyTable, name: str) -> None:
+    """Create a table of `schema/<file>.sql` as `name`, where it is missing."""
+    sql = read_sql(f"schema/{table.file}.sql").replace(
+        "CREATE TABLE IF NOT EXISTS {table:Identifier}",
+        f"CREATE TABLE IF NOT EXISTS {{table:Identifier}}{on_cluster(warehouse)}",
+    )
+    sql = _DECLARED.sub(lambda declared: f"ENGINE = {_engine(warehouse.engine, declared)}", sql)
+    warehouse.execute(sql, {"table": name}, doing=f"Creating table {warehouse.database}.{name}", repeatable=True)
+
+
+def create_staging(warehouse: Warehouse, name: str, target: str, *, doing: str, repeatable: bool = False) -> None:
+    """Create a table with the columns and keys of `target`, from which partitions can be moved into it.
+
+    With `repeatable` it may be there already. Its engine is no Replacing…: what is staged is counted row by row.
+    """
+    full = warehouse.query(
+        "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = {name:String}",
+        {"name": target},
+        doing=doing,
     ).rows
-    found: dict[str, list[tuple[str, str]]] = {}
+    # The keys, and settings such as a storage policy. Of a table that is not there, ClickHouse's own error is raised.
+    keys = _ENGINE.sub("", full[0]["engine_full"]) if full else ""
+    engine = f" ENGINE = {warehouse.engine if warehouse.cluster else PLAIN}{keys}" if full else ""
+    missing = "IF NOT EXISTS " if repeatable else ""
+    # Both names are ours, and `AS` takes no parameter.
+    warehouse.execute(
+        f"CREATE TABLE {missing}{quoted(name)}{on_cluster(warehouse)} AS {quoted(target)}{engine}",
+        doing=doing,
+        repeatable=repeatable,
+    )
+
+
+def drop_table(warehouse: Warehouse, name: str, *, doing: str, repeatable: bool = False) -> None:
+    """Drop a table that is no longer needed; by default ClickHouse refuses to drop one of more than 50 GB."""
+    warehouse.execute(
+        f"DROP TABLE IF EXISTS {quoted(name)}{on_cluster(warehouse)} SYNC",
+        doing=doing,
+        repeatable=repeatable,
+        settings={"max_table_size_to_drop": 0},
+    )
+
+
+def everywhere(warehouse: Warehouse, table: str) -> str:
+    """A table of `system` as a table expression: of every replica, or of the one server."""
+    return (
+        f"clusterAllReplicas({quoted(warehouse.cluster)}, system.{table})" if warehouse.cluster else f"system.{table}"
+    )
+
+
+def _engine(setting: str, declared: re.Match[str]) -> str:
+    """A declared engine such as `ReplacingMergeTree(version)`, replicated where the setting says so."""
+    kind, arguments = declared["kind"], declared["arguments"] or ""
+    replicated = _REPLICATED.fullmatch(setting)
+    if replicated is None:
+        return f"{kind}MergeTree" + (f"({arguments})" if arguments else "")
+    every = ", ".join(filter(None, (replicated["path"], arguments)))
+    return f"Replicated{kind}MergeTree" + (f"({every})" if every else "")
+
+
+def existing_columns(warehouse: Warehouse, names: Iterable[str]) -> dict[str, Types]:
+    """Table → its columns, of those tables that exist; none where the database does not exist either."""
+    try:
+        rows = warehouse.query(
+            "SELECT table, name, type FROM system.columns "
+            "WHERE database = currentDatabase() AND table IN {names:Array(String)} ORDER BY table, position",
+            {"names": list(names)},
+            doing="Reading the tables' columns",
+        ).rows
+    except WarehouseError as error:
+        if error.code != UNKNOWN_DATABASE:
+            raise
+        return {}
+    found: dict[str, dict[str, str]] = {}
     for row in rows:
-        found.setdefault(row["table"], []).append((row["name"], row["type"]))
-    return found
+        found.setdefault(row["table"], {})[row["name"]] = row["type"]
+    return dict(found)
 
 
-def _types(existing: Mapping[str, list[tuple[str, str]]]) -> dict[str, dict[str, str]]:
-    return {name: dict(columns) for name, columns in existing.items()}
+def _migrate(warehouse: Warehouse, table: DailyTable, types: Types) -> bool:
+    """Change a table of an earlier version; returns whether there was anything to change.
+
+    Two processes may do so at the same time.
+    """
+    changes = _changes(table, types)
+    if changes:
+        alter = f"ALTER TABLE `{table.name}` {', '.join(changes)}"
+        warehouse.execute(alter, doing=f"Migrating {table.name}", repeatable=True)
+    return bool(changes)
 
 
-def _mismatch(
-    database: str,
-    name: str,
-    found: list[tuple[str, str]],
-    expected: list[tuple[str, str]],
-    *,
-    can_migrate: bool,
-) -> str:
-    lines = [f"Table {database}.{name} has other columns than this version writes:"]
-    lines += [f"  - {' '.join(column)} is expected, not there" for column in expected if column not in found]
-    lines += [f"  - {' '.join(column)} is there, not expected" for column in found if column not in expected]
+def _changes(table: DailyTable, types: Types) -> list[str]:
+    """What makes a table of an earlier version one of this: columns that are new, and those that may be NULL now.
+
+    Nothing where it has other columns, too: then it is another table.
+    """
+    columns = {column.name: column for column in table.columns}
+    if not types.keys() <= columns.keys() or table.columns[0].name not in types:
+        return []
+    changes = []
+    for before, (name, column) in zip(["", *columns], columns.items(), strict=False):
+        declared = f"{name} {column.type} COMMENT {sql_text(column.comment)}"
+        if name not in types:
+            changes.append(f"ADD COLUMN IF NOT EXISTS {declared} AFTER {before}")
+        elif column.type == f"Nullable({types[name]})":
+            changes.append(f"MODIFY COLUMN {declared}")
+    return changes
+
+
+def _missing(warehouse: Warehouse, wanted: Mapping[str, DailyTable], existing: Mapping[str, Types]) -> list[str]:
+    """The names of those tables that are not among the existing ones, which must have the columns that are written."""
+    for name, types in existing.items():
+        expected = {column.name: column.type for column in wanted[name].columns}
+        if list(types.items()) != list(expected.items()):
+            raise SchemaMismatchError(_mismatch(warehouse.database, wanted[name], types, expected))
+    return [name for name in wanted if name not in existing]
+
+
+def _mismatch(database: str, table: DailyTable, found: Types, expected: Types) -> str:
+    full = f"{database}.{table.name}"
+    lines = [f"Table {full} has other columns than this version writes:"]
+    lines += [f"  - {name} {kind} is expected, not there" for name, kind in expected.items() if found.get(name) != kind]
+    lines += [f"  - {name} {kind} is there, not expected" for name, kind in found.items() if expected.get(name) != kind]
     if len(lines) == 1:
         lines.append("  - the same columns, in another order")
-    if can_migrate:
+    if _changes(table, found):
         lines.append("What to do: run `metrics-platform create-tables`, which migrates the table and keeps its rows.")
-        return "\n".join(lines)
-    lines.append(
-        "What to do: run `metrics-platform create-tables`, which migrates tables of earlier versions. If it refuses "
-        f"too, RENAME TABLE {database}.{name} TO {database}.{name}_old, run it again, and backfill the asset."
-    )
+    else:
+        lines.append(
+            "What to do: run `metrics-platform create-tables`, which migrates tables of earlier versions. If it "
+            f"refuses too, RENAME TABLE {full} TO {full}_old, run it again, and backfill the asset."
+        )
     return "\n".join(lines)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from metrics_platform.catalog import Dimension, Source
 from metrics_platform.time_windows import SLOT, day_of
-from metrics_platform.warehouse.client import Parameters, Warehouse
+from metrics_platform.warehouse.client import Parameters, Warehouse, sql_text
 from metrics_platform.warehouse.source_rows import SourceRows, hash_of
-from metrics_platform.warehouse.value_sql import Scope, cell_columns, filled, slices_of, sql_array, sql_text, written
+from metrics_platform.warehouse.value_sql import Scope, cell_columns, filled, slices_of, sql_array
 
 
 def choose_slices(warehouse: Warehouse, scope: Scope) -> None:
@@ -26,7 +26,7 @@ def choose_slices(warehouse: Warehouse, scope: Scope) -> None:
             _choose(warehouse, scope, source, first, *_candidates_before(warehouse, scope, source, first))
             chosen = _chosen(warehouse, scope, rows.source)
         if open_ := [dimension for dimension in dimensions if chosen.get(dimension.name, 0) < dimension.values]:
-            stretch = {"from": written(scope.start), "until": written(scope.end)}
+            stretch = {"from": scope.start, "until": scope.end}
             _choose(warehouse, scope, source, open_, _candidates_sql(rows, open_), stretch)
 
 
@@ -102,7 +102,7 @@ def _candidates_before(
             f"{stretch} AND dimension != 'total' AND value > 0",
             parameters,
         )
-    return _candidates_sql(scope.rows[source], dimensions), {"from": written(start), "until": written(end)}
+    return _candidates_sql(scope.rows[source], dimensions), {"from": start, "until": end}
 
 
 def _candidates_sql(rows: SourceRows, dimensions: Sequence[Dimension]) -> str:

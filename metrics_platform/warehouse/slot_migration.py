@@ -1,6 +1,6 @@
 """Migrates `slot_metrics` and `verdicts` of earlier versions, which had a column per metric, to the catalogue's tables.
 
-Each table is migrated in four steps: copy its rows day by day into `<table>_migrated`, rename the table to
+Each table is migrated in four steps: copy its rows into `<table>_migrated`, rename the table to
 `<table>_before_catalog`, attach the copied days to the new table, drop the copy. Copied rows carry the lowest version,
 so that copying twice changes nothing and whatever is computed later replaces them. An interrupted migration continues
 when it is run again: as long as the copy exists, all rows are copied once more. Incidents stay as they are.
@@ -8,23 +8,23 @@ when it is run again: as long as the copy exists, all rows are copied once more.
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from string import Template
 
-from metrics_platform.catalog import Catalog, load_catalog
+from metrics_platform.catalog import Metric, load_catalog
 from metrics_platform.settings import Settings
 from metrics_platform.table_names import quoted
-from metrics_platform.time_windows import SLOT, SlotRange
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.ddl import create_table, drop_table, on_cluster
-from metrics_platform.warehouse.errors import UNKNOWN_DATABASE, WarehouseError
-from metrics_platform.warehouse.schema import SchemaMismatchError
-from metrics_platform.warehouse.tables import SLOT_METRICS, VERDICTS, DailyTable, read_sql
+from metrics_platform.warehouse.schema import (
+    SchemaMismatchError,
+    create_table,
+    drop_table,
+    existing_columns,
+    on_cluster,
+)
+from metrics_platform.warehouse.tables import SLOT_METRICS, VERDICTS, DailyTable
 
-# Versions are microseconds since 1970: a computed row always has a larger one.
-_VERSION = 1
+_TABLES = (SLOT_METRICS, VERDICTS)
 _KEYS = ("slot_start", "dimension", "dimension_value")
 # What the tables of earlier versions have; they have no `event_date`.
 _OLD_COLUMNS = {
@@ -33,6 +33,8 @@ _OLD_COLUMNS = {
 }
 # The events of each source, in the columns of the wide table.
 _EVENTS = {"feed_actions.events": "views + likes", "message_actions.events": "messages"}
+# The end of each row: versions are microseconds since 1970, so a computed row always has a larger one.
+_END = "1 AS version, 0 AS is_deleted"
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def tables_to_migrate(warehouse: Warehouse) -> list[str]:
         SchemaMismatchError: there are two tables with the old columns.
     """
     columns = _columns(warehouse)
-    return [table.name for table in (SLOT_METRICS, VERDICTS) if _source(table.name, columns)]
+    return [table.name for table in _TABLES if _source(table.name, columns)]
 
 
 def migrate_slot_tables(warehouse: Warehouse, settings: Settings) -> list[Migrated]:
@@ -67,138 +69,91 @@ def migrate_slot_tables(warehouse: Warehouse, settings: Settings) -> list[Migrat
         SchemaMismatchError: there are two tables with the old columns, or rows were not copied.
     """
     columns = _columns(warehouse)
-    migrated = []
-    for table in (SLOT_METRICS, VERDICTS):
-        if source := _source(table.name, columns):
-            migrated.append(_migrate(warehouse, settings, table, source, columns[source]))
-    return migrated
+    return [
+        _migrate(warehouse, settings, table, source, columns[source])
+        for table in _TABLES
+        if (source := _source(table.name, columns))
+    ]
 
 
 def _migrate(
     warehouse: Warehouse, settings: Settings, table: DailyTable, source: str, columns: Collection[str]
 ) -> Migrated:
     doing = f"Migrating {table.name}"
-    kept = _kept_name(table.name)
-    copying = _copying(table, source, columns, settings)
-    create_table(warehouse, table, copying.copy)
-    days: list[datetime.date] = []
-    rows = 0
-    for day, slots in _slots_in(warehouse, source).by_day(settings.zone):
-        if copied := copying.copy_day(warehouse, day.date, slots):
-            days.append(day.date)
-            rows += copied
+    copy, kept = _copy_name(table.name), _kept_name(table.name)
+    create_table(warehouse, table, copy)
+    rows = _copy(warehouse, settings, table, source, columns)
     if source == table.name:
         rename = f"RENAME TABLE {quoted(source)} TO {quoted(kept)}{on_cluster(warehouse)}"
         warehouse.execute(rename, doing=doing)
     create_table(warehouse, table, table.name)
-    for date in days:
+    days = warehouse.query(f"SELECT DISTINCT event_date FROM {quoted(copy)}", doing=doing).rows  # noqa: S608
+    for day in days:
         warehouse.execute(
-            f"ALTER TABLE {quoted(table.name)} ATTACH PARTITION '{date}' FROM {quoted(copying.copy)}",
+            f"ALTER TABLE {quoted(table.name)} ATTACH PARTITION '{day['event_date']}' FROM {quoted(copy)}",
             doing=doing,
             repeatable=True,
         )
-    drop_table(warehouse, copying.copy, doing=doing, repeatable=True)
+    drop_table(warehouse, copy, doing=doing, repeatable=True)
     return Migrated(table.name, len(days), rows, kept)
 
 
-@dataclass(frozen=True)
-class _Copying:
-    """Copies days of `source` into `copy` by `select`, which makes `rows_per_key` rows of each of its `keys`."""
-
-    table: DailyTable
-    source: str
-    copy: str
-    select: str
-    keys: tuple[str, ...]
-    rows_per_key: int
-
-    def copy_day(self, warehouse: Warehouse, date: datetime.date, slots: SlotRange) -> int:
-        """Copy the slots of a day, and verify that all are there; how many rows that are."""
-        parameters = {
-            "event_date": date,
-            "version": _VERSION,
-            "source": self.source,
-            "start": f"{slots.start:%Y-%m-%d %H:%M:%S}",
-            "end": f"{slots.end:%Y-%m-%d %H:%M:%S}",
-        }
-        expected = self.rows_per_key * warehouse.value(
-            f"SELECT uniqExact({', '.join(self.keys)}) FROM {{source:Identifier}} "  # noqa: S608  (our names)
-            "WHERE slot_start >= {start:DateTime('UTC')} AND slot_start < {end:DateTime('UTC')}",
-            parameters,
-            doing=f"Counting {self.source} of {date}",
-        )
-        if not expected:
-            return 0
-        names = ", ".join(column.name for column in self.table.columns)
-        warehouse.execute(
-            f"INSERT INTO {quoted(self.copy)} ({names})\n{self.select}",
-            parameters,
-            doing=f"Migrating {self.table.name} of {date}",
-            repeatable=True,  # the rows replace each other
-        )
-        actual = warehouse.value(
-            f"SELECT count() FROM {quoted(self.copy)} FINAL WHERE event_date = {{event_date:Date}}",  # noqa: S608
-            parameters,
-            doing=f"Verifying {self.copy} of {date}",
-        )
-        if actual != expected:
-            raise SchemaMismatchError(
-                f"{self.table.name} of {date}: {expected} rows were to be migrated, and {actual} are in {self.copy}; "
-                f"{self.source} has all of them. Stop what else writes to these tables, run TRUNCATE TABLE "
-                f"{self.copy}, and then `metrics-platform create-tables` again."
-            )
-        return int(actual)
-
-
-def _copying(table: DailyTable, source: str, columns: Collection[str], settings: Settings) -> _Copying:
-    copy = _copy_name(table.name)
+def _copy(warehouse: Warehouse, settings: Settings, table: DailyTable, source: str, columns: Collection[str]) -> int:
+    """Copy all rows of `source`, and verify that all are there; how many that are."""
+    doing, copy = f"Migrating {table.name}", _copy_name(table.name)
+    day = "toDate(slot_start, {zone:String}) AS event_date"
     if table is VERDICTS:
-        return _Copying(table, source, copy, read_sql("queries/migrate_verdicts.sql"), ("metric", *_KEYS), 1)
-    measures = _measures(columns, load_catalog(settings.model_copy(update={"catalog": None})))
-    select = Template(read_sql("queries/migrate_slot_metrics.sql")).substitute(measures=",\n    ".join(measures))
-    return _Copying(table, source, copy, select, _KEYS, len(measures))
-
-
-def _slots_in(warehouse: Warehouse, source: str) -> SlotRange:
-    """From the first to the last slot of a table; empty where it has no rows."""
-    first, last = (
-        warehouse.query(
-            "SELECT toUnixTimestamp(min(slot_start)), toUnixTimestamp(max(slot_start)) FROM {source:Identifier}",
-            {"source": source},
-            doing=f"Reading which slots {source} has",
+        keys: tuple[str, ...] = ("metric", *_KEYS)
+        rows_per_key = 1
+        select = f"SELECT {day}, *, {_END} FROM {{source:Identifier}}"  # noqa: S608
+    else:
+        measures = list(_measures(columns, load_catalog(settings.model_copy(update={"catalog": None})).metrics))
+        keys, rows_per_key = _KEYS, len(measures)
+        select = (
+            f"SELECT {day}, slot_start, measure.1, dimension, dimension_value, measure.2, measure.3, measure.4, "  # noqa: S608
+            f"measure.5, {_END} FROM {{source:Identifier}} ARRAY JOIN [{', '.join(measures)}] AS measure"
         )
-        .rows[0]
-        .values()
+    parameters = {"source": source, "zone": settings.timezone}
+    names = ", ".join(column.name for column in table.columns)
+    warehouse.execute(
+        f"INSERT INTO {quoted(copy)} ({names}) {select}",
+        parameters,
+        doing=doing,
+        repeatable=True,  # the rows replace each other
+        settings={"max_partitions_per_insert_block": 0},
     )
-    start, end = (datetime.datetime.fromtimestamp(seconds, datetime.UTC) for seconds in (first, last))
-    return SlotRange(start, end + SLOT if first else end)
+    keys_there = f"SELECT uniqExact({', '.join(keys)}) FROM {{source:Identifier}}"  # noqa: S608
+    expected = rows_per_key * warehouse.value(keys_there, parameters, doing=doing)
+    actual = warehouse.value(f"SELECT count() FROM {quoted(copy)} FINAL", doing=doing)  # noqa: S608
+    if actual != expected:
+        raise SchemaMismatchError(
+            f"{table.name}: {expected} rows were to be migrated, and {actual} are in {copy}; {source} has all of them. "
+            f"Stop what else writes to these tables, run TRUNCATE TABLE {copy}, and then `metrics-platform "
+            "create-tables` again."
+        )
+    return int(actual)
 
 
-def _measures(columns: Collection[str], builtin: Catalog) -> list[str]:
-    """A tuple for each value in a row of the wide table; see `queries/migrate_slot_metrics.sql`.
+def _measures(columns: Collection[str], builtin: Mapping[str, Metric]) -> Iterator[str]:
+    """A tuple (metric, value, numerator, denominator, definition) for each value in a row of the wide table.
 
     A column that no built-in metric is named as is copied, too: it was added to an earlier version.
     """
-    measures = []
     for column in columns:
         if column in _KEYS:
             continue
-        metric = builtin.metrics.get(column)
-        value = numerator = _number(quoted(column))
-        denominator = "NULL"
+        metric = builtin.get(column)
+        numerator, denominator = quoted(column), "NULL"
         if metric and metric.numerator and metric.denominator:
-            numerator, denominator = _number(quoted(metric.numerator)), _number(quoted(metric.denominator))
-        measures.append(_measure(column, value, numerator, denominator, metric.definition if metric else 0))
-    return measures + [_measure(name, _number(sql), _number(sql), "NULL", 0) for name, sql in _EVENTS.items()]
+            numerator, denominator = quoted(metric.numerator), quoted(metric.denominator)
+        yield _measure(column, quoted(column), numerator, denominator, metric.definition if metric else 0)
+    for name, sql in _EVENTS.items():
+        yield _measure(name, sql, sql, "NULL", 0)
 
 
 def _measure(name: str, value: str, numerator: str, denominator: str, definition: int) -> str:
-    nullable = "Nullable(Float64)"
-    return f"('{name}', {value}, {numerator}, CAST({denominator}, '{nullable}'), toUInt64({definition}))"
-
-
-def _number(sql: str) -> str:
-    return f"toNullable(toFloat64({sql}))"
+    numbers = ", ".join(f"CAST({sql}, 'Nullable(Float64)')" for sql in (value, numerator, denominator))
+    return f"('{name}', {numbers}, toUInt64({definition}))"
 
 
 def _source(name: str, columns: Mapping[str, Collection[str]]) -> str | None:
@@ -217,22 +172,8 @@ def _source(name: str, columns: Mapping[str, Collection[str]]) -> str | None:
 
 def _columns(warehouse: Warehouse) -> dict[str, list[str]]:
     """Table → columns, of those tables that take part and exist."""
-    names = [
-        name for table in (SLOT_METRICS.name, VERDICTS.name) for name in (table, _kept_name(table), _copy_name(table))
-    ]
-    try:
-        rows = warehouse.query(
-            "SELECT table, groupArray(name) AS names FROM (SELECT table, name FROM system.columns "
-            "WHERE database = currentDatabase() AND table IN {names:Array(String)} ORDER BY table, position) "
-            "GROUP BY table",
-            {"names": names},
-            doing="Reading the tables' columns",
-        ).rows
-    except WarehouseError as error:
-        if error.code != UNKNOWN_DATABASE:
-            raise
-        return {}
-    return {row["table"]: row["names"] for row in rows}
+    names = [name for table in _TABLES for name in (table.name, _kept_name(table.name), _copy_name(table.name))]
+    return {name: list(types) for name, types in existing_columns(warehouse, names).items()}
 
 
 def _copy_name(table: str) -> str:

@@ -5,18 +5,15 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from zoneinfo import ZoneInfo
 
 from metrics_platform.catalog import Metric
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT, Slot, SlotRange, first_instant, slot_at
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.metric_values import ValuesResult, compute
-from metrics_platform.warehouse.partitions import drop_leftovers
+from metrics_platform.warehouse.metric_values import ValuesResult, compute_values
 from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.tables import SLICE_VALUES, SLOT_METRICS
-from metrics_platform.warehouse.value_sql import Scope
 
 _SECONDS = int(SLOT.total_seconds())
 _PRESENT = """
@@ -45,30 +42,10 @@ def compute_slots(
 ) -> Iterator[ValuesResult]:
     """Compute slots of all metrics, or of `metrics`, day by day; yields each day as it is published.
 
-    Running it again gives the same rows, whatever happened before, and leaves all other rows as they are. It ends after
-    the first day whose checks do not hold.
-
-    Raises:
-        WarehouseError: ClickHouse refused, failed or did not answer; nothing is half-written.
-        SchemaMismatchError: the table is there with other columns.
+    See `compute_values`.
     """
-    create_tables(warehouse, [SLICE_VALUES, SLOT_METRICS])
-    drop_leftovers(warehouse, SLOT_METRICS)
-    chosen = tuple(checked.metrics.values()) if metrics is None else tuple(metrics)
-    for day, piece in slots.by_day(settings.zone):
-        result = compute(warehouse, slots_scope(checked, chosen, day.date, piece, settings.zone))
-        yield result
-        if not result.published:
-            return
-
-
-def slots_scope(
-    checked: CheckedCatalog, metrics: tuple[Metric, ...], date: datetime.date, slots: SlotRange, zone: ZoneInfo
-) -> Scope:
-    """What computing some slots of a day takes."""
-    needed = {metric.source for metric in metrics if metric.sql}
-    rows = {name: found for name, found in checked.rows.items() if name in needed}
-    return Scope(checked.catalog, rows, metrics, checked.by_row, SLOT_METRICS, date, slots.start, slots.end, zone)
+    stretches = ((day.date, piece.start, piece.end) for day, piece in slots.by_day(settings.zone))
+    return compute_values(warehouse, SLOT_METRICS, stretches, checked, settings.zone, metrics)
 
 
 def missing_slots(warehouse: Warehouse, slots: SlotRange, checked: CheckedCatalog, settings: Settings) -> list[Missing]:
@@ -90,8 +67,8 @@ def missing_slots(warehouse: Warehouse, slots: SlotRange, checked: CheckedCatalo
         {
             "first_day": pieces[0][0].date,
             "last_day": pieces[-1][0].date,
-            "start": f"{slots.start:%Y-%m-%d %H:%M:%S}",
-            "end": f"{slots.end:%Y-%m-%d %H:%M:%S}",
+            "start": slots.start,
+            "end": slots.end,
         },
         doing="Looking for slots that are missing",
     ).rows

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import datetime
 import difflib
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import partial
 
 from metrics_platform.catalog import Source, load_catalog_or_builtin
 from metrics_platform.findings import Finding, looked_at
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.catalog_check import CheckedCatalog, check_catalog
-from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.client import Parameters, Warehouse
 from metrics_platform.warehouse.daily_sources import DailySources
 from metrics_platform.warehouse.source_rows import SourceRows, resolve
 
@@ -95,20 +95,19 @@ def _mapping(warehouse: Warehouse, source: Source, checked: CheckedCatalog) -> F
 def _remedy(warehouse: Warehouse, source: Source) -> str:
     """What to set, for a table or a column that is not there."""
     setting = _SETTINGS.get(source.name)
-    columns = _names(
+    columns = names_of(
         warehouse,
         "SELECT name FROM system.columns WHERE database = {database:String} AND table = {table:String}",
         {"database": source.table.database, "table": source.table.table},
     )
     if not columns:
-        tables = _names(
+        tables = names_of(
             warehouse,
             "SELECT concat(database, '.', name) AS name FROM system.tables "
             "WHERE lower(database) NOT IN ('system', 'information_schema')",
             {},
         )
-        near = difflib.get_close_matches(str(source.table), tables, n=_NAMES_SHOWN, cutoff=_ALIKE)
-        there = f"There is {', '.join(near)}. " if near else ""
+        there = there_is(str(source.table), tables, _ALIKE)
         create = "; or create the table with `metrics-platform load`" if setting else ""
         key = setting or f"sources.{source.name}.table"
         return f"{there}Set {key} to the table's name; GRANT SELECT ON {source.table} TO the account{create}."
@@ -200,5 +199,12 @@ def _late_first_event(first_day: datetime.date, start_date: datetime.date) -> Fi
     )
 
 
-def _names(warehouse: Warehouse, query: str, parameters: Mapping[str, str]) -> list[str]:
+def names_of(warehouse: Warehouse, query: str, parameters: Parameters) -> list[str]:
+    """The column `name` of a query."""
     return [str(row["name"]) for row in warehouse.query(query, parameters, doing="Looking for names").rows]
+
+
+def there_is(wanted: str, names: Sequence[str], alike: float = 0.0) -> str:
+    """What a mistyped name may have been meant to be, as a sentence: the names that are `alike` (0 to 1)."""
+    near = difflib.get_close_matches(wanted, names, n=_NAMES_SHOWN, cutoff=alike)
+    return f"There is {', '.join(near)}. " if near else ""

@@ -6,11 +6,12 @@ Every query on events reads a source through it, for the day and for the slots, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 from metrics_platform import expressions
-from metrics_platform.catalog import Source
+from metrics_platform.catalog import Dimension, Source
 from metrics_platform.table_names import quoted
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
@@ -47,6 +48,10 @@ class SourceError(RuntimeError):
     """An entry of the catalogue does not fit the source's table; the text names the entry and the remedy."""
 
 
+class RefusedError(RuntimeError):
+    """ClickHouse refuses an expression; the text says why, with the remedy."""
+
+
 @dataclass(frozen=True)
 class SourceRows:
     """A source, resolved against its table.
@@ -65,6 +70,10 @@ class SourceRows:
     columns: tuple[str, ...]
     without_user: str
     missing: tuple[str, ...] = ()
+
+    def sliced_by(self, *dimensions: Dimension) -> SourceRows:
+        """The same rows with these dimensions only."""
+        return replace(self, source=replace(self.source, dimensions=dimensions))
 
     def render(self, sql: str) -> str:
         """`sql` with `$rows` replaced by the subquery."""
@@ -157,33 +166,25 @@ def _columns(warehouse: Warehouse, source: Source) -> list[str]:
 
 
 def _types(warehouse: Warehouse, source: Source, column: str, named: dict[str, str]) -> dict[str, str]:
-    """The types of a source's expressions; they are looked at one by one only where one fails.
+    """The types of a source's expressions; they are looked at one by one only where one is refused.
 
     Beside a column of the table an aggregate is refused.
     """
+
+    def described(expressions: Iterable[str]) -> list[str]:
+        columns = [f"{sql} AS platform_{number}" for number, sql in enumerate([*expressions, quoted(column)])]
+        sql = f"SELECT {', '.join(columns)} FROM {source.table.sql}"  # noqa: S608  (checked expressions)
+        return types_of(warehouse, sql, f"Checking sources.{source.name}", over_row=True)
+
     try:
-        return _described(warehouse, source, column, named)
-    except WarehouseError as error:
-        if error.code is None or error.transient:
-            raise
+        return dict(zip(named, described(named.values()), strict=False))
+    except RefusedError as refused:
         for name, sql in named.items():
             try:
-                _described(warehouse, source, column, {name: sql})
-            except WarehouseError as refusal:
-                if refusal.code is None or refusal.transient:
-                    raise
-                text = explained(refusal, over_row=True)
-                raise SourceError(f"sources.{source.name}.{name} = {sql!r}: {text}") from None
-        raise
-
-
-def _described(warehouse: Warehouse, source: Source, column: str, named: dict[str, str]) -> dict[str, str]:
-    selected = ", ".join(f"{sql} AS platform_{number}" for number, sql in enumerate([*named.values(), quoted(column)]))
-    rows = warehouse.query(
-        f"DESCRIBE (SELECT {selected} FROM {source.table.sql})",  # noqa: S608  (checked expressions)
-        doing=f"Checking sources.{source.name}",
-    ).rows
-    return dict(zip(named, (row["type"] for row in rows), strict=False))
+                described([sql])
+            except RefusedError as alone:
+                raise SourceError(f"sources.{source.name}.{name} = {sql!r}: {alone}") from None
+        raise SourceError(f"sources.{source.name} does not fit {source.table}: {refused}") from None
 
 
 def _usable(source: Source, name: str, sql: str, kind: str) -> tuple[str, bool]:
@@ -201,19 +202,39 @@ def _usable(source: Source, name: str, sql: str, kind: str) -> tuple[str, bool]:
     return sql, "Nullable" in kind
 
 
-def explained(error: WarehouseError, *, over_row: bool = False) -> str:
-    """ClickHouse's words without the query that they repeat, and the remedy for an expression.
+def types_of(warehouse: Warehouse, sql: str, doing: str, *, over_row: bool = False) -> list[str]:
+    """The types of a SELECT's columns; raises RefusedError. `over_row`: see `refusals`."""
+    with refusals(over_row=over_row):
+        return [row["type"] for row in warehouse.query(f"DESCRIBE ({sql})", doing=doing).rows]
+
+
+def require_over_row(warehouse: Warehouse, rows: SourceRows, selected: str) -> list[str]:
+    """Raise RefusedError if ClickHouse refuses expressions over one row of a source; returns all columns' types."""
+    # Beside a plain value, an aggregate is refused.
+    sql = f"SELECT {selected}, platform_events.* FROM {rows.sql} AS platform_events"  # noqa: S608
+    return types_of(warehouse, sql, f"Checking sources.{rows.source.name}", over_row=True)
+
+
+@contextmanager
+def refusals(*, over_row: bool = False) -> Iterator[None]:
+    """Raise ClickHouse's refusal of an expression as a RefusedError; it is another error that ClickHouse is away.
 
     `over_row`: the expression is of one row, so it may not be an aggregate.
     """
+    try:
+        yield
+    except WarehouseError as error:
+        if error.code is None or error.transient:
+            raise
+        raise RefusedError(_explained(error, over_row=over_row)) from None
+
+
+def _explained(error: WarehouseError, *, over_row: bool) -> str:
+    """ClickHouse's words without the query that they repeat, and the remedy for an expression."""
     if over_row and error.code == NOT_AN_AGGREGATE:
         return "it is an aggregate; write an expression over one row."
-    words = (
-        re.split(r"\.? In scope |: In scope |: [Ww]hile executing|: while |\. In query ", error.cause.text)[0]
-        .strip()
-        .rstrip(".")
-    )
-    words = re.sub(r"\.? \([A-Z_]{3,}\)$", "", words)
+    words = re.split(r"\.? In scope |: In scope |: [Ww]hile executing|: while |\. In query ", error.cause.text)[0]
+    words = re.sub(r"\.? \([A-Z_]{3,}\)$", "", words.strip().rstrip("."))
     return f"{words}. {_REMEDIES.get(error.code or 0, 'Correct the expression.')}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from metrics_platform.settings import Settings
@@ -11,7 +12,7 @@ from metrics_platform.time_windows import Slot, first_instant, slot_at
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import tables_are_there
 from metrics_platform.warehouse.source_rows import SourceRows
-from metrics_platform.warehouse.tables import METRIC_DAILY, SLOT_METRICS, read_sql
+from metrics_platform.warehouse.tables import METRIC_DAILY, SLOT_METRICS, DailyTable, read_sql
 
 _DAY = datetime.timedelta(days=1)
 # The latest event is looked for in the last days first, and only where there is none in more: of a large table a whole
@@ -36,7 +37,7 @@ def latest_event(
     for since in _beginnings(beginning, now):
         latest: datetime.datetime | None = warehouse.value(
             rows.render(read_sql("queries/latest_event_of_source.sql")),
-            {"from_time": _written(since), "until_time": _written(until)},
+            {"from_time": since, "until_time": until},
             doing=f"Looking for the latest event of {rows.source.table}",
         )
         if latest is not None:
@@ -51,38 +52,29 @@ def rows_of_days(warehouse: Warehouse, dates: Iterable[datetime.date]) -> dict[d
         WarehouseError: ClickHouse refused, failed or did not answer.
         SchemaMismatchError: the table has other columns than this version reads.
     """
-    if not tables_are_there(warehouse, [METRIC_DAILY]):
-        return {}
-    answer = warehouse.query(
-        "SELECT event_date, replaceOne(toString(metric), '.events', '') AS source, toUInt64(value) AS rows "
-        "FROM metric_daily FINAL WHERE endsWith(toString(metric), '.events') AND dimension = 'total' "
-        "AND event_date IN {dates:Array(Date)}",
-        {"dates": [date.isoformat() for date in dates]},
-        doing="Reading how many events the days have",
-    )
-    found: dict[datetime.date, dict[str, int]] = {}
-    for row in answer.rows:
-        found.setdefault(row["event_date"], {})[row["source"]] = int(row["rows"])
-    return dict(found)
+    return _events(warehouse, METRIC_DAILY, "event_date", "Date", list(dates))
 
 
 def rows_of_slots(warehouse: Warehouse, slots: Iterable[Slot]) -> dict[Slot, Rows]:
-    """The events of each source in each of these slots, as far as `slot_metrics` has them.
+    """The events of each source in each of these slots, as far as `slot_metrics` has them; errors as above."""
+    starts = [slot.start for slot in slots]
+    found = _events(warehouse, SLOT_METRICS, "slot_start", "DateTime('UTC')", starts)
+    return {slot_at(start.replace(tzinfo=datetime.UTC)): rows for start, rows in found.items()}
 
-    Raises:
-        WarehouseError: ClickHouse refused, failed or did not answer.
-        SchemaMismatchError: the table has other columns than this version reads.
-    """
-    if not tables_are_there(warehouse, [SLOT_METRICS]):
+
+def _events(warehouse: Warehouse, table: DailyTable, key: str, kind: str, values: list[Any]) -> dict[Any, Rows]:
+    """Day or start of the slot → source → events, of those that have been computed."""
+    if not tables_are_there(warehouse, [table]):
         return {}
-    answer = warehouse.query(
-        read_sql("queries/slot_rows.sql"),
-        {"slots": [_written(slot.start) for slot in slots]},
-        doing="Reading how many events the slots have",
-    )
-    found: dict[Slot, dict[str, int]] = {}
-    for row in answer.rows:
-        found.setdefault(slot_at(row["slot_start"].replace(tzinfo=datetime.UTC)), {})[row["source"]] = int(row["rows"])
+    found: dict[Any, dict[str, int]] = {}
+    for row in warehouse.query(
+        f"SELECT {key} AS key, replaceOne(toString(metric), '.events', '') AS source, "  # noqa: S608
+        f"toUInt64(value) AS rows FROM {table.name} FINAL "
+        f"WHERE endsWith(toString(metric), '.events') AND dimension = 'total' AND {key} IN {{at:Array({kind})}}",
+        {"at": values},
+        doing=f"Reading the events in {table.name}",
+    ).rows:
+        found.setdefault(row["key"], {})[row["source"]] = int(row["rows"])
     return dict(found)
 
 
@@ -100,7 +92,3 @@ def _beginnings(beginning: datetime.datetime, now: datetime.datetime) -> Iterato
         if since > beginning:
             yield since
     yield beginning
-
-
-def _written(moment: datetime.datetime) -> str:
-    return f"{moment.astimezone(datetime.UTC):%Y-%m-%d %H:%M:%S}"

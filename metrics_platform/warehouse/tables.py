@@ -7,13 +7,15 @@ One `.sql` file per table under `schema/` is the only place that names columns, 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 
 _COLUMN = re.compile(r"^\s{4}(?P<name>\w+)\s+(?P<type>\S.*?)\s+COMMENT '(?P<comment>(?:[^']|'')*)',?$")
 
 _COUNTS = ("Int64", "UInt64")
+_NO_COUNTS = ("user_id", "definition", "version")
 
 
 @dataclass(frozen=True)
@@ -31,17 +33,19 @@ class DailyTable:
 
     Attributes:
         name: the table's and the asset's name.
-        file: the name of its files under `schema/`, `queries/` and `queries/checks/`.
         checks: name → what is promised, of every check in `queries/checks/<file>.sql`.
+        file: the name of its files under `schema/`, `queries/` and `queries/checks/`.
         dimension: the dimension of a slice table; empty for others.
-        day: the expression that gives the day a row is partitioned by: a column, or of one.
     """
 
     name: str
-    file: str
-    checks: dict[str, str]
+    checks: Mapping[str, str] = field(default_factory=dict)
+    file: str = ""
     dimension: str = ""
-    day: str = "event_date"
+
+    def __post_init__(self) -> None:
+        """Files have the table's name unless others share them."""
+        object.__setattr__(self, "file", self.file or self.name)
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -49,9 +53,16 @@ class DailyTable:
         return columns_of(self.file)
 
     @property
+    def description(self) -> str:
+        """What the table holds, in Markdown: the comment at the head of its schema file."""
+        head = read_sql(f"schema/{self.file}.sql").partition("\nCREATE TABLE")[0]
+        lines = (line.removeprefix("--").strip() for line in head.splitlines())
+        return " ".join(line or "\n\n" for line in lines).replace(" \n\n ", "\n\n")
+
+    @property
     def measures(self) -> tuple[str, ...]:
         """The columns of counts: their sums are verified when a partition is swapped in."""
-        return tuple(each.name for each in self.columns if each.type in _COUNTS and each.name != "user_id")
+        return tuple(each.name for each in self.columns if each.type in _COUNTS and each.name not in _NO_COUNTS)
 
     @property
     def query(self) -> str:
@@ -60,14 +71,13 @@ class DailyTable:
 
     @property
     def check_query(self) -> str:
-        """The SELECT that reconciles one staged day: rows of (check_name, quantity, expected, actual[, late])."""
+        """The SELECT that reconciles one staged day: a row of `<check>: <quantity>` → (expected, actual[, late])."""
         return read_sql(f"queries/checks/{self.file}.sql")
 
 
-_ONE_ROW = "Every user stands in the day once."
+_ONE_ROW = "Every user is in the day once."
 
 FEED_USER_DAILY = DailyTable(
-    "feed_user_daily",
     "feed_user_daily",
     checks={
         "reconciles_with_source": "Views, likes and distinct users equal a count taken straight from the source.",
@@ -76,31 +86,28 @@ FEED_USER_DAILY = DailyTable(
 )
 MESSAGE_USER_DAILY = DailyTable(
     "message_user_daily",
-    "message_user_daily",
     checks={
         "reconciles_with_source": "Messages, senders, receivers and pairs equal a count straight from the source.",
         "one_row_per_user": _ONE_ROW,
         "sent_equals_received": "As many messages were received as were sent.",
     },
 )
+EXTRACTS = (FEED_USER_DAILY, MESSAGE_USER_DAILY)
 USERS = DailyTable(
     "users",
-    "users",
     checks={
-        "continues_previous_day": "The snapshot is the one of the day before plus today's new users, nobody lost.",
+        "continues_previous_day": "The snapshot is the one of the day before plus today's new users: no user is lost.",
         "one_row_per_user": _ONE_ROW,
     },
 )
 USER_DAILY = DailyTable(
     "user_daily",
-    "user_daily",
     checks={
         "reconciles_with_extracts": "Every measure and the users of each service equal the two extracts.",
-        "one_row_per_user": "Everybody who is in either extract stands in the day once.",
+        "one_row_per_user": "Every user of either extract is in the day once.",
     },
 )
 DIMENSION_METRICS = DailyTable(
-    "dimension_metrics",
     "dimension_metrics",
     checks={
         "dimensions_agree": "Each measure has the same sum over every dimension.",
@@ -112,16 +119,14 @@ DIMENSION_METRICS = DailyTable(
 )
 APP_DAILY = DailyTable(
     "app_daily",
-    "app_daily",
     checks={
         "reconciles_with_source": "Views, likes and messages equal a count straight from the source.",
         "reconciles_with_users": "Active users and receivers are those of the extracts and of the day's snapshot.",
         "parts_add_up": "Users by service, and new users by source, add up; no window is larger than a longer one.",
-        "one_row_per_day": "The day stands there once.",
+        "one_row_per_day": "The day has one row.",
     },
 )
 USER_COHORTS = DailyTable(
-    "user_cohorts",
     "user_cohorts",
     checks={
         "add_up_to_users": "The cohorts of the last year add up to the snapshot's users, active and new users.",
@@ -129,25 +134,23 @@ USER_COHORTS = DailyTable(
     },
 )
 
-SLICE_VALUES = DailyTable("slice_values", "slice_values", checks={})
+SLICE_VALUES = DailyTable("slice_values")
 _VALUE_CHECKS = {
     "reconciles_with_source": "Each metric's total equals its value taken straight from the source.",
     "slices_add_up": "Of counts and sums, the slices of each dimension add up to the total.",
 }
 SLOT_METRICS = DailyTable(
     "slot_metrics",
-    "slot_metrics",
     checks={**_VALUE_CHECKS, "grid_is_full": "Every slot has its total, and every row is there once."},
 )
 METRIC_DAILY = DailyTable(
     "metric_daily",
-    "metric_daily",
     checks={**_VALUE_CHECKS, "grid_is_full": "Every row is there once."},
 )
-VERDICTS = DailyTable("verdicts", "verdicts", checks={})
-INCIDENTS = DailyTable("incidents", "incidents", checks={})
-MONITORED_SLOTS = DailyTable("monitored_slots", "monitored_slots", checks={})
-INCIDENT_ANSWERS = DailyTable("incident_answers", "incident_answers", checks={})
+VERDICTS = DailyTable("verdicts")
+INCIDENTS = DailyTable("incidents")
+MONITORED_SLOTS = DailyTable("monitored_slots")
+INCIDENT_ANSWERS = DailyTable("incident_answers")
 MONITOR_TABLES = (SLICE_VALUES, SLOT_METRICS, VERDICTS, INCIDENTS, MONITORED_SLOTS, INCIDENT_ANSWERS)
 
 
@@ -156,11 +159,11 @@ def slice_table(dimension: str) -> DailyTable:
     """The slice table of one dimension, such as `os_slice`."""
     return DailyTable(
         f"{dimension}_slice",
-        "slice",
         checks={
             "reconciles_with_users": "The slices add up to the merged table, for every measure.",
-            "values_are_valid": "Every value stands there once, none is empty, nothing is negative.",
+            "values_are_valid": "Every value has one row, none is empty, nothing is negative.",
         },
+        file="slice",
         dimension=dimension,
     )
 

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import Day
-from metrics_platform.warehouse.client import Parameters, Warehouse
-from metrics_platform.warehouse.daily_sources import DailySources
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.daily_sources import HISTORY_START, DailySources
 from metrics_platform.warehouse.tables import (
     DIMENSION_METRICS,
-    FEED_USER_DAILY,
-    MESSAGE_USER_DAILY,
+    EXTRACTS,
     USER_COHORTS,
     USER_DAILY,
     USERS,
@@ -27,7 +26,6 @@ from metrics_platform.warehouse.tables import (
     slice_table,
 )
 
-EXTRACTS = (FEED_USER_DAILY.name, MESSAGE_USER_DAILY.name)
 _ONE_DAY = datetime.timedelta(days=1)
 
 
@@ -49,20 +47,18 @@ class NotComputed:
         return f"{self.table} {days}"
 
 
-def require_upstream(
-    sources: DailySources, table: DailyTable, day: Day, settings: Settings, parameters: Parameters
-) -> None:
-    """Refuse to compute a day of `table` while a table above it has not been computed; `parameters`: the day's.
+def require_upstream(sources: DailySources, table: DailyTable, day: Day, settings: Settings) -> None:
+    """Refuse to compute a day of `table` while a table above it has not been computed.
 
     Raises:
         NotComputedError: names what to materialise first.
         SourceError: a source does not fit its table.
         WarehouseError: ClickHouse refused, failed or did not answer.
     """
-    missing = not_computed(sources, table, day, settings, parameters)
+    missing = not_computed(sources, table, day, settings)
     if not missing:
         return
-    first, begin = missing[0], min(each.first for each in missing)
+    first, begin = missing[0], min(found.first for found in missing)
     others = f" Also missing: {', '.join(map(str, missing[1:]))}." if missing[1:] else ""
     raise NotComputedError(
         f"{table.name} of {day.date} cannot be computed: {first} has no rows, although there are events.{others} "
@@ -71,88 +67,84 @@ def require_upstream(
     )
 
 
-def not_computed(
-    sources: DailySources, table: DailyTable, day: Day, settings: Settings, parameters: Parameters
-) -> list[NotComputed]:
+def not_computed(sources: DailySources, table: DailyTable, day: Day, settings: Settings) -> list[NotComputed]:
     """The tables above a day of `table` that have not been computed, in the order in which to materialise them.
 
     Raises:
         SourceError: a source does not fit its table.
         WarehouseError: ClickHouse refused, failed or did not answer.
     """
-    above = _tables_above(table, settings.dimensions)
+    above = _names_above(table, settings.dimensions)
     if not above:
         return []
-    rows = _rows(sources.warehouse, above, parameters)
-    missing = _missing_extracts(sources, day, rows, parameters)
-    active = bool(missing) or any(rows[name] for name in EXTRACTS)
-    if table.name == USERS.name:
-        missing += _missing_snapshot(sources, day.date - _ONE_DAY, day.start, settings, parameters)
+    rows = _rows(sources.warehouse, above, day.date)
+    missing = _missing_extracts(sources, day, rows)
+    active = bool(missing) or any(rows[extract.name] for extract in EXTRACTS)
+    if table == USERS:
+        missing += _missing_snapshot(sources, day.date - _ONE_DAY, day.start, settings)
     elif not rows[USERS.name]:
-        missing += _missing_snapshot(sources, day.date, day.end, settings, parameters)
-    missing += [
-        NotComputed(each.name, day.date, day.date)
-        for each in above
-        if each.name not in (*EXTRACTS, USERS.name) and active and not rows[each.name]
-    ]
-    return missing
+        missing += _missing_snapshot(sources, day.date, day.end, settings)
+    below = above[3:]  # behind the extracts and the snapshot
+    return missing + [NotComputed(name, day.date, day.date) for name in below if active and not rows[name]]
 
 
-def _missing_extracts(
-    sources: DailySources, day: Day, rows: dict[str, int], parameters: Parameters
-) -> list[NotComputed]:
-    """The extracts without rows whose source has events; the sources are asked only where an extract has no rows."""
-    if all(rows[name] for name in EXTRACTS):
-        return []
-    (has_events,) = sources.warehouse.query(
-        sources.render(read_sql("queries/source_has_events.sql")), parameters, doing=f"Looking for events of {day.date}"
-    ).rows
-    return [NotComputed(name, day.date, day.date) for name in EXTRACTS if has_events[name] and not rows[name]]
-
-
-def _tables_above(table: DailyTable, dimensions: tuple[str, ...]) -> tuple[DailyTable, ...]:
+def _names_above(table: DailyTable, dimensions: tuple[str, ...]) -> list[str]:
     """Everything of the same day that `table` is computed from, in the order in which it is computed."""
-    shared = (FEED_USER_DAILY, MESSAGE_USER_DAILY, USERS, USER_DAILY)
-    if table == USER_COHORTS:
-        return shared[:3]
-    if table in shared:
-        return () if table.name in EXTRACTS else shared[: shared.index(table)]
-    return (*shared, *map(slice_table, dimensions)) if table == DIMENSION_METRICS else shared
+    shared = [*EXTRACTS, USERS, USER_DAILY]
+    if table in EXTRACTS:
+        return []
+    if table == DIMENSION_METRICS:
+        shared += map(slice_table, dimensions)
+    elif table == USER_COHORTS:
+        shared.remove(USER_DAILY)
+    elif table in shared:
+        shared = shared[: shared.index(table)]
+    return [above.name for above in shared]
 
 
-def _rows(warehouse: Warehouse, tables: tuple[DailyTable, ...], parameters: Parameters) -> dict[str, int]:
+def _rows(warehouse: Warehouse, names: list[str], date: datetime.date) -> dict[str, int]:
     """Table → how many rows it has of the day."""
     selects = [
-        f"SELECT '{table.name}' AS name, count() AS rows FROM `{table.name}` WHERE event_date = {{event_date:Date}}"  # noqa: S608
-        for table in tables
+        f"SELECT '{name}' AS name, count() AS rows FROM `{name}` WHERE event_date = {{event_date:Date}}"  # noqa: S608
+        for name in names
     ]
-    found = warehouse.query(" UNION ALL ".join(selects), parameters, doing="Looking for the tables above").rows
-    return {row["name"]: int(row["rows"]) for row in found}
+    found = warehouse.query(" UNION ALL ".join(selects), {"event_date": date}, doing="Looking for the tables above")
+    return {row["name"]: int(row["rows"]) for row in found.rows}
+
+
+def _missing_extracts(sources: DailySources, day: Day, rows: dict[str, int]) -> list[NotComputed]:
+    """The extracts without rows whose source has events; the sources are asked only where an extract has no rows."""
+    if all(rows[extract.name] for extract in EXTRACTS):
+        return []
+    (has_events,) = sources.warehouse.query(
+        sources.render(read_sql("queries/source_has_events.sql")),
+        {"from_time": day.start, "until_time": day.end},
+        doing=f"Looking for events of {day.date}",
+    ).rows
+    return [
+        NotComputed(extract.name, day.date, day.date)
+        for extract in EXTRACTS
+        if has_events[extract.name] and not rows[extract.name]
+    ]
 
 
 def _missing_snapshot(
-    sources: DailySources,
-    date: datetime.date,
-    end: datetime.datetime,
-    settings: Settings,
-    parameters: Parameters,
+    sources: DailySources, date: datetime.date, end: datetime.datetime, settings: Settings
 ) -> list[NotComputed]:
-    """The users' snapshot of `date`, which ends at `end`, if it is empty although somebody made an event by then.
+    """The users' snapshot of `date`, which ends at `end`, if it is empty although someone made an event by then.
 
     Days before it without a snapshot are part of the gap: each continues the one before.
     """
     if date < settings.start_date:
         return []
-    (row,) = sources.warehouse.query(
-        sources.render(read_sql("queries/snapshot.sql")),
-        {
-            **parameters,
-            "snapshot_date": date,
-            "snapshot_end": f"{end:%Y-%m-%d %H:%M:%S}",
-        },
-        doing=f"Looking for the users' snapshot of {date}",
-    ).rows
-    if row["has_snapshot"] or not (row["has_earlier_snapshot"] or row["has_events"]):
+    warehouse, doing = sources.warehouse, f"Looking for the users' snapshot of {date}"
+    latest = "SELECT maxOrNull(event_date) FROM users WHERE event_date <= {date:Date}"
+    before: datetime.date | None = warehouse.value(latest, {"date": date}, doing=doing)
+    if before == date:
         return []
-    begin = row["latest_snapshot"] + _ONE_DAY if row["has_earlier_snapshot"] else settings.start_date
-    return [NotComputed(USERS.name, begin, date)]
+    if before is None:
+        events = sources.render(read_sql("queries/source_has_events.sql"))
+        moments = {"from_time": HISTORY_START, "until_time": end}
+        if not any(warehouse.query(events, moments, doing=doing).rows[0].values()):
+            return []
+    return [NotComputed(USERS.name, before + _ONE_DAY if before else settings.start_date, date)]

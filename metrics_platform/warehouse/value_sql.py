@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 from metrics_platform import expressions
 from metrics_platform.catalog import Catalog, Dimension, Metric, Source
 from metrics_platform.time_windows import first_instant
-from metrics_platform.warehouse.client import Parameters
+from metrics_platform.warehouse.catalog_check import CheckedCatalog
+from metrics_platform.warehouse.client import Parameters, runnable, sql_text
 from metrics_platform.warehouse.source_rows import SourceRows, hash_of, named_value
 from metrics_platform.warehouse.tables import SLOT_METRICS, DailyTable, read_sql
 
@@ -37,6 +38,23 @@ class Scope:
     start: datetime.datetime
     end: datetime.datetime
     zone: ZoneInfo
+
+    @classmethod
+    def of(  # noqa: PLR0917
+        cls,
+        checked: CheckedCatalog,
+        metrics: Sequence[Metric] | None,
+        table: DailyTable,
+        date: datetime.date,
+        start: datetime.datetime,
+        end: datetime.datetime,
+        zone: ZoneInfo,
+    ) -> Scope:
+        """All metrics, or `metrics`, with the sources that they need."""
+        chosen = tuple(checked.metrics.values()) if metrics is None else tuple(metrics)
+        needed = {metric.source for metric in chosen if metric.sql}
+        rows = {name: found for name, found in checked.rows.items() if name in needed}
+        return cls(checked.catalog, rows, chosen, checked.by_row, table, date, start, end, zone)
 
     @property
     def by_slot(self) -> bool:
@@ -83,15 +101,14 @@ class Scope:
         """The metrics of a source that are aggregates."""
         return [metric for metric in self.metrics if metric.sql and metric.source == source]
 
-    def parameters(self, version: int = 0, staging: str = "") -> dict[str, object]:
+    def filled(self, file: str, **parts: str) -> str:
+        """A file of `queries/` with its parts, beside those that all share."""
+        shared = {"table": self.table.name, "bucket": self.bucket, "key_columns": self.key_columns}
+        return filled(file, keys=self.keys, in_range=self.in_range, **shared, **parts)
+
+    def parameters(self, version: int = 0) -> dict[str, object]:
         """The server-side parameters that the statements share."""
-        return {
-            "event_date": self.date,
-            "start": written(self.start),
-            "end": written(self.end),
-            "version": version,
-            "staging": staging,
-        }
+        return {"event_date": self.date, "start": self.start, "end": self.end, "version": version}
 
 
 def values_sql(scope: Scope, source: str) -> str:
@@ -105,15 +122,13 @@ def values_sql(scope: Scope, source: str) -> str:
             state = f"platform_state_{metric.name}"
             states.append(f"{aggregate.state} AS {state}")
             values.append(_value(metric.name, known_number(metric, aggregate.merged(state)), metric.definition))
-    return filled(
+    return scope.filled(
         VALUES_QUERY,
-        bucket=scope.bucket,
         cell_key=hash_of(dimension.sql for dimension in dimensions),
         cell_columns=",\n        ".join([*cell_columns(dimensions), *states]),
         rows=rows.sql,
         slices=slices_of([(dimension.name, f"platform_slice_{dimension.name}") for dimension in dimensions]),
         values=",\n            ".join(values),
-        key_columns=scope.key_columns,
     )
 
 
@@ -134,11 +149,8 @@ def statements(scope: Scope) -> Iterator[tuple[str, Parameters]]:
         computed = {metric.name for metric in scope.metrics}
         parts = {str(part) for metric in quotients for part in (metric.numerator, metric.denominator)}
         yield (
-            filled(
+            scope.filled(
                 "queries/quotients.sql",
-                keys=scope.keys,
-                table=scope.table.name,
-                in_range=scope.in_range,
                 quotients=sql_array(
                     f"({', '.join(map(sql_text, (metric.name, str(metric.numerator), str(metric.denominator))))}, "
                     f"toUInt64({metric.definition}))"
@@ -152,12 +164,7 @@ def statements(scope: Scope) -> Iterator[tuple[str, Parameters]]:
 def runnable_sql(scope: Scope) -> Iterator[str]:
     """The SELECTs that aggregate the sources, as a person can run them: their parameters as SET statements first."""
     for sql, parameters in source_statements(scope):
-        yield _runnable(sql, {**scope.parameters(), **parameters})
-
-
-def _runnable(sql: str, parameters: Parameters) -> str:
-    lines = [f"SET param_{name} = {sql_text(str(value))};" for name, value in parameters.items() if f"{{{name}:" in sql]
-    return "\n".join([*lines, sql.rstrip() + ";"])
+        yield runnable(sql, {**scope.parameters(), **parameters})
 
 
 def source_statements(scope: Scope) -> Iterator[tuple[str, Parameters]]:
@@ -174,13 +181,11 @@ def source_statements(scope: Scope) -> Iterator[tuple[str, Parameters]]:
 def by_row_sql(scope: Scope, metric: Metric) -> str:
     rows = scope.rows[metric.source]
     dimensions = scope.dimensions_of(rows.source)
-    return filled(
+    return scope.filled(
         "queries/metric_values_by_row.sql",
-        bucket=scope.bucket,
         rows=rows.sql,
         value=f"toNullable({known_number(metric, str(metric.sql))})",
         slices=slices_of([(dimension.name, dimension.sql) for dimension in dimensions]),
-        key_columns=scope.key_columns,
     )
 
 
@@ -232,14 +237,5 @@ def sql_array(items: Iterable[str]) -> str:
     return f"[{', '.join(items)}]"
 
 
-def sql_text(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
-
-
 def filled(file: str, **parts: str) -> str:
     return Template(read_sql(file)).substitute(parts)
-
-
-def written(moment: datetime.datetime) -> str:
-    return f"{moment.astimezone(datetime.UTC):%Y-%m-%d %H:%M:%S}"

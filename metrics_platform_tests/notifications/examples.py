@@ -55,7 +55,6 @@ def history(value: float = 4812, expected: float = 8160) -> kinds.History:
         lower=tuple(level * 0.88 for level in curve),
         upper=tuple(level * 1.12 for level in curve),
         day_before=tuple(level * 0.97 for level in curve),
-        week_before=tuple(level * 0.92 for level in curve),
     )
 
 

@@ -91,3 +91,24 @@ def _slice(
     rows: dict[datetime.date, dict[str, float | None]], metric: str, share: float
 ) -> dict[datetime.date, tuple[float | None, float | None]]:
     return {day: ((row[metric] or 0.0) * share, None) for day, row in rows.items()}
+
+
+def test_a_share_without_events_on_the_day_is_unknown_and_a_count_is_zero() -> None:
+    rows = product(5, DAYS, "ctr_drop")
+    (fallen,) = [one for one in highlights(LAST, rows) or () if one.metric == "ctr"]
+    before = [day for day in rows if day < LAST]
+    slices = {("os", name): {day: (rows[day]["likes"], rows[day]["views"]) for day in before} for name in ("a", "b")}
+
+    (explained,) = explain_all([fallen], LAST, lambda _: slices)
+
+    assert explained.contributions == ()
+
+
+@pytest.mark.parametrize(("planted", "days"), [("holiday", 57), ("launch", 9)])
+def test_a_record_brings_the_days_or_the_weekdays_of_eight_weeks(planted: Planted, days: int) -> None:
+    rows = product(1, DAYS, planted)
+    for highlight in highlights(LAST, rows) or ():
+        assert highlight.record_weeks
+        assert len(highlight.trend) == days
+        assert highlight.trend[-1] == highlight.value
+        assert highlight.trend[0] == rows[LAST - datetime.timedelta(weeks=8)][highlight.metric]

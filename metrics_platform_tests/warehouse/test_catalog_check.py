@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -40,89 +39,44 @@ def _problem(payments: Payments, entry: str) -> str:
     return checked.problems[entry].replace(payments.table, "TABLE")
 
 
+_NO_TIME = "a DateTime; a date has no time of day, so slots and days in another zone are unknown"
+_PARSED = "a DateTime; write `parseDateTimeBestEffort(name)`, or set the source's `timezone`"
+_EPOCH = (
+    "a DateTime; write `toDateTime(stamp)` for seconds since 1970, `toDateTime(intDiv(stamp, 1000))` for milliseconds"
+)
+_AGGREGATE = "it is an aggregate; write an expression over one row."
+_COLUMN = "Correct the column's name, or map it under `columns`."
+
+
 @pytest.mark.parametrize(
-    ("source", "entry", "problem"),
+    ("key", "value", "problem"),
     [
-        (
-            {"time": "day"},
-            "sources.payments.time",
-            "sources.payments.time = 'day' is Date; it must be a DateTime; a date has no time of day, so slots "
-            "and days in "
-            "another zone are unknown.",
+        ("time", "day", f" is Date; it must be {_NO_TIME}."),
+        ("time", "name", f" is String; it must be {_PARSED}."),
+        ("time", "stamp", f" is UInt32; it must be {_EPOCH}."),
+        *(
+            ("user", name, f" is {kind}; it must be an integer; write `sipHash64({name})` for text and UUIDs.")
+            for name, kind in {"name": "String", "id": "UUID", "huge": "UInt256"}.items()
         ),
+        ("user", "usr", f": Unknown expression identifier `usr`. Maybe you meant: ['user']. {_COLUMN}"),
         (
-            {"time": "name"},
-            "sources.payments.time",
-            "sources.payments.time = 'name' is String; it must be a DateTime; write "
-            "`parseDateTimeBestEffort(name)`, or set "
-            "the source's `timezone`.",
+            "where",
+            "state = 'ok'",
+            f": Unknown expression or function identifier `state`. Maybe you meant: ['stamp']. {_COLUMN}",
         ),
-        (
-            {"time": "stamp"},
-            "sources.payments.time",
-            "sources.payments.time = 'stamp' is UInt32; it must be a DateTime; write `toDateTime(stamp)` for "
-            "seconds since "
-            "1970, `toDateTime(intDiv(stamp, 1000))` for milliseconds.",
-        ),
-        (
-            {"user": "name"},
-            "sources.payments.user",
-            "sources.payments.user = 'name' is String; it must be an integer; write `sipHash64(name)` for text "
-            "and UUIDs.",
-        ),
-        (
-            {"user": "id"},
-            "sources.payments.user",
-            "sources.payments.user = 'id' is UUID; it must be an integer; write `sipHash64(id)` for text and UUIDs.",
-        ),
-        (
-            {"user": "huge"},
-            "sources.payments.user",
-            "sources.payments.user = 'huge' is UInt256; it must be an integer; write `sipHash64(huge)` for text "
-            "and UUIDs.",
-        ),
-        (
-            {"user": "usr"},
-            "sources.payments.user",
-            "sources.payments.user = 'usr': Unknown expression identifier `usr`. Maybe you meant: ['user']. "
-            "Correct the "
-            "column's name, or map it under `columns`.",
-        ),
-        (
-            {"where": "state = 'ok'"},
-            "sources.payments.where",
-            "sources.payments.where = \"state = 'ok'\": Unknown expression or function identifier "
-            "`state`. Maybe you meant: ['stamp']. Correct the column's name, or map it under `columns`.",
-        ),
-        (
-            {"columns": {"amount": "pais"}},
-            "sources.payments.columns.amount",
-            "sources.payments.columns.amount = 'pais': Unknown expression identifier `pais`. Maybe you meant: "
-            "['tags']. Correct the column's name, or map "
-            "it under `columns`.",
-        ),
-        (
-            {"where": "count() > 1"},
-            "sources.payments.where",
-            "sources.payments.where = 'count() > 1': it is an aggregate; write an expression over one row.",
-        ),
-        (
-            {"user": "max(user)"},
-            "sources.payments.user",
-            "sources.payments.user = 'max(user)': it is an aggregate; write an expression over one row.",
-        ),
-        (
-            {"where": "plan"},
-            "sources.payments.where",
-            "sources.payments.where = 'plan' is String; write a condition, such as status = 'ok'.",
-        ),
+        ("columns.amount", "pais", f": Unknown expression identifier `pais`. Maybe you meant: ['tags']. {_COLUMN}"),
+        ("where", "count() > 1", f": {_AGGREGATE}"),
+        ("user", "max(user)", f": {_AGGREGATE}"),
+        ("where", "plan", " is String; write a condition, such as status = 'ok'."),
     ],
 )
 def test_a_source_that_does_not_fit_its_table_is_named_with_the_remedy(
-    payments: Payments, source: dict[str, Any], entry: str, problem: str
+    payments: Payments, key: str, value: str, problem: str
 ) -> None:
-    payments.source = source
-    assert _problem(payments, entry) == problem
+    name, _, column = key.partition(".")
+    payments.source = {name: {column: value} if column else value}
+    entry = f"sources.payments.{key}"
+    assert _problem(payments, entry) == f"{entry} = {value!r}{problem}"
 
 
 def test_a_missing_table_is_named_with_the_remedy(payments: Payments) -> None:
@@ -136,28 +90,18 @@ def test_a_missing_table_is_named_with_the_remedy(payments: Payments) -> None:
     assert set(checked.metrics) == set()
 
 
+_UNGROUPED = "is not under aggregate function and not in GROUP BY keys. Put every column inside an aggregate"
+
+
 @pytest.mark.parametrize(
     ("sql", "problem"),
     [
-        (
-            "amount",
-            "Column `platform_events.amount` is not under aggregate function and not in GROUP BY keys. Put every",
-        ),
-        (
-            "sum(amount) + amount",
-            "is not under aggregate function and not in GROUP BY keys. Put every column inside an",
-        ),
-        (
-            "toUnixTimestamp(time)",
-            "is not under aggregate function and not in GROUP BY keys. Put every column inside an",
-        ),
+        ("amount", f"Column platform_events.amount {_UNGROUPED}"),
+        ("sum(amount) + amount", _UNGROUPED),
+        ("toUnixTimestamp(time)", _UNGROUPED),
         ("1", "it has no aggregate; write one, such as count() or sum(amount)"),
-        ("no_such(amount)", "Function with name `no_such` does not exist"),
-        (
-            "sum(ammount)",
-            "Unknown expression or function identifier `ammount`. Maybe you meant: ['amount']. Correct the "
-            "column's name",
-        ),
+        ("no_such(amount)", "Function with name no_such does not exist"),
+        ("sum(ammount)", "Unknown expression or function identifier ammount. Maybe you meant: ['amount']. Correct the"),
         ("sum(name)", "Illegal type String of argument for aggregate function sum. Convert the argument, as in"),
         ("max(name)", "it gives String; write one that gives a number"),
         ("max(time)", "it gives DateTime; write one that gives a number"),
@@ -173,9 +117,7 @@ def test_a_metric_that_is_no_aggregate_of_numbers_is_named_with_the_remedy(
     payments.metrics["bad"] = {"source": "payments", "sql": sql}
     found = _problem(payments, "metrics.bad")
     assert found.startswith(f"metrics.bad.sql = {sql!r}: ")
-    assert problem.replace("`", "") in found.replace("`", "").replace(
-        "'platform_events.amount'", "platform_events.amount"
-    )
+    assert problem in found.replace("`", "").replace("'platform_events.amount'", "platform_events.amount")
 
 
 def test_a_quotient_of_a_bad_metric_says_so(payments: Payments) -> None:

@@ -14,8 +14,8 @@ from metrics_platform.report.facts import LoadState, ReportData, dates_needed, r
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import day_of
 from metrics_platform.warehouse import daily_sources
-from metrics_platform.warehouse.app_days import read_app_days
 from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.report_data import read_app_days
 from metrics_platform_tests.generated_events import World, worlds
 from metrics_platform_tests.oracle import Oracle, assert_same_rows
 from metrics_platform_tests.report.expected import assert_report_equals

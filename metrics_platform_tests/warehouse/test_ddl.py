@@ -10,8 +10,7 @@ import pytest
 from metrics_platform.connection import parse_url
 from metrics_platform.settings import Settings, SettingsError, load_settings
 from metrics_platform.warehouse.client import Done, Warehouse
-from metrics_platform.warehouse.ddl import create_staging, create_table, drop_table
-from metrics_platform.warehouse.schema import create_database, create_tables
+from metrics_platform.warehouse.schema import create_database, create_staging, create_table, create_tables, drop_table
 from metrics_platform.warehouse.tables import SLOT_METRICS, USERS, DailyTable
 
 PATH = "'/clickhouse/tables/{database}/{table}', '{replica}'"
@@ -22,7 +21,7 @@ class _Recorder(Warehouse):
 
     def execute(self, sql: str, *_: Any, **__: Any) -> Done:
         self.statements = [*getattr(self, "statements", []), sql]
-        return Done(0, 0, "", 0.0)
+        return Done(0, 0)
 
 
 def _recorder(**options: Any) -> _Recorder:

@@ -83,12 +83,6 @@ def test_it_equals_a_computation_over_all_events_at_once(sources: SourceTables) 
     assert shares[-1] == 100
 
 
-def test_the_length_of_the_stretches_changes_nothing(sources: SourceTables, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(earlier_users, "_LONGEST_STRETCH", 13)
-    _build(sources)
-    _assert_whole(sources)
-
-
 def test_a_build_that_was_killed_goes_on_from_its_last_stretch(
     sources: SourceTables, monkeypatch: pytest.MonkeyPatch
 ) -> None:

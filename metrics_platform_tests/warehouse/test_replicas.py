@@ -36,10 +36,9 @@ from metrics_platform.time_windows import SLOT, Slot, SlotRange
 from metrics_platform.warehouse.catalog_check import check_catalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.cluster_inspection import inspect_cluster
-from metrics_platform.warehouse.ddl import create_staging
 from metrics_platform.warehouse.inspection import inspect_warehouse
 from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_leftovers
-from metrics_platform.warehouse.schema import create_tables
+from metrics_platform.warehouse.schema import create_staging, create_tables
 from metrics_platform.warehouse.slots import compute_slots
 from metrics_platform.warehouse.tables import FEED_USER_DAILY, all_tables
 from metrics_platform_tests.balancer import balanced

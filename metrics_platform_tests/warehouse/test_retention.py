@@ -7,20 +7,14 @@ import time
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse import retention
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.daily import compute_days
 from metrics_platform.warehouse.partitions import merged_days
-from metrics_platform.warehouse.retention import drop_what_is_old, first_days_kept, last_day_of, merge_past_days
+from metrics_platform.warehouse.retention import drop_what_is_old, merge_past_days
 from metrics_platform.warehouse.schema import create_tables
-from metrics_platform.warehouse.tables import MONITOR_TABLES, SLOT_METRICS, USERS, columns_of, daily_tables
-from metrics_platform.warehouse.upstream import NotComputedError
-from metrics_platform_tests.faults.world import _FEED
-from metrics_platform_tests.worlds import SourceTables, compute_all, read_table
+from metrics_platform.warehouse.tables import MONITOR_TABLES, SLOT_METRICS, columns_of, daily_tables
 
 TODAY = datetime.date(2026, 11, 27)
 
@@ -95,22 +89,6 @@ def test_old_days_of_users_go_except_those_that_older_days_continue(
     assert _stored(warehouse, "users")[-1] == "2026-10-23"  # the next night continues it
 
 
-def test_a_day_without_its_snapshot_names_the_nearest_to_compute_from(make_settings: Callable[..., Settings]) -> None:
-    settings = make_settings(start_date="2026-03-06")
-    source = SourceTables.create(settings)
-    source.warehouse.execute(_FEED.format(table=settings.feed_table))
-    warehouse = source.warehouse
-    dates = [settings.start_date + datetime.timedelta(days=offset) for offset in range(3)]
-    compute_all(warehouse, settings, dates)
-    before = read_table(warehouse, "users", dates[2])
-    for date in dates[1:]:
-        warehouse.execute(f"ALTER TABLE users DROP PARTITION '{date}'")
-    with pytest.raises(NotComputedError, match="materialise users of 2026-03-07 first"):
-        list(compute_days(warehouse, USERS, dates[2:], settings))
-    list(compute_days(warehouse, USERS, dates[1:], settings))
-    assert read_table(warehouse, "users", dates[2]).equals(before)
-
-
 def _stored(warehouse: Warehouse, table: str) -> list[str]:
     return [str(row["d"]) for row in warehouse.query(f"SELECT DISTINCT event_date AS d FROM {table} ORDER BY d").rows]
 
@@ -135,15 +113,6 @@ def test_where_the_tables_are_not_there_yet_nothing_is_to_be_dropped(settings: S
     for table in MONITOR_TABLES:
         warehouse.execute(f"DROP TABLE {table.name}")
     assert drop_what_is_old(warehouse, settings, TODAY) == []
-
-
-@given(st.dates(datetime.date(2000, 1, 1), datetime.date(2100, 1, 1)), st.integers(60, 2000))
-def test_no_day_that_is_to_be_kept_is_in_a_partition_that_goes(date: datetime.date, keep: int) -> None:
-    month, day = last_day_of(f"{date:%Y%m}"), last_day_of(date.isoformat())
-    assert day == date <= month
-    assert (month + datetime.timedelta(days=1)).day == 1
-    kept = first_days_kept(Settings(_env_file=None, keep_slots_days=keep), date)  # type: ignore[call-arg]
-    assert (date - kept["slot_metrics"]).days == (date - kept["verdicts"]).days == keep
 
 
 def test_past_days_of_the_slots_are_merged_a_few_at_a_time(warehouse: Warehouse, settings: Settings) -> None:

@@ -52,12 +52,6 @@ def test_values_that_are_called_like_the_reserved_ones_are_never_chosen(payments
     }
 
 
-def test_of_equal_values_the_first_by_name_are_kept(payments: Payments) -> None:
-    payments.pay(*((1, MIDNIGHT, plan, 1) for plan in "dcba"))
-    payments.slots(0, 1)
-    assert payments.chosen() == {"a", "b"}
-
-
 def test_a_day_that_is_computed_again_keeps_its_slices(payments: Payments) -> None:
     payments.pay(*((1, MIDNIGHT, plan, 1) for plan in "aabbc"))
     payments.slots(0, 2)
@@ -67,15 +61,6 @@ def test_a_day_that_is_computed_again_keeps_its_slices(payments: Payments) -> No
     assert payments.chosen() == {"a", "b"}
     assert payments.values("revenue", "plan")[0, "other"] == 10
     assert payments.values("revenue", "plan", "metric_daily") == {(DAY, "a"): 2, (DAY, "b"): 2, (DAY, "other"): 10}
-
-
-def test_a_free_place_is_taken_by_the_first_value_that_comes(payments: Payments) -> None:
-    payments.pay((1, MIDNIGHT, "a", 1), (1, MIDNIGHT + SLOT, "b", 1), (1, MIDNIGHT + 2 * SLOT, "c", 1))
-    for number in range(3):
-        payments.slots(number, number + 1)
-    assert payments.values("revenue", "plan") == {
-        (0, "a"): 1, (1, "a"): 0, (1, "b"): 1, (2, "a"): 0, (2, "b"): 0, (2, "other"): 1,
-    }  # fmt: skip
 
 
 @pytest.mark.parametrize("has_history", [True, False])

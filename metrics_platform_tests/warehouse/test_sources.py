@@ -13,15 +13,13 @@ from hypothesis import strategies as st
 
 from metrics_platform.catalog import load_catalog
 from metrics_platform.settings import Settings
-from metrics_platform.time_windows import SLOT, Slot, SlotRange, slot_at
-from metrics_platform.warehouse.catalog_check import check_catalog
+from metrics_platform.time_windows import SLOT, Slot, slot_at
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import create_tables
-from metrics_platform.warehouse.slots import compute_slots
 from metrics_platform.warehouse.source_rows import SourceError, resolve
 from metrics_platform.warehouse.sources import latest_event, rows_of_days, rows_of_slots, weeks_before
 from metrics_platform.warehouse.tables import METRIC_DAILY, SLOT_METRICS
-from metrics_platform_tests.generated_events import FEED_COLUMNS, MESSAGE_COLUMNS, TYPES, World, worlds
+from metrics_platform_tests.generated_events import FEED_COLUMNS, MESSAGE_COLUMNS, TYPES
 from metrics_platform_tests.worlds import SourceTables, insert_event_counts
 
 NOW = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
@@ -48,36 +46,6 @@ def latest(sources: SourceTables, source: str = "feed_actions") -> datetime.date
     return latest_event(sources.warehouse, rows, sources.settings, NOW)
 
 
-@pytest.mark.parametrize("ago", [MINUTE, 30 * MINUTE, 2 * DAY, 3 * DAY, 39 * DAY, 41 * DAY, 200 * DAY])
-def test_the_latest_event_is_found_however_long_ago(sources: SourceTables, ago: datetime.timedelta) -> None:
-    happens(sources, NOW - ago - DAY, NOW - ago)
-    assert latest(sources) == NOW - ago
-    assert latest(sources, "message_actions") is None
-
-
-def test_an_event_of_the_future_says_nothing_of_now_but_clocks_may_differ_by_minutes(sources: SourceTables) -> None:
-    happens(sources, NOW - MINUTE, NOW + 6 * MINUTE, NOW + 4000 * DAY)
-    assert latest(sources) == NOW - MINUTE
-    happens(sources, NOW + 5 * MINUTE, NOW + 5 * MINUTE + SECOND)
-    assert latest(sources) == NOW + 5 * MINUTE
-
-
-def test_events_before_the_first_day_do_not_count(sources: SourceTables) -> None:
-    first = datetime.datetime(2026, 4, 30, 21, tzinfo=datetime.UTC)  # midnight in Moscow
-    happens(sources, first - MINUTE)
-    assert latest(sources) is None
-    happens(sources, first)
-    assert latest(sources) == first
-
-
-def test_of_a_product_that_began_today_nothing_older_is_looked_for(make_settings: Callable[..., Settings]) -> None:
-    young = SourceTables.create(make_settings(start_date="2026-11-20"))
-    happens(young, NOW - 13 * 60 * MINUTE)
-    assert latest(young) is None
-    happens(young, NOW - 12 * 60 * MINUTE)
-    assert latest(young) == NOW - 12 * 60 * MINUTE
-
-
 def test_each_source_has_a_latest_event_of_its_own(sources: SourceTables) -> None:
     happens(sources, NOW - 50 * DAY)
     messages = [(1, 2, NOW - 3 * DAY, 1, 25, "", "", "iOS", "ads", 0)]
@@ -87,7 +55,8 @@ def test_each_source_has_a_latest_event_of_its_own(sources: SourceTables) -> Non
 
 
 @given(seconds=st.lists(st.integers(-250 * 86_400, 900) | st.integers(-50 * 86_400, 900), max_size=6))
-@example(seconds=[-2 * 86_400, -2 * 86_400 - 1, 301])
+@example(seconds=[-2 * 86_400, -2 * 86_400 - 1, 301])  # clocks may differ by five minutes
+@example(seconds=[300, 301])
 @example(seconds=[-40 * 86_400 - 1, 301])
 def test_the_latest_event_is_the_one_that_pandas_finds(
     make_settings: Callable[..., Settings], seconds: list[int]
@@ -146,40 +115,6 @@ def test_rows_of_slots_are_the_totals_of_those_that_were_computed(sources: Sourc
     assert rows_of_slots(sources.warehouse, []) == {}
 
 
-@given(world=worlds())
-def test_rows_of_computed_slots_are_the_events_that_pandas_counts(
-    make_settings: Callable[..., Settings], world: World
-) -> None:
-    sources = SourceTables.create(make_settings(), gender_as_text=world.gender_as_text, nullable=world.nullable)
-    sources.insert_feed(world.feed)
-    sources.insert_messages(world.messages.rename(columns={world.receiver_column: sources.settings.receiver_column}))
-    midnight = datetime.datetime.combine(world.days[0], datetime.time.min, tzinfo=datetime.UTC)
-    slots = SlotRange(midnight, midnight + DAY)
-    checked = check_catalog(sources.warehouse, load_catalog(sources.settings))
-    for _ in compute_slots(sources.warehouse, slots, checked, sources.settings):
-        pass
-    feed = world.feed.dropna(subset=["user_id"])
-    messages = world.messages.dropna(subset=["user_id", world.receiver_column])
-    counts = {source: _counted(events) for source, events in zip(SOURCES, (feed, messages), strict=True)}
-    assert rows_of_slots(sources.warehouse, [*slots, Slot(slots.end)]) == {
-        slot: {source: counted.get(slot.start, 0) for source, counted in counts.items()} for slot in slots
-    }
-
-
-def _counted(events: pd.DataFrame) -> dict[datetime.datetime, int]:
-    times = pd.to_datetime(events["time"], utc=True).dt.floor("15min")
-    return {moment.to_pydatetime(): len(group) for moment, group in times.groupby(times)}
-
-
-def test_the_same_slot_of_the_weeks_before_is_at_the_same_time_on_the_products_clocks() -> None:
-    zone = zoneinfo.ZoneInfo("Europe/Berlin")
-    slot = slot_at(datetime.datetime(2026, 10, 28, 9, 15, tzinfo=zone))  # clocks went back on the 25th
-    found = [each.start.astimezone(zone) for each in weeks_before(slot, zone, 3)]
-    assert [f"{each:%m-%d %H:%M %z}" for each in found] == [
-        "10-21 09:15 +0200", "10-14 09:15 +0200", "10-07 09:15 +0200",
-    ]  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("local", "before"),
     [
@@ -192,13 +127,6 @@ def test_a_time_that_a_week_ago_was_twice_or_never_has_one_slot_there_all_the_sa
     zone = zoneinfo.ZoneInfo("Europe/Berlin")
     (found,) = weeks_before(slot_at(datetime.datetime.fromisoformat(local).replace(tzinfo=zone)), zone, 1)
     assert f"{found.start.astimezone(zone):%m-%d %H:%M %z}" == before
-
-
-def test_both_slots_of_an_hour_that_is_twice_are_compared_with_the_same_one() -> None:
-    zone = zoneinfo.ZoneInfo("Europe/Berlin")
-    both = [slot_at(datetime.datetime(2026, 10, 25, 2, 30, tzinfo=zone, fold=fold)) for fold in (0, 1)]
-    assert both[0] != both[1]
-    assert weeks_before(both[0], zone, 5) == weeks_before(both[1], zone, 5)
 
 
 @given(

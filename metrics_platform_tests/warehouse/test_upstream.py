@@ -95,15 +95,6 @@ def test_a_day_whose_tables_above_were_never_computed_is_refused(two_days: Sourc
     assert read_table(two_days.warehouse, name, AFTER).empty
 
 
-def test_one_extract_without_the_other_is_refused(two_days: SourceTables) -> None:
-    _feed(two_days, AFTER)
-    _messages(two_days, AFTER)
-    _compute(two_days, "feed_user_daily", AFTER)
-    for name in ABOVE:
-        with pytest.raises(NotComputedError, match=f"materialise message_user_daily of {AFTER} first"):
-            _compute(two_days, name, AFTER)
-
-
 def test_a_gap_of_snapshots_is_named_from_its_first_day_to_its_last(two_days: SourceTables) -> None:
     later = AFTER + datetime.timedelta(days=1)
     for name in EXTRACTS:

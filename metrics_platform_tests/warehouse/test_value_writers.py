@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +14,12 @@ import pytest
 
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT, SlotRange
-from metrics_platform.warehouse import metric_values
+from metrics_platform.warehouse import metric_values, partitions
 from metrics_platform.warehouse.metric_days import missing_days
 from metrics_platform.warehouse.metric_values import total_values
 from metrics_platform.warehouse.partitions import drop_idle_staging_tables
-from metrics_platform.warehouse.slots import compute_slots, missing_slots, slots_scope
+from metrics_platform.warehouse.slots import compute_slots, missing_slots
+from metrics_platform.warehouse.tables import SLOT_METRICS
 from metrics_platform.warehouse.value_sql import Scope
 from metrics_platform_tests.warehouse.payments import DAY, MIDNIGHT, MINUTE, Payments
 
@@ -50,33 +50,11 @@ def test_values_that_are_tried_equal_those_that_are_stored(
     payments.pay((1, MIDNIGHT, "pro", 3), (2, MIDNIGHT, "free", 1), (1, MIDNIGHT + 2 * SLOT, "free", 4))
     payments.slots(0, 3)
     checked = payments.check()
-    span = SlotRange(MIDNIGHT, MIDNIGHT + 3 * SLOT)
-    scope = slots_scope(checked, tuple(checked.metrics.values()), DAY, span, payments.settings.zone)
+    scope = Scope.of(checked, None, SLOT_METRICS, DAY, MIDNIGHT, MIDNIGHT + 3 * SLOT, payments.settings.zone)
     for name, metric in checked.metrics.items():
         tried = total_values(payments.warehouse, scope, metric)
         stored = {MIDNIGHT + slot * SLOT: value for slot, value in payments.values(name).items()}
         assert {slot: tried.get(slot) for slot in stored} == stored
-
-
-def test_any_stretch_computed_again_in_any_order_changes_nothing(payments: Payments) -> None:
-    numbers = random.Random(7)
-    payments.pay(
-        *(
-            (
-                numbers.randrange(9),
-                MIDNIGHT + numbers.randrange(-600, 2400) * MINUTE,
-                numbers.choice(["pro", "free", ""]),
-                2.5,
-            )
-            for _ in range(120)
-        )
-    )
-    payments.slots(-40, 160)
-    before = payments.visible()
-    for _ in range(8):
-        first = numbers.randrange(-40, 159)
-        payments.slots(first, numbers.randrange(first + 1, 161))
-        assert payments.visible() == before
 
 
 def test_rows_that_vanish_from_the_source_vanish_from_the_tables(payments: Payments) -> None:
@@ -96,18 +74,6 @@ def test_a_slice_stays_on_the_grid_for_seven_days_after_its_last_event(payments:
         payments.slots(first, end)
     assert sorted(payments.values("payers", "plan")) == [(slot, "pro") for slot in range(5 + 7 * 96)]
     assert sorted(payments.values("payers")) == list(range(8 * 96))
-
-
-def test_a_slot_without_events_has_zeros_and_unknown_quotients(payments: Payments) -> None:
-    payments.slots(0, 1)
-    assert [payments.values(metric) for metric in ("payers", "revenue", "arppu")] == [{0: 0}, {0: 0}, {0: None}]
-
-
-def test_a_day_without_events_has_zeros_and_is_not_missing(payments: Payments) -> None:
-    payments.days(DAY, DAY + timedelta(days=1))
-    days = [DAY, DAY + timedelta(days=1)]
-    assert payments.values("payers", table="metric_daily") == dict.fromkeys(days, 0)
-    assert missing_days(payments.warehouse, days[0], days[1], payments.check(), payments.settings.zone) == []
 
 
 def test_one_metric_computed_alone_leaves_the_others_as_they_were(payments: Payments) -> None:
@@ -193,15 +159,6 @@ def test_two_writers_of_different_slots_of_a_day_keep_each_others_slots(payments
     assert payments.values("payers") == {number: number + 1 for number in range(24)}
 
 
-def test_two_writers_of_the_same_slots_leave_one_answer(payments: Payments) -> None:
-    payments.pay(*((user, MIDNIGHT + number * SLOT, "pro", 1) for number in range(8) for user in range(3)))
-    payments.slots(0, 8)
-    before = payments.visible()
-    with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda _: payments.slots(0, 8), range(3)))
-    assert payments.visible() == before
-
-
 @pytest.mark.parametrize("first_to_publish", ["earlier", "later"])
 def test_writers_that_folded_different_values_do_not_count_events_twice(
     payments: Payments, monkeypatch: pytest.MonkeyPatch, first_to_publish: str
@@ -255,7 +212,7 @@ def test_a_writer_killed_before_it_publishes_changes_nothing(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(metric_values, "_publish", killed)
-    monkeypatch.setattr(metric_values, "drop_staging", lambda *_: None)
+    monkeypatch.setattr(partitions, "drop_staging", lambda *_: None)
     with pytest.raises(KeyboardInterrupt):
         payments.slots(0, 2)
     monkeypatch.undo()

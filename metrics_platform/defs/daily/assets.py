@@ -1,18 +1,17 @@
 """The assets of the daily load: one per table, each computing its partitions day by day.
 
-One factory makes all of them, because they differ only in their SQL, their upstream tables and their descriptions
-(`descriptions.py`). A run has one partition or a range. A range is computed in the order of its days, and each day is
-swapped in as soon as its checks pass.
+One factory makes all of them, because they differ only in their SQL and their upstream tables. A run has one partition
+or a range. A range is computed in the order of its days, and each day is swapped in as soon as its checks pass.
 """
 
 import datetime
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
 
-from metrics_platform.defs.daily.descriptions import DESCRIPTIONS, SLICE_DESCRIPTION
 from metrics_platform.defs.daily.metadata import check_results, day_metadata, difference
 from metrics_platform.defs.daily.usual_day import usual_day_results, usual_day_specs
 from metrics_platform.defs.lineage import table_metadata
@@ -31,7 +30,7 @@ GROUP = "daily"
 PREVIEW_ROWS = 10
 
 # A restart of ClickHouse takes seconds, a failover minutes: retry after 10, 20 and 40 s, each ± jitter. Errors that
-# waiting does not fix are not retried (see `compute`).
+# waiting does not fix are not retried (see `failing_at_once`).
 RETRY_POLICY = dg.RetryPolicy(max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 _LOG_EVERY_SECONDS = 5.0
 _NOT_RETRIED = (NoWarehouseError, NotComputedError, SchemaMismatchError, SourceError)
@@ -86,8 +85,6 @@ def _names(deps: list[Any]) -> list[str]:
 def _daily_asset(
     table: DailyTable, deps: list[Any], partitions: dg.DailyPartitionsDefinition, settings: Settings
 ) -> dg.AssetsDefinition:
-    description = DESCRIPTIONS.get(table.name) or SLICE_DESCRIPTION.format(dimension=table.dimension)
-
     @dg.asset(
         name=table.name,
         deps=deps,
@@ -98,7 +95,7 @@ def _daily_asset(
         group_name=GROUP,
         kinds={"clickhouse", "sql"},
         owners=[settings.owner],
-        description=description,
+        description=table.description,
         metadata=table_metadata(table, _names(deps), settings, f"queries/{table.file}.sql"),
         check_specs=[
             dg.AssetCheckSpec(name, asset=table.name, description=promise, blocking=True)
@@ -107,23 +104,24 @@ def _daily_asset(
         + usual_day_specs(table),
     )
     def compute(context: dg.AssetExecutionContext, clickhouse: ClickHouseResource) -> Iterator[Any]:
-        try:
+        with failing_at_once():
             warehouse = clickhouse.warehouse(context, settings)
             results = _compute_days(context, warehouse, table, settings)
             usual = usual_day_results(warehouse, table, results, settings)
-        except _NOT_RETRIED as error:
-            refusal = str(error)
-        except WarehouseError as error:
-            if error.transient:
-                raise
-            refusal = str(error)
-        else:
-            yield from _report(context, table, results, usual)
-            return
-        # Raised outside of `except`: the message is complete; a chain of driver errors would only distract.
-        raise dg.Failure(refusal, allow_retries=False)
+        yield from _report(context, table, results, usual)
 
     return compute
+
+
+@contextmanager
+def failing_at_once() -> Iterator[None]:
+    """Fail the step without a retry for an error that waiting does not fix, in the error's own words."""
+    try:
+        yield
+    except (*_NOT_RETRIED, WarehouseError) as error:
+        if isinstance(error, WarehouseError) and error.transient:
+            raise
+        raise dg.Failure(str(error), allow_retries=False) from None
 
 
 def _compute_days(
@@ -153,7 +151,7 @@ def _report(
     usual: list[dg.AssetCheckResult],
 ) -> Iterator[Any]:
     """Yield the checks and the materialisation; fail if a check does not pass."""
-    checks = [*check_results(table, results), *usual]
+    checks = [*check_results(table, {result.day.key: result.comparisons for result in results}), *usual]
     failed = [result for result in results if not result.published]
     if not failed:
         yield dg.MaterializeResult(check_results=checks)
@@ -164,6 +162,6 @@ def _report(
     raise dg.Failure(
         f"{table.name} of {bad.day.key} does not add up, so it was not published and readers still see the previous "
         f"version. {facts}. What to do: materialise the assets upstream of {table.name} for {bad.day.key} again, then "
-        "this one. If it fails again, run the query in the check's metadata.",
+        "this one. If it fails again, the check's metadata shows what differs.",
         allow_retries=False,
     )

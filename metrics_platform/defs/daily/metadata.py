@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -11,8 +12,7 @@ from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Row
 from metrics_platform.warehouse.comparison import Comparison
 from metrics_platform.warehouse.daily import DayResult
-from metrics_platform.warehouse.tables import DailyTable
-from metrics_platform.warehouse.upstream import EXTRACTS
+from metrics_platform.warehouse.tables import EXTRACTS, DailyTable
 
 # Rows in a check's table of comparisons. A range has six per day, and only the latest ones are of interest.
 MAX_SHOWN = 24
@@ -27,7 +27,7 @@ def day_metadata(result: DayResult, database: str, settings: Settings) -> dict[s
         # Numbers under fixed names, so that Dagster plots them over the partitions.
         **_sums(result, settings),
         "rows read": result.read_rows,
-        **({"rows without a user": result.without_user} if result.table.name in EXTRACTS else {}),
+        **({"rows without a user": result.without_user} if result.table in EXTRACTS else {}),
         "duration (s)": round(result.seconds, 3),
         "day": f"{day.start:%Y-%m-%d %H:%M} – {day.end:%Y-%m-%d %H:%M} UTC ({day.hours:g} h in {settings.timezone})",
     }
@@ -37,26 +37,26 @@ def day_metadata(result: DayResult, database: str, settings: Settings) -> dict[s
     return metadata
 
 
-def check_results(table: DailyTable, results: list[DayResult]) -> list[dg.AssetCheckResult]:
-    """One result per check over all days of the run, with what was compared and what differs."""
-    return [_check_result(name, promise, results) for name, promise in table.checks.items()]
-
-
-def _check_result(name: str, promise: str, results: list[DayResult]) -> dg.AssetCheckResult:
-    compared = [
-        (result.day.key, comparison)
-        for result in reversed(results)  # the latest day first
-        for comparison in result.comparisons
-        if comparison.check == name
+def check_results(table: DailyTable, comparisons: Mapping[str, Sequence[Comparison]]) -> list[dg.AssetCheckResult]:
+    """One result per check over all days of the run (their keys, in order), with what was compared and what differs."""
+    keys = list(comparisons)
+    latest_first = [(key, comparison) for key in reversed(keys) for comparison in comparisons[key]]
+    return [
+        compared_result(
+            name,
+            promise,
+            [(key, comparison) for key, comparison in latest_first if comparison.check == name],
+            keys[0] if len(keys) == 1 else f"{len(keys)} days",
+        )
+        for name, promise in table.checks.items()
     ]
-    return compared_result(name, promise, compared, f"{len(results)} days" if len(results) > 1 else results[0].day.key)
 
 
 def compared_result(
     name: str, promise: str, compared: list[tuple[str, Comparison]], periods: str
 ) -> dg.AssetCheckResult:
     """The result of a check. `compared` has each comparison with its period, the latest first."""
-    violated = [(day, c) for day, c in compared if not c.holds and not c.explained_by_late_events]
+    violated = [(day, c) for day, c in compared if c.is_violated]
     late = [(day, c) for day, c in compared if c.explained_by_late_events]
     shown = (violated or late or compared)[:MAX_SHOWN]
     if violated:

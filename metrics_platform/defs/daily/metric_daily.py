@@ -8,14 +8,11 @@ from typing import Any
 import dagster as dg
 
 from metrics_platform.catalog import Catalog
-from metrics_platform.defs.daily.assets import GROUP, RETRY_POLICY, day_partitions
+from metrics_platform.defs.daily.assets import GROUP, RETRY_POLICY, day_partitions, failing_at_once
 from metrics_platform.defs.lineage import table_metadata
 from metrics_platform.defs.metrics_config import MetricsConfig
 from metrics_platform.defs.resources import ClickHouseResource
 from metrics_platform.settings import Settings
-from metrics_platform.warehouse.client import NoWarehouseError
-from metrics_platform.warehouse.errors import WarehouseError
-from metrics_platform.warehouse.schema import SchemaMismatchError
 from metrics_platform.warehouse.tables import METRIC_DAILY
 from metrics_platform.warehouse.value_sql import VALUES_QUERY
 
@@ -51,15 +48,8 @@ def metric_daily_asset(settings: Settings, catalog: Catalog) -> dg.AssetsDefinit
     ) -> Iterator[Any]:
         from metrics_platform.defs.daily.metric_daily_run import compute_metric_daily  # noqa: PLC0415
 
-        try:
-            yield from compute_metric_daily(
-                context, clickhouse.warehouse(context, settings), config.metrics, settings, _HISTORY_DAYS
-            )
-        except (NoWarehouseError, SchemaMismatchError) as error:
-            raise dg.Failure(str(error), allow_retries=False) from None
-        except WarehouseError as error:
-            if error.transient:
-                raise
-            raise dg.Failure(str(error), allow_retries=False) from None
+        with failing_at_once():
+            warehouse = clickhouse.warehouse(context, settings)
+            yield from compute_metric_daily(context, warehouse, config.metrics, settings, _HISTORY_DAYS)
 
     return compute

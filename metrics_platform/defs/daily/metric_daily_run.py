@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from metrics_platform.catalog import Metric, load_catalog_or_builtin
-from metrics_platform.defs.daily.metadata import compared_result
+from metrics_platform.defs.daily.metadata import check_results
 from metrics_platform.defs.metrics_config import chosen_metrics
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.catalog_check import CheckedCatalog, check_catalog
@@ -40,15 +40,7 @@ def compute_metric_daily(
             )
             if result.published:
                 _show_day(context, warehouse, result)
-    compared = [
-        (result.date.isoformat(), comparison) for result in reversed(results) for comparison in result.comparisons
-    ]
-    checks = [
-        compared_result(
-            name, promise, [(day, found) for day, found in compared if found.check == name], f"{len(results)} days"
-        )
-        for name, promise in METRIC_DAILY.checks.items()
-    ]
+    checks = check_results(METRIC_DAILY, {result.date.isoformat(): result.comparisons for result in results})
     bad = [result for result in results if not result.published]
     if not bad:
         yield dg.MaterializeResult(check_results=checks)

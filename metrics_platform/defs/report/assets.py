@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from metrics_platform.catalog import load_catalog_or_builtin
-from metrics_platform.defs.daily.assets import RETRY_POLICY, day_partitions
+from metrics_platform.defs.daily.assets import RETRY_POLICY, day_partitions, failing_at_once
 from metrics_platform.defs.resources import ClickHouseResource
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import Day, day_of_key
 from metrics_platform.warehouse import tables
-from metrics_platform.warehouse.client import NoWarehouseError, Warehouse
+from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
-from metrics_platform.warehouse.schema import SchemaMismatchError
 
 if TYPE_CHECKING:
     from metrics_platform.notifications.kinds import DailyReport
+    from metrics_platform.report.facts import LoadState
 
 ASSET = "daily_report"
 GROUP = "report"
@@ -32,12 +31,13 @@ CHECK = "data_is_complete"
 # The tag of a run that a schedule asked for: when the report was due (ISO 8601).
 DUE_AT = "metrics/due_at"
 _DESCRIPTION = """\
-**The morning report** of a day, from `app_daily` alone: the feed's key metrics and the whole application, each metric \
-with its change to the day before and to a week before, and a picture of the last seven days for each part.
+**The morning report** of a day: what stands out against the last eight weeks and the slices that explain it, the \
+day's incidents, the headline metrics with their changes to the day before and a week before, and all other metrics \
+folded in groups. Two pictures show the last seven days against the seven before. On Mondays, last week is added.
 
-A materialisation shows the text and the pictures as people get them. **It sends nothing**, unless asked: the schedule \
-asks every morning; by hand, *Materialize* with the config `send: true`. What has been sent is not sent again: the \
-same numbers are told once, other numbers as a correction, in reply to the first report.
+A materialisation shows the text and the pictures as people get them. **It sends nothing**, unless you set \
+`send: true` in the run's config, as the schedule does every morning. Numbers that were sent are not sent again; if \
+they have changed since, they are sent as a correction, in reply to the first report.
 """
 
 
@@ -78,18 +78,8 @@ def daily_report_asset(settings: Settings) -> dg.AssetsDefinition:
         from metrics_platform.defs.report.metadata import check_result  # noqa: PLC0415
 
         days = [day_of_key(key, settings.zone) for key in sorted(context.partition_keys)]
-        refusal = ""
-        try:
+        with failing_at_once():
             reports = _write_reports(context, clickhouse.warehouse(context, settings), days, settings, send=config.send)
-        except (NoWarehouseError, SchemaMismatchError) as error:
-            refusal = str(error)
-        except WarehouseError as error:
-            if error.transient:
-                raise
-            refusal = str(error)
-        if refusal:
-            # Outside the `except` block: the refusal says all there is to say, a chain of driver errors does not.
-            raise dg.Failure(refusal, allow_retries=False)
         yield dg.MaterializeResult(check_results=[check_result(CHECK, reports)])
 
     return daily_report
@@ -98,41 +88,22 @@ def daily_report_asset(settings: Settings) -> dg.AssetsDefinition:
 def _write_reports(
     context: dg.AssetExecutionContext, warehouse: Warehouse, days: list[Day], settings: Settings, *, send: bool
 ) -> "list[DailyReport]":
-    """Write the days' reports, show each with its partition, and ask for the last to be sent, if `send`."""
+    """Write the days' reports, show each with its partition, and send the last one, if `send`."""
     from metrics_platform.defs.report.load_state import load_state  # noqa: PLC0415
     from metrics_platform.defs.report.metadata import report_metadata  # noqa: PLC0415
     from metrics_platform.defs.report.sending import send_once  # noqa: PLC0415
-    from metrics_platform.report.facts import report_of  # noqa: PLC0415
-    from metrics_platform.report.week import week_of  # noqa: PLC0415
-    from metrics_platform.warehouse.report_data import (  # noqa: PLC0415
-        read_day_incidents,
-        read_report_data,
-        read_weekly_cohorts,
-    )
+    from metrics_platform.warehouse.report_data import read_reports  # noqa: PLC0415
 
-    catalog = load_catalog_or_builtin(settings)
-    data = read_report_data(warehouse, [day.date for day in days], settings, catalog)
+    def load_of(day: Day) -> "LoadState":
+        missing = _not_computed(context, warehouse, day, settings)
+        return replace(load_state(context.instance, day.key), not_computed=missing)
+
     reports = []
-    for day in days:
-        load = load_state(context.instance, day.key)
-        if day.date in data.rows:
-            load = replace(load, not_computed=_not_computed(context, warehouse, day, settings))
-        occurred_at = _occurred_at(context)
-        report = report_of(
-            day,
-            data,
-            load,
-            occurred_at=occurred_at,
-            week=week_of(day.date, data.rows, read_weekly_cohorts(warehouse, day.date)),
-            incidents=read_day_incidents(
-                warehouse, day, min(occurred_at, day.end + datetime.timedelta(days=1)), catalog
-            ),
-            run_id=context.run.run_id,
-        )
+    for report in read_reports(warehouse, days, settings, _occurred_at(context), load_of, context.run.run_id):
         reports.append(report)
-        sent = send_once(context, report) if send and day == days[-1] else ""
+        sent = send_once(context, report) if send and report.date == days[-1].date else ""
         context.add_asset_metadata(
-            report_metadata(report, settings, sent=sent, warn=context.log.warning), partition_key=day.key
+            report_metadata(report, settings, sent=sent, warn=context.log.warning), partition_key=str(report.date)
         )
         context.log.info(f"{report.key}: {report.problem or 'complete'}. {sent}".strip())
     return reports
@@ -145,14 +116,13 @@ def _not_computed(
 
     The report needs `app_daily` alone: sources that cannot be read now are no reason to send none.
     """
-    from metrics_platform.warehouse.daily import query_parameters  # noqa: PLC0415
     from metrics_platform.warehouse.daily_sources import DailySources  # noqa: PLC0415
     from metrics_platform.warehouse.source_rows import SourceError  # noqa: PLC0415
     from metrics_platform.warehouse.upstream import not_computed  # noqa: PLC0415
 
     try:
         sources = DailySources.of(warehouse, settings)
-        found = not_computed(sources, tables.APP_DAILY, day, settings, query_parameters(day, settings))
+        found = not_computed(sources, tables.APP_DAILY, day, settings)
     except (SourceError, WarehouseError) as error:
         if isinstance(error, WarehouseError) and error.transient:
             raise
@@ -162,6 +132,6 @@ def _not_computed(
 
 
 def _occurred_at(context: dg.AssetExecutionContext) -> datetime.datetime:
-    """When the report was due; of a run by hand, now."""
+    """When the report was due; of a manual run, now."""
     due = context.run.tags.get(DUE_AT)
     return datetime.datetime.fromisoformat(due) if due else datetime.datetime.now(datetime.UTC)

@@ -1,4 +1,4 @@
-"""What Dagster knows of the day that a report stands on: when its tables were computed, and what their checks said."""
+"""What Dagster knows of the reported day: when its tables were computed, and what their checks said."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RUNS_LOOKED_AT = 40
 
 
 def load_state(instance: dg.DagsterInstance, key: str) -> LoadState:
-    """The state of the partition `key` (YYYY-MM-DD); nothing is known of what was not computed through Dagster."""
+    """The state of the partition `key` (YYYY-MM-DD); what was not computed through Dagster is unknown."""
     computed = [_computed_at(instance, table.name, key) for table in LINEAGE]
     evaluations = {
         f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name}": evaluation

@@ -35,7 +35,7 @@ def report_metadata(
 
 
 def check_result(name: str, reports: Sequence[DailyReport]) -> dg.AssetCheckResult:
-    """Whether the data of all these days were whole; what was not, is a warning: the report has said it."""
+    """Whether the data of all these days were whole; if not, a warning: the report itself says so."""
     bad = [f"{report.date}: {_data(report)}" for report in reports if report.problem]
     return dg.AssetCheckResult(
         check_name=name,

@@ -27,7 +27,7 @@ def daily_report_job() -> Any:
         # Before a backfill in the queue, behind messages.
         tags={"dagster/priority": "5", "dagster/max_runtime": "3600"},
         description="Writes the report of a day and, with the config `send: true`, sends it. The schedule does so "
-        "every morning; started by hand it sends nothing unless asked.",
+        "every morning; started manually it sends nothing unless asked.",
     )
 
 

@@ -16,8 +16,8 @@ from metrics_platform.report.facts import content_of
 def send_once(context: dg.AssetExecutionContext, report: DailyReport) -> str:
     """Ask for the report, unless its numbers are what was last told of the day; returns what was done, as a sentence.
 
-    A day that has been told with other numbers is told again as a correction, in reply to the first report. What was
-    given up has reached nobody: it is no reason not to tell it.
+    A day that was reported with other numbers is reported again as a correction, in reply to the first report. A report
+    that was given up has reached no one, so it does not count.
     """
     histories = (history_of(context.instance, key) for key in _keys(report.key))
     earlier = {history.key: history for history in takewhile(lambda history: history.stored, histories)}

@@ -153,7 +153,7 @@ def _report_chart(report: DailyReport, name: str, series: Sequence[ReportSeries]
     found = {highlight.metric: highlight for highlight in report.highlights or ()}
     names = {each.metric for each in series}
     here = [highlight for highlight in found.values() if highlight.metric in names]
-    if here:
+    if here and not report.problem:
         title = say("report_chart_finding", highlights=here)
     else:
         title = say("report_chart_title", name=name, is_usual=report.highlights is not None and not found)
@@ -172,20 +172,46 @@ def _report_chart(report: DailyReport, name: str, series: Sequence[ReportSeries]
 def _report_panel(
     series: ReportSeries, days: Sequence[datetime.date], found: Mapping[str, Highlight], writer: Writer
 ) -> Panel:
-    """A metric's days, its value, and the change on the same weekday of the week before where there is one."""
-    value, week_before = series.values[-1], series.values_before[-1]
-    finding = writer.value(value, series.unit, series.metric)
-    if value is not None and week_before is not None:
-        finding += f" · {writer.change(value, week_before, series.unit)}"
+    """A metric's days, its value, and the change on the same weekday of the week before where there is one.
+
+    Where the news is a record of weeks, it shows these weeks instead.
+    """
+    highlight = found.get(series.metric)
+    if highlight and highlight.trend:
+        return _trend_panel(highlight, series, days[-1], writer)
     return Panel(
         title=writer.plain(writer.series(series.metric)),
-        finding=finding,
+        finding=_value_and_change(series, writer),
         unit=series.unit,
         times=tuple(days),
         values=series.values,
         previous=series.values_before if any(each is not None for each in series.values_before) else (),
-        marked=(days[-1], days[-1]) if series.metric in found else None,
+        marked=(days[-1], days[-1]) if highlight else None,
     )
+
+
+def _trend_panel(highlight: Highlight, series: ReportSeries, date: datetime.date, writer: Writer) -> Panel:
+    """The same weekdays of the last eight weeks, or all their days."""
+    step = 7 if highlight.record_weekday else 1
+    finding = _value_and_change(series, writer)
+    if highlight.record_weekday:
+        finding += f" · {writer.say('report_chart_weekdays', number=date.weekday())}"
+    return Panel(
+        title=writer.plain(writer.series(series.metric)),
+        finding=finding,
+        unit=series.unit,
+        times=tuple(date - datetime.timedelta(days=back * step) for back in reversed(range(len(highlight.trend)))),
+        values=highlight.trend,
+        marked=(date, date),
+    )
+
+
+def _value_and_change(series: ReportSeries, writer: Writer) -> str:
+    value, week_before = series.values[-1], series.values_before[-1]
+    finding = writer.value(value, series.unit, series.metric)
+    if value is None or week_before is None:
+        return finding
+    return f"{finding} · {writer.change(value, week_before, series.unit)}"
 
 
 def _cohorts(report: DailyReport, week: ReportWeek, writer: Writer) -> HeatMap:

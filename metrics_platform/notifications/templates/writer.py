@@ -266,7 +266,7 @@ class Writer:
         """The band of usual values, in as few figures as still leave the value outside of it."""
         for figures in range(2, 8):
             lower, value, upper = (_rounded(number, figures) for number in (of.lower, of.value, of.upper))
-            if not lower <= value <= upper:
+            if lower < upper and not lower <= value <= upper:
                 break
         if of.unit == "share":
             digits = max(0, figures - 3 - math.floor(math.log10(max(of.upper, 1e-6))))

@@ -5,11 +5,7 @@ SELECT
     'total'                       AS dimension,
     'total'                       AS dimension_value,
     empty_metric.3                AS value,
-    value                         AS numerator,
-    NULL                          AS denominator,
-    empty_metric.4                AS definition,
-    {version:UInt64}              AS version,
-    0                             AS is_deleted
+    value AS numerator, NULL AS denominator, empty_metric.4 AS definition, {version:UInt64} AS version, 0 AS is_deleted
 FROM system.one
 -- (the count of the source's events, metric, value without events, definition)
 ARRAY JOIN $empty_metrics AS empty_metric

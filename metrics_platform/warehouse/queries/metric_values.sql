@@ -40,10 +40,6 @@ SELECT
     slice_value                   AS dimension_value,
     -- The average of nothing is not a number: the value is unknown.
     if(isFinite(metric_value.2), metric_value.2, NULL) AS value,
-    value                         AS numerator,
-    NULL                          AS denominator,
-    metric_value.3                AS definition,
-    {version:UInt64}              AS version,
-    0                             AS is_deleted
+    value AS numerator, NULL AS denominator, metric_value.3 AS definition, {version:UInt64} AS version, 0 AS is_deleted
 FROM sliced
 ARRAY JOIN metric_values AS metric_value

@@ -7,11 +7,7 @@ SELECT
     platform_dimension            AS dimension,
     platform_value                AS dimension_value,
     if(isFinite(platform_metric), platform_metric, NULL) AS value,
-    value                         AS numerator,
-    NULL                          AS denominator,
-    {definition:UInt64}           AS definition,
-    {version:UInt64}              AS version,
-    0                             AS is_deleted
+    value AS numerator, NULL AS denominator, {definition:UInt64} AS definition, {version:UInt64} AS version, 0 AS is_deleted
 FROM
 (
     SELECT

@@ -52,11 +52,7 @@ SELECT
     slice_dimension               AS dimension,
     slice_value                   AS dimension_value,
     empty_metric.3                AS value,
-    value                         AS numerator,
-    NULL                          AS denominator,
-    empty_metric.4                AS definition,
-    {version:UInt64}              AS version,
-    0                             AS is_deleted
+    value AS numerator, NULL AS denominator, empty_metric.4 AS definition, {version:UInt64} AS version, 0 AS is_deleted
 FROM cells
 -- (the count of the source's events, metric, value without events, definition)
 ARRAY JOIN $empty_metrics AS empty_metric

@@ -1,5 +1,10 @@
--- The report's facts: one row per day. A day that was never computed has no row; a computed day without events has
--- zeros, and NULL where a ratio has no base or a window of days begins before the very first event of all.
+-- **The facts of the morning report**: one row per day with the audience (feed, messenger, both), activity, messages,
+-- new users by source, WAU, MAU, stickiness, and the D1 and D7 retention.
+--
+-- Active users made a feed action or sent a message; users who only received are not active. WAU and MAU are the
+-- distinct active users of the rolling 7 and 28 days that end with the day, and NULL until the very first event is that
+-- old. A day that was never computed has no row; a computed day without events has zeros, and NULL for a ratio with a
+-- base of 0.
 CREATE TABLE IF NOT EXISTS {table:Identifier}
 (
     event_date            Date              COMMENT 'the day, in the product''s time zone',

@@ -1,5 +1,8 @@
--- What Redash and Superset read: exactly these nine columns, in this order. Signed numbers, so that a
--- difference of two days never wraps around.
+-- **What Redash and Superset read**: one row per day, dimension and value with exactly nine columns. Each measure has
+-- the same sum over os, over gender and over age, equal to that of the source.
+--
+-- `users_sent` and `users_received` count each user's distinct counterparts, summed over the slice. `unknown` has the
+-- users whose value was never known. Numbers are signed, so that a difference of two days never wraps around.
 CREATE TABLE IF NOT EXISTS {table:Identifier}
 (
     event_date        Date   COMMENT 'the day, in the product''s time zone',

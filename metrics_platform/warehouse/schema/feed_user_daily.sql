@@ -1,6 +1,8 @@
--- The feed's extract: what each user did in the feed on a day, and what the user's rows said of the user.
--- `…_seen_at` is the time of the row that a value was taken from: the users' snapshot compares it with the
--- messenger's.
+-- **The feed's extract**: one row per user with at least one feed action on the day, with `views` and `likes` and the
+-- attributes in the user's rows (latest known os, gender, age, …).
+--
+-- From `feed_actions`, filtered by the day's instants in the product's time zone. `…_seen_at` is the time of the row
+-- that a value was taken from: the users' snapshot compares it with the messenger's.
 CREATE TABLE IF NOT EXISTS {table:Identifier}
 (
     event_date        Date                             COMMENT 'the day, in the product''s time zone',

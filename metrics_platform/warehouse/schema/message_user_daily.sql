@@ -1,5 +1,8 @@
--- The messenger's extract: what each user sent and received on a day. Attributes are the sender's own; a user
--- who only received has none here (the row of a message tells nothing about its receiver but the id).
+-- **The messenger's extract**: one row per user who sent or received a message on the day. `messages_sent` went to
+-- `users_sent` distinct receivers; `messages_received` came from `users_received` distinct senders. Users who only
+-- received have no attributes here.
+--
+-- From `message_actions`, in parallel with the feed's extract.
 CREATE TABLE IF NOT EXISTS {table:Identifier}
 (
     event_date        Date                             COMMENT 'the day, in the product''s time zone',

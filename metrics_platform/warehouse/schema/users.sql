@@ -1,4 +1,10 @@
--- The users' snapshot: everybody who made an event (in the feed, or as a sender) up to the end of the day.
+-- **The users' snapshot** at the end of the day: every user who ever made an event (in the feed, or as a sender), with
+-- the latest *known* os, gender, age, country, city and experiment group, the `source` of the very first event, the
+-- first day and the last active day.
+--
+-- Day D is the snapshot of D−1 plus D's own events, so days are computed in order. The first day starts from all
+-- earlier events of the sources; the log of its run shows the progress. The snapshot gives receivers their own
+-- attributes without reading history. New users, WAU, MAU and retention are computed from it.
 CREATE TABLE IF NOT EXISTS {table:Identifier}
 (
     event_date      Date                             COMMENT 'the day at whose end the snapshot is taken',

@@ -1,40 +1,17 @@
--- The feed's extract against a count taken straight from the source. `staging` holds the day before it is
--- swapped in; `without_user` is how many rows of the source belong to no user, and are left out.
-WITH
-    source AS
-    (
-        SELECT
-            countIf(action = 'view') AS views,
-            countIf(action = 'like') AS likes,
-            uniqExact(user)          AS users
-        FROM $feed_actions
-        WHERE time >= {day_start:DateTime('UTC')} AND time < {day_end:DateTime('UTC')}
-    ),
-    left_out AS
-    (
-        SELECT count() AS without_user
-        FROM $feed_actions_without_user
-        WHERE time >= {day_start:DateTime('UTC')} AND time < {day_end:DateTime('UTC')}
-    ),
-    staged AS
-    (
-        SELECT
-            sum(views)         AS views_sum,
-            sum(likes)         AS likes_sum,
-            count()            AS rows,
-            uniqExact(user_id) AS users
-        FROM {staging:Identifier}
-    )
+-- The feed's extract against a count taken straight from the source. `staging` holds the day before it is swapped in;
+-- `without_user` is how many rows of the source belong to no user, and are left out. A column of a check is named after
+-- it and the quantity, and holds what is expected, what is there and, where it is known, how many events came in late.
 SELECT
-    arrayJoin([
-        ('reconciles_with_source', 'views', toInt64(source.views), toInt64(staged.views_sum)),
-        ('reconciles_with_source', 'likes', toInt64(source.likes), toInt64(staged.likes_sum)),
-        ('reconciles_with_source', 'users', toInt64(source.users), toInt64(staged.users)),
-        ('one_row_per_user', 'rows', toInt64(staged.users), toInt64(staged.rows))
-    ]) AS comparison,
-    comparison.1 AS check_name,
-    comparison.2 AS quantity,
-    comparison.3 AS expected,
-    comparison.4 AS actual,
-    left_out.without_user AS without_user
-FROM source, left_out, staged
+    (views_in_source, views_sum) AS `reconciles_with_source: views`,
+    (likes_in_source, likes_sum) AS `reconciles_with_source: likes`,
+    (users_in_source, users)     AS `reconciles_with_source: users`,
+    (users, rows)                AS `one_row_per_user: rows`,
+    without_user
+FROM
+    (SELECT countIf(action = 'view') AS views_in_source, countIf(action = 'like') AS likes_in_source,
+            uniqExact(user) AS users_in_source
+     FROM $feed_actions WHERE time >= {day_start:DateTime('UTC')} AND time < {day_end:DateTime('UTC')}) AS source,
+    (SELECT count() AS without_user
+     FROM $feed_actions_without_user WHERE time >= {day_start:DateTime('UTC')} AND time < {day_end:DateTime('UTC')}) AS left_out,
+    (SELECT sum(views) AS views_sum, sum(likes) AS likes_sum, count() AS rows, uniqExact(user_id) AS users
+     FROM {staging:Identifier}) AS staged
