@@ -135,6 +135,7 @@ def _product_answers(product: str, length: int, holidays: tuple[str, ...]) -> di
             assert value is not None
             answers = _evaluated("seasonal", value, above, below, {**item.meta, "holidays": holidays})
             name = TOTAL if part == "total" else ("os", part)
-            members.append(Member(metric, [name], answers, is_quotient=item.denominator is not None))
+            parts = () if item.denominator is None else ("likes", "views")
+            members.append(Member(metric, [name], answers, *parts))
         found.update(zip(keys, with_siblings(members), strict=True))
     return found

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from metrics_platform.detection.arrays import MAD_TO_SIGMA, TINY
 from metrics_platform.detection.config import Seasonal
 from metrics_platform.detection.detections import Detections, Reason, Status
 from metrics_platform.detection.series import Booleans, Floats, SlotSeries
@@ -16,7 +17,6 @@ HOUR, TWO_HOURS = 4, 8
 NOISE_SLOTS = 16
 # How many deviations the last slot of a longer window must be away itself, so that the alert is about now.
 _OWN = 1.4
-_MAD_TO_SIGMA = 1.4826
 # However noisy the hours before were, an outage is found.
 _WIDEST = 3.0
 
@@ -72,18 +72,17 @@ def decide(
         window = windows[length]
         total = window.score[-slots:] / wide
         now = (np.abs(score) >= least) & (np.sign(total) == np.sign(score))
-        enough_change = _change(window)[-slots:] >= config.minimum_change
+        deviation = np.where(now, np.abs(total) / threshold, 0.0)
+        change = _change(window)[-slots:] / max(config.minimum_change, TINY)
         enough_volume = window.volume[-slots:] >= minimum_volume
-        counts = now & enough_change & enough_volume
-        stronger = counts & (np.abs(total) / threshold > np.abs(strength))
-        strength = np.where(stronger, total / threshold, strength)
-        beyond = now & (np.abs(total) >= threshold)
-        fires = counts & beyond & (reason == Reason.WITHIN_BAND)
+        size = np.where(enough_volume, np.fmin(deviation, change), 0.0)
+        strength = np.where(size > np.abs(strength), np.sign(total) * size, strength)
+        fires = (size >= 1) & (reason == Reason.WITHIN_BAND)
         reason[fires] = name
         shown[fires] = total[fires]
         width[fires] = least or threshold
-        small |= beyond & ~enough_change
-        few |= beyond & ~enough_volume
+        small |= (deviation >= 1) & (change < 1)
+        few |= (deviation >= 1) & ~enough_volume
     quiet = reason == Reason.WITHIN_BAND
     reason[quiet & small] = Reason.CHANGE_TOO_SMALL
     reason[quiet & few] = Reason.BELOW_MINIMUM_VOLUME
@@ -110,7 +109,7 @@ def _widening(scores: Floats, slots: int) -> Floats:
     ordered = np.sort(sliding_window_view(before, NOISE_SLOTS, axis=0)[-slots:], axis=-1)  # unknown ones come last
     count = np.isfinite(ordered).sum(axis=-1)
     middle = np.take_along_axis(ordered, (count // 2).clip(max=NOISE_SLOTS - 1)[..., None], axis=-1)[..., 0]
-    return np.where(count >= NOISE_SLOTS // 2, np.clip(_MAD_TO_SIGMA * np.nan_to_num(middle), 1.0, _WIDEST), 1.0)
+    return np.where(count >= NOISE_SLOTS // 2, np.clip(MAD_TO_SIGMA * np.nan_to_num(middle), 1.0, _WIDEST), 1.0)
 
 
 def _band(  # noqa: PLR0917

@@ -50,7 +50,8 @@ class Detections:
         expected: the value that was expected.
         lower, upper: the band in which the value is normal.
         score: the deviation in the detector's own unit, negative below the expected value.
-        strength: the deviation as a share of what makes a slot anomalous, negative below; 0 where it does not count.
+        strength: the smaller of the deviation and the change, each as a share of what makes a slot anomalous; negative
+            below, 0 where it does not count.
     """
 
     status: npt.NDArray[np.int8]

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from metrics_platform.detection.detections import Detections, Reason, Status
-from metrics_platform.detection.series import Booleans
+from metrics_platform.detection.series import Floats
 
-# This share of its own threshold makes a series anomalous where a sibling is, in the same direction: two deviations by
-# themselves are chance, two beside a sibling's four are not.
+# This share of its own threshold makes a series anomalous where a sibling is, in the same direction: two deviations
+# alone are chance, two beside a sibling's four are not.
 SUPPORTED = 0.5
+# A slice speaks for its total where it explains at least this share of the total's change. So the chance alerts of
+# hundreds of small slices raise no alert about the whole product.
+_EXPLAINED = 0.5
 TOTAL = ("total", "total")
+_Ways = npt.NDArray[np.int8]
 
 
 @dataclass(frozen=True)
@@ -25,50 +30,85 @@ class Member:
         metric: its name.
         names: (dimension, value) of each series.
         detections: the answers, [slots, series].
-        is_quotient: a share or a ratio: it may move either way when its parts do, so it supports no other metric.
+        numerator, denominator: of a share or a ratio, the metrics it is made of.
         listens: whether it may become anomalous by its siblings: not where an anomaly must last some slots.
     """
 
     metric: str
     names: Sequence[tuple[str, str]]
     detections: Detections
-    is_quotient: bool
+    numerator: str | None = None
+    denominator: str | None = None
     listens: bool = True
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """A series that is anomalous without its siblings.
+
+    Attributes:
+        ways: by slot: 1 where it is too high, -1 where it is too low, 0 where it is normal.
+        moved: by slot: how far it is from the expected value.
+    """
+
+    ways: _Ways
+    moved: Floats
+
+
+_Found = dict[tuple[str, str], dict[str, _Evidence]]
 
 
 def with_siblings(members: Sequence[Member]) -> list[Detections]:
     """The answers of the members, each with the evidence of the others.
 
-    The siblings of a series are the same series of the source's other metrics, and of a slice its total. A quotient
-    has its total only.
+    The siblings of a series are the same series of the source's other metrics, of a slice its total, and of a total the
+    slices that explain its change. A quotient falls with its numerator and rises as its denominator falls; of other
+    metrics it knows nothing.
     """
-    anomalous: dict[tuple[str, str], dict[str, tuple[Booleans, Booleans]]] = defaultdict(dict)
+    found: _Found = defaultdict(dict)
     for member in members:
-        found = member.detections
-        rises, falls = (found.anomalous & (found.strength * way >= 1) for way in (1, -1))
-        for number in np.flatnonzero(found.anomalous.any(axis=0)).tolist():
-            anomalous[member.names[number]][member.metric] = (rises[:, number], falls[:, number])
-    quotients = {member.metric for member in members if member.is_quotient}
-    return [_supported(member, anomalous, quotients) if member.listens else member.detections for member in members]
+        detections = member.detections
+        own = detections.anomalous & (np.abs(detections.strength) >= 1)
+        ways = np.where(own, np.sign(detections.strength), 0).astype(np.int8)
+        for number in np.flatnonzero(own.any(axis=0)).tolist():
+            moved = detections.value[:, number] - detections.expected[:, number]
+            found[member.names[number]][member.metric] = _Evidence(ways[:, number], moved)
+    by_name = {member.metric: member for member in members}
+    return [_supported(member, found, by_name) if member.listens else member.detections for member in members]
 
 
-def _supported(
-    member: Member,
-    anomalous: dict[tuple[str, str], dict[str, tuple[Booleans, Booleans]]],
-    quotients: set[str],
-) -> Detections:
-    found = member.detections
-    support = np.zeros(found.status.shape, dtype=bool)
-    near = (found.status == Status.NORMAL) & (np.abs(found.strength) >= SUPPORTED)
+def _supported(member: Member, found: _Found, by_name: dict[str, Member]) -> Detections:
+    detections = member.detections
+    support = np.zeros(detections.status.shape, dtype=bool)
+    near = (detections.status == Status.NORMAL) & (np.abs(detections.strength) >= SUPPORTED)
     for number in np.flatnonzero(near.any(axis=0)).tolist():
-        name = member.names[number]
-        siblings = [
-            ways
-            for metric, ways in anomalous.get(name, {}).items()
-            if metric != member.metric and not member.is_quotient and metric not in quotients
-        ]
-        if name != TOTAL and member.metric in anomalous.get(TOTAL, {}):
-            siblings.append(anomalous[TOTAL][member.metric])
-        for rises, falls in siblings:
-            support[:, number] |= np.where(found.strength[:, number] > 0, rises, falls)
-    return found.where_anomalous(near & support, Reason.WITH_SIBLING)
+        way = np.sign(detections.strength[:, number])
+        for ways in _siblings(member, number, found, by_name):
+            support[:, number] |= ways == way
+    return detections.where_anomalous(near & support, Reason.WITH_SIBLING)
+
+
+def _siblings(member: Member, number: int, found: _Found, by_name: dict[str, Member]) -> Iterator[_Ways]:
+    """The ways in which the siblings of a series say that it moves."""
+    name = member.names[number]
+    for metric, evidence in found.get(name, {}).items():
+        if relation := _relation(member, by_name[metric]):
+            yield (relation * evidence.ways).astype(np.int8)
+    if name != TOTAL:
+        if evidence := found.get(TOTAL, {}).get(member.metric):
+            yield evidence.ways
+    elif member.numerator is None:
+        moved = np.abs(member.detections.value[:, number] - member.detections.expected[:, number])
+        for slice_name, metrics in found.items():
+            if slice_name != TOTAL and (evidence := metrics.get(member.metric)):
+                yield np.where(np.abs(evidence.moved) >= _EXPLAINED * moved, evidence.ways, 0).astype(np.int8)
+
+
+def _relation(one: Member, other: Member) -> int:
+    """1 where two metrics move in the same direction, -1 where they move in opposite ones, 0 where it is not known."""
+    if one.metric == other.metric:
+        return 0
+    for quotient, part in ((one, other), (other, one)):
+        if quotient.numerator is not None:
+            return 1 if part.metric == quotient.numerator else -1 if part.metric == quotient.denominator else 0
+    return 1

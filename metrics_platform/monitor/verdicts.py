@@ -134,7 +134,8 @@ class _Answer:
             self.metric.name,
             self.names,
             self.evaluation.detections,
-            is_quotient=self.metric.kind in ("share", "ratio"),
+            self.metric.numerator,
+            self.metric.denominator,
             listens=self.config.slots_in_a_row == 1,
         )
 

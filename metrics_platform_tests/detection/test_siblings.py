@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -24,10 +26,14 @@ def _found(*strengths: float) -> Detections:
     )
 
 
-def _member(
-    metric: str, found: Detections, *names: tuple[str, str], quotient: bool = False, listens: bool = True
-) -> Member:
-    return Member(metric, names or (TOTAL,), found, is_quotient=quotient, listens=listens)
+def _member(metric: str, found: Detections, *names: tuple[str, str], listens: bool = True) -> Member:
+    parts = ("likes", "views") if metric == "ctr" else ()
+    return Member(metric, names or (TOTAL,), found, *parts, listens=listens)
+
+
+def _moved(found: Detections, *moved: float) -> Detections:
+    """The same, so far from the expected value."""
+    return replace(found, value=found.expected + np.array([moved]))
 
 
 @pytest.mark.parametrize(("strength", "expected"), [
@@ -41,11 +47,16 @@ def test_a_metric_needs_less_where_another_of_its_source_is_anomalous(strength: 
     assert found.reason[0, 0] == (Reason.WITH_SIBLING if expected else Reason.WITHIN_BAND)
 
 
-def test_a_slice_is_supported_by_its_total_and_not_the_other_way_round() -> None:
+def test_a_slice_is_supported_by_its_total() -> None:
     total, part = with_siblings([_member("views", _found(-1.2)), _member("views", _found(-0.8), IOS)])
     assert (total.anomalous.item(), part.anomalous.item()) == (True, True)
-    total, _ = with_siblings([_member("views", _found(-0.8)), _member("views", _found(-1.2), IOS)])
-    assert not total.anomalous.any()
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.6, True), (0.4, False)], ids=["most of it", "a smaller part"])
+def test_a_total_is_supported_by_a_slice_that_explains_its_change(share: float, expected: bool) -> None:
+    total = _member("views", _moved(_found(-0.8), -100.0))
+    part = _member("views", _moved(_found(-1.2), -100.0 * share), IOS)
+    assert with_siblings([total, part])[0].anomalous.item() == expected
 
 
 def test_series_are_matched_by_name_and_not_by_place() -> None:
@@ -56,11 +67,21 @@ def test_series_are_matched_by_name_and_not_by_place() -> None:
     assert found.anomalous.tolist() == [[False, True]]
 
 
-def test_a_share_neither_supports_a_count_nor_is_supported_by_one() -> None:
-    members = [_member("views", _found(0.8)), _member("ctr", _found(1.2), quotient=True)]
-    assert not with_siblings(members)[0].anomalous.any()
-    members = [_member("views", _found(1.2)), _member("ctr", _found(0.8), quotient=True)]
-    assert not with_siblings(members)[1].anomalous.any()
+@pytest.mark.parametrize(("metric", "strength", "expected"), [
+    ("likes", -0.8, True),
+    ("likes", 0.8, False),
+    ("views", 0.8, True),
+    ("views", -0.8, False),
+    ("feed_users", -0.8, False),
+])  # fmt: skip
+def test_a_falling_share_supports_its_numerators_fall_and_its_denominators_rise(
+    metric: str, strength: float, expected: bool
+) -> None:
+    _, found = with_siblings([_member("ctr", _found(-1.2)), _member(metric, _found(strength))])
+    assert found.anomalous.item() == expected
+    if metric != "feed_users":
+        share, _ = with_siblings([_member("ctr", _found(-0.8)), _member(metric, _found(1.5 * strength))])
+        assert share.anomalous.item() == expected
 
 
 def test_a_metric_whose_anomalies_must_last_is_left_alone() -> None:
@@ -72,6 +93,6 @@ def test_support_does_not_spread_from_what_was_itself_supported() -> None:
     found = with_siblings([
         _member("views", _found(-1.2), IOS),
         _member("likes", _found(-0.8), IOS),
-        _member("likes", _found(-0.8)),
+        _member("feed_users", _found(-0.8)),
     ])  # fmt: skip
-    assert [each.anomalous.item() for each in found] == [True, True, False]
+    assert [detections.anomalous.item() for detections in found] == [True, True, False]
