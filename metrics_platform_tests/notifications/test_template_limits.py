@@ -289,7 +289,7 @@ def _any(annotation: Any, least: int = 0) -> st.SearchStrategy[Any]:
     """Any value that a field with this annotation may have."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if annotation in _VALUES:
-        return _VALUES[annotation]
+        return _VALUES[annotation].filter(bool) if least else _VALUES[annotation]
     if origin is Literal:
         return st.sampled_from(arguments)
     if origin is Annotated:
