@@ -6,7 +6,6 @@ Packages are imported inside the commands, so that `--help` answers at once.
 from __future__ import annotations
 
 import datetime
-import getpass
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -281,7 +280,7 @@ def metrics(name: str | None, schema: bool) -> None:
 @click.argument("incident", required=False)
 @click.option("--not-an-incident/--an-incident", "is_none", default=None, help="Your answer, or take it back.")
 @click.option("--note", default="", help="Why.")
-@click.option("--by", "who", default=getpass.getuser, show_default="your user name", help="Who answers.")
+@click.option("--by", "who", envvar="USER", default="unknown", show_default="$USER", help="Who answers.")
 def incidents(incident: str | None, is_none: bool | None, note: str, who: str) -> None:
     """List the open and recent incidents, or answer to one.
 

@@ -175,7 +175,9 @@ class Notifier:
             if policy.is_grouped:
                 self._changed.add(message)
             if is_over and policy.announces_return and self._is_reminded(returned[0]):
-                yield self._notify("reminder", f"{message}-again-{self._stamp_of(returned[0])}", message, returned)
+                # The slot, or how often it has fired: no two notifications of a message have the same key.
+                stamp = self._stamp if policy.is_grouped else returned[0].count
+                yield self._notify("reminder", f"{message}-again-{stamp}", message, returned)
 
     def _worsenings(self) -> Iterator[Notification]:
         """What has become critical changes its message; where a message has one alert, it is a new one."""
@@ -253,10 +255,6 @@ class Notifier:
         """The alerts of a message, the whole product's first."""
         found = (alert for alert in self.alerts.values() if alert.notification == message)
         return sorted((alert for alert in found if alert.is_open or not only_open), key=_order)
-
-    def _stamp_of(self, alert: Alert) -> str:
-        """What tells two notifications of a message apart: the slot, or how often it has fired."""
-        return self._stamp if self._policy(alert).is_grouped else str(alert.count)
 
     def _policy(self, alert: Alert) -> Policy:
         return policy_of(alert, self._policies)

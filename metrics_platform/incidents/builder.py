@@ -156,7 +156,8 @@ class NotificationBuilder:
     def _fresh_at(self, metrics: Iterable[str]) -> datetime.datetime | None:
         """The latest event of the metrics' sources. Of two, the earlier: one may have fallen silent."""
         now = max(self.slot.end, datetime.datetime.now(datetime.UTC))
-        sources = sorted({source for metric in metrics for source in self._sources_of(metric)})
+        known = [metric for metric in metrics if metric in self.checked.metrics]
+        sources = sorted({source for metric in known for source in self.checked.catalog.sources_of(metric)})
         rows = [self.checked.rows[source] for source in sources if source in self.checked.rows]
         latest = [latest_event(self.warehouse, found, self.settings, now) for found in rows]
         return min((moment for moment in latest if moment is not None), default=None)
@@ -189,9 +190,6 @@ class NotificationBuilder:
             day_before=tuple(value(time - DAY) for time in times),
         )
         return history, value(self.slot.start - DAY)
-
-    def _sources_of(self, metric: str) -> set[str]:
-        return self.checked.catalog.sources_of(metric) if metric in self.checked.metrics else set()
 
     def _named(self, alert: Alert) -> dict[str, Any]:
         """The id, and the names of what an alert is about."""

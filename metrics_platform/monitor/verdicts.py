@@ -6,6 +6,7 @@ import datetime
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from string import Template
@@ -208,21 +209,17 @@ def _named(names: type[Status] | type[Reason], codes: npt.NDArray[np.int8]) -> n
     return np.array([member.name.lower() for member in names], dtype=np.str_)[codes].ravel()
 
 
-class _staging:  # noqa: N801  (used as `with _staging(…)`)
+@contextmanager
+def _staging(warehouse: Warehouse, date: datetime.date) -> Iterator[tuple[str, int]]:
     """A staging table of `verdicts` for one day, and the version of its rows."""
-
-    def __init__(self, warehouse: Warehouse, date: datetime.date) -> None:
-        self.warehouse = warehouse
-        self.name = f"{STAGING_PREFIX}{VERDICTS.name}__{date:%Y%m%d}__{uuid.uuid4().hex[:12]}"
-        self.doing = f"Writing {VERDICTS.name} of {date}"
-
-    def __enter__(self) -> tuple[str, int]:
-        version = self.warehouse.value("SELECT toUnixTimestamp64Micro(now64(6))", doing=self.doing)
-        create_staging(self.warehouse, self.name, VERDICTS.name, doing=self.doing)
-        return self.name, int(version)
-
-    def __exit__(self, *_: object) -> None:
-        drop_staging(self.warehouse, self.name)
+    name = f"{STAGING_PREFIX}{VERDICTS.name}__{date:%Y%m%d}__{uuid.uuid4().hex[:12]}"
+    doing = f"Writing {VERDICTS.name} of {date}"
+    version = warehouse.value("SELECT toUnixTimestamp64Micro(now64(6))", doing=doing)
+    create_staging(warehouse, name, VERDICTS.name, doing=doing)
+    try:
+        yield name, int(version)
+    finally:
+        drop_staging(warehouse, name)
 
 
 def _versioned(rows: pa.Table, version: int) -> pa.Table:

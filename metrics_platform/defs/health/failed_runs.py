@@ -265,14 +265,16 @@ def _named(alert: Alert) -> str:
 
 
 def _success(run: EndedRun) -> Success:
+    record = run.record
+    started = record.start_time or record.create_timestamp.timestamp()
     return Success(
         key=f"success-{run.first_run_id}",
         occurred_at=run.at,
         run_id=run.run_id,
         job=run.run.job_name,
         partition=run.partition,
-        took=run.took,
-        warnings=run.warnings,
+        took=datetime.timedelta(seconds=max(0.0, run.at.timestamp() - started)),
+        warnings=sum(not evaluation.passed for evaluation in run.evaluations),
     )
 
 

@@ -122,12 +122,6 @@ class EndedRun:
             return first if first == last else f"{first}…{last}"
         return self.run.tags.get("dagster/partition")
 
-    @property
-    def took(self) -> datetime.timedelta:
-        """How long it ran."""
-        started = self.record.start_time or self.record.create_timestamp.timestamp()
-        return datetime.timedelta(seconds=max(0.0, self.at.timestamp() - started))
-
     @cached_property
     def step_failures(self) -> tuple[dg.DagsterEvent, ...]:
         """The failures of steps, without those that only followed from another's."""
@@ -147,11 +141,6 @@ class EndedRun:
     def failed_checks(self) -> tuple[dg.AssetCheckEvaluation, ...]:
         """The checks with severity ERROR that failed: its data are wrong."""
         return tuple(e for e in self.evaluations if not e.passed and e.severity == dg.AssetCheckSeverity.ERROR)
-
-    @property
-    def warnings(self) -> int:
-        """How many checks have failed."""
-        return sum(not evaluation.passed for evaluation in self.evaluations)
 
     @property
     def failed_by_checks(self) -> bool:

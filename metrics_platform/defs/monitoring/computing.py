@@ -30,7 +30,7 @@ from metrics_platform.incidents.store import (
 from metrics_platform.monitor.verdicts import evaluate_slots
 from metrics_platform.notifications.heartbeat import beat
 from metrics_platform.settings import Settings
-from metrics_platform.time_windows import Slot, SlotRange
+from metrics_platform.time_windows import SlotRange
 from metrics_platform.warehouse.catalog_check import CheckedCatalog, check_catalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
@@ -57,7 +57,8 @@ def compute_slot_metrics(
     A day that does not add up stays as it was.
     """
     checked = _checked(warehouse, settings)
-    _rename(context, warehouse, checked)
+    for text in apply_renames(warehouse, checked.catalog):
+        context.log.info(text)
     slots = _slots(context, checked, settings)
     chosen = chosen_metrics(names, checked)
     results: list[ValuesResult] = []
@@ -137,7 +138,8 @@ def update_incidents(context: dg.AssetExecutionContext, warehouse: Warehouse, se
             update.write(warehouse)
             done.append(update)
     context.add_asset_metadata(
-        incident_metadata(warehouse, slots, done, settings), partition_key=_day_of(slots.last, settings)
+        incident_metadata(warehouse, slots, done, settings),
+        partition_key=slots.last.start.astimezone(settings.zone).date().isoformat(),
     )
     _drop_what_is_old(context, warehouse, settings)
     _beat(context, slots, settings)
@@ -156,11 +158,6 @@ def _enqueue(
 def _checked(warehouse: Warehouse, settings: Settings) -> CheckedCatalog:
     """The catalogue as it is now: changes apply at the next check."""
     return check_catalog(warehouse, load_catalog_or_builtin(settings))
-
-
-def _rename(context: dg.AssetExecutionContext, warehouse: Warehouse, checked: CheckedCatalog) -> None:
-    for text in apply_renames(warehouse, checked.catalog):
-        context.log.info(text)
 
 
 def _slots(context: dg.AssetExecutionContext, checked: CheckedCatalog, settings: Settings) -> SlotRange:
@@ -195,10 +192,6 @@ def _show_day(
         context.add_asset_metadata(metadata, partition_key=key)
     else:
         context.log_event(dg.AssetMaterialization(SLOT_METRICS.name, partition=key, metadata=metadata))
-
-
-def _day_of(slot: Slot, settings: Settings) -> str:
-    return slot.start.astimezone(settings.zone).date().isoformat()
 
 
 def _drop_what_is_old(context: dg.AssetExecutionContext, warehouse: Warehouse, settings: Settings) -> None:

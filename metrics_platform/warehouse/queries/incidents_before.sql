@@ -1,6 +1,6 @@
 -- The incidents before a slot: those that are open, those that ended in the eight days before, and those that are
 -- marked as not an incident, for as long as they keep others quiet. Each with its answer.
-SELECT incidents.*, answers.answered_by, answers.note, answers.quiet_up_to
+SELECT *
 FROM
 (
     SELECT *
@@ -11,6 +11,11 @@ FROM
                AND incident IN (SELECT incident FROM incident_answers)))
     ORDER BY incident, slot_start DESC
     LIMIT 1 BY incident
-) AS incidents
-LEFT JOIN (SELECT * FROM incident_answers FINAL WHERE answer = 'not_an_incident') AS answers USING (incident)
+) AS found
+LEFT JOIN
+(
+    SELECT incident, answered_by, note, quiet_up_to
+    FROM incident_answers FINAL
+    WHERE answer = 'not_an_incident'
+) AS answers USING (incident)
 ORDER BY incident
