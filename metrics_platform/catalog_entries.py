@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any, Literal, Self
-from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, AwareDatetime, Field, ValidationInfo, field_validator, model_validator
 
 from metrics_platform.detection.config import DetectorConfig, Kind, MonitorConfig, Strict
 from metrics_platform.expressions import problem_of
-from metrics_platform.suggestions import near
-from metrics_platform.table_names import parse_table_name
+from metrics_platform.setting_types import Table, ZoneName
 
 # Displayed as a count, as per cent, or as a number with decimals. Changes of shares are in percentage points.
 Unit = Literal["count", "share", "ratio"]
@@ -26,17 +24,6 @@ PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 def _check_sql(value: str) -> str:
     if problem := problem_of(value):
         raise ValueError(problem)
-    return value
-
-
-def _check_table(value: str) -> str:
-    parse_table_name(value)
-    return value
-
-
-def _check_zone(value: str) -> str:
-    if value not in available_timezones():
-        raise ValueError(f"no such IANA zone{near(value, available_timezones())}")
     return value
 
 
@@ -59,17 +46,15 @@ def _check_column(value: str) -> str:
 
 
 _Sql = Annotated[str, AfterValidator(_check_sql)]
-_Table = Annotated[str, AfterValidator(_check_table)]
 _Columns = dict[Annotated[str, AfterValidator(_check_column)], _Sql | None]
 _Names = Annotated[tuple[str, ...], AfterValidator(_check_distinct)]
-_Zone = Annotated[str, AfterValidator(_check_zone)]
 _StaleHours = Annotated[tuple[float, float], AfterValidator(_check_increasing)]
 
 
 class SourceEntry(Strict):
     """A table of events. `user`, `receiver`, `time`, `where` and `columns` are SQL expressions over a row."""
 
-    table: _Table = Field(description="A table or a view, as database.table. Put backticks around parts with dots.")
+    table: Table = Field(description="A table or a view, as database.table. Put backticks around parts with dots.")
     user: _Sql | None = Field(
         default=None, description="Who made the event, as an integer. For other ids: sipHash64(…)."
     )
@@ -82,7 +67,7 @@ class SourceEntry(Strict):
         default={}, description="Names for SQL expressions over the row. null: the source does not have this column."
     )
     dimensions: _Names = Field(default=(), description="The dimensions that its events can be sliced by.")
-    timezone: _Zone | None = Field(
+    timezone: ZoneName | None = Field(
         default=None, description="Time zone of times that are stored as text. If set, they are parsed."
     )
     lag_seconds: int | None = Field(

@@ -25,7 +25,7 @@ from metrics_platform.warehouse.value_sql import Scope, runnable_sql
 _TRIED_SLOTS = 8
 
 _LATEST = """
-SELECT toString(metric) AS name, argMax(value, {at}) AS latest, max({at}) AS at
+SELECT toString(metric) AS name, argMax({column}, {at}) AS latest
 FROM {table} FINAL
 WHERE dimension = 'total' AND event_date >= {{since:Date}}
 GROUP BY metric
@@ -47,9 +47,9 @@ def list_metrics(settings: Settings, console: Console) -> bool:
     warehouse = Warehouse.from_settings(settings)
     checked = check_catalog(warehouse, catalog)
     since = datetime.datetime.now(settings.zone).date() - datetime.timedelta(days=8)
-    slots = _latest(warehouse, SLOT_METRICS, "slot_start", since)
-    days = _latest(warehouse, METRIC_DAILY, "event_date", since)
-    states = _states(warehouse, since)
+    slots = _latest(warehouse, SLOT_METRICS, "value", "slot_start", since)
+    days = _latest(warehouse, METRIC_DAILY, "value", "event_date", since)
+    states = _latest(warehouse, VERDICTS, "status", "slot_start", since)
     table = Table(caption="To try an entry, run `metrics-platform metrics NAME`.")
     for heading in ("metric", "kind", "source", "last slot", "last day", "state"):
         table.add_column(
@@ -131,24 +131,10 @@ def _value(metric: Metric, value: float | None) -> str:
     return f"{shown} {metric.unit_text}" if metric.unit_text and value is not None else shown
 
 
-def _latest(warehouse: Warehouse, table: DailyTable, at: str, since: datetime.date) -> Mapping[str, Any]:
-    """The latest value of each metric's total in a table."""
+def _latest(warehouse: Warehouse, table: DailyTable, column: str, at: str, since: datetime.date) -> Mapping[str, Any]:
+    """The latest value of a column for each metric's total."""
     if not tables_are_there(warehouse, [table]):
         return {}
-    rows = warehouse.query(
-        _LATEST.format(at=at, table=table.name), {"since": since}, doing=f"Reading {table.name}"
-    ).rows
+    sql = _LATEST.format(column=column, at=at, table=table.name)
+    rows = warehouse.query(sql, {"since": since}, doing=f"Reading {table.name}").rows
     return {row["name"]: row["latest"] for row in rows}
-
-
-def _states(warehouse: Warehouse, since: datetime.date) -> Mapping[str, str]:
-    """The status of each metric's total in the latest evaluated slot."""
-    if not tables_are_there(warehouse, [VERDICTS]):
-        return {}
-    rows = warehouse.query(
-        "SELECT toString(metric) AS name, argMax(status, slot_start) AS state FROM verdicts FINAL "
-        "WHERE dimension = 'total' AND event_date >= {since:Date} GROUP BY metric",
-        {"since": since},
-        doing="Reading verdicts",
-    ).rows
-    return {row["name"]: row["state"] for row in rows}

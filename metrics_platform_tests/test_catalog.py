@@ -234,7 +234,7 @@ _KEYS_BELOW = "write its keys below it, as `key: value`"
         ),
         (
             _SOURCE % "timezone: Europe/Berln",
-            ["sources.pay.timezone = 'Europe/Berln': no such IANA zone; did you mean Europe/Berlin?"],
+            ["sources.pay.timezone = 'Europe/Berln': use an IANA time zone name; did you mean Europe/Berlin?"],
         ),
         (
             _SOURCE % "stale_hours: [3, 1]",

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from metrics_platform.cli import main
+from metrics_platform.loading.events import create_source_tables
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 
@@ -67,6 +68,23 @@ def test_create_tables_is_idempotent_and_says_what_it_did(environment: Settings)
     assert "dimension_metrics" in first.output
     assert second.output == "All tables exist.\n"
     assert (first.exit_code, second.exit_code) == (0, 0)
+
+
+def test_metrics_lists_the_catalogue_and_tries_an_entry(environment: Settings) -> None:
+    warehouse = Warehouse.from_settings(environment)
+    CliRunner().invoke(main, ["create-tables"])
+    create_source_tables(environment, warehouse)
+    row = "now(), toDate(now()), 'views', 'total', 'total', 'normal', 1"
+    columns = "slot_start, event_date, metric, dimension, dimension_value, status, version"
+    warehouse.execute(f"INSERT INTO verdicts ({columns}) SELECT {row}")
+    listed = CliRunner().invoke(main, ["metrics"])
+    assert listed.exit_code == 0, listed.output
+    (views,) = [line for line in listed.output.splitlines() if " views " in line]
+    assert "normal" in views
+    tried = CliRunner().invoke(main, ["metrics", "views"])
+    assert "views = countIf(action = 'view')" in tried.output and "SELECT" in tried.output
+    unknown = CliRunner().invoke(main, ["metrics", "vews"])
+    assert (unknown.exit_code, "Unknown metric 'vews'. Choose from" in unknown.output) == (1, True)
 
 
 @pytest.mark.parametrize("command", ["load", "create-tables", "doctor", "clickhouse", "demo"])

@@ -1,5 +1,5 @@
--- One view per person who is active on a day before the first day, so that it is known who is not new, and since when.
--- The last four weeks have every active person; the weeks before them only those who joined on the day.
+-- One view per active person on a day before the first day, so that these people are not new later. The last four weeks
+-- have every active person, earlier weeks only those who joined on the day.
 INSERT INTO simulator.feed_actions
     (user_id, post_id, action, time, gender, age, country, city, os, source, exp_group)
 SELECT

@@ -1,8 +1,8 @@
--- What people do in the feed in [from, until), which lie in one day of the product. It is a function of the seed, the
--- day, the scenario and the person alone: any piece can be made at any time, and the pieces put together are the whole.
+-- The feed's events in [from, until), within one day of the product. They depend only on the seed, the day, the scenario
+-- and the person, so any piece of a day can be created at any time.
 --
--- A person comes in sessions, two a day on the average; when, says `quantiles`: the seconds of the day by which each
--- 1440th of the day's sessions have begun.
+-- A person has two sessions a day on average. `quantiles` distributes them over the day: the seconds by which each 1440th
+-- of the day's sessions have begun.
 INSERT INTO simulator.feed_actions
     (user_id, post_id, action, time, gender, age, country, city, os, source, exp_group)
 WITH
@@ -35,7 +35,7 @@ WITH
     )
 SELECT
     user_id,
-    -- New posts come every day, and mostly those of the last days are read.
+    -- New posts appear every day, and people mostly read recent ones.
     toUInt32(newest_post + 900 * log((1 + action_hash % 65536) / 65536)) AS post_id,
     if(uniform(action_hash) < like_share_now, 'like', 'view') AS action,
     moment AS time,
@@ -52,7 +52,7 @@ FROM
     WHERE begins >= {from:DateTime('UTC')} - 4600 AND begins < {until:DateTime('UTC')}
 )
 WHERE moment >= {from:DateTime('UTC')} AND moment < {until:DateTime('UTC')}
-    -- One session of twenty gets through.
+    -- In an outage, one session of twenty succeeds.
     AND NOT (during(outages, moment) AND hash % 20 > 0)
     AND NOT (os = 'iOS' AND during(ios_outages, moment) AND hash % 20 > 0)
     AND NOT (action = 'like' AND during(likes_lost, moment) AND intHash64(action_hash) % 10 < 6)

@@ -1,5 +1,5 @@
--- What people write in the messenger in [from, until), which lie in one day of the product; made as feed_events.sql
--- makes the feed's. Everybody writes to a few friends, and some people are friends of many.
+-- The messenger's events in [from, until), within one day of the product, created as in feed_events.sql. People write to a
+-- few friends, and some people are friends of many.
 INSERT INTO simulator.message_actions
     (user_id, receiver_id, time, gender, age, country, city, os, source, exp_group)
 WITH
@@ -36,10 +36,10 @@ FROM
         *,
         arrayJoin(range(actions)) AS number,
         begins + toUInt32(number * seconds_between) AS moment,
-        -- In a flash mob everybody writes three times as much, in a spike of spam five times.
+        -- In a flash mob people write three times as much, in a spike of spam five times.
         arrayJoin(range(toUInt32(multiIf(during(spikes, moment), 5, during(flash_mobs, moment), 3, 1)))) AS copy,
         cityHash64(hash, number, copy) % (2 + user_id % 4 + 20 * copy) AS friend_number,
-        -- The popular ones are the first of all people, numbered from 1001.
+        -- The most popular people have the lowest ids, from 1001 on.
         toUInt32(1001 + floor(6000 * pow(uniform(cityHash64({seed:UInt32}, user_id, friend_number)), 6))) AS friend
     FROM sessions
     -- The longest session takes 60 times 65 seconds.

@@ -1,5 +1,5 @@
--- Who pays in [from, until), which lie in one day of the product; made as feed_events.sql makes the feed's. One active
--- person of seven buys something, mostly a month.
+-- Payments in [from, until), within one day of the product, created as in feed_events.sql. One active person in seven buys
+-- something, mostly a month.
 INSERT INTO simulator.payments
     (payment_id, customer, paid_at, status, amount, plan_name, country, os)
 WITH
@@ -25,7 +25,7 @@ SELECT
     reinterpretAsUUID(sipHash128(hash)) AS payment_id,
     concat('customer-', toString(user_id)) AS customer,
     moment AS paid_at,
-    -- Of a failing provider one payment of twenty gets through; of others, one of thirty fails.
+    -- In an outage, one payment in twenty succeeds; otherwise one in thirty fails.
     if(if(during(outages, moment), hash % 20 > 0, hash % 30 = 0), 'failed', 'ok') AS status,
     toDecimal64(multiIf(bought = 'year', 79.0, bought = 'gift', 5 + hash % 20, 7.9), 2) AS amount,
     bought AS plan_name,

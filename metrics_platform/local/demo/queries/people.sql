@@ -1,7 +1,7 @@
--- The people of the demo's product, from hashes of their numbers: the same seed gives the same people.
+-- The people of the demo's product, derived from hashes of their numbers: the same seed gives the same people.
 --
--- `newcomers` join on each day, from `earlier_days` before the first one on; `base` have joined before that. The campaign
--- wins `campaign_users` on one day, of whom hardly anybody comes back.
+-- `newcomers` join on each day, beginning `earlier_days` before the first one. `base` people joined before that. The
+-- campaign wins `campaign_users` on one day; very few of them return.
 INSERT INTO simulator.people
     (user_id, cohort, joined, habit, feed_share, like_share, chats, gender, age, country, city, os, source, exp_group)
 WITH
@@ -19,7 +19,7 @@ SELECT
         cohort = 'new', {first_day:Date} - {earlier_days:UInt32} + toInt32(intDiv(number - {base:UInt32}, {newcomers:UInt32})),
         {campaign_day:Date}) AS joined,
     0.12 + 0.85 * pow(random('habit'), 1.3) AS habit,
-    -- One in twenty-five is there for the messenger alone; some read four times as much as others.
+    -- One in twenty-five only uses the messenger. Some read four times as much as others.
     if(random('feed') < 0.04, 0, 0.45 + 1.1 * pow(random('reads'), 1.5) + 0.9 * pow(random('reads'), 12)) AS feed_share,
     0.065 + 0.21 * random('likes') AS like_share,
     feed_share = 0 OR random('chats') < 0.16 AS chats,

@@ -1,8 +1,8 @@
--- Who of the people is active on a day: a view with parameters, for both kinds of events.
+-- The people who are active on a day: a parameterised view for all kinds of events.
 CREATE OR REPLACE VIEW simulator.active_people AS
 WITH
     cityHash64({seed:UInt32}, {day:Date}, 'day') / 18446744073709551615. AS luck,
-    -- The whole product does up to 2.5 % more or less from day to day, and a little less on Saturdays.
+    -- Activity varies by 2.5 % from day to day, and is a little lower on Saturdays.
     (0.975 + 0.05 * luck) * [1., 1.01, 1.02, 1., 0.98, 0.95, 1.01][toDayOfWeek({day:Date})] AS mood,
     dateDiff('day', joined, {day:Date}) AS age_days,
     multiIf(

@@ -1,12 +1,12 @@
--- Everybody the demo's product has or will have: who they are, when they join, how often they come. Events are made
--- of this table by feed_events.sql and message_events.sql.
+-- All people of the demo's product, also those who join later: attributes, first day, habits. feed_events.sql and
+-- message_events.sql create events from this table.
 CREATE TABLE IF NOT EXISTS simulator.people
 (
     user_id      UInt32,
-    joined       Date                   COMMENT 'the first day, on which everybody is active',
-    cohort       LowCardinality(String) COMMENT 'base: there before the demo begins; new; campaign: came by the advertising campaign',
+    joined       Date                   COMMENT 'the first day, on which the person is always active',
+    cohort       LowCardinality(String) COMMENT 'base: joined before the demo begins; new; campaign: came through the advertising campaign',
     habit        Float32                COMMENT 'probability to be active on a day, once settled',
-    feed_share   Float32                COMMENT 'how much of the feed they read, 1 on the average; 0: only the messenger',
+    feed_share   Float32                COMMENT 'share of the feed that they read, 1 on average; 0: messenger only',
     like_share   Float32                COMMENT 'probability that an action is a like',
     chats        UInt8                  COMMENT '1: uses the messenger',
     gender       Int8,

@@ -1,11 +1,11 @@
--- What happens to the demo's product, in its past and by `metrics-platform demo --incident`: the truth behind its
--- charts. feed_events.sql and message_events.sql make the events by it.
+-- The incidents of the demo's product, in its past and by `metrics-platform demo --incident`. The queries that create
+-- events follow it.
 CREATE TABLE IF NOT EXISTS simulator.scenario
 (
-    kind   LowCardinality(String) COMMENT 'campaign, flash_mob, cities; outage, spike, ctr, ios',
+    kind   LowCardinality(String) COMMENT 'campaign, flash_mob, cities; outage, spike, ctr, ios, payments',
     begins DateTime('UTC'),
-    ends   DateTime('UTC')        COMMENT 'the first second at which it is over'
+    ends   DateTime('UTC')        COMMENT 'the first second after it'
 )
 ENGINE = MergeTree
 ORDER BY begins
-COMMENT 'What happens to the made-up product of `metrics-platform demo`'
+COMMENT 'The incidents of the made-up product of `metrics-platform demo`'
