@@ -56,7 +56,9 @@ def settings() -> Settings:
 
 
 def test_the_code_location_is_one_that_dagster_loads(settings: Settings) -> None:
-    repository = build_definitions(settings).get_repository_def()
+    definitions = build_definitions(settings)
+    dg.Definitions.validate_loadable(definitions)
+    repository = definitions.get_repository_def()
     assert {job.name for job in repository.get_all_jobs()} >= {"daily_etl", "daily_report_job", "notify"}
 
 

@@ -58,7 +58,7 @@ def notifications_asset(settings: Settings) -> dg.AssetsDefinition:
         name=ASSET,
         partitions_def=PARTITIONS,
         # Only for the lineage graph: a message is sent when it is queued, not when these are materialised.
-        deps=[CHANNELS, *(dg.AssetDep(sender, partition_mapping=dg.AllPartitionMapping()) for sender in SENDERS)],
+        deps=[CHANNELS, *(dg.AssetDep(name, partition_mapping=dg.LastPartitionMapping()) for name in SENDERS)],
         group_name=GROUP,
         kinds={*configured(settings)} or {"outbox"},
         owners=[settings.owner],
