@@ -13,7 +13,7 @@ from typing import Any
 
 from metrics_platform.alerts.alert import Alert, Condition, Notification, NotificationKind
 from metrics_platform.alerts.policies import LOOKBACK, Policies, Policy, policy_of
-from metrics_platform.calendar import SLOT_KEY_FORMAT
+from metrics_platform.time_windows import SLOT_KEY_FORMAT
 
 _MOST_REMINDERS = 100
 # At most this many failures an hour are notified separately, and this many of one subject until they are over.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from metrics_platform.alerts.alert import Condition, Subject
-from metrics_platform.calendar import SLOT, Slot, slot_at
+from metrics_platform.time_windows import SLOT, Slot, slot_at
 
 # How many weeks a period is compared with, and from how many on there is a baseline. More would lag behind growth.
 WEEKS = 5

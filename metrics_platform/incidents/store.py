@@ -12,9 +12,9 @@ from metrics_platform.alerts.anomalies import Series, Verdict, conditions_of
 from metrics_platform.alerts.engine import step
 from metrics_platform.alerts.muting import muting
 from metrics_platform.alerts.policies import QUIET_FOR, policies
-from metrics_platform.calendar import SLOT, Day, Slot, SlotRange
 from metrics_platform.catalog import Catalog
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import SLOT, Day, Slot, SlotRange
 from metrics_platform.warehouse.client import Row, Warehouse
 from metrics_platform.warehouse.schema import create_tables, tables_are_there
 from metrics_platform.warehouse.tables import (

@@ -19,7 +19,6 @@ from pydantic import SecretStr
 from rich.console import Console
 
 from metrics_platform.alerts.alert import Alert, Subject
-from metrics_platform.calendar import SLOT, day_of
 from metrics_platform.catalog import builtin_catalog
 from metrics_platform.defs.delivery import sensor
 from metrics_platform.defs.delivery.storage import history_of
@@ -30,6 +29,7 @@ from metrics_platform.local.clickhouse import EmbeddedServer
 from metrics_platform.notifications import dispatcher
 from metrics_platform.notifications.kinds import AnomalyOpened, AnomalyResolved, DayIncident
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import SLOT, day_of
 from metrics_platform.warehouse.report_data import read_day_incidents
 from metrics_platform_tests.conftest import settings_factory
 from metrics_platform_tests.defs.monitor_world import LAG, NOON, MonitorWorld

@@ -13,8 +13,8 @@ import dagster as dg
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick, TickStatus
 
-from metrics_platform.calendar import RANGE_END, RANGE_START
 from metrics_platform.notifications.kinds import Automation
+from metrics_platform.time_windows import RANGE_END, RANGE_START
 
 _ATTEMPT, _WILL_RETRY, _MOST_RETRIES = "dagster/retry_number", "dagster/will_retry", "dagster/max_retries"
 _FIRST_RUN = "dagster/root_run_id"

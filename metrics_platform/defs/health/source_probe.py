@@ -10,7 +10,6 @@ import dagster as dg
 from pydantic import AwareDatetime, Field
 
 from metrics_platform.alerts.alert import Alert, Notification
-from metrics_platform.calendar import SLOT
 from metrics_platform.catalog import Catalog, load_catalog_or_builtin
 from metrics_platform.defs.delivery.storage import queued
 from metrics_platform.defs.health.alert_store import AlertCursor, update_alerts
@@ -27,6 +26,7 @@ from metrics_platform.health.probe import (
 from metrics_platform.incidents.store import incidents_before, last_processed_slot
 from metrics_platform.notifications.kinds import Event, FreshData, OddVolume, StaleData
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import SLOT
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import tables_are_there
 from metrics_platform.warehouse.source_rows import SourceError, resolve

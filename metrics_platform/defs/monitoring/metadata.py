@@ -10,12 +10,12 @@ import dagster as dg
 from metrics_platform.alerts.alert import Alert
 from metrics_platform.alerts.anomalies import Series, Verdict, contributions_to
 from metrics_platform.alerts.policies import QUIET_FOR
-from metrics_platform.calendar import SLOT, Slot, SlotRange
 from metrics_platform.catalog import Catalog, Metric
 from metrics_platform.formats import formats_for
 from metrics_platform.incidents.command import answer_text
 from metrics_platform.incidents.store import Update, incidents_before
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import SLOT, Slot, SlotRange
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.metric_values import ValuesResult
