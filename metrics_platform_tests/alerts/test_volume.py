@@ -77,26 +77,6 @@ def test_the_band_is_the_median_and_the_robust_deviation_of_pandas(rows: int, be
     assert found.severity == ("critical" if median and rows <= median / 2 else "warning")
 
 
-@given(st.integers(3_000, 10**6), st.integers(100, 105), st.integers(0, 10**6))
-def test_growth_of_five_percent_a_week_is_normal_and_a_third_of_it_is_not(first: int, growth: int, noise: int) -> None:
-    weeks = [first * (growth / 100) ** week * (1 + (noise * (week + 1) % 41 - 20) / 1000) for week in range(6)]
-    *before, now = map(round, weeks)
-    assert evaluate_volume(now, before).status == "normal"
-    assert evaluate_volume(now // 3, before).status == "unusual"
-
-
-@given(st.integers(1_000, 10**6), st.lists(_COUNTS, min_size=1, max_size=2))
-def test_two_wild_weeks_of_five_neither_hide_a_loss_nor_invent_one(usual: int, wild: list[int]) -> None:
-    before = [*wild, *[usual] * (5 - len(wild))]
-    assert [evaluate_volume(rows, before).status for rows in (usual, usual // 2)] == ["normal", "unusual"]
-
-
-@given(_COUNTS, _COUNTS, st.lists(_COUNTS, min_size=3, max_size=8))
-def test_the_evaluated_period_is_not_in_its_own_baseline(one: int, other: int, before: list[int]) -> None:
-    first, second = evaluate_volume(one, before), evaluate_volume(other, before[::-1])
-    assert (first.expected, first.lower, first.upper) == (second.expected, second.lower, second.upper)
-
-
 def test_several_slots_are_one_period_without_those_that_have_no_band() -> None:
     usual = [400, 404, 396]
     whole = combined([evaluate_volume(rows, usual) for rows in (200, 190, 210, 205)])
