@@ -119,7 +119,7 @@ def test_a_materialisation_shows_text_and_pictures_with_the_state_of_the_load_an
     result = desk.report()
     assert result.success
     metadata = shown(result)
-    text = metadata["message"].value
+    text = "\n\n".join(str(value.value) for name, value in metadata.items() if name.startswith("message"))
     assert text.startswith("📊 **Sat 7 Mar** · daily report")
     assert "https://bi.example.com/1" in text
     assert re.search(r"✅ Complete, loaded at \d\d:\d\d · (\d+) of \1 checks", text)
