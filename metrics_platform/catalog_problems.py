@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from metrics_platform.builtin_entries import builtin_entries
 from metrics_platform.catalog_entries import NAME, RESERVED, CatalogFile, MetricEntry
 from metrics_platform.expressions import problem_of
-from metrics_platform.suggestions import meant, near
+from metrics_platform.suggestions import either, meant, near
 
 # How pydantic names the alternatives of a key.
 _FALSE = "literal[False]"
@@ -74,7 +74,7 @@ def _problem_text(detail: Any, keys: list[str]) -> str:
     value = detail["loc"][-2] if detail["loc"][-1] == "[key]" else detail["input"]
     if kind == "literal_error":
         allowed = re.findall(r"'([^']+)'", str(limits["expected"]))
-        return f" = {value!r}: write {_listed(allowed)}{meant(str(value), allowed)}"
+        return f" = {value!r}: write {either(allowed)}{meant(str(value), allowed)}"
     remedy = _REMEDIES.get(kind, str(detail["msg"]).removeprefix("Value error, "))
     if kind == "value_error" and isinstance(value, dict):  # about the whole entry
         return f": {remedy}"
@@ -96,10 +96,6 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for inner in get_args(annotation):
         yield from _models_in(inner)
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def reference_problems(entries: CatalogFile) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from metrics_platform.redaction import MASK, mask
+from metrics_platform.suggestions import either
 
 _FORMS = (
     ("date_", "write a date as 2026-01-31"),
@@ -39,10 +40,9 @@ def explained(detail: Mapping[str, Any], field: FieldInfo) -> str:
 
 def choose(value: str, choices: Iterable[str]) -> str:
     """Text that lists the choices and suggests the one closest to `value`."""
-    *first, last = choices = list(choices)
-    named = f"{', '.join(first)} or {last}" if first else last
+    choices = list(choices)
     near = nearest(value, choices)
-    return f"{value!r} is unknown; choose {named}" + (f"; did you mean {near}?" if near else "")
+    return f"{value!r} is unknown; choose {either(choices)}" + (f"; did you mean {near}?" if near else "")
 
 
 def nearest(value: str, choices: Iterable[str]) -> str | None:

@@ -1,9 +1,9 @@
-"""Suggestions for misspelt names in errors."""
+"""Names in errors: choices, and suggestions for misspelt ones."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def meant(name: str, known: Iterable[str]) -> str:
@@ -16,3 +16,8 @@ def near(name: str, known: Iterable[str]) -> str:
     """A suggestion as of `meant`, or the list of names if it is short."""
     names = list(known)
     return meant(name, names) or (f"; choose from {', '.join(names)}" if names and len(names) <= 40 else "")
+
+
+def either(names: Sequence[str]) -> str:
+    """The names as text: a, b or c."""
+    return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

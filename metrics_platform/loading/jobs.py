@@ -46,7 +46,7 @@ Say = Callable[[str], None]
 
 # An insert that is sent again after its answer was lost is recognised among this many.
 _REMEMBERED_INSERTS = 100_000
-# Rows that are checked in one statement: its time and memory do not grow with the file.
+# Lines that are copied into staging in one statement, so that its time does not grow with the file.
 _LINES_A_STATEMENT = 4_000_000
 # No merges: parts are moved as they are, and a Replacing… table would fold rows before they are counted.
 _NO_MERGES = "max_bytes_to_merge_at_max_space_in_pool = 1"

@@ -68,9 +68,7 @@ def test_two_runs_of_one_day_at_once_give_the_undisturbed_tables(world: World) -
 
 @pytest.mark.skipif(not EXHAUSTIVE, reason="32 pauses: EXHAUSTIVE_FAULTS=1")
 @pytest.mark.parametrize(("table", "name"), PAUSES, ids=ids(PAUSES))
-def test_a_run_overtaken_by_a_second_run_of_the_day_ends_and_the_tables_are_the_undisturbed_ones(
-    world: World, table: str, name: str
-) -> None:
+def test_a_run_overtaken_by_a_second_run_of_the_day_leaves_correct_tables(world: World, table: str, name: str) -> None:
     new = world.undisturbed()
     with world.case() as case, Reader(case.warehouse) as reader:
         with case.proxy(reader.look_now) as proxy:

@@ -43,9 +43,7 @@ def grow_before_check(proxy: Proxy, case: Case, table: str, times: int) -> None:
 
 @pytest.mark.parametrize("times", range(1, LOOKS) if EXHAUSTIVE else [LOOKS - 1])
 @pytest.mark.parametrize("table", EXTRACTS)
-def test_an_extract_looks_again_when_events_come_in_and_the_run_publishes_all_of_them(
-    world: World, table: str, times: int
-) -> None:
+def test_an_extract_is_repeated_when_events_arrive_meanwhile(world: World, table: str, times: int) -> None:
     with world.case(own_source=True) as case:
         with case.proxy() as proxy:
             grow_before_check(proxy, case, table, times)
@@ -59,9 +57,7 @@ def test_an_extract_looks_again_when_events_come_in_and_the_run_publishes_all_of
 
 
 @pytest.mark.parametrize("table", EXTRACTS if EXHAUSTIVE else EXTRACTS[:1])
-def test_a_source_that_never_pauses_fails_the_run_clearly_and_readers_keep_the_old_day(
-    world: World, table: str
-) -> None:
+def test_a_source_that_never_pauses_fails_the_run_and_keeps_the_old_day(world: World, table: str) -> None:
     with world.case(own_source=True) as case:
         with case.proxy() as proxy:
             grow_before_check(proxy, case, table, LOOKS)

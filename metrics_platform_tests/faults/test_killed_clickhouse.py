@@ -61,9 +61,7 @@ def test_a_run_comes_home_though_clickhouse_is_killed_once_in_every_step(world: 
 
 
 @pytest.mark.parametrize(("table", "name"), CASES, ids=[f"{table}: {name}" for table, name in CASES])
-def test_clickhouse_killed_at_any_moment_keeps_what_it_acknowledged_and_the_run_comes_home(
-    world: World, table: str, name: str
-) -> None:
+def test_a_clickhouse_killed_at_any_moment_keeps_what_it_acknowledged(world: World, table: str, name: str) -> None:
     new = world.undisturbed()
     with world.case() as case, Reader(case.warehouse) as reader:
         with case.proxy(reader.look_now) as proxy:
@@ -78,7 +76,7 @@ def test_clickhouse_killed_at_any_moment_keeps_what_it_acknowledged_and_the_run_
         reader.assert_saw_only(world.old, new)
 
 
-def test_a_run_fails_clearly_when_clickhouse_stays_away_and_the_next_run_gives_the_undisturbed_tables(
+def test_a_run_fails_clearly_without_clickhouse_and_the_next_completes_it(
     world: World,
 ) -> None:
     new = world.undisturbed()
@@ -103,7 +101,7 @@ def test_a_run_fails_clearly_when_clickhouse_stays_away_and_the_next_run_gives_t
     reader.assert_saw_only(world.old, new)
 
 
-def test_clickhouse_killed_while_it_swaps_shows_rows_of_the_old_and_the_new_day_until_the_day_is_swapped_again(
+def test_a_clickhouse_killed_during_a_swap_shows_both_days_until_the_next_swap(
     world: World,
 ) -> None:
     """ClickHouse's own limit: a REPLACE PARTITION that it never acknowledged may leave parts of both days active."""

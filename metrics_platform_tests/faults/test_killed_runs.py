@@ -38,7 +38,7 @@ def assert_as_killed(world: World, case: Case, table: str, name: str, swapped: s
     assert (table in swapped) in (is_published(name), False)
 
 
-def test_a_run_killed_once_in_each_step_leaves_whole_days_and_can_be_repeated(world: World) -> None:
+def test_a_run_killed_once_in_every_step_ends_with_correct_tables(world: World) -> None:
     new = world.undisturbed()
     swapped: set[str] = set()
     left: list[str] = []
@@ -67,9 +67,7 @@ def test_a_run_killed_once_in_each_step_leaves_whole_days_and_can_be_repeated(wo
 
 
 @pytest.mark.parametrize(("table", "name"), CASES, ids=[f"{table}: {name}" for table, name in CASES])
-def test_a_run_killed_at_any_moment_leaves_whole_days_and_the_next_run_gives_the_undisturbed_tables(
-    world: World, table: str, name: str
-) -> None:
+def test_a_run_killed_at_any_moment_leaves_whole_days(world: World, table: str, name: str) -> None:
     new = world.undisturbed()
     with world.case() as case, Reader(case.warehouse) as reader:
         with case.proxy(reader.look_now) as proxy:
@@ -92,7 +90,7 @@ def test_a_run_killed_at_any_moment_leaves_whole_days_and_the_next_run_gives_the
 @pytest.mark.parametrize(
     "assets", [("feed_user_daily",), *([TABLES] if EXHAUSTIVE else [])], ids=["one table", "all"][: 1 + EXHAUSTIVE]
 )
-def test_a_range_killed_at_its_second_day_keeps_the_first_and_the_next_run_gives_the_undisturbed_tables(
+def test_a_range_killed_at_its_second_day_keeps_the_first_and_is_completed(
     world: World, assets: tuple[str, ...]
 ) -> None:
     first, second = DAYS[1:]
@@ -113,7 +111,7 @@ def test_a_range_killed_at_its_second_day_keeps_the_first_and_the_next_run_gives
             case.assert_clean_after_dropping_leftovers()
 
 
-def test_what_a_killed_run_left_is_dropped_by_an_ordinary_run_once_it_is_older_than_a_minute(world: World) -> None:
+def test_leftovers_of_a_killed_run_are_dropped_after_a_minute(world: World) -> None:
     with world.case() as case:
         with case.proxy() as proxy:
             run = RunProcess(Plan(case.through(proxy), DAY))
@@ -134,9 +132,7 @@ def test_what_a_killed_run_left_is_dropped_by_an_ordinary_run_once_it_is_older_t
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 @pytest.mark.parametrize("table", TABLES if EXHAUSTIVE else ["user_daily"])
-def test_a_step_told_to_stop_drops_its_half_filled_staging_and_the_tables_end_undisturbed(
-    world: World, number: signal.Signals, table: str
-) -> None:
+def test_a_step_that_is_asked_to_stop_drops_its_staging(world: World, number: signal.Signals, table: str) -> None:
     new = world.undisturbed()
     with world.case() as case, Reader(case.warehouse) as reader:
         with case.proxy(reader.look_now) as proxy:
@@ -174,7 +170,7 @@ def test_a_step_told_to_stop_does_not_wait_for_its_query(world: World) -> None:
 @pytest.mark.skipif(not EXHAUSTIVE, reason="twelve runs with a process per step: EXHAUSTIVE_FAULTS=1")
 @pytest.mark.parametrize("victim", ["run", "step", "all"])
 @pytest.mark.parametrize("table", ["feed_user_daily", "user_daily", "gender_slice", "dimension_metrics"])
-def test_a_run_with_a_process_per_step_leaves_whole_days_whichever_of_its_processes_is_killed(
+def test_a_run_whose_step_process_is_killed_leaves_whole_days(
     world: World, tmp_path: Path, table: str, victim: str
 ) -> None:
     new = world.undisturbed()

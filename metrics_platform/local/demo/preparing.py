@@ -6,8 +6,8 @@ All of it runs in this process, before Dagster's schedules start, and does not d
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Sequence
 from zoneinfo import ZoneInfo
 
 from metrics_platform.catalog import load_catalog
@@ -44,37 +44,28 @@ def cancel_lost_runs() -> None:
             instance.report_run_canceled(run, message="The demo was stopped during this run.")
 
 
-@dataclass(frozen=True)
-class Days:
-    """A range of days, both ends included."""
-
-    first: datetime.date
-    last: datetime.date
-
-    def __len__(self) -> int:
-        return (self.last - self.first).days + 1
-
-
-def missing_days(product: Product, now: datetime.datetime) -> Days | None:
-    """The complete days from the first one that has not been computed on; None where all are computed."""
+def missing_days(product: Product, now: datetime.datetime) -> list[datetime.date]:
+    """The complete days from the first one that has not been computed on; empty if all are computed."""
     import dagster as dg  # noqa: PLC0415
 
     with dg.DagsterInstance.get() as instance:
         done = [instance.get_materialized_partitions(dg.AssetKey(name)) for name in _LAST_TABLES]
     computed = set.intersection(*map(set, done))
-    days = Days(product.first_day, now.astimezone(product.zone).date() - _ONE_DAY)
-    missing = (days.first + number * _ONE_DAY for number in range(len(days)))
-    first = next((day for day in missing if day.isoformat() not in computed), None)
-    return Days(first, days.last) if first else None
+    days = days_between(product.first_day, now.astimezone(product.zone).date())
+    return list(itertools.dropwhile(lambda day: day.isoformat() in computed, days))
 
 
-def compute_days(days: Days, progress: Progress = lambda _share: None) -> None:
-    """Compute every daily table of the days, in runs of `daily_etl` for a week each."""
+def days_between(first: datetime.date, end: datetime.date) -> list[datetime.date]:
+    """The days from `first` until before `end`."""
+    return [first + number * _ONE_DAY for number in range((end - first).days)]
+
+
+def compute_days(days: Sequence[datetime.date], progress: Progress = lambda _share: None) -> None:
+    """Compute every daily table of consecutive days, in runs of `daily_etl` for a week each."""
     for number in range(0, len(days), _DAYS_OF_A_RUN):
-        first = days.first + number * _ONE_DAY
-        last = min(first + (_DAYS_OF_A_RUN - 1) * _ONE_DAY, days.last)
-        run_job("daily_etl", tags={RANGE_START: first.isoformat(), RANGE_END: last.isoformat()})
-        progress(min((number + _DAYS_OF_A_RUN) / len(days), 1))
+        week = days[number : number + _DAYS_OF_A_RUN]
+        run_job("daily_etl", tags={RANGE_START: week[0].isoformat(), RANGE_END: week[-1].isoformat()})
+        progress((number + len(week)) / len(days))
 
 
 def due_slots(settings: Settings, now: datetime.datetime) -> SlotRange | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from metrics_platform.local.demo.preparing import Days, Progress, check_slots, compute_days
+from metrics_platform.local.demo.preparing import Progress, check_slots, compute_days, days_between
 from metrics_platform.local.demo.state import State
 from metrics_platform.time_windows import SlotRange, slot_at
 from metrics_platform.warehouse.client import Warehouse
@@ -103,7 +103,6 @@ class FastSchedules:
         if complete > self.checked_until:
             check_slots(SlotRange(self.checked_until, complete), zone)
             self.checked_until = complete
-        yesterday = written.astimezone(zone).date() - _ONE_DAY
-        if self.computed_until < yesterday:
-            compute_days(Days(self.computed_until + _ONE_DAY, yesterday))
-            self.computed_until = yesterday
+        if days := days_between(self.computed_until + _ONE_DAY, written.astimezone(zone).date()):
+            compute_days(days)
+            self.computed_until = days[-1]

@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 
 from metrics_platform.local.demo import preparing
-from metrics_platform.local.demo.preparing import Days
+from metrics_platform.local.demo.preparing import days_between
 from metrics_platform.local.demo.product import Product
 
 FIRST = datetime.date(2026, 11, 1)
@@ -34,13 +34,13 @@ def _materialize(instance: dg.DagsterInstance, table: str, *days: int) -> None:
 
 
 def test_days_are_missing_from_the_first_one_that_lacks_a_last_table(instance: dg.DagsterInstance) -> None:
-    assert preparing.missing_days(PRODUCT, NOW) == Days(FIRST, FIRST.replace(day=5))
+    assert preparing.missing_days(PRODUCT, NOW) == days_between(FIRST, FIRST.replace(day=6))
     _materialize(instance, "app_daily", 1, 2, 3, 4, 5)
     _materialize(instance, "metric_daily", 1, 2, 3, 4, 5)
     _materialize(instance, "dimension_metrics", 1, 2, 4, 5)
-    assert preparing.missing_days(PRODUCT, NOW) == Days(FIRST.replace(day=3), FIRST.replace(day=5))
+    assert preparing.missing_days(PRODUCT, NOW) == days_between(FIRST.replace(day=3), FIRST.replace(day=6))
     _materialize(instance, "dimension_metrics", 3)
-    assert preparing.missing_days(PRODUCT, NOW) is None
+    assert preparing.missing_days(PRODUCT, NOW) == []
 
 
 def test_days_are_computed_oldest_first_in_runs_of_a_week(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +52,7 @@ def test_days_are_computed_oldest_first_in_runs_of_a_week(monkeypatch: pytest.Mo
         ranges.append(tuple(options["tags"].values()))
 
     monkeypatch.setattr(preparing, "run_job", run_job)
-    preparing.compute_days(Days(FIRST, FIRST.replace(day=16)), shares.append)
+    preparing.compute_days(days_between(FIRST, FIRST.replace(day=17)), shares.append)
     assert ranges == [("2026-11-01", "2026-11-07"), ("2026-11-08", "2026-11-14"), ("2026-11-15", "2026-11-16")]
     assert shares == sorted(shares)
     assert shares[-1] == 1
