@@ -19,10 +19,10 @@ import dagster as dg
 
 from benchmarks.platform import Platform, running_platform
 from benchmarks.source import checked_catalog, write_evenly
-from metrics_platform.calendar import RANGE_END, RANGE_START, SLOT, Slot, SlotRange, slot_at
 from metrics_platform.defs.delivery.storage import queued
 from metrics_platform.defs.monitoring.run_slots import tags_of
 from metrics_platform.notifications.kinds import DailyReport
+from metrics_platform.time_windows import RANGE_END, RANGE_START, SLOT, Slot, SlotRange, slot_at
 from metrics_platform.warehouse.slots import compute_slots, first_slot
 
 _HISTORY = datetime.timedelta(days=32)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks.platform import running_platform
 from benchmarks.source import DATE, write_day
-from metrics_platform.calendar import RANGE_END, RANGE_START
+from metrics_platform.time_windows import RANGE_END, RANGE_START
 
 _JOB = "daily_etl"
 _ONE_DAY = datetime.timedelta(days=1)

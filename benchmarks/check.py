@@ -28,7 +28,6 @@ from benchmarks.source import (
     source_database,
     write_evenly,
 )
-from metrics_platform.calendar import SLOT, Slot, SlotRange
 from metrics_platform.catalog import load_catalog
 from metrics_platform.detection import seasonal
 from metrics_platform.detection.evaluate import evaluate
@@ -36,6 +35,7 @@ from metrics_platform.detection.series import SlotSeries
 from metrics_platform.monitor.verdicts import evaluate_slots
 from metrics_platform.settings import Settings, load_settings
 from metrics_platform.table_names import parse_table_name
+from metrics_platform.time_windows import SLOT, Slot, SlotRange
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import create_tables

@@ -23,8 +23,8 @@ from benchmarks.source import (
     source_database,
     write_day,
 )
-from metrics_platform.calendar import Day, day_of
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import Day, day_of
 from metrics_platform.warehouse import tables
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.daily import compute_days

@@ -20,11 +20,11 @@ import dagster as dg
 
 from benchmarks.measure import MIB
 from benchmarks.source import create_source, empty_clickhouse, settings_of, write_day
-from metrics_platform.calendar import RANGE_END, RANGE_START, SLOT, SlotRange
 from metrics_platform.defs import build_definitions
 from metrics_platform.defs.clean_up import clean_up
 from metrics_platform.defs.monitoring.run_slots import tags_of
 from metrics_platform.settings import load_settings
+from metrics_platform.time_windows import RANGE_END, RANGE_START, SLOT, SlotRange
 from metrics_platform.warehouse.retention import first_days_kept, is_base
 from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.tables import USERS

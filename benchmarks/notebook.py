@@ -10,7 +10,7 @@ import datetime
 from typing import TYPE_CHECKING
 
 from benchmarks.source import read_query
-from metrics_platform.calendar import Day
+from metrics_platform.time_windows import Day
 
 if TYPE_CHECKING:
     import pandas as pd

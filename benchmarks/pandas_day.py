@@ -11,7 +11,7 @@ import datetime
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.notebook import MEASURES
-from metrics_platform.calendar import Day
+from metrics_platform.time_windows import Day
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.tables import columns_of, daily_tables
 

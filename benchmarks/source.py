@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from metrics_platform.calendar import Day, day_of
 from metrics_platform.catalog import load_catalog
 from metrics_platform.loading.events import create_source_tables
 from metrics_platform.local.clickhouse import EmbeddedServer, running_server
 from metrics_platform.settings import Settings, load_settings
 from metrics_platform.table_names import parse_table_name
+from metrics_platform.time_windows import Day, day_of
 from metrics_platform.warehouse.catalog_check import CheckedCatalog, check_catalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import create_database

@@ -9,10 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from metrics_platform.calendar import SLOT, SlotRange, day_of
 from metrics_platform.catalog import Catalog, Metric, load_catalog
 from metrics_platform.formats import formats_for
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import SLOT, SlotRange, day_of
 from metrics_platform.warehouse.catalog_check import CheckedCatalog, check_catalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.metric_values import total_values

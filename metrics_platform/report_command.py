@@ -6,7 +6,6 @@ import datetime
 from collections.abc import Iterator
 from pathlib import Path
 
-from metrics_platform.calendar import day_of
 from metrics_platform.catalog import load_catalog_or_builtin
 from metrics_platform.findings import Finding
 from metrics_platform.notifications.composing import Composer
@@ -16,6 +15,7 @@ from metrics_platform.notifications.test_message import send_now
 from metrics_platform.report.facts import LoadState, report_of
 from metrics_platform.report.week import week_of
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import day_of
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.report_data import read_day_incidents, read_report_data, read_weekly_cohorts
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from metrics_platform.alerts.alert import TOTAL, Alert, Condition, Subject
-from metrics_platform.calendar import SLOT, Slot
+from metrics_platform.time_windows import SLOT, Slot
 
 # How far a detector has looked back for its answer, by its reason.
 _LOOKED_BACK = {"last_hour": 4 * SLOT, "last_two_hours": 8 * SLOT}

@@ -15,7 +15,7 @@ from metrics_platform.alerts.alert import MUTED, Alert, Condition, Notification,
 from metrics_platform.alerts.inhibition import Inhibitors
 from metrics_platform.alerts.notifier import Notifier
 from metrics_platform.alerts.policies import LOOKBACK, POLICIES, SAME_LEVEL, Policies, policy_of
-from metrics_platform.calendar import SLOT, SLOT_KEY_FORMAT
+from metrics_platform.time_windows import SLOT, SLOT_KEY_FORMAT
 
 _DAY = datetime.timedelta(days=1)
 _NEEDED_AFTER_RETURN, _MOST_NEEDED = 4, 96

@@ -11,7 +11,7 @@ from typing import Any
 from metrics_platform.alerts.alert import Alert, Condition, Notification, NotificationKind
 from metrics_platform.alerts.batches import batch_key, is_batched, sort_failures
 from metrics_platform.alerts.policies import LOOKBACK, Policies, Policy, policy_of
-from metrics_platform.calendar import SLOT_KEY_FORMAT
+from metrics_platform.time_windows import SLOT_KEY_FORMAT
 
 _MOST_REMINDERS = 100
 

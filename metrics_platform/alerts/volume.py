@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from metrics_platform.calendar import SLOT, Slot, slot_at
+from metrics_platform.time_windows import SLOT, Slot, slot_at
 
 # The same weekday of so many weeks; from so many on there is a baseline. More weeks would lag further behind growth.
 WEEKS = 5

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from metrics_platform.calendar import SLOT
 from metrics_platform.detection.config import Kind
+from metrics_platform.time_windows import SLOT
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]

@@ -18,9 +18,9 @@ from metrics_platform.alerts.volume import (
     staleness,
     usual_rows,
 )
-from metrics_platform.calendar import SLOT, Slot, day_of
 from metrics_platform.incidents.store import last_processed_slot
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import SLOT, Slot, day_of
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import tables_are_there
 from metrics_platform.warehouse.source_rows import SourceRows

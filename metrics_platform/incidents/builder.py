@@ -11,7 +11,6 @@ from typing import Any
 from metrics_platform.alerts.alert import Alert, Notification
 from metrics_platform.alerts.anomalies import Series, Verdict
 from metrics_platform.alerts.contributions import contributions_to
-from metrics_platform.calendar import SLOT, Slot
 from metrics_platform.catalog_entries import Unit
 from metrics_platform.incidents.store import verdicts_at
 from metrics_platform.notifications.kinds import (
@@ -26,6 +25,7 @@ from metrics_platform.notifications.kinds import (
     ResolvedAnomaly,
 )
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import SLOT, Slot
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.sources import latest_event

@@ -9,7 +9,7 @@ from typing import Any
 
 from metrics_platform.alerts.alert import Alert, Subject
 from metrics_platform.alerts.anomalies import Series, Verdict
-from metrics_platform.calendar import SLOT, Slot, SlotRange
+from metrics_platform.time_windows import SLOT, Slot, SlotRange
 from metrics_platform.warehouse.client import Row, Warehouse
 from metrics_platform.warehouse.schema import create_tables, tables_are_there
 from metrics_platform.warehouse.tables import INCIDENTS, MONITORED_SLOTS, VERDICTS, columns_of, read_sql

@@ -11,7 +11,6 @@ from metrics_platform.alerts.anomalies import Series, Verdict, conditions_of
 from metrics_platform.alerts.engine import Step, step
 from metrics_platform.alerts.muting import muting
 from metrics_platform.alerts.policies import policies
-from metrics_platform.calendar import Day, Slot, SlotRange
 from metrics_platform.catalog import Catalog
 from metrics_platform.incidents.store import (
     EvaluatedSlot,
@@ -22,6 +21,7 @@ from metrics_platform.incidents.store import (
     verdicts_of,
 )
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import Day, Slot, SlotRange
 from metrics_platform.warehouse.client import Warehouse
 
 

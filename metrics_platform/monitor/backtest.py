@@ -20,7 +20,6 @@ from rich.progress import track
 from rich.table import Table
 
 from metrics_platform.alerts.policies import POLICIES
-from metrics_platform.calendar import SLOT, SlotRange, day_of, slot_at
 from metrics_platform.catalog import Catalog, Metric, load_catalog
 from metrics_platform.detection.config import Detector, DetectorConfig
 from metrics_platform.detection.evaluate import evaluate, lookback
@@ -30,6 +29,7 @@ from metrics_platform.detection.siblings import TOTAL
 from metrics_platform.monitor.generated import HOLIDAYS, Product, generated_histories
 from metrics_platform.monitor.history import SlotHistory, read_history
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import SLOT, SlotRange, day_of, slot_at
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import tables_are_there
 from metrics_platform.warehouse.tables import SLOT_METRICS

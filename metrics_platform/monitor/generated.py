@@ -15,11 +15,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
-from metrics_platform.calendar import SLOT
 from metrics_platform.catalog import Catalog, Metric
 from metrics_platform.detection.series import SLOTS_A_DAY, Floats
 from metrics_platform.detection.siblings import TOTAL
 from metrics_platform.monitor.history import SlotHistory
+from metrics_platform.time_windows import SLOT
 
 # Relative activity by local hour of a working day and of a weekend, 00 to 23: steep mornings, evenings the highest.
 WORKDAY = (18, 10, 6, 4, 3, 4, 9, 20, 33, 36, 34, 35, 40, 41, 37, 36, 38, 43, 50, 57, 62, 60, 48, 32)

@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from metrics_platform.calendar import SLOT, SlotRange
 from metrics_platform.catalog import Metric, Source
 from metrics_platform.detection.series import Floats, SlotSeries
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import SLOT, SlotRange
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.partitions import merged_days
 from metrics_platform.warehouse.slots import first_slot

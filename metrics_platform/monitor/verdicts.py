@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from metrics_platform.calendar import SLOT, SlotRange
 from metrics_platform.catalog import Metric
 from metrics_platform.detection.config import DetectorConfig
 from metrics_platform.detection.detections import Detections, Reason, Status
@@ -25,6 +24,7 @@ from metrics_platform.detection.siblings import TOTAL, Member, with_siblings
 from metrics_platform.monitor.history import SlotHistory, read_history
 from metrics_platform.settings import Settings
 from metrics_platform.table_names import quoted
+from metrics_platform.time_windows import SLOT, SlotRange
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.ddl import create_staging

@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from metrics_platform.calendar import Day
 from metrics_platform.notifications.kinds import (
     DailyReport,
     DayIncident,
@@ -26,6 +25,7 @@ from metrics_platform.notifications.kinds import (
 from metrics_platform.report.expectation import LOOKBACK
 from metrics_platform.report.highlights import Slices, explain_all, highlights
 from metrics_platform.report.metrics import DAILY_METRICS
+from metrics_platform.time_windows import Day
 
 if TYPE_CHECKING:
     from metrics_platform.catalog import Metric

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from metrics_platform.calendar import Day, day_of
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import Day, day_of
 from metrics_platform.warehouse import tables
 from metrics_platform.warehouse.client import Parameters, Row, Warehouse
 from metrics_platform.warehouse.comparison import Comparison

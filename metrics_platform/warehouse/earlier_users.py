@@ -14,8 +14,8 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from metrics_platform.calendar import day_of, first_instant
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import day_of, first_instant
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.daily_sources import DailySources
 from metrics_platform.warehouse.ddl import create_staging, drop_table

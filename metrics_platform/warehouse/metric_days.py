@@ -6,9 +6,9 @@ import datetime
 from collections.abc import Iterable, Iterator, Sequence
 from zoneinfo import ZoneInfo
 
-from metrics_platform.calendar import day_of
 from metrics_platform.catalog import Metric
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import day_of
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.metric_values import ValuesResult, compute

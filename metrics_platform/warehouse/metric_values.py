@@ -16,9 +16,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from metrics_platform.calendar import SLOT
 from metrics_platform.catalog import Dimension, Metric
 from metrics_platform.table_names import quoted
+from metrics_platform.time_windows import SLOT
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.comparison import Comparison
 from metrics_platform.warehouse.ddl import create_staging

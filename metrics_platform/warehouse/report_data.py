@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable
 
-from metrics_platform.calendar import Day
 from metrics_platform.catalog import Catalog
 from metrics_platform.notifications.kinds import DayIncident, WeeklyCohort
 from metrics_platform.report.facts import ReportData, dates_needed
 from metrics_platform.report.highlights import Slices
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import Day
 from metrics_platform.warehouse.app_days import read_app_days
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.metric_days import read_metric_days

@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 
-from metrics_platform.calendar import SLOT, day_of
 from metrics_platform.catalog import Dimension, Source
+from metrics_platform.time_windows import SLOT, day_of
 from metrics_platform.warehouse.client import Parameters, Warehouse
 from metrics_platform.warehouse.source_rows import SourceRows, hash_of
 from metrics_platform.warehouse.value_sql import Scope, cell_columns, filled, slices_of, sql_array, sql_text, written

@@ -13,10 +13,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from string import Template
 
-from metrics_platform.calendar import SLOT, SlotRange
 from metrics_platform.catalog import Catalog, load_catalog
 from metrics_platform.settings import Settings
 from metrics_platform.table_names import quoted
+from metrics_platform.time_windows import SLOT, SlotRange
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.ddl import create_table, drop_table, on_cluster
 from metrics_platform.warehouse.errors import UNKNOWN_DATABASE, WarehouseError

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from metrics_platform.calendar import SLOT, Slot, SlotRange, first_instant, slot_at
 from metrics_platform.catalog import Metric
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import SLOT, Slot, SlotRange, first_instant, slot_at
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.metric_values import ValuesResult, compute

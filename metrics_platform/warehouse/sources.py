@@ -6,8 +6,8 @@ import datetime
 from collections.abc import Iterable, Iterator, Mapping
 from zoneinfo import ZoneInfo
 
-from metrics_platform.calendar import Slot, first_instant, slot_at
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import Slot, first_instant, slot_at
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import tables_are_there
 from metrics_platform.warehouse.source_rows import SourceRows

@@ -11,8 +11,8 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass
 
-from metrics_platform.calendar import Day
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import Day
 from metrics_platform.warehouse.client import Parameters, Warehouse
 from metrics_platform.warehouse.daily_sources import DailySources
 from metrics_platform.warehouse.tables import (

@@ -9,8 +9,8 @@ from string import Template
 from zoneinfo import ZoneInfo
 
 from metrics_platform import expressions
-from metrics_platform.calendar import first_instant
 from metrics_platform.catalog import Catalog, Dimension, Metric, Source
+from metrics_platform.time_windows import first_instant
 from metrics_platform.warehouse.client import Parameters
 from metrics_platform.warehouse.source_rows import SourceRows, hash_of, named_value
 from metrics_platform.warehouse.tables import SLOT_METRICS, DailyTable, read_sql

@@ -10,8 +10,8 @@ from metrics_platform.alerts.alert import Alert, Notification
 from metrics_platform.alerts.anomalies import Series, Verdict, conditions_of
 from metrics_platform.alerts.engine import step
 from metrics_platform.alerts.policies import POLICIES, Policies
-from metrics_platform.calendar import SLOT, Slot
 from metrics_platform.catalog import builtin_catalog
+from metrics_platform.time_windows import SLOT, Slot
 
 START = datetime.datetime(2026, 11, 20, 10, tzinfo=datetime.UTC)
 METRICS = {name: metric.source for name, metric in builtin_catalog().metrics.items()}

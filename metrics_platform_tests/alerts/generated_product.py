@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
-from metrics_platform.calendar import SLOT
 from metrics_platform.detection.series import SLOTS_A_DAY, Floats
+from metrics_platform.time_windows import SLOT
 
 ZONE = ZoneInfo("Europe/Moscow")
 # Midnight in Moscow; a month of history before the simulated days.

@@ -13,7 +13,7 @@ from metrics_platform.alerts.alert import Alert
 from metrics_platform.alerts.anomalies import Series, conditions_of
 from metrics_platform.alerts.engine import step
 from metrics_platform.alerts.policies import POLICIES, policies
-from metrics_platform.calendar import SLOT, Slot
+from metrics_platform.time_windows import SLOT, Slot
 from metrics_platform_tests.alerts.course import METRICS, SERIES, START, Course, verdict
 
 HOUR = 4

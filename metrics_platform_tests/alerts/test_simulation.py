@@ -24,12 +24,12 @@ from metrics_platform.alerts.volume import (
     staleness,
     usual_rows,
 )
-from metrics_platform.calendar import SLOT, Slot
 from metrics_platform.catalog import builtin_catalog
 from metrics_platform.detection.detections import Reason, Status
 from metrics_platform.detection.evaluate import evaluate
 from metrics_platform.detection.series import SLOTS_A_DAY, SlotSeries
 from metrics_platform.health.probe import Freshness, Period
+from metrics_platform.time_windows import SLOT, Slot
 from metrics_platform_tests.alerts.generated_product import (
     HISTORY_DAYS,
     NAMES,

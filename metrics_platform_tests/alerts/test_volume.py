@@ -18,7 +18,7 @@ from metrics_platform.alerts.volume import (
     staleness,
     usual_rows,
 )
-from metrics_platform.calendar import SLOT, Slot
+from metrics_platform.time_windows import SLOT, Slot
 
 USUAL = [10_100, 9_900, 10_000, 10_050, 9_950]
 _COUNTS = st.integers(0, 10**7)

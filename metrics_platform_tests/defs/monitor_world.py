@@ -10,10 +10,10 @@ import dagster as dg
 import pandas as pd
 import time_machine
 
-from metrics_platform.calendar import RANGE_END, RANGE_START, SLOT, Slot, SlotRange, slot_at
 from metrics_platform.catalog import load_catalog
 from metrics_platform.defs.monitoring.run_slots import tags_of
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import RANGE_END, RANGE_START, SLOT, Slot, SlotRange, slot_at
 from metrics_platform.warehouse.client import Row, Warehouse
 from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.tables import SLOT_METRICS

@@ -16,13 +16,13 @@ from dagster._core.definitions.run_request import InstigatorType
 from pydantic import SecretStr
 
 from metrics_platform.alerts.alert import Alert, Subject
-from metrics_platform.calendar import SLOT, day_of
 from metrics_platform.catalog import builtin_catalog
 from metrics_platform.defs.delivery.storage import history_of
 from metrics_platform.defs.health.alert_store import AlertCursor
 from metrics_platform.incidents.updates import Update
 from metrics_platform.notifications.kinds import AnomalyOpened, AnomalyResolved, DayIncident
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import SLOT, day_of
 from metrics_platform.warehouse.report_data import read_day_incidents
 from metrics_platform_tests.defs.monitor_world import LAG, NOON, MonitorWorld
 from metrics_platform_tests.defs.running import check_outcomes, failure_texts

@@ -8,13 +8,13 @@ import dagster as dg
 import pytest
 import time_machine
 
-from metrics_platform.calendar import SLOT, SlotRange
 from metrics_platform.catalog import load_catalog
 from metrics_platform.defs import build_definitions
 from metrics_platform.defs.monitoring.assets import monitored_days
 from metrics_platform.defs.monitoring.run_slots import FIRST_SLOT, LAST_SLOT
 from metrics_platform.defs.monitoring.schedule import anomaly_check_job, anomaly_check_schedule, due_slots
 from metrics_platform.settings import Settings, load_settings
+from metrics_platform.time_windows import SLOT, SlotRange
 
 DUE = datetime.datetime(2026, 11, 20, 12, 1, tzinfo=datetime.UTC)
 

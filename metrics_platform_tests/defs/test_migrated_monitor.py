@@ -8,8 +8,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from metrics_platform.calendar import SLOT
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import SLOT
 from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.slot_migration import migrate_slot_tables
 from metrics_platform.warehouse.tables import INCIDENTS, MONITORED_SLOTS

@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 import time_machine
 
-from metrics_platform.calendar import SLOT, slot_at
 from metrics_platform.defs.delivery.storage import event_log, history_of
 from metrics_platform.defs.health.sensors import source_sensor
 from metrics_platform.notifications.history import Queued
 from metrics_platform.notifications.kinds import Event
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import SLOT, slot_at
 from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.tables import INCIDENTS, METRIC_DAILY, MONITOR_TABLES, SLOT_METRICS, columns_of
 from metrics_platform_tests.defs.post_office import PostOffice

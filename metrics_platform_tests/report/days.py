@@ -7,10 +7,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from metrics_platform.calendar import day_of
 from metrics_platform.notifications.kinds import DailyReport
 from metrics_platform.report.facts import LoadState, Metrics, ReportData, dates_needed, report_of
 from metrics_platform.settings import load_settings
+from metrics_platform.time_windows import day_of
 
 DATE = datetime.date(2026, 11, 21)
 ZONE = load_settings(None, timezone="Europe/Moscow").zone

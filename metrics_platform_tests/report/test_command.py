@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from metrics_platform.calendar import day_of
 from metrics_platform.defs.daily.usual_day import usual_day_results
 from metrics_platform.report_command import build_report, send_report, write_report
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import day_of
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.daily import DayResult
 from metrics_platform.warehouse.partitions import Totals

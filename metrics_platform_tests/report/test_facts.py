@@ -7,12 +7,12 @@ import datetime
 import pytest
 from hypothesis import given, settings
 
-from metrics_platform.calendar import day_of
 from metrics_platform.catalog import builtin_catalog
 from metrics_platform.formats import LANGUAGES
 from metrics_platform.report.expectation import LOOKBACK
 from metrics_platform.report.facts import LoadState, content_of, dates_needed
 from metrics_platform.report.metrics import DAILY_METRICS
+from metrics_platform.time_windows import day_of
 from metrics_platform.warehouse.tables import columns_of
 from metrics_platform_tests.report.days import (
     CASES,

@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from metrics_platform.calendar import SLOT, SlotRange
 from metrics_platform.catalog import load_catalog
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import SLOT, SlotRange
 from metrics_platform.warehouse.catalog_check import CheckedCatalog, check_catalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.metric_days import compute_metric_days

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics_platform.calendar import day_of
 from metrics_platform.report.facts import LoadState, ReportData, dates_needed, report_of
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import day_of
 from metrics_platform.warehouse import daily_sources
 from metrics_platform.warehouse.app_days import read_app_days
 from metrics_platform.warehouse.client import Warehouse

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from metrics_platform.calendar import SlotRange
 from metrics_platform.catalog import load_catalog
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import SlotRange
 from metrics_platform.warehouse.catalog_check import check_catalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.slots import compute_slots

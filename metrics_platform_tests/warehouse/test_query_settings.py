@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from metrics_platform.calendar import SLOT, SlotRange
 from metrics_platform.catalog import load_catalog
 from metrics_platform.connection import parse_url
 from metrics_platform.local.clickhouse import running_server
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import SLOT, SlotRange
 from metrics_platform.warehouse.catalog_check import check_catalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError

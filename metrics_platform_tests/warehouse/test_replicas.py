@@ -19,7 +19,6 @@ import pytest
 
 from metrics_platform.alerts.alert import Alert
 from metrics_platform.alerts.anomalies import Series
-from metrics_platform.calendar import SLOT, Slot, SlotRange
 from metrics_platform.catalog import load_catalog
 from metrics_platform.connection import parse_url
 from metrics_platform.incidents.store import (
@@ -30,6 +29,7 @@ from metrics_platform.incidents.store import (
     last_processed_slot,
 )
 from metrics_platform.settings import Settings, load_settings
+from metrics_platform.time_windows import SLOT, Slot, SlotRange
 from metrics_platform.warehouse.catalog_check import check_catalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.cluster_inspection import inspect_cluster

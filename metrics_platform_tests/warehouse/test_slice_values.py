@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from metrics_platform.calendar import SLOT
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import SLOT
 from metrics_platform_tests.warehouse.payments import DAY, MIDNIGHT, MINUTE, Payments
 
 _DAY = timedelta(days=1)

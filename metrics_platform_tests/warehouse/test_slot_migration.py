@@ -12,11 +12,11 @@ import pytest
 from click.testing import CliRunner
 
 from metrics_platform.alerts.anomalies import Series
-from metrics_platform.calendar import SLOT, Slot, SlotRange
 from metrics_platform.catalog import load_catalog
 from metrics_platform.cli import main
 from metrics_platform.incidents.store import IncidentStore, verdicts_at
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import SLOT, Slot, SlotRange
 from metrics_platform.warehouse.catalog_check import check_catalog
 from metrics_platform.warehouse.client import Done, Warehouse
 from metrics_platform.warehouse.schema import SchemaMismatchError, create_tables

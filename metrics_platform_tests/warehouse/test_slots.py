@@ -15,9 +15,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics_platform.calendar import SlotRange
 from metrics_platform.catalog import load_catalog
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import SlotRange
 from metrics_platform.warehouse.catalog_check import CheckedCatalog, check_catalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.metric_days import compute_metric_days, missing_days

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from metrics_platform.calendar import SLOT, Slot, SlotRange, slot_at
 from metrics_platform.catalog import load_catalog
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import SLOT, Slot, SlotRange, slot_at
 from metrics_platform.warehouse.catalog_check import check_catalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import create_tables

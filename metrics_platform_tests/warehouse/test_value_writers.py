@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from metrics_platform.calendar import SLOT, SlotRange
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import SLOT, SlotRange
 from metrics_platform.warehouse import metric_values
 from metrics_platform.warehouse.metric_days import missing_days
 from metrics_platform.warehouse.metric_values import total_values

@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from metrics_platform.calendar import RANGE_END, RANGE_START
+from metrics_platform.time_windows import RANGE_END, RANGE_START
 
 _ATTEMPT, _WILL_RETRY, _MOST_RETRIES = "dagster/retry_number", "dagster/will_retry", "dagster/max_retries"
 _FIRST_RUN = "dagster/root_run_id"

@@ -12,7 +12,6 @@ from pydantic import AwareDatetime, Field
 
 from metrics_platform.alerts.alert import Alert, Condition, Notification
 from metrics_platform.alerts.muting import severity_of
-from metrics_platform.calendar import SLOT
 from metrics_platform.defs.delivery.storage import queued
 from metrics_platform.defs.health.alert_store import AlertCursor, CursorStore, update_alerts
 from metrics_platform.defs.health.source_checks import (
@@ -25,6 +24,7 @@ from metrics_platform.defs.health.source_checks import (
 )
 from metrics_platform.notifications.kinds import Event, FreshData, OddVolume, StaleData
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import SLOT
 from metrics_platform.warehouse.source_rows import SourceError, resolve
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from typing import Any
 
 import dagster as dg
 
-from metrics_platform.calendar import Slot, SlotRange
 from metrics_platform.catalog import Metric, load_catalog_or_builtin
 from metrics_platform.defs.daily.metadata import compared_result
 from metrics_platform.defs.delivery.storage import enqueue
@@ -24,6 +23,7 @@ from metrics_platform.incidents.updates import Update, updates
 from metrics_platform.monitor.verdicts import evaluate_slots
 from metrics_platform.notifications.heartbeat import beat
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import Slot, SlotRange
 from metrics_platform.warehouse.catalog_check import CheckedCatalog, check_catalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError

@@ -10,12 +10,12 @@ import dagster as dg
 from metrics_platform.alerts.alert import Alert
 from metrics_platform.alerts.anomalies import Series, Verdict
 from metrics_platform.alerts.contributions import contributions_to
-from metrics_platform.calendar import SLOT, Slot, SlotRange
 from metrics_platform.catalog import Catalog, Metric
 from metrics_platform.formats import formats_for
 from metrics_platform.incidents.store import incidents_after
 from metrics_platform.incidents.updates import Update
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import SLOT, Slot, SlotRange
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.metric_values import ValuesResult

@@ -6,8 +6,8 @@ import datetime
 
 import dagster as dg
 
-from metrics_platform.calendar import Slot, SlotRange, day_of_key, slot_at, slots_of
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import Slot, SlotRange, day_of_key, slot_at, slots_of
 from metrics_platform.warehouse.slots import last_complete_slot
 
 # Tags of a check: the first and the last slot that are due, as instants in UTC. A run without them was started by a

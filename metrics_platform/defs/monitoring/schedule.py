@@ -8,12 +8,12 @@ from typing import Any
 
 import dagster as dg
 
-from metrics_platform.calendar import RANGE_END, RANGE_START, SLOT, SlotRange
 from metrics_platform.catalog import Catalog
 from metrics_platform.defs.monitoring.assets import GROUP
 from metrics_platform.defs.monitoring.run_slots import tags_of
 from metrics_platform.defs.schedules import default_schedule_status
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import RANGE_END, RANGE_START, SLOT, SlotRange
 from metrics_platform.warehouse.slots import first_slot, lag_of, last_complete_slot
 
 JOB = "anomaly_check"

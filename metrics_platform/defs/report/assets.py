@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from metrics_platform.calendar import Day, day_of_key
 from metrics_platform.catalog import load_catalog_or_builtin
 from metrics_platform.defs.daily.assets import RETRY_POLICY, day_partitions
 from metrics_platform.defs.resources import ClickHouseResource
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import Day, day_of_key
 from metrics_platform.warehouse import tables
 from metrics_platform.warehouse.client import NoWarehouseError, Warehouse
 from metrics_platform.warehouse.errors import WarehouseError

@@ -8,8 +8,8 @@ from functools import cache
 
 import dagster as dg
 
-from metrics_platform.calendar import RANGE_END, RANGE_START
 from metrics_platform.report.facts import LoadState
+from metrics_platform.time_windows import RANGE_END, RANGE_START
 from metrics_platform.warehouse import tables
 
 # Everything that `app_daily` is computed from, and itself.

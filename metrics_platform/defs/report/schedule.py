@@ -8,10 +8,10 @@ from typing import Any
 
 import dagster as dg
 
-from metrics_platform.calendar import day_of
 from metrics_platform.defs.report.assets import ASSET, DUE_AT, DailyReportConfig
 from metrics_platform.defs.schedules import default_schedule_status
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import day_of
 
 # Not the asset's name: that is the name of its step, and Dagster lets no job have the name of a step.
 JOB = "daily_report_job"

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from metrics_platform.calendar import slot_at
+from metrics_platform.time_windows import slot_at
 
 # A slot of 15 minutes takes one.
 _SPEED = 15

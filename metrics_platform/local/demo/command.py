@@ -18,7 +18,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from rich.console import Console
 
-from metrics_platform.calendar import first_instant, slot_at
 from metrics_platform.local.clickhouse import EmbeddedServer, running_server
 from metrics_platform.local.dagster_local import (
     DagsterError,
@@ -38,6 +37,7 @@ from metrics_platform.local.demo.state import DemoError, State, exclusive_lock, 
 from metrics_platform.local.demo.stream import FastSchedules, Stream
 from metrics_platform.local.ports import next_free_port, port_is_taken
 from metrics_platform.settings import CHANNEL_PREFIXES, given_values, load_settings
+from metrics_platform.time_windows import first_instant, slot_at
 from metrics_platform.warehouse.client import Warehouse
 
 _TICK_SECONDS = 5.0

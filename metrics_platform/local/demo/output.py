@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from metrics_platform.calendar import SLOT, slot_at
 from metrics_platform.local.dagster_local import DagsterUI, display_path, program_name
 from metrics_platform.local.demo.scenario import INCIDENTS, InjectedIncident
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import SLOT, slot_at
 
 # With less of a slot left, most of it is normal, and the alert comes with the next one.
 _ENOUGH_OF_A_SLOT = datetime.timedelta(minutes=6)

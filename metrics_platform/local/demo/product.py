@@ -18,11 +18,11 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from metrics_platform.calendar import Day, day_of, first_instant
 from metrics_platform.loading.events import create_source_tables
 from metrics_platform.local.demo.scenario import InjectedIncident
 from metrics_platform.monitor.generated import WEEKEND, WORKDAY
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import Day, day_of, first_instant
 from metrics_platform.warehouse.client import Warehouse
 
 _ONE_DAY = datetime.timedelta(days=1)

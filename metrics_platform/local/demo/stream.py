@@ -6,10 +6,10 @@ import datetime
 from contextlib import closing
 from dataclasses import dataclass
 
-from metrics_platform.calendar import SlotRange, slot_at
 from metrics_platform.local.demo.clock import Clock
 from metrics_platform.local.demo.preparing import Days, Progress, check_slots, compute_days
 from metrics_platform.local.demo.state import State
+from metrics_platform.time_windows import SlotRange, slot_at
 from metrics_platform.warehouse.client import Warehouse
 
 _ONE_DAY = datetime.timedelta(days=1)

@@ -21,7 +21,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
-from metrics_platform.calendar import day_of
 from metrics_platform.catalog import Catalog, builtin_catalog, load_catalog_or_builtin
 from metrics_platform.catalog_entries import Unit
 from metrics_platform.charts.model import Drawable
@@ -31,6 +30,7 @@ from metrics_platform.notifications.message import Details, Link, Message, Parag
 from metrics_platform.notifications.templates.markup import read_blocks
 from metrics_platform.redaction import mask
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import day_of
 
 BUILTIN_PARTS = ("feed", "application", "headline", "audience", "activity", "messenger", "growth", "retention")
 # A message that leaves this long after the event says so.

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metrics_platform.calendar import SLOT, SlotRange, day_of, day_of_key, first_instant, slot_at, slot_of_key
+from metrics_platform.time_windows import SLOT, SlotRange, day_of, day_of_key, first_instant, slot_at, slot_of_key
 
 ZONES = (
     "UTC", "Europe/Moscow", "America/New_York", "America/Sao_Paulo", "America/Havana", "America/St_Johns",
