@@ -38,7 +38,7 @@ from metrics_platform.table_names import TableName, parse_table_name
 # There are dozens of slices per total, so each must raise far fewer false alerts, or readers stop paying attention.
 _SLICE_VOLUME = 3
 _SLICE_DEFAULTS: Mapping[str, Any] = {
-    "seasonal": {"slot_threshold": 4.3, "hour_threshold": 4.3, "two_hours_threshold": 4.3}
+    "seasonal": {"slot_threshold": 4.9, "hour_threshold": 4.9, "two_hours_threshold": 4.9}
 }
 
 

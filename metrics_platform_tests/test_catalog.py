@@ -97,7 +97,7 @@ def test_slices_inherit_from_the_total_and_need_three_times_its_volume(tmp_path:
     )
     assert monitor.total is not None and monitor.slices is not None
     assert (monitor.slices.direction, monitor.slices.minimum_volume) == ("down", 21)
-    assert monitor.slices.seasonal.slot_threshold == 4.3
+    assert monitor.slices.seasonal.slot_threshold == 4.9
 
 
 def test_monitoring_can_be_switched_off_for_slices_or_altogether(tmp_path: Path) -> None:

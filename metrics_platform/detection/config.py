@@ -23,11 +23,14 @@ class Strict(BaseModel):
 class Seasonal(Strict):
     """Compares a slot with the same time of day on earlier days, see `seasonal.py`."""
 
-    slot_threshold: float = Field(default=4.0, gt=0, description="Deviation of a slot, in standard deviations.")
-    hour_threshold: float = Field(default=4.0, gt=0, description="Deviation of the last hour.")
-    two_hours_threshold: float = Field(default=4.0, gt=0, description="Deviation of the last two hours.")
+    slot_threshold: float = Field(default=4.5, gt=0, description="Deviation of a slot, in standard deviations.")
+    hour_threshold: float = Field(default=4.5, gt=0, description="Deviation of the last hour.")
+    two_hours_threshold: float = Field(default=4.5, gt=0, description="Deviation of the last two hours.")
     minimum_change: float = Field(
-        default=0.15, ge=0, lt=1, description="A smaller change, as a share of the expected value, is never anomalous."
+        default=0.15,
+        ge=0,
+        lt=1,
+        description="A smaller change, as a share of the expected value, is normal. Beside a sibling half is enough.",
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metrics_platform.detection.arrays import POOLED
+from metrics_platform.detection.arrays import POOLED, before, recent_sum
 from metrics_platform.detection.decide import NOISE_SLOTS
 from metrics_platform.detection.series import Booleans, Floats, Integers, SlotSeries
 
@@ -25,7 +25,8 @@ WARM_UP = NOISE_SLOTS + FIT_SLOTS + LEVEL_SLOTS + POOLED + 2
 _SAME_WEEKDAY, _SAME_KIND, _OTHER_KIND, _HOLIDAY = 2.0, 1.0, 0.3, 0.1
 # The same kind of day, but not the day before: on Mondays the scale of other working days is that of a weekend.
 _OTHER_SCALE = 0.5
-_HOLIDAY_BAND = 2.0
+# How much wider the band is on a known holiday; and in the hours after its begin and end, whose level is not known yet.
+_HOLIDAY_BAND, _HOLIDAY_EDGE_BAND = 2.0, 3.0
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,15 @@ class Days:
             np.where(known, np.where(off, _HOLIDAY, weights), 0.0),
             np.where(known & ~alike & ~off, 1.0, 0.0),
             np.isin(today, list(holidays)),
-            np.where(np.isin(today, list(holidays)), _HOLIDAY_BAND, 1.0),
+            _holiday_band(np.isin(after.dates, list(holidays)))[positions],
         )
+
+
+def _holiday_band(holiday: Booleans) -> Floats:
+    """By how much the band is wider at each slot: on holidays, and while the level is made of the other kind of day."""
+    recent = recent_sum(before(holiday.astype(np.float64), 1, 0.0), LEVEL_SLOTS)
+    edge = np.where(holiday, recent < LEVEL_SLOTS, recent > 0)
+    return np.select([edge, holiday], [_HOLIDAY_EDGE_BAND, _HOLIDAY_BAND], 1.0)
 
 
 def _is_weekend(dates: Integers) -> Booleans:

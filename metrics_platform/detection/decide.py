@@ -16,9 +16,10 @@ from metrics_platform.detection.series import Booleans, Floats, SlotSeries
 HOUR, TWO_HOURS = 4, 8
 NOISE_SLOTS = 16
 # How many deviations the last slot of a longer window must be away itself, so that the alert is about now.
-_OWN = 1.4
-# However noisy the hours before were, an outage is found.
-_WIDEST = 3.0
+_OWN = 1.2
+# Noisy hours widen the band. Counts often scatter half as much again by chance, so twice their usual noise is where it
+# begins; a gauge has no such noise. However noisy the hours before were, an outage is found.
+_COUNT_WIDENS_FROM, _GAUGE_WIDENS_FROM, _WIDEST = 2.0, 1.0, 3.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def decide(
     """
     config, minimum_volume = limits
     one = windows[1]
-    wide = _widening(one.score, slots)
+    wide = _widening(one.score, slots, _GAUGE_WIDENS_FROM if series.is_gauge else _COUNT_WIDENS_FROM)
     score = one.score[-slots:] / wide
     tests = (
         (Reason.THIS_SLOT, 1, config.slot_threshold, 0.0),
@@ -103,13 +104,14 @@ def _change(window: Window) -> Floats:
     return np.where(nearest != 0, change, np.where(window.actual != 0, np.inf, 0.0))
 
 
-def _widening(scores: Floats, slots: int) -> Floats:
-    """How much noisier than usual the slots before each evaluated one were, from 1 to _WIDEST."""
+def _widening(scores: Floats, slots: int, usual: float) -> Floats:
+    """The noise of the slots before each evaluated one as a multiple of `usual`, from 1 to _WIDEST."""
     before = np.abs(np.concatenate([np.full((NOISE_SLOTS, scores.shape[1]), np.nan), scores[:-1]]))
     ordered = np.sort(sliding_window_view(before, NOISE_SLOTS, axis=0)[-slots:], axis=-1)  # unknown ones come last
     count = np.isfinite(ordered).sum(axis=-1)
     middle = np.take_along_axis(ordered, (count // 2).clip(max=NOISE_SLOTS - 1)[..., None], axis=-1)[..., 0]
-    return np.where(count >= NOISE_SLOTS // 2, np.clip(MAD_TO_SIGMA * np.nan_to_num(middle), 1.0, _WIDEST), 1.0)
+    noise = MAD_TO_SIGMA * np.nan_to_num(middle)
+    return np.where(count >= NOISE_SLOTS // 2, np.clip(noise / usual, 1.0, _WIDEST), 1.0)
 
 
 def _band(  # noqa: PLR0917

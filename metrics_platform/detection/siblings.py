@@ -95,13 +95,13 @@ def _siblings(member: Member, number: int, found: _Found, by_name: dict[str, Mem
         if relation := _relation(member, by_name[metric]):
             yield (relation * evidence.ways).astype(np.int8)
     if name != TOTAL:
-        if evidence := found.get(TOTAL, {}).get(member.metric):
-            yield evidence.ways
+        if total := found.get(TOTAL, {}).get(member.metric):
+            yield total.ways
     elif member.numerator is None:
         moved = np.abs(member.detections.value[:, number] - member.detections.expected[:, number])
         for slice_name, metrics in found.items():
-            if slice_name != TOTAL and (evidence := metrics.get(member.metric)):
-                yield np.where(np.abs(evidence.moved) >= _EXPLAINED * moved, evidence.ways, 0).astype(np.int8)
+            if slice_name != TOTAL and (part := metrics.get(member.metric)):
+                yield np.where(np.abs(part.moved) >= _EXPLAINED * moved, part.ways, 0).astype(np.int8)
 
 
 def _relation(one: Member, other: Member) -> int:
