@@ -16,6 +16,7 @@ from metrics_platform.settings import load_settings
 from metrics_platform.warehouse import tables
 
 ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted(path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))
 FILES = [table.file for table in (*tables.daily_tables(("os",)), tables.METRIC_DAILY, *tables.MONITOR_TABLES)]
 
 
@@ -71,7 +72,7 @@ def test_dagsters_postgres_is_the_companion_of_the_pinned_dagster() -> None:
     assert f"dagster-postgres==0.29.{pinned[1]}\n" in (ROOT / "deploy/requirements.txt").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("file", ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))])
+@pytest.mark.parametrize("file", DOCUMENTS)
 def test_every_link_and_picture_of_a_document_is_there(file: str) -> None:
     text = re.sub(r"```.*?```", "", (ROOT / file).read_text(encoding="utf-8"), flags=re.DOTALL)
     targets = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'src="([^"]+)"', text)
