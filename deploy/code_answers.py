@@ -1,6 +1,7 @@
-"""Whether the code location on DAGSTER_CODE_PORT of this machine answers: exit code 0, or a traceback and 1.
+"""Check whether the code location on DAGSTER_CODE_PORT of this machine answers: exit code 0, or a traceback and 1.
 
-As `dagster api grpc-health-check`, in a quarter of a second instead of two: it is asked every half minute.
+This does what `dagster api grpc-health-check` does, in a quarter of a second instead of two, because it runs every half
+minute.
 """
 
 import os
@@ -12,4 +13,4 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 with grpc.insecure_channel(f"localhost:{os.environ['DAGSTER_CODE_PORT']}") as channel:
     answer = HealthStub(channel).Check(HealthCheckRequest(service="DagsterApi"), timeout=5)
     if answer.status != HealthCheckResponse.SERVING:
-        raise SystemExit(f"It is not serving: {answer}")
+        raise SystemExit(f"The code location is not serving: {answer}")

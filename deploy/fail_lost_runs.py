@@ -1,11 +1,11 @@
-"""Fails the runs that a code location took with it when it died; run it beside a code location that starts.
+"""Fail the runs that died with the previous code location. Run this beside a code location that starts.
 
-Runs are processes of the code location. Where one of them is killed, its server says so. Where the server itself is
-killed (the machine went down, the container ran out of memory), nothing does: such runs would stay "started" and hold
-the places of their pools, until their `max_runtime` is over. There is one code location, so what was started before it
-cannot be alive. It is failed here once the new server answers, and Dagster starts it again (`run_retries`; not runs of
-backfills, which have ended for Dagster). Runs executed in a command's process (`dagster asset materialize`) have no
-server, and are left alone.
+Runs are processes of the code location. If one of them is killed, its server reports it. If the server itself is killed
+(the machine went down, the container ran out of memory), nothing does: such runs would stay "started" and block their
+pools until their `max_runtime` is over. There is only one code location, so runs that started before it cannot be
+alive. This script fails them once the new server answers, and Dagster starts them again (`run_retries`; not runs of
+backfills, which have ended for Dagster). Runs in a command's process (`dagster asset materialize`) have no server, and
+are left alone.
 """
 
 import os
@@ -18,15 +18,15 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 # Dagster's tag of a run that a code server executes: the server's address.
 SERVER = ".dagster/grpc_info"
-# Runs that are starting have a time limit of their own (`start_timeout_seconds`).
+# Starting runs have their own time limit (`start_timeout_seconds`).
 GOING_ON = [DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
 WHY = "The code location that executed this run was killed."
 
 
 def main() -> None:
-    """Wait for the server on DAGSTER_CODE_PORT of this machine, then fail what began before."""
+    """Wait for the server on DAGSTER_CODE_PORT of this machine, then fail the runs that began before."""
     begun = time.time()
-    # gRPC would take HTTP_PROXY for this machine, too.
+    # gRPC would use HTTP_PROXY for this machine, too.
     options = [("grpc.enable_http_proxy", 0)]
     with grpc.insecure_channel(f"localhost:{os.environ['DAGSTER_CODE_PORT']}", options=options) as channel:
         HealthStub(channel).Check(HealthCheckRequest(service="DagsterApi"), wait_for_ready=True)

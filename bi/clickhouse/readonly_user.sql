@@ -1,13 +1,13 @@
 -- A user for Redash and Superset that reads the platform's results and nothing else, and cannot hurt the server.
 --
 -- Run it once as an administrator: clickhouse client --multiquery < bi/clickhouse/readonly_user.sql
--- Change before, where yours differs: `metrics`, the database of METRICS_CLICKHOUSE_URL. On a cluster add ON CLUSTER.
+-- First replace `metrics` if METRICS_CLICKHOUSE_URL names another database. On a cluster, add ON CLUSTER.
 -- The user has no password, and no one can log in, until you run the statement at the end of this file.
 
 CREATE SETTINGS PROFILE IF NOT EXISTS metrics_bi SETTINGS
     -- 1: may read, but not change settings. With 2, every query could lift the limits below.
     readonly = 1,
-    -- Bare times are what the product's clocks showed: no server's or session's zone may shift them.
+    -- Times without a zone are the product's local times. The zone of a server or session must not shift them.
     session_timezone = 'UTC',
     -- Versions of a row are in one partition, so that FINAL need not compare days. Newer servers see that themselves.
     do_not_merge_across_partitions_select_final = 1,
