@@ -279,7 +279,7 @@ def test_a_success_after_failures_is_a_silent_all_clear_in_reply(watch: Watch, a
     watch.tick()
     watch.office.until_quiet()
     first, last = api.messages(api.supergroup)
-    assert last.text.startswith("✅ RESOLVED · job anomaly_check runs again") and "2 times" in last.text
+    assert last.text.startswith("✅ RESOLVED · job anomaly_check works again") and "2 times" in last.text
     assert last.silent and last.reply_to == first.message_id
 
 

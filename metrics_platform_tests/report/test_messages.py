@@ -210,7 +210,7 @@ def test_the_first_line_says_whether_the_day_was_usual(
     made = long_report(planted)
     (text,) = texts(told(made, language))
     assert re.fullmatch(expected, text.splitlines()[0])
-    assert ("Stands out" in text or "Выделяется" in text) == (planted is not None)
+    assert ("Stands out" in text or "Что выделяется" in text) == (planted is not None)
 
 
 def test_what_stands_out_says_what_is_usual_and_the_value_is_outside_of_it() -> None:
