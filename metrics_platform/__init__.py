@@ -1,1 +1,1 @@
-"""The metrics desk of a product with a news feed and a messenger: a Dagster platform over ClickHouse."""
+"""Compute, monitor and report the metrics of a news feed and a messenger, with Dagster and ClickHouse."""

@@ -46,7 +46,7 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="metrics_platform")
 def main() -> None:
-    """The metrics desk of a product with a news feed and a messenger: Dagster over ClickHouse."""
+    """Compute, monitor and report the metrics of a news feed and a messenger, with Dagster and ClickHouse."""
 
 
 @main.command()
@@ -278,11 +278,11 @@ def metrics(name: str | None, schema: bool) -> None:
 
 @main.command()
 @click.argument("incident", required=False)
-@click.option("--not-an-incident/--an-incident", "is_none", default=None, help="Your answer, or take it back.")
+@click.option("--not-an-incident/--an-incident", "is_none", default=None, help="Mark it, or take that back.")
 @click.option("--note", default="", help="Why.")
-@click.option("--by", "who", envvar="USER", default="unknown", show_default="$USER", help="Who answers.")
+@click.option("--by", "who", envvar="USER", default="unknown", show_default="$USER", help="Your name.")
 def incidents(incident: str | None, is_none: bool | None, note: str, who: str) -> None:
-    """List the open and recent incidents, or answer to one.
+    """List open and recent incidents, or mark one as not an incident.
 
     With INCIDENT (the id at the end of its message) and --not-an-incident, equal and smaller deviations of the same
     metric and slice in the same direction are recorded and not sent for four weeks. Larger ones are sent.
@@ -309,7 +309,7 @@ def incidents(incident: str | None, is_none: bool | None, note: str, who: str) -
 def report(day: datetime.datetime | None, send: bool, output: Path) -> None:
     """Print the morning report of DAY (yesterday by default) and write its pictures.
 
-    Dagster need not be running. Exit code 0: done; 1: a channel did not take it.
+    Dagster need not be running. Exits with code 1 if a channel does not accept the report.
     """
     from metrics_platform import report_command
     from metrics_platform.settings import load_settings
@@ -331,8 +331,8 @@ def report(day: datetime.datetime | None, send: bool, output: Path) -> None:
 def exporter(host: str, port: int) -> None:
     """Serve the platform's state to Prometheus.
 
-    The page /metrics says when the last day and the last slot were computed,
-    what alerts are open, and how many messages wait. Ctrl-C ends it.
+    The page /metrics says when the last day and the last slot were computed, which alerts are open, and how many
+    messages are waiting. Press Ctrl-C to stop it.
     """
     from metrics_platform.defs.exporter import serve
     from metrics_platform.settings import load_settings

@@ -80,7 +80,7 @@ def test_missing_attributes_are_unknown_and_named(make_settings: MakeSettings) -
     warehouse.execute(f"ALTER TABLE {settings.feed_table} DROP COLUMN city, DROP COLUMN exp_group")
     assert _problems(settings) == []
     assert (
-        "without city, exp_group, which is unknown then"
+        "no column for city, exp_group (always unknown)"
         in _findings(settings)[f"Source {settings.feed_table}"][0].detail
     )
 

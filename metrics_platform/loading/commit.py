@@ -185,8 +185,8 @@ def _complete_or_give_up(warehouse: Warehouse, entries: Sequence[Entry], load: s
             return False
         tables = ", ".join(str(TableName(entry.database, entry.staging)) for entry in entries)
         raise LoadError(
-            f"{load} cannot be completed. {error}\nWhat is missing is in {tables}. Fix the cause and load again, or "
-            "drop one of these tables to give the rest up."
+            f"{load} cannot be completed. {error}\nThe missing rows are in {tables}. Fix the cause and load again, or "
+            "drop one of these tables to abandon them."
         ) from error
     return True
 

@@ -56,14 +56,14 @@ def open_file(path: Path, known: frozenset[str]) -> EventFile:
     with _readable(path), path.open("rb") as stream:
         start = stream.read(8)
     if not start:
-        raise LoadError(f"{path} is empty: it has no header line. Was it written to the end?")
+        raise LoadError(f"{path} is empty: it has no header line. Was it written completely?")
     if start.startswith(b"PAR1"):
         return ParquetFile(path)
     for magic, meaning in _OTHER_FORMATS.items():
         if start.startswith(magic):
             raise LoadError(f"{path} is {meaning}. CSV, gzipped CSV and Parquet are read.")
     if path.suffix.lower() in {".parquet", ".pq"}:
-        raise LoadError(f"{path} is not a Parquet file, in spite of its name: it does not begin with PAR1.")
+        raise LoadError(f"{path} is not a Parquet file, despite its name: it does not begin with PAR1.")
     return CsvFile(path, known, is_gzip=start.startswith(b"\x1f\x8b"))
 
 
@@ -167,7 +167,7 @@ class CsvFile:
                     )
                 if text.strip() and number > skip:
                     return text, number
-        raise LoadError(f"{self.path} has only blank lines and no header line. Was it written to the end?")
+        raise LoadError(f"{self.path} has only blank lines and no header line. Was it written completely?")
 
     @contextmanager
     def _opened(self, progress: Progress) -> Iterator[BinaryIO]:

@@ -35,8 +35,8 @@ from metrics_platform.notifications.templates import Composer
 from metrics_platform.redaction import mask
 
 UNKNOWN_REPORT = (
-    "It is not known whether it arrived: the answer was lost. A report is not sent twice. Look into the chat, and send "
-    "it again if it is not there."
+    "The answer was lost, so it is unknown whether the report arrived. A report is not sent twice. Check the chat, and "
+    "send the report again if it is missing."
 )
 # A message that is due this soon is waited for: starting another run takes as long.
 LINGER = datetime.timedelta(seconds=20)

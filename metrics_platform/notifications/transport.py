@@ -155,7 +155,7 @@ class Transport:
         if not arrived:
             return DeliveryError("unreachable", f"{where} cannot be reached{through}: {cause}")
         if isinstance(caught, requests.ReadTimeout):
-            return DeliveryError("unknown", f"{where} took the request{through} and did not answer in time.")
+            return DeliveryError("unknown", f"{where} accepted the request{through} but did not answer in time.")
         return DeliveryError("unknown", f"The connection to {where}{through} broke before its answer: {cause}")
 
 

@@ -133,7 +133,7 @@ def _require_numbers(warehouse: Warehouse, rows: SourceRows, metrics: Sequence[M
     values = ", ".join(f"{metric.sql} AS described_{number}" for number, metric in enumerate(metrics))
     for kind in _described(warehouse, rows, f"{values} FROM {rows.sql} AS platform_events GROUP BY materialize(0)"):
         if not _NUMBER.fullmatch(bare_type(kind)):
-            raise RefusedError(f"it gives {kind}; write one that gives a number")
+            raise RefusedError(f"it returns {kind}; write one that returns a number")
 
 
 def _require_states(warehouse: Warehouse, rows: SourceRows, metrics: Sequence[Metric]) -> None:

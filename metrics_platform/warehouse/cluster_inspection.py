@@ -83,7 +83,7 @@ def _tables(warehouse: Warehouse, names: list[str]) -> Finding:
     (state,) = warehouse.query(_REPLICAS, doing="Reading the replicas' state").rows
     if state["readonly"]:
         detail = f"{', '.join(state['readonly'])}: read-only"
-        return Finding(_SUBJECT, "problem", detail, "Is ClickHouse Keeper there? See system.replicas.")
+        return Finding(_SUBJECT, "problem", detail, "Check that ClickHouse Keeper is running. See system.replicas.")
     shown = f"{state['active']} of {state['total']} replicas, at most {state['delay']} s behind"
     if state["active"] < state["total"] or state["delay"] > _LATE_SECONDS:
         remedy = "Start the missing replica, or wait until it has caught up."

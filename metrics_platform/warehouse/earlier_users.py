@@ -182,6 +182,6 @@ class _Build:
         expected = progress.users if progress else 0
         if found != expected:
             raise PartitionMismatchError(
-                f"{expected:,} users before {self.settings.start_date} were known, and {found:,} are there. Did "
+                f"The snapshot of users before {self.settings.start_date} has {found:,} rows, not {expected:,}. Did "
                 "another run build this snapshot at the same time? Run the partition again."
             )

@@ -84,7 +84,7 @@ def _database(warehouse: Warehouse) -> Finding:
     every_database = "SELECT name FROM system.databases WHERE lower(name) NOT IN {ours:Array(String)}"
     names = names_of(outside_database(warehouse), every_database, {"ours": ["system", "information_schema"]})
     if warehouse.database in names:
-        return Finding("Database", "ok", f"{warehouse.database} is there")
+        return Finding("Database", "ok", f"{warehouse.database} exists")
     return Finding(
         "Database",
         "problem",
@@ -124,8 +124,8 @@ def _own_tables(warehouse: Warehouse, settings: Settings) -> Finding:
         text, _, remedy = str(error).partition("\nWhat to do: ")
         return Finding("Tables", "problem", text, remedy)
     if missing:
-        return Finding("Tables", "note", f"not there yet, made on first use: {', '.join(missing)}")
-    return Finding("Tables", "ok", f"all {len(wanted)} are there, with the columns this version writes")
+        return Finding("Tables", "note", f"missing, created on first use: {', '.join(missing)}")
+    return Finding("Tables", "ok", f"all {len(wanted)} exist, with the columns that this version writes")
 
 
 def _first_snapshot(warehouse: Warehouse, settings: Settings) -> Iterator[Finding]:
@@ -141,6 +141,6 @@ def _first_snapshot(warehouse: Warehouse, settings: Settings) -> Iterator[Findin
         yield Finding(
             "Tables",
             "note",
-            f"users of {settings.start_date} was computed without the events before it, so everybody was new then",
+            f"users of {settings.start_date} was computed without the events before it, so every user was new that day",
             f"Materialise daily_etl from {settings.start_date} to yesterday in one run: its first day takes them in.",
         )

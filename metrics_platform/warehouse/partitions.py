@@ -104,8 +104,8 @@ def staged_partition(
         totals, others = _totals(warehouse, table, name, date)
         if others or totals.rows != written:
             raise PartitionMismatchError(
-                f"{table.name} of {date}: {written} rows were written to staging, {totals.rows} are there, {others} of "
-                "them of other days. Nothing was swapped in; run the partition again."
+                f"{table.name} of {date}: {written} rows were written to staging, but it has {totals.rows}, {others} "
+                "of them from other days. Nothing was swapped in. Run the partition again."
             )
         yield Staged(table, date, name, totals, read)
     finally:

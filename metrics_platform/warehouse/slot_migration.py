@@ -127,8 +127,8 @@ def _copy(warehouse: Warehouse, settings: Settings, table: DailyTable, source: s
     actual = warehouse.value(f"SELECT count() FROM {quoted(copy)} FINAL", doing=doing)  # noqa: S608
     if actual != expected:
         raise SchemaMismatchError(
-            f"{table.name}: {expected} rows were to be migrated, and {actual} are in {copy}; {source} has all of them. "
-            f"Stop what else writes to these tables, run TRUNCATE TABLE {copy}, and then `metrics-platform "
+            f"{table.name}: only {actual} of {expected} rows were migrated to {copy}; {source} has all of them. "
+            f"Stop everything else that writes to these tables, run TRUNCATE TABLE {copy}, and then `metrics-platform "
             "create-tables` again."
         )
     return int(actual)

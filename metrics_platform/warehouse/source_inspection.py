@@ -75,7 +75,7 @@ def _mapping(warehouse: Warehouse, source: Source, checked: CheckedCatalog) -> F
     if problem is not None:
         return Finding(subject, "problem", problem, _remedy(warehouse, source))
     rows = checked.rows[source.name]
-    missing = f"; without {', '.join(rows.missing)}, which is unknown then" if rows.missing else ""
+    missing = f"; no column for {', '.join(rows.missing)} (always unknown)" if rows.missing else ""
     engine = warehouse.query(
         "SELECT engine FROM system.tables WHERE database = {database:String} AND name = {table:String}",
         {"database": source.table.database, "table": source.table.table},
@@ -127,7 +127,7 @@ def _times(warehouse: Warehouse, settings: Settings, rows: SourceRows, first_day
     ).rows
     if not row["events"]:
         said = f"it is empty as {rows.source.name}, but has {row['every']:,} rows" if row["every"] else "it is empty"
-        return Finding(subject, "note", said, "Load events (`metrics-platform load`), or wait for the product's.")
+        return Finding(subject, "note", said, "Load events (`metrics-platform load`), or wait until some arrive.")
     first, last, now = (row[key].replace(tzinfo=datetime.UTC) for key in ("first", "last", "now"))
     local = f"{first.astimezone(settings.zone):%Y-%m-%d %H:%M} – {last.astimezone(settings.zone):%Y-%m-%d %H:%M}"
     detail = f"{row['events']:,} events, {local} {settings.timezone}"
@@ -194,7 +194,7 @@ def _late_first_event(first_day: datetime.date, start_date: datetime.date) -> Fi
     return Finding(
         "Settings",
         "note",
-        f"METRICS_START_DATE = {start_date}, and the first event is of {first_day}",
+        f"METRICS_START_DATE = {start_date}, but the first event is on {first_day}",
         f"Set METRICS_START_DATE={first_day}: else {days:,} day{'s' * (days > 1)} without events will be computed.",
     )
 

@@ -209,7 +209,7 @@ def test_an_answer_that_takes_too_long_leaves_it_unknown() -> None:
     error = failure(lambda: post_to(silent, timeouts=SHORT_TIMEOUTS))
     assert (error.reason, str(error)) == (
         "unknown",
-        "Telegram (127.0.0.1) took the request and did not answer in time.",
+        "Telegram (127.0.0.1) accepted the request but did not answer in time.",
     )
 
 

@@ -199,7 +199,7 @@ def _drop_what_is_old(context: dg.AssetExecutionContext, warehouse: Warehouse, s
     try:
         today = datetime.datetime.now(datetime.UTC).date()
         for name in drop_what_is_old(warehouse, settings, today):
-            context.log.info(f"Dropped {name}: older than METRICS_KEEP_… says")
+            context.log.info(f"Dropped {name}: older than METRICS_KEEP_… allows")
         merge_past_days(warehouse, today)
     except WarehouseError as error:
         context.log.warning(str(error))

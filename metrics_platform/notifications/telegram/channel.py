@@ -65,7 +65,7 @@ class TelegramChannel(Channel):
         """See `Channel`."""
         target = self.target_of(message.kind, message.severity)
         if target is None:
-            raise DeliveryError("misconfigured", "TELEGRAM_CHAT_ID is not set: name the chat messages go to.")
+            raise DeliveryError("misconfigured", "TELEGRAM_CHAT_ID is not set. Set it to the chat for messages.")
         return [partial(self._send, call, target, context) for call in calls_of(message, context.pictures)]
 
     def _send(self, call: Call, target: ChatTarget, context: DeliveryContext, first: Sent | None) -> dict[str, Any]:
