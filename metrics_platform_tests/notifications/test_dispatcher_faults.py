@@ -112,7 +112,7 @@ def test_a_report_killed_anywhere_is_never_doubled(
     (closed,) = wordy.entries(REPORT, "closed")
     if unmarked:
         assert closed.outcome == "unknown"
-        assert "send it again" in closed.text
+        assert "send the report again" in closed.text
     else:
         assert closed.outcome == "delivered"
         assert seen == whole_report
@@ -185,7 +185,7 @@ def test_a_report_whose_answer_is_lost_is_not_sent_again_and_says_what_to_do(des
     assert outcome.closed is not None
     assert outcome.closed.outcome == "unknown"
     assert outcome.closed.text.startswith("telegram: ")
-    assert "Look into the chat" in outcome.closed.text
+    assert "Check the chat" in outcome.closed.text
     assert outcome.failures["telegram"].reason == "unknown"
     desk.pass_time(60)
     assert len(desk.seen) == 1
