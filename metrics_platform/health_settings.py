@@ -59,10 +59,12 @@ class HealthSettings(SettingsPart):
 
     feed_stale_hours: StaleHours = Field(
         (1.0, 3.0),
-        description="After how many hours without a new feed event, counting only hours of the week that usually have "
-        "events, the data are stale: a warning, and critical, comma-separated. Limits of 24 or more count every hour.",
+        description="Hours without a new feed event until a warning, and until a critical alert, comma-separated. Only "
+        "hours of the week that usually have events count. Limits of 24 or more count every hour.",
     )
-    messages_stale_hours: StaleHours = Field((1.0, 3.0), description="The same for messages: a warning, and critical.")
+    messages_stale_hours: StaleHours = Field(
+        (1.0, 3.0), description="The same for messages: until a warning, and critical."
+    )
     severities: Annotated[dict[str, str], NoDecode, BeforeValidator(_severities)] = Field(
         default_factory=dict,
         description="Severity by kind, comma-separated: odd_volume=critical, stale_data=warning, failed_check=off, "
@@ -72,7 +74,7 @@ class HealthSettings(SettingsPart):
         False, description="true: send a message when the nightly load succeeds, with the number of its warnings."
     )
     report_grace_minutes: int = Field(
-        15, ge=1, le=720, description="Minutes after its time until an undelivered report raises an alert."
+        15, ge=1, le=720, description="Minutes after METRICS_REPORT_AT until a missing report raises an alert."
     )
 
     def severity_of(self, kind: str, usual: Severity) -> Severity | None:

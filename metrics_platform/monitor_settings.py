@@ -33,7 +33,7 @@ class MonitorSettings(SettingsPart):
         60,
         ge=0,
         le=3600,
-        description="Seconds after its end until a 15-minute slot is evaluated. Set it to how long events take to "
+        description="Seconds from the end of a 15-minute slot until it is evaluated. Set it to how long events take to "
         "arrive.",
     )
     recompute_slots: int = Field(
@@ -66,12 +66,14 @@ class MonitorSettings(SettingsPart):
     mutes: Annotated[tuple[Annotated[Mute, BeforeValidator(parse_mute)], ...], *_LIST] = Field(
         (),
         description="Alerts that are recorded and not sent, comma-separated: metric:views until "
-        "2026-12-01T09:00+03:00, kind:odd_volume+severity:warning. What still lasts when a mute ends is sent then.",
+        "2026-12-01T09:00+03:00, kind:odd_volume+severity:warning. Alerts that still last when a mute ends are "
+        "sent then.",
     )
     active_hours: Annotated[tuple[Annotated[ActiveHours, BeforeValidator(parse_active_hours)], ...], *_LIST] = Field(
         (),
         description="Alerts that are sent in these hours of METRICS_TIMEZONE only, comma-separated: severity:warning "
-        "09:00-21:00, metric:views mon-fri 08:00-20:00. What still lasts when the hours begin is sent then.",
+        "09:00-21:00, metric:views mon-fri 08:00-20:00. Alerts that still last when the hours begin are sent "
+        "then.",
     )
 
     def silences(self, zone: ZoneInfo) -> Silences:

@@ -68,8 +68,8 @@ class Settings(ChannelSettings, MonitorSettings, HealthSettings):
     """The engine of the platform's tables: MergeTree (which ClickHouse Cloud replicates), ReplicatedMergeTree, or
     ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')."""
     clickhouse_cluster: types.Cluster | None = None
-    """A cluster of the server. Set: METRICS_CLICKHOUSE_URL may be a load balancer, tables are created ON CLUSTER, and
-    every replica has what was written. In ClickHouse Cloud: default. Not set: one server."""
+    """A cluster of the server; in ClickHouse Cloud: default. If set, METRICS_CLICKHOUSE_URL may be a load balancer:
+    tables are created ON CLUSTER, and every write reaches all replicas. Not set: one server."""
     clickhouse_timeout_seconds: int = Field(600, ge=1, le=86_400)
     """Time limit of a ClickHouse query, in seconds."""
     clickhouse_max_memory_mb: int = Field(4096, ge=64)

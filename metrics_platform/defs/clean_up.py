@@ -32,7 +32,7 @@ def clean_up_definitions(settings: Settings) -> dg.Definitions:
         executor_def=dg.in_process_executor,
         # Behind everything else in the queue.
         tags={"dagster/priority": "-5", "dagster/max_runtime": "7200"},
-        description="Deletes old runs with their events, where neither the UI's partitions nor messages need them.",
+        description="Deletes old runs with their events, unless partitions in the UI or messages need them.",
     )
     def job() -> None:
         delete_old_runs()

@@ -36,18 +36,18 @@ _MEMORY_LIMIT = 241
 OVER_LIMITS = (159, 160, _MEMORY_LIMIT)
 _REMEDIES: dict[int, str] = {
     60: "Check METRICS_FEED_TABLE, METRICS_MESSAGES_TABLE and the database in METRICS_CLICKHOUSE_URL; "
-    "`metrics-platform doctor` names what is missing, `metrics-platform create-tables` makes the platform's own.",
+    "`metrics-platform doctor` names what is missing, `metrics-platform create-tables` creates the platform's own.",
     UNKNOWN_DATABASE: "Create the database, or correct it in METRICS_CLICKHOUSE_URL, METRICS_FEED_TABLE or "
     "METRICS_MESSAGES_TABLE.",
-    47: "A column is missing or named otherwise (METRICS_RECEIVER_COLUMN is `receiver_id` or `reciever_id`); "
+    47: "A column is missing or has another name (METRICS_RECEIVER_COLUMN is `receiver_id` or `reciever_id`); "
     "`metrics-platform doctor` lists the columns that are expected.",
     16: "A column is missing in the table; `metrics-platform doctor` lists what is expected.",
     43: "A column has another type than expected; `metrics-platform doctor` lists the types.",
     53: "A column has another type than expected; `metrics-platform doctor` lists the types.",
     386: "A column has another type than expected; `metrics-platform doctor` lists the types.",
     70: "A value does not fit the column's type; `metrics-platform doctor` lists the types.",
-    159: "Raise METRICS_CLICKHOUSE_TIMEOUT_SECONDS, or give ClickHouse more cores; was the query waiting behind "
-    "others? (system.processes)",
+    159: "Raise METRICS_CLICKHOUSE_TIMEOUT_SECONDS, or give ClickHouse more cores. See system.processes "
+    "if the query was waiting behind others.",
     160: "Raise METRICS_CLICKHOUSE_TIMEOUT_SECONDS, or give ClickHouse more cores.",
     _READ_ONLY: "The account is read-only. Name one in METRICS_CLICKHOUSE_URL that may write into its own database.",
     192: "Correct user and password in METRICS_CLICKHOUSE_URL.",
@@ -55,14 +55,14 @@ _REMEDIES: dict[int, str] = {
     194: "Correct user and password in METRICS_CLICKHOUSE_URL.",
     516: "Correct user and password in METRICS_CLICKHOUSE_URL (special characters percent-encoded).",
     _MEMORY_LIMIT: "Raise METRICS_CLICKHOUSE_MAX_MEMORY_MB if the machine has more, or wait until other queries "
-    "are done; the platform's queries go to disk at a quarter of that setting.",
+    "are done. The platform's queries spill to disk at a quarter of that setting.",
     243: "Free disk space on the ClickHouse server.",
-    279: "A shard of a source does not answer, and the platform does not compute with a part of the events. Start the "
-    "shard, then run the partition again.",
+    279: "A shard of a source does not answer, and the platform never computes from only part of the events. Start "
+    "the shard, then run the partition again.",
     285: "A replica of METRICS_CLICKHOUSE_CLUSTER does not answer, and every replica must have what is written. Start "
-    "it, or let METRICS_CLICKHOUSE_URL be one replica and leave METRICS_CLICKHOUSE_CLUSTER out.",
-    369: "A shard of a source has no replica that answers and is less than five minutes behind, and the platform does "
-    "not compute with a part of the events. Start the replica or wait for it, then run the partition again.",
+    "it, or set METRICS_CLICKHOUSE_URL to one replica and remove METRICS_CLICKHOUSE_CLUSTER.",
+    369: "A shard of a source has no replica that answers and is less than five minutes behind, and the platform "
+    "never computes from only part of the events. Start the replica or wait for it, then run the partition again.",
     341: "A replica of METRICS_CLICKHOUSE_CLUSTER did not follow within a minute. Start it, then run the partition "
     "again.",
     373: "Two statements shared a session; report this as a bug.",
@@ -88,12 +88,12 @@ _NOT_AS_SPOKEN_TO = (
     ),
     (
         re.compile(r"CERTIFICATE_VERIFY_FAILED"),
-        "Its certificate is for another name, has run out, or is of an authority that this machine does not know: then "
-        "METRICS_CLICKHOUSE_CA_FILE is the authority's certificate.",
+        "Its certificate is for another name, has expired, or was issued by an authority that this machine does not "
+        "know. In the last case, set METRICS_CLICKHOUSE_CA_FILE to the authority's certificate.",
     ),
     (
         re.compile(r"is for clickhouse-client program"),
-        f"That is the port of ClickHouse's own protocol; {_OTHER_PORT}: correct METRICS_CLICKHOUSE_URL.",
+        f"That is the port of ClickHouse's native protocol; {_OTHER_PORT}: correct METRICS_CLICKHOUSE_URL.",
     ),
     (
         re.compile(r"HTTP status 4(?!08|29)\d\d|Unexpected response to server version|BadStatusLine"),
@@ -173,7 +173,7 @@ def cause_of(error: BaseException, secret: str = "") -> Cause:
         text = text[:1000] + " …"
     name = names[-1] if names else ""
     if code is not None:
-        return Cause(code, name, text, _is_transient(code, raw), _REMEDIES.get(code, "Read ClickHouse's words above."))
+        return Cause(code, name, text, _is_transient(code, raw), _REMEDIES.get(code, "See ClickHouse's message above."))
     for words, remedy in _NOT_AS_SPOKEN_TO:
         if words.search(raw):
             return Cause(None, name, text, transient=False, remedy=remedy)

@@ -170,7 +170,7 @@ _OTHERS = {
     "Redis": (b"-ERR unknown command 'POST'\r\n", "Something other than ClickHouse"),
     "ClickHouse's own protocol": (
         b"HTTP/1.0 400 Bad Request\r\n\r\nPort 9000 is for clickhouse-client program\r\n",
-        "the port of ClickHouse's own protocol; its HTTP interface is at port 8123",
+        "the port of ClickHouse's native protocol; its HTTP interface is at port 8123",
     ),
 }
 

@@ -21,8 +21,8 @@ def usual_day_specs(table: DailyTable) -> list[dg.AssetCheckSpec]:
         dg.AssetCheckSpec(
             CHECK,
             asset=table.name,
-            description="No metric is outside the range that is usual for such a day. A warning only: it is news, not "
-            "an error.",
+            description="No metric is outside the range that is usual for such a day. It only warns: an unusual "
+            "day is not an error.",
         )
     ]
 

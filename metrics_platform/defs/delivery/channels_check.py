@@ -18,8 +18,8 @@ def channels_asset(settings: Settings) -> dg.AssetSpec:
         group_name=GROUP,
         kinds={*configured(settings)} or {"outbox"},
         owners=[settings.owner],
-        description="What messages are sent over: Telegram, Slack, e-mail, as far as they are set up; without any, the "
-        "outbox folder. Its check asks each whether it would take a message, without sending one.",
+        description="The channels that messages are sent over: Telegram, Slack and e-mail if they are set up, else the "
+        "outbox folder. The check asks each channel whether it would accept a message, and sends none.",
     )
 
 
@@ -60,5 +60,5 @@ def check_channels_job() -> Any:
         selection=dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey(CHANNELS), CHECK)),
         executor_def=dg.in_process_executor,
         tags={"dagster/priority": "5", "dagster/max_retries": "0", "dagster/max_runtime": "900"},
-        description="Asks every channel whether it would take a message; sends nothing.",
+        description="Checks whether every channel would accept a message. Sends nothing.",
     )
