@@ -19,8 +19,8 @@ from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT, Slot, SlotRange
 from metrics_platform.warehouse.catalog_check import check_catalog
 from metrics_platform.warehouse.client import Done, Warehouse
-from metrics_platform.warehouse.schema import SchemaMismatchError, create_tables
 from metrics_platform.warehouse.inspection import inspect_warehouse
+from metrics_platform.warehouse.schema import SchemaMismatchError, create_tables
 from metrics_platform.warehouse.slot_migration import migrate_slot_tables, tables_to_migrate
 from metrics_platform.warehouse.slots import missing_slots
 from metrics_platform.warehouse.tables import INCIDENT_ANSWERS, INCIDENTS, MONITORED_SLOTS, SLOT_METRICS, VERDICTS
