@@ -208,12 +208,6 @@ def column_names_in(expression: str) -> set[str]:
     return {name for name in names_in(expression) if name.lower() not in _KEYWORDS}
 
 
-def is_column(expression: str) -> bool:
-    """Whether an expression is just the name of a column."""
-    tokens = list(_tokens(expression))
-    return len(tokens) == 1 and tokens[0].kind in {"name", "quoted"}
-
-
 def aggregate_of(expression: str) -> Aggregate | None:
     """The aggregate call that the whole expression consists of; None if there is more to it.
 

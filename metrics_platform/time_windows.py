@@ -43,7 +43,7 @@ class Day:
 
 @dataclass(frozen=True)
 class Slot:
-    """One slot of 15 minutes, `[start, end)` in UTC. Create it with `slot_at` or `slot_of_key`, which align it."""
+    """One slot of 15 minutes, `[start, end)` in UTC. Create it with `slot_at`, which aligns it."""
 
     start: datetime.datetime
 
@@ -108,15 +108,6 @@ def slot_at(instant: datetime.datetime) -> Slot:
         raise ValueError(f"{instant} has no time zone")
     utc = instant.astimezone(datetime.UTC)
     return Slot(utc.replace(minute=utc.minute - utc.minute % 15, second=0, microsecond=0))
-
-
-def slot_of_key(key: str) -> Slot:
-    """The slot of a partition key (YYYY-MM-DD-HH:MM in UTC); raises ValueError on anything else."""
-    start = datetime.datetime.strptime(key, SLOT_KEY_FORMAT).replace(tzinfo=datetime.UTC)
-    slot = slot_at(start)
-    if slot.key != key:
-        raise ValueError(f"{key!r} is not a slot: slots begin at :00, :15, :30 and :45, such as {slot.key}")
-    return slot
 
 
 def day_of(date: datetime.date, zone: ZoneInfo) -> Day:

@@ -26,6 +26,7 @@ from metrics_platform.warehouse.schema import (
     outside_database,
     tables_are_there,
 )
+from metrics_platform.warehouse.slot_migration import tables_to_migrate
 from metrics_platform.warehouse.source_inspection import inspect_sources, names_of, source_tables, there_is
 
 MINIMUM_VERSION = (24, 8)
@@ -119,6 +120,9 @@ def _rights(warehouse: Warehouse) -> Finding:
 def _own_tables(warehouse: Warehouse, settings: Settings) -> Finding:
     wanted = tables.all_tables(settings.dimensions)
     try:
+        if old := tables_to_migrate(warehouse):
+            text = f"tables of an earlier version, or of a migration that was interrupted: {', '.join(old)}"
+            return Finding("Tables", "problem", text, "Run `metrics-platform create-tables`. No row is lost.")
         missing = missing_tables(warehouse, wanted)
     except SchemaMismatchError as error:
         text, _, remedy = str(error).partition("\nWhat to do: ")
@@ -141,6 +145,6 @@ def _first_snapshot(warehouse: Warehouse, settings: Settings) -> Iterator[Findin
         yield Finding(
             "Tables",
             "note",
-            f"users of {settings.start_date} was computed without the events before it, so every user was new that day",
-            f"Materialise daily_etl from {settings.start_date} to yesterday in one run: its first day takes them in.",
+            f"users of {settings.start_date} was computed without the events before it, so all users were new then",
+            f"Materialise daily_etl from {settings.start_date} to yesterday in one run: its first day includes them.",
         )

@@ -163,7 +163,7 @@ def recognised(sql: str, parameters: dict[str, str]) -> Statement | None:
         Kind.INSERT: sql.startswith("INSERT INTO"),
         Kind.DROP: sql.startswith("DROP TABLE"),
         Kind.VERIFY: sql.startswith("SELECT count()") and "param_table" in parameters,
-        Kind.CHECK: "AS check_name" in sql,
+        Kind.CHECK: "param_staging" in parameters and not sql.startswith("SELECT *"),
     }.items():
         if holds:
             date = datetime.datetime.strptime(staging["date"], "%Y%m%d").date()

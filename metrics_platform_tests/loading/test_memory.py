@@ -17,9 +17,9 @@ from metrics_platform_tests.loading.event_files import FEED_HEADER, FEED_LINE
 from metrics_platform_tests.loading.killing import in_new_process
 
 _STATUS = Path("/proc/self/status")
-# Both files are larger than a piece that is read at once. Held whole, the larger one would take 110 MiB more;
+# Both files are larger than a piece that is read at once. Held whole, the larger one would take 210 MiB more;
 # allocators differ by some tens between runs.
-_ROWS = (130_000, 530_000)
+_ROWS = (130_000, 900_000)
 pytestmark = pytest.mark.skipif(not _STATUS.exists(), reason="the peak is read from Linux")
 
 
@@ -54,7 +54,7 @@ def test_loading_a_larger_csv_file_takes_no_more_memory(loading: Loading, tmp_pa
     for file, rows in zip(files, _ROWS, strict=True):
         file.write_text(f"{FEED_HEADER}\n" + f"{FEED_LINE}\n" * rows)
     first, second = in_new_process(_load, url.get_secret_value(), loading.settings.feed_table, files)
-    assert second < first + 60
+    assert second < first + 100
     assert second < 350
 
 
@@ -65,4 +65,4 @@ def test_reading_a_larger_parquet_file_takes_no_more_memory(tmp_path: Path) -> N
         columns = {name: pa.repeat(value, rows) for name, value in line.items()}
         pq.write_table(pa.table(columns), file, use_dictionary=False, compression="none")
     first, second = in_new_process(_read, files)
-    assert second < first + 60
+    assert second < first + 100

@@ -19,6 +19,7 @@ from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT, Slot, SlotRange
 from metrics_platform.warehouse.catalog_check import check_catalog
 from metrics_platform.warehouse.client import Done, Warehouse
+from metrics_platform.warehouse.inspection import inspect_warehouse
 from metrics_platform.warehouse.schema import SchemaMismatchError, create_tables
 from metrics_platform.warehouse.slot_migration import migrate_slot_tables, tables_to_migrate
 from metrics_platform.warehouse.slots import missing_slots
@@ -125,6 +126,9 @@ def _assert_migrated(warehouse: Warehouse) -> None:
 
 def test_every_value_is_in_the_long_tables_under_its_day(warehouse: Warehouse, settings: Settings) -> None:
     assert tables_to_migrate(warehouse) == ["slot_metrics", "verdicts"]
+    (found,) = (each for each in inspect_warehouse(warehouse, settings) if each.subject == "Tables")
+    assert (found.status, "slot_metrics, verdicts" in found.detail) == ("problem", True)
+    assert "create-tables" in found.remedy
     values, verdicts = migrate_slot_tables(warehouse, settings)
     assert (values.table, values.days, values.rows) == ("slot_metrics", DAYS + 1, DAYS * 96 * 3 * 8)
     assert (verdicts.kept_as, verdicts.rows) == ("verdicts_before_catalog", DAYS * 96 * 3)

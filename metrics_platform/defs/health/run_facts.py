@@ -13,6 +13,7 @@ import dagster as dg
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick, TickStatus
 
+from metrics_platform.defs.delivery.names import KEY as MESSAGES
 from metrics_platform.notifications.kinds import Automation
 from metrics_platform.time_windows import RANGE_END, RANGE_START
 
@@ -158,7 +159,10 @@ class EndedRun:
         return messages[-1] if messages else ""
 
     def stale_assets(self, graph: Any | None) -> tuple[str, ...]:
-        """The assets it was to compute and did not, and what is computed from these: what people read comes first."""
+        """The assets it was to compute and did not, and what is computed from these: what people read comes first.
+
+        Messages are downstream only in the lineage graph.
+        """
         planned = self._asset_keys(dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
         done = set(self._asset_keys(dg.DagsterEventType.ASSET_MATERIALIZATION))
         stale = [key for key in planned if key not in done]
@@ -168,7 +172,7 @@ class EndedRun:
             if not graph.has(key):
                 continue
             for child in sorted(graph.get(key).child_keys):
-                if child not in stale and graph.get(child).is_materializable and child not in done:
+                if child != MESSAGES and child not in {*stale, *done} and graph.get(child).is_materializable:
                     stale.append(child)
                     waiting.append(child)
         if graph is not None:
