@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from metrics_platform.alerts.alert import Alert
 from metrics_platform.alerts.policies import QUIET_FOR
@@ -25,10 +25,10 @@ def list_incidents(settings: Settings, console: Console) -> None:
     Raises:
         WarehouseError: ClickHouse refused, failed or did not answer.
     """
-    table = Table("incident", "metric", "slice", "worst", "opened", "state", "sent", "answer")
+    table = Table("incident", "metric", "slice", "worst", Column("opened", no_wrap=True), "state", "sent", "answer")
     for alert in sorted(_incidents(settings), key=lambda alert: alert.opened_at, reverse=True):
         slice_of = "" if alert.is_total else f"{alert.subject.dimension} {alert.subject.value}"
-        opened = f"{alert.opened_at.astimezone(settings.zone):%Y-%m-%d %H:%M}"
+        opened = f"{alert.opened_at.astimezone(settings.zone):%d %b %H:%M}"
         worst = formats_for("en").change(alert.worst_change)
         sent = "yes" if alert.notification else "no"
         table.add_row(alert.id, alert.subject.name, slice_of, worst, opened, alert.state, sent, answer_text(alert))
