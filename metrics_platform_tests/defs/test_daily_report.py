@@ -111,7 +111,7 @@ def shown(result: dg.ExecuteInProcessResult, key: str = "") -> dict[str, Any]:
     return dict(found[key or next(iter(found))])
 
 
-def test_a_materialisation_shows_text_and_pictures_with_the_state_of_the_load_and_sends_nothing(
+def test_a_materialisation_shows_text_pictures_and_load_and_sends_nothing(
     desk: ReportDesk,
 ) -> None:
     fill_sources(desk.desk.settings)
@@ -189,7 +189,7 @@ def test_what_is_sent_is_what_was_shown_once_however_often_it_is_asked_for(desk:
     assert desk.texts() == [text]
 
 
-def test_what_has_changed_since_it_was_told_is_a_correction_in_reply_when_it_is_asked_for(desk: ReportDesk) -> None:
+def test_changed_numbers_are_sent_on_request_as_a_correction_in_reply(desk: ReportDesk) -> None:
     assert desk.report(send=True).success
     (first,) = desk.texts()
     assert NO_DATA in first.splitlines()[0]

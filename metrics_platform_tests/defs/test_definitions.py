@@ -224,7 +224,7 @@ def test_the_days_of_a_night(
     assert days == (expected and tuple(map(date.fromisoformat, expected)))
 
 
-def test_the_code_location_loads_in_a_fresh_interpreter_without_heavy_imports_and_warnings() -> None:
+def test_the_code_location_loads_without_heavy_imports_and_warnings() -> None:
     code = (
         "import sys, metrics_platform.definitions as d;"
         "heavy = [m for m in ('pandas','numpy','matplotlib','seaborn','clickhouse_connect','pyarrow','chdb') "

@@ -29,7 +29,7 @@ def test_every_name_that_is_loaded_before_steps_is_there_in_the_dagster_we_pin()
     assert missing <= {"dagster_postgres"}  # only where it is installed
 
 
-def test_it_opens_nothing_that_a_fork_would_share_and_leaves_little_for_a_step_to_load(tmp_path: Path) -> None:
+def test_preloading_opens_nothing_and_leaves_steps_little_to_load(tmp_path: Path) -> None:
     answer = subprocess.run(
         [sys.executable, "-c", _LOADS],
         env={**os.environ, "DAGSTER_HOME": str(tmp_path), "PYTHONPATH": str(Path(preloaded.__file__).parents[1])},

@@ -98,7 +98,7 @@ def test_a_constant_series_is_normal_and_its_end_is_found() -> None:
     assert statuses(evaluated("views", flat([*values, 210.0]))) == [Status.NORMAL]
 
 
-def test_an_all_zero_series_is_normal_and_what_appears_is_found_from_the_least_volume_on() -> None:
+def test_a_series_of_zeros_is_normal_and_a_rise_is_found_from_the_least_volume() -> None:
     values = [0.0] * (20 * DAY)
     assert set(statuses(evaluated("views", flat(values), 10 * DAY))) == {Status.NORMAL}
     few, many = evaluated("views", flat([*values, 49.0])), evaluated("views", flat([*values, 60.0]))
@@ -106,7 +106,7 @@ def test_an_all_zero_series_is_normal_and_what_appears_is_found_from_the_least_v
     assert statuses(many) == [Status.ANOMALOUS]
 
 
-def test_counts_near_zero_at_night_do_not_shout_and_a_dead_night_is_found_within_two_hours() -> None:
+def test_small_counts_at_night_are_normal_and_a_dead_night_is_found_in_two_hours() -> None:
     senders = traffic(users=30.0)["senders"]  # 30 in a slot on average, 3 in the dead of night
     nights = [evaluated("senders", until(senders, at(senders, day, 6)), 4 * 5) for day in range(15, 34)]
     assert sum(night.anomalous.sum() for night in nights) <= 1

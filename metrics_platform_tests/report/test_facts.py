@@ -95,7 +95,7 @@ def test_the_worst_that_is_wrong_with_the_data_is_told(rows: Rows, load: LoadSta
     assert (made.checks_passed, made.checks_total) == ((load.checks_passed, 11) if load.checks_total else (None, None))
 
 
-def test_the_content_is_the_numbers_and_what_is_wrong_with_them_and_not_when_they_were_computed() -> None:
+def test_the_content_depends_on_numbers_and_problem_and_not_on_the_time() -> None:
     told = report(two_weeks())
     later = report(two_weeks(), load=LoadState(DAY.end + 9 * ONE_DAY, 11, 11)).model_copy(update={"run_id": "other"})
     assert content_of(later) == content_of(told)

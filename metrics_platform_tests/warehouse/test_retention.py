@@ -46,7 +46,7 @@ def days(warehouse: Warehouse, table: str) -> list[str]:
     return [str(row["d"]) for row in rows]
 
 
-def test_days_of_slots_go_when_they_are_older_and_months_of_incidents_when_all_of_them_is(
+def test_old_days_of_slots_and_whole_old_months_of_incidents_are_dropped(
     warehouse: Warehouse, settings: Settings
 ) -> None:
     slots = [TODAY - datetime.timedelta(days=back) for back in (0, 59, 60, 61, 400)]
