@@ -208,7 +208,7 @@ def test_changed_numbers_are_sent_on_request_as_a_correction_in_reply(desk: Repo
     assert f"asked for before, as {KEY}-3" in shown(desk.report(send=True))["sent"].value
 
 
-def test_a_report_that_reached_nobody_is_sent_as_the_first_when_it_is_asked_for_again(desk: ReportDesk) -> None:
+def test_a_report_that_reached_no_one_is_sent_as_the_first_on_request(desk: ReportDesk) -> None:
     assert desk.report(send=True).success
     desk.api.down()
     desk.office.tick()

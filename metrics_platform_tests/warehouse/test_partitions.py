@@ -150,7 +150,7 @@ def test_two_writers_of_one_day_never_mix_their_rows(warehouse: Warehouse) -> No
     assert seen <= {(7, 7), (1000, 1000)}
 
 
-def test_leftovers_of_a_killed_run_are_dropped_once_idle_and_a_living_writers_are_not(warehouse: Warehouse) -> None:
+def test_idle_leftovers_of_a_killed_run_are_dropped_and_a_living_writers_stay(warehouse: Warehouse) -> None:
     leftover = f"{STAGING_PREFIX}{TABLE.name}__20260105__dead"
     other_table = f"{STAGING_PREFIX}gender_slice__20260105__dead"
     for name in (leftover, other_table):

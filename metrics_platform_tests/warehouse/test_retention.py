@@ -99,9 +99,7 @@ def test_of_a_product_whose_events_have_ended_the_last_ones_stay(warehouse: Ware
     assert drop_what_is_old(warehouse, ended, TODAY) == ["slot_metrics 2004-08-01"]
 
 
-def test_what_killed_runs_left_of_any_table_goes_after_its_time_and_other_tables_stay(
-    warehouse: Warehouse, settings: Settings
-) -> None:
+def test_old_leftovers_of_any_table_are_dropped_and_other_tables_stay(warehouse: Warehouse, settings: Settings) -> None:
     for name in ("staging__city_slice__20261101__abc", "staging", "my_staging__table"):
         warehouse.execute(f"CREATE TABLE `{name}` (x UInt8) ENGINE = MergeTree ORDER BY x")
     assert drop_what_is_old(warehouse, settings, TODAY) == []  # it may be in use
