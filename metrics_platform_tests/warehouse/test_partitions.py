@@ -89,7 +89,7 @@ def test_rows_of_another_day_are_not_swapped_in(warehouse: Warehouse) -> None:
     _write(warehouse, DAY, rows=3)
     parameters = {"day": OTHER_DAY, "rows": 2, "views": 1}
     with (
-        pytest.raises(PartitionMismatchError, match="2 of them of other days"),
+        pytest.raises(PartitionMismatchError, match="2 of them from other days"),
         staged_partition(warehouse, TABLE, DAY, [(SELECT, parameters)]),
     ):
         pytest.fail("it must not come this far")
