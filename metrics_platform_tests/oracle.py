@@ -1,4 +1,4 @@
-"""The daily tables computed a second time, from DOMAIN.md alone and without a database.
+"""The daily tables computed a second time, from docs/metrics.md alone and without a database.
 
 Tests compare the product with this oracle row by row, so it is written to be obviously right: plain loops
 over events, each rule in one place. It shares no code with the product, not even the calendar: a day is
@@ -53,7 +53,7 @@ class Oracle:
     """What every daily table must hold after each of `days` has been loaded in order.
 
     `days` ascend without a gap. Events before the first one are in its snapshot, as if those days had been loaded, too.
-    `feed` and `messages` have the columns of DOMAIN.md section 1 and `time` in UTC.
+    `feed` and `messages` have the columns of docs/metrics.md and `time` in UTC.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The long tables computed a second time, from DOMAIN.md and in plain loops, without a database."""
+"""The long tables computed a second time, from docs/metrics.md and in plain loops, without a database."""
 
 from __future__ import annotations
 

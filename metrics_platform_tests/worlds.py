@@ -39,11 +39,11 @@ class SourceTables:
         return cls(settings, warehouse)
 
     def insert_feed(self, events: pd.DataFrame) -> None:
-        """Add feed events (columns of DOMAIN.md)."""
+        """Add feed events (columns of docs/metrics.md)."""
         self._insert(self.settings.feed_table, "feed_actions", events)
 
     def insert_messages(self, events: pd.DataFrame) -> None:
-        """Add messages (columns of DOMAIN.md, `receiver_id` under either spelling)."""
+        """Add messages (columns of docs/metrics.md, `receiver_id` under either spelling)."""
         self._insert(self.settings.messages_table, "message_actions", events)
 
     def _insert(self, table: str, file: str, events: pd.DataFrame) -> None:

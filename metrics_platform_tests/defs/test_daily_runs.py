@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 
 from metrics_platform.catalog import load_catalog
+from metrics_platform.defs.daily.metadata import _cell
 from metrics_platform.local.clickhouse import EmbeddedServer
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
@@ -130,6 +131,14 @@ def test_a_materialisation_shows_what_a_person_needs(desk: Desk) -> None:
 
 def _preview(metadata: Mapping[str, Any]) -> Sequence[dg.TableRecord]:
     return metadata["preview"].records
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [("views", 1234567, "1,234,567"), ("user_id", 1234567, "1234567"), ("ctr", 0.20312, "0.2031"), ("os", None, None)],
+)
+def test_a_preview_separates_the_thousands_of_numbers_and_not_of_ids(name: str, value: Any, shown: str | None) -> None:
+    assert _cell(name, value) == shown
 
 
 def test_the_query_shown_runs_as_it_is(desk: Desk) -> None:

@@ -75,6 +75,7 @@ def test_every_asset_says_what_it_is(settings: Settings) -> None:
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
         assert node.description and len(node.description) > 60, key
+        assert node.description[0].isalpha(), "the catalogue's list shows it raw, without Markdown"
         assert node.owners == ["team:metrics"], key
         name = key.to_user_string()
         assert node.group_name == ("daily" if name in DAILY else GROUPS[name])

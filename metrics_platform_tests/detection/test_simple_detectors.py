@@ -18,7 +18,7 @@ _VALUES = st.one_of(st.integers(0, 40).map(float), st.just(float("nan")))
 
 
 def _day_over_day(values: list[float], threshold: float, least: float) -> list[Status]:
-    """By the words of DOMAIN.md, slot by slot, the base found by its time."""
+    """By the words of docs/metrics.md, slot by slot, the base found by its time."""
     times = pd.date_range(START, periods=len(values), freq="15min")
     known = pd.Series(values, index=times)
     found = []

@@ -101,12 +101,18 @@ def _sums(result: DayResult, settings: Settings) -> dict[str, int]:
 
 
 def _preview(rows: tuple[Row, ...]) -> dg.TableMetadataValue:
-    return dg.MetadataValue.table([dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in rows])
+    records = [dg.TableRecord({name: _cell(name, value) for name, value in row.items()}) for row in rows]
+    return dg.MetadataValue.table(records)
 
 
-def _cell(value: Any) -> str | int | float | bool | None:
-    if value is None or isinstance(value, (str, int, float, bool)):
+def _cell(name: str, value: Any) -> str | bool | None:
+    """A value as people read it: numbers with thousands separators, but no ids."""
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, float):
+        return f"{value:,.4f}"
+    if isinstance(value, int) and not name.endswith("_id"):
+        return f"{value:,}"
     if isinstance(value, datetime.datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}"
     return str(value)

@@ -31,7 +31,7 @@ CHECK = "data_is_complete"
 # The tag of a run that a schedule asked for: when the report was due (ISO 8601).
 DUE_AT = "metrics/due_at"
 _DESCRIPTION = """\
-**The morning report** of a day: what stands out against the last eight weeks and the slices that explain it, the \
+The morning report of a day: what stands out against the last eight weeks and the slices that explain it, the \
 day's incidents, the headline metrics with their changes to the day before and a week before, and all other metrics \
 folded in groups. Two pictures show the last seven days against the seven before. On Mondays, last week is added.
 

@@ -1,4 +1,4 @@
--- **The facts of the morning report**: one row per day with the audience (feed, messenger, both), activity, messages,
+-- The facts of the morning report: one row per day with the audience (feed, messenger, both), activity, messages,
 -- new users by source, WAU, MAU, stickiness, and the D1 and D7 retention.
 --
 -- Active users made a feed action or sent a message; users who only received are not active. WAU and MAU are the

@@ -1,4 +1,4 @@
--- **What Redash and Superset read**: one row per day, dimension and value with exactly nine columns. Each measure has
+-- What Redash and Superset read: one row per day, dimension and value with exactly nine columns. Each measure has
 -- the same sum over os, over gender and over age, equal to that of the source.
 --
 -- `users_sent` and `users_received` count each user's distinct counterparts, summed over the slice. `unknown` has the

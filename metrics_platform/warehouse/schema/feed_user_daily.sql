@@ -1,4 +1,4 @@
--- **The feed's extract**: one row per user with at least one feed action on the day, with `views` and `likes` and the
+-- The feed's extract: one row per user with at least one feed action on the day, with `views` and `likes` and the
 -- attributes in the user's rows (latest known os, gender, age, …).
 --
 -- From `feed_actions`, filtered by the day's instants in the product's time zone. `…_seen_at` is the time of the row

@@ -1,4 +1,4 @@
--- **The messenger's extract**: one row per user who sent or received a message on the day. `messages_sent` went to
+-- The messenger's extract: one row per user who sent or received a message on the day. `messages_sent` went to
 -- `users_sent` distinct receivers; `messages_received` came from `users_received` distinct senders. Users who only
 -- received have no attributes here.
 --

@@ -1,4 +1,4 @@
--- **The day sliced by one dimension**: the sums of the merged table per value. Users whose value was never known are in
+-- The day sliced by one dimension: the sums of the merged table per value. Users whose value was never known are in
 -- the slice `unknown`, so that no user is lost. Every dimension has a table of this shape, named `<dimension>_slice`.
 CREATE TABLE IF NOT EXISTS {table:Identifier}
 (

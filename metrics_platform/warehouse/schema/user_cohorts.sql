@@ -1,4 +1,4 @@
--- **Retention by cohort**: one row per day, first day and source, with the cohort's size and how many were active on
+-- Retention by cohort: one row per day, first day and source, with the cohort's size and how many were active on
 -- the day. `sum(active) / sum(users)` at `days_since = 7` is the D7 retention.
 --
 -- From the day's snapshot. It holds the cohorts of the last year, the 20 largest sources, and `other`.

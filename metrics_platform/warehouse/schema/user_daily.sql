@@ -1,4 +1,4 @@
--- **The merged table**: one row per user and day over both services. Feed-only, messenger-only and receive-only users
+-- The merged table: one row per user and day over both services. Feed-only, messenger-only and receive-only users
 -- are all included. A measure that does not apply is 0; `used_feed` and `used_messenger` say who used what. Attributes
 -- come from the day's snapshot: a receiver's are its own, never the sender's.
 CREATE TABLE IF NOT EXISTS {table:Identifier}

@@ -1,4 +1,4 @@
--- **The users' snapshot** at the end of the day: every user who ever made an event (in the feed, or as a sender), with
+-- The users' snapshot at the end of the day: every user who ever made an event (in the feed, or as a sender), with
 -- the latest *known* os, gender, age, country, city and experiment group, the `source` of the very first event, the
 -- first day and the last active day.
 --
