@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler
 
@@ -13,9 +14,9 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
+    @abstractmethod
     def respond(self, body: bytes) -> None:
         """Answer the request with `reply`."""
-        raise NotImplementedError
 
     def reply(self, status: int, headers: Iterable[tuple[str, str]], content: bytes) -> None:
         """Send an answer; its length replaces the headers that concern one connection."""
