@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 
 from metrics_platform.connection import parse_url
 from metrics_platform.local.clickhouse import EmbeddedServer, running_server
-from metrics_platform.settings import CHANNEL_PREFIXES, PREFIX, Settings, load_settings
+from metrics_platform.settings import CHANNEL_PREFIXES, PREFIX, Settings, SettingsError, load_settings
 from metrics_platform.warehouse.client import Warehouse
 
 if TYPE_CHECKING:
@@ -75,6 +75,22 @@ def signals_as_in_a_terminal() -> Iterator[None]:
     yield
     signal.signal(signal.SIGINT, before[0])
     signal.signal(signal.SIGHUP, before[1])
+
+
+@pytest.fixture
+def refusal_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], str]:
+    """The error that refuses a setting's value; it names both, and what the setting means."""
+
+    def refuse(name: str, value: str) -> str:
+        monkeypatch.setenv(name, value)
+        with pytest.raises(SettingsError) as refused:
+            load_settings(None)
+        text = str(refused.value)
+        assert f"{name} = {value!r}" in text
+        assert "It means: " in text
+        return text
+
+    return refuse
 
 
 @pytest.fixture(scope="session")
