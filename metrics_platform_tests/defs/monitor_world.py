@@ -10,7 +10,9 @@ import dagster as dg
 import pandas as pd
 import time_machine
 
+from metrics_platform.alerts.alert import Alert, Subject
 from metrics_platform.catalog import load_catalog
+from metrics_platform.defs.delivery.names import KEY
 from metrics_platform.defs.monitoring.schedule import tags_of
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import RANGE_END, RANGE_START, SLOT, Slot, SlotRange, slot_at
@@ -26,6 +28,7 @@ from metrics_platform_tests.worlds import SourceTables
 NOON = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
 HISTORY_DAYS = 31
 LAG = datetime.timedelta(seconds=60)
+OPENED = "anomaly-2026-11-20-12:15"  # the message of what is anomalous from the second slot after NOON on
 # The users of each os in a slot: each sees a post and likes every third, and half of them write.
 USERS = {"iOS": 80, "Android": 160}
 
@@ -100,6 +103,18 @@ class MonitorWorld:
         self.settings = self.settings.model_copy(update=changes)
         self.office = PostOffice(self.settings, self.instance)
 
+    def use_catalog(self, text: str) -> None:
+        """The code location loaded again with this METRICS_CATALOG."""
+        file = self.settings.data_dir / "catalog.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        self.restart(catalog=file)
+
+    def queued(self) -> list[str]:
+        """The keys of all messages that were queued."""
+        records = self.instance.fetch_observations(KEY, limit=100, ascending=True).records
+        return list(dict.fromkeys(str(each.asset_observation.partition) for each in records if each.asset_observation))
+
     def happens(self, number: int, *, messages_too: bool = True, **share: float) -> Slot:
         """Events of the slot `number` after NOON; `share` of the usual by os (1 where not named)."""
         slot = slot_at(NOON + number * SLOT)
@@ -144,3 +159,11 @@ class MonitorWorld:
 
 
 _REPLACING = ("slot_metrics", "slice_values", "verdicts", "incidents", "monitored_slots")
+
+
+def stale(source: str, notification: str) -> Alert:
+    """A stale source, as the cursor of `source_sensor` holds it."""
+    return Alert(
+        "STALE", Subject("stale_data", source), "", "open", "warning", NOON, NOON, 2, "opened",
+        origin=source, notification=notification, notified_at=NOON,
+    )  # fmt: skip

@@ -18,9 +18,8 @@ from metrics_platform.defs.health.alert_store import AlertCursor
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.tables import APP_DAILY
-from metrics_platform_tests.defs.monitor_world import NOON, MonitorWorld
+from metrics_platform_tests.defs.monitor_world import NOON, MonitorWorld, stale
 from metrics_platform_tests.defs.stored_ticks import switch_on
-from metrics_platform_tests.defs.test_anomaly_check import stale
 
 Samples = dict[tuple[str, str], float]
 

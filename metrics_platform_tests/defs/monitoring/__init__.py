@@ -1,0 +1,1 @@
+"""The monitor's assets, run through Dagster in this process."""

@@ -1,0 +1,34 @@
+"""A monitored product whose messages go to a Bot API server of the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from metrics_platform.settings import Settings
+from metrics_platform_tests.defs.monitor_world import MonitorWorld
+from metrics_platform_tests.telegram.bot_api import BotApi
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    """Dagster's storage in memory: a check writes fifty events, and what is tested here is not where they lie."""
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+@pytest.fixture
+def world(
+    make_settings: Callable[..., Settings], instance: dg.DagsterInstance, api: BotApi, tmp_path: Path
+) -> MonitorWorld:
+    return MonitorWorld.create(
+        make_settings,
+        instance,
+        telegram_bot_token=api.token,
+        telegram_chat_id=str(api.supergroup),
+        telegram_api_base=api.base,
+        data_dir=tmp_path / "data",
+    )
