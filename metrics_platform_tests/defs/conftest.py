@@ -52,9 +52,7 @@ def telegram_settings(api: BotApi, tmp_path: Path) -> Callable[..., Settings]:
 
     def make(**more: Any) -> Settings:
         given = {
-            "telegram_bot_token": api.token,
-            "telegram_chat_id": str(api.supergroup),
-            "telegram_api_base": api.base,
+            **api.settings,
             "timezone": "Europe/Moscow",
             "data_dir": tmp_path / "data",
             # Nothing of the delivery needs it: it is away in all of these tests.

@@ -95,9 +95,7 @@ def desk(make_settings: Callable[..., Settings], api: BotApi, instance: dg.Dagst
         timezone="America/New_York",
         start_date=DAYS[0],
         dashboard_url="https://bi.example.com/1",
-        telegram_bot_token=api.token,
-        telegram_chat_id=str(api.supergroup),
-        telegram_api_base=api.base,
+        **api.settings,
     )
     return ReportDesk(Desk(settings, instance), PostOffice(settings, instance), api)
 

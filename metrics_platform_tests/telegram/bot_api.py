@@ -74,6 +74,15 @@ class BotApi:
     channel_name: str = "@metrics_channel"
 
     @property
+    def settings(self) -> dict[str, str]:
+        """Settings by which messages go to the supergroup."""
+        return {
+            "telegram_bot_token": self.token,
+            "telegram_chat_id": str(self.supergroup),
+            "telegram_api_base": self.base,
+        }
+
+    @property
     def bot_id(self) -> int:
         """The bot's own id: the first part of its token."""
         return self._world.bot_id

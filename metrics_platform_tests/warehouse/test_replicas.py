@@ -111,14 +111,8 @@ def test_through_a_balancer_both_have_what_a_plain_server_has(
 def test_an_outage_behind_a_balancer_alerts_once(balancer: str, api: BotApi, tmp_path: Path) -> None:
     database = uuid.uuid4().hex[:8]
     names = {"feed_table": f"events_{database}.feed", "messages_table": f"events_{database}.messages"}
-    telegram = {
-        "telegram_bot_token": api.token,
-        "telegram_chat_id": str(api.supergroup),
-        "telegram_api_base": api.base,
-        "data_dir": tmp_path,
-    }
     with dg.DagsterInstance.ephemeral() as instance:
-        world = MonitorWorld.create(_behind(balancer, database, **names), instance, **telegram)
+        world = MonitorWorld.create(_behind(balancer, database, **names), instance, **api.settings, data_dir=tmp_path)
         for number in range(5):
             world.happens(number, **({"iOS": 0.0, "Android": 0.0} if number in (1, 2) else {}))
             result = world.check(max(0, number - 2), number)

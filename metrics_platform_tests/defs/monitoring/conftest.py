@@ -27,8 +27,6 @@ def world(
     return MonitorWorld.create(
         make_settings,
         instance,
-        telegram_bot_token=api.token,
-        telegram_chat_id=str(api.supergroup),
-        telegram_api_base=api.base,
+        **api.settings,
         data_dir=tmp_path / "data",
     )

@@ -50,9 +50,7 @@ def outage(clickhouse_server: EmbeddedServer, tmp_path_factory: pytest.TempPathF
         world = MonitorWorld.create(
             settings_factory(clickhouse_server.url),
             instance,
-            telegram_bot_token=api.token,
-            telegram_chat_id=str(api.supergroup),
-            telegram_api_base=api.base,
+            **api.settings,
             data_dir=tmp_path_factory.mktemp("outage"),
         )
         checks = []
