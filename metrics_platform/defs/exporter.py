@@ -23,6 +23,8 @@ from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import tables_are_there
 from metrics_platform.warehouse.tables import APP_DAILY, INCIDENTS, MONITORED_SLOTS, read_sql
 
+# Prometheus waits 10 seconds for all of the page.
+_TIMEOUT_SECONDS = 5
 # Their cursors hold the alerts about the platform.
 _SENSORS = ("failed_run_sensor", "source_sensor", "report_watch_sensor")
 
@@ -56,7 +58,8 @@ class PlatformState(Collector):
         yield up
 
     def _warehouse(self) -> Iterator[GaugeMetricFamily]:
-        warehouse = Warehouse.from_settings(self.settings, retry_waits=())
+        impatient = self.settings.model_copy(update={"clickhouse_timeout_seconds": _TIMEOUT_SECONDS})
+        warehouse = Warehouse.from_settings(impatient, tags={"job": "exporter"}, retry_waits=())
         if tables_are_there(warehouse, [APP_DAILY]):
             date = warehouse.value("SELECT maxOrNull(event_date) FROM app_daily", doing="Reading the last day")
             if date:
