@@ -57,7 +57,6 @@ class ReportRow(Facts):
     value: Number | None
     day_before: Number | None = None
     week_before: Number | None = None
-    begins_group: bool = Field(default=False, description="Set off from the rows before it.")
 
 
 class ReportSeries(Facts):
