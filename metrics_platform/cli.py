@@ -337,8 +337,9 @@ def exporter(host: str, port: int) -> None:
     from metrics_platform.defs.exporter import serve
     from metrics_platform.settings import load_settings
 
+    settings = load_settings()
     try:
-        _, thread = serve(load_settings(), host, port)
+        _, thread = serve(settings, host, port)
     except OSError as error:
         raise click.ClickException(
             f"Cannot listen on {host}:{port}: {error.strerror}. Choose another --port."

@@ -59,9 +59,13 @@ def _read(file: Path, builtin: Catalog) -> dict[str, _Metric]:
     import yaml  # noqa: PLC0415
 
     try:
-        metrics = _File.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")) or {}).metrics or {}
+        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise CatalogError(str(file), [" ".join(str(error).split())]) from None
+    if not isinstance(content, Mapping):
+        raise CatalogError(str(file), ["write `metrics:` with the metrics' names below it"])
+    try:
+        metrics = _File.model_validate(content).metrics or {}
     except ValidationError as error:
         raise CatalogError(str(file), problem_texts(error, _File)) from None
     if unknown := [name for name in metrics if name not in builtin.metrics]:

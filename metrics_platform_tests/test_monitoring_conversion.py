@@ -98,6 +98,7 @@ def test_the_command_prints_the_catalogue_while_the_old_setting_is_set(
         ("metrics: {views: {critical_change: -1}}", "critical_change = -1"),
         ("metrics: {views: {slices: {seasonal: {slot_treshold: 3}}}}", "slot_treshold: no such key"),
         ("metrics: [views]", "metrics = ['views']: write its keys below it"),
+        ("[views]", "write `metrics:` with the metrics' names below it"),
         ("metrics: {views: {", "is not valid"),
     ],
 )

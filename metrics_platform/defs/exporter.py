@@ -23,6 +23,8 @@ from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import tables_are_there
 from metrics_platform.warehouse.tables import APP_DAILY, INCIDENTS, MONITORED_SLOTS, read_sql
 
+# Prometheus waits 10 seconds for all of the page.
+_TIMEOUT_SECONDS = 5
 # Their cursors hold the alerts about the platform.
 _SENSORS = ("failed_run_sensor", "source_sensor", "report_watch_sensor")
 
@@ -56,7 +58,8 @@ class PlatformState(Collector):
         yield up
 
     def _warehouse(self) -> Iterator[GaugeMetricFamily]:
-        warehouse = Warehouse.from_settings(self.settings, retry_waits=())
+        impatient = self.settings.model_copy(update={"clickhouse_timeout_seconds": _TIMEOUT_SECONDS})
+        warehouse = Warehouse.from_settings(impatient, tags={"job": "exporter"}, retry_waits=())
         if tables_are_there(warehouse, [APP_DAILY]):
             date = warehouse.value("SELECT maxOrNull(event_date) FROM app_daily", doing="Reading the last day")
             if date:
@@ -67,15 +70,17 @@ class PlatformState(Collector):
             if start := state["last_slot"]:
                 evaluated = Slot(start.replace(tzinfo=datetime.UTC)).end.timestamp()
                 yield _gauge("last_slot_end_timestamp_seconds", "End of the last evaluated slot.", evaluated)
-            yield _by_severity("open_incidents", "Open incidents of metrics.", state)
+            counts = {severity: state[severity] for severity in ("critical", "warning")}
+            yield _by_severity("open_incidents", "Open incidents of metrics.", counts)
 
     def _dagster(self) -> Iterator[GaugeMetricFamily]:
         now = datetime.datetime.now(datetime.UTC)
         with dg.DagsterInstance.get() as instance:
             alerts = [alert for sensor in _SENSORS for alert in stored_alerts(instance, sensor) if alert.is_open]
             waiting = queue_of(event_log(instance), self.settings, Position(), now).waiting()
-        found = Counter(str(alert.severity) for alert in alerts)
-        yield _by_severity("open_platform_alerts", "Open alerts about the platform itself.", found)
+        counts = Counter({"critical": 0, "failed": 0, "warning": 0})
+        counts.update(alert.severity for alert in alerts)
+        yield _by_severity("open_platform_alerts", "Open alerts about the platform itself.", counts)
         yield _gauge("waiting_messages", "Messages that are queued and not delivered yet.", len(waiting))
         oldest = min((history.queued_at for history in waiting), default=now)
         age = (now - oldest).total_seconds()
@@ -88,6 +93,6 @@ def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
 
 def _by_severity(name: str, meaning: str, counts: Mapping[str, int]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(f"metrics_platform_{name}", meaning, labels=["severity"])
-    for severity in ("critical", "warning"):
-        family.add_metric([severity], counts.get(severity, 0))
+    for severity, count in counts.items():
+        family.add_metric([severity], count)
     return family

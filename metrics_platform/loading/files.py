@@ -224,11 +224,13 @@ class _Unusual(NamedTuple):
 
 def _batch(first: int, texts: Any, unusual: Mapping[int, _Unusual]) -> Any:
     """The rows with their line numbers, of which `first` is that of the first row."""
-    numbers = np.arange(first, first + len(texts), dtype=np.uint64)
+    steps = np.ones(len(texts) + 1, dtype=np.uint64)
+    steps[0] = first
     problems = [""] * len(texts)
     for place, (lines, problem) in unusual.items():
-        numbers[place + 1 :] += np.uint64(lines - 1)
+        steps[place + 1] = lines
         problems[place] = problem
+    numbers = steps.cumsum()[:-1]
     return pa.table({"line": pa.array(numbers), "text": pa.array(texts, pa.binary()), "problem": pa.array(problems)})
 
 

@@ -228,11 +228,13 @@ class DagsterUI:
             data = self.ask(_STATUS)
         except requests.RequestException:
             return "its webserver does not answer"
+        except DagsterError as error:  # such as a locked database, while its processes start
+            return str(error)
         locations = data["workspaceOrError"].get("locationEntries", [])
         for location in locations:
-            if error := (location["locationOrLoadError"] or {}).get("message"):
+            if message := (location["locationOrLoadError"] or {}).get("message"):
                 causes = [link["error"]["message"] for link in location["locationOrLoadError"]["errorChain"]]
-                raise DagsterError(f"Dagster cannot load metrics_platform: {(causes or [error])[-1]}")
+                raise DagsterError(f"Dagster cannot load metrics_platform: {(causes or [message])[-1]}")
         if not locations or any(location["loadStatus"] != "LOADED" for location in locations):
             return "it is loading the platform"
         healthy = data["instance"]["daemonHealth"]["daemonStatus"]["healthy"]

@@ -245,7 +245,7 @@ class Dispatcher:
                 try:
                     self._edit_opening(one, channel)
                 except DeliveryError as caught:
-                    if caught.reason in ("unreachable", "unknown"):
+                    if caught.passes:
                         raise
                     self.warn(f"The first message of {one.thread} could not be marked as resolved: {caught}")
 

@@ -244,7 +244,8 @@ class EmailChannel(Channel):
         text = f"The mail server {self.server.host} answered {said[:300]}".rstrip(". ")
         if code < 500:
             return DeliveryError("unreachable", f"{text}. This is temporary.", code=code)
-        if isinstance(caught, smtplib.SMTPDataError) or code == _TOO_LARGE:
+        is_too_large = code == _TOO_LARGE and isinstance(caught, smtplib.SMTPSenderRefused)
+        if is_too_large or isinstance(caught, smtplib.SMTPDataError):
             return DeliveryError("refused", f"{text}: it does not accept this message.", code=code)
         return DeliveryError("misconfigured", f"{text}. {_REMEDIES[type(caught)]}", code=code)
 

@@ -57,7 +57,6 @@ class ReportRow(Facts):
     value: Number | None
     day_before: Number | None = None
     week_before: Number | None = None
-    begins_group: bool = Field(default=False, description="Set off from the rows before it.")
 
 
 class ReportSeries(Facts):
@@ -209,11 +208,10 @@ class History(Facts):
     lower: Values = ()
     upper: Values = ()
     day_before: Values = ()
-    week_before: Values = Field(default=(), description="Not filled any more: stored notifications have it.")
 
     @model_validator(mode="after")
     def _check_lengths(self) -> History:
-        for name in ("values", "lower", "upper", "day_before", "week_before"):
+        for name in ("values", "lower", "upper", "day_before"):
             found = len(getattr(self, name))
             if found != len(self.times) and (found or name == "values"):
                 raise ValueError(f"{name} has {found} values for {len(self.times)} times")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import dagster as dg
 import pytest
@@ -55,7 +56,8 @@ def test_an_outage_shows_in_the_exporter(make_settings: Callable[..., Settings],
     world = MonitorWorld.create(make_settings, instance)
     world.happens(0)
     assert world.check(0, 1).success  # nothing happens in the second slot
-    cursor = AlertCursor(alerts=(stale("feed_actions", "stale"),)).model_dump_json()
+    alerts = (stale("feed_actions", "stale"), replace(stale("daily_etl", "failed"), severity="failed"))
+    cursor = AlertCursor(alerts=alerts).model_dump_json()
     switch_on(instance, "source_sensor", InstigatorType.SENSOR, cursor=cursor)
     create_tables(world.warehouse, [APP_DAILY])
     world.warehouse.execute("INSERT INTO app_daily (event_date) VALUES ('2026-11-19')")
@@ -65,7 +67,8 @@ def test_an_outage_shows_in_the_exporter(make_settings: Callable[..., Settings],
     assert found["last_day_end_timestamp_seconds", ""] == NOON.replace(hour=0).timestamp()
     assert found["last_slot_end_timestamp_seconds", ""] == (NOON + datetime.timedelta(minutes=30)).timestamp()
     assert found["open_incidents", "critical"] > 0
-    assert found["open_platform_alerts", stale("feed_actions", "stale").severity] == 1
+    open_alerts = {severity: found["open_platform_alerts", severity] for severity in ("critical", "failed", "warning")}
+    assert open_alerts == {"critical": 0, "failed": 1, "warning": 1}
     assert found["waiting_messages", ""] == 1
     assert found["oldest_waiting_message_seconds", ""] > 0
 

@@ -145,7 +145,8 @@ class _Webserver(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
-        body = json.dumps({"data": self.answers.pop(0)()}).encode()
+        answer = self.answers.pop(0)()
+        body = json.dumps(answer if "errors" in answer else {"data": answer}).encode()
         with contextlib.suppress(OSError):  # a client that has given up
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
@@ -192,7 +193,8 @@ def test_a_webserver_that_answers_late_is_waited_for_and_reported(dagster: Dagst
 
 
 def test_dagster_is_ready_once_it_has_loaded_and_its_scheduler_ticks(dagster: DagsterUI) -> None:
-    states = [_status(ticks=False), _status(ticks=True, loaded=False), _status(ticks=True)]
+    locked = {"errors": [{"message": "database is locked"}]}
+    states = [_status(ticks=False), _status(ticks=True, loaded=False), locked, _status(ticks=True)]
     _Webserver.answers = [lambda state=state: state for state in states]
     dagster.wait_until_ready()
     assert _Webserver.answers == []

@@ -156,6 +156,7 @@ def test_what_passes_is_tried_again_and_then_unreachable(
         ("MAIL", "530 5.7.0 authentication required", ("misconfigured", "SMTP_URL")),
         ("MAIL", "552 too big", ("refused", "552")),
         ("RCPT", "550 no such user", ("misconfigured", "EMAIL_TO")),
+        ("RCPT", "552 mailbox full", ("misconfigured", "EMAIL_TO")),
         ("DATA", "552 too big", ("refused", "552")),
         ("DATA", "554 looks like spam", ("refused", "spam")),
         ("DATA", "550 looks like spam", ("refused", "spam")),

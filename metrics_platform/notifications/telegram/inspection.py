@@ -65,8 +65,10 @@ def _other_spelling(client: TelegramClient, chat: str) -> str:
     has_its_100 = digits.startswith("100") and len(digits) > _LONGEST_GROUP
     spellings = [f"-{digits}"] if has_its_100 else [f"-{digits}", f"-100{digits}"]
     for spelling in spellings:
+        if spelling == chat:
+            continue
         found, problem = _asked(client, "getChat", chat_id=spelling)
-        if not problem and spelling != chat:
+        if not problem:
             return f'{spelling} exists, "{found.get("title")}": is that the one?'
     return (
         f"Numbers of groups begin with a minus, those of supergroups and channels with -100: is the bot a member of "
