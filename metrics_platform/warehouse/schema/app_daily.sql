@@ -31,13 +31,13 @@ CREATE TABLE IF NOT EXISTS {table:Identifier}
     new_users_other       Int64             COMMENT 'of new_users: the first event has another source, or none that is known',
     wau                   Nullable(Int64)   COMMENT 'distinct active users of the 7 days that end with the day; NULL: the events do not go back so far',
     mau                   Nullable(Int64)   COMMENT 'distinct active users of the 28 days that end with the day; NULL: the events do not go back so far',
-    stickiness            Nullable(Float64) COMMENT 'app_dau / mau, 0.2 is 20 %; NULL: no mau, or nobody in 28 days',
+    stickiness            Nullable(Float64) COMMENT 'app_dau / mau, 0.2 is 20 %; NULL: no mau, or no users in 28 days',
     cohort_d1             Int64             COMMENT 'users who were new the day before',
     retained_d1           Int64             COMMENT 'of cohort_d1: those active on the day',
-    retention_d1          Nullable(Float64) COMMENT 'retained_d1 / cohort_d1, 0.2 is 20 %; NULL: nobody was new the day before',
+    retention_d1          Nullable(Float64) COMMENT 'retained_d1 / cohort_d1, 0.2 is 20 %; NULL: no users were new the day before',
     cohort_d7             Int64             COMMENT 'users who were new seven days before',
     retained_d7           Int64             COMMENT 'of cohort_d7: those active on the day',
-    retention_d7          Nullable(Float64) COMMENT 'retained_d7 / cohort_d7, 0.2 is 20 %; NULL: nobody was new seven days before'
+    retention_d7          Nullable(Float64) COMMENT 'retained_d7 / cohort_d7, 0.2 is 20 %; NULL: no users were new seven days before'
 )
 ENGINE = MergeTree
 PARTITION BY event_date
