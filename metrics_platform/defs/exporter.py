@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from wsgiref.simple_server import WSGIServer
 
@@ -67,7 +67,7 @@ class PlatformState(Collector):
             if start := state["last_slot"]:
                 evaluated = Slot(start.replace(tzinfo=datetime.UTC)).end.timestamp()
                 yield _gauge("last_slot_end_timestamp_seconds", "End of the last evaluated slot.", evaluated)
-            yield _by_severity("open_incidents", "Open incidents of metrics.", state)
+            yield _by_severity("open_incidents", "Open incidents of metrics.", ("critical", "warning"), state)
 
     def _dagster(self) -> Iterator[GaugeMetricFamily]:
         now = datetime.datetime.now(datetime.UTC)
@@ -75,7 +75,8 @@ class PlatformState(Collector):
             alerts = [alert for sensor in _SENSORS for alert in stored_alerts(instance, sensor) if alert.is_open]
             waiting = queue_of(event_log(instance), self.settings, Position(), now).waiting()
         found = Counter(str(alert.severity) for alert in alerts)
-        yield _by_severity("open_platform_alerts", "Open alerts about the platform itself.", found)
+        severities = ("critical", "failed", "warning")
+        yield _by_severity("open_platform_alerts", "Open alerts about the platform itself.", severities, found)
         yield _gauge("waiting_messages", "Messages that are queued and not delivered yet.", len(waiting))
         oldest = min((history.queued_at for history in waiting), default=now)
         age = (now - oldest).total_seconds()
@@ -86,8 +87,8 @@ def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"metrics_platform_{name}", meaning, value=value)
 
 
-def _by_severity(name: str, meaning: str, counts: Mapping[str, int]) -> GaugeMetricFamily:
+def _by_severity(name: str, meaning: str, severities: Sequence[str], counts: Mapping[str, int]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(f"metrics_platform_{name}", meaning, labels=["severity"])
-    for severity in ("critical", "warning"):
+    for severity in severities:
         family.add_metric([severity], counts.get(severity, 0))
     return family
