@@ -127,7 +127,7 @@ class Settings(ChannelSettings, MonitorSettings, HealthSettings):
     keep_user_daily_days: int = types.days(400, 35)
     """Days to keep `user_daily`, which has a row per user and day."""
     keep_daily_days: int = types.days(36_500, 60)
-    """Days to keep the results: slices, `dimension_metrics`, `app_daily`, `metric_daily`."""
+    """Days to keep the results: slices, `dimension_metrics`, `app_daily`, `user_cohorts`, `metric_daily`."""
     keep_runs_days: int = types.days(14, 3)
     """Days that Dagster keeps every run. Older runs are kept as long as they hold a partition's latest materialisation
     or a message."""

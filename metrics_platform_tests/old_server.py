@@ -83,7 +83,7 @@ def _serve_engine(wheel: str, data: str) -> None:
         request = pickle.load(sys.stdin.buffer)
         try:
             answer, written = _answer(session, data, *request)
-        except Exception as error:  # noqa: BLE001  (whatever it is, the client is told)
+        except Exception as error:  # noqa: BLE001  (the client gets every error)
             answer, written, problem = b"", 0, str(error)
         pickle.dump((answer, written, problem), answers)
         answers.flush()

@@ -1,4 +1,4 @@
--- Users by class of age over the days chosen: what they viewed, liked, sent and received.
+-- Users by age group over the chosen days: what they viewed, liked, sent and received.
 --
 -- Visualisation: Chart, Bar. X: age_group (Category, not sorted again). Y: views. A second one: Y: messages_sent,
 --   messages_received.

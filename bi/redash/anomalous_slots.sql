@@ -3,7 +3,7 @@
 -- Visualisation: Table, as it is. change_percent compares the value with the expected one.
 -- Parameters: date_range (Date Range).
 --
--- slot_time is what the product's clocks showed: product_timezone is METRICS_TIMEZONE.
+-- slot_time is the local time in the product's zone: product_timezone is METRICS_TIMEZONE.
 WITH 'UTC' AS product_timezone
 SELECT
     toDateTime(toString(toTimeZone(slot_start, product_timezone))) AS slot_time,

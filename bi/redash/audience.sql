@@ -1,4 +1,4 @@
--- Who was there: users of the app, the feed and the messenger, of the day, of 7 and of 28 days.
+-- The audience: users of the app, the feed and the messenger on the day, and in 7 and 28 days.
 --
 -- Visualisation: Chart, Line. X: event_date (Datetime). Y: app_dau, feed_dau, messenger_dau.
 --   A second chart of the same query: Y: app_dau, wau, mau. A third: Y: stickiness_percent.

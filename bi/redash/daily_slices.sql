@@ -2,7 +2,7 @@
 --
 -- Visualisation: Chart, Bar, Stacking: Stack. X: event_date. Y: views (or another measure). Group by: dimension_value.
 --   For age a second one: Chart, Bar, Horizontal. X: dimension_value. Y: views.
--- Parameters: date_range (Date Range); dimension (Dropdown List: os, gender, age, and those you have switched on).
+-- Parameters: date_range (Date Range); dimension (Dropdown List: os, gender, age, and those in METRICS_EXTRA_DIMENSIONS).
 SELECT
     event_date,
     dimension_value,

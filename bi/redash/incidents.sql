@@ -1,9 +1,9 @@
--- Every incident that opened in the days chosen, as it stands now, latest first.
+-- Every incident that opened in the chosen days, in its current state, latest first.
 --
 -- Visualisation: Table, as it is. Or Chart, Bar, Stacking: Stack. X: opened_on. Y: incidents. Group by: severity.
 -- Parameters: date_range (Date Range).
 --
--- Times are what the product's clocks showed: product_timezone is METRICS_TIMEZONE.
+-- Times are local times in the product's zone: product_timezone is METRICS_TIMEZONE.
 WITH 'UTC' AS product_timezone
 SELECT
     toDate(toTimeZone(opened_at, product_timezone)) AS opened_on,

@@ -15,7 +15,7 @@ SELECT
     round(if(unit = '%', value - week_before, 100 * (value / nullIf(week_before, 0) - 1)), 1) AS change_7d
 FROM
 (
-    -- A day that is missing is found by no anyIf, and is NULL: nothing is shifted to the day beside it.
+    -- For a missing day, anyIf finds nothing and returns NULL. No value is shifted to the next day.
     SELECT
         latest AS event_date,
         measure.1 AS place,

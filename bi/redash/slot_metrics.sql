@@ -5,7 +5,7 @@
 -- Parameters: date_range (Date Range); metric (Query Based Dropdown List: metrics.sql); dimension (Text: total, os, …);
 --   dimension_value (Text: total, iOS, …).
 --
--- slot_time is what the product's clocks showed: product_timezone is METRICS_TIMEZONE.
+-- slot_time is the local time in the product's zone: product_timezone is METRICS_TIMEZONE.
 WITH 'UTC' AS product_timezone
 SELECT
     toDateTime(toString(toTimeZone(slots.slot_start, product_timezone))) AS slot_time,

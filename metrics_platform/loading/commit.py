@@ -1,4 +1,4 @@
-"""The commit: one record for both files, then the staged partitions are moved. The next load completes what is left.
+"""The commit: one record for both files, then the staged partitions are moved. The next load completes the rest.
 
 MOVE PARTITION takes a partition out of staging and puts it into the target. The partitions left in staging are the work
 that remains, so two processes can complete one load at the same time. Only a ClickHouse that dies during the statement

@@ -1,6 +1,6 @@
-"""The users' snapshot of the day before METRICS_START_DATE: everybody who made an event earlier than the first day.
+"""The users' snapshot of the day before METRICS_START_DATE: every user with an event before the first day.
 
-Without it everybody would be new on the first day. It is built once, from all earlier events of the sources, in
+Without it, every user would be new on the first day. It is built once, from all earlier events of the sources, in
 stretches of days: each reads its own events and continues the snapshot of the stretch before, so memory and the time of
 a query stay bounded however long the history is. The snapshot of the last finished stretch is kept in a table of its
 own, so a build that was killed goes on from there.

@@ -20,7 +20,9 @@ from metrics_platform.warehouse.tables import (
     INCIDENTS,
     METRIC_DAILY,
     MONITORED_SLOTS,
+    SLICE_VALUES,
     SLOT_METRICS,
+    USER_COHORTS,
     USER_DAILY,
     USERS,
     VERDICTS,
@@ -109,11 +111,13 @@ def first_days_kept(settings: Settings, today: datetime.date) -> Mapping[str, da
     slots = today - datetime.timedelta(days=settings.keep_slots_days)
     incidents = today - datetime.timedelta(days=settings.keep_incidents_days)
     users = today - datetime.timedelta(days=settings.keep_users_days)
-    results = (*map(slice_table, settings.dimensions), DIMENSION_METRICS, APP_DAILY, METRIC_DAILY)
+    daily = today - datetime.timedelta(days=settings.keep_daily_days)
+    results = (*map(slice_table, settings.dimensions), DIMENSION_METRICS, APP_DAILY, USER_COHORTS, METRIC_DAILY)
     return {
         **dict.fromkeys((table.name for table in (USERS, *EXTRACTS)), users),
         USER_DAILY.name: today - datetime.timedelta(days=settings.keep_user_daily_days),
-        **dict.fromkeys((table.name for table in results), today - datetime.timedelta(days=settings.keep_daily_days)),
+        **dict.fromkeys((table.name for table in results), daily),
+        SLICE_VALUES.name: min(daily, slots),  # both are sliced by them
         SLOT_METRICS.name: slots,
         VERDICTS.name: slots,
         INCIDENTS.name: incidents,
@@ -123,7 +127,7 @@ def first_days_kept(settings: Settings, today: datetime.date) -> Mapping[str, da
 
 def is_base(partition: str, settings: Settings) -> bool:
     """Whether a snapshot of `users` stays, for older days to be computed from: of a month's first day, or before the
-    product's first day, with everybody from before."""
+    product's first day, with all earlier users."""
     date = datetime.date.fromisoformat(partition)
     return date.day == 1 or date < settings.start_date
 

@@ -74,7 +74,7 @@ def failure_texts(result: dg.ExecuteInProcessResult) -> dict[str, str]:
 
 
 def check_outcomes(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
-    """«asset: check» → its evaluation in the run."""
+    """Return the evaluations of the run by "asset: check"."""
     return {
         f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name}": evaluation
         for evaluation in result.get_asset_check_evaluations()

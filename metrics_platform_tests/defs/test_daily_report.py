@@ -79,7 +79,7 @@ class ReportDesk:
         )
 
     def texts(self) -> list[str]:
-        """What stands in the chat: of each message its text or caption, after everything due was sent."""
+        """The text or caption of each message in the chat, after everything due was sent."""
         self.office.until_quiet()
         return [message.text for message in self.chat if message.text.splitlines()[1:]]
 
@@ -200,7 +200,7 @@ def test_changed_numbers_are_sent_on_request_as_a_correction_in_reply(desk: Repo
     opening, correction = (message for message in desk.chat if message.text in (first, second))
     assert correction.reply_to == opening.message_id
 
-    # What was told first is the news again, once.
+    # A return to the first numbers is another correction, sent once.
     Warehouse.from_settings(desk.desk.settings).execute(f"ALTER TABLE app_daily DROP PARTITION '{DAY}'")
     assert f"a correction, {KEY}-3" in shown(desk.report(send=True))["sent"].value
     assert f"asked for before, as {KEY}-3" in shown(desk.report(send=True))["sent"].value

@@ -14,6 +14,7 @@ import time_machine
 from dagster._core.definitions.run_request import InstigatorType
 from prometheus_client.parser import text_string_to_metric_families
 
+from metrics_platform.alerts.alert import Subject
 from metrics_platform.defs.exporter import serve
 from metrics_platform.defs.health.alert_store import AlertCursor
 from metrics_platform.settings import Settings
@@ -56,9 +57,9 @@ def test_an_outage_shows_in_the_exporter(make_settings: Callable[..., Settings],
     world = MonitorWorld.create(make_settings, instance)
     world.happens(0)
     assert world.check(0, 1).success  # nothing happens in the second slot
-    alerts = (stale("feed_actions", "stale"), replace(stale("daily_etl", "failed"), severity="failed"))
-    cursor = AlertCursor(alerts=alerts).model_dump_json()
-    switch_on(instance, "source_sensor", InstigatorType.SENSOR, cursor=cursor)
+    failed = replace(stale("feed_actions", "failed"), subject=Subject("failed_run", "daily_etl"), severity="failed")
+    for sensor, alert in (("source_sensor", stale("feed_actions", "stale")), ("failed_run_sensor", failed)):
+        switch_on(instance, sensor, InstigatorType.SENSOR, cursor=AlertCursor(alerts=(alert,)).model_dump_json())
     create_tables(world.warehouse, [APP_DAILY])
     world.warehouse.execute("INSERT INTO app_daily (event_date) VALUES ('2026-11-19')")
     with exporter(world.settings) as scrape, time_machine.travel(NOON + datetime.timedelta(minutes=32), tick=True):

@@ -160,6 +160,7 @@ LOST = {
     "dropped": lambda: Fault.dropped(processed=True),
     "hanging": lambda: Fault.hanging(processed=True),
     "not JSON": lambda: Fault.not_json().after_processing(),
+    "a gateway's 504": lambda: Fault.server_error(504, as_html=True).after_processing(),
 }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from metrics_platform.channel_settings import ChannelSettings
 from metrics_platform.channel_settings import MailServer as Server
 from metrics_platform.notifications.email import EmailChannel
 from metrics_platform.notifications.email_content import message_id
@@ -301,3 +302,13 @@ def test_the_check_names_what_to_correct(
     mail_server.answers = {command: [answer] * 2}
     error = failure(channel_to(mail_server, clock).check)
     assert (error.reason, said in str(error)) == ("misconfigured", True)
+
+
+def test_the_channel_is_made_from_settings(clock: Clock) -> None:
+    settings = ChannelSettings(
+        SMTP_URL="smtps://u%40x:p%2Fw@mail.example.com", EMAIL_FROM="d@example.com", EMAIL_TO="a@b.org, c@d.org"
+    )
+    channel = EmailChannel.for_settings(settings, clock.policy)
+    assert channel.server == Server("mail.example.com", 465, True, "u@x", "p/w")
+    assert (channel.sender, channel.receivers) == ("d@example.com", ("a@b.org", "c@d.org"))
+    assert "p/w" not in repr(channel)

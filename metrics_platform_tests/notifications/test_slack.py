@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from metrics_platform.channel_settings import ChannelSettings
 from metrics_platform.notifications.message import Paragraph, Preformatted, bold, line
 from metrics_platform.notifications.slack import SlackChannel
 from metrics_platform_tests.notifications.clock import Clock, delivered, everything_in, failure, message
@@ -157,3 +158,16 @@ def test_the_check_finds_a_webhook_alive_without_posting(channel: SlackChannel, 
     slack.answers = [(400, word, {})]
     channel.check()
     assert slack.payloads == [{}]
+
+
+def test_the_check_finds_a_dead_webhook(channel: SlackChannel, slack: Slack) -> None:
+    slack.answers = [(404, "no_service", {})]
+    assert failure(channel.check).reason == "misconfigured"
+
+
+@pytest.mark.parametrize("with_telegram", [True, False])
+def test_the_channel_follows_its_settings(slack: Slack, clock: Clock, with_telegram: bool) -> None:
+    telegram = {"TELEGRAM_BOT_TOKEN": "123456789:AAF0_made-up_for_tests_of_alerts_00", "TELEGRAM_CHAT_ID": "1"}
+    settings = ChannelSettings(SLACK_WEBHOOK_URL=slack.url, **(telegram if with_telegram else {}))
+    channel = SlackChannel.for_settings(settings, clock.policy)
+    assert (len(delivered(channel, TOLD)), channel.with_telegram) == (1, with_telegram)

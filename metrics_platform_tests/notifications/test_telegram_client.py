@@ -86,17 +86,6 @@ def test_a_5xx_answer_is_tried_again_even_if_it_is_html(
     assert "<html>" not in str(error)
 
 
-# --- unknown outcomes -----------------------------------------------------------------------------------------------
-
-_LOST = [
-    Fault.dropped(processed=True),
-    Fault.hanging(processed=True),
-    Fault.not_json().after_processing(),
-    Fault.server_error(504, as_html=True).after_processing(),
-    Fault.server_error(504, as_html=False).after_processing(),
-]
-
-
 # --- what someone has to fix ---------------------------------------------------------------------------------------
 
 

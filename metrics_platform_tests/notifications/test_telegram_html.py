@@ -291,9 +291,6 @@ def test_any_message_is_accepted_within_the_limits_and_nothing_is_lost(
         assert first_difference(visible(shown), expected) is None
 
 
-_WORDS = st.lists(st.text("абвxyz<&🙂", min_size=1, max_size=30), min_size=1, max_size=300)
-
-
 def test_a_part_is_html_and_plain() -> None:
     (part,) = parts_of(message(paragraph(line("a < b ", bold("c")))))
     assert part == Part(

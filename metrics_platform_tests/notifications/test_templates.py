@@ -37,8 +37,6 @@ from metrics_platform_tests.notifications.examples import (
 from metrics_platform_tests.telegram.parsing import parse_html
 
 GOLDEN = Path(__file__).parent / "golden"
-_STATES = "CRITICAL|WARNING|FAILED|RESOLVED|DONE|TEST|DIGEST"
-_RUSSIAN_STATES = "КРИТИЧНО|ВНИМАНИЕ|СБОЙ|РЕШЕНО|ГОТОВО|ТЕСТ|СВОДКА"
 EACH = [(language, key) for language in LANGUAGES for key in EXAMPLES]
 _EMOJI = re.compile("[\u2600-\u27bf\U0001f300-\U0001faff]\ufe0f?")
 _MINUS = "\u2212"

@@ -1,4 +1,4 @@
-"""Days of `app_daily` made up for tests: consistent ones of any size, by hand and by hypothesis."""
+"""Days of `app_daily` made up for tests: consistent ones of any size, written out or drawn by hypothesis."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def two_weeks(last: datetime.date = DATE, *, size: int = 1, growth: float = 0.01
 
 
 def without(rows: Rows, *back: int) -> Rows:
-    """The rows without the days that lie so many days before the last."""
+    """The rows without the days that are `back` days before the last."""
     gone = {max(rows) - datetime.timedelta(days=days) for days in back}
     return {date: row for date, row in rows.items() if date not in gone}
 

@@ -111,6 +111,17 @@ def test_an_insert_is_never_sent_twice(clickhouse_server: EmbeddedServer, admin:
         admin.execute("DROP TABLE once")
 
 
+def test_a_repeatable_statement_survives_a_lost_answer(clickhouse_server: EmbeddedServer, admin: Warehouse) -> None:
+    with misbehaving_proxy(clickhouse_server.url) as (url, faults):
+        warehouse = _warehouse(url)
+        warehouse.value("SELECT 1")
+        faults.when, faults.left, faults.after = (lambda sql: "CREATE" in sql), 1, True
+        warehouse.execute("CREATE TABLE IF NOT EXISTS made (n UInt8) ENGINE = MergeTree ORDER BY n", repeatable=True)
+        assert faults.left == 0
+    assert admin.value("EXISTS TABLE made") == 1
+    admin.execute("DROP TABLE made")
+
+
 def test_a_full_server_is_transient_and_a_query_over_its_own_limit_is_not(admin: Warehouse) -> None:
     total = "Code: 241. DB::Exception: (total) memory limit exceeded: would use 12 GiB. (MEMORY_LIMIT_EXCEEDED)"
     assert cause_of(RuntimeError(total)).transient

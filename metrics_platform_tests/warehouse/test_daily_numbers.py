@@ -24,7 +24,7 @@ from metrics_platform_tests.worlds import SourceTables, compute_all, read_table
 
 DIMENSIONS = ("os", "gender", "age")
 FURTHER_DIMENSIONS = (("age_group", "source"), ("country", "city", "exp_group"))
-MONTH = 32  # so many days of real messages: MAU's window, and a few days for those who drop out of it
+MONTH = 32  # days of real messages: MAU's window, and a few days for those who drop out of it
 COMPUTED_DAYS = 8  # the last ones; all before them are in the first snapshot
 
 

@@ -14,7 +14,14 @@ from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.partitions import merged_days
 from metrics_platform.warehouse.retention import drop_what_is_old, merge_past_days
 from metrics_platform.warehouse.schema import create_tables
-from metrics_platform.warehouse.tables import MONITOR_TABLES, SLOT_METRICS, columns_of, daily_tables
+from metrics_platform.warehouse.tables import (
+    METRIC_DAILY,
+    MONITOR_TABLES,
+    SLICE_VALUES,
+    SLOT_METRICS,
+    columns_of,
+    daily_tables,
+)
 
 TODAY = datetime.date(2026, 11, 27)
 
@@ -91,6 +98,22 @@ def test_old_days_of_users_go_except_those_that_older_days_continue(
 
 def _stored(warehouse: Warehouse, table: str) -> list[str]:
     return [str(row["d"]) for row in warehouse.query(f"SELECT DISTINCT event_date AS d FROM {table} ORDER BY d").rows]
+
+
+def test_the_results_are_kept_as_long_as_the_setting_says(make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings(keep_daily_days=60, keep_slots_days=90)
+    warehouse = Warehouse.from_settings(settings)
+    tables = (*daily_tables(settings.dimensions)[4:], METRIC_DAILY, SLICE_VALUES)
+    create_tables(warehouse, tables)
+    stored = ["2026-08-28", "2026-08-29", "2026-09-27", "2026-09-28", "2026-11-27"]  # TODAY is the 27th of November
+    for table in tables:
+        for date in stored:
+            warehouse.execute(f"INSERT INTO {table.name} (event_date) SELECT '{date}'")
+    drop_what_is_old(warehouse, settings, TODAY)
+    assert {table.name: _stored(warehouse, table.name) for table in tables} == {
+        **{table.name: stored[3:] for table in tables},
+        "slice_values": stored[1:],
+    }
 
 
 def test_of_a_product_whose_events_have_ended_the_last_ones_stay(warehouse: Warehouse, settings: Settings) -> None:

@@ -52,6 +52,21 @@ def test_values_that_are_called_like_the_reserved_ones_are_never_chosen(payments
     }
 
 
+def test_the_first_by_name_of_equal_values_are_kept(payments: Payments) -> None:
+    payments.pay(*((1, MIDNIGHT, plan, 1) for plan in "dcba"))
+    payments.slots(0, 1)
+    assert payments.chosen() == {"a", "b"}
+
+
+def test_a_value_that_appears_during_the_day_takes_a_free_place(payments: Payments) -> None:
+    payments.pay((1, MIDNIGHT, "a", 1), (1, MIDNIGHT + SLOT, "b", 1), (1, MIDNIGHT + 2 * SLOT, "c", 1))
+    for number in range(3):
+        payments.slots(number, number + 1)
+    assert payments.values("revenue", "plan") == {
+        (0, "a"): 1, (1, "a"): 0, (1, "b"): 1, (2, "a"): 0, (2, "b"): 0, (2, "other"): 1,
+    }  # fmt: skip
+
+
 def test_a_day_that_is_computed_again_keeps_its_slices(payments: Payments) -> None:
     payments.pay(*((1, MIDNIGHT, plan, 1) for plan in "aabbc"))
     payments.slots(0, 2)

@@ -58,6 +58,7 @@ def test_each_source_has_a_latest_event_of_its_own(sources: SourceTables) -> Non
 @example(seconds=[-2 * 86_400, -2 * 86_400 - 1, 301])  # clocks may differ by five minutes
 @example(seconds=[300, 301])
 @example(seconds=[-40 * 86_400 - 1, 301])
+@example(seconds=[-17_582_401])  # a second before the first day
 def test_the_latest_event_is_the_one_that_pandas_finds(
     make_settings: Callable[..., Settings], seconds: list[int]
 ) -> None:

@@ -76,6 +76,13 @@ def test_a_slice_stays_on_the_grid_for_seven_days_after_its_last_event(payments:
     assert sorted(payments.values("payers")) == list(range(8 * 96))
 
 
+def test_a_day_without_events_has_zeros_and_is_not_missing(payments: Payments) -> None:
+    days = [DAY, DAY + timedelta(days=1)]
+    payments.days(*days)
+    assert payments.values("payers", table="metric_daily") == dict.fromkeys(days, 0)
+    assert missing_days(payments.warehouse, *days, payments.check(), payments.settings.zone) == []
+
+
 def test_one_metric_computed_alone_leaves_the_others_as_they_were(payments: Payments) -> None:
     payments.pay((1, MIDNIGHT, "pro", 1), (2, MIDNIGHT, "free", 3))
     payments.slots(0, 2)

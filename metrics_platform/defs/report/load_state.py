@@ -21,7 +21,7 @@ _RUNS_LOOKED_AT = 40
 
 
 def load_state(instance: dg.DagsterInstance, key: str) -> LoadState:
-    """The state of the partition `key` (YYYY-MM-DD); what was not computed through Dagster is unknown."""
+    """The state of the partition `key` (YYYY-MM-DD); tables that were not computed through Dagster are unknown."""
     computed = [_computed_at(instance, table.name, key) for table in LINEAGE]
     evaluations = {
         f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name}": evaluation

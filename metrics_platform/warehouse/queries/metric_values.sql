@@ -1,7 +1,7 @@
 -- The values of a source's metrics in [start, end), for the whole product and by slice, from one scan of its events.
 --
 -- Events are first folded into cells: one for each combination of slices. A cell keeps the state of each aggregate, so
--- that the value of a slice is merged from its cells, and distinct users stay distinct. Cells are told apart by one hash
+-- that the value of a slice is merged from its cells, and distinct users stay distinct. Cells are identified by one hash
 -- of their slices, which ClickHouse computes on the dictionary of a LowCardinality column. Names beside the source's own
 -- columns begin with `platform_`, since a source may well have a column called `bucket`.
 WITH
@@ -20,7 +20,7 @@ sliced AS
     SELECT
         platform_bucket AS bucket,
         slice.1 AS slice_dimension,
-        -- What is not among the day's slices is `other`.
+        -- Values that are not among the day's slices are `other`.
         if(slice.1 = 'total' OR slice.2 = 'unknown' OR slice IN (
                SELECT (dimension, dimension_value) FROM slice_values
                WHERE event_date = {event_date:Date} AND source = {source:String}

@@ -1,4 +1,4 @@
--- One dimension's slices of the day, from the merged table. What is not known is a slice of its own, so that
+-- One dimension's slices of the day, from the merged table. Unknown values are a slice of their own, so that
 -- no user is dropped and every dimension adds up to the same sums.
 SELECT
     event_date,

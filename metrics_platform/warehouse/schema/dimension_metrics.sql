@@ -6,7 +6,7 @@
 CREATE TABLE IF NOT EXISTS {table:Identifier}
 (
     event_date        Date   COMMENT 'the day, in the product''s time zone',
-    dimension         String COMMENT 'what the users are sliced by: os, gender, age, or a dimension switched on',
+    dimension         String COMMENT 'what the users are sliced by: os, gender, age, or one of METRICS_EXTRA_DIMENSIONS',
     dimension_value   String COMMENT 'the slice: iOS, male or female, 25, …, or unknown',
     views             Int64  COMMENT 'views of content',
     likes             Int64  COMMENT 'likes of content',

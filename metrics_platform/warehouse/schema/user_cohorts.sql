@@ -4,7 +4,7 @@
 -- From the day's snapshot. It holds the cohorts of the last year, the 20 largest sources, and `other`.
 CREATE TABLE IF NOT EXISTS {table:Identifier}
 (
-    event_date Date                   COMMENT 'the day on which the cohort is looked at',
+    event_date Date                   COMMENT 'the day on which the cohort is measured',
     first_day  Date                   COMMENT 'the day of the users'' first event: the cohort',
     days_since Int32                  COMMENT 'event_date - first_day, 0 to 365',
     source     LowCardinality(String) COMMENT 'acquisition source of the first event; unknown, or other beyond the 20 largest',

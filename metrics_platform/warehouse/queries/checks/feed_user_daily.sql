@@ -1,6 +1,6 @@
 -- The feed's extract against a count taken straight from the source. `staging` holds the day before it is swapped in;
 -- `without_user` is how many rows of the source belong to no user, and are left out. A column of a check is named after
--- it and the quantity, and holds what is expected, what is there and, where it is known, how many events came in late.
+-- it and the quantity, and holds the expected number, the actual one and, where it is known, how many events came in late.
 SELECT
     (views_in_source, views_sum) AS `reconciles_with_source: views`,
     (likes_in_source, likes_sum) AS `reconciles_with_source: likes`,

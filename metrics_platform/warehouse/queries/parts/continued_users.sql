@@ -1,6 +1,6 @@
 -- The snapshot before, `known`, continued by the users of `since`, who made an event after it, and what their events say. Days
 -- are disjoint in time, so whatever `since` knows is later than anything in the snapshot before. Most users of the
--- snapshot were not active: they pass a join, which costs a third of grouping everybody anew, and as both sides are merged
+-- snapshot were not active: they pass a join, which costs a third of grouping all users anew, and as both sides are merged
 -- in the order they are stored in, it needs little memory however many users there are.
 SELECT
     {event_date:Date}                                   AS event_date,
