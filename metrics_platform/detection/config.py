@@ -30,7 +30,8 @@ class Seasonal(Strict):
         default=0.15,
         ge=0,
         lt=1,
-        description="A smaller change, as a share of the expected value, is normal. Beside a sibling half is enough.",
+        description="A smaller change, as a share of the expected value, is normal. If a sibling is anomalous, half of "
+        "the default is enough. A value of your own always holds.",
     )
 
 
