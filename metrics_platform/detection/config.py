@@ -71,6 +71,11 @@ class DetectorConfig(Strict):
     day_over_day: DayOverDay = Field(default=DayOverDay(), description="Threshold of the detector `day_over_day`.")
     iqr: Iqr = Field(default=Iqr(), description="Parameters of the detector `iqr`.")
 
+    @property
+    def listens(self) -> bool:
+        """Whether siblings can make a slot anomalous: not if it must last, or if a second detector must agree."""
+        return self.slots_in_a_row == 1 and (self.combine == "any" or len(self.detectors) == 1)
+
 
 class MonitorConfig(Strict):
     """How a metric is evaluated, as a whole and by slice, and whether people are notified.

@@ -31,7 +31,7 @@ class Member:
         names: (dimension, value) of each series.
         detections: the answers, [slots, series].
         numerator, denominator: of a share or a ratio, the metrics it is made of.
-        listens: whether it may become anomalous by its siblings: not where an anomaly must last some slots.
+        listens: whether its siblings can make it anomalous.
     """
 
     metric: str

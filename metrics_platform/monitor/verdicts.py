@@ -137,7 +137,7 @@ class _Answer:
             self.evaluation.detections,
             self.metric.numerator,
             self.metric.denominator,
-            listens=self.config.slots_in_a_row == 1,
+            listens=self.config.listens,
         )
 
 
