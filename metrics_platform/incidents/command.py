@@ -31,7 +31,7 @@ def list_incidents(settings: Settings, console: Console) -> None:
         opened = f"{alert.opened_at.astimezone(settings.zone):%d %b %H:%M}"
         worst = formats_for("en").change(alert.worst_change)
         sent = "yes" if alert.notification else "no"
-        table.add_row(alert.id, alert.subject.name, slice_of, worst, opened, alert.state, sent, answer_text(alert))
+        table.add_row(alert.id, alert.subject.name, slice_of, worst, opened, alert.state, sent, alert.answer)
     console.print(table if table.row_count else "No incident is open, and none ended in the last eight days.")
 
 
@@ -54,13 +54,6 @@ def answer(settings: Settings, incident: str, *, is_incident: bool, who: str, no
         f"{found.id} is marked as not an incident. Deviations of up to {size} of this series are recorded and not sent "
         f"for {QUIET_FOR.days} days after its end. Larger ones are sent."
     )
-
-
-def answer_text(alert: Alert) -> str:
-    """Who marked an incident as none, and why; empty: no one did."""
-    if not alert.is_answered:
-        return ""
-    return f"not an incident ({alert.answered_by})" + (f": {alert.note}" if alert.note else "")
 
 
 def _incidents(settings: Settings) -> list[Alert]:
