@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from metrics_platform.detection.config import Detector, DetectorConfig, Direction
-from metrics_platform.detection.detections import Reason, Status
+from metrics_platform.detection.config import DETECTORS, Detector, DetectorConfig, Direction
+from metrics_platform.detection.detections import Detections, Reason, Status
 from metrics_platform.detection.evaluate import evaluate, lookback
 from metrics_platform.detection.series import SLOTS_A_DAY, SlotSeries
 from metrics_platform.detection.siblings import SUPPORTED
@@ -93,11 +93,26 @@ def test_the_lookback_covers_every_detector_and_the_slots_in_a_row() -> None:
     assert lookback(DetectorConfig(detectors=("day_over_day",), slots_in_a_row=3)) == SLOTS_A_DAY + 3
 
 
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_a_longer_history_than_the_lookback_changes_no_answer(detector: Detector) -> None:
+    config = DetectorConfig(detectors=(detector,), slots_in_a_row=2)
+    values = np.random.default_rng(2).poisson(100, 50 * SLOTS_A_DAY).astype(float)
+    values[-2:] = 10.0
+    series = flat(values)
+    whole, part = (
+        evaluate(series.between(series.length - length, series.length), 1, config).detections
+        for length in (series.length, lookback(config))
+    )
+    assert statuses(whole) == [Status.ANOMALOUS]
+    for name in Detections.names():
+        np.testing.assert_allclose(getattr(part, name), getattr(whole, name), rtol=1e-9, err_msg=name)
+
+
 def test_series_side_by_side_give_the_same_answers_as_each_alone() -> None:
     random = np.random.default_rng(1)
     values = random.poisson(100, (40 * SLOTS_A_DAY, 3)).astype(float)
     values[-1] = [100.0, 0.0, 300.0]
-    config = DetectorConfig(detectors=("seasonal", "day_over_day", "iqr"))
+    config = DetectorConfig(detectors=DETECTORS)
     together = flat(values[:, 0].tolist())
     together = type(together)(together.start, together.zone, values)
     found = evaluate(together, 4, config).detections
