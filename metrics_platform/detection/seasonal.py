@@ -65,7 +65,7 @@ _LEAST_TRIALS = 50.0
 _OFTEN_ZERO = 0.3
 _POISSON = 0.5  # the deviation of a Poisson count's square root, and of a share's arcsine root times √trials
 _RELATIVE = 0.025  # metrics of people are never quieter than this
-# Web metrics labelled by their operators: 3.4 measured deviations of a gauge are as telling as 4.5 of a count.
+# Web metrics labelled by their operators: 3.3 measured deviations of a gauge are as telling as 4.5 of a count.
 _GAUGE = 0.74
 # A slot that fits badly counts as four deviations, however badly it fits: one outage does not choose the kind of day.
 _WORST_FIT = 16.0
