@@ -137,6 +137,7 @@ class _Answer:
             self.evaluation.detections,
             self.metric.numerator,
             self.metric.denominator,
+            adds_up=self.metric.empty == "zero",
             listens=self.config.listens,
         )
 
