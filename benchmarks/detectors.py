@@ -135,7 +135,7 @@ def _product_answers(product: str, length: int, holidays: tuple[str, ...]) -> di
             assert value is not None
             answers = _evaluated("seasonal", value, above, below, {**item.meta, "holidays": holidays})
             name = TOTAL if part == "total" else ("os", part)
-            parts = () if item.denominator is None else ("likes", "views")
-            members.append(Member(metric, [name], answers, *parts))
+            numerator, denominator = (None, None) if item.denominator is None else ("likes", "views")
+            members.append(Member(metric, [name], answers, numerator, denominator, adds_up=numerator is None))
         found.update(zip(keys, with_siblings(members), strict=True))
     return found

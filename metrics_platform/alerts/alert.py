@@ -150,6 +150,13 @@ class Alert:
         return bool(self.answered_by)
 
     @property
+    def answer(self) -> str:
+        """Who marked it as not an incident, and why; empty: no one did."""
+        if not self.is_answered:
+            return ""
+        return f"not an incident ({self.answered_by})" + (f": {self.note}" if self.note else "")
+
+    @property
     def is_total(self) -> bool:
         """Whether it is about a whole, not a slice."""
         return self.subject.dimension == TOTAL

@@ -33,8 +33,8 @@ class Inhibitors:
             if not rule.target.items() <= labels.items():
                 continue
             for source in sources.get(tuple(labels[name] for name in rule.equal), ()):
-                is_open_to = rule.itself if source.id == alert.id else not _was_first(alert, source)
-                if is_open_to and self._holds(rule, source, condition):
+                may_inhibit = rule.itself if source.id == alert.id else not _was_first(alert, source)
+                if may_inhibit and self._holds(rule, source, condition):
                     return rule.called.format(id=source.id, name=source.subject.name)
         return ""
 

@@ -132,7 +132,7 @@ class Notifier:
             yield self._notify("opened", f"anomaly-{self._stamp}", "", new, notified_at=self._now)
 
     def _message_to_join(self, alert: Alert) -> Alert | None:
-        """An alert whose message takes in another one: open, of the same direction, and not less severe."""
+        """An alert whose message another one may join: open, of the same direction, and not less severe."""
         found = [
             other
             for other in self.alerts.values()

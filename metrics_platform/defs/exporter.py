@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from wsgiref.simple_server import WSGIServer
 
@@ -91,7 +91,7 @@ def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"metrics_platform_{name}", meaning, value=value)
 
 
-def _by_severity(name: str, meaning: str, severities: Sequence[str], counts: Mapping[str, int]) -> GaugeMetricFamily:
+def _by_severity(name: str, meaning: str, counts: Mapping[str, int]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(f"metrics_platform_{name}", meaning, labels=["severity"])
     for severity, count in counts.items():
         family.add_metric([severity], count)

@@ -1,4 +1,4 @@
-"""Operations on arrays [slots, series] and [slots, series, lags] that the seasonal detector is made of."""
+"""Operations on arrays [slots, series] and [slots, series, lags] that detectors are made of."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def recent_sum(values: Floats, length: int) -> Floats:
 
 
 def before(values: Floats, slots: int, otherwise: float = np.nan) -> Floats:
-    """The values `slots` positions before."""
+    """The values `slots` positions before, `otherwise` before the first."""
     if not slots:
         return values
     found = np.full_like(values, otherwise)

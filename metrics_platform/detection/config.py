@@ -30,7 +30,8 @@ class Seasonal(Strict):
         default=0.15,
         ge=0,
         lt=1,
-        description="A smaller change, as a share of the expected value, is normal. Beside a sibling half is enough.",
+        description="A smaller change, as a share of the expected value, is normal. If a sibling is anomalous, half of "
+        "the default is enough. A value of your own always holds.",
     )
 
 
@@ -69,6 +70,11 @@ class DetectorConfig(Strict):
     seasonal: Seasonal = Field(default=Seasonal(), description="Thresholds of the detector `seasonal`.")
     day_over_day: DayOverDay = Field(default=DayOverDay(), description="Threshold of the detector `day_over_day`.")
     iqr: Iqr = Field(default=Iqr(), description="Parameters of the detector `iqr`.")
+
+    @property
+    def listens(self) -> bool:
+        """Whether siblings can make a slot anomalous: not if it must last, or if a second detector must agree."""
+        return self.slots_in_a_row == 1 and (self.combine == "any" or len(self.detectors) == 1)
 
 
 class MonitorConfig(Strict):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from metrics_platform.detection.arrays import before
 from metrics_platform.detection.config import DayOverDay
 from metrics_platform.detection.detections import Detections, Reason, Status
-from metrics_platform.detection.series import SLOTS_A_DAY, SlotSeries, shifted
+from metrics_platform.detection.series import SLOTS_A_DAY, SlotSeries
 
 LOOKBACK = SLOTS_A_DAY + 1
 
@@ -18,7 +19,7 @@ def evaluate(series: SlotSeries, slots: int, config: DayOverDay, minimum_volume:
     many trials) is anomalous, a smaller one is normal. A gauge may be negative: its size counts.
     """
     value = series.observed[-slots:]
-    base = shifted(series.observed, SLOTS_A_DAY)[-slots:]
+    base = before(series.observed, SLOTS_A_DAY)[-slots:]
     share = config.threshold_pct / 100
     lower, upper = np.sort([base * (1 - share), base * (1 + share)], axis=0)
     volume = np.abs(value) if series.trials is None else np.where(value > 0, series.trials[-slots:], 0.0)

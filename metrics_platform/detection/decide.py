@@ -75,6 +75,8 @@ def decide(
         now = (np.abs(score) >= least) & (np.sign(total) == np.sign(score))
         deviation = np.where(now, np.abs(total) / threshold, 0.0)
         change = _change(window)[-slots:] / max(config.minimum_change, TINY)
+        if "minimum_change" in config.model_fields_set:  # a user's own minimum holds even if a sibling is anomalous
+            change = np.where(change >= 1, change, 0.0)
         enough_volume = window.volume[-slots:] >= minimum_volume
         size = np.where(enough_volume, np.fmin(deviation, change), 0.0)
         strength = np.where(size > np.abs(strength), np.sign(total) * size, strength)

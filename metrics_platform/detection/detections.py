@@ -108,10 +108,11 @@ class Detections:
         )
 
     def where_normal(self, where: npt.NDArray[np.bool_], why: Reason) -> Detections:
-        """The same, but normal there, and no evidence for others."""
+        """The same, but normal there, whatever its siblings do, and no evidence for them."""
+        changed = where & self.anomalous
         return replace(
             self,
-            status=np.where(where, Status.NORMAL, self.status).astype(np.int8),
-            reason=np.where(where, why, self.reason).astype(np.int8),
+            status=np.where(changed, Status.NORMAL, self.status).astype(np.int8),
+            reason=np.where(changed, why, self.reason).astype(np.int8),
             strength=np.where(where, 0.0, self.strength),
         )

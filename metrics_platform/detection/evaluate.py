@@ -82,7 +82,7 @@ def evaluate(series: SlotSeries, slots: int, config: DetectorConfig, holidays: C
     )
     if series.is_gauge and series.events is not None:
         few = np.broadcast_to(series.events < config.minimum_volume, combined.status.shape)
-        combined = combined.where_normal(combined.anomalous & few, Reason.BELOW_MINIMUM_VOLUME)
+        combined = combined.where_normal(few, Reason.BELOW_MINIMUM_VOLUME)
     lasting = _lasting(combined, config.slots_in_a_row)
     last = {name: getattr(lasting, name)[-slots:] for name in Detections.names()}
     return Evaluation(Detections(**last), shown[-slots:].astype(np.int8), config.detectors)
@@ -93,8 +93,7 @@ def _in_direction(found: Detections, config: DetectorConfig) -> Detections:
     if config.direction == "both":
         return found
     rises = found.value > found.expected
-    other = found.anomalous & (~rises if config.direction == "up" else rises)
-    return found.where_normal(other, Reason.OTHER_DIRECTION)
+    return found.where_normal(~rises if config.direction == "up" else rises, Reason.OTHER_DIRECTION)
 
 
 def _lasting(found: Detections, slots: int) -> Detections:

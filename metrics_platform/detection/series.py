@@ -118,10 +118,3 @@ class SlotSeries:
         """The slots from position `first` up to `end`, as a history of their own."""
         trials = None if self.trials is None else self.trials[first:end]
         return replace(self, start=self.start + first * SLOT, values=self.values[first:end], trials=trials)
-
-
-def shifted(values: Floats, slots: int) -> Floats:
-    """The values `slots` slots before, NaN before the first."""
-    found = np.full_like(values, np.nan)
-    found[slots:] = values[: max(0, len(values) - slots)]
-    return found

@@ -31,7 +31,8 @@ class Member:
         names: (dimension, value) of each series.
         detections: the answers, [slots, series].
         numerator, denominator: of a share or a ratio, the metrics it is made of.
-        listens: whether it may become anomalous by its siblings: not where an anomaly must last some slots.
+        adds_up: whether its slices add up to its total, as counts and sums do, and averages and quotients do not.
+        listens: whether its siblings can make it anomalous.
     """
 
     metric: str
@@ -39,6 +40,7 @@ class Member:
     detections: Detections
     numerator: str | None = None
     denominator: str | None = None
+    adds_up: bool = True
     listens: bool = True
 
 
@@ -97,7 +99,7 @@ def _siblings(member: Member, number: int, found: _Found, by_name: dict[str, Mem
     if name != TOTAL:
         if total := found.get(TOTAL, {}).get(member.metric):
             yield total.ways
-    elif member.numerator is None:
+    elif member.adds_up:
         moved = np.abs(member.detections.value[:, number] - member.detections.expected[:, number])
         for slice_name, metrics in found.items():
             if slice_name != TOTAL and (part := metrics.get(member.metric)):

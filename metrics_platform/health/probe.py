@@ -70,7 +70,20 @@ def why_no_events(settings: Settings, now: datetime.datetime) -> str | None:
     )
 
 
-def probe_freshness(warehouse: Warehouse, rows: SourceRows, settings: Settings, now: datetime.datetime) -> Probed:
+def probe_sources(
+    warehouse: Warehouse,
+    sources: Mapping[str, SourceRows],
+    settings: Settings,
+    after: datetime.datetime | None,
+    now: datetime.datetime,
+) -> list[Probed]:
+    """What every probe finds of these sources; of slots, of those after `after`. Errors as of `latest_event`."""
+    freshness = [_probe_freshness(warehouse, rows, settings, now) for rows in sources.values()]
+    volumes = [*_probe_day(warehouse, settings, now), *_probe_slots(warehouse, settings, after, now)]
+    return [*freshness, *(probed for probed in volumes if probed.source in sources)]
+
+
+def _probe_freshness(warehouse: Warehouse, rows: SourceRows, settings: Settings, now: datetime.datetime) -> Probed:
     """How fresh a source is; errors as of `latest_event`."""
     name, table = rows.source.name, rows.source.table
     limits = Limits(*rows.source.stale_limits)
@@ -110,7 +123,7 @@ def _usual_rows(
     return {slot: usual_rows(known(weeks[slot]), known(days[slot])) for slot in slots}
 
 
-def probe_day(warehouse: Warehouse, settings: Settings, now: datetime.datetime) -> Iterator[Probed]:
+def _probe_day(warehouse: Warehouse, settings: Settings, now: datetime.datetime) -> Iterator[Probed]:
     """The rows of each source on the last complete day; nothing where that has not been computed."""
     yesterday = now.astimezone(settings.zone).date() - _DAY
     day = day_of(yesterday, settings.zone)
@@ -124,7 +137,7 @@ def probe_day(warehouse: Warehouse, settings: Settings, now: datetime.datetime) 
         yield _volume(DAY_VOLUME, condition, volume, f"{day.date:%Y-%m-%d}")
 
 
-def probe_slots(
+def _probe_slots(
     warehouse: Warehouse, settings: Settings, after: datetime.datetime | None, now: datetime.datetime
 ) -> Iterator[Probed]:
     """The rows of each source in the slots after `after` that the monitor has processed, oldest first.

@@ -26,12 +26,12 @@ def list_incidents(settings: Settings, console: Console) -> None:
         WarehouseError: ClickHouse refused, failed or did not answer.
     """
     table = Table("incident", "metric", "slice", "worst", Column("opened", no_wrap=True), "state", "sent", "answer")
-    for alert in sorted(_incidents(settings), key=lambda alert: alert.opened_at, reverse=True):
+    for alert in sorted(_incidents(Warehouse.from_settings(settings)), key=lambda alert: alert.opened_at, reverse=True):
         slice_of = "" if alert.is_total else f"{alert.subject.dimension} {alert.subject.value}"
         opened = f"{alert.opened_at.astimezone(settings.zone):%d %b %H:%M}"
         worst = formats_for("en").change(alert.worst_change)
         sent = "yes" if alert.notification else "no"
-        table.add_row(alert.id, alert.subject.name, slice_of, worst, opened, alert.state, sent, answer_text(alert))
+        table.add_row(alert.id, alert.subject.name, slice_of, worst, opened, alert.state, sent, alert.answer)
     console.print(table if table.row_count else "No incident is open, and none ended in the last eight days.")
 
 
@@ -42,13 +42,16 @@ def answer(settings: Settings, incident: str, *, is_incident: bool, who: str, no
         UnknownIncidentError: no recent incident has this id.
         WarehouseError: ClickHouse refused, failed or did not answer.
     """
-    found = next((alert for alert in _incidents(settings) if alert.id == incident.upper()), None)
+    warehouse = Warehouse.from_settings(settings)
+    found = next((alert for alert in _incidents(warehouse) if alert.id == incident.upper()), None)
     if found is None:
         raise UnknownIncidentError(f"No recent incident {incident!r} exists. `metrics-platform incidents` lists them.")
     now = datetime.datetime.now(datetime.UTC)
-    save_answer(Warehouse.from_settings(settings), found, now, is_incident=is_incident, who=who, note=note)
+    save_answer(warehouse, found, now, is_incident=is_incident, who=who, note=note)
     if is_incident:
         return f"{found.id} counts as an incident again."
+    if found.worst_change is None:
+        return f"{found.id} is marked as not an incident. Zero was expected, so the series' next rise is sent again."
     size = formats_for("en").change(found.worst_change)
     return (
         f"{found.id} is marked as not an incident. Deviations of up to {size} of this series are recorded and not sent "
@@ -56,14 +59,6 @@ def answer(settings: Settings, incident: str, *, is_incident: bool, who: str, no
     )
 
 
-def answer_text(alert: Alert) -> str:
-    """Who marked an incident as none, and why; empty: no one did."""
-    if not alert.is_answered:
-        return ""
-    return f"not an incident ({alert.answered_by})" + (f": {alert.note}" if alert.note else "")
-
-
-def _incidents(settings: Settings) -> list[Alert]:
-    warehouse = Warehouse.from_settings(settings)
+def _incidents(warehouse: Warehouse) -> list[Alert]:
     create_incident_tables(warehouse)
     return incidents_before(warehouse, datetime.datetime.now(datetime.UTC))

@@ -93,8 +93,8 @@ def updates(  # noqa: PLR0917
     """Process `slots`, by day; each update must have been written before the next is asked for.
 
     Slots up to the last one that was processed change nothing. The first slot without verdicts ends it: slots are
-    processed in their order. `inhibitors` are alerts about the platform. Of slots that ended longer ago than
-    METRICS_ALERT_MAX_AGE_MINUTES nothing is notified.
+    processed in their order. `inhibitors` are alerts about the platform. Slots that ended longer ago than
+    METRICS_ALERT_MAX_AGE_MINUTES send no notifications.
 
     Raises:
         WarehouseError: ClickHouse refused, failed or did not answer.

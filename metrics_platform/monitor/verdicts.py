@@ -137,7 +137,8 @@ class _Answer:
             self.evaluation.detections,
             self.metric.numerator,
             self.metric.denominator,
-            listens=self.config.slots_in_a_row == 1,
+            adds_up=self.metric.empty == "zero",
+            listens=self.config.listens,
         )
 
 

@@ -63,7 +63,7 @@ ARRAY JOIN [
 
 @dataclass
 class MonitorWorld:
-    """A product with its desk."""
+    """A monitored product, its events and its Dagster instance."""
 
     settings: Settings
     instance: dg.DagsterInstance

@@ -37,7 +37,7 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 class Watch:
-    """The sensor of failed runs, tick by tick, and the desk it looks at."""
+    """The sensor of failed runs, tick by tick, and the instance it reads."""
 
     def __init__(self, office: PostOffice) -> None:
         self.office = office
@@ -46,7 +46,7 @@ class Watch:
         self.tick()  # failures from before it was there do not count
 
     def tick(self) -> list[FailedRun]:
-        """The messages that a tick asks for."""
+        """The messages that a tick queues."""
         context = dg.build_sensor_context(self.office.instance, cursor=self.cursor, definitions=self.office.definitions)
         result = failed_runs.tick(context, self.office.settings, self.now)
         self.office.store(result)
@@ -56,8 +56,8 @@ class Watch:
         return [event for event in found if isinstance(event, FailedRun)]
 
     @property
-    def asked(self) -> list[Any]:
-        """Everything that was ever asked for."""
+    def queued(self) -> list[Any]:
+        """Every notification that was ever queued."""
         stored = event_log(self.office.instance).since(0.0)
         return [each.entry.notification for each in stored if isinstance(each.entry, Queued)]
 
@@ -204,7 +204,7 @@ def test_a_tick_that_raises_is_one_message_with_repeats_counted_and_an_all_clear
         watch.now += datetime.timedelta(seconds=30)
         tick(instance, sensor, watch.now, error=raised(f"no such column, try {number}"))
         watch.tick()
-    (event,) = watch.asked
+    (event,) = watch.queued
     assert (event.kind, event.automation, event.name) == ("failed_tick", "sensor", "source_sensor")
     assert event.cause == "RuntimeError: no such column, try 0"
     watch.now += 5 * HOUR
@@ -225,7 +225,7 @@ def test_ticks_that_failed_before_the_sensor_was_there_are_not_reported(watch: W
     tick(watch.office.instance, schedule, watch.now - HOUR, error=raised("old"))
     watch.cursor = None
     watch.tick()
-    assert watch.asked == []
+    assert watch.queued == []
 
 
 def test_a_code_server_that_stays_away_is_one_message_for_all_ticks(watch: Watch) -> None:
@@ -237,13 +237,13 @@ def test_a_code_server_that_stays_away_is_one_message_for_all_ticks(watch: Watch
         for state in states:
             tick(instance, state, watch.now, error=unreachable(), in_a_row=number)
         watch.tick()
-        assert len(watch.asked) == (number > 1)
-    (event,) = watch.asked
+        assert len(watch.queued) == (number > 1)
+    (event,) = watch.queued
     assert (event.automation, event.name) == ("code location", LOCATION)
     watch.now += HOUR
     tick(instance, states[0], watch.now)
     watch.tick()
-    assert watch.asked[-1].kind == "recovered"
+    assert watch.queued[-1].kind == "recovered"
 
 
 def test_more_failures_than_dagsters_own_sensors_take_are_one_message_per_job(watch: Watch, api: BotApi) -> None:
@@ -335,7 +335,7 @@ def test_a_failed_check_of_a_manual_run_or_a_backfill_sends_nothing(watch: Watch
     check_run(watch)
     check_run(watch, **BY_SCHEDULE, **{"dagster/backfill": "abcdefgh"})
     watch.tick()
-    assert watch.asked == []
+    assert watch.queued == []
 
 
 @dg.asset(check_specs=[dg.AssetCheckSpec("reconciles", asset="totals", blocking=True)])
@@ -348,7 +348,7 @@ def totals(context: dg.AssetExecutionContext) -> Iterator[Any]:
 def test_a_run_that_its_own_check_failed_is_reported_as_data_and_not_as_code(watch: Watch) -> None:
     dg.materialize([totals], instance=watch.office.instance, run_config=QUIET, tags=BY_SCHEDULE, raise_on_error=False)
     assert watch.tick() == []
-    (event,) = watch.asked
+    (event,) = watch.queued
     assert (event.kind, event.severity, event.asset, event.check, event.blocking) == (
         "failed_check", "critical", "totals", "reconciles", True,
     )  # fmt: skip
@@ -379,7 +379,7 @@ def test_severities_are_set_and_switched_off_by_setting(watch: Watch) -> None:
     check_run(watch, **BY_SCHEDULE)
     watch.dies("anomaly_check", "no answer")
     watch.tick()
-    assert [(event.kind, event.severity) for event in watch.asked] == [("failed_check", "warning")]
+    assert [(event.kind, event.severity) for event in watch.queued] == [("failed_check", "warning")]
 
 
 def test_a_success_of_the_nightly_load_is_reported_where_a_setting_asks_for_it(watch: Watch) -> None:
@@ -389,7 +389,7 @@ def test_a_success_of_the_nightly_load_is_reported_where_a_setting_asks_for_it(w
     for job, by_schedule in (("daily_etl", True), ("daily_etl", False), ("anomaly_check", True)):
         watch.succeeds(job, by_schedule=by_schedule)
     watch.tick()
-    assert [(event.kind, event.job) for event in watch.asked] == [("success", "daily_etl")]
+    assert [(event.kind, event.job) for event in watch.queued] == [("success", "daily_etl")]
 
 
 @pytest.mark.parametrize("job", ["notify", "check_channels"])

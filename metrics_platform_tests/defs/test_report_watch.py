@@ -32,21 +32,21 @@ class Watch:
     settings: Settings
     instance: dg.DagsterInstance
     cursor: str | None = None
-    said: str = ""
+    summary: str = ""
 
     def until(self, moment: datetime.datetime, start: datetime.datetime = DUE - 10 * MINUTE) -> list[Any]:
-        """Ticks every minute up to `moment`; what they ask for."""
-        told = []
+        """Ticks every minute up to `moment`; what they queue."""
+        events = []
         at = start
         while at <= moment:
             context = dg.build_sensor_context(self.instance, cursor=self.cursor)
             result = tick(context, self.settings, at)
-            self.cursor, self.said = result.cursor, str(result.skip_reason.skip_message)  # type: ignore[union-attr]
+            self.cursor, self.summary = result.cursor, str(result.skip_reason.skip_message)  # type: ignore[union-attr]
             for event in result.asset_events:
                 self.instance.report_runless_asset_event(event)
-                told.append(history_of(self.instance, str(event.partition)).event)
+                events.append(history_of(self.instance, str(event.partition)).event)
             at += MINUTE
-        return told
+        return events
 
     def switch_on(self, at: datetime.datetime) -> None:
         """The schedule is turned on."""
@@ -57,8 +57,8 @@ class Watch:
         for entry in entries:
             self.instance.report_runless_asset_event(observation(KEY, entry))
 
-    def ask(self) -> None:
-        """The report's run has asked for it."""
+    def queue_report(self) -> None:
+        """The run of the report queues it."""
         report = DailyReport(
             key=KEY, occurred_at=DUE, date=DAY, period_start=DUE, period_end=DUE + 24 * 60 * MINUTE, parts=()
         )
@@ -77,7 +77,7 @@ class Watch:
 
 @pytest.fixture
 def watch(telegram_settings: Callable[..., Settings], instance: dg.DagsterInstance) -> Watch:
-    """A desk whose report is due at 11:00 in Moscow, its schedule on since long."""
+    """A product whose report is due at 11:00 in Moscow; its schedule has long been on."""
     made = Watch(telegram_settings(start_date="2026-10-01"), instance)
     made.switch_on(DUE - 9 * 24 * 60 * MINUTE)
     return made
@@ -89,7 +89,7 @@ def test_a_report_that_was_not_started_is_one_alert_after_fifteen_minutes(watch:
     assert isinstance(event, ReportNotDelivered)
     assert (event.key, event.date, event.due_at, event.severity) == ("no-report-2026-11-21", DAY, DUE, "failed")
     assert "has not started a run" in event.reason
-    assert watch.said.startswith("The report of 2026-11-21 is missing. daily_report_schedule has not started")
+    assert watch.summary.startswith("The report of 2026-11-21 is missing. daily_report_schedule has not started")
 
 
 def test_a_schedule_that_is_on_by_default_is_watched(
@@ -144,7 +144,7 @@ def test_a_queued_report_is_missing_only_if_it_cannot_arrive(
     settings = telegram_settings(start_date="2026-10-01", slack_webhook_url="https://hooks.slack.com/services/T/B/x")
     watch = Watch(settings, instance)
     watch.switch_on(DUE - 24 * 60 * MINUTE)
-    watch.ask()
+    watch.queue_report()
     watch.write(*entries)
     found = [event.reason for event in watch.until(DUE + 15 * MINUTE)]
     assert [each.startswith(reason) for each in found] == ([True] if reason else [])
@@ -164,7 +164,7 @@ def test_where_the_schedule_was_off_when_it_was_due_no_report_is_expected(
     if on_since:
         watch.switch_on(on_since)
     assert watch.until(DUE + 60 * MINUTE) == []
-    assert "is off, or was" in watch.said
+    assert "is off, or was" in watch.summary
 
 
 def test_before_the_first_day_there_is_no_report(
@@ -173,4 +173,4 @@ def test_before_the_first_day_there_is_no_report(
     watch = Watch(telegram_settings(start_date="2026-11-22"), instance)
     watch.switch_on(DUE - 24 * 60 * MINUTE)
     assert watch.until(DUE + 60 * MINUTE) == []
-    assert "METRICS_START_DATE" in watch.said
+    assert "METRICS_START_DATE" in watch.summary

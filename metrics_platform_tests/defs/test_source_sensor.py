@@ -34,14 +34,14 @@ WHO = (1, 25, "", "", "iOS", "ads", 0)
 
 
 @dataclass
-class Desk:
+class Sensor:
     """The sensor, tick by tick, over source tables of its own."""
 
     settings: Settings
     instance: dg.DagsterInstance
     sources: SourceTables
     cursor: str | None = None
-    said: str = ""
+    summary: str = ""
     shown: list[dg.AssetCheckEvaluation] = field(default_factory=list)
 
     def event(self, moment: datetime.datetime, *, feed: bool = True, messages: bool = True) -> None:
@@ -56,30 +56,30 @@ class Desk:
                 pd.DataFrame([(1, 2, moment, *WHO)], columns=list(MESSAGE_COLUMNS)).astype(time)
             )
 
-    def look(self, moment: datetime.datetime) -> list[str]:
-        """A tick at `moment`; the keys of what it asks for."""
-        before = {event.key for event in self.asked}
+    def probe(self, moment: datetime.datetime) -> list[str]:
+        """A tick at `moment`; the keys of what it queues."""
+        before = {event.key for event in self.queued}
         context = dg.build_sensor_context(self.instance, cursor=self.cursor)
         result = tick(context, self.settings, moment)
         if isinstance(result, dg.SkipReason):
-            self.said = str(result.skip_message)
+            self.summary = str(result.skip_message)
             return []
         assert isinstance(result, dg.SensorResult)
         for event in result.asset_events:
             self.instance.report_runless_asset_event(event)
         self.shown = [each for each in result.asset_events if isinstance(each, dg.AssetCheckEvaluation)]
         self.cursor = result.cursor
-        self.said = str(result.skip_reason.skip_message) if result.skip_reason else ""
-        return [event.key for event in self.asked if event.key not in before]
+        self.summary = str(result.skip_reason.skip_message) if result.skip_reason else ""
+        return [event.key for event in self.queued if event.key not in before]
 
     @property
-    def asked(self) -> list[Any]:
-        """Everything that was ever asked for."""
+    def queued(self) -> list[Any]:
+        """Every notification that was ever queued."""
         stored = event_log(self.instance).since(0.0)
         return [each.entry.notification for each in stored if isinstance(each.entry, Queued)]
 
-    def told(self, key: str) -> Any:
-        """What was asked for by a key."""
+    def notification(self, key: str) -> Any:
+        """The queued notification with a key."""
         event: Event | None = history_of(self.instance, key).event
         assert event is not None
         return event
@@ -91,11 +91,13 @@ class Desk:
             at = datetime.datetime.combine(date, datetime.time.min, tzinfo=datetime.UTC)
             self._count(METRIC_DAILY.name, {at: count})
 
-    def slots(self, views: dict[datetime.datetime, int], *, taken_in: datetime.datetime) -> None:
-        """Computed slots (messages as many as views), up to the last one that the monitor took in."""
+    def slots(self, views: dict[datetime.datetime, int], *, last_processed: datetime.datetime) -> None:
+        """Computed slots (messages as many as views), up to the last one that the monitor has processed."""
         create_tables(self.sources.warehouse, MONITOR_TABLES)
         self._count(SLOT_METRICS.name, views)
-        self.sources.warehouse.run(lambda client: client.insert("monitored_slots", [[taken_in, 1, 0, 0]]), doing="Test")
+        self.sources.warehouse.run(
+            lambda client: client.insert("monitored_slots", [[last_processed, 1, 0, 0]]), doing="Test"
+        )
 
     def _count(self, table: str, views: dict[datetime.datetime, int]) -> None:
         for at, count in views.items():
@@ -110,32 +112,32 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 @pytest.fixture
-def desk(make_settings: Callable[..., Settings], instance: dg.DagsterInstance) -> Desk:
+def sensor(make_settings: Callable[..., Settings], instance: dg.DagsterInstance) -> Sensor:
     """A product in Moscow with both source tables, empty."""
     settings = make_settings(timezone="Europe/Moscow", start_date=datetime.date(2026, 9, 1))
-    return Desk(settings, instance, SourceTables.create(settings))
+    return Sensor(settings, instance, SourceTables.create(settings))
 
 
 # --- freshness -------------------------------------------------------------------------------------------------------
 
 
-def test_a_source_that_falls_silent_is_an_alert_with_an_end(desk: Desk) -> None:
-    desk.event(NOON)
-    assert desk.look(NOON + 59 * MINUTE) == []
-    desk.event(NOON + 59 * MINUTE, feed=False)
-    assert desk.look(NOON + 61 * MINUTE) == ["stale-feed_actions-2026-11-20T120000"]
-    told = desk.told("stale-feed_actions-2026-11-20T120000")
-    assert (told.table, told.last_event_at, told.limit, told.severity) == (
-        desk.settings.feed_table, NOON, HOUR, "warning",
+def test_a_source_that_falls_silent_is_an_alert_with_an_end(sensor: Sensor) -> None:
+    sensor.event(NOON)
+    assert sensor.probe(NOON + 59 * MINUTE) == []
+    sensor.event(NOON + 59 * MINUTE, feed=False)
+    assert sensor.probe(NOON + 61 * MINUTE) == ["stale-feed_actions-2026-11-20T120000"]
+    sent = sensor.notification("stale-feed_actions-2026-11-20T120000")
+    assert (sent.table, sent.last_event_at, sent.limit, sent.severity) == (
+        sensor.settings.feed_table, NOON, HOUR, "warning",
     )  # fmt: skip
-    desk.event(NOON + 3 * HOUR, feed=False)
-    assert desk.look(NOON + 3 * HOUR) == ["stale-feed_actions-2026-11-20T120000-critical"]
-    desk.event(NOON + 3 * HOUR + MINUTE)
-    assert desk.look(NOON + 3 * HOUR + 2 * MINUTE) == []
-    desk.event(NOON + 3 * HOUR + 3 * MINUTE)
+    sensor.event(NOON + 3 * HOUR, feed=False)
+    assert sensor.probe(NOON + 3 * HOUR) == ["stale-feed_actions-2026-11-20T120000-critical"]
+    sensor.event(NOON + 3 * HOUR + MINUTE)
+    assert sensor.probe(NOON + 3 * HOUR + 2 * MINUTE) == []
+    sensor.event(NOON + 3 * HOUR + 3 * MINUTE)
     over = "stale-feed_actions-2026-11-20T120000-resolved-1"
-    assert desk.look(NOON + 3 * HOUR + 4 * MINUTE) == [over]
-    event = desk.told(over)
+    assert sensor.probe(NOON + 3 * HOUR + 4 * MINUTE) == [over]
+    event = sensor.notification(over)
     assert (event.kind, event.thread) == ("fresh_data", "stale-feed_actions-2026-11-20T120000")
     assert (event.stale_since, event.last_event_at) == (NOON, NOON + 3 * HOUR + 3 * MINUTE)
 
@@ -147,33 +149,33 @@ def test_a_source_that_falls_silent_is_an_alert_with_an_end(desk: Desk) -> None:
         (40, ["stale-feed_actions-2026-11-20T120000", "stale-message_actions-2026-11-20T120000"]),
     ],
 )
-def test_a_silence_counts_only_where_events_are_usual(desk: Desk, usual: int, keys: list[str]) -> None:
-    desk.event(NOON)
+def test_a_silence_counts_only_where_events_are_usual(sensor: Sensor, usual: int, keys: list[str]) -> None:
+    sensor.event(NOON)
     slots = [NOON + number * SLOT - week * 7 * DAY for week in range(1, 6) for number in range(12)]
-    desk.slots(dict.fromkeys(slots, usual), taken_in=NOON - DAY)
-    assert desk.look(NOON + 2 * HOUR) == keys
-    assert [each.passed for each in desk.shown if each.check_name == "is_fresh"] == [not keys] * 2
+    sensor.slots(dict.fromkeys(slots, usual), last_processed=NOON - DAY)
+    assert sensor.probe(NOON + 2 * HOUR) == keys
+    assert [each.passed for each in sensor.shown if each.check_name == "is_fresh"] == [not keys] * 2
 
 
-def test_muted_stale_data_is_recorded_and_sent_when_the_mute_ends(desk: Desk) -> None:
-    usual = desk.settings
+def test_muted_stale_data_is_recorded_and_sent_when_the_mute_ends(sensor: Sensor) -> None:
+    usual = sensor.settings
     hours = parse_active_hours("source:feed_actions 16:00-16:01")
-    desk.settings = usual.model_copy(
+    sensor.settings = usual.model_copy(
         update={"mutes": (parse_mute("source:message_actions"),), "active_hours": (hours,)}
     )
-    desk.event(NOON)
-    assert desk.look(NOON + 2 * HOUR) == []
-    desk.settings = usual
-    assert len(desk.look(NOON + 2 * HOUR + 2 * MINUTE)) == 2
+    sensor.event(NOON)
+    assert sensor.probe(NOON + 2 * HOUR) == []
+    sensor.settings = usual
+    assert len(sensor.probe(NOON + 2 * HOUR + 2 * MINUTE)) == 2
 
 
-def test_the_messages_as_people_get_them(desk: Desk, api: BotApi) -> None:
+def test_the_messages_as_people_get_them(sensor: Sensor, api: BotApi) -> None:
     channel = {"telegram_chat_id": str(api.supergroup), "telegram_api_base": api.base}
-    settings = desk.settings.model_copy(update={**channel, "telegram_bot_token": _secret(api.token)})
-    office = PostOffice(settings, desk.instance)
+    settings = sensor.settings.model_copy(update={**channel, "telegram_bot_token": _secret(api.token)})
+    office = PostOffice(settings, sensor.instance)
     now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
-    desk.event(now - 4 * HOUR)
-    desk.look(now)
+    sensor.event(now - 4 * HOUR)
+    sensor.probe(now)
     office.until_quiet()
     texts = [message.text.replace("\N{NO-BREAK SPACE}", " ") for message in api.messages(api.supergroup)]
     assert len(texts) == 2 and all(text.startswith("🔴 CRITICAL · Stale data: source_") for text in texts)
@@ -190,37 +192,37 @@ def test_a_source_without_any_event_is_stale_but_not_in_a_products_first_hours(
     make_settings: Callable[..., Settings], instance: dg.DagsterInstance
 ) -> None:
     settings = make_settings(start_date=NOON.date())
-    desk = Desk(settings, instance, SourceTables.create(settings))
+    sensor = Sensor(settings, instance, SourceTables.create(settings))
     midnight = NOON - 12 * HOUR
-    assert desk.look(midnight + 30 * MINUTE) == []
-    assert desk.look(midnight + 3 * HOUR) == ["stale-feed_actions-never", "stale-message_actions-never"]
+    assert sensor.probe(midnight + 30 * MINUTE) == []
+    assert sensor.probe(midnight + 3 * HOUR) == ["stale-feed_actions-never", "stale-message_actions-never"]
 
 
-def test_if_clickhouse_is_down_the_tick_says_so_and_keeps_its_cursor(desk: Desk) -> None:
-    desk.event(NOON)
-    desk.look(NOON + 2 * HOUR)
-    cursor = desk.cursor
-    settings = desk.settings
-    desk.settings = settings.model_copy(update={"clickhouse_url": _secret("http://u:pa55-w0rd@127.0.0.1:1/metrics")})
-    assert desk.look(NOON + 2 * HOUR + 2 * MINUTE) == []
-    assert "cannot be probed" in desk.said and "pa55-w0rd" not in desk.said
-    assert desk.cursor == cursor
-    desk.settings = settings
-    assert desk.look(NOON + 2 * HOUR + 4 * MINUTE) == []
+def test_if_clickhouse_is_down_the_tick_says_so_and_keeps_its_cursor(sensor: Sensor) -> None:
+    sensor.event(NOON)
+    sensor.probe(NOON + 2 * HOUR)
+    cursor = sensor.cursor
+    settings = sensor.settings
+    sensor.settings = settings.model_copy(update={"clickhouse_url": _secret("http://u:pa55-w0rd@127.0.0.1:1/metrics")})
+    assert sensor.probe(NOON + 2 * HOUR + 2 * MINUTE) == []
+    assert "cannot be probed" in sensor.summary and "pa55-w0rd" not in sensor.summary
+    assert sensor.cursor == cursor
+    sensor.settings = settings
+    assert sensor.probe(NOON + 2 * HOUR + 4 * MINUTE) == []
 
 
-def test_a_lost_cursor_sends_nothing_twice(desk: Desk) -> None:
-    desk.event(NOON)
-    desk.look(NOON + 2 * HOUR)
-    desk.cursor = None
-    assert desk.look(NOON + 2 * HOUR + 2 * MINUTE) == []
+def test_a_lost_cursor_sends_nothing_twice(sensor: Sensor) -> None:
+    sensor.event(NOON)
+    sensor.probe(NOON + 2 * HOUR)
+    sensor.cursor = None
+    assert sensor.probe(NOON + 2 * HOUR + 2 * MINUTE) == []
 
 
-def test_a_kind_is_as_severe_as_the_setting_says(desk: Desk) -> None:
-    desk.settings = desk.settings.model_copy(update={"severities": {"stale_data": "critical"}})
-    desk.event(NOON)
-    assert len(desk.look(NOON + 2 * HOUR)) == 2
-    assert {event.severity for event in desk.asked} == {"critical"}
+def test_a_kind_is_as_severe_as_the_setting_says(sensor: Sensor) -> None:
+    sensor.settings = sensor.settings.model_copy(update={"severities": {"stale_data": "critical"}})
+    sensor.event(NOON)
+    assert len(sensor.probe(NOON + 2 * HOUR)) == 2
+    assert {event.severity for event in sensor.queued} == {"critical"}
 
 
 # --- volume ----------------------------------------------------------------------------------------------------------
@@ -237,24 +239,24 @@ def weeks(rows: int, number: int = 5) -> dict[datetime.date, int]:
     ("rows", "severity"),
     [(500, "critical"), (1700, "warning"), (900, None)],
 )
-def test_a_day_with_an_unusual_number_of_rows_is_sent_once(desk: Desk, rows: int, severity: str | None) -> None:
-    desk.event(NOON)
-    desk.days({YESTERDAY: rows, YESTERDAY - DAY: 3, **weeks(1000)})
+def test_a_day_with_an_unusual_number_of_rows_is_sent_once(sensor: Sensor, rows: int, severity: str | None) -> None:
+    sensor.event(NOON)
+    sensor.days({YESTERDAY: rows, YESTERDAY - DAY: 3, **weeks(1000)})
     expected = [f"volume-{source}-2026-11-19" for source in ("feed_actions", "message_actions")] if severity else []
-    assert sorted(desk.look(NOON)) == expected
-    assert desk.look(NOON + 2 * MINUTE) == []
-    assert len(desk.asked) == len(expected)  # nothing was queued a second time, not even by the same key
+    assert sorted(sensor.probe(NOON)) == expected
+    assert sensor.probe(NOON + 2 * MINUTE) == []
+    assert len(sensor.queued) == len(expected)  # nothing was queued a second time, not even by the same key
     if severity:
-        told = desk.told(expected[0])
-        assert (told.rows, told.expected, told.severity) == (rows, 1003, severity)
-        assert told.period_end - told.period_start == DAY and told.period_start.hour == 21  # midnight in Moscow
+        sent = sensor.notification(expected[0])
+        assert (sent.rows, sent.expected, sent.severity) == (rows, 1003, severity)
+        assert sent.period_end - sent.period_start == DAY and sent.period_start.hour == 21  # midnight in Moscow
 
 
-def test_a_day_that_is_not_computed_is_not_evaluated(desk: Desk) -> None:
-    desk.event(NOON)
-    desk.days({**weeks(1000)})
-    assert desk.look(NOON) == []
-    assert not [each for each in desk.shown if each.check_name == "day_volume"]
+def test_a_day_that_is_not_computed_is_not_evaluated(sensor: Sensor) -> None:
+    sensor.event(NOON)
+    sensor.days({**weeks(1000)})
+    assert sensor.probe(NOON) == []
+    assert not [each for each in sensor.shown if each.check_name == "day_volume"]
 
 
 def slots(last: datetime.datetime, counts: list[int], usual: int = 400) -> dict[datetime.datetime, int]:
@@ -267,19 +269,19 @@ def slots(last: datetime.datetime, counts: list[int], usual: int = 400) -> dict[
     return found
 
 
-def test_an_hour_of_unusual_slots_is_sent_once(desk: Desk) -> None:
+def test_an_hour_of_unusual_slots_is_sent_once(sensor: Sensor) -> None:
     last = NOON - SLOT
-    desk.event(NOON - HOUR)
-    desk.event(NOON - 30 * MINUTE)
-    desk.slots(slots(last, [400, 200, 190, 210, 205]), taken_in=last - 4 * SLOT)
+    sensor.event(NOON - HOUR)
+    sensor.event(NOON - 30 * MINUTE)
+    sensor.slots(slots(last, [400, 200, 190, 210, 205]), last_processed=last - 4 * SLOT)
     for number in range(-4, 1):
         at = last + number * SLOT
-        desk.slots({}, taken_in=at)
-        queued = desk.look(at + SLOT + MINUTE)
+        sensor.slots({}, last_processed=at)
+        queued = sensor.probe(at + SLOT + MINUTE)
     assert sorted(queued) == [f"volume-{source}-{slot_at(last).key}" for source in ("feed_actions", "message_actions")]
-    told = desk.told(queued[0])
-    assert (told.rows, told.period_start, told.period_end) == (805, NOON - HOUR, NOON)
-    assert desk.look(NOON - MINUTE) == []
+    sent = sensor.notification(queued[0])
+    assert (sent.rows, sent.period_start, sent.period_end) == (805, NOON - HOUR, NOON)
+    assert sensor.probe(NOON - MINUTE) == []
 
 
 SENT = {"state": "open", "message": "anomaly-1"}
@@ -297,11 +299,13 @@ ENDED = {"state": "resolved"} | dict.fromkeys(("slot_start", "opened_at", "last_
         ({**SENT, **ENDED, "worst_change": -0.5}, False),
     ],
 )
-def test_a_volume_that_an_incident_explains_is_not_sent(desk: Desk, incident: dict[str, Any], is_sent: bool) -> None:
+def test_a_volume_that_an_incident_explains_is_not_sent(
+    sensor: Sensor, incident: dict[str, Any], is_sent: bool
+) -> None:
     last = NOON - SLOT
-    desk.event(NOON - HOUR)
-    desk.event(NOON - 30 * MINUTE)
-    desk.slots(slots(last, [400, 200, 190, 210, 205]), taken_in=last - 4 * SLOT)
+    sensor.event(NOON - HOUR)
+    sensor.event(NOON - 30 * MINUTE)
+    sensor.slots(slots(last, [400, 200, 190, 210, 205]), last_processed=last - 4 * SLOT)
     values: dict[str, Any] = {
         "slot_start": last - SLOT, "incident": "A7K2Q", "metric": "views", "dimension": "total",
         "dimension_value": "total", "direction": "down", "severity": "critical",
@@ -309,42 +313,42 @@ def test_a_volume_that_an_incident_explains_is_not_sent(desk: Desk, incident: di
         "told_at": last - SLOT, "reminders": 0, "cleared": False, "folded_into": "", **incident,
     }  # fmt: skip
     row = [[values.get(column.name) for column in columns_of(INCIDENTS.file)]]
-    desk.sources.warehouse.run(lambda client: client.insert("incidents", row), doing="Test")
-    desk.look(last - 3 * SLOT + MINUTE)
-    desk.slots({}, taken_in=last)
-    assert (f"volume-feed_actions-{slot_at(last).key}" in desk.look(NOON + MINUTE)) == is_sent
+    sensor.sources.warehouse.run(lambda client: client.insert("incidents", row), doing="Test")
+    sensor.probe(last - 3 * SLOT + MINUTE)
+    sensor.slots({}, last_processed=last)
+    assert (f"volume-feed_actions-{slot_at(last).key}" in sensor.probe(NOON + MINUTE)) == is_sent
 
 
-def test_a_volume_that_stale_data_explain_is_not_sent(desk: Desk) -> None:
+def test_a_volume_that_stale_data_explain_is_not_sent(sensor: Sensor) -> None:
     last = NOON - SLOT
-    desk.event(NOON - 70 * MINUTE, messages=False)
-    desk.slots(slots(last, [0, 0, 0, 0]), taken_in=last - 3 * SLOT)
+    sensor.event(NOON - 70 * MINUTE, messages=False)
+    sensor.slots(slots(last, [0, 0, 0, 0]), last_processed=last - 3 * SLOT)
     queued = []
     for number in range(-3, 1):
-        desk.slots({}, taken_in=last + number * SLOT)
-        desk.event(last + number * SLOT + SLOT, feed=False)
-        queued += desk.look(last + number * SLOT + SLOT + MINUTE)
-    told = [key for key in queued if "never" not in key]
-    assert told == ["stale-feed_actions-2026-11-20T105000", f"volume-message_actions-{slot_at(last).key}"]
+        sensor.slots({}, last_processed=last + number * SLOT)
+        sensor.event(last + number * SLOT + SLOT, feed=False)
+        queued += sensor.probe(last + number * SLOT + SLOT + MINUTE)
+    sent = [key for key in queued if "never" not in key]
+    assert sent == ["stale-feed_actions-2026-11-20T105000", f"volume-message_actions-{slot_at(last).key}"]
 
 
 # --- the checks ------------------------------------------------------------------------------------------------------
 
 
-def test_the_checks_are_written_again_only_when_they_change(desk: Desk) -> None:
-    desk.event(NOON)
-    desk.days({YESTERDAY: 1000, **weeks(1000)})
-    desk.look(NOON + MINUTE)
-    assert {(each.asset_key.to_user_string(), each.check_name, each.passed) for each in desk.shown} == {
+def test_the_checks_are_written_again_only_when_they_change(sensor: Sensor) -> None:
+    sensor.event(NOON)
+    sensor.days({YESTERDAY: 1000, **weeks(1000)})
+    sensor.probe(NOON + MINUTE)
+    assert {(each.asset_key.to_user_string(), each.check_name, each.passed) for each in sensor.shown} == {
         ("feed_actions", "is_fresh", True), ("message_actions", "is_fresh", True),
         ("feed_actions", "day_volume", True), ("message_actions", "day_volume", True),
     }  # fmt: skip
-    desk.event(NOON + 3 * MINUTE)
-    desk.look(NOON + 3 * MINUTE)
-    assert desk.shown == []
-    desk.look(NOON + 2 * HOUR)
-    assert {(each.check_name, each.passed) for each in desk.shown} == {("is_fresh", False), ("day_volume", True)}
-    stored = desk.instance.event_log_storage.get_asset_check_execution_history(
+    sensor.event(NOON + 3 * MINUTE)
+    sensor.probe(NOON + 3 * MINUTE)
+    assert sensor.shown == []
+    sensor.probe(NOON + 2 * HOUR)
+    assert {(each.check_name, each.passed) for each in sensor.shown} == {("is_fresh", False), ("day_volume", True)}
+    stored = sensor.instance.event_log_storage.get_asset_check_execution_history(
         dg.AssetCheckKey(dg.AssetKey("feed_actions"), "is_fresh"), limit=1
     )
     (evaluation,) = [record.evaluation for record in stored]
@@ -352,33 +356,33 @@ def test_the_checks_are_written_again_only_when_they_change(desk: Desk) -> None:
     assert "117 min ago (limit 60 min)" in (evaluation.description or "")
 
 
-def executed(desk: Desk) -> dict[str, dg.AssetCheckEvaluation]:
+def executed(sensor: Sensor) -> dict[str, dg.AssetCheckEvaluation]:
     """The checks of the feed, executed two hours after NOON."""
-    office = PostOffice(desk.settings, desk.instance)
+    office = PostOffice(sensor.settings, sensor.instance)
     names = ("is_fresh", "day_volume", "slot_volume")
     keys = [dg.AssetCheckKey(dg.AssetKey("feed_actions"), name) for name in names]
     job = dg.define_asset_job("manual", selection=dg.AssetSelection.checks(*keys))
     definitions = dg.Definitions.merge(office.definitions, dg.Definitions(jobs=[job]))
     with time_machine.travel(NOON + 2 * HOUR, tick=True):
-        result = definitions.resolve_job_def("manual").execute_in_process(instance=desk.instance)
+        result = definitions.resolve_job_def("manual").execute_in_process(instance=sensor.instance)
     return {evaluation.check_name: evaluation for evaluation in result.get_asset_check_evaluations()}
 
 
-def test_checks_executed_manually_probe_at_once_and_send_nothing(desk: Desk) -> None:
-    desk.event(NOON)
-    desk.days({YESTERDAY: 500, **weeks(1000)})
-    found = executed(desk)
+def test_checks_executed_manually_probe_at_once_and_send_nothing(sensor: Sensor) -> None:
+    sensor.event(NOON)
+    sensor.days({YESTERDAY: 500, **weeks(1000)})
+    found = executed(sensor)
     assert {name: each.passed for name, each in found.items()} == {
         "is_fresh": False, "day_volume": False, "slot_volume": True,
     }  # fmt: skip
     assert found["slot_volume"].description == "Nothing to compare with yet."
-    assert desk.asked == []
+    assert sensor.queued == []
 
 
-def test_of_a_product_whose_events_have_ended_nothing_is_stale(desk: Desk) -> None:
-    desk.event(NOON - 3 * DAY)
-    desk.settings = desk.settings.model_copy(update={"end_date": NOON.date() - 2 * DAY})
-    assert desk.look(NOON) == []
-    assert "No events are expected" in desk.said
-    found = executed(desk)["is_fresh"]
+def test_of_a_product_whose_events_have_ended_nothing_is_stale(sensor: Sensor) -> None:
+    sensor.event(NOON - 3 * DAY)
+    sensor.settings = sensor.settings.model_copy(update={"end_date": NOON.date() - 2 * DAY})
+    assert sensor.probe(NOON) == []
+    assert "No events are expected" in sensor.summary
+    found = executed(sensor)["is_fresh"]
     assert found.passed and "METRICS_END_DATE 2026-11-18" in (found.description or "")

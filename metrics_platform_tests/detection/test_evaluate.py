@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 
-from metrics_platform.detection.config import Detector, DetectorConfig
-from metrics_platform.detection.detections import Reason, Status
+from metrics_platform.detection.config import DETECTORS, Detector, DetectorConfig, Direction
+from metrics_platform.detection.detections import Detections, Reason, Status
 from metrics_platform.detection.evaluate import evaluate, lookback
 from metrics_platform.detection.series import SLOTS_A_DAY, SlotSeries
+from metrics_platform.detection.siblings import SUPPORTED
 from metrics_platform_tests.detection.histories import flat, reasons, statuses
 
 # Quiet for a day, so that `day_over_day` and `iqr` have a history; then what is evaluated.
@@ -60,6 +62,25 @@ def test_a_direction_of_no_interest_is_normal(direction: str, value: float, expe
     assert (status[0], reason[0]) == expected
 
 
+@pytest.mark.parametrize(("direction", "is_evidence"), [("both", True), ("up", True), ("down", False)])
+def test_siblings_do_not_overrule_the_direction(direction: Direction, is_evidence: bool) -> None:
+    values = [1_000_000.0] * (20 * SLOTS_A_DAY)
+    found = evaluate(flat([*values, 1_120_000.0]), 1, DetectorConfig(direction=direction)).detections
+    assert statuses(found) == [Status.NORMAL]
+    assert (found.strength[0, 0] >= SUPPORTED) == is_evidence
+
+
+@pytest.mark.parametrize(("config", "listens"), [
+    (DetectorConfig(), True),
+    (DetectorConfig(slots_in_a_row=2), False),
+    (DetectorConfig(detectors=("seasonal", "iqr")), True),
+    (DetectorConfig(detectors=("seasonal", "iqr"), combine="all"), False),
+    (DetectorConfig(combine="all"), True),
+], ids=["default", "must last", "any of two", "both of two", "all of one"])  # fmt: skip
+def test_siblings_do_not_overrule_what_must_last_or_be_agreed_upon(config: DetectorConfig, listens: bool) -> None:
+    assert config.listens == listens
+
+
 def test_an_anomaly_must_last_for_as_many_slots_as_configured_in_one_direction() -> None:
     status, reason = _evaluated([300.0, 10.0, 10.0, 100.0, 10.0], detectors=("day_over_day",), slots_in_a_row=2)
     assert status == [Status.NORMAL, Status.NORMAL, Status.ANOMALOUS, Status.NORMAL, Status.NORMAL]
@@ -72,11 +93,26 @@ def test_the_lookback_covers_every_detector_and_the_slots_in_a_row() -> None:
     assert lookback(DetectorConfig(detectors=("day_over_day",), slots_in_a_row=3)) == SLOTS_A_DAY + 3
 
 
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_a_longer_history_than_the_lookback_changes_no_answer(detector: Detector) -> None:
+    config = DetectorConfig(detectors=(detector,), slots_in_a_row=2)
+    values = np.random.default_rng(2).poisson(100, 50 * SLOTS_A_DAY).astype(float)
+    values[-2:] = 10.0
+    series = flat(values)
+    whole, part = (
+        evaluate(series.between(series.length - length, series.length), 1, config).detections
+        for length in (series.length, lookback(config))
+    )
+    assert statuses(whole) == [Status.ANOMALOUS]
+    for name in Detections.names():
+        np.testing.assert_allclose(getattr(part, name), getattr(whole, name), rtol=1e-9, err_msg=name)
+
+
 def test_series_side_by_side_give_the_same_answers_as_each_alone() -> None:
     random = np.random.default_rng(1)
     values = random.poisson(100, (40 * SLOTS_A_DAY, 3)).astype(float)
     values[-1] = [100.0, 0.0, 300.0]
-    config = DetectorConfig(detectors=("seasonal", "day_over_day", "iqr"))
+    config = DetectorConfig(detectors=DETECTORS)
     together = flat(values[:, 0].tolist())
     together = type(together)(together.start, together.zone, values)
     found = evaluate(together, 4, config).detections
@@ -95,3 +131,14 @@ def test_a_gauge_of_few_events_is_not_evaluated() -> None:
     found = evaluate(series, 1, DetectorConfig(minimum_volume=10)).detections
     assert found.anomalous.tolist() == [[True, False]]
     assert found.reason[0, 1] == Reason.BELOW_MINIMUM_VOLUME
+
+
+def test_siblings_do_not_overrule_the_few_events_of_a_gauge() -> None:
+    random = np.random.default_rng(3)
+    values = 1000 + 20 * random.standard_normal((96 * 20, 2))
+    values[-1] = 880.0
+    series = flat(values[:, 0].tolist(), kind="gauge")
+    series = replace(series, values=values, events=np.array([50.0, 2.0]))
+    found = evaluate(series, 1, DetectorConfig(minimum_volume=10)).detections
+    assert found.anomalous.tolist() == [[False, False]]
+    assert (found.strength[0] <= -SUPPORTED).tolist() == [True, False]

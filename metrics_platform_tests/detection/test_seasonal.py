@@ -15,6 +15,7 @@ from metrics_platform.detection.detections import Detections, Reason, Status
 from metrics_platform.detection.evaluate import evaluate as evaluate_as_configured
 from metrics_platform.detection.seasonal import LOOKBACK, evaluate
 from metrics_platform.detection.series import SLOTS_A_DAY, SlotSeries
+from metrics_platform.detection.siblings import SUPPORTED
 from metrics_platform.monitor.generated import Product, generated_histories
 from metrics_platform_tests.detection.histories import (
     START,
@@ -192,6 +193,14 @@ def test_a_change_below_the_least_is_no_alert_however_sure_it_is() -> None:
     assert (statuses(small), reasons(small)) == ([Status.NORMAL], [Reason.CHANGE_TOO_SMALL])
     assert small.score[0, 0] < -4
     assert statuses(large) == [Status.ANOMALOUS]
+
+
+@pytest.mark.parametrize(("config", "is_evidence"), [(Seasonal(), True), (Seasonal(minimum_change=0.15), False)])
+def test_a_minimum_change_that_a_user_set_holds_beside_siblings(config: Seasonal, is_evidence: bool) -> None:
+    series = flat([*[1_000_000.0] * (20 * DAY), 880_000.0])
+    found = evaluate_as_configured(series, 1, DetectorConfig(seasonal=config)).detections
+    assert reasons(found) == [Reason.CHANGE_TOO_SMALL]
+    assert (abs(found.strength[0, 0]) >= SUPPORTED) == is_evidence
 
 
 @pytest.mark.parametrize("factor", [0.0, 0.3, 3.0])

@@ -52,9 +52,13 @@ def test_a_slice_is_supported_by_its_total() -> None:
     assert (total.anomalous.item(), part.anomalous.item()) == (True, True)
 
 
-@pytest.mark.parametrize(("share", "expected"), [(0.6, True), (0.4, False)], ids=["most of it", "a smaller part"])
-def test_a_total_is_supported_by_a_slice_that_explains_its_change(share: float, expected: bool) -> None:
-    total = _member("views", _moved(_found(-0.8), -100.0))
+@pytest.mark.parametrize(("share", "adds_up", "expected"), [
+    (0.6, True, True),
+    (0.4, True, False),
+    (5.0, False, False),
+], ids=["most of it", "a smaller part", "an average"])  # fmt: skip
+def test_a_total_is_supported_by_a_slice_that_explains_its_change(share: float, adds_up: bool, expected: bool) -> None:
+    total = replace(_member("views", _moved(_found(-0.8), -100.0)), adds_up=adds_up)
     part = _member("views", _moved(_found(-1.2), -100.0 * share), IOS)
     assert with_siblings([total, part])[0].anomalous.item() == expected
 

@@ -82,15 +82,11 @@ def _checks(source: Source, settings: Settings) -> dg.AssetChecksDefinition:
 
 def _probe(source: Source, settings: Settings, now: datetime.datetime) -> "dict[str, Probed]":
     """What each check of a source shows now."""
-    from metrics_platform.health.probe import probe_day, probe_freshness, probe_slots  # noqa: PLC0415
+    from metrics_platform.health.probe import probe_sources  # noqa: PLC0415
 
     warehouse = quick_warehouse(settings)
-    found = [
-        probe_freshness(warehouse, resolve(warehouse, source), settings, now),
-        *probe_day(warehouse, settings, now),
-        *probe_slots(warehouse, settings, None, now),
-    ]
-    return {probed.check: probed for probed in found if probed.source == source.name}
+    found = probe_sources(warehouse, {source.name: resolve(warehouse, source)}, settings, None, now)
+    return {probed.check: probed for probed in found}
 
 
 def evaluation(probed: "Probed") -> dg.AssetCheckEvaluation:

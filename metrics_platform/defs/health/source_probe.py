@@ -14,22 +14,14 @@ from metrics_platform.catalog import Catalog, load_catalog_or_builtin
 from metrics_platform.defs.delivery.storage import queued
 from metrics_platform.defs.health.alert_store import AlertCursor, update_alerts
 from metrics_platform.defs.health.source_checks import CANNOT_PROBE, evaluation, quick_warehouse
-from metrics_platform.health.probe import (
-    FRESH,
-    SLOT_VOLUME,
-    Probed,
-    probe_day,
-    probe_freshness,
-    probe_slots,
-    why_no_events,
-)
+from metrics_platform.health.probe import FRESH, SLOT_VOLUME, Probed, probe_sources, why_no_events
 from metrics_platform.incidents.store import incidents_before, last_processed_slot
 from metrics_platform.notifications.kinds import Event, FreshData, OddVolume, StaleData
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import tables_are_there
-from metrics_platform.warehouse.source_rows import SourceError, resolve
+from metrics_platform.warehouse.source_rows import SourceError, SourceRows, resolve
 from metrics_platform.warehouse.tables import MONITOR_TABLES
 
 # How often a check whose result has not changed is shown again: each is an entry in Dagster's event log.
@@ -54,8 +46,8 @@ def tick(
     warehouse = None
     try:
         warehouse = quick_warehouse(settings)
-        problems: list[str] = []
-        found = list(_probe(warehouse, catalog, settings, before, now, problems))
+        sources, problems = _resolved(warehouse, catalog)
+        found = probe_sources(warehouse, sources, settings, before.slot, now)
         inhibitors = _incidents(warehouse, catalog) if _matters(found, before) else []
     except CANNOT_PROBE as error:
         # Everything that needs ClickHouse fails meanwhile, and that is reported. What is stale is not known.
@@ -82,26 +74,16 @@ def tick(
     )
 
 
-def _probe(  # noqa: PLR0917
-    warehouse: Warehouse,
-    catalog: Catalog,
-    settings: Settings,
-    before: _Cursor,
-    now: datetime.datetime,
-    problems: list[str],
-) -> Iterator[Probed]:
-    """What is found of the sources. The check of the catalogue names one that cannot be read; the others go on."""
-    usable = set()
+def _resolved(warehouse: Warehouse, catalog: Catalog) -> tuple[dict[str, SourceRows], list[str]]:
+    """The sources that can be read, and why the others cannot. The check of the catalogue names those."""
+    sources: dict[str, SourceRows] = {}
+    problems: list[str] = []
     for source in catalog.sources.values():
         try:
-            rows = resolve(warehouse, source)
+            sources[source.name] = resolve(warehouse, source)
         except SourceError as error:
             problems.append(str(error))
-            continue
-        usable.add(source.name)
-        yield probe_freshness(warehouse, rows, settings, now)
-    volumes = [*probe_day(warehouse, settings, now), *probe_slots(warehouse, settings, before.slot, now)]
-    yield from (probed for probed in volumes if probed.source in usable)
+    return sources, problems
 
 
 def _matters(found: Iterable[Probed], before: _Cursor) -> bool:

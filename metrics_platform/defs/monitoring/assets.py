@@ -31,15 +31,12 @@ _DESCRIPTIONS = {
     "due, and all that are missing. Materialising a day computes its complete slots again and leaves all others as "
     "they are.",
     VERDICTS.name: "Whether every metric was normal in every slot, as a whole and by slice: the expected value, the "
-    "band, and why. Each metric is a check, which warns where the latest slot of the run is anomalous. An anomaly "
-    "never fails "
-    "a run.\n\nA slot is compared with its past only, so evaluating it again gives the same answer. The catalogue says "
-    "how each metric is evaluated.",
+    "band, and why. Each metric is a check, which warns if the latest slot of the run is anomalous. An anomaly never "
+    "fails a run.\n\nA slot is compared with its past only, so evaluating it again gives the same answer. The "
+    "catalogue says how each metric is evaluated.",
     INCIDENTS.name: "Anomalies that belong together in time: one incident from the first anomalous slot until the "
-    "metric "
-    "has been back in its band for two. You are notified once when it opens, again after hours, and when it is "
-    "over.\n\nEvery slot is processed once, in its order. Of slots older than METRICS_ALERT_MAX_AGE_MINUTES nothing is "
-    "sent.",
+    "metric has been back in its band for two. You are notified once when it opens, again after hours, and when it is "
+    "over.\n\nEvery slot is processed once, in its order. Slots older than METRICS_ALERT_MAX_AGE_MINUTES send nothing.",
 }
 
 
@@ -83,7 +80,7 @@ def monitoring_assets(settings: Settings, catalog: Catalog) -> list[dg.AssetsDef
                 dg.AssetCheckSpec(
                     metric.name,
                     asset=VERDICTS.name,
-                    description=f"{metric.description or metric.name} The latest slot is in its expected band, as a "
+                    description=f"{metric.description} The latest slot is in its expected band, as a "
                     "whole and in each slice.".strip(),
                 )
                 for metric in catalog.metrics.values()

@@ -12,7 +12,6 @@ from metrics_platform.alerts.anomalies import Series, Verdict, contributions_to
 from metrics_platform.alerts.policies import QUIET_FOR
 from metrics_platform.catalog import Catalog, Metric
 from metrics_platform.formats import formats_for
-from metrics_platform.incidents.command import answer_text
 from metrics_platform.incidents.store import Update, incidents_before
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT, Slot, SlotRange
@@ -122,7 +121,7 @@ def verdict_check(  # noqa: PLR0917
 def _quiet(alert: Alert, settings: Settings) -> str:
     until = ((alert.closed_at or alert.last_at) + QUIET_FOR).astimezone(settings.zone)
     of = "" if alert.is_total else f"{alert.subject.dimension} {alert.subject.value}, "
-    return f"{of}up to {_percent(alert.quiet_up_to)} until {until:%Y-%m-%d %H:%M}, marked as {answer_text(alert)}"
+    return f"{of}up to {_percent(alert.quiet_up_to)} until {until:%Y-%m-%d %H:%M}, marked as {alert.answer}"
 
 
 def _not_computed(name: str, checked: CheckedCatalog) -> dg.AssetCheckResult:
@@ -195,6 +194,6 @@ def _incident_record(alert: Alert, settings: Settings) -> dg.TableRecord:
             "worst": _percent(alert.worst_change),
             "notification": alert.notification or inhibited,
             "last": alert.change.replace("_", " "),
-            "answer": answer_text(alert),
+            "answer": alert.answer,
         }
     )

@@ -155,7 +155,7 @@ def test_an_outage_of_one_os_says_where(world: MonitorWorld) -> None:
 def test_metrics_that_moved_along_without_an_incident_are_named(world: MonitorWorld) -> None:
     world.use_catalog("metrics: {likes: {monitor: {seasonal: {minimum_change: 0.9}}}}")
     world.happens(0)
-    world.happens(1, iOS=0.6, Android=0.6)  # beside its siblings, half of the least change would be enough
+    world.happens(1, iOS=0.5, Android=0.5)
     world.check(0, 1)
     event = history_of(world.instance, OPENED).event
     assert isinstance(event, AnomalyOpened)
