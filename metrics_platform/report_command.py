@@ -11,10 +11,10 @@ from metrics_platform.notifications.email_content import text_body
 from metrics_platform.notifications.kinds import DailyReport
 from metrics_platform.notifications.templates import Composer
 from metrics_platform.notifications.test_message import send_now
+from metrics_platform.report.reading import read_reports
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import day_of
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.report_data import read_reports
 
 
 def build_report(date: datetime.date, settings: Settings) -> DailyReport:

@@ -92,7 +92,7 @@ def _write_reports(
     from metrics_platform.defs.report.load_state import load_state  # noqa: PLC0415
     from metrics_platform.defs.report.metadata import report_metadata  # noqa: PLC0415
     from metrics_platform.defs.report.sending import send_once  # noqa: PLC0415
-    from metrics_platform.warehouse.report_data import read_reports  # noqa: PLC0415
+    from metrics_platform.report.reading import read_reports  # noqa: PLC0415
 
     def load_of(day: Day) -> "LoadState":
         missing = _not_computed(context, warehouse, day, settings)
