@@ -159,9 +159,10 @@ def _highlights(date: datetime.date, data: ReportData) -> tuple[Highlight, ...] 
 
 
 def content_of(report: DailyReport) -> str:
-    """Eight letters that are the same for the same problem and numbers of all tables: they are sent once.
+    """A hash of the report's problem and of the numbers in its tables: a report with the same hash is not sent again.
 
-    Highlights, the week and incidents follow from other days, and pictures from the numbers.
+    Highlights, the week and incidents are left out, since other days change them; so are pictures, which show the
+    same numbers.
     """
     sent: dict[str, Any] = {
         "problem": report.problem,
