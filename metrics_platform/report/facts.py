@@ -133,7 +133,7 @@ def report_of(
     `week` is added on Mondays. `incidents` are those of the day, and those that are open when it is sent. A day that is
     missing has no tables and no pictures.
     """
-    known, problem = day.date in data.rows, problem_of(day, data.rows, load)
+    known = day.date in data.rows
     return DailyReport(
         key=f"report-{day.key}",
         occurred_at=occurred_at,
@@ -144,8 +144,8 @@ def report_of(
         parts=_parts(day.date, data) if known else (),
         highlights=_highlights(day.date, data) if known else None,
         week=week if known else None,
-        problem=problem,
-        not_computed=load.not_computed if problem == "partial" else (),
+        problem=problem_of(day, data.rows, load),
+        not_computed=load.not_computed,
         fresh_at=load.fresh_at,
         checks_passed=load.checks_passed if load.checks_total else None,
         checks_total=load.checks_total or None,

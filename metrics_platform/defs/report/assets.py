@@ -94,8 +94,8 @@ def _write_reports(
     from metrics_platform.defs.report.sending import send_once  # noqa: PLC0415
     from metrics_platform.report.reading import read_reports  # noqa: PLC0415
 
-    def load_of(day: Day) -> "LoadState":
-        missing = _not_computed(context, warehouse, day, settings)
+    def load_of(day: Day, is_computed: bool) -> "LoadState":
+        missing = _not_computed(context, warehouse, day, settings) if is_computed else ()
         return replace(load_state(context.instance, day.key), not_computed=missing)
 
     reports = []
