@@ -1,5 +1,5 @@
 -- The report's facts of a day: what its users did, from the merged table; who was new, came back or was active of
--- late, from the day's snapshot of everybody.
+-- late, from the day's snapshot of all users.
 WITH
     (part, whole) -> if(whole = 0, NULL, part / whole) AS ratio,
 activity AS
