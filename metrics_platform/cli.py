@@ -312,6 +312,7 @@ def report(day: datetime.datetime | None, send: bool, output: Path) -> None:
     Dagster need not be running. Exits with code 1 if a channel does not accept the report.
     """
     from metrics_platform import report_command
+    from metrics_platform.notifications.test_message import send_now
     from metrics_platform.settings import load_settings
 
     settings = load_settings()
@@ -321,7 +322,7 @@ def report(day: datetime.datetime | None, send: bool, output: Path) -> None:
     click.echo(text)
     for file in files:
         click.echo(f"Picture: {file}")
-    if send and _print_findings(report_command.send_report(made, settings))["problem"]:
+    if send and _print_findings(send_now(made, settings))["problem"]:
         sys.exit(1)
 
 

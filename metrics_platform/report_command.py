@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
 from pathlib import Path
 
-from metrics_platform.findings import Finding
 from metrics_platform.notifications.email_content import text_body
 from metrics_platform.notifications.kinds import DailyReport
 from metrics_platform.notifications.templates import Composer
-from metrics_platform.notifications.test_message import send_now
+from metrics_platform.report.reading import read_reports
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import day_of
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.report_data import read_reports
 
 
 def build_report(date: datetime.date, settings: Settings) -> DailyReport:
@@ -40,8 +37,3 @@ def write_report(report: DailyReport, settings: Settings, directory: Path) -> tu
         file.write_bytes(picture.png)
         files.append(file)
     return text_body(message), files
-
-
-def send_report(report: DailyReport, settings: Settings) -> Iterator[Finding]:
-    """Send the report now over every channel; yields where it arrived, or what is wrong."""
-    return send_now(report, settings)

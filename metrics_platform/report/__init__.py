@@ -1,1 +1,1 @@
-"""The morning report: the facts of a day, from the rows of `app_daily`. Pure: no Dagster, no ClickHouse."""
+"""The morning report: the facts of a day. No Dagster; only `reading.py` uses ClickHouse."""

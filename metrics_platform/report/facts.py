@@ -133,7 +133,7 @@ def report_of(
     `week` is added on Mondays. `incidents` are those of the day, and those that are open when it is sent. A day that is
     missing has no tables and no pictures.
     """
-    known, problem = day.date in data.rows, problem_of(day, data.rows, load)
+    known = day.date in data.rows
     return DailyReport(
         key=f"report-{day.key}",
         occurred_at=occurred_at,
@@ -144,8 +144,8 @@ def report_of(
         parts=_parts(day.date, data) if known else (),
         highlights=_highlights(day.date, data) if known else None,
         week=week if known else None,
-        problem=problem,
-        not_computed=load.not_computed if problem == "partial" else (),
+        problem=problem_of(day, data.rows, load),
+        not_computed=load.not_computed,
         fresh_at=load.fresh_at,
         checks_passed=load.checks_passed if load.checks_total else None,
         checks_total=load.checks_total or None,
@@ -159,9 +159,10 @@ def _highlights(date: datetime.date, data: ReportData) -> tuple[Highlight, ...] 
 
 
 def content_of(report: DailyReport) -> str:
-    """Eight letters that are the same for the same problem and numbers of all tables: they are sent once.
+    """A hash of the report's problem and of the numbers in its tables: a report with the same hash is not sent again.
 
-    Highlights, the week and incidents follow from other days, and pictures from the numbers.
+    Highlights, the week and incidents are left out, since other days change them; so are pictures, which show the
+    same numbers.
     """
     sent: dict[str, Any] = {
         "problem": report.problem,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from metrics_platform.alerts.anomalies import Series as SliceKey
 from metrics_platform.alerts.anomalies import Verdict, contributions_to
@@ -81,12 +81,6 @@ def highlights(
     return tuple(_highlight(members, date, is_holiday=date in holidays) for members in ranked[:MOST_HIGHLIGHTS])
 
 
-def _trend(series: Series, date: datetime.date, record: Record) -> tuple[float | None, ...]:
-    """The days, or the same weekdays, of the last eight weeks, oldest first."""
-    step = 7 if record.weekday else 1
-    return tuple(series.get(date - datetime.timedelta(days=back)) for back in range(7 * WEEKS, -1, -step))
-
-
 def explain_all(
     found: Sequence[Highlight],
     date: datetime.date,
@@ -95,29 +89,26 @@ def explain_all(
 ) -> tuple[Highlight, ...]:
     """The highlights, each with the slices that explain it, where its metric has slices."""
     return tuple(
-        explained(highlight, date, read_slices(SLICED_AS.get(highlight.metric, highlight.metric)), holidays)
+        _explained(highlight, date, read_slices(SLICED_AS.get(highlight.metric, highlight.metric)), holidays)
         for highlight in found
     )
 
 
-def explained(
+def _explained(
     highlight: Highlight, date: datetime.date, slices: Slices, holidays: Collection[datetime.date]
 ) -> Highlight:
     """The highlight with the slices that carry its deviation."""
-    total = Verdict(
-        SliceKey(highlight.metric, "total", "total"), "", value=highlight.value, expected=highlight.expected
-    )
     found = [
         verdict
         for (dimension, value), series in slices.items()
         if (verdict := _slice_verdict(SliceKey(highlight.metric, dimension, value), series, date, holidays))
     ]
-    totals = [verdict.trials for verdict in found if verdict.trials is not None]
-    if totals:
+    trials = None
+    if any(verdict.trials is not None for verdict in found):
         first = found[0].series.dimension
-        total = replace(
-            total, trials=sum(verdict.trials or 0.0 for verdict in found if verdict.series.dimension == first)
-        )
+        trials = sum(verdict.trials or 0.0 for verdict in found if verdict.series.dimension == first)
+    key = SliceKey(highlight.metric, "total", "total")
+    total = Verdict(key, "", value=highlight.value, trials=trials, expected=highlight.expected)
     return highlight.model_copy(update={"contributions": contributions_to(total, found)})
 
 
@@ -191,3 +182,9 @@ def _highlight(members: Sequence[tuple[_Metric, Expectation]], date: datetime.da
         is_holiday=is_holiday,
         moved_with=tuple(other.name for other, _ in members[1:]),
     )
+
+
+def _trend(series: Series, date: datetime.date, record: Record) -> tuple[float | None, ...]:
+    """The days, or the same weekdays, of the last eight weeks, oldest first."""
+    step = 7 if record.weekday else 1
+    return tuple(series.get(date - datetime.timedelta(days=back)) for back in range(7 * WEEKS, -1, -step))

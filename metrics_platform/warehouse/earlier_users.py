@@ -1,6 +1,6 @@
-"""The users' snapshot of the day before METRICS_START_DATE: every user with an event before the first day.
+"""The users' snapshot of the day before METRICS_START_DATE: all users with an event before the first day.
 
-Without it, every user would be new on the first day. It is built once, from all earlier events of the sources, in
+Without it all users would be new on the first day. It is built once, from all earlier events of the sources, in
 stretches of days: each reads its own events and continues the snapshot of the stretch before, so memory and the time of
 a query stay bounded however long the history is. The snapshot of the last finished stretch is kept in a table of its
 own, so a build that was killed goes on from there.
@@ -64,7 +64,7 @@ def build_earlier_users(sources: DailySources, settings: Settings, log: Callable
 
 
 def _table_of(settings: Settings, select: str) -> DailyTable:
-    """The table that holds the unfinished snapshot; sources that are mapped otherwise, or another zone, have their own.
+    """The table that holds the unfinished snapshot; each mapping of the sources and each zone has its own.
 
     By its name it is a staging table: if no run finishes the build, it goes with these.
     """
@@ -178,7 +178,7 @@ class _Build:
             publish(self.warehouse, staged)
 
     def _require_all(self, found: int, progress: _Progress | None) -> None:
-        """Everybody known before must still be there: another build of this snapshot may have dropped its stretch."""
+        """All users known before must still be there: another build of this snapshot may have dropped its stretch."""
         expected = progress.users if progress else 0
         if found != expected:
             raise PartitionMismatchError(

@@ -144,7 +144,8 @@ def _without_failing(warehouse: Warehouse, scope: Scope) -> tuple[Scope, dict[st
             _try(warehouse, replace(scope, rows={rows.source.name: rows}, metrics=metrics))
         except RefusedError as refused:
             problems[entry] = f"{said}: {refused}"
-        return entry not in problems
+            return False
+        return True
 
     for name, rows in scope.rows.items():
         entry, table = f"sources.{name}", rows.source.table

@@ -126,8 +126,10 @@ def first_days_kept(settings: Settings, today: datetime.date) -> Mapping[str, da
 
 
 def is_base(partition: str, settings: Settings) -> bool:
-    """Whether a snapshot of `users` stays, for older days to be computed from: of a month's first day, or before the
-    product's first day, with all earlier users."""
+    """Whether a snapshot of `users` stays, so that older days can be computed from it.
+
+    These are the snapshots of each month's first day, and that of all users before the product's first day.
+    """
     date = datetime.date.fromisoformat(partition)
     return date.day == 1 or date < settings.start_date
 

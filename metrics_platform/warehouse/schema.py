@@ -19,7 +19,6 @@ from metrics_platform.warehouse.client import Warehouse, sql_text
 from metrics_platform.warehouse.errors import UNKNOWN_DATABASE, WarehouseError
 from metrics_platform.warehouse.tables import DailyTable, read_sql
 
-PLAIN = "MergeTree"
 # What ClickHouse writes before the keys of a table: its engine, with arguments or without.
 _ENGINE = re.compile(r"^\w*MergeTree(?:\(.*?\))?(?= (?:PARTITION BY|PRIMARY KEY|ORDER BY) )", re.DOTALL)
 _DECLARED = re.compile(r"^ENGINE = (?P<kind>\w*)MergeTree(?:\((?P<arguments>.*)\))?$", re.MULTILINE)
@@ -33,7 +32,7 @@ class SchemaMismatchError(RuntimeError):
 
 
 def create_tables(warehouse: Warehouse, daily_tables: Iterable[DailyTable]) -> list[str]:
-    """Change those of `daily_tables` of an earlier version, and create those that are missing; returns their names.
+    """Change tables of an earlier version, and create missing ones; returns the names of those created.
 
     The database is created, too, where it is missing.
 
@@ -115,7 +114,7 @@ def create_staging(warehouse: Warehouse, name: str, target: str, *, doing: str, 
     ).rows
     # The keys, and settings such as a storage policy. Of a table that is not there, ClickHouse's own error is raised.
     keys = _ENGINE.sub("", full[0]["engine_full"]) if full else ""
-    engine = f" ENGINE = {warehouse.engine if warehouse.cluster else PLAIN}{keys}" if full else ""
+    engine = f" ENGINE = {warehouse.engine if warehouse.cluster else 'MergeTree'}{keys}" if full else ""
     missing = "IF NOT EXISTS " if repeatable else ""
     # Both names are ours, and `AS` takes no parameter.
     warehouse.execute(

@@ -217,7 +217,7 @@ def require_over_row(warehouse: Warehouse, rows: SourceRows, selected: str) -> l
 
 @contextmanager
 def refusals(*, over_row: bool = False) -> Iterator[None]:
-    """Raise ClickHouse's refusal of an expression as a RefusedError; it is another error that ClickHouse is away.
+    """Raise ClickHouse's refusal of an expression as a RefusedError; other errors, such as a lost connection, pass.
 
     `over_row`: the expression is of one row, so it may not be an aggregate.
     """

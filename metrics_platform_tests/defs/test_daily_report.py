@@ -19,7 +19,7 @@ from PIL import Image
 from metrics_platform.defs.report.load_state import LINEAGE, load_state
 from metrics_platform.report.facts import LoadState
 from metrics_platform.settings import Settings, load_settings
-from metrics_platform.warehouse import tables
+from metrics_platform.warehouse import tables, upstream
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import create_database, create_tables
 from metrics_platform.warehouse.tables import columns_of
@@ -167,7 +167,7 @@ def test_a_day_with_a_table_missing_says_so_in_its_first_line(desk: ReportDesk) 
 def test_what_is_sent_is_what_was_shown_once_however_often_it_is_asked_for(desk: ReportDesk) -> None:
     desk.put(TWO_DAYS)
     result = desk.report(send=True)
-    assert f"Asked for as {KEY}." in shown(result)["sent"].value
+    assert f"Queued as {KEY}." in shown(result)["sent"].value
     assert "on its way" in shown(desk.report(send=True))["sent"].value
     (text,) = desk.texts()
     assert text.startswith("📊 Sat 7 Mar · daily report\n")
@@ -203,7 +203,7 @@ def test_changed_numbers_are_sent_on_request_as_a_correction_in_reply(desk: Repo
     # A return to the first numbers is another correction, sent once.
     Warehouse.from_settings(desk.desk.settings).execute(f"ALTER TABLE app_daily DROP PARTITION '{DAY}'")
     assert f"a correction, {KEY}-3" in shown(desk.report(send=True))["sent"].value
-    assert f"asked for before, as {KEY}-3" in shown(desk.report(send=True))["sent"].value
+    assert f"queued before, as {KEY}-3" in shown(desk.report(send=True))["sent"].value
 
 
 def test_a_report_that_reached_no_one_is_sent_as_the_first_on_request(desk: ReportDesk) -> None:
@@ -216,12 +216,15 @@ def test_a_report_that_reached_no_one_is_sent_as_the_first_on_request(desk: Repo
         assert outcome is not None
         assert outcome.outcome == "given_up"
         desk.api.up()
-        assert f"Asked for as {KEY}-2." in shown(desk.report(send=True))["sent"].value
+        assert f"Queued as {KEY}-2." in shown(desk.report(send=True))["sent"].value
         (text,) = desk.texts()
     assert "CORRECTED" not in text
 
 
-def test_a_day_that_was_not_computed_is_told_as_missing_and_the_check_warns(desk: ReportDesk) -> None:
+def test_a_day_that_was_not_computed_is_told_as_missing_and_the_check_warns(
+    desk: ReportDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream, "not_computed", None)  # the tables above and the sources are not asked
     for rows in ({}, {DAYS[0]: day(40, 30)}):  # before the first load, and without the day
         desk.put(rows)
         result = desk.report(send=True)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from metrics_platform.defs.daily.usual_day import usual_day_results
-from metrics_platform.report_command import build_report, send_report, write_report
+from metrics_platform.notifications.test_message import send_now
+from metrics_platform.report_command import build_report, write_report
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import day_of
 from metrics_platform.warehouse.client import Warehouse
@@ -61,7 +62,7 @@ def test_a_report_that_is_sent_goes_to_the_outbox_without_a_channel(
     settings, last = fill(None)
     settings = settings.model_copy(update={"data_dir": tmp_path})
 
-    (finding,) = send_report(build_report(last, settings), settings)
+    (finding,) = send_now(build_report(last, settings), settings)
 
     assert finding.status == "ok"
     assert list((tmp_path / "outbox").glob("*.html"))

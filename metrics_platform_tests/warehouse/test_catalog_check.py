@@ -219,6 +219,24 @@ def test_a_dimension_that_fails_on_the_rows_is_left_out_and_the_others_go_on(pay
     assert payments.values("revenue", "plan") == {(0, "pro"): 2}
 
 
+def test_a_dimension_that_fails_on_the_rows_of_one_source_stays_in_the_others(payments: Payments) -> None:
+    payments.dimensions = {"number": {"sql": "toInt32(name)"}}
+    payments.more_sources = {
+        "renamed": {
+            "table": payments.table,
+            "time": "paid_at",
+            "columns": {"name": "toString(user)"},
+            "dimensions": ["number"],
+        }
+    }
+    payments.metrics["renamed"] = {"source": "renamed", "sql": "count()"}
+    payments.pay((1, MIDNIGHT, "pro", 2.0))
+    (result,) = payments.slots(0, 1)
+    assert set(result.problems) == {"dimensions.number"}
+    assert payments.values("revenue", "number") == {}
+    assert payments.values("renamed", "number") == {(0, "1"): 1}
+
+
 def test_a_source_that_fails_on_the_rows_leaves_the_other_sources(payments: Payments) -> None:
     payments.more_sources = {"refunds": {"table": payments.table, "where": "toUInt32(plan) > 0", "time": "paid_at"}}
     payments.metrics["refunds"] = {"source": "refunds", "sql": "count()"}

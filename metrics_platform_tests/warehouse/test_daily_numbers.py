@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metrics_platform.report.facts import LoadState, ReportData, dates_needed, report_of
+from metrics_platform.report.reading import read_app_days
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import day_of
 from metrics_platform.warehouse import daily_sources
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.report_data import read_app_days
 from metrics_platform_tests.generated_events import World, worlds
 from metrics_platform_tests.oracle import Oracle, assert_same_rows
 from metrics_platform_tests.report.expected import assert_report_equals

@@ -11,10 +11,10 @@ import pytest
 
 from metrics_platform.connection import parse_url
 from metrics_platform.local.clickhouse import EmbeddedServer
+from metrics_platform.report.reading import read_app_days
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
-from metrics_platform.warehouse.report_data import read_app_days
 from metrics_platform.warehouse.schema import SchemaMismatchError, create_database, create_tables
 from metrics_platform.warehouse.tables import (
     APP_DAILY,

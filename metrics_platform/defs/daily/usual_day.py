@@ -36,7 +36,7 @@ def usual_day_results(
         return []
     from metrics_platform.report.expectation import LOOKBACK  # noqa: PLC0415  (on use only)
     from metrics_platform.report.highlights import highlights  # noqa: PLC0415
-    from metrics_platform.warehouse.report_data import read_app_days  # noqa: PLC0415
+    from metrics_platform.report.reading import read_app_days  # noqa: PLC0415
 
     day = max(published)
     found = highlights(day, read_app_days(warehouse, day - LOOKBACK, day), holidays=settings.holidays)

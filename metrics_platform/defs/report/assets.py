@@ -92,10 +92,10 @@ def _write_reports(
     from metrics_platform.defs.report.load_state import load_state  # noqa: PLC0415
     from metrics_platform.defs.report.metadata import report_metadata  # noqa: PLC0415
     from metrics_platform.defs.report.sending import send_once  # noqa: PLC0415
-    from metrics_platform.warehouse.report_data import read_reports  # noqa: PLC0415
+    from metrics_platform.report.reading import read_reports  # noqa: PLC0415
 
-    def load_of(day: Day) -> "LoadState":
-        missing = _not_computed(context, warehouse, day, settings)
+    def load_of(day: Day, is_computed: bool) -> "LoadState":
+        missing = _not_computed(context, warehouse, day, settings) if is_computed else ()
         return replace(load_state(context.instance, day.key), not_computed=missing)
 
     reports = []

@@ -15,7 +15,7 @@ from metrics_platform.settings import Settings
 
 _PROBLEMS = {
     "missing": "no data: the day was not computed",
-    "partial": "partial: a table above app_daily was not computed for the day",
+    "partial": "partial: a table upstream of app_daily was not computed for the day",
     "incomplete": "the day was computed before it was over",
     "failed_checks": "the day's checks failed",
 }
@@ -30,7 +30,7 @@ def report_metadata(
     return {
         **message_metadata(message, composer.pictures(message)),
         "data": _data(report),
-        "sent": sent or "Nothing was sent: not asked for (config send: true).",
+        "sent": sent or "Not sent. To send it, set `send: true` in the run's config.",
     }
 
 

@@ -1,4 +1,4 @@
-"""Asking for a report to be sent: once for a day and its numbers."""
+"""Queues a report to be sent: once for a day and its numbers."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from metrics_platform.report.facts import content_of
 
 
 def send_once(context: dg.AssetExecutionContext, report: DailyReport) -> str:
-    """Ask for the report, unless its numbers are what was last told of the day; returns what was done, as a sentence.
+    """Queue the report, unless the last one of the day has the same numbers; returns what was done, as a sentence.
 
     A day that was reported with other numbers is reported again as a correction, in reply to the first report. A report
     that was given up has reached no one, so it does not count.
     """
     histories = (history_of(context.instance, key) for key in _keys(report.key))
     earlier = {history.key: history for history in takewhile(lambda history: history.stored, histories)}
-    told = [key for key, history in earlier.items() if _outcome(history) != "given_up"]
-    if told and _tells_the_same(earlier[told[-1]], report):
-        how = (_outcome(earlier[told[-1]]) or "on its way").replace("_", " ")
+    queued = [key for key, history in earlier.items() if _outcome(history) != "given_up"]
+    if queued and _has_same_content(earlier[queued[-1]], report):
+        how = (_outcome(earlier[queued[-1]]) or "on its way").replace("_", " ")
         return (
-            f"Not asked for: these numbers were asked for before, as {told[-1]} ({how}). To send them once more, "
+            f"Not queued: these numbers were queued before, as {queued[-1]} ({how}). To send them once more, "
             "materialise that partition of the asset notifications with the config again: true."
         )
     key = next(each for each in _keys(report.key) if each not in earlier)
-    if not told:
+    if not queued:
         enqueue(context, report.model_copy(update={"key": key}))
-        return f"Asked for as {key}."
-    enqueue(context, report.model_copy(update={"key": key, "correction": True, "thread": told[0]}))
-    return f"Asked for as a correction, {key}: the numbers have changed since {told[-1]}."
+        return f"Queued as {key}."
+    enqueue(context, report.model_copy(update={"key": key, "correction": True, "thread": queued[0]}))
+    return f"Queued as a correction, {key}: the numbers have changed since {queued[-1]}."
 
 
 def _keys(first: str) -> Iterator[str]:
@@ -46,6 +46,6 @@ def _outcome(history: History) -> str | None:
     return history.closed.outcome if history.closed else None
 
 
-def _tells_the_same(history: History, report: DailyReport) -> bool:
+def _has_same_content(history: History, report: DailyReport) -> bool:
     last = history.event
     return isinstance(last, DailyReport) and content_of(last) == content_of(report)

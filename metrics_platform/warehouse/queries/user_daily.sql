@@ -38,5 +38,5 @@ SELECT
     snapshot.source, snapshot.country, snapshot.city, snapshot.exp_group
 FROM (SELECT * FROM users WHERE event_date = {event_date:Date}) AS snapshot
 RIGHT ANY JOIN activity ON snapshot.user_id = activity.active_user_id
--- The snapshot is merged in the order it is stored in, so memory does not grow with the number of users who were ever seen.
+-- The snapshot is merged in the order it is stored in, so memory does not grow with the number of users.
 SETTINGS join_algorithm = 'full_sorting_merge'

@@ -1,5 +1,5 @@
 -- The users' snapshot of a day: the snapshot of the day before, plus the day's own events from both extracts. Before the
--- first day, the snapshot holds every user with an earlier event (earlier_users.sql).
+-- first day, the snapshot holds all users with an earlier event (earlier_users.sql).
 WITH
 since AS
 (

@@ -18,8 +18,8 @@ from metrics_platform.incidents.store import Update
 from metrics_platform.local.clickhouse import EmbeddedServer
 from metrics_platform.notifications import dispatcher
 from metrics_platform.notifications.kinds import AnomalyOpened, AnomalyResolved, DayIncident
+from metrics_platform.report.reading import read_day_incidents
 from metrics_platform.time_windows import day_of
-from metrics_platform.warehouse.report_data import read_day_incidents
 from metrics_platform_tests.conftest import settings_factory
 from metrics_platform_tests.defs.monitor_world import NOON, OPENED, MonitorWorld
 from metrics_platform_tests.defs.running import check_outcomes, failure_texts

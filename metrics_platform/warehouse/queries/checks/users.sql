@@ -1,4 +1,4 @@
--- The snapshot continues the one of the day before: no user is lost, and every new one has a first event today.
+-- The snapshot continues the one of the day before: no user is lost, and every new user has a first event today.
 SELECT
     (known + new_users, rows)   AS `continues_previous_day: users = users of the day before + new users`,
     (active_users, active)      AS `continues_previous_day: users active today`,

@@ -1,7 +1,7 @@
--- The snapshot before, `known`, continued by the users of `since`, who made an event after it, and what their events say. Days
--- are disjoint in time, so whatever `since` knows is later than anything in the snapshot before. Most users of the
--- snapshot were not active: they pass a join, which costs a third of grouping all users anew, and as both sides are merged
--- in the order they are stored in, it needs little memory however many users there are.
+-- The earlier snapshot, `known`, continued by `since`: the users with events after it, and what these events say. Days
+-- are disjoint in time, so whatever `since` knows is later than anything in the earlier snapshot. Most users of that
+-- snapshot were not active. They pass a join, which costs a third of grouping all users again. Both sides are merged in
+-- the order in which they are stored, so it needs little memory however many users there are.
 SELECT
     {event_date:Date}                                   AS event_date,
     user_id,

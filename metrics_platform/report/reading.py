@@ -22,10 +22,10 @@ def read_reports(  # noqa: PLR0917
     days: Sequence[Day],
     settings: Settings,
     occurred_at: datetime.datetime,
-    load_of: Callable[[Day], LoadState] = lambda _: LoadState(),
+    load_of: Callable[[Day, bool], LoadState] = lambda *_: LoadState(),
     run_id: str | None = None,
 ) -> Iterator[DailyReport]:
-    """The reports of some days, as of `occurred_at`; `load_of` says how a day was computed.
+    """The reports of some days, as of `occurred_at`; `load_of` says how a day was computed, and gets whether it was.
 
     Raises:
         WarehouseError: ClickHouse refused, failed or did not answer.
@@ -38,7 +38,7 @@ def read_reports(  # noqa: PLR0917
         yield report_of(
             day,
             data,
-            load_of(day),
+            load_of(day, day.date in data.rows),
             occurred_at=occurred_at,
             week=week_of(day.date, data.rows, read_weekly_cohorts(warehouse, day.date)),
             incidents=read_day_incidents(warehouse, day, until, catalog),
