@@ -114,11 +114,12 @@ def _daily_asset(
 
 
 @contextmanager
-def failing_at_once() -> Iterator[None]:
-    """Fail the step without a retry for an error that waiting does not fix, in the error's own words."""
+def failing_at_once(*more: type[Exception]) -> Iterator[None]:
+    """Fail the step without a retry for an error that waiting does not fix, or one of `more`, in its own words."""
+    refused: tuple[type[Exception], ...] = (*_NOT_RETRIED, *more, WarehouseError)
     try:
         yield
-    except (*_NOT_RETRIED, WarehouseError) as error:
+    except refused as error:
         if isinstance(error, WarehouseError) and error.transient:
             raise
         raise dg.Failure(str(error), allow_retries=False) from None

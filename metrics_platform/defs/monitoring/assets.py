@@ -12,14 +12,11 @@ from typing import Any, cast
 import dagster as dg
 
 from metrics_platform.catalog import Catalog
-from metrics_platform.defs.daily.assets import RETRY_POLICY
+from metrics_platform.defs.daily.assets import RETRY_POLICY, failing_at_once
 from metrics_platform.defs.lineage import table_metadata
 from metrics_platform.defs.metrics_config import MetricsConfig
 from metrics_platform.defs.resources import ClickHouseResource
 from metrics_platform.settings import Settings
-from metrics_platform.warehouse.client import NoWarehouseError
-from metrics_platform.warehouse.errors import WarehouseError
-from metrics_platform.warehouse.schema import SchemaMismatchError
 from metrics_platform.warehouse.tables import INCIDENTS, SLOT_METRICS, VERDICTS, DailyTable
 from metrics_platform.warehouse.value_sql import VALUES_QUERY
 
@@ -118,8 +115,9 @@ def _asset(
         ) -> Iterator[Any]:
             from metrics_platform.defs.monitoring.computing import compute_slot_metrics  # noqa: PLC0415
 
-            warehouse = clickhouse.warehouse(context, settings)
-            yield from _failing_at_once(compute_slot_metrics(context, warehouse, settings, config.metrics))
+            with failing_at_once(*_not_retried()):
+                warehouse = clickhouse.warehouse(context, settings)
+                yield from compute_slot_metrics(context, warehouse, settings, config.metrics)
 
         return cast(dg.AssetsDefinition, compute_values)
 
@@ -127,21 +125,14 @@ def _asset(
     def compute(context: dg.AssetExecutionContext, clickhouse: ClickHouseResource) -> Iterator[Any]:
         from metrics_platform.defs.monitoring.computing import WORK  # noqa: PLC0415
 
-        yield from _failing_at_once(WORK[table.name](context, clickhouse.warehouse(context, settings), settings))
+        with failing_at_once(*_not_retried()):
+            yield from WORK[table.name](context, clickhouse.warehouse(context, settings), settings)
 
     return cast(dg.AssetsDefinition, compute)
 
 
-def _failing_at_once(work: Iterator[Any]) -> Iterator[Any]:
-    """What `work` yields; errors that waiting does not fix fail the step without a retry, in their own words."""
+def _not_retried() -> tuple[type[Exception], ...]:
     from metrics_platform.defs.monitoring.schedule import NoCompleteSlotError  # noqa: PLC0415
     from metrics_platform.monitor.verdicts import MissingSlotsError  # noqa: PLC0415
 
-    try:
-        yield from work
-    except (NoWarehouseError, SchemaMismatchError, MissingSlotsError, NoCompleteSlotError) as error:
-        raise dg.Failure(str(error), allow_retries=False) from None
-    except WarehouseError as error:
-        if error.transient:
-            raise
-        raise dg.Failure(str(error), allow_retries=False) from None
+    return MissingSlotsError, NoCompleteSlotError
