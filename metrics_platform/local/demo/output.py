@@ -27,10 +27,12 @@ _PROGRAM = "metrics-platform"
 _BEGAN_IN = Path.cwd()
 # With less of a slot left, most of it is normal, and the alert comes with the next one.
 _ENOUGH_OF_A_SLOT = datetime.timedelta(minutes=6)
+# A step takes minutes. In a pipe, each further fifth of it is a line, so that no one waits in silence.
+_SHARE_OF_A_LINE = 0.2
 
 
 class Steps(Progress):
-    """The steps up to Ready: a bar with share and time each in a terminal, a line at the end in a pipe."""
+    """The steps up to Ready: a bar with share and time each in a terminal; in a pipe, lines from begin to end."""
 
     def __init__(self, console: Console) -> None:
         columns = (
@@ -45,10 +47,23 @@ class Steps(Progress):
         """Show a step; yields a function that takes the share that is done, from 0 to 1."""
         begun = time.monotonic()
         task = self.add_task(description, total=1)
-        yield lambda share: self.update(task, completed=share)
+        self._print_line(f"{description} …")
+        next_line = _SHARE_OF_A_LINE
+
+        def report(share: float) -> None:
+            nonlocal next_line
+            self.update(task, completed=share)
+            if next_line <= share < 1:
+                self._print_line(f"{description}: {share:.0%}")
+                next_line = share + _SHARE_OF_A_LINE
+
+        yield report
         self.update(task, completed=1)
+        self._print_line(f"{description}: done in {time.monotonic() - begun:.0f} s")
+
+    def _print_line(self, text: str) -> None:
         if not self.console.is_terminal:
-            self.console.print(f"{description}: done in {time.monotonic() - begun:.0f} s", soft_wrap=True)
+            self.console.print(escape(text), soft_wrap=True)
 
 
 @dataclass
@@ -69,7 +84,9 @@ class Output:
         if not self.settings.dry_run:
             messages = "sent over the channels of your .env; what an earlier start sent is not sent again"
         readonly = _displayed(directory / "clickhouse" / "readonly_url")
-        schedules = "on" if self.settings.schedules_on else "off: the demo starts each check and load itself"
+        schedules = "off: the demo starts each check and load itself"
+        if self.settings.schedules_on:
+            schedules = "on, unless you switched one off"
         lines = (
             ("Dagster", f"{ui}/{TABLES} – the tables, and what each is computed from"),
             (
