@@ -74,7 +74,8 @@ def draw_panel(axes: Axes, panel: Panel, scale: ValueAxis, *, no_data: str, zone
     """Draw `panel` on `axes`, whose place and size are final; without any value it says `no_data`."""
     to_numbers: Any = date2num
     times: np.ndarray = np.array(to_numbers(panel.times), dtype=float)
-    step = float(np.diff(times).min()) if len(times) > 1 else 1.0
+    by_the_clock = isinstance(panel.times[0], datetime.datetime)
+    step = float(np.diff(times).min()) if by_the_clock and len(times) > 1 else 1.0  # days
     axes.set_xlim(times[0], times[-1] + step)
     axes.set_ylim(scale.ticks[0], scale.top)
     axes.set_yticks(scale.ticks, scale.texts)
@@ -82,10 +83,10 @@ def draw_panel(axes: Axes, panel: Panel, scale: ValueAxis, *, no_data: str, zone
         line.set_clip_on(False)  # or half of the highest one would be cut off
     if scale.ticks[0] <= 0:
         axes.axhline(0, color=INK, linewidth=3, zorder=1.5, gid="zero")
-    if isinstance(panel.times[0], datetime.datetime):
+    if by_the_clock:
         _clock_axis(axes, zone, formats)
     else:
-        _day_axis(axes, times, step, formats)
+        _day_axis(axes, times, formats)
     if panel.lower:
         x, lower, upper = _with_gaps(times, step, panel.lower, panel.upper)
         # The edge makes a bound without neighbours visible: its area has no width.
@@ -141,7 +142,7 @@ def _clock_axis(axes: Axes, zone: ZoneInfo, formats: Formats) -> None:
     axes.xaxis.set_major_formatter(text)
 
 
-def _day_axis(axes: Axes, dates: np.ndarray, spacing: float, formats: Formats) -> None:
+def _day_axis(axes: Axes, dates: np.ndarray, formats: Formats) -> None:
     """Every day by its weekday where that fits, else dates whole weeks back; the last day, the newest, in bold."""
     first, last = dates[0], dates[-1]
     roomy = axes.bbox.width > _ROOMY
@@ -149,11 +150,11 @@ def _day_axis(axes: Axes, dates: np.ndarray, spacing: float, formats: Formats) -
     step = 1 if weekdays else _WEEK * math.ceil((last - first) / _WEEK / max(1, int(axes.bbox.width / _DATE_TICK)))
     start, end = axes.get_xlim()
     edge = 0.0 if weekdays else _DATE_EDGE / axes.bbox.width * (end - start)
-    ticks = np.arange(last, start + edge - spacing / 2, -step)[::-1]
+    ticks = np.arange(last, start + edge - 0.5, -step)[::-1]
     days = [_moment(tick, datetime.UTC).date() for tick in ticks]
     narrow = not roomy or len(days) > _WEEK
     texts = [formats.weekday(day, narrow=narrow) if weekdays else formats.day_short(day) for day in days]
-    axes.set_xticks(ticks + spacing / 2, texts)
+    axes.set_xticks(ticks + 0.5, texts)
     axes.get_xticklabels()[-1].set(fontweight="bold", color=INK)
 
 

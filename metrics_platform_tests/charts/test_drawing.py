@@ -14,7 +14,7 @@ import warnings
 import matplotlib
 import numpy
 import psutil
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from PIL import Image
@@ -98,7 +98,18 @@ def panels(draw_from: st.DrawFn) -> Panel:
     )
 
 
+# Two days a month apart, beside ticks of many figures.
+far_apart = panel(
+    (207, None),
+    unit="share",
+    times=(datetime.date(2196, 12, 21), datetime.date(2197, 1, 21)),
+    lower=(198326774885666.88, 1909),
+    upper=(198326774885667.88, 1910),
+)
+
+
 @settings(max_examples=10)
+@example(chart(far_apart, language="ru"))
 @given(
     one=st.builds(
         Chart,
