@@ -174,9 +174,29 @@ def test_rows_without_a_user_are_counted_for_each_source(make_settings: MakeSett
     _, feed = found[f"Source {settings.feed_table}"]
     _, messages = found[f"Source {settings.messages_table}"]
     assert (feed.status, messages.status) == ("note", "note")
-    assert feed.detail.startswith("1 events") and "1 more rows (50.00%) are left out: they have no user" in feed.detail
+    assert feed.detail.startswith("1 events") and "1 more rows (50.00%) are left out: 1 without a user" in feed.detail
     assert messages.detail.startswith("1 events") and "2 more rows (66.67%) are left out" in messages.detail
     assert "left out of every metric" in feed.remedy
+
+
+def test_texts_that_are_no_times_are_counted(make_settings: MakeSettings, tmp_path: Path) -> None:
+    file = tmp_path / "catalog.yaml"
+    settings = make_settings(catalog=file)
+    sources = SourceTables.create(settings)
+    table = f"{sources.warehouse.database}.payments"
+    file.write_text(
+        f"sources:\n  payments: {{table: {table}, user: payer, time: paid_at, timezone: UTC, where: is_paid}}\n"
+    )
+    columns = "(payer Nullable(UInt32), paid_at String, is_paid Bool)"
+    sources.warehouse.execute(f"CREATE TABLE {table} {columns} ENGINE = MergeTree ORDER BY tuple()")
+    sources.warehouse.execute(
+        f"INSERT INTO {table} VALUES (1, '2026-11-20 10:00:00', 1), (2, 'tomorrow', 1), (3, '', 1), (NULL, 'x', 1), "
+        "(5, 'x', 0)"
+    )
+    _, found = _findings(settings)[f"Source {table}"]
+    assert found.status == "note" and found.detail.startswith("1 events")
+    left_out = "3 more rows (75.00%) are left out: 1 without a user and 2 without a time that can be read"
+    assert left_out in found.detail
 
 
 def test_the_other_spelling_of_the_receiver_column_is_suggested(make_settings: MakeSettings) -> None:

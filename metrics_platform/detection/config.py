@@ -63,6 +63,7 @@ class DetectorConfig(Strict):
     minimum_volume: float = Field(
         default=10.0,
         ge=0,
+        le=1e15,
         description="Least expected count to evaluate. For a rise, the actual count; for a share, the denominator; for "
         "a gauge or a ratio, the events of its source in a usual slot.",
     )

@@ -120,21 +120,26 @@ def _remedy(warehouse: Warehouse, source: Source) -> str:
 def _times(warehouse: Warehouse, settings: Settings, rows: SourceRows, first_days: list[datetime.date]) -> Finding:
     """Do the events' times make sense in the settings' zone and from the start date on? Adds the first event's day."""
     table, subject = rows.source.table, f"Source {rows.source.table}"
+    selected = f"FROM {table.sql}" + (f" WHERE {rows.source.where}" if rows.source.where else "")
     (row,) = warehouse.query(
         f"SELECT count() AS events, toDateTime(min(time), 'UTC') AS first, toDateTime(max(time), 'UTC') AS last, "  # noqa: S608
-        f"toDateTime(now(), 'UTC') AS now, (SELECT count() FROM {table.sql}) AS every FROM {rows.sql}",
+        f"toDateTime(now(), 'UTC') AS now, (SELECT count() FROM {table.sql}) AS every, "
+        f"(SELECT count() {selected}) AS selected, (SELECT count() FROM {rows.without_user}) AS without_user "
+        f"FROM {rows.sql}",
         doing=f"Reading {table}",
     ).rows
+    left_out = row["selected"] - row["events"]
+    without = {"user": row["without_user"], "time that can be read": left_out - row["without_user"]}
+    why = " and ".join(f"{count:,} without a {what}" for what, count in without.items() if count)
     if not row["events"]:
         said = f"it is empty as {rows.source.name}, but has {row['every']:,} rows" if row["every"] else "it is empty"
+        said += f": {why}" if why else ""
         return Finding(subject, "note", said, "Load events (`metrics-platform load`), or wait until some arrive.")
     first, last, now = (row[key].replace(tzinfo=datetime.UTC) for key in ("first", "last", "now"))
     local = f"{first.astimezone(settings.zone):%Y-%m-%d %H:%M} – {last.astimezone(settings.zone):%Y-%m-%d %H:%M}"
     detail = f"{row['events']:,} events, {local} {settings.timezone}"
-    if left_out := row["every"] - row["events"]:
-        detail += f"; {left_out:,} more rows ({left_out / row['every']:.2%}) are left out: " + (
-            "`where` does not hold for them, or they have no user" if rows.source.where else "they have no user"
-        )
+    if why:
+        detail += f"; {left_out:,} more rows ({left_out / row['selected']:.2%}) are left out: {why}"
     first_day = first.astimezone(settings.zone).date()
     first_days.append(first_day)
     if last > now + datetime.timedelta(minutes=10):
@@ -149,13 +154,13 @@ def _times(warehouse: Warehouse, settings: Settings, rows: SourceRows, first_day
         )
     if first_day < settings.start_date:
         detail += f"; users of those before METRICS_START_DATE = {settings.start_date} are in the first snapshot"
-    if left_out and not rows.source.where:
+    if why:
         return Finding(
             subject,
             "note",
             detail,
-            "Rows whose user or receiver is NULL are left out of every metric. If they should count, fill in the ids "
-            "in the source.",
+            "Rows whose user, receiver or time is NULL, or a text that is not a time, are left out of every metric. If "
+            "they should count, correct them in the source.",
         )
     return Finding(subject, "ok", detail)
 
