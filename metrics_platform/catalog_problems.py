@@ -49,8 +49,8 @@ class CatalogError(ValueError):
         super().__init__("\n".join([f"{where} is not valid:", *(f"  - {problem}" for problem in self.problems)]))
 
 
-def problem_texts(error: ValidationError, model: type[BaseModel] = CatalogFile) -> list[str]:
-    """Turn Pydantic's errors about a file of `model` into texts with the key, the value and the remedy."""
+def problem_texts(error: ValidationError) -> list[str]:
+    """Turn Pydantic's errors about a catalogue file into texts with the key, the value and the remedy."""
     details = error.errors()
     # A key that is either false or has keys below it gives two errors. Keep the one about the keys.
     either = {detail["loc"][:-1] for detail in details if detail["loc"][-1:] == (_FALSE,)}
@@ -60,7 +60,7 @@ def problem_texts(error: ValidationError, model: type[BaseModel] = CatalogFile) 
             continue
         path = [part for part in detail["loc"] if "[" not in str(part) and part not in _ALTERNATIVES]
         or_false = ", or false" if detail["loc"][:-1] in either and detail["type"] in _NO_KEYS else ""
-        found.append(f"{'.'.join(map(str, path))}{_problem_text(detail, _keys(model, path))}{or_false}")
+        found.append(f"{'.'.join(map(str, path))}{_problem_text(detail, _keys(path))}{or_false}")
     return found
 
 
@@ -83,8 +83,9 @@ def _problem_text(detail: Any, keys: list[str]) -> str:
     return f" = {value!r}: {remedy.format(**limits)}"
 
 
-def _keys(model: type[BaseModel], path: list[Any]) -> list[str]:
+def _keys(path: list[Any]) -> list[str]:
     """The known keys at the place where one was rejected."""
+    model: type[BaseModel] = CatalogFile
     for part in path[:-1]:
         if part in model.model_fields:
             model = next(_models_in(model.model_fields[part].annotation), model)

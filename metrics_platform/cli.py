@@ -102,15 +102,6 @@ def create_tables() -> None:
     click.echo(f"Created in {warehouse.database}: {', '.join(created)}" if created else "All tables exist.")
 
 
-@main.command("convert-monitoring")
-@click.argument("file", type=_FILE)
-def convert_monitoring(file: Path) -> None:
-    """Convert FILE, from the removed setting METRICS_MONITORING_FILE, to a catalogue for METRICS_CATALOG."""
-    from metrics_platform.monitoring_conversion import convert_monitoring_file
-
-    click.echo(convert_monitoring_file(file), nl=False)
-
-
 @main.command()
 @click.option("--feed", type=_FILE, help="Feed events: CSV, CSV.gz or Parquet.")
 @click.option("--messages", type=_FILE, help="Messenger events: CSV, CSV.gz or Parquet.")

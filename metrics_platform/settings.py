@@ -34,8 +34,8 @@ CHANNEL_PREFIXES = ("TELEGRAM_", "SLACK_", "SMTP_", "EMAIL_")
 
 # Removed settings, each with its replacement.
 _REMOVED = {
-    "METRICS_MONITORING_FILE": "METRICS_CATALOG replaces it. Run `metrics-platform convert-monitoring FILE > "
-    "catalogue.yaml`, set METRICS_CATALOG=catalogue.yaml, and remove METRICS_MONITORING_FILE.",
+    "METRICS_MONITORING_FILE": "METRICS_CATALOG replaces it. Write each metric's keys under `metrics.NAME.monitor` of "
+    "a catalogue (docs/operations.md#upgrades), set METRICS_CATALOG to it, and remove METRICS_MONITORING_FILE.",
 }
 
 

@@ -142,7 +142,9 @@ def test_an_unknown_name_is_refused_with_the_nearest_known_one(
 
 def test_a_removed_setting_is_refused_with_what_replaces_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METRICS_MONITORING_FILE", "monitoring.yaml")
-    with pytest.raises(SettingsError, match=r"no longer a setting: METRICS_CATALOG .* convert-monitoring FILE"):
+    with pytest.raises(
+        SettingsError, match=r"no longer a setting: METRICS_CATALOG replaces it\. .*metrics\.NAME\.monitor"
+    ):
         load_settings(None)
 
 
