@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from metrics_platform.channel_settings import ChannelSettings
-from metrics_platform.notifications.channel import Channel, DeliveryContext
+from metrics_platform.notifications.channel import Channel, DeliveryContext, DeliveryError
 from metrics_platform.notifications.history import (
     Closed,
     Edited,
@@ -29,7 +29,6 @@ from metrics_platform.notifications.history import (
 from metrics_platform.notifications.kinds import AnomalyOpened, AnomalyResolved, AnomalyUpdated, Digest, Event
 from metrics_platform.notifications.message import Message, Picture
 from metrics_platform.notifications.queueing import Step, digest_of, next_step, unresolved
-from metrics_platform.notifications.retry import DeliveryError
 from metrics_platform.notifications.routing import first_channel, recipients
 from metrics_platform.notifications.templates import Composer
 from metrics_platform.redaction import mask

@@ -18,12 +18,11 @@ from typing import Any
 
 from markupsafe import escape
 
-from metrics_platform.notifications.channel import Channel, DeliveryContext, Step
+from metrics_platform.notifications.channel import Channel, DeliveryContext, DeliveryError, Step
 from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import Message, Picture, text_of
 from metrics_platform.notifications.pages import page
-from metrics_platform.notifications.retry import DeliveryError
-from metrics_platform.notifications.telegram.calls import Call, calls_of, request_of
+from metrics_platform.notifications.telegram.rendering import Call, calls_of, request_of
 
 _SHOWN_IN_INDEX = 100
 

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from metrics_platform.channel_settings import SEVERITIES, ChannelSettings
-from metrics_platform.notifications.history import Failure, History, Sent
+from metrics_platform.notifications.history import Failure, History, Reason, Sent
 from metrics_platform.notifications.kinds import Digest, Event
-from metrics_platform.notifications.retry import Reason
 from metrics_platform.notifications.routing import digest_group, fallback, first_channel, recipients
 
 # This many due messages become one: no one reads a burst of fifty.

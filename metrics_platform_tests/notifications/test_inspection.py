@@ -11,9 +11,8 @@ from click.testing import CliRunner
 
 from metrics_platform.cli import main
 from metrics_platform.findings import Finding
-from metrics_platform.notifications.channels import inspect_channels
-from metrics_platform.notifications.retry import RetryPolicy
-from metrics_platform.notifications.test_message import send_test_message
+from metrics_platform.notifications.channel import RetryPolicy
+from metrics_platform.notifications.channels import inspect_channels, send_test_message
 from metrics_platform.settings import Settings, load_settings
 from metrics_platform_tests.notifications import mail_server, slack_webhook
 from metrics_platform_tests.telegram.bot_api import TOKEN, BotApi

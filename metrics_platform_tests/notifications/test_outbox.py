@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 import time_machine
 
-from metrics_platform.notifications.channel import DeliveryContext
+from metrics_platform.notifications.channel import DeliveryContext, DeliveryError
 from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import Link, Message, Paragraph, Picture, Preformatted, bold, line
 from metrics_platform.notifications.outbox import OutboxChannel
-from metrics_platform.notifications.retry import DeliveryError
 from metrics_platform_tests.notifications.examples import EXAMPLES, told
 from metrics_platform_tests.notifications.test_email_content import Page
 from metrics_platform_tests.notifications.test_templates import shown

@@ -12,8 +12,8 @@ from PIL import Image
 from metrics_platform.channel_settings import ChannelSettings
 from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import Paragraph, Picture, Preformatted, bold, line
-from metrics_platform.notifications.telegram.calls import MAX_PHOTO_BYTES, is_photo
 from metrics_platform.notifications.telegram.channel import TelegramChannel, link_to
+from metrics_platform.notifications.telegram.rendering import MAX_PHOTO_BYTES, is_photo
 from metrics_platform.notifications.templates import render
 from metrics_platform_tests.notifications.clock import Clock, failure
 from metrics_platform_tests.notifications.examples import EXAMPLES, writer

@@ -27,7 +27,7 @@ from metrics_platform.notifications.message import (
     text_of,
     units,
 )
-from metrics_platform.notifications.telegram.html import Part, fits, parts_of, takes_link
+from metrics_platform.notifications.telegram.rendering import Part, fits, parts_of, takes_link
 from metrics_platform_tests.notifications.clock import HEADLINE
 from metrics_platform_tests.notifications.telegram_chat import message
 from metrics_platform_tests.telegram import Parsed, ParseError, parse_html

@@ -20,7 +20,7 @@ from metrics_platform.charts.model import Chart, HeatMap
 from metrics_platform.formats import LANGUAGES, Language
 from metrics_platform.notifications import kinds
 from metrics_platform.notifications.message import Message, Table, lines_of, table_lines, text_of
-from metrics_platform.notifications.telegram.html import CAPTION_UNITS, TEXT_UNITS, parts_of
+from metrics_platform.notifications.telegram.rendering import CAPTION_UNITS, TEXT_UNITS, parts_of
 from metrics_platform.notifications.templates import render
 from metrics_platform_tests.notifications.examples import (
     DAY,
