@@ -10,6 +10,7 @@ import datetime
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from metrics_platform.channel_settings import OUTBOX
 from metrics_platform.findings import Finding
 from metrics_platform.notifications.channel import Channel, RetryPolicy
 from metrics_platform.notifications.dispatcher import Dispatcher
@@ -17,7 +18,6 @@ from metrics_platform.notifications.email import EmailChannel
 from metrics_platform.notifications.history import Entry, Journal, Queued, Stored
 from metrics_platform.notifications.kinds import Notification, TestMessage
 from metrics_platform.notifications.outbox import OutboxChannel
-from metrics_platform.notifications.routing import OUTBOX, configured
 from metrics_platform.notifications.slack import SlackChannel
 from metrics_platform.notifications.telegram.channel import TelegramChannel
 from metrics_platform.notifications.templates import Composer
@@ -41,7 +41,7 @@ def channels_for(
         "email": lambda: EmailChannel.for_settings(settings, policy),
         OUTBOX: lambda: OutboxChannel(settings.outbox, settings.zone),
     }
-    return {name: makers[name]() for name in configured(settings) or (OUTBOX,)}
+    return {name: makers[name]() for name in settings.channels or (OUTBOX,)}
 
 
 # A user waits for the answer.
@@ -50,7 +50,7 @@ _POLICY = RetryPolicy(budget=6, tries=2)
 
 def inspect_channels(settings: Settings, policy: RetryPolicy = _POLICY) -> Iterator[Finding]:
     """What is found of each channel, asked without sending anything; without any, that messages go to the outbox."""
-    names = configured(settings)
+    names = settings.channels
     if not names:
         why = "METRICS_DRY_RUN is true" if settings.dry_run else "no channel is set up"
         remedy = "" if settings.dry_run else "Set TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID to send them to Telegram."
