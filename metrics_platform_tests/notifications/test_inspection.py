@@ -155,17 +155,6 @@ def test_a_test_message_that_does_not_arrive_says_why(api: BotApi) -> None:
     assert (finding.status, "add it again" in finding.detail) == ("problem", True)
 
 
-def test_a_test_message_to_a_group_without_its_minus_says_so(api: BotApi) -> None:
-    (finding,) = send_test_message(_settings(api, -api.supergroup), AT_ONCE)
-    assert (finding.status, f"{api.supergroup} exists, " in finding.remedy) == ("problem", True)
-
-
-def test_a_test_message_that_cannot_leave_asks_for_the_network(api: BotApi) -> None:
-    api.down()
-    (finding,) = send_test_message(_settings(api, api.supergroup), AT_ONCE)
-    assert (finding.status, "the network and the proxy" in finding.remedy) == ("problem", True)
-
-
 @pytest.fixture
 def in_the_environment(api: BotApi, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[int], None]:
     monkeypatch.chdir(tmp_path)

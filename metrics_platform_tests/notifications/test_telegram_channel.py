@@ -164,11 +164,6 @@ def test_a_long_text_is_several_messages_and_only_the_first_makes_a_sound(
     assert began == [each.step for each in sent] == list(range(sent[0].steps))
 
 
-def test_a_silent_message_is_silent_from_the_start(channel: TelegramChannel, api: BotApi) -> None:
-    delivered(channel, message(LONG, silent=True))
-    assert {each.silent for each in api.messages(api.group)} == {True}
-
-
 def test_steps_that_are_done_are_not_done_again_and_the_rest_replies_to_them(
     channel: TelegramChannel, api: BotApi
 ) -> None:

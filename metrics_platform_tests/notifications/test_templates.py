@@ -352,12 +352,6 @@ def test_the_reason_is_explained_also_of_detectors_and_codes_not_known_yet(
         assert f"\n{why}: {text}" in shown(render(event, writer(language))).replace("\N{NO-BREAK SPACE}", " ")  # type: ignore[arg-type]
 
 
-def test_a_phrase_is_plain_text_for_charts() -> None:
-    odd = anomaly("shop.id", dimension="city", dimension_value="a & <b>")
-    assert writer().say("subject", a=odd) == f"shop.id (city a & <b>) {_MINUS}41%"
-    assert writer().plain(writer().series(odd)) == "shop.id (city a & <b>)"
-
-
 def test_a_slice_called_by_a_number_is_shown_with_its_dimension() -> None:
     parts = [
         {"dimension": "age", "value": "25", "change": -0.68},
