@@ -42,6 +42,11 @@ Kind = Literal[
     "digest",
 ]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+# The channels in the order of preference, each with the setting that enables it; without any, the outbox folder.
+_ENABLED_BY = {"telegram": "telegram_bot_token", "slack": "slack_webhook_url", "email": "smtp_url"}
+OUTBOX = "outbox"
+# An edit goes to the channel that can edit, and to no other.
+_EDIT: Kind = "anomaly_updated"
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _TOKEN = re.compile(r"\d{5,20}:[A-Za-z0-9_-]{20,100}")
 _CHAT = re.compile(r"-?\d{1,20}|@[A-Za-z][A-Za-z0-9_]{3,31}")
@@ -274,6 +279,37 @@ class ChannelSettings(SettingsPart):
         found = [value.get_secret_value() for value in values if value is not None]
         passwords = [unquote(urlsplit(value).password or "") for value in found if "://" in value]
         return tuple(secret for secret in (*found, *passwords) if secret)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels that are set up, the preferred first; none in a dry run."""
+        return () if self.dry_run else tuple(name for name, setting in _ENABLED_BY.items() if getattr(self, setting))
+
+    @property
+    def first_channel(self) -> str:
+        """The channel that every message goes to; without any, the outbox folder."""
+        return next(iter(self.channels), OUTBOX)
+
+    def recipients(self, kind: str, severity: str) -> tuple[str, ...]:
+        """The channels that get a message from the start: the first, and those with copies of its kind or severity."""
+        copies = {name: {kind, severity} & {*getattr(self, f"copy_to_{name}", ())} for name in self.channels}
+        others = (name for name, wanted in copies.items() if wanted and name != self.first_channel and kind != _EDIT)
+        return (self.first_channel, *others)
+
+    def fallback(self, kind: str, severity: str) -> str | None:
+        """The channel that gets a message if the first cannot be reached: the next one that gets no copy anyway."""
+        taken = self.recipients(kind, severity)
+        return None if kind == _EDIT else next((name for name in self.channels if name not in taken), None)
+
+    def digest_group(self, kind: str, severity: str) -> str | None:
+        """The group of messages that one may be combined with: those that go to the same channels and the same chat.
+
+        A digest goes where its severity is routed. None: the message has a route of its own because of its kind.
+        """
+        own, target = self.recipients(kind, severity), self.telegram_target(kind, severity)
+        if own != self.recipients("", severity) or target != self.telegram_target("", severity):
+            return None
+        return f"{'+'.join(own)} {target.chat if target else ''}/{(target and target.thread) or ''}"
 
     def telegram_target(self, kind: str, severity: str) -> ChatTarget | None:
         """The chat of a message: the route of its kind, else of its severity, else TELEGRAM_CHAT_ID."""

@@ -160,7 +160,7 @@ def notify_test() -> None:
 
     If no channel is set up, the message goes to the outbox folder. Exits with code 1 if a channel failed.
     """
-    from metrics_platform.notifications.test_message import send_test_message
+    from metrics_platform.notifications.channels import send_test_message
     from metrics_platform.settings import load_settings
 
     sys.exit(1 if _print_findings(send_test_message(load_settings()))["problem"] else 0)
@@ -303,7 +303,7 @@ def report(day: datetime.datetime | None, send: bool, output: Path) -> None:
     Dagster need not be running. Exits with code 1 if a channel does not accept the report.
     """
     from metrics_platform import report_command
-    from metrics_platform.notifications.test_message import send_now
+    from metrics_platform.notifications.channels import send_now
     from metrics_platform.settings import load_settings
 
     settings = load_settings()

@@ -1,6 +1,8 @@
 """The definitions that Dagster loads."""
 
 from metrics_platform.defs import build_definitions
+from metrics_platform.forked_runs import fork_runs
 from metrics_platform.settings import current_settings
 
+fork_runs()
 defs = build_definitions(current_settings())

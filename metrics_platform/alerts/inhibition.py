@@ -19,11 +19,10 @@ class Inhibitors:
             (rule, defaultdict(list)) for rule in INHIBITIONS
         ]
         for alert in alerts:
-            if alert.state not in {"open", "resolved"}:
-                continue
             labels = alert.labels
             for rule, sources in self._found:
-                if rule.source.items() <= labels.items():
+                states = {"open", "resolved", "expired"} if rule.after_expiry else {"open", "resolved"}
+                if alert.state in states and rule.source.items() <= labels.items():
                     sources[tuple(labels[name] for name in rule.equal)].append(alert)
 
     def inhibiting(self, alert: Alert, condition: Condition | None) -> str:

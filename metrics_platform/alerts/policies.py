@@ -106,7 +106,8 @@ class Inhibition:
     Attributes:
         equal: the labels that both must share.
         while_open: whether it holds while the source is open.
-        after: how long it also holds after the source's end.
+        after: how long it also holds after the source's end; after_expiry: also where the source expired, which is no
+            end that anyone has seen.
         seen_through: whether it also holds where the period that the target looks at reaches back into the source.
         to_nothing: only where nothing is left of the target.
         up_to: only where the target's deviation is known and at most this many times the source's.
@@ -119,6 +120,7 @@ class Inhibition:
     equal: tuple[str, ...]
     while_open: bool = True
     after: datetime.timedelta = field(default=_NEVER)
+    after_expiry: bool = False
     seen_through: bool = False
     to_nothing: bool = False
     up_to: float | None = None
@@ -157,6 +159,7 @@ INHIBITIONS = (
         _of("anomaly"),
         ("subject", "variant"),
         after=QUIET_FOR,
+        after_expiry=True,
         up_to=1.0,
         itself=True,
         called="answered {id}",

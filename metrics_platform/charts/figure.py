@@ -51,7 +51,7 @@ _ONE_AT_A_TIME = threading.Lock()
 def png_of(chart: Chart) -> bytes:
     """The PNG of `chart`; see `metrics_platform.charts.draw`."""
     with exclusive_style():
-        return png_bytes(_drawn(chart))
+        return png_bytes(figure_of(chart))
 
 
 @contextmanager
@@ -73,12 +73,6 @@ def png_bytes(figure: Figure) -> bytes:
     return image.getvalue()
 
 
-def figure_of(chart: Chart) -> Figure:
-    """The figure of `chart` with everything on it, before it becomes pixels."""
-    with exclusive_style():
-        return _drawn(chart)
-
-
 def house_style() -> AbstractContextManager[None]:
     """Within it, matplotlib's settings are those of `house.mplstyle`, whatever the process has set."""
     settings: Any = _settings()
@@ -94,7 +88,8 @@ def _settings() -> dict[str, Any]:
     return {name: value for name, value in settings.items() if not name.startswith(("backend", "savefig"))}
 
 
-def _drawn(chart: Chart) -> Figure:
+def figure_of(chart: Chart) -> Figure:
+    """The figure of `chart` with everything on it, before it becomes pixels. Call it within `exclusive_style`."""
     formats, zone = formats_for(chart.language), ZoneInfo(chart.timezone)
     rows = _rows(chart.panels)
     plot = _PLOTS.get(len(chart.panels), _PLOT)

@@ -76,10 +76,10 @@ class PlatformState(Collector):
     def _dagster(self) -> Iterator[GaugeMetricFamily]:
         now = datetime.datetime.now(datetime.UTC)
         with dg.DagsterInstance.get() as instance:
-            alerts = [alert for sensor in _SENSORS for alert in stored_alerts(instance, sensor) if alert.is_open]
+            stored = [alert for sensor in _SENSORS for alert in stored_alerts(instance, sensor)]
             waiting = queue_of(event_log(instance), self.settings, Position(), now).waiting()
         counts = Counter({"critical": 0, "failed": 0, "warning": 0})
-        counts.update(alert.severity for alert in alerts)
+        counts.update(alert.severity for alert in stored if alert.is_open and not alert.inhibited_by)
         yield _by_severity("open_platform_alerts", "Open alerts about the platform itself.", counts)
         yield _gauge("waiting_messages", "Messages that are queued and not delivered yet.", len(waiting))
         oldest = min((history.queued_at for history in waiting), default=now)

@@ -12,7 +12,7 @@ from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 
 if TYPE_CHECKING:
-    from metrics_platform.notifications.retry import RetryPolicy
+    from metrics_platform.notifications.channel import RetryPolicy
 
 
 class ClickHouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -80,7 +80,7 @@ class TelegramResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     @property
     def retry_policy(self) -> RetryPolicy:
         """How long a run tries."""
-        from metrics_platform.notifications.retry import RetryPolicy  # noqa: PLC0415
+        from metrics_platform.notifications.channel import RetryPolicy  # noqa: PLC0415
 
         return RetryPolicy(budget=self.budget_seconds)
 

@@ -1,17 +1,26 @@
-"""The channels that are set up, and whether each would take a message now."""
+"""The channels that are set up, whether each would take a message now, and a message sent over each at once.
+
+The journal of such a message ends with the process: the user waits for the result, and needs neither Dagster nor
+ClickHouse.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import datetime
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from metrics_platform.channel_settings import OUTBOX
 from metrics_platform.findings import Finding
-from metrics_platform.notifications.channel import Channel
+from metrics_platform.notifications.channel import Channel, RetryPolicy
+from metrics_platform.notifications.dispatcher import Dispatcher
 from metrics_platform.notifications.email import EmailChannel
+from metrics_platform.notifications.history import Entry, Journal, Queued, Stored
+from metrics_platform.notifications.kinds import Notification, TestMessage
 from metrics_platform.notifications.outbox import OutboxChannel
-from metrics_platform.notifications.retry import RetryPolicy
-from metrics_platform.notifications.routing import OUTBOX, configured
 from metrics_platform.notifications.slack import SlackChannel
 from metrics_platform.notifications.telegram.channel import TelegramChannel
+from metrics_platform.notifications.templates import Composer
 from metrics_platform.settings import Settings
 
 
@@ -32,7 +41,7 @@ def channels_for(
         "email": lambda: EmailChannel.for_settings(settings, policy),
         OUTBOX: lambda: OutboxChannel(settings.outbox, settings.zone),
     }
-    return {name: makers[name]() for name in configured(settings) or (OUTBOX,)}
+    return {name: makers[name]() for name in settings.channels or (OUTBOX,)}
 
 
 # A user waits for the answer.
@@ -41,7 +50,7 @@ _POLICY = RetryPolicy(budget=6, tries=2)
 
 def inspect_channels(settings: Settings, policy: RetryPolicy = _POLICY) -> Iterator[Finding]:
     """What is found of each channel, asked without sending anything; without any, that messages go to the outbox."""
-    names = configured(settings)
+    names = settings.channels
     if not names:
         why = "METRICS_DRY_RUN is true" if settings.dry_run else "no channel is set up"
         remedy = "" if settings.dry_run else "Set TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID to send them to Telegram."
@@ -52,3 +61,47 @@ def inspect_channels(settings: Settings, policy: RetryPolicy = _POLICY) -> Itera
     if len(names) == 1:
         remedy = "Set up Slack or e-mail as the fallback, for when it cannot be reached."
         yield Finding("Messages", "note", f"they go over {names[0]} alone", remedy)
+
+
+_TEST_POLICY = RetryPolicy(budget=20, tries=3)
+
+
+class _NotStored:
+    """Storage without anything in it."""
+
+    def since(self, moment: float) -> Sequence[Stored]:
+        return ()
+
+    def of(self, keys: Sequence[str]) -> dict[str, Sequence[Stored]]:
+        return {}
+
+    def write(self, key: str, entry: Entry) -> Stored:
+        return Stored(time.time(), key, entry)
+
+
+def send_test_message(settings: Settings, policy: RetryPolicy = _TEST_POLICY) -> Iterator[Finding]:
+    """Send a test message; see `send_now`."""
+    now = datetime.datetime.now(datetime.UTC)
+    return send_now(TestMessage(key=f"test-{now:%Y-%m-%dT%H-%M-%S}", occurred_at=now), settings, policy)
+
+
+def send_now(event: Notification, settings: Settings, policy: RetryPolicy = _TEST_POLICY) -> Iterator[Finding]:
+    """Send `event`; yields for each channel where it arrived, or what is wrong."""
+    journal = Journal(_NotStored())
+    journal.write(event.key, Queued(notification=event))
+    notes: list[str] = []
+    channels = channels_for(settings, policy, warn=notes.append)
+    composer = Composer.for_settings(settings, notes.append)
+    dispatcher = Dispatcher(journal, channels, composer, settings, warn=notes.append)
+    attempts = [dispatcher.send(event.key, name) for name in channels]
+    for attempt in attempts:
+        if attempt.error is not None:
+            remedy = channels[attempt.channel].remedy(attempt.error)
+            yield Finding(attempt.channel, "problem", str(attempt.error), remedy)
+        else:
+            sent = journal.history(event.key).steps(attempt.channel)[0]
+            yield Finding(attempt.channel, "ok", f"sent to {sent.address}" + (f": {sent.link}" if sent.link else ""))
+    errors = [str(attempt.error) for attempt in attempts if attempt.error]
+    for note in dict.fromkeys(notes):
+        if not any(error in note for error in errors):
+            yield Finding("Note", "note", note)

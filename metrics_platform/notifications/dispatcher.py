@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from metrics_platform.channel_settings import ChannelSettings
-from metrics_platform.notifications.channel import Channel, DeliveryContext
+from metrics_platform.notifications.channel import Channel, DeliveryContext, DeliveryError
 from metrics_platform.notifications.history import (
     Closed,
     Edited,
@@ -29,8 +29,6 @@ from metrics_platform.notifications.history import (
 from metrics_platform.notifications.kinds import AnomalyOpened, AnomalyResolved, AnomalyUpdated, Digest, Event
 from metrics_platform.notifications.message import Message, Picture
 from metrics_platform.notifications.queueing import Step, digest_of, next_step, unresolved
-from metrics_platform.notifications.retry import DeliveryError
-from metrics_platform.notifications.routing import first_channel, recipients
 from metrics_platform.notifications.templates import Composer
 from metrics_platform.redaction import mask
 
@@ -120,7 +118,7 @@ class Dispatcher:
             raise LookupError(f"No notification {key!r} is queued.")
         if history.closed:
             return []
-        return [self.send(key, name) for name in unresolved(history, self.settings) or [first_channel(self.settings)]]
+        return [self.send(key, name) for name in unresolved(history, self.settings) or [self.settings.first_channel]]
 
     def send(self, key: str, name: str) -> Attempt:
         """Send a message over one channel, as far as that is not done, and close it if that was the last one."""
@@ -160,7 +158,7 @@ class Dispatcher:
             self._send_steps(event, history, channel)
         if isinstance(event, Digest):
             self._mark_parts(event, name)
-        if name == first_channel(self.settings):
+        if name == self.settings.first_channel:
             self._mark_resolved(event, channel)
 
     def _send_steps(self, event: Event, history: History, channel: Channel) -> None:
@@ -213,7 +211,7 @@ class Dispatcher:
         history = self.journal.history(event.key)
         if history.closed or not set(unresolved(history, self.settings)) <= set(done):
             return
-        names = recipients(event, self.settings)
+        names = self.settings.recipients(event.kind, event.severity)
         unknown = [name for name in names if history.outcome_unknown(name)]
         closed = Closed(outcome="delivered", text=", ".join(name for name in names if name not in unknown))
         if unknown:

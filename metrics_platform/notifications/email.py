@@ -17,10 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from metrics_platform.channel_settings import ChannelSettings, MailServer, parse_smtp_url
-from metrics_platform.notifications.channel import Channel, DeliveryContext, Step
+from metrics_platform.notifications.channel import Channel, DeliveryContext, DeliveryError, RetryPolicy, Step, retry
 from metrics_platform.notifications.email_content import POLICY, email_of, envelope_address
 from metrics_platform.notifications.message import Message, Picture
-from metrics_platform.notifications.retry import DeliveryError, RetryPolicy, retry
 from metrics_platform.notifications.transport import CONNECT_TIMEOUT
 from metrics_platform.redaction import mask
 

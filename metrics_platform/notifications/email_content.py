@@ -12,6 +12,7 @@ from email.policy import SMTP
 from email.utils import format_datetime, formataddr, parseaddr
 from urllib.parse import urlsplit
 
+from metrics_platform.notifications.channel import DeliveryError
 from metrics_platform.notifications.message import (
     Details,
     Message,
@@ -24,7 +25,6 @@ from metrics_platform.notifications.message import (
     text_of,
 )
 from metrics_platform.notifications.pages import page
-from metrics_platform.notifications.retry import DeliveryError
 
 # 7-bit on the way, whatever the server can; lines as RFC 5321 wants them.
 POLICY = SMTP.clone(cte_type="7bit", refold_source="none")

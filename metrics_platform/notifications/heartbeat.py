@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from metrics_platform.notifications.retry import DeliveryError
+from metrics_platform.notifications.channel import DeliveryError
 from metrics_platform.notifications.transport import Transport
 
 _TIMEOUTS = (3.0, 5.0)

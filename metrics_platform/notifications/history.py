@@ -16,8 +16,10 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
 from metrics_platform.notifications.kinds import Event, Key, Notification
-from metrics_platform.notifications.retry import Reason
 
+# unreachable: nothing arrived; try later.       unknown: it may have arrived, the answer was lost.
+# misconfigured: a person has to fix a setting.  refused: this message is not accepted, others may be.
+Reason = Literal["unreachable", "unknown", "misconfigured", "refused"]
 # Recent entries are read again: clocks of machines differ, and a database may show a later entry first.
 _OVERLAP_SECONDS = 300.0
 

@@ -12,17 +12,17 @@ import re
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from markupsafe import escape
 
-from metrics_platform.notifications.channel import Channel, DeliveryContext, Step
+from metrics_platform.notifications.channel import Channel, DeliveryContext, DeliveryError, Step
 from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import Message, Picture, text_of
 from metrics_platform.notifications.pages import page
-from metrics_platform.notifications.retry import DeliveryError
-from metrics_platform.notifications.telegram.calls import Call, calls_of, request_of
+from metrics_platform.notifications.telegram.rendering import Call, calls_of, request_of
 
 _SHOWN_IN_INDEX = 100
 
@@ -49,7 +49,7 @@ class OutboxChannel(Channel):
 
         def write() -> None:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            replied = self._read(context.reply_to) if context.reply_to else None
+            replied = _facts(self._file(context.reply_to)) if context.reply_to else None
             facts = {"reply": replied and replied["title"], "moment": f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()}"}
             self._write_message(name, message, context.pictures, facts)
 
@@ -70,7 +70,7 @@ class OutboxChannel(Channel):
         name = Path(original.message_ids[0]).stem
 
         def write() -> bool:
-            if (facts := self._read(original)) is None:
+            if (facts := _facts(self._file(original))) is None:
                 return False
             kept = [Picture(key, title, self._picture(name, key).read_bytes()) for key, title in facts["pictures"]]
             self._write_message(name, message, pictures or kept, {**facts, "edited": True})
@@ -81,16 +81,14 @@ class OutboxChannel(Channel):
     def _guarded(self, write: Callable[[], bool | None]) -> bool | None:
         try:
             return write()
-        except (OSError, ValueError) as caught:
-            what = getattr(caught, "strerror", None) or "it holds a file of another program"
+        except OSError as caught:
+            what = caught.strerror
         raise DeliveryError(
             "misconfigured", f"The outbox folder {self.directory} cannot be used: {what}. Set METRICS_DATA_DIR."
         )
 
-    def _read(self, sent: Sent) -> dict[str, Any] | None:
-        """What the page of a message shows; None if it is gone."""
-        path = self.directory / f"{Path(sent.message_ids[0]).stem}.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    def _file(self, sent: Sent) -> Path:
+        return self.directory / f"{Path(sent.message_ids[0]).stem}.json"
 
     def _picture(self, name: str, key: str) -> Path:
         return self.directory / f"{name}-{key}.png"
@@ -110,12 +108,20 @@ class OutboxChannel(Channel):
         }
         _write(self.directory / f"{name}.json", json.dumps(facts, ensure_ascii=False).encode())
         self._render(f"{name}.html", [facts], title=facts["title"], language=message.language)
-        latest = sorted(self.directory.glob("*.json"), reverse=True)[:_SHOWN_IN_INDEX]
-        messages = (json.loads(path.read_text(encoding="utf-8")) for path in latest)
-        self._render("index.html", messages, title="Outbox", language="en")
+        messages = filter(None, map(_facts, sorted(self.directory.glob("*.json"), reverse=True)))
+        self._render("index.html", islice(messages, _SHOWN_IN_INDEX), title="Outbox", language="en")
 
     def _render(self, file: str, messages: Iterable[Any], **facts: Any) -> None:
         _write(self.directory / file, page("outbox.html.j2", messages=messages, **facts).encode())
+
+
+def _facts(file: Path) -> dict[str, Any] | None:
+    """What the page of a message shows; None if it is gone, or the file is another program's."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and "bubbles" in found else None
 
 
 def _bubble(call: Call, name: str) -> dict[str, Any]:

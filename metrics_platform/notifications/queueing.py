@@ -14,10 +14,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from metrics_platform.channel_settings import SEVERITIES, ChannelSettings
-from metrics_platform.notifications.history import Failure, History, Sent
+from metrics_platform.notifications.history import Failure, History, Reason, Sent
 from metrics_platform.notifications.kinds import Digest, Event
-from metrics_platform.notifications.retry import Reason
-from metrics_platform.notifications.routing import digest_group, fallback, first_channel, recipients
 
 # This many due messages become one: no one reads a burst of fifty.
 BURST = 6
@@ -79,7 +77,7 @@ def unresolved(history: History, settings: ChannelSettings) -> list[str]:
     assert event is not None
     return [
         name
-        for name in recipients(event, settings)
+        for name in settings.recipients(event.kind, event.severity)
         if (not history.is_sent(name) or name in history.failures)
         and not (event.at_most_once and history.outcome_unknown(name))
     ]
@@ -89,7 +87,7 @@ def wants_fallback(history: History, settings: ChannelSettings) -> bool:
     """Whether the fallback may get a message: the first channel has not taken it, nor possibly taken a report."""
     event = history.event
     assert event is not None
-    other, first = fallback(event, settings), first_channel(settings)
+    other, first = settings.fallback(event.kind, event.severity), settings.first_channel
     if other is None or history.is_sent(first) or history.is_sent(other):
         return False
     return not (event.at_most_once and (history.outcome_unknown(first) or history.outcome_unknown(other)))
@@ -137,7 +135,7 @@ class _Queue:
         reached: Mapping[str, datetime.datetime],
     ) -> None:
         self._settings, self._now, self._reached = settings, now, reached
-        self._first = first_channel(settings)
+        self._first = settings.first_channel
         self._events: dict[str, Event] = {each.key: each.event for each in waiting if each.event}
         self._readable = {each.key: each for each in waiting if each.event}
         self._unreadable = {each.key: each.unreadable for each in waiting if not each.event}
@@ -203,8 +201,8 @@ class _Queue:
         groups: dict[tuple[str, str, bool], list[str]] = {}
         for each in due:
             history, event = each.history, self._events[each.history.key]
-            other = fallback(event, self._settings)
-            group = digest_group(event, self._settings)
+            other = self._fallback(history)
+            group = self._settings.digest_group(event.kind, event.severity)
             allowed = event.digestible and group is not None and history.key not in sent_alone
             if allowed and each.channel not in self._down and not _has_begun(history, other):
                 fallback_sent = other is not None and history.is_sent(other)
@@ -223,8 +221,12 @@ class _Queue:
 
     def _channels(self, history: History) -> list[str]:
         """The channels that a message is still to be delivered over; the fallback, if it may get it, is the last."""
-        names, other = unresolved(history, self._settings), fallback(self._events[history.key], self._settings)
+        names, other = unresolved(history, self._settings), self._fallback(history)
         return [*names, other] if other and wants_fallback(history, self._settings) else names
+
+    def _fallback(self, history: History) -> str | None:
+        event = self._events[history.key]
+        return self._settings.fallback(event.kind, event.severity)
 
     def _rank(self, history: History, channel: str) -> tuple[bool, int, bool, datetime.datetime, str]:
         """While a channel is down, another message is tried each time: the one that failed may be the cause itself."""
@@ -241,7 +243,7 @@ class _Queue:
             wait = _WAITS_AFTER_A_CRASH[min(history.crashes, len(_WAITS_AFTER_A_CRASH)) - 1]
             moments.append(history.tried_at + datetime.timedelta(seconds=wait))
         # If only a person can help the first channel, there is nothing to wait for.
-        if channel == fallback(self._events[history.key], self._settings) and not is_hopeless(history, self._first):
+        if channel == self._fallback(history) and not is_hopeless(history, self._first):
             if self._first not in history.failures and self._first not in self._down:
                 return None
             moments.append(self._queued_at(history) + self._settings.fallback_after)

@@ -16,7 +16,7 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from metrics_platform.notifications.retry import DeliveryError
+from metrics_platform.notifications.channel import DeliveryError
 from metrics_platform.proxies import is_loopback, shown_proxy
 from metrics_platform.redaction import mask, mask_http_logs, secrets_of_url
 

@@ -181,6 +181,16 @@ def test_what_is_marked_as_not_an_incident_is_sent_again_only_if_larger(
     assert course.run(lines) == sent
 
 
+def test_what_is_marked_as_not_an_incident_stays_quiet_after_it_expired() -> None:
+    course = Course()
+    course.run({"views": "="})
+    course.answer("views")
+    course.run({"views": "?" * (25 * HOUR)})  # not evaluated for a day
+    assert course.alert("views").state == "expired"
+    assert course.run({"views": "=.."}) == ""
+    assert "opened" in course.run({"views": "0.."})  # larger
+
+
 def test_an_open_incident_that_is_marked_as_none_has_no_reminder_until_it_is_larger() -> None:
     course = Course()
     course.run({"views": "--"})

@@ -182,17 +182,21 @@ def test_metrics_of_the_day_are_read_by_name_and_compared_by_date(warehouse: War
 
 def test_an_incident_is_shown_once_as_it_stands_now(warehouse: Warehouse, reader: Reader) -> None:
     columns = (
-        "slot_start, incident, metric, dimension, dimension_value, state, severity, opened_at, closed_at, worst_change"
+        "slot_start, incident, metric, dimension, dimension_value, state, severity, opened_at, closed_at, "
+        "worst_change, folded_into"
     )
     warehouse.execute(
         f"INSERT INTO incidents ({columns}) VALUES "
         "('2026-11-21 10:00:00', 'aaaaa', 'views', 'total', 'total', 'open', 'warning', '2026-11-21 10:00:00', "
-        "NULL, -0.3), "
+        "NULL, -0.3, ''), "
         "('2026-11-21 11:00:00', 'aaaaa', 'views', 'total', 'total', 'resolved', 'critical', '2026-11-21 10:00:00', "
-        "'2026-11-21 10:30:00', -0.5), "
-        "('2026-11-22 10:15:00', 'bbbbb', 'ctr', 'os', 'iOS', 'open', 'critical', '2026-11-22 10:00:00', NULL, 0.2)"
+        "'2026-11-21 10:30:00', -0.5, ''), "
+        "('2026-11-22 10:15:00', 'bbbbb', 'ctr', 'os', 'iOS', 'open', 'critical', '2026-11-22 10:00:00', NULL, 0.2, "
+        "''), "
+        "('2026-11-22 10:15:00', 'ccccc', 'views', 'os', 'iOS', 'open', 'critical', '2026-11-22 09:45:00', NULL, 0.2, "
+        "'bbbbb')"
     )
-    open_now, resolved = reader.ask(in_zone(_filled("incidents"), "Europe/Moscow")).rows
+    open_now, _part_of_it, resolved = reader.ask(in_zone(_filled("incidents"), "Europe/Moscow")).rows
     assert (open_now["incident"], open_now["series"], open_now["closed"], open_now["hours"]) == (
         "bbbbb",
         "os: iOS",

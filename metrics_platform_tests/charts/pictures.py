@@ -69,10 +69,10 @@ def report(count: int = 12, language: str = "en", titles: Sequence[str] = ()) ->
 
 
 def drawn(one: Chart) -> Figure:
-    from metrics_platform.charts.figure import figure_of, house_style  # on use, since every worker collects this file
+    from metrics_platform.charts.figure import exclusive_style, figure_of  # on use: every worker collects this file
 
-    figure = figure_of(one)
-    with house_style():
+    with exclusive_style():
+        figure = figure_of(one)
         figure.draw_without_rendering()
     return figure
 

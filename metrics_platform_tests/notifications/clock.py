@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from metrics_platform.notifications.channel import Channel, DeliveryContext
+from metrics_platform.notifications.channel import Channel, DeliveryContext, DeliveryError, RetryPolicy
 from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import Block, Message, bold, line
-from metrics_platform.notifications.retry import DeliveryError, RetryPolicy
 
 
 class Clock:

@@ -15,13 +15,12 @@ from typing import Any
 
 from metrics_platform.channel_settings import ChatTarget
 from metrics_platform.notifications import kinds
-from metrics_platform.notifications.channel import Channel
+from metrics_platform.notifications.channel import Channel, DeliveryError
 from metrics_platform.notifications.dispatcher import Attempt, Dispatcher
 from metrics_platform.notifications.history import Closed, Entry, Journal, Position, Queued, Stored
 from metrics_platform.notifications.message import Message as Text
 from metrics_platform.notifications.message import Paragraph, line
 from metrics_platform.notifications.queueing import Step
-from metrics_platform.notifications.retry import DeliveryError
 from metrics_platform.notifications.slack import SlackChannel
 from metrics_platform.notifications.telegram.channel import TelegramChannel
 from metrics_platform.notifications.telegram.client import Pacer, TelegramClient

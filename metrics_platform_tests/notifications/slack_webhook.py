@@ -11,8 +11,7 @@ from typing import Any
 from slack_sdk.models.blocks import Block as SlackBlock
 
 from metrics_platform.notifications.message import units
-from metrics_platform.notifications.slack import SlackChannel
-from metrics_platform.notifications.slack_blocks import BLOCKS
+from metrics_platform.notifications.slack import BLOCKS, SlackChannel
 from metrics_platform_tests.notifications.clock import Clock
 from metrics_platform_tests.telegram.http_server import Answer, LoopbackServer, Request
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-
 import pytest
 
 from metrics_platform.channel_settings import (
@@ -15,7 +13,7 @@ from metrics_platform.channel_settings import (
     parse_smtp_url,
 )
 from metrics_platform.redaction import mask
-from metrics_platform.settings import Settings, SettingsError, load_settings, setting_name
+from metrics_platform.settings import Settings, SettingsError, load_settings
 from metrics_platform_tests.notifications.examples import EXAMPLES
 
 TOKEN = "123456789:AAF0_made-up_for_tests_of_alerts_00"
@@ -268,19 +266,9 @@ def test_a_mail_server_does_not_show_its_password() -> None:
     assert PASSWORD not in repr(parse_smtp_url(f"smtp://user:{PASSWORD}@mail"))
 
 
-def test_the_waits_are_durations(settings) -> None:
-    found = settings(METRICS_FALLBACK_AFTER_MINUTES="20", METRICS_MESSAGE_MAX_AGE_HOURS="48")
-    assert (found.fallback_after, found.message_max_age) == (datetime.timedelta(minutes=20), datetime.timedelta(days=2))
-
-
 def test_addresses_with_names_are_taken(settings) -> None:
     found = settings(
         **{**MAIL, "EMAIL_FROM": "The desk <desk@example.com>", "EMAIL_TO": "a@example.com, b@example.com"}
     )
     assert found.email_from == "The desk <desk@example.com>"
     assert found.email_to == ("a@example.com", "b@example.com")
-
-
-def test_the_channels_have_their_own_names() -> None:
-    assert setting_name("telegram_chat_id") == "TELEGRAM_CHAT_ID"
-    assert setting_name("copy_to_slack") == "METRICS_COPY_TO_SLACK"

@@ -57,16 +57,6 @@ def test_each_step_is_stored_before_it_is_tried_and_marked_only_after_the_answer
     assert outcome.closed.outcome == "delivered"
 
 
-def test_the_message_ids_the_address_and_the_link_are_kept(desk: Desk) -> None:
-    desk.queue(OPENING)
-    desk.deliver(OPENING)
-    (sent,) = desk.entries(OPENING, "sent")
-    assert sent.message_ids == (str(desk.seen[0].message_id),)
-    assert sent.address == str(desk.chat)
-    assert sent.carrier == "caption"
-    assert sent.link.endswith(f"/{desk.seen[0].message_id}")
-
-
 def test_an_unknown_key_is_refused(desk: Desk) -> None:
     with pytest.raises(LookupError, match="No notification 'unheard-of' is queued"):
         desk.deliver("unheard-of")
@@ -149,18 +139,6 @@ def test_what_is_sent_differently_than_intended_is_noted_and_warned_about(desk: 
 # --- late, and in parts ----------------------------------------------------------------------------------------------
 
 
-def test_a_message_that_leaves_late_says_so(desk: Desk) -> None:
-    desk.queue(FAILED)
-    desk.clock.now = 9 * 60
-    desk.deliver(FAILED)
-    desk.queue("run-killed")
-    desk.clock.now = 3 * 3600
-    desk.deliver("run-killed")
-    assert "⏰" not in desk.texts[0]
-    assert "⏰ Delayed" in desk.texts[1]
-    assert "3\N{NO-BREAK SPACE}h" in desk.texts[1]
-
-
 def test_what_the_fallback_got_early_is_late_where_it_comes_late(desk: Desk) -> None:
     desk.queue(FAILED)
     desk.api.chat(desk.chat).standing = Standing.KICKED
@@ -239,14 +217,6 @@ def test_a_message_with_a_copy_is_closed_when_both_are_sent_once(desk: Desk) -> 
     assert second.closed.text == "telegram, slack"
     assert len(desk.seen) == 1
     assert len(desk.slack.payloads) == 5
-
-
-def test_a_failing_first_channel_does_not_hold_up_the_copy(desk: Desk) -> None:
-    desk.with_slack(copy_to_slack="failed")
-    desk.queue(FAILED)
-    desk.api.down()
-    desk.deliver(FAILED)
-    assert len(desk.slack.payloads) == 1
 
 
 def test_a_bug_in_a_channel_is_recorded_and_the_others_still_send(desk: Desk) -> None:

@@ -24,10 +24,16 @@ from metrics_platform_tests.telegram.faults import Fault
 from metrics_platform_tests.telegram.state import Message
 
 ALERT = charted_alert()
-# This many writes an undisturbed delivery of the long alert, or of the report, takes at most.
+# This many writes an undisturbed delivery of the long alert, or of the report, takes at most: `started`, then `sending`
+# and `sent` of each step, then `closed`.
 MOST_WRITES = 11
-# The process before and after the write, and the storage, which raises an ordinary error.
-DEATHS = [(False, Killed), (True, Killed), (False, OSError)]
+# The process is killed before each write. Killed after one, it differs from that only where the write was `sending`:
+# the request has not left yet. The storage raises an ordinary error at a write of each kind.
+DEATHS = [
+    *((number, False, Killed) for number in range(1, MOST_WRITES + 1)),
+    *((number, True, Killed) for number in range(2, MOST_WRITES, 2)),
+    *((number, False, OSError) for number in (1, 2, 3, MOST_WRITES - 1)),
+]
 
 
 @pytest.fixture
@@ -81,8 +87,7 @@ def _dies(desk: Desk, key: str, number: int, *, after: bool, error: type[BaseExc
 # --- killed ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("after", "error"), DEATHS)
-@pytest.mark.parametrize("number", range(1, MOST_WRITES + 1))
+@pytest.mark.parametrize(("number", "after", "error"), DEATHS)
 def test_an_alert_killed_anywhere_arrives_whole_with_at_most_the_unknown_step_twice(
     wordy: Desk, whole_alert: list[tuple[str, str]], number: int, after: bool, error: type[BaseException]
 ) -> None:
@@ -99,8 +104,7 @@ def test_an_alert_killed_anywhere_arrives_whole_with_at_most_the_unknown_step_tw
     assert seen[0] == whole_alert[0]
 
 
-@pytest.mark.parametrize(("after", "error"), DEATHS)
-@pytest.mark.parametrize("number", range(1, MOST_WRITES + 1))
+@pytest.mark.parametrize(("number", "after", "error"), DEATHS)
 def test_a_report_killed_anywhere_is_never_doubled(
     wordy: Desk, whole_report: list[tuple[str, str]], number: int, after: bool, error: type[BaseException]
 ) -> None:

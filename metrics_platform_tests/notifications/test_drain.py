@@ -86,17 +86,6 @@ def test_a_burst_during_an_outage_is_one_late_digest_and_the_report_its_own_mess
     assert len(desk.texts) <= 3 + BURST
 
 
-def test_a_service_that_asks_for_a_wait_is_not_called_before(desk: Desk) -> None:
-    desk.api.faults.add(Fault.too_many_requests(900))
-    desk.happens(FAILED, STALE)
-    desk.drain()
-    calls = len(desk.api.calls)
-    desk.pass_time(14)
-    assert len(desk.api.calls) == calls
-    desk.pass_time(2)
-    assert len(desk.seen) == 2
-
-
 def test_what_is_too_old_is_given_up_after_a_try_and_says_so(desk: Desk) -> None:
     desk.more_settings["message_max_age_hours"] = 1
     desk.api.down()
@@ -108,16 +97,6 @@ def test_what_is_too_old_is_given_up_after_a_try_and_says_so(desk: Desk) -> None
     desk.api.up()
     desk.pass_time(10)
     assert desk.seen == []
-
-
-def test_after_a_weekend_without_power_everything_is_tried_once_more(desk: Desk) -> None:
-    desk.api.down()
-    desk.happens(FAILED, STALE)
-    desk.pass_time(5)
-    desk.clock.now += 3 * 24 * 3600
-    desk.api.up()
-    desk.pass_time(1)
-    assert len(desk.seen) == 2
 
 
 # --- order, bursts, limits -------------------------------------------------------------------------------------------
@@ -209,39 +188,6 @@ def test_a_misconfigured_chat_sends_to_slack_at_once_and_is_rarely_tried(desk: D
     desk.api.chat(desk.chat).standing = Standing.WELCOME
     desk.pass_time(61)
     assert (len(desk.seen), len(desk.slack_texts)) == (1, 1)
-
-
-def test_a_burst_is_one_digest_on_the_fallback_too(desk: Desk) -> None:
-    desk.with_slack()
-    desk.api.down()
-    desk.happens(*failed_runs(30))
-    desk.pass_time(60)
-    assert len(desk.slack_texts) <= 3
-    assert all(f"job_{number:03d}" in str(desk.slack.payloads) for number in range(30))
-
-
-def test_with_both_channels_down_each_is_rarely_tried_and_gets_it_later(desk: Desk) -> None:
-    desk.with_slack()
-    desk.api.down()
-    desk.slack.answers = [(500, "", {})] * 400
-    desk.happens(FAILED)
-    desk.pass_time(120)
-    assert 20 <= len([attempt for attempt in desk.attempts if attempt.channel == "telegram"]) <= 40
-    assert 10 <= len([attempt for attempt in desk.attempts if attempt.channel == "slack"]) <= 40
-    desk.slack.answers = []
-    desk.api.up()
-    desk.pass_time(10)
-    assert len(desk.seen) == 1
-
-
-def test_a_copy_that_is_always_refused_holds_up_no_other_message(desk: Desk) -> None:
-    desk.with_slack(copy_to_slack="critical")
-    desk.slack.answers = [(403, "action_prohibited", {})] * 400
-    desk.happens(_alert())
-    desk.pass_time(1)
-    desk.happens(ALL_CLEAR, FAILED)
-    desk.pass_time(1)
-    assert len(desk.seen) == 3
 
 
 # --- the queue -------------------------------------------------------------------------------------------------------

@@ -106,15 +106,6 @@ def test_the_all_clear_answers_the_message_of_its_thread(mail_server: MailServer
     assert mail["In-Reply-To"] == mail["References"] == message_id("anomaly-A7K2Q", "example.com")
 
 
-def test_lines_that_begin_with_a_dot_arrive_whole(mail_server: MailServer, clock: Clock) -> None:
-    told = Message("k", "k", "info", line("x"), (Paragraph((line(".hidden"), line("."), line("..end"))),), line("f"))
-    delivered(channel_to(mail_server, clock), told)
-    body = mail_server.mails[0].get_body(("plain",))
-    assert body is not None
-    assert ".hidden\n.\n..end\n" in body.get_content().replace("\r\n", "\n")
-    assert all(len(each) <= 998 for each in mail_server.raw[0].split(b"\r\n"))
-
-
 def test_a_receiver_that_is_refused_is_named_and_the_others_get_it(mail_server: MailServer, clock: Clock) -> None:
     mail_server.answers = {"b@example.org": ["550 5.1.1 no such user"]}
     (sent,) = delivered(channel_to(mail_server, clock))

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metrics_platform.notifications.channel import DeliveryError
 from metrics_platform.notifications.email_content import POLICY, email_of, html_body, message_id, subject_of, text_body
 from metrics_platform.notifications.message import (
     Details,
@@ -31,7 +32,6 @@ from metrics_platform.notifications.message import (
     line,
     text_of,
 )
-from metrics_platform.notifications.retry import DeliveryError
 from metrics_platform_tests.notifications.clock import message
 from metrics_platform_tests.notifications.examples import EXAMPLES
 from metrics_platform_tests.notifications.examples import told as example

@@ -79,15 +79,6 @@ def test_an_incident_is_one_message_and_its_all_clear_replies_to_it_silently(
     assert "At the alert, 10:45–11:00" in first.text
 
 
-def test_the_first_line_says_how_long_it_was_open_from_the_opening_on(desk: Desk) -> None:
-    desk.queue(OPENING, UPDATE, ALL_CLEAR)
-    for key in (OPENING, UPDATE, ALL_CLEAR):
-        desk.deliver(key)
-    lasted = EXAMPLES[ALL_CLEAR].occurred_at - EXAMPLES[OPENING].occurred_at
-    assert lasted == datetime.timedelta(hours=1)
-    assert "1\N{NO-BREAK SPACE}h" in _first_line(desk.texts[0])
-
-
 def test_with_something_still_open_the_first_line_stays(desk: Desk) -> None:
     partly = EXAMPLES[ALL_CLEAR].model_copy(update={"still_open": ("likes",), "key": "partly"})
     desk.queue(OPENING, partly)
@@ -156,13 +147,6 @@ def test_an_opening_deleted_in_the_chat_costs_nothing(desk: Desk) -> None:
     assert all_clear.closed.outcome == "delivered"
     (message,) = desk.seen
     assert message.reply_to is None
-
-
-def test_an_opening_that_never_went_out_costs_nothing(desk: Desk) -> None:
-    desk.queue(OPENING, ALL_CLEAR)
-    desk.write(OPENING, Closed(outcome="given_up", text="too old"))
-    assert desk.deliver(ALL_CLEAR).closed is not None
-    assert len(desk.seen) == 1
 
 
 def test_an_all_clear_of_an_unknown_incident_costs_nothing(desk: Desk) -> None:

@@ -97,13 +97,6 @@ def test_anomalies_are_as_severe_as_the_worst_of_them() -> None:
         assert read_notification(stored(event)).severity == severity
 
 
-def test_the_change_of_an_anomaly_is_a_share_of_what_was_expected() -> None:
-    assert anomaly(value=4812, expected=8160).change == pytest.approx(-0.41, abs=0.001)
-    assert anomaly(value=None).change is None
-    assert anomaly(value=5, expected=0).change is None
-    assert anomaly().model_copy(update={"expected": None}).change is None
-
-
 def test_series_as_long_as_their_times_are_required() -> None:
     facts = history().model_dump()
     with pytest.raises(ValidationError, match="lower has 1 values for 96 times"):

@@ -11,9 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
-from jinja2 import TemplateNotFound, UndefinedError
-
 from metrics_platform.catalog import builtin_catalog
 from metrics_platform.charts.model import HeatMap
 from metrics_platform.formats import LANGUAGES, Language
@@ -21,7 +18,7 @@ from metrics_platform.notifications import kinds, templates
 from metrics_platform.notifications.message import Details, Message, Paragraph, lines_of
 from metrics_platform.notifications.templates import render
 from metrics_platform.notifications.templates.writer import phrase
-from metrics_platform_tests.notifications.examples import EXAMPLES, NOON, anomaly, history, parts_of_example, writer
+from metrics_platform_tests.notifications.examples import EXAMPLES, NOON, anomaly, parts_of_example, writer
 from metrics_platform_tests.notifications.test_template_limits import with_name
 
 FOLDER = Path(templates.__file__).parent
@@ -128,16 +125,6 @@ def test_every_phrase_is_used() -> None:
         assert len(found) > 1, name
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_an_unknown_template_phrase_or_fact_is_an_error_that_names_it(language: Language) -> None:
-    with pytest.raises(TemplateNotFound, match="no_such_kind"):
-        writer(language).text("no_such_kind")
-    with pytest.raises(AttributeError, match="no_such_phrase"):
-        writer(language).say("no_such_phrase")
-    with pytest.raises(UndefinedError, match="'event' is undefined"):
-        writer(language).text("success")
-
-
 def test_counts_choose_the_form_of_their_noun() -> None:
     assert [phrase("en", "pictures", count=count, in_telegram=False) for count in (1, 2)] == [
         "🖼 1 picture in Dagster",
@@ -159,9 +146,3 @@ def test_the_short_name_of_every_metric_fits_a_table_on_a_phone() -> None:
     for language in LANGUAGES:
         shorts = [catalog.title(name, language, short=True) or "" for name in (*catalog.metrics, *catalog.daily)]
         assert [short for short in shorts if not 1 <= len(short) <= 10] == []
-
-
-def test_history_is_drawn_in_the_language() -> None:
-    message = render(kinds.AnomalyOpened(key="k", occurred_at=NOON, anomalies=(anomaly(history=history()),)),
-                     writer("ru"))  # fmt: skip
-    assert any("Просмотры" in text for text in drawn_texts(message))

@@ -6,7 +6,6 @@ import base64
 from typing import Any
 
 import pytest
-from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
@@ -148,8 +147,3 @@ def test_pictures_are_inline_and_their_titles_are_text() -> None:
     contents = [base64.b64decode(str(image.attrs["src"]).partition("base64,")[2]) for image in images]
     assert contents == [picture.png for picture in pictures]
     assert picture_markdown(()) == ""
-
-
-_TEXTS = st.text(max_size=40) | st.lists(st.sampled_from([*"*_`[]()<>#|~!&\\-+=.1 ", "://", "a"]), max_size=20).map(
-    "".join
-)

@@ -18,11 +18,11 @@ from metrics_platform.notifications.message import (
     clean,
     code,
     line,
+    read_blocks,
     table_lines,
     text_of,
     units,
 )
-from metrics_platform.notifications.templates.markup import read_blocks
 from metrics_platform.notifications.templates.writer import cut
 from metrics_platform_tests.notifications.examples import writer
 

@@ -6,18 +6,16 @@ import re
 import stat
 import threading
 import zoneinfo
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import time_machine
 
-from metrics_platform.notifications.channel import DeliveryContext
+from metrics_platform.notifications.channel import DeliveryContext, DeliveryError
 from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import Link, Message, Paragraph, Picture, Preformatted, bold, line
 from metrics_platform.notifications.outbox import OutboxChannel
-from metrics_platform.notifications.retry import DeliveryError
 from metrics_platform_tests.notifications.examples import EXAMPLES, told
 from metrics_platform_tests.notifications.test_email_content import Page
 from metrics_platform_tests.notifications.test_templates import shown
@@ -189,21 +187,18 @@ def test_a_half_written_page_is_never_seen(channel: OutboxChannel) -> None:
     assert not [each for each in channel.directory.iterdir() if each.name.startswith(".")]
 
 
-def _file_in_the_way(directory: Path) -> None:
-    directory.parent.mkdir(parents=True)
-    directory.write_text("a file")
+@pytest.mark.parametrize("content", [b"\xff", b"[]", b'{"a": 1}'])
+def test_a_file_of_another_program_in_the_folder_changes_nothing(channel: OutboxChannel, content: bytes) -> None:
+    channel.directory.mkdir(parents=True)
+    (channel.directory / "2026.json").write_bytes(content)
+    sent = delivered(channel, message("first"))
+    assert channel.edit(message("second"), sent)
+    assert index_of(channel).text.count("FAILED · second") == 1
 
 
-def _page_of_another_program(directory: Path) -> None:
-    directory.mkdir(parents=True)
-    (directory / "2026.json").write_bytes(b"\xff")
-
-
-@pytest.mark.parametrize("spoil", [_file_in_the_way, _page_of_another_program])
-def test_a_folder_that_cannot_be_used_is_an_error_that_names_it_and_the_setting(
-    channel: OutboxChannel, spoil: Callable[[Path], None]
-) -> None:
-    spoil(channel.directory)
+def test_a_folder_that_cannot_be_used_is_an_error_that_names_it_and_the_setting(channel: OutboxChannel) -> None:
+    channel.directory.parent.mkdir(parents=True)
+    channel.directory.write_text("a file")
     with pytest.raises(DeliveryError, match="METRICS_DATA_DIR") as caught:
         delivered(channel, message())
     assert str(channel.directory) in str(caught.value)

@@ -6,15 +6,8 @@ from typing import Any
 
 import pytest
 
+from metrics_platform.channel_settings import OUTBOX
 from metrics_platform.notifications.kinds import Event
-from metrics_platform.notifications.routing import (
-    OUTBOX,
-    configured,
-    digest_group,
-    fallback,
-    first_channel,
-    recipients,
-)
 from metrics_platform.settings import Settings, load_settings
 from metrics_platform_tests.notifications.desk import ALL_CLEAR, FAILED, OPENING, REPORT, UPDATE, digest_of
 from metrics_platform_tests.notifications.examples import EXAMPLES
@@ -24,6 +17,18 @@ SLACK = {"slack_webhook_url": "https://hooks.slack.com/services/T0/B0/x"}
 EMAIL = {"smtp_url": "smtp://mail.example.com", "email_from": "desk@example.com", "email_to": ("team@example.com",)}
 ALL = {**TELEGRAM, **SLACK, **EMAIL}
 STALE = "stale-feed_actions-1"
+
+
+def recipients(event: Event, settings: Settings) -> tuple[str, ...]:
+    return settings.recipients(event.kind, event.severity)
+
+
+def fallback(event: Event, settings: Settings) -> str | None:
+    return settings.fallback(event.kind, event.severity)
+
+
+def digest_group(event: Event, settings: Settings) -> str | None:
+    return settings.digest_group(event.kind, event.severity)
 
 
 def made(given: dict[str, Any], **more: Any) -> Settings:
@@ -43,8 +48,8 @@ def made(given: dict[str, Any], **more: Any) -> Settings:
 )
 def test_the_channels_that_are_set_up_the_preferred_first(given: dict[str, Any], names: tuple[str, ...]) -> None:
     settings = made(given)
-    assert configured(settings) == names
-    assert first_channel(settings) == (names[0] if names else OUTBOX)
+    assert settings.channels == names
+    assert settings.first_channel == (names[0] if names else OUTBOX)
     assert recipients(EXAMPLES[FAILED], settings) == ((names[0] if names else OUTBOX),)
     assert fallback(EXAMPLES[FAILED], settings) == (names[1] if len(names) > 1 else None)
 

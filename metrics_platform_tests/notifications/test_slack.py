@@ -79,21 +79,6 @@ def test_what_slack_refuses_as_plain_text_too_is_refused(channel: SlackChannel, 
     assert (error.reason, error.code, len(slack.payloads)) == ("refused", 400, 2)
 
 
-def test_a_429_is_waited_for_and_tried_again(channel: SlackChannel, slack: Slack, clock: Clock) -> None:
-    slack.answers = [(429, "rate_limited", {"Retry-After": "7"})]
-    assert len(delivered(channel, TOLD)) == 1
-    assert clock.waits == [7.0]
-
-
-def test_5xx_is_tried_again_and_then_unreachable(channel: SlackChannel, slack: Slack, clock: Clock) -> None:
-    slack.answers = [(500, "rollup_error", {}), (503, "<html>", {})]
-    assert len(delivered(channel, TOLD)) == 1
-    slack.answers = [(502, "<html>bad</html>", {})] * 9
-    error = failure(lambda: delivered(channel, TOLD))
-    assert (error.reason, error.code) == ("unreachable", 502)
-    assert clock.waits == [1.0, 2.0, 1.0, 2.0, 4.0]
-
-
 @pytest.mark.parametrize("fault", ["drop", "hang", (504, "", {})])
 def test_a_lost_answer_is_repeated_only_where_twice_is_better_than_never(
     slack: Slack, clock: Clock, fault: Any

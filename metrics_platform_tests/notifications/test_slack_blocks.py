@@ -21,7 +21,7 @@ from metrics_platform.notifications.message import (
     line,
     units,
 )
-from metrics_platform.notifications.slack_blocks import posts_of
+from metrics_platform.notifications.slack import posts_of
 from metrics_platform_tests.notifications.clock import message
 from metrics_platform_tests.notifications.examples import EXAMPLES, told
 from metrics_platform_tests.notifications.slack_webhook import check_payload, texts_of, types_of

@@ -12,8 +12,8 @@ from PIL import Image
 from metrics_platform.channel_settings import ChannelSettings
 from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import Paragraph, Picture, Preformatted, bold, line
-from metrics_platform.notifications.telegram.calls import MAX_PHOTO_BYTES, is_photo
 from metrics_platform.notifications.telegram.channel import TelegramChannel, link_to
+from metrics_platform.notifications.telegram.rendering import MAX_PHOTO_BYTES, is_photo
 from metrics_platform.notifications.templates import render
 from metrics_platform_tests.notifications.clock import Clock, failure
 from metrics_platform_tests.notifications.examples import EXAMPLES, writer
@@ -162,11 +162,6 @@ def test_a_long_text_is_several_messages_and_only_the_first_makes_a_sound(
     shown = "\n".join(each.text for each in seen).split("\n")
     assert [each for each in shown if each.startswith("line")] == LONG.text.split("\n")
     assert began == [each.step for each in sent] == list(range(sent[0].steps))
-
-
-def test_a_silent_message_is_silent_from_the_start(channel: TelegramChannel, api: BotApi) -> None:
-    delivered(channel, message(LONG, silent=True))
-    assert {each.silent for each in api.messages(api.group)} == {True}
 
 
 def test_steps_that_are_done_are_not_done_again_and_the_rest_replies_to_them(

@@ -40,11 +40,6 @@ def test_a_call_is_one_post_and_gives_the_result(client: TelegramClient, api: Bo
     assert api.calls[1].media_type == "application/x-www-form-urlencoded"
 
 
-def test_what_is_none_is_not_sent(client: TelegramClient, api: BotApi) -> None:
-    client.call("sendMessage", {"chat_id": api.group, "text": "x", "reply_markup": None})
-    assert api.calls[0].parameters == {"chat_id": str(api.group), "text": "x"}
-
-
 # --- what passes -----------------------------------------------------------------------------------------------------
 
 

@@ -46,18 +46,6 @@ def test_plain_text_that_is_refused_too_is_refused(channel: TelegramChannel, api
     assert (error.reason, len(api.calls)) == ("refused", 2)
 
 
-@pytest.mark.parametrize("count", [0, 1])
-def test_an_address_without_a_dot_is_in_the_text_and_costs_nothing(
-    channel: TelegramChannel, api: BotApi, count: int
-) -> None:
-    links = (Link("Run", "http://localhost:3000/runs/1"), BUTTON)
-    (sent,) = delivered(channel, message(links=links), pictures=pictures(count))
-    (seen,) = api.messages(api.group)
-    assert "Run: http://localhost:3000/runs/1" in seen.text
-    assert [button.url for row in seen.buttons for button in row] == [BUTTON.url]
-    assert (sent.notes, len(api.calls)) == ((), 1)
-
-
 def test_buttons_that_are_refused_are_left_out(channel: TelegramChannel, api: BotApi) -> None:
     (sent,) = delivered(channel, message(links=(Link("", BUTTON.url),)))
     (seen,) = api.messages(api.group)
@@ -175,13 +163,6 @@ def test_without_the_right_to_send_pictures_the_text_goes_and_the_right_is_named
         assert f"Give the bot the right to send {right} in this chat." in notes_of(sent)
 
 
-def test_a_text_that_may_not_be_sent_names_the_right(channel: TelegramChannel, api: BotApi) -> None:
-    api.faults.add(Fault.refusal(400, "Bad Request: CHAT_SEND_PLAIN_FORBIDDEN"))
-    error = failure(lambda: delivered(channel, message()))
-    assert error.reason == "misconfigured"
-    assert "Give the bot the right to send text messages in this chat." in str(error)
-
-
 @pytest.mark.parametrize(
     "said",
     [
@@ -241,16 +222,3 @@ def test_everything_at_once_is_given_up_one_by_one_and_noted(api: BotApi, clock:
     (seen,) = api.messages(new)
     assert (seen.kind, seen.buttons, seen.entities) == ("document", [], [])
     assert len(sent.notes) == 4
-
-
-@pytest.mark.parametrize("repeat_unknown", [True, False])
-def test_a_photo_whose_answer_was_lost_is_repeated_only_for_alerts(
-    channel: TelegramChannel, api: BotApi, repeat_unknown: bool
-) -> None:
-    api.faults.add(Fault.dropped(processed=True))
-    if repeat_unknown:
-        delivered(channel, message(), pictures=pictures(1))
-    else:
-        told = failure(lambda: delivered(channel, message(), pictures=pictures(1), repeat_unknown=False))
-        assert told.reason == "unknown"
-    assert len(api.messages(api.group)) == 1 + repeat_unknown

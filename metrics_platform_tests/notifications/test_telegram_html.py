@@ -27,7 +27,7 @@ from metrics_platform.notifications.message import (
     text_of,
     units,
 )
-from metrics_platform.notifications.telegram.html import Part, fits, parts_of, takes_link
+from metrics_platform.notifications.telegram.rendering import fits, parts_of, takes_link
 from metrics_platform_tests.notifications.clock import HEADLINE
 from metrics_platform_tests.notifications.telegram_chat import message
 from metrics_platform_tests.telegram import Parsed, ParseError, parse_html
@@ -121,10 +121,6 @@ def test_an_address_that_telegram_drops_is_in_the_text(url: str) -> None:
     parsed = only(message(links=(Link("Run", url),)))
     assert parsed.links == []
     assert f"Run: {url}" in parsed.text
-
-
-def test_an_address_that_telegram_takes_is_a_button_and_not_in_the_text() -> None:
-    assert "example" not in only(message(links=(Link("Run", "https://dagster.example.com/runs/1"),))).text
 
 
 _HOSTS = st.text("ab.-_~:@ %/[]\\é1", min_size=1, max_size=12)
@@ -289,11 +285,3 @@ def test_any_message_is_accepted_within_the_limits_and_nothing_is_lost(
     expected = visible(" ".join(told_lines(told)))
     for shown in (" ".join(each.text for each in seen), " ".join(part.plain for part in parts_of(told, limit))):
         assert first_difference(visible(shown), expected) is None
-
-
-def test_a_part_is_html_and_plain() -> None:
-    (part,) = parts_of(message(paragraph(line("a < b ", bold("c")))))
-    assert part == Part(
-        "❌ <b>FAILED</b> · job daily_etl\n\na &lt; b <b>c</b>\n\n<i>production</i>",
-        "❌ FAILED · job daily_etl\n\na < b c\n\nproduction",
-    )

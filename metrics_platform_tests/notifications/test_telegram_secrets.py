@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 import pytest
 
 from metrics_platform.channel_settings import ChatTarget
-from metrics_platform.notifications.retry import DeliveryError
+from metrics_platform.notifications.channel import DeliveryError
 from metrics_platform.notifications.telegram.channel import TelegramChannel
 from metrics_platform.notifications.telegram.client import TelegramClient
 from metrics_platform.notifications.transport import Transport

@@ -15,7 +15,7 @@ from pydantic import AwareDatetime
 from metrics_platform.formats import LANGUAGES, Language
 from metrics_platform.notifications import kinds
 from metrics_platform.notifications.message import Message, Preformatted, Table, table_lines, text_of
-from metrics_platform.notifications.telegram.html import CAPTION_UNITS, TEXT_UNITS, parts_of
+from metrics_platform.notifications.telegram.rendering import CAPTION_UNITS, TEXT_UNITS, parts_of
 from metrics_platform.notifications.templates import render
 from metrics_platform_tests.notifications.examples import (
     DAY,

@@ -20,7 +20,7 @@ from metrics_platform.charts.model import Chart, HeatMap
 from metrics_platform.formats import LANGUAGES, Language
 from metrics_platform.notifications import kinds
 from metrics_platform.notifications.message import Message, Table, lines_of, table_lines, text_of
-from metrics_platform.notifications.telegram.html import CAPTION_UNITS, TEXT_UNITS, parts_of
+from metrics_platform.notifications.telegram.rendering import CAPTION_UNITS, TEXT_UNITS, parts_of
 from metrics_platform.notifications.templates import render
 from metrics_platform_tests.notifications.examples import (
     DAY,
@@ -350,12 +350,6 @@ def test_the_reason_is_explained_also_of_detectors_and_codes_not_known_yet(
     event = kinds.AnomalyOpened(key="a", occurred_at=NOON, anomalies=(anomaly(**facts),))
     for language, why, text in (("en", "Why", english), ("ru", "Почему", russian)):
         assert f"\n{why}: {text}" in shown(render(event, writer(language))).replace("\N{NO-BREAK SPACE}", " ")  # type: ignore[arg-type]
-
-
-def test_a_phrase_is_plain_text_for_charts() -> None:
-    odd = anomaly("shop.id", dimension="city", dimension_value="a & <b>")
-    assert writer().say("subject", a=odd) == f"shop.id (city a & <b>) {_MINUS}41%"
-    assert writer().plain(writer().series(odd)) == "shop.id (city a & <b>)"
 
 
 def test_a_slice_called_by_a_number_is_shown_with_its_dimension() -> None:

@@ -16,7 +16,8 @@ import requests
 import trustme
 from requests.adapters import HTTPAdapter
 
-from metrics_platform.notifications.retry import DeliveryError, Reason, RetryPolicy, retry
+from metrics_platform.notifications.channel import DeliveryError, RetryPolicy, retry
+from metrics_platform.notifications.history import Reason
 from metrics_platform.notifications.transport import CONNECT_TIMEOUT, READ_TIMEOUT, Answer, Transport
 from metrics_platform_tests.notifications.clock import Clock, failure
 from metrics_platform_tests.notifications.telegram_chat import (

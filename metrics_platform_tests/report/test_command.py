@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from metrics_platform.defs.daily.usual_day import usual_day_results
-from metrics_platform.notifications.test_message import send_now
+from metrics_platform.notifications.channels import send_now
 from metrics_platform.report_command import build_report, write_report
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import day_of

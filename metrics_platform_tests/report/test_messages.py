@@ -22,8 +22,8 @@ from metrics_platform.charts.model import Chart, HeatMap
 from metrics_platform.formats import LANGUAGES, Language
 from metrics_platform.notifications.kinds import DailyReport, DayIncident, ReportWeek, WeeklyCohort, WeekRow
 from metrics_platform.notifications.message import Details, Message, Table, table_lines, text_of
-from metrics_platform.notifications.slack_blocks import posts_of
-from metrics_platform.notifications.telegram.html import TEXT_UNITS, parts_of
+from metrics_platform.notifications.slack import posts_of
+from metrics_platform.notifications.telegram.rendering import TEXT_UNITS, parts_of
 from metrics_platform.notifications.templates import render
 from metrics_platform_tests.charts.pictures import drawn, outside, overlaps
 from metrics_platform_tests.notifications.examples import writer

@@ -7,7 +7,6 @@ from typing import Any
 import dagster as dg
 
 from metrics_platform.defs.delivery.names import CHANNELS, CHECK, CHECK_JOB, GROUP
-from metrics_platform.notifications.routing import configured
 from metrics_platform.settings import Settings
 
 
@@ -16,7 +15,7 @@ def channels_asset(settings: Settings) -> dg.AssetSpec:
     return dg.AssetSpec(
         CHANNELS,
         group_name=GROUP,
-        kinds={*configured(settings)} or {"outbox"},
+        kinds={*settings.channels} or {"outbox"},
         owners=[settings.owner],
         description="The channels that messages are sent over: Telegram, Slack and e-mail if they are set up, else the "
         "outbox folder. The check asks each channel whether it would accept a message, and sends none.",

@@ -21,7 +21,6 @@ from metrics_platform.defs.delivery.names import (
     SENDERS,
 )
 from metrics_platform.defs.resources import TelegramResource
-from metrics_platform.notifications.routing import configured
 from metrics_platform.settings import Settings
 
 _DESCRIPTION = """\
@@ -60,7 +59,7 @@ def notifications_asset(settings: Settings) -> dg.AssetsDefinition:
         # Only for the lineage graph: a message is sent when it is queued, not when these are materialised.
         deps=[CHANNELS, *(dg.AssetDep(name, partition_mapping=dg.LastPartitionMapping()) for name in SENDERS)],
         group_name=GROUP,
-        kinds={*configured(settings)} or {"outbox"},
+        kinds={*settings.channels} or {"outbox"},
         owners=[settings.owner],
         description=_DESCRIPTION,
         pool=JOB,

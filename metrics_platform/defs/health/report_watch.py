@@ -14,7 +14,6 @@ from metrics_platform.defs.health.alert_store import AlertCursor, update_alerts
 from metrics_platform.defs.health.run_facts import EndedRun
 from metrics_platform.defs.report.schedule import JOB, report_due_at, why_no_report
 from metrics_platform.notifications.kinds import ReportNotDelivered
-from metrics_platform.notifications.routing import fallback, first_channel
 from metrics_platform.settings import Settings
 
 _ONE_DAY = datetime.timedelta(days=1)
@@ -130,10 +129,10 @@ def _state_of(instance: dg.DagsterInstance, day: datetime.date, settings: Settin
         return _state_of_run(instance, day)
     if end is not None:
         return _State("missing" if end.outcome == "given_up" else "delivered", end.text)
-    other = fallback(event, settings)
-    if history.is_sent(first_channel(settings)) or (other is not None and history.is_sent(other)):
+    other = settings.fallback(event.kind, event.severity)
+    if history.is_sent(settings.first_channel) or (other is not None and history.is_sent(other)):
         return _State("delivered", "")
-    failure = history.failures.get(first_channel(settings))
+    failure = history.failures.get(settings.first_channel)
     failed = failure.entry if failure else None
     if failed is not None and failed.reason in ("misconfigured", "refused"):
         return _State("missing", failed.text)

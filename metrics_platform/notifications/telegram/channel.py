@@ -13,14 +13,21 @@ from typing import Any
 
 from metrics_platform.channel_settings import ChannelSettings, ChatTarget
 from metrics_platform.findings import Finding
-from metrics_platform.notifications.channel import Channel, DeliveryContext, Step
+from metrics_platform.notifications.channel import Channel, DeliveryContext, DeliveryError, RetryPolicy, Step
 from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import Message, Picture
-from metrics_platform.notifications.retry import DeliveryError, RetryPolicy
-from metrics_platform.notifications.telegram.calls import Call, calls_of, is_photo, keyboard_of, request_of
 from metrics_platform.notifications.telegram.client import Pacer, RefusalError, TelegramClient
-from metrics_platform.notifications.telegram.html import CAPTION_UNITS, TEXT_UNITS, one_part_of
 from metrics_platform.notifications.telegram.inspection import inspect_chats
+from metrics_platform.notifications.telegram.rendering import (
+    CAPTION_UNITS,
+    TEXT_UNITS,
+    Call,
+    calls_of,
+    is_photo,
+    keyboard_of,
+    one_part_of,
+    request_of,
+)
 
 
 @dataclass

@@ -11,7 +11,8 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from metrics_platform.notifications.retry import DeliveryError, Reason, RetryPolicy, retry
+from metrics_platform.notifications.channel import DeliveryError, RetryPolicy, retry
+from metrics_platform.notifications.history import Reason
 from metrics_platform.notifications.transport import Answer, Transport
 
 # Telegram allows a message a second to a chat, and twenty a minute to a group. It counts when they arrive, we when they

@@ -10,8 +10,7 @@ from typing import Any
 
 from metrics_platform.channel_settings import ChatTarget
 from metrics_platform.findings import Finding
-from metrics_platform.notifications.channel import NETWORK
-from metrics_platform.notifications.retry import DeliveryError
+from metrics_platform.notifications.channel import NETWORK, DeliveryError
 from metrics_platform.notifications.telegram.client import TelegramClient
 
 # Digits of a basic group's number, at most; those of a supergroup follow on 100.

@@ -27,9 +27,9 @@ from metrics_platform.notifications.message import (
     bold,
     code,
     line,
+    markup,
 )
 from metrics_platform.notifications.templates.charts import charts_of
-from metrics_platform.notifications.templates.markup import markup
 from metrics_platform.notifications.templates.writer import Writer
 from metrics_platform.redaction import mask
 from metrics_platform.settings import Settings

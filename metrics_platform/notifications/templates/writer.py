@@ -26,8 +26,7 @@ from metrics_platform.catalog_entries import Unit
 from metrics_platform.charts.model import Drawable
 from metrics_platform.formats import Formats, Language, formats_for
 from metrics_platform.notifications.kinds import Anomaly, DayIncident, Event, Highlight, ResolvedAnomaly
-from metrics_platform.notifications.message import Details, Link, Message, Paragraph, clean, text_of
-from metrics_platform.notifications.templates.markup import read_blocks
+from metrics_platform.notifications.message import Details, Link, Message, Paragraph, clean, read_blocks, text_of
 from metrics_platform.redaction import mask
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import day_of
