@@ -8,7 +8,6 @@ have it, and a failing world shrinks to a few rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
@@ -218,53 +217,3 @@ def _table(rows: list[tuple[Any, ...]], columns: tuple[str, ...], gender_as_text
     values["time"] = pd.to_datetime(values["time"], unit="s", utc=True)
     types = TYPES if gender_as_text else TYPES | {"gender": "Int8"}
     return pd.DataFrame({name: pd.Series(values[name], dtype=types.get(name, "object")) for name in columns})
-
-
-def _first_times(world: World) -> pd.DataFrame:
-    """For each receiver: the first and last time he received, and that of his first own event (or NaT)."""
-    times = world.messages.groupby(world.receiver_column)["time"].agg(["min", "max"])
-    own = pd.concat([world.feed, world.messages]).groupby("user_id")["time"].min()
-    return times.assign(own=own.reindex(times.index))
-
-
-def _on_both_sides_of_a_midnight(world: World) -> bool:
-    midnights = {_instant(ZoneInfo(world.zone), day, time(0)) for day in world.days}
-    seconds = {int(moment.timestamp()) for table in (world.feed, world.messages) for moment in table["time"]}
-    return any(midnight in seconds and midnight - 1 in seconds for midnight in midnights)
-
-
-def _other_attributes_in_one_second(world: World) -> bool:
-    pairs = world.feed.merge(world.messages, on=["user_id", "time"])
-    return bool((pairs["os_x"] != pairs["os_y"]).any())
-
-
-# what a world has to be able to contain; a test looks for each of them
-TRAPS: dict[str, Callable[[World], bool]] = {
-    "received a day after the first event of one's own": lambda world: bool(
-        (_first_times(world)["max"] > _first_times(world)["own"] + pd.Timedelta(days=1)).any()
-    ),
-    "received a day before the first event of one's own": lambda world: bool(
-        (_first_times(world)["min"] + pd.Timedelta(days=1) < _first_times(world)["own"]).any()
-    ),
-    "received without an event of one's own": lambda world: bool(_first_times(world)["own"].isna().any()),
-    "a message to oneself": lambda world: bool(
-        (world.messages["user_id"] == world.messages[world.receiver_column]).any()
-    ),
-    "identical rows in both tables": lambda world: bool(
-        world.feed.duplicated().any() and world.messages.duplicated().any()
-    ),
-    "other attributes of a user in one second in both services": _other_attributes_in_one_second,
-    "the last second of a day and the first of the next": _on_both_sides_of_a_midnight,
-    "a feed row without a user": lambda world: bool(world.feed["user_id"].isna().any()),
-    "a message without a sender, and one without a receiver": lambda world: bool(
-        world.messages["user_id"].isna().any() and world.messages[world.receiver_column].isna().any()
-    ),
-    "a gender that is NULL": lambda world: bool(world.feed["gender"].isna().any()),
-    "a gender that is another text": lambda world: bool((world.feed["gender"] == "other").any()),
-    "a day that does not exist, and events": lambda world: (
-        world.zone == "Pacific/Apia" and date(2011, 12, 30) in world.days and len(world.feed) > 0
-    ),
-    "messages but no feed": lambda world: len(world.messages) > 0 and world.feed.empty,
-    "a feed but no messages": lambda world: len(world.feed) > 0 and world.messages.empty,
-    "no events at all": lambda world: world.feed.empty and world.messages.empty,
-}

@@ -35,12 +35,7 @@ def _problems(directory: Path, text: str) -> list[str]:
     return list(caught.value.problems)
 
 
-def test_the_builtin_catalogue_is_valid() -> None:
-    catalog = load_catalog(load_settings(None))
-    assert {"feed_users", "views", "likes", "ctr", "messages", "senders"} <= set(catalog.metrics)
-
-
-@pytest.mark.parametrize("text", ["", "metrics:\n", "metrics: {}\n", "# nothing yet\n", "sources:\ndimensions:\n"])
+@pytest.mark.parametrize("text", ["", "metrics: {}\n", "sources:\ndimensions:\n"])
 def test_an_empty_file_changes_nothing(tmp_path: Path, text: str) -> None:
     assert _load(tmp_path, text) == load_catalog(load_settings(None))
 
@@ -60,14 +55,9 @@ def test_a_file_adds_sources_dimensions_and_metrics(tmp_path: Path) -> None:
     ("sql", "kind", "empty"),
     [
         ("count()", "count", "zero"),
-        ("COUNT(*)", "count", "zero"),
-        ("countIf(a > 1)", "count", "zero"),
         ("uniqExact(user)", "count", "zero"),
-        ("sum(amount)", "gauge", "zero"),
         ("SUM(amount)", "gauge", "zero"),
         ("avg(amount)", "gauge", "unknown"),
-        ("max(amount)", "gauge", "unknown"),
-        ("quantileExact(0.9)(amount)", "gauge", "unknown"),
         ("count() / uniqExact(user)", "gauge", "unknown"),
         ("count(DISTINCT user)", "gauge", "unknown"),
     ],
@@ -203,204 +193,71 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 _NEW = "metrics: {new: {source: feed_actions, sql: count(), %s}}"
 _SOURCE = "sources: {pay: {table: shop.p, %s}}"
-_KEYS_BELOW = "write its keys below it, as `key: value`"
+_QUOTIENT = "metrics: {new: {numerator: views, denominator: %s}}"
 
 
 @pytest.mark.parametrize(
-    ("text", "problems"),
+    ("text", "problem"),
     [
-        ("- views", ["write one or more of the sections sources, dimensions, metrics, daily, with their entries"]),
-        ("metric: {views: {}}", ["metric: is not a section; did you mean metrics?"]),
-        ("metrics: 5", ["metrics = 5: write its entries below it, each as a name and its keys"]),
-        ("metrics: [views]", ["metrics = ['views']: write its entries below it, each as a name and its keys"]),
-        ("metrics: {views: 3}", [f"metrics.views = 3: {_KEYS_BELOW}"]),
-        ("metrics: {views: null}", [f"metrics.views = None: {_KEYS_BELOW}"]),
-        (
-            "metrics:\n  views: {unit: x}\n  views: {unit: y}",
-            ["the key 'views' is given twice; keep one of them at line 3, column 3: views: {unit: y} ^"],
-        ),
-        (
-            "metrics: {views: {",
-            ["while parsing a flow node expected the node content, but found '<stream end>' at line 1, column 19:"],
-        ),
-        (_SOURCE % "usr: id", ["sources.pay.usr: no such key; did you mean user?"]),
-        ("sources: {pay: {user: id}}", ["sources.pay.table: is missing; add it"]),
-        (
-            "sources: {pay: {table: payments}}",
-            [
-                "sources.pay.table = 'payments': write it as database.table; put backticks around a part that holds a "
-                "dot or a space"
-            ],
-        ),
-        (
-            _SOURCE % "timezone: Europe/Berln",
-            ["sources.pay.timezone = 'Europe/Berln': use an IANA time zone name; did you mean Europe/Berlin?"],
-        ),
-        (
-            _SOURCE % "stale_hours: [3, 1]",
-            ["sources.pay.stale_hours = [3, 1]: write two increasing numbers, such as [1, 3]"],
-        ),
-        (_SOURCE % "stale_hours: 3", ["sources.pay.stale_hours = 3: write a list in square brackets, such as [a, b]"]),
-        (_SOURCE % "lag_seconds: -1", ["sources.pay.lag_seconds = -1: write at least 0"]),
-        (_SOURCE % "lag_seconds: 4000", ["sources.pay.lag_seconds = 4000: write at most 3600"]),
-        (_SOURCE % "lag_seconds: soon", ["sources.pay.lag_seconds = 'soon': write a whole number"]),
-        (
-            _SOURCE % "dimensions: [os, contry]",
-            ["sources.pay.dimensions = 'contry': no such dimension; did you mean country?"],
-        ),
-        (
-            _SOURCE % "dimensions: [os, os]",
-            ["sources.pay.dimensions = ['os', 'os']: os is given twice; keep one of them"],
-        ),
-        (
-            _SOURCE % "columns: {time: paid_at}",
-            ["sources.pay.columns.time = 'time': write it as the key `time` of the source"],
-        ),
-        (_SOURCE % "columns: [a]", [f"sources.pay.columns = ['a']: {_KEYS_BELOW}"]),
-        (_SOURCE % 'where: ""', ["sources.pay.where = '': write an SQL expression"]),
-        (_SOURCE % "user: 5", ["sources.pay.user = 5: write text, in quotes"]),
-        (
-            _SOURCE % 'columns: {a: "x; y"}',
-            ["sources.pay.columns.a = 'x; y': write one expression, without ;"],
-        ),
-        (
-            "sources: {Pay: {table: shop.p}}",
-            ["sources.Pay: use lower-case letters, digits and _ in a name, beginning with a letter"],
-        ),
-        (
-            'sources: {pay: {table: "${SHOP_THAT_IS_NOT_SET}"}}',
-            [
-                "sources.pay.table = '${SHOP_THAT_IS_NOT_SET}': SHOP_THAT_IS_NOT_SET is not set; set it in the "
-                "environment or write a value"
-            ],
-        ),
-        ("dimensions: {total: {sql: os}}", ["dimensions.total: this name is reserved; choose another"]),
-        ("dimensions: {plan: {values: 0}}", ["dimensions.plan.values = 0: write at least 1"]),
-        (
-            "dimensions: {plan: {title: {de: Plan}}}",
-            ["dimensions.plan.title.de = 'de': write en or ru; did you mean en?"],
-        ),
-        ("dimensions: {plan: {title: Plan}}", [f"dimensions.plan.title = 'Plan': {_KEYS_BELOW}"]),
-        ("dimensions: {plan: {monitr: true}}", ["dimensions.plan.monitr: no such key; did you mean monitor?"]),
-        (
-            "metrics: {other: {source: feed_actions, sql: count()}}",
-            ["metrics.other: this name is reserved; choose another"],
-        ),
-        (
-            "metrics: {new: {source: feed_actions}}",
-            ["metrics.new: has source; write `source` and `sql`, or `numerator` and `denominator`"],
-        ),
-        (
-            "metrics: {new: {}}",
-            ["metrics.new: has nothing to compute it from; write `source` and `sql`, or `numerator` and `denominator`"],
-        ),
-        (
-            _NEW % "numerator: views, denominator: likes",
-            [
-                "metrics.new: has denominator, numerator, source, sql; write `source` and `sql`, or `numerator` and "
-                "`denominator`"
-            ],
-        ),
-        (
-            "metrics: {new: {source: feed_action, sql: count()}}",
-            ["metrics.new.source = 'feed_action': no such source; did you mean feed_actions?"],
-        ),
-        (
-            "metrics: {new: {numerator: views, denominator: like}}",
-            ["metrics.new.denominator = 'like': no such metric; did you mean likes?"],
-        ),
-        (
-            "metrics: {a: {numerator: b, denominator: views}, b: {numerator: a, denominator: views}}",
-            [
-                "metrics.a.numerator = 'b': is a quotient itself; name a metric with `sql`",
-                "metrics.b.numerator = 'a': is a quotient itself; name a metric with `sql`",
-            ],
-        ),
-        (
-            "metrics: {likes: {enabled: false}}",
-            ["metrics.ctr.numerator = 'likes': that metric is disabled; enable it, or disable ctr too"],
-        ),
-        (
-            _NEW % "kind: counter",
-            ["metrics.new.kind = 'counter': write count, gauge, share or ratio; did you mean count?"],
-        ),
-        (
-            _NEW % "kind: share",
-            ["metrics.new.kind = 'share': is for quotients; write `numerator` and `denominator`, or another kind"],
-        ),
-        (
-            "metrics: {new: {numerator: views, denominator: likes, kind: gauge}}",
-            ["metrics.new.kind = 'gauge': a quotient is a share or a ratio"],
-        ),
-        (_NEW % "empty: nul", ["metrics.new.empty = 'nul': write zero or unknown"]),
-        (_NEW % "unit: a very long unit", ["metrics.new.unit = 'a very long unit': write at most 8 characters"]),
-        (
-            _NEW % "report: {sction: x}",
-            [
-                "metrics.new.report.section: is missing; add it",
-                "metrics.new.report.sction: no such key; did you mean section?",
-            ],
-        ),
-        (_NEW % "report: true", [f"metrics.new.report = True: {_KEYS_BELOW}, or false"]),
-        (_NEW % "monitor: true", [f"metrics.new.monitor = True: {_KEYS_BELOW}, or false"]),
-        (_NEW % "monitor: {slices: 3}", [f"metrics.new.monitor.slices = 3: {_KEYS_BELOW}, or false"]),
-        (
-            _NEW % "monitor: {direction: sideways}",
-            ["metrics.new.monitor.direction = 'sideways': write both, up or down"],
-        ),
-        (
-            _NEW % "monitor: {minimum_volum: 3}",
-            ["metrics.new.monitor.minimum_volum: no such key; did you mean minimum_volume?"],
-        ),
-        (_NEW % "monitor: {slics: false}", ["metrics.new.monitor.slics: no such key; did you mean slices?"]),
-        (
-            _NEW % "monitor: {slices: {seasonal: {slot_treshold: 3}}}",
-            ["metrics.new.monitor.slices.seasonal.slot_treshold: no such key; did you mean slot_threshold?"],
-        ),
-        (
-            _NEW % "monitor: {seasonal: {slot_threshold: -3}}",
-            ["metrics.new.monitor.seasonal.slot_threshold = -3: write more than 0"],
-        ),
-        (
-            _NEW % "monitor: {seasonal: {slot_threshold: .nan}}",
-            ["metrics.new.monitor.seasonal.slot_threshold = nan: write a number"],
-        ),
-        (
-            _NEW % 'monitor: {muted_until: "2026-12-01 09:00"}',
-            [
-                "metrics.new.monitor.muted_until = '2026-12-01 09:00': write a time with its offset, such as "
-                "2026-12-01T09:00+03:00"
-            ],
-        ),
-        (_NEW % "was: views", ["metrics.new.was = 'views': that metric still exists; remove it, or remove `was`"]),
-        (
-            "metrics: {a: {source: feed_actions, sql: a, was: old}, b: {source: feed_actions, sql: b, was: old}}",
-            [
-                "metrics.a.was = 'old': another metric has the same; keep one of them",
-                "metrics.b.was = 'old': another metric has the same; keep one of them",
-            ],
-        ),
-        (_NEW % "enabled: maybe", ["metrics.new.enabled = 'maybe': write true or false"]),
+        ("- views", "write one or more of the sections sources, dimensions, metrics, daily"),
+        ("metric: {views: {}}", "metric: is not a section; did you mean metrics?"),
+        ("metrics: 5", "metrics = 5: write its entries below it, each as a name and its keys"),
+        ("metrics: {views: 3}", "metrics.views = 3: write its keys below it, as `key: value`"),
+        ("metrics:\n  views: {unit: x}\n  views: {unit: y}", "the key 'views' is given twice; keep one of them at"),
+        ("metrics: {views: {", "while parsing a flow node expected the node content, but found '<stream end>' at"),
+        (_SOURCE % "usr: id", "sources.pay.usr: no such key; did you mean user?"),
+        ("sources: {pay: {user: id}}", "sources.pay.table: is missing; add it"),
+        ("sources: {pay: {table: payments}}", "sources.pay.table = 'payments': write it as database.table"),
+        (_SOURCE % "timezone: Europe/Berln", "sources.pay.timezone = 'Europe/Berln': use an IANA time zone name; did"),
+        (_SOURCE % "stale_hours: [3, 1]", "sources.pay.stale_hours = [3, 1]: write two increasing numbers, such as"),
+        (_SOURCE % "stale_hours: 3", "sources.pay.stale_hours = 3: write a list in square brackets, such as [a, b]"),
+        (_SOURCE % "lag_seconds: -1", "sources.pay.lag_seconds = -1: write at least 0"),
+        (_SOURCE % "lag_seconds: soon", "sources.pay.lag_seconds = 'soon': write a whole number"),
+        (_SOURCE % "dimensions: [contry]", "sources.pay.dimensions = 'contry': no such dimension; did you mean"),
+        (_SOURCE % "dimensions: [os, os]", "sources.pay.dimensions = ['os', 'os']: os is given twice; keep one of"),
+        (_SOURCE % "columns: {time: t}", "sources.pay.columns.time = 'time': write it as the key `time` of the source"),
+        (_SOURCE % 'where: ""', "sources.pay.where = '': write an SQL expression"),
+        (_SOURCE % "user: 5", "sources.pay.user = 5: write text, in quotes"),
+        (_SOURCE % 'columns: {a: "x; y"}', "sources.pay.columns.a = 'x; y': write one expression, without ;"),
+        ("sources: {Pay: {table: shop.p}}", "sources.Pay: use lower-case letters, digits and _ in a name"),
+        ('sources: {pay: {table: "${NOT_SET}"}}', "sources.pay.table = '${NOT_SET}': NOT_SET is not set; set it in"),
+        ("dimensions: {total: {sql: os}}", "dimensions.total: this name is reserved; choose another"),
+        ("dimensions: {plan: {title: {de: Plan}}}", "dimensions.plan.title.de = 'de': write en or ru; did you mean"),
+        ("metrics: {new: {source: feed_actions}}", "metrics.new: has source; write `source` and `sql`, or `numerator`"),
+        (_NEW % "numerator: views", "metrics.new: has numerator, source, sql; write `source` and `sql`, or"),
+        ("metrics: {new: {source: feed, sql: x}}", "metrics.new.source = 'feed': no such source; did you mean feed_"),
+        (_QUOTIENT % "like", "metrics.new.denominator = 'like': no such metric; did you mean likes?"),
+        (_QUOTIENT % "ctr", "metrics.new.denominator = 'ctr': is a quotient itself; name a metric with `sql`"),
+        ("metrics: {likes: {enabled: false}}", "metrics.ctr.numerator = 'likes': that metric is disabled; enable it,"),
+        (_NEW % "kind: counter", "metrics.new.kind = 'counter': write count, gauge, share or ratio; did you mean"),
+        (_NEW % "kind: share", "metrics.new.kind = 'share': is for quotients; write `numerator` and `denominator`"),
+        (_QUOTIENT % "likes, kind: gauge", "metrics.new.kind = 'gauge': a quotient is a share or a ratio"),
+        (_NEW % "empty: nul", "metrics.new.empty = 'nul': write zero or unknown"),
+        (_NEW % "unit: a very long unit", "metrics.new.unit = 'a very long unit': write at most 8 characters"),
+        (_NEW % "report: {}", "metrics.new.report.section: is missing; add it"),
+        (_NEW % "monitor: true", "metrics.new.monitor = True: write its keys below it, as `key: value`, or false"),
+        (_NEW % "monitor: {direction: x}", "metrics.new.monitor.direction = 'x': write both, up or down"),
+        (_NEW % "monitor: {slices: {iqr: {m: 3}}}", "metrics.new.monitor.slices.iqr.m: no such key"),
+        (_NEW % "monitor: {seasonal: {slot_threshold: -3}}", "metrics.new.monitor.seasonal.slot_threshold = -3:"),
+        (_NEW % "monitor: {seasonal: {slot_threshold: .nan}}", "metrics.new.monitor.seasonal.slot_threshold = nan:"),
+        (_NEW % 'monitor: {muted_until: "2026-12-01"}', "metrics.new.monitor.muted_until = '2026-12-01': write a"),
+        (_NEW % "was: views", "metrics.new.was = 'views': that metric still exists; remove it, or remove `was`"),
+        (_NEW % "enabled: maybe", "metrics.new.enabled = 'maybe': write true or false"),
     ],
 )
-def test_a_mistake_names_entry_key_value_and_remedy(tmp_path: Path, text: str, problems: list[str]) -> None:
-    found = _problems(tmp_path, text)
-    assert [line[: len(expected)] for line, expected in zip(found, problems, strict=True)] == problems
+def test_a_mistake_names_entry_key_value_and_remedy(tmp_path: Path, text: str, problem: str) -> None:
+    (found,) = _problems(tmp_path, text)
+    assert found.startswith(problem)
 
 
 def test_all_mistakes_of_a_file_are_named_at_once(tmp_path: Path) -> None:
     text = "sources: {pay: {table: x, timezone: Mars}}\nmetrics: {new: {source: feed_actions, sql: 'count(('}, a: {}}"
-    assert [problem.split(" ")[0] for problem in _problems(tmp_path, text)] == [
-        "sources.pay.table",
-        "sources.pay.timezone",
-        "metrics.new.sql",
-        "metrics.a:",
-    ]
-
-
-def test_all_references_to_missing_entries_are_named_at_once(tmp_path: Path) -> None:
+    found = [problem.split(" ")[0] for problem in _problems(tmp_path, text)]
+    assert found == ["sources.pay.table", "sources.pay.timezone", "metrics.new.sql", "metrics.a:"]
     text = "sources: {pay: {table: a.b, dimensions: [x]}}\nmetrics: {new: {source: pays, sql: count()}}"
-    assert [problem.split(" ")[0] for problem in _problems(tmp_path, text)] == [
-        "sources.pay.dimensions",
-        "metrics.new.source",
+    found = [problem.split(" ")[0] for problem in _problems(tmp_path, text)]
+    assert found == ["sources.pay.dimensions", "metrics.new.source"]
+    text = "metrics: {a: {source: feed_actions, sql: a, was: old}, b: {source: feed_actions, sql: b, was: old}}"
+    assert _problems(tmp_path, text) == [
+        f"metrics.{name}.was = 'old': another metric has the same; keep one of them" for name in "ab"
     ]

@@ -27,6 +27,9 @@ ZONES = (
         ("America/Sao_Paulo", "2018-11-04", "2018-11-04T03:00", 23),  # begins at 01:00: midnight is missing
         ("America/Sao_Paulo", "2018-02-17", "2018-02-17T02:00", 25),
         ("Australia/Lord_Howe", "2026-10-04", "2026-10-03T13:30", 23.5),
+        # the clock goes back at 00:01, into the day before: the new day has begun and goes on
+        ("America/St_Johns", "2010-11-06", "2010-11-06T02:30", 24),
+        ("America/St_Johns", "2010-11-07", "2010-11-07T02:30", 25),
         ("Pacific/Apia", "2011-12-30", "2011-12-30T10:00", 0),  # the zone skipped the whole date
     ],
 )
