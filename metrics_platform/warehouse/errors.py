@@ -12,6 +12,8 @@ from typing import NamedTuple
 # Codes after which the same statement may well succeed: the server or its network was busy or going away.
 # A memory limit (241) counts only when the whole server was full: see `_is_transient`.
 TRANSIENT_CODES: dict[int, str] = {
+    32: "ATTEMPT_TO_READ_AFTER_EOF",
+    33: "CANNOT_READ_ALL_DATA",
     202: "TOO_MANY_SIMULTANEOUS_QUERIES",
     203: "NO_FREE_CONNECTION",
     209: "SOCKET_TIMEOUT",
@@ -34,7 +36,12 @@ _READ_ONLY = 164
 _MEMORY_LIMIT = 241
 # Codes after which the same work in smaller portions may succeed: too slow twice, and too much memory.
 OVER_LIMITS = (159, 160, _MEMORY_LIMIT)
+_SHARD_AWAY = (
+    "A shard of a source does not answer, and the platform never computes from only part of the events. Start the "
+    "shard, then run the partition again."
+)
 _REMEDIES: dict[int, str] = {
+    **dict.fromkeys((32, 33, 209, 210, 279), _SHARD_AWAY),
     60: "Check METRICS_FEED_TABLE, METRICS_MESSAGES_TABLE and the database in METRICS_CLICKHOUSE_URL; "
     "`metrics-platform doctor` names what is missing, `metrics-platform create-tables` creates the platform's own.",
     UNKNOWN_DATABASE: "Create the database, or correct it in METRICS_CLICKHOUSE_URL, METRICS_FEED_TABLE or "
@@ -47,7 +54,8 @@ _REMEDIES: dict[int, str] = {
     386: "A column has another type than expected; `metrics-platform doctor` lists the types.",
     70: "A value does not fit the column's type; `metrics-platform doctor` lists the types.",
     159: "Raise METRICS_CLICKHOUSE_TIMEOUT_SECONDS, or give ClickHouse more cores. See system.processes "
-    "if the query was waiting behind others.",
+    "if the query was waiting behind others. If ClickHouse was reading from remote servers, check that each shard of "
+    "a source answers.",
     160: "Raise METRICS_CLICKHOUSE_TIMEOUT_SECONDS, or give ClickHouse more cores.",
     _READ_ONLY: "The account is read-only. Name one in METRICS_CLICKHOUSE_URL that may write into its own database.",
     192: "Correct user and password in METRICS_CLICKHOUSE_URL.",
@@ -57,8 +65,6 @@ _REMEDIES: dict[int, str] = {
     _MEMORY_LIMIT: "Raise METRICS_CLICKHOUSE_MAX_MEMORY_MB if the machine has more, or wait until other queries "
     "are done. The platform's queries spill to disk at a quarter of that setting.",
     243: "Free disk space on the ClickHouse server.",
-    279: "A shard of a source does not answer, and the platform never computes from only part of the events. Start "
-    "the shard, then run the partition again.",
     285: "A replica of METRICS_CLICKHOUSE_CLUSTER does not answer, and every replica must have what is written. Start "
     "it, or set METRICS_CLICKHOUSE_URL to one replica and remove METRICS_CLICKHOUSE_CLUSTER.",
     369: "A shard of a source has no replica that answers and is less than five minutes behind, and the platform "

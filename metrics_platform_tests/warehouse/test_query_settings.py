@@ -1,29 +1,18 @@
-"""Whatever an account's settings profile says, the numbers are the same, and half of a source is no day."""
+"""Whatever an account's settings profile says, the numbers are the same."""
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from metrics_platform.catalog import load_catalog
 from metrics_platform.connection import parse_url
 from metrics_platform.local.clickhouse import running_server
-from metrics_platform.settings import Settings
-from metrics_platform.time_windows import SLOT, SlotRange
-from metrics_platform.warehouse.catalog_check import check_catalog
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.query_settings import FIXED, FIXED_WHERE_KNOWN
-from metrics_platform.warehouse.slots import compute_slots
 from metrics_platform_tests.conftest import settings_factory
 from metrics_platform_tests.restricted_server import restricted_server
 from metrics_platform_tests.warehouse.payments import DAY, MIDNIGHT, Payments
-from metrics_platform_tests.worlds import SourceTables, compute_all
 
 _COLUMNS = "user UInt32, paid_at DateTime, plan String, amount Float64"
 _OTHER = {
@@ -81,49 +70,3 @@ def test_a_profile_that_contradicts_every_fixed_setting_changes_no_value(tmp_pat
             payments.slots(0, 2)
             payments.days(DAY)
         assert (payments.visible(), payments.visible("metric_daily")) == before
-
-
-_SHARDS = """
-<tcp_port>{own}</tcp_port>
-<remote_servers><halves>
-  <shard><replica><host>127.0.0.1</host><port>{own}</port></replica></shard>
-  <shard><replica><host>127.0.0.1</host><port>{dead}</port></replica></shard>
-</halves></remote_servers>
-"""
-
-
-@pytest.fixture
-def half_a_source(tmp_path: Path) -> Iterator[Settings]:
-    """Sources of two shards, the second of which is a closed port that the account's profile says to skip."""
-    with socket.socket() as own, socket.socket() as dead:
-        for one in (own, dead):
-            one.bind(("127.0.0.1", 0))
-        config = _SHARDS.format(own=own.getsockname()[1], dead=dead.getsockname()[1])
-        engines = ("MergeTree", "ReplacingMergeTree", "Distributed")
-        profile = "<skip_unavailable_shards>1</skip_unavailable_shards>"
-        with restricted_server(
-            tmp_path / "data", "GRANT ALL ON *.*", engines=engines, profile=profile, config=config
-        ) as url:
-            settings = settings_factory(url)(start_date=DAY)
-            tables = SourceTables.create(settings)
-            for table in (settings.feed_table, settings.messages_table):
-                database, _, name = table.partition(".")
-                tables.warehouse.execute(f"RENAME TABLE {table} TO {table}_here")
-                engine = f"Distributed(halves, {database}, {name}_here, rand())"
-                tables.warehouse.execute(f"CREATE TABLE {table} AS {table}_here ENGINE = {engine}")
-            view = f"SELECT 1, 'view', toDateTime('{MIDNIGHT:%Y-%m-%d %H:%M:%S}', 'UTC')"
-            tables.warehouse.execute(f"INSERT INTO {settings.feed_table}_here (user_id, action, time) {view}")
-            yield settings
-
-
-def test_nothing_is_published_while_a_shard_of_a_source_is_away(half_a_source: Settings) -> None:
-    warehouse = Warehouse.from_settings(half_a_source, retry_waits=())
-    skipping = replace(warehouse, settings={"skip_unavailable_shards": 1})
-    assert skipping.value(f"SELECT count() FROM {half_a_source.feed_table}") == 1  # what the profile would have it be
-    checked = check_catalog(skipping, load_catalog(half_a_source))
-    with pytest.raises(WarehouseError, match="ALL_REPLICAS_ARE_STALE"):
-        compute_all(warehouse, half_a_source, [DAY])
-    with pytest.raises(WarehouseError, match="ALL_REPLICAS_ARE_STALE"):
-        list(compute_slots(warehouse, SlotRange(MIDNIGHT, MIDNIGHT + SLOT), checked, half_a_source))
-    tables = ("feed_user_daily", "slot_metrics")
-    assert [warehouse.value(f"SELECT count() FROM {table}") for table in tables] == [0, 0]
