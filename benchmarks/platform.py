@@ -86,7 +86,7 @@ class Platform:
             "query($run: ID!) { runOrError(runId: $run) { ... on Run { stepStats { startTime endTime } } } }",
             {"run": run.id},
         )
-        return sum(step["endTime"] - step["startTime"] for step in answer["runOrError"]["stepStats"])
+        return float(sum(step["endTime"] - step["startTime"] for step in answer["runOrError"]["stepStats"]))
 
     def memory(self) -> dict[str, float]:
         """The memory (MiB) of each process; what processes share is divided among them (PSS, on Linux)."""
