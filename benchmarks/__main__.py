@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import alert, backfill, check, day, detectors, growth, pictures, startup
+from benchmarks import alert, backfill, check, day, detectors, growth, pictures, startup, users
 from benchmarks.document import Section, write
 
 _DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
@@ -43,6 +43,15 @@ def main() -> None:
 def _day(events: str, times: int) -> None:
     """A day, beside the notebook way and beside one scan of its events."""
     _say(_ask_day(events, times))
+
+
+@main.command("users")
+@click.option("--known", default=10.0, show_default=True, help="Millions of users ever seen.")
+@click.option("--active", default=0.5, show_default=True, help="Millions of users of the day.")
+@click.option("--times", default=3, show_default=True, type=click.IntRange(1), help="How often each way; medians.")
+def _users(known: float, active: float, times: int) -> None:
+    """The snapshot of all users, beside a plain copy of it."""
+    _say(_ask_users(int(known * 1e6), int(active * 1e6), times))
 
 
 @main.command("backfill")
@@ -115,6 +124,7 @@ def _all(events: str, alerts: int, days: int) -> None:
     began = time.monotonic()
     questions: list[Callable[[], Section]] = [
         lambda: _ask_day(events, 3),
+        lambda: _ask_users(10_000_000, 500_000, 3),
         lambda: _ask_backfill(days, 600_000, 3),
         lambda: _ask_check(100_000, 10_000, 5_000_000),
         lambda: _ask_alert(alerts),
@@ -138,6 +148,10 @@ def _ask_day(events: str, times: int) -> Section:
     except ValueError:
         raise click.BadParameter(f"{events!r} is no list of millions, as 1,10", param_hint="--events") from None
     return Section("day", day.summary(list(day.run(sizes, times))))
+
+
+def _ask_users(known: int, active: int, times: int) -> Section:
+    return Section("users", users.summary(users.run(known, active, times)))
 
 
 def _ask_backfill(days: int, events: int, singles: int) -> Section:

@@ -34,14 +34,6 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Step:
-    """Seconds from when Dagster asked for a process until the step began in it, and from there to its end."""
-
-    start_seconds: float
-    seconds: float
-
-
-@dataclass(frozen=True)
 class Platform:
     """What runs, and how to speak to it."""
 
@@ -88,24 +80,13 @@ class Platform:
             raise RuntimeError(f"{job} cannot be run: {answer.get('message', answer)}")
         return str(answer["run"]["runId"])
 
-    def steps(self, run: Run) -> list[Step]:
-        """What Dagster says of the steps of a run in which each has a process of its own."""
+    def step_seconds(self, run: Run) -> float:
+        """What the steps of a run took together, from the start to the end of each."""
         answer = self.dagster.ask(
-            "query($run: ID!) { logsForRun(runId: $run, limit: 1000) { ... on EventConnection { events { __typename "
-            "... on MessageEvent { timestamp stepKey } } } } }",
+            "query($run: ID!) { runOrError(runId: $run) { ... on Run { stepStats { startTime endTime } } } }",
             {"run": run.id},
         )
-        moments: dict[str, dict[str, float]] = {}
-        for event in answer["logsForRun"]["events"]:
-            if event.get("stepKey"):
-                moments.setdefault(event["stepKey"], {})[event["__typename"]] = float(event["timestamp"]) / 1000
-        return [
-            Step(
-                each["ExecutionStepStartEvent"] - each["StepWorkerStartingEvent"],
-                each["ExecutionStepSuccessEvent"] - each["ExecutionStepStartEvent"],
-            )
-            for each in moments.values()
-        ]
+        return float(sum(step["endTime"] - step["startTime"] for step in answer["runOrError"]["stepStats"]))
 
     def memory(self) -> dict[str, float]:
         """The memory (MiB) of each process; what processes share is divided among them (PSS, on Linux)."""

@@ -89,7 +89,7 @@ def fill_placeholders(value: Any, settings: Settings, problems: list[str], path:
         }
     if isinstance(value, list):
         return [fill_placeholders(inner, settings, problems, path) for inner in value]
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not PLACEHOLDER.search(value):
         return value
     fields = {setting_name(name): name for name in Settings.model_fields}
 

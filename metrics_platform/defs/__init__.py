@@ -9,6 +9,7 @@ import dagster as dg
 from metrics_platform.defs.clean_up import clean_up_definitions
 from metrics_platform.defs.daily import daily_definitions
 from metrics_platform.defs.delivery import delivery_definitions
+from metrics_platform.defs.executor import run_executor
 from metrics_platform.defs.health import health_definitions
 from metrics_platform.defs.monitoring import monitoring_definitions
 from metrics_platform.defs.report import report_definitions
@@ -33,17 +34,6 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                     "clickhouse": ClickHouseResource.for_settings(settings),
                     "telegram": TelegramResource.for_settings(settings),
                 },
-                executor=_executor(),
+                executor=run_executor,
             ),
         )
-
-
-def _executor() -> dg.ExecutorDefinition:
-    """Run each step in its own process, so that extracts and slices run in parallel.
-
-    A fork server that has loaded the code location once starts a step much faster than a new interpreter (measured: a
-    run of seven steps takes 11 s instead of 16 s).
-    """
-    return dg.multiprocess_executor.configured(
-        {"start_method": {"forkserver": {"preload_modules": ["metrics_platform.preloaded"]}}}
-    )

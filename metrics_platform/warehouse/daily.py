@@ -152,7 +152,6 @@ def _parameters(day: Day, settings: Settings) -> Parameters:
         "day_start": day.start,
         "day_end": day.end,
         "previous_date": day.date - datetime.timedelta(days=1),
-        "earlier": tables.USERS.name,
         "dimension_count": len(settings.dimensions),
     }
 

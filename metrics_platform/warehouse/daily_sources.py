@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from metrics_platform import expressions
@@ -36,7 +37,7 @@ HISTORY_START = datetime.datetime(1970, 1, 2, tzinfo=datetime.UTC)
 _NUMBERS = ("age", "exp_group")
 _SHORT_KEY = re.compile(r"(Nullable\()?(U?Int(8|16|32|64)|Bool|Date(32)?|Enum(8|16)\(.*\))\)?")
 # What the parts that all files share are called.
-_PARTS = ("stamps", "latest_attributes", "first_source", "sums", "negative", "continued_users")
+_PARTS = ("stamps", "latest_attributes", "first_source", "sums", "negative")
 _PLACEHOLDER = re.compile(r"\$(\w+)")
 # A million texts behind hashes are some 100 MB; more are the error TOO_MANY_TEXTS.
 _MOST_HASHES = 1_000_000
@@ -49,12 +50,14 @@ _MEASURES = {
 _SEVERAL_VALUES = ("Array(", "Tuple(", "Map(", "JSON", "Nested(")
 # What a source of the daily load must have, beside its table and `time`.
 _NEEDED = {FEED: ("user",), MESSENGER: ("user", "receiver")}
+# Columns that are read beside those of attributes.
+_READ = {FEED: ("action",), MESSENGER: ()}
 _SETTINGS = {FEED: "METRICS_FEED_TABLE", MESSENGER: "METRICS_MESSAGES_TABLE and METRICS_RECEIVER_COLUMN"}
 
 
 @dataclass(frozen=True)
 class DailySources:
-    """Both sources, each resolved against its table once, when a query first needs it.
+    """Both sources, each resolved against its table once, when a query first needs it; attributes likewise.
 
     `has_many_texts` says that attributes have too many different texts to look them up by their hashes.
     """
@@ -62,7 +65,8 @@ class DailySources:
     warehouse: Warehouse
     catalog: Catalog
     has_many_texts: bool = False
-    _resolved: dict[str, _Resolved] = field(default_factory=dict, init=False)
+    _resolved: dict[str, SourceRows] = field(default_factory=dict, init=False)
+    _attribute_types: dict[str, dict[str, str]] = field(default_factory=dict, init=False)
 
     @classmethod
     def of(cls, warehouse: Warehouse, settings: Settings) -> DailySources:
@@ -85,7 +89,7 @@ class DailySources:
             WarehouseError: ClickHouse refused, failed or did not answer.
         """
         found = []
-        for name in (FEED, MESSENGER, "known_age_group"):
+        for name in (f"{FEED}_sets", f"{MESSENGER}_sets", "known_age_group"):
             try:
                 self._part(name)
             except SourceError as error:
@@ -106,21 +110,21 @@ class DailySources:
         if name.startswith("known_"):
             return self._known(name.removeprefix("known_"))
         source = FEED if name.startswith(FEED) else MESSENGER
-        resolved = self._rows(source)
+        rows = self._rows(source)
         if name == f"{source}_sets":
-            return self._sets(source, resolved)
-        return resolved.rows.sql if name == source else resolved.rows.without_user
+            return self._sets(source, rows)
+        return rows.sql if name == source else rows.without_user
 
-    def _sets(self, source: str, resolved: _Resolved) -> str:
+    def _sets(self, source: str, rows: SourceRows) -> str:
         """The rows by user and combination of attributes; see `queries/parts/attribute_sets.sql`."""
-        columns = {quoted(name): kind for name, kind in resolved.attribute_types.items()}
+        columns = {quoted(name): kind for name, kind in self._types(source, rows).items()}
         keys = [name for name, kind in columns.items() if _SHORT_KEY.fullmatch(kind)]
         texts = [name for name in columns if name not in keys]
         # A dictionary is read again in no time. A plain text costs as much as all the rest, so one scan keeps it.
         is_looked_up = not self.has_many_texts and all(columns[name].startswith("LowCardinality(") for name in texts)
         measures = _MEASURES[source]
         parts = {
-            "rows": resolved.rows.sql,
+            "rows": rows.sql,
             "keys": ", ".join(["user", *keys]),
             "text_hash": hash_of(texts),
             "text_columns": ", ".join(texts),
@@ -143,6 +147,8 @@ class DailySources:
     def _age_group(self) -> str:
         """The dimension `age_group`, written over the attributes of the users' snapshot."""
         known = self._known("age_group")
+        if self.catalog.dimensions["age_group"].is_builtin:
+            return known
         columns = [column for column in columns_of(USERS.file) if column.name in ATTRIBUTES]
         users = f"(SELECT {', '.join(f'CAST(NULL, {column.type!r}) AS {column.name}' for column in columns)})"
         try:
@@ -155,19 +161,32 @@ class DailySources:
             ) from None
         return known
 
-    def _rows(self, name: str) -> _Resolved:
+    def _rows(self, name: str) -> SourceRows:
         if name not in self._resolved:
-            try:
+            with self._remedies(name):
                 self._resolved[name] = self._resolve(name)
-            except SourceError as error:
-                left_out = f"{self.catalog.problem}\n" if self.catalog.problem else ""
-                raise SourceError(
-                    f"{left_out}{error} What to do: correct {_SETTINGS[name]}, or the mapping in METRICS_CATALOG; "
-                    "`metrics-platform doctor` shows what fits."
-                ) from None
         return self._resolved[name]
 
-    def _resolve(self, name: str) -> _Resolved:
+    def _types(self, name: str, rows: SourceRows) -> dict[str, str]:
+        """Column → type, of the columns that attributes are computed from. Checks all attributes."""
+        if name not in self._attribute_types:
+            with self._remedies(name):
+                self._attribute_types[name] = self._checked_types(self.catalog.sources[name], rows)
+        return self._attribute_types[name]
+
+    @contextmanager
+    def _remedies(self, name: str) -> Iterator[None]:
+        """Add what to do to an error of a source."""
+        try:
+            yield
+        except SourceError as error:
+            left_out = f"{self.catalog.problem}\n" if self.catalog.problem else ""
+            raise SourceError(
+                f"{left_out}{error} What to do: correct {_SETTINGS[name]}, or the mapping in METRICS_CATALOG; "
+                "`metrics-platform doctor` shows what fits."
+            ) from None
+
+    def _resolve(self, name: str) -> SourceRows:
         if name in self.catalog.unreadable:
             raise SourceError(f"So the mapping of sources.{name} is not known, and the day would be wrong without it.")
         source = self.catalog.sources.get(name)
@@ -178,36 +197,30 @@ class DailySources:
                 raise SourceError(f"sources.{name}.{key} is not set, and the daily load counts by it.")
         # All attributes, whatever the source's events are sliced by.
         attributes = tuple(self.catalog.dimensions[dimension] for dimension in ATTRIBUTES)
-        more = ("action",) if name == FEED else ()
-        rows = resolve(self.warehouse, replace(source, dimensions=attributes), more)
-        checked = {
-            **{f"sources.{name}.columns.{column}": (source.columns.get(column, column), column) for column in more},
-            **{f"dimensions.{each.name}.sql": (each.sql, self._known(each.name)) for each in attributes},
-        }
-        types = self._checked_types(source, rows, {at: (str(given), sql) for at, (given, sql) in checked.items()})
-        return _Resolved(rows, self._attribute_types(source, types))
+        return resolve(self.warehouse, replace(source, dimensions=attributes), _READ[name])
 
-    def _checked_types(self, source: Source, rows: SourceRows, checked: dict[str, tuple[str, str]]) -> dict[str, str]:
-        """Column → type; raises SourceError if an expression does not fit.
+    def _checked_types(self, source: Source, rows: SourceRows) -> dict[str, str]:
+        """Column → type, of the columns that attributes are computed from.
 
-        `checked`: entry → as it is written, and what is computed.
+        Raises SourceError if an expression does not fit, or if a column that a built-in dimension reads holds several
+        values: it would be unknown.
         """
+        columns = {
+            f"sources.{source.name}.columns.{column}": (str(source.columns.get(column, column)), column)
+            for column in _READ[source.name]
+        }
+        given = {name: self.catalog.dimensions[name].sql for name in ATTRIBUTES}
+        checked = {**columns, **{f"dimensions.{name}.sql": (sql, self._known(name)) for name, sql in given.items()}}
         try:
             found = require_over_row(self.warehouse, rows, ", ".join(sql for _, sql in checked.values()))
         except RefusedError as refused:
-            for at, (given, sql) in checked.items():
+            for at, (written, sql) in checked.items():
                 try:
                     require_over_row(self.warehouse, rows, sql)
                 except RefusedError as alone:
-                    raise SourceError(f"{at} = {given!r} does not fit {source.table}: {alone}") from None
+                    raise SourceError(f"{at} = {written!r} does not fit {source.table}: {alone}") from None
             raise SourceError(f"sources.{source.name} does not fit {source.table}: {refused}") from None
-        return dict(zip(rows.columns, found[len(checked) :], strict=True))
-
-    def _attribute_types(self, source: Source, types: dict[str, str]) -> dict[str, str]:
-        """Column → type, of the columns that attributes are computed from.
-
-        Raises SourceError if one that a built-in dimension reads holds several values: it would be unknown.
-        """
+        types = dict(zip(rows.columns, found[len(checked) :], strict=True))
         dimensions = [self.catalog.dimensions[name] for name in ATTRIBUTES]
         builtin = set().union(*(expressions.column_names_in(each.sql) for each in dimensions if each.is_builtin))
         for name, kind in types.items():
@@ -217,14 +230,6 @@ class DailySources:
                 )
         used = set().union(*(expressions.names_in(dimension.sql) for dimension in dimensions))
         return {name: kind for name, kind in types.items() if name in used - {"user"}}
-
-
-@dataclass(frozen=True)
-class _Resolved:
-    """A source's rows, and the types of the columns that attributes are computed from."""
-
-    rows: SourceRows
-    attribute_types: dict[str, str]
 
 
 def _filled(sql: str, part: Callable[[str], str | None]) -> str:

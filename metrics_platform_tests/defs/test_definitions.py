@@ -16,7 +16,9 @@ from dagster._core.definitions.run_request import InstigatorType
 from metrics_platform.catalog import builtin_catalog
 from metrics_platform.defs import build_definitions
 from metrics_platform.defs.daily.schedule import days_to_compute
+from metrics_platform.defs.executor import number_of_days
 from metrics_platform.settings import Settings, load_settings
+from metrics_platform.time_windows import RANGE_END, RANGE_START
 
 DAILY = {
     "feed_user_daily", "message_user_daily", "users", "user_daily",
@@ -277,3 +279,15 @@ def test_a_run_that_hangs_is_ended_before_it_holds_up_what_waits_behind_it(setti
         "daily_etl": None, "daily_report_job": "3600", "anomaly_check": "3600", "notify": "900",
         "check_channels": "900", "clean_up": "7200",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("tags", "days"),
+    [
+        ({}, 1),
+        ({"dagster/partition": "2026-03-01"}, 1),
+        ({RANGE_START: "2026-02-27", RANGE_END: "2026-03-01"}, 3),
+    ],
+)
+def test_a_run_of_few_days_is_known_by_its_tags(tags: dict[str, str], days: int) -> None:
+    assert number_of_days(tags) == days

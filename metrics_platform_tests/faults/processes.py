@@ -1,4 +1,4 @@
-"""`daily_etl` as people and the daemon run it: a process for the run, and one for each step."""
+"""`daily_etl` of a long range: a process for the run, and one for each step."""
 
 from __future__ import annotations
 
@@ -17,6 +17,14 @@ import psutil
 from metrics_platform.settings import Settings
 from metrics_platform_tests.faults.world import DAY
 
+_LOCATION = """\
+from metrics_platform.defs import executor
+
+executor.MOST_DAYS_IN_ONE_PROCESS = 0  # a day is executed like a long range
+
+from metrics_platform.definitions import defs
+"""
+
 
 @contextmanager
 def dagster_job(settings: Settings, directory: Path) -> Iterator[subprocess.Popen[bytes]]:
@@ -31,7 +39,9 @@ def dagster_job(settings: Settings, directory: Path) -> Iterator[subprocess.Pope
         "METRICS_START_DATE": settings.start_date.isoformat(),
     }
     tags = json.dumps({"dagster/partition": DAY.isoformat()})
-    command = ["job", "execute", "-m", "metrics_platform.definitions", "-j", "daily_etl", "--tags", tags]
+    location = directory / "location.py"
+    location.write_text(_LOCATION, encoding="utf-8")
+    command = ["job", "execute", "-f", str(location), "-j", "daily_etl", "--tags", tags]
     with (directory / "output.txt").open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "dagster", *command],

@@ -36,7 +36,16 @@ SELECT
     snapshot.os, snapshot.gender, snapshot.age,
     $known_age_group AS age_group,
     snapshot.source, snapshot.country, snapshot.city, snapshot.exp_group
-FROM (SELECT * FROM users WHERE event_date = {event_date:Date}) AS snapshot
+FROM
+(
+    -- Most users of the snapshot did nothing on the day. They are left out before they are merged.
+    SELECT * FROM users
+    PREWHERE user_id IN (
+        SELECT user_id FROM feed_user_daily WHERE event_date = {event_date:Date}
+        UNION ALL
+        SELECT user_id FROM message_user_daily WHERE event_date = {event_date:Date})
+    WHERE event_date = {event_date:Date}
+) AS snapshot
 RIGHT ANY JOIN activity ON snapshot.user_id = activity.active_user_id
--- The snapshot is merged in the order it is stored in, so memory does not grow with the number of users.
+-- Both sides are merged in order, so beside the ids of the day's users it needs little memory.
 SETTINGS join_algorithm = 'full_sorting_merge'

@@ -1,6 +1,15 @@
 -- The users' snapshot of a day: the snapshot of the day before, plus the day's own events from both extracts. Before the
 -- first day, the snapshot holds all users with an earlier event (earlier_users.sql).
+--
+-- Most users of that snapshot were not active: their rows are copied unchanged. Only the rows of the day's users are
+-- computed.
 WITH
+active_ids AS
+(
+    SELECT user_id FROM feed_user_daily WHERE event_date = {event_date:Date}
+    UNION ALL
+    SELECT user_id FROM message_user_daily WHERE event_date = {event_date:Date} AND messages_sent > 0
+),
 since AS
 (
     WITH
@@ -30,4 +39,36 @@ since AS
         WHERE event_date = {event_date:Date} AND messages_sent > 0  -- who only received made no event
     ) AS sent USING (user_id)
 )
-$continued_users
+SELECT * REPLACE ({event_date:Date} AS event_date)
+FROM
+(
+    SELECT * FROM users
+    PREWHERE user_id NOT IN active_ids
+    WHERE event_date = {previous_date:Date}
+)
+UNION ALL
+-- Days are disjoint in time, so whatever `since` knows is later than anything in the earlier snapshot. The texts are of
+-- the same type as above, otherwise all rows would be converted.
+SELECT
+    {event_date:Date}                                            AS event_date,
+    user_id,
+    toLowCardinality(coalesce(active.os, known.os))              AS os,
+    toLowCardinality(coalesce(active.gender, known.gender))      AS gender,
+    coalesce(active.age, known.age)                              AS age,
+    toLowCardinality(coalesce(active.country, known.country))    AS country,
+    toLowCardinality(coalesce(active.city, known.city))          AS city,
+    coalesce(active.exp_group, known.exp_group)                  AS exp_group,
+    -- Known before: the source stays what it was, also where it was not known.
+    toLowCardinality(if(is_known, known.source, active.source))  AS source,
+    if(is_known, known.first_day, active.first_day)              AS first_day,
+    active.last_day                                              AS last_active_day
+FROM since AS active
+LEFT JOIN
+(
+    SELECT *, true AS is_known FROM users
+    PREWHERE user_id IN active_ids
+    WHERE event_date = {previous_date:Date}
+) AS known USING (user_id)
+-- Without a partner a flag is false, and not NULL, whatever the account's profile says. Both sides are merged in the
+-- order in which they are stored, so beside the active users' ids it needs little memory.
+SETTINGS join_use_nulls = 0, join_algorithm = 'full_sorting_merge'
