@@ -91,9 +91,9 @@ def fill_placeholders(value: Any, settings: Settings, problems: list[str], path:
         return [fill_placeholders(inner, settings, problems, path) for inner in value]
     if not isinstance(value, str) or not PLACEHOLDER.search(value):
         return value
-    fields = {setting_name(name): name for name in Settings.model_fields}
 
     def found(name: str) -> Any:
+        fields = {setting_name(field): field for field in Settings.model_fields}
         given = getattr(settings, fields[name]) if name in fields else os.environ.get(name)
         if name in fields and is_secret(fields[name]):
             problems.append(f"{path} = {value!r}: {name} is a secret, and catalogues are shown in the UI; remove it")

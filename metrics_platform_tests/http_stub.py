@@ -56,7 +56,7 @@ def misbehaving_proxy(url: str) -> Iterator[tuple[str, Faults]]:
             self.reply(500, headers, f"Code: {faults.code}. {faults.text}".encode())
 
         def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-            connection = http.client.HTTPConnection(target.hostname or "", target.port, timeout=60)
+            connection = http.client.HTTPConnection(target.hostname or "", target.port, timeout=600)
             headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
             connection.request(self.command, self.path, body, headers)
             response = connection.getresponse()

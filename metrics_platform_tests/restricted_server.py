@@ -36,7 +36,7 @@ def restricted_server(
         yield (directory / "url").read_text(encoding="utf-8").strip()
     finally:
         process.terminate()
-        process.wait(timeout=120)
+        process.wait(timeout=600)
 
 
 if __name__ == "__main__":

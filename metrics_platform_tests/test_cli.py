@@ -117,4 +117,4 @@ def test_the_embedded_server_is_found_by_its_data_directory(tmp_path: Path) -> N
         assert "Created in metrics: feed_user_daily" in made.stdout, made.stderr
     finally:
         server.send_signal(signal.SIGTERM)
-        assert server.wait(timeout=120) == 0
+        assert server.wait(timeout=600) == 0

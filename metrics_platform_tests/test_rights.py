@@ -41,23 +41,15 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def test_the_documented_rights_are_enough_for_doctor_and_load(directory: Path) -> None:
+def test_the_documented_rights_are_enough_for_doctor_load_and_migration(directory: Path) -> None:
     grants = [grant.removesuffix(" TO metrics") for grant in needed_rights(_settings("http://metrics:x@h:1/metrics"))]
     with restricted_server(directory, *grants) as url:
         settings = _settings(url)
         warehouse = Warehouse.from_settings(settings)
         assert [f for f in inspect_warehouse(warehouse, settings) if f.status == "problem"] == []
         compute_all(warehouse, settings, [DAY])
-        compute_all(warehouse, settings, [DAY])
         create_tables(warehouse, MONITOR_TABLES)
         assert warehouse.value("SELECT sum(views) FROM dimension_metrics WHERE dimension = 'os'") == 1
-
-
-def test_the_documented_rights_are_enough_for_the_migration(directory: Path) -> None:
-    grants = [grant.removesuffix(" TO metrics") for grant in needed_rights(_settings("http://metrics:x@h:1/metrics"))]
-    with restricted_server(directory, *grants) as url:
-        settings = _settings(url)
-        warehouse = Warehouse.from_settings(settings)
         for table in ("slot_metrics", "verdicts"):
             warehouse.execute(f"DROP TABLE IF EXISTS {table}")
         for statement in OLD_TABLES:

@@ -28,10 +28,11 @@ def _anything() -> None:
     """A job."""
 
 
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump({"run_launcher": LAUNCHER}), encoding="utf-8")
-    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+    home = tmp_path_factory.mktemp("dagster")
+    (home / "dagster.yaml").write_text(yaml.safe_dump({"run_launcher": LAUNCHER}), encoding="utf-8")
+    with dg.DagsterInstance.from_config(str(home)) as instance:
         yield instance
 
 
@@ -51,7 +52,7 @@ def _status(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Any:
 
 
 def _ended() -> int:
-    process = subprocess.Popen([sys.executable, "-c", ""])
+    process = subprocess.Popen(["true"])
     process.wait()
     return process.pid
 
@@ -66,7 +67,7 @@ def test_a_run_whose_process_has_ended_is_lost(instance: dg.DagsterInstance) -> 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells")
 def test_a_zombie_process_is_lost(instance: dg.DagsterInstance) -> None:
-    process = subprocess.Popen([sys.executable, "-c", ""])
+    process = subprocess.Popen(["true"])
     try:
         while "State:\tZ" not in Path(f"/proc/{process.pid}/status").read_text():
             time.sleep(0.01)

@@ -87,7 +87,7 @@ class EmbeddedServer:
 
 
 @contextmanager
-def running_server(path: Path, port: int = 0, timeout_seconds: float = 30) -> Iterator[EmbeddedServer]:
+def running_server(path: Path, port: int = 0, timeout_seconds: float = 120) -> Iterator[EmbeddedServer]:
     """Run a server on the directory `path` (created if absent) as a child process in a `with` block.
 
     It ends with the block, or when this process is killed. Ctrl-C in a terminal does not reach it, so that this process

@@ -43,7 +43,7 @@ class Reader:
             f"http://{self.connection.host}:{self.connection.port}",
             data=f"{sql}\nFORMAT JSON".encode(),
             params={**account, "database": self.connection.database},
-            timeout=30,
+            timeout=600,
         )
         assert response.ok, response.text
         answer = response.json()

@@ -165,15 +165,6 @@ def test_clickhouse_runs_every_chart_with_its_datasets_columns(reader: Reader, k
         reader.ask(f"SELECT {', '.join(selected)} FROM {_source(dataset)} WHERE {where} GROUP BY ALL")
 
 
-def test_every_colour_is_of_a_label_that_can_appear() -> None:
-    labels = {"iOS", "Android", "unknown", "male", "female", "critical", "warning"}
-    for dataset in DATASETS.values():
-        labels |= {metric[name] for metric in dataset["metrics"] for name in ("metric_name", "verbose_name")}
-    for chart in CHARTS.values():
-        labels |= {each["label"] for each in chart["params"].get("metrics", []) if isinstance(each, dict)}
-    assert set(DASHBOARD["metadata"]["label_colors"]) <= labels
-
-
 def test_no_metric_of_the_catalogue_is_named_where_the_long_tables_are_read() -> None:
     long_tables = {by_table[name]["uuid"] for name in ("slot_metrics", "metric_daily")}
     texts = [yaml.safe_dump(dataset) for key, dataset in DATASETS.items() if key in long_tables]

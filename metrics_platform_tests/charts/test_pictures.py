@@ -16,7 +16,7 @@ from PIL import Image
 
 from metrics_platform.catalog_entries import Unit
 from metrics_platform.charts.draw import draw
-from metrics_platform.charts.model import MAX_PANELS, Chart, Labels, Panel, Values
+from metrics_platform.charts.model import Chart, Labels, Panel, Values
 from metrics_platform.formats import Language, formats_for
 from metrics_platform_tests.charts.pictures import (
     LAST_SLOT,
@@ -46,16 +46,13 @@ if TYPE_CHECKING:
 
 CHARTS = {
     "an outage": alert(0.0),
-    "an outage without data": alert(None),
     "an alert in Russian": alert(4000.0, language="ru", title=LONG, subtitle=LONG * 3),
     "six alerts": alert(0.0, count=6, labels=Labels("actual", "a day earlier", "expected", "incident")),
     "a tick at the end of the axis": chart(*[alert_panel(times=slots(96, LAST_SLOT + QUARTER), marked=None)] * 4),
-    "five panels": report(5),
     "seven panels in Russian": report(7, "ru", [f"{LONG} {number}" for number in range(7)]),
     "one day": chart(panel([5], [4]), panel([0]), panel([None])),
     "all zero": chart(panel([0] * 7, [0] * 7), panel([0.0] * 7, unit="share"), panel([0] * 7, unit="ratio")),
     "a billion": chart(*[panel([1.2e9, 1.3e9, 0.9e9])] * 4, language="ru"),
-    "negative": chart(panel([-5, 5, -1], unit="ratio")),
     "a quarter of days": chart(*[panel([number % 9 for number in range(92)])] * 4),
     "texts of one word": chart(
         panel([1], title="Щ" * 300), panel([1], finding="W" * 99), title="Ж" * 900, subtitle="-" * 900
@@ -229,11 +226,6 @@ def test_counts_start_at_zero_unless_their_variation_would_not_be_seen_then() ->
     higher = axis_of(panel([22_104, 21_900, 22_500]))
     assert 0 < higher.ticks[0] < 21_900
     assert higher.top - higher.ticks[0] >= 0.1 * 22_500  # so that noise of a per cent looks like noise
-
-
-def test_only_an_axis_from_zero_has_a_base_line() -> None:
-    assert len(artists(drawn(chart(panel([100, 20]))), "zero")) == 1
-    assert artists(drawn(chart(panel([22_104, 21_900]))), "zero") == []
 
 
 def test_the_band_is_in_the_picture_but_does_not_flatten_the_lines() -> None:

@@ -26,7 +26,7 @@ from metrics_platform_tests.worlds import SourceTables
 
 # A Friday; 12:00 in UTC.
 NOON = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
-HISTORY_DAYS = 31
+HISTORY_DAYS = 16
 LAG = datetime.timedelta(seconds=60)
 OPENED = "anomaly-2026-11-20-12:15"  # the message of what is anomalous from the second slot after NOON on
 # The users of each os in a slot: each sees a post and likes every third, and half of them write.

@@ -165,7 +165,7 @@ def notify_process(office: PostOffice) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def wait_until(holds: Callable[[], Any], seconds: float = 60) -> None:
+def wait_until(holds: Callable[[], Any], seconds: float = 600) -> None:
     """Wait for something another process does."""
     deadline = time.monotonic() + seconds
     while not holds():

@@ -236,7 +236,7 @@ def test_the_code_location_loads_without_heavy_imports_and_warnings() -> None:
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("METRICS_")}
     result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False, timeout=600
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == "19"
@@ -246,7 +246,7 @@ def test_the_code_location_loads_without_heavy_imports_and_warnings() -> None:
 def test_a_bad_setting_is_refused_by_name_when_the_code_location_loads() -> None:
     environment = {**os.environ, "METRICS_TIMEZONE": "Europe/Moscw"}
     command = [sys.executable, "-c", "import metrics_platform.definitions"]
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=60)
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=600)
     assert result.returncode != 0
     assert "METRICS_TIMEZONE = 'Europe/Moscw'" in result.stderr
     assert "did you mean Europe/Moscow" in result.stderr

@@ -34,7 +34,7 @@ def exporter(settings: Settings) -> Iterator[Callable[[], Samples]]:
     session.trust_env = False
 
     def scrape() -> Samples:
-        page = session.get(f"http://127.0.0.1:{server.server_port}/metrics", timeout=60).text
+        page = session.get(f"http://127.0.0.1:{server.server_port}/metrics", timeout=600).text
         return {
             (sample.name.removeprefix("metrics_platform_"), "".join(sample.labels.values())): sample.value
             for family in text_string_to_metric_families(page)

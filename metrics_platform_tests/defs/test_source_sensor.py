@@ -23,7 +23,6 @@ from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.tables import INCIDENTS, METRIC_DAILY, MONITOR_TABLES, SLOT_METRICS, columns_of
 from metrics_platform_tests.defs.post_office import PostOffice
 from metrics_platform_tests.generated_events import FEED_COLUMNS, MESSAGE_COLUMNS, TYPES
-from metrics_platform_tests.telegram.bot_api import BotApi
 from metrics_platform_tests.worlds import SourceTables, insert_event_counts
 
 NOON = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
@@ -167,19 +166,6 @@ def test_muted_stale_data_is_recorded_and_sent_when_the_mute_ends(sensor: Sensor
     assert sensor.probe(NOON + 2 * HOUR) == []
     sensor.settings = usual
     assert len(sensor.probe(NOON + 2 * HOUR + 2 * MINUTE)) == 2
-
-
-def test_the_messages_as_people_get_them(sensor: Sensor, api: BotApi) -> None:
-    channel = {"telegram_chat_id": str(api.supergroup), "telegram_api_base": api.base}
-    settings = sensor.settings.model_copy(update={**channel, "telegram_bot_token": _secret(api.token)})
-    office = PostOffice(settings, sensor.instance)
-    now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
-    sensor.event(now - 4 * HOUR)
-    sensor.probe(now)
-    office.until_quiet()
-    texts = [message.text.replace("\N{NO-BREAK SPACE}", " ") for message in api.messages(api.supergroup)]
-    assert len(texts) == 2 and all(text.startswith("🔴 CRITICAL · Stale data: source_") for text in texts)
-    assert all("4 h ago (limit 3 h)" in text for text in texts)
 
 
 def _secret(token: str) -> Any:

@@ -114,7 +114,7 @@ def daemons(home: str, number: int) -> Iterator[list[int]]:
         yield sorted(process.pid for process in started)
     finally:
         for process in started:
-            process.communicate(b"\n", timeout=60)
+            process.communicate(b"\n", timeout=600)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems do not show processes' environments")

@@ -17,7 +17,7 @@ from metrics_platform_tests.detection.histories import START, at, changed, flat,
 DAY = SLOTS_A_DAY
 DAYS = 40
 NOW = (36, 14)  # a day of the history, and an hour
-SIZES = [1e-3, 1.0, 1e9, -1e-3, -1e9]
+SIZES = [1e-3, 1e9, -1.0]
 
 
 def _gauge(size: float, noise: float = 0.05, kind: Kind = "gauge") -> SlotSeries:
@@ -119,14 +119,6 @@ def test_a_slot_without_a_value_is_unknown() -> None:
     values = series.values.copy()
     values[-1] = np.nan
     assert statuses(_evaluated(replace(series, values=values))) == [Status.UNKNOWN]
-
-
-@pytest.mark.parametrize("detector", ["seasonal", "day_over_day", "iqr"])
-def test_the_band_of_a_gauge_may_lie_below_zero(detector: Detector) -> None:
-    found = _evaluated(_now(_gauge(-100.0)), DAY, detectors=(detector,))
-    assert (found.lower < found.expected).all()
-    assert (found.expected < 0).all()
-    assert (found.lower < 0).all()
 
 
 @pytest.mark.parametrize("detector", ["seasonal", "day_over_day", "iqr"])

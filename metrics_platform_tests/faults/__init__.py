@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in ("proxy", "reader", "world", "processes")))
+pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in ("proxy", "reader", "world")))

@@ -33,7 +33,7 @@ _TRICKLING = (
 )
 _TRICKLE_SETTINGS = "max_threads=1&max_block_size=1&min_insert_block_size_rows=1&min_insert_block_size_bytes=1"
 _FEW_ROWS = ("_slice", "dimension_metrics")
-_ANSWER_SECONDS = 60
+_ANSWER_SECONDS = 600
 
 
 class Kind(Enum):

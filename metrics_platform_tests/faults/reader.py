@@ -43,13 +43,13 @@ class Reader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ended.set()
-        self._thread.join(timeout=60)
+        self._thread.join(timeout=600)
 
     def look_now(self) -> None:
         """Return when a look is done that had not begun before."""
         with self._progress:
             mine = self._begun + 1
-            self._progress.wait_for(lambda: self._finished >= mine or not self._thread.is_alive(), timeout=60)
+            self._progress.wait_for(lambda: self._finished >= mine or not self._thread.is_alive(), timeout=600)
 
     def assert_saw_only(self, old: State, new: State) -> None:
         """Each day was seen as the old one or as the new one, and once it was new it stayed so."""

@@ -100,7 +100,7 @@ class RunProcess:
         assert self._process.pid is not None
         os.kill(self._process.pid, number)
 
-    def wait(self, seconds: float = 120) -> Outcome:
+    def wait(self, seconds: float = 600) -> Outcome:
         """How it ended; a run that does not end in time is a failed test."""
         said = self._said(seconds)
         self._process.join(seconds)

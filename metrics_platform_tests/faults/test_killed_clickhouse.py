@@ -151,22 +151,3 @@ def _shown(case: Case) -> tuple[int, int]:
         "SELECT (count(), sum(views)) FROM dimension_metrics WHERE event_date = {day:Date}", {"day": DAY}
     )
     return int(rows), int(views)
-
-
-@pytest.mark.skipif(not EXHAUSTIVE, reason="waits 5 s for a query to drain: EXHAUSTIVE_FAULTS=1")
-@pytest.mark.parametrize("table", ["feed_user_daily", "user_daily"])
-def test_a_run_comes_home_though_clickhouse_is_restarted_in_order_amid_a_long_query(world: World, table: str) -> None:
-    new = world.undisturbed()
-    with world.case() as case, Reader(case.warehouse) as reader:
-        with case.proxy(reader.look_now) as proxy:
-            proxy.trickle_seconds = 0.4  # 20 s for a table; ClickHouse waits 5 s for running queries
-            stop = threading.Thread(target=world.server.stop)
-            proxy.at(moment(table, "staging half filled"), stop.start)
-            with RunProcess(Plan(case.through(proxy), DAY)) as run:
-                outcome = bring_home(run, world.server, down_seconds=0.2)
-            stop.join()
-            proxy.assert_all_struck()
-        assert (outcome.success, outcome.retried) == (True, (table,)), outcome
-        case.assert_as(new)
-        case.assert_clean_after_dropping_leftovers()
-    reader.assert_saw_only(world.old, new)

@@ -13,7 +13,6 @@ import pytest
 
 from metrics_platform.loading import LoadError, Options, load
 from metrics_platform.loading.commit import HISTORY
-from metrics_platform.loading.jobs import progress_of
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform_tests.loading.conftest import Loading
@@ -181,13 +180,6 @@ def test_unused_columns_are_named_once(loading: Loading, tmp_path: Path) -> None
     assert loading.feed_rows == [EVENT]
 
 
-def test_a_header_without_rows_loads_nothing_and_says_so(loading: Loading, tmp_path: Path) -> None:
-    loaded = loading.feed(write_lines(tmp_path / "feed.csv"))
-    assert (loaded.rows, loaded.first_day) == (0, None)
-    assert any("no rows" in line for line in loading.said)
-    assert loading.staging_tables == []
-
-
 def test_an_empty_file_does_not_stop_the_other(loading: Loading, tmp_path: Path) -> None:
     empty = write_lines(tmp_path / "messages.csv", header=MESSAGES_HEADER)
     files = loading(feed=write_feed(tmp_path / "feed.csv", 1), messages=empty).files
@@ -291,16 +283,6 @@ def test_lines_go_to_standard_error_without_control_characters(
     assert shown.out == ""
     assert shown.err.splitlines()[0].startswith("Table ")
     assert "age is '\\x1b[31m'" in shown.err
-
-
-def test_a_terminal_shows_a_bar_of_the_bytes(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = write_feed(tmp_path / "[x].csv", 1)
-    monkeypatch.setenv("TTY_COMPATIBLE", "1")
-    with file.open("rb") as raw, progress_of(file)(raw) as stream:
-        stream.read()
-    assert "Reading [x].csv" in capsys.readouterr().err
 
 
 def test_unknown_fields_and_columns_of_the_option_are_refused(loading: Loading, tmp_path: Path) -> None:

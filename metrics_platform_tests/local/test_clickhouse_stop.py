@@ -159,18 +159,6 @@ def test_a_server_that_may_outlive_its_parent_does(tmp_path: Path) -> None:
     wait_until(lambda: ended(pid))
 
 
-def test_a_server_without_parent_from_the_start_stays(tmp_path: Path) -> None:
-    arguments = f"--path={tmp_path / 'data'} --port=0"
-    # Started at once the shell might still be there: the wait makes it an orphan before it looks.
-    shell = f"(sleep 0.3; exec {' '.join(COMMAND)} {arguments}) </dev/null >/dev/null 2>&1 & echo $!"
-    pid = int(subprocess.run(["sh", "-c", shell], stdout=subprocess.PIPE, text=True, check=True).stdout)
-    wait_until((tmp_path / "data" / "url").exists)
-    time.sleep(1.5)
-    assert rows(url_of(tmp_path / "data"), "SELECT 1") == ["1"]
-    os.kill(pid, signal.SIGTERM)
-    wait_until(lambda: ended(pid))
-
-
 def test_ignored_signals_stay_ignored_except_sigterm(tmp_path: Path) -> None:
     ignoring = ["sh", "-c", 'trap "" TERM INT HUP; exec "$@"', "sh", *COMMAND]
     with started(tmp_path / "data", command=ignoring) as process:

@@ -145,7 +145,8 @@ class _Webserver(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
-        answer = self.answers.pop(0)()
+        # The last one is given again and again: on a busy machine a request may come to nothing.
+        answer = (self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])()
         body = json.dumps(answer if "errors" in answer else {"data": answer}).encode()
         with contextlib.suppress(OSError):  # a client that has given up
             self.send_response(200)
@@ -166,11 +167,9 @@ def _status(*, ticks: bool, loaded: bool = True) -> dict[str, Any]:
 
 
 @pytest.fixture
-def dagster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterUI]:
+def dagster(tmp_path: Path) -> Iterator[DagsterUI]:
     """A Dagster whose process runs and whose webserver is the one above."""
-    monkeypatch.setattr(dagster_local, "_REQUEST_SECONDS", 0.5)
-    monkeypatch.setattr(dagster_local, "_FIRST_REPORT_SECONDS", 0.3)
-    process = subprocess.Popen(["sleep", "60"])
+    process = subprocess.Popen(["sleep", "600"])
     with ThreadingHTTPServer(("127.0.0.1", 0), _Webserver) as server:
         threading.Thread(target=server.serve_forever).start()
         yield DagsterUI(f"http://127.0.0.1:{server.server_port}", tmp_path / "dagster.log", process)
@@ -179,7 +178,11 @@ def dagster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dagster
     process.wait()
 
 
-def test_a_webserver_that_answers_late_is_waited_for_and_reported(dagster: DagsterUI) -> None:
+def test_a_webserver_that_answers_late_is_waited_for_and_reported(
+    dagster: DagsterUI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dagster_local, "_REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr(dagster_local, "_FIRST_REPORT_SECONDS", 0.3)
     reports: list[str] = []
 
     def late() -> dict[str, Any]:
@@ -197,7 +200,7 @@ def test_dagster_is_ready_once_it_has_loaded_and_its_scheduler_ticks(dagster: Da
     states = [_status(ticks=False), _status(ticks=True, loaded=False), locked, _status(ticks=True)]
     _Webserver.answers = [lambda state=state: state for state in states]
     dagster.wait_until_ready()
-    assert _Webserver.answers == []
+    assert len(_Webserver.answers) == 1
 
 
 def test_a_proxy_of_the_environment_is_not_asked_for_dagster(

@@ -270,28 +270,3 @@ def long_report(planted: Planted | None) -> DailyReport:
     shift = LAST - max(rows)
     full = {date + shift: {**day(1000, 100, 50), **row} for date, row in rows.items()}
     return report(full, LAST)
-
-
-@pytest.mark.parametrize(
-    ("language", "first"),
-    [("en", "⚠️ Sat 21 Nov · NO DATA"), ("ru", "⚠️ сб 21 нояб. · НЕТ ДАННЫХ")],
-)
-def test_a_missing_day_is_said_in_the_first_line_and_is_no_row_of_zeros(language: Language, first: str) -> None:
-    (text,) = texts(told(report(CASES["the day is missing"]), language))
-    assert text.splitlines()[0] == first
-    assert "daily_etl" in text
-    assert "DAU" not in text
-
-
-def test_a_corrected_report_says_that_it_is_one_and_why() -> None:
-    made = report(two_weeks())
-    again = made.model_copy(update={"key": f"{made.key}-1a2b3c4d", "correction": True, "thread": made.key})
-    (text,) = texts(told(again, "en"))
-    assert text.splitlines()[0] == "📊 Sat 21 Nov · CORRECTED"
-    assert "have changed since they were sent" in text
-
-
-def test_a_report_that_leaves_hours_late_says_so() -> None:
-    made = report(two_weeks())
-    message = render(made, writer("en", made.occurred_at + datetime.timedelta(hours=3)))
-    assert "⏰ Delayed by 3\N{NO-BREAK SPACE}h" in texts(message)[0]

@@ -169,36 +169,3 @@ def test_each_incident_changes_only_what_it_names(warehouse: Warehouse) -> None:
         _write(warehouse, end, after)
         assert _content(warehouse) == usual_after, kind
         warehouse.execute("DELETE FROM simulator.scenario WHERE kind = {kind:String}", {"kind": kind})
-
-
-def test_what_happened_in_the_past_is_in_the_events(warehouse: Warehouse) -> None:
-    mob, campaign, cities = PRODUCT.past_incidents()
-    # In their order, since writing replaces what is later.
-    for begin in (mob.begins, mob.begins + 24 * HOUR):
-        _write(warehouse, begin, begin + 2 * HOUR)
-    _write(warehouse, campaign.begins, campaign.begins + 48 * HOUR)
-    for begin in (cities.begins, cities.begins + 24 * HOUR):
-        _write(warehouse, begin, begin + 2 * HOUR)
-    (row,) = warehouse.query(
-        "WITH (SELECT count() FROM simulator.message_actions WHERE time BETWEEN {mob:DateTime('UTC')} "
-        "AND {mob:DateTime('UTC')} + 7200) AS mob, (SELECT count() FROM simulator.message_actions "
-        "WHERE time BETWEEN {mob:DateTime('UTC')} + 86400 AND {mob:DateTime('UTC')} + 93600) AS later, "
-        "time BETWEEN {cities:DateTime('UTC')} AND {cities:DateTime('UTC')} + 7200 AS during, "
-        "time BETWEEN {cities:DateTime('UTC')} + 86400 AND {cities:DateTime('UTC')} + 93600 AS after "
-        "SELECT mob / later AS messages, uniqExactIf(user_id, city = 'Omsk' AND during) AS silent, "
-        "uniqExactIf(user_id, city = 'Omsk' AND after) AS spoken FROM simulator.feed_actions",
-        {"mob": mob.begins, "cities": cities.begins},
-    ).rows
-    assert 2.3 < row["messages"] < 3.7
-    assert row["silent"] == 0
-    assert row["spoken"] >= 5
-    rows = warehouse.query(
-        "SELECT cohort, uniqExactIf(user_id, toDate(time, 'Europe/Berlin') = {day:Date}) AS came, "
-        "uniqExactIf(user_id, toDate(time, 'Europe/Berlin') = {day:Date} + 1) AS returned "
-        "FROM simulator.feed_actions INNER JOIN simulator.people USING (user_id) WHERE joined = {day:Date} "
-        "GROUP BY cohort",
-        {"day": PRODUCT.campaign_day},
-    ).rows
-    returned = {row["cohort"]: row["returned"] / row["came"] for row in rows}
-    assert returned["campaign"] < 0.06
-    assert returned["new"] > 0.2
