@@ -1,8 +1,9 @@
 """Question 7: what a year of use stores in Dagster and in ClickHouse, with retention and without.
 
-One real run of each job is made through Dagster. Its stored rows and its file of events are then copied for every run
-of the simulated days, with ids, days and times of their own. In ClickHouse a snapshot of users is measured, and those
-that retention keeps on each day of two years are counted.
+One real run of each kind is made through Dagster: a nightly load, a check, and `notify` with a message and without one.
+Its stored rows and its file of events are then copied for every run of the simulated days, with ids, days and times of
+their own. In ClickHouse a snapshot of users is measured, and those that retention keeps on each day of two years are
+counted.
 """
 
 from __future__ import annotations
@@ -22,14 +23,18 @@ from benchmarks.measure import MIB
 from benchmarks.source import create_source, empty_clickhouse, settings_of, write_day
 from metrics_platform.defs import build_definitions
 from metrics_platform.defs.clean_up import clean_up
+from metrics_platform.defs.delivery.storage import queued
 from metrics_platform.defs.monitoring.schedule import tags_of
+from metrics_platform.notifications.kinds import DailyReport
 from metrics_platform.settings import load_settings
 from metrics_platform.time_windows import RANGE_END, RANGE_START, SLOT, SlotRange
 from metrics_platform.warehouse.retention import first_days_kept, is_base
 from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.tables import USERS
 
+# Each check starts a run of `notify`, so that its process is ready if there is an alert.
 _CHECKS_A_DAY = 96
+_MESSAGES_A_DAY = 5
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _ONE_DAY = datetime.timedelta(days=1)
 _USERS = """
@@ -73,9 +78,9 @@ def run(days: int, users: int) -> Result:
     kept_days = load_settings(None).keep_runs_days
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        _real_runs(home)
+        runs_a_day = _real_runs(home)
         now = datetime.datetime.now(datetime.UTC)
-        _copy_runs(home, days, now)
+        _copy_runs(home, runs_a_day, days, now)
         with dg.DagsterInstance.local_temp(str(home)) as instance:
             before = _look(instance, home)
             began = time.perf_counter()
@@ -85,28 +90,40 @@ def run(days: int, users: int) -> Result:
     return Result(days, kept_days, before, after, seconds, users, _row_bytes(users), _snapshots())
 
 
-def _real_runs(home: Path) -> None:
-    """A nightly load and a check of a few slots, stored in Dagster's storage at `home`."""
+def _real_runs(home: Path) -> dict[str, int]:
+    """A run of each kind, stored in Dagster's storage at `home`: its id → how many there are a day."""
     yesterday = datetime.datetime.now(datetime.UTC).date() - _ONE_DAY
     with empty_clickhouse() as server, dg.DagsterInstance.local_temp(str(home)) as instance:
-        settings = settings_of(server.url, "growth", yesterday)
+        settings = settings_of(server.url, "growth", yesterday, dry_run=True, data_dir=home / "data")
         day = write_day(create_source(settings), settings, yesterday, 100_000)
         definitions = build_definitions(settings)
-        checked = SlotRange(day.end - 5 * SLOT, day.end)
+
+        def run(job: str, **tags: str) -> str:
+            resolved = definitions.resolve_job_def(job)
+            return resolved.execute_in_process(instance=instance, tags=tags, run_config=_QUIET).run_id
+
         whole = {RANGE_START: day.key, RANGE_END: day.key}
-        for job, tags in (("daily_etl", whole), ("anomaly_check", {**whole, **tags_of(checked)})):
-            definitions.resolve_job_def(job).execute_in_process(instance=instance, tags=tags, run_config=_QUIET)
+        runs_a_day = {
+            run("daily_etl", **whole): 1,
+            run("anomaly_check", **whole, **tags_of(SlotRange(day.end - 5 * SLOT, day.end))): _CHECKS_A_DAY,
+            run("notify"): _CHECKS_A_DAY - _MESSAGES_A_DAY,
+        }
+        report = DailyReport(
+            key="report-0", occurred_at=day.end, date=yesterday, period_start=day.start, period_end=day.end, parts=()
+        )
+        for observation in queued(report):
+            instance.report_runless_asset_event(observation)
+        return {**runs_a_day, run("notify"): _MESSAGES_A_DAY}
 
 
-def _copy_runs(home: Path, days: int, now: datetime.datetime) -> None:
+def _copy_runs(home: Path, runs_a_day: dict[str, int], days: int, now: datetime.datetime) -> None:
     history = home / "history"
     runs = sqlite3.connect(history / "runs.db")
     index = sqlite3.connect(history / "runs" / "index.db")
-    originals = dict(runs.execute("SELECT pipeline_name, run_id FROM runs").fetchall())
     day = str(now.date() - _ONE_DAY)
     for back in range(days, 0, -1):
-        for job, run_id in originals.items():
-            for number in range(_CHECKS_A_DAY if job == "anomaly_check" else 1):
+        for run_id, times in runs_a_day.items():
+            for number in range(times):
                 moment = now - back * _ONE_DAY + number * datetime.timedelta(minutes=15)
                 _copy(history, runs, index, run_id, day, moment)
     for database in (runs, index):
@@ -196,7 +213,8 @@ def summary(result: Result) -> str:
     snapshot = result.users * result.row_bytes / 2**30
     return "\n".join(
         [
-            f"Dagster on SQLite after {result.days} days of 96 checks and a nightly load, before and after `clean_up` "
+            f"Dagster on SQLite after {result.days} days of {_CHECKS_A_DAY} checks with their runs of `notify`, "
+            f"{_MESSAGES_A_DAY} messages and a nightly load, before and after `clean_up` "
             f"(METRICS_KEEP_RUNS_DAYS = {result.kept_days}, {result.clean_up_seconds:.0f} s):",
             "",
             "| | size | runs | a page of runs | states of all partitions |",

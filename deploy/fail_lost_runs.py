@@ -3,9 +3,8 @@
 Runs are processes of the code location. If one of them is killed, its server reports it. If the server itself is killed
 (the machine went down, the container ran out of memory), nothing does: such runs would stay "started" and block their
 pools until their `max_runtime` is over. There is only one code location, so runs that started before it cannot be
-alive. This script fails them once the new server answers, and Dagster starts them again (`run_retries`; not runs of
-backfills, which have ended for Dagster). Runs in a command's process (`dagster asset materialize`) have no server, and
-are left alone.
+alive. This script fails them once the new server answers, and Dagster starts them again (`run_retries`), from the step
+that was interrupted. Runs in a command's process (`dagster asset materialize`) have no server, and are left alone.
 """
 
 import os
