@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from metrics_platform.alerts.alert import MUTED, Alert, Condition, Notification, Subject, alert_id
-from metrics_platform.alerts.inhibition import Inhibitors
 from metrics_platform.alerts.notifier import Notifier
-from metrics_platform.alerts.policies import LOOKBACK, POLICIES, SAME_LEVEL, Policies, policy_of
+from metrics_platform.alerts.policies import LOOKBACK, POLICIES, SAME_LEVEL, Inhibitors, Policies, policy_of
 from metrics_platform.time_windows import SLOT, SLOT_KEY_FORMAT
 
 _DAY = datetime.timedelta(days=1)

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from metrics_platform.defs.delivery import sensor
+from metrics_platform.defs.delivery import notify
 from metrics_platform.notifications import dispatcher
 from metrics_platform.settings import Settings, load_settings
 from metrics_platform_tests.defs.post_office import PostOffice
@@ -72,5 +72,5 @@ def office(telegram_settings: Callable[..., Settings], instance: dg.DagsterInsta
 @pytest.fixture(autouse=True)
 def _without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tick does not wait for messages, and a run not for what is due soon."""
-    monkeypatch.setattr(sensor, "TICK_SECONDS", 0)
+    monkeypatch.setattr(notify, "TICK_SECONDS", 0)
     monkeypatch.setattr(dispatcher, "LINGER", datetime.timedelta(0))

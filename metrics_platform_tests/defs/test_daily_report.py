@@ -16,7 +16,7 @@ import pytest
 import time_machine
 from PIL import Image
 
-from metrics_platform.defs.report.load_state import LINEAGE, load_state
+from metrics_platform.defs.report.writing import LINEAGE, load_state
 from metrics_platform.report.facts import LoadState
 from metrics_platform.settings import Settings, load_settings
 from metrics_platform.warehouse import tables, upstream

@@ -62,7 +62,7 @@ def test_an_outage_shows_in_the_exporter(make_settings: Callable[..., Settings],
         switch_on(instance, sensor, InstigatorType.SENSOR, cursor=AlertCursor(alerts=(alert,)).model_dump_json())
     create_tables(world.warehouse, [APP_DAILY])
     world.warehouse.execute("INSERT INTO app_daily (event_date) VALUES ('2026-11-19')")
-    with exporter(world.settings) as scrape, time_machine.travel(NOON + datetime.timedelta(minutes=32), tick=True):
+    with exporter(world.settings) as scrape, time_machine.travel(NOON + datetime.timedelta(minutes=50), tick=True):
         found = scrape()
     assert (found["up", "clickhouse"], found["up", "dagster"]) == (1, 1)
     assert found["last_day_end_timestamp_seconds", ""] == NOON.replace(hour=0).timestamp()

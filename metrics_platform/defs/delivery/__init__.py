@@ -8,8 +8,7 @@ from __future__ import annotations
 import dagster as dg
 
 from metrics_platform.defs.delivery.channels_check import channels_asset, channels_check, check_channels_job
-from metrics_platform.defs.delivery.notify import notifications_asset, notify_job
-from metrics_platform.defs.delivery.sensor import notify_sensor
+from metrics_platform.defs.delivery.notify import notifications_asset, notify_job, notify_sensor
 from metrics_platform.settings import Settings
 
 

@@ -38,13 +38,11 @@ from metrics_platform.notifications.message import (
     units,
 )
 
-MAX_PHOTO_BYTES, MAX_PHOTO_SIDES, MAX_PHOTO_RATIO, MAX_ALBUM = 10 * 1024 * 1024, 10_000, 20, 10
-
 Carrier = Literal["text", "caption", "none"]
 Files = dict[str, tuple[str, bytes, str]]
-
-TEXT_UNITS = 4096
-CAPTION_UNITS = 1024
+# Telegram's limits.
+MAX_PHOTO_BYTES, MAX_PHOTO_SIDES, MAX_PHOTO_RATIO, MAX_ALBUM = 10 * 1024 * 1024, 10_000, 20, 10
+TEXT_UNITS, CAPTION_UNITS = 4096, 1024
 # Telegram silently leaves the 101st entity of a message unformatted.
 ENTITIES = 100
 # A line longer than this, or with more entities, is broken, so that every line fits any part.

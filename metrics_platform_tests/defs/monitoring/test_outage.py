@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 
 from metrics_platform.catalog import builtin_catalog
-from metrics_platform.defs.delivery import sensor
+from metrics_platform.defs.delivery import notify
 from metrics_platform.defs.delivery.storage import history_of
 from metrics_platform.incidents.store import Update
 from metrics_platform.local.clickhouse import EmbeddedServer
@@ -45,7 +45,7 @@ def outage(clickhouse_server: EmbeddedServer, tmp_path_factory: pytest.TempPathF
         bot_api_server() as api,
         pytest.MonkeyPatch.context() as patched,
     ):
-        patched.setattr(sensor, "TICK_SECONDS", 0)
+        patched.setattr(notify, "TICK_SECONDS", 0)
         patched.setattr(dispatcher, "LINGER", datetime.timedelta(0))
         world = MonitorWorld.create(
             settings_factory(clickhouse_server.url),

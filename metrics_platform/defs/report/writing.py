@@ -1,0 +1,215 @@
+"""What a run of the report does: reads the state of the day's load, writes the report, shows it, and queues it once."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from itertools import count, takewhile
+from typing import Any
+
+import dagster as dg
+
+from metrics_platform.defs.delivery.metadata import message_metadata
+from metrics_platform.defs.delivery.storage import enqueue, history_of
+from metrics_platform.defs.report.assets import DUE_AT
+from metrics_platform.notifications.history import History
+from metrics_platform.notifications.kinds import DailyReport
+from metrics_platform.notifications.templates import Composer
+from metrics_platform.report.facts import LoadState, content_of
+from metrics_platform.report.reading import read_reports
+from metrics_platform.settings import Settings
+from metrics_platform.time_windows import RANGE_END, RANGE_START, Day
+from metrics_platform.warehouse import tables
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.daily_sources import DailySources
+from metrics_platform.warehouse.errors import WarehouseError
+from metrics_platform.warehouse.source_rows import SourceError
+from metrics_platform.warehouse.upstream import not_computed
+
+# Everything that `app_daily` is computed from, and itself.
+LINEAGE = (tables.FEED_USER_DAILY, tables.MESSAGE_USER_DAILY, tables.USERS, tables.USER_DAILY, tables.APP_DAILY)
+_PARTITION = "dagster/partition"
+# How far back a check's runs are looked through for one that computed the day: nights recompute a few days each, and a
+# longer stretch of other days is a backfill, which is one run.
+_RUNS_LOOKED_AT = 40
+_PROBLEMS = {
+    "missing": "no data: the day was not computed",
+    "partial": "partial: a table upstream of app_daily was not computed for the day",
+    "incomplete": "the day was computed before it was over",
+    "failed_checks": "the day's checks failed",
+}
+
+
+def write_reports(
+    context: dg.AssetExecutionContext, warehouse: Warehouse, days: list[Day], settings: Settings, *, send: bool
+) -> list[DailyReport]:
+    """Write the days' reports, show each with its partition, and send the last one, if `send`."""
+
+    def load_of(day: Day, is_computed: bool) -> LoadState:
+        missing = _not_computed(context, warehouse, day, settings) if is_computed else ()
+        return replace(load_state(context.instance, day.key), not_computed=missing)
+
+    reports = []
+    for report in read_reports(warehouse, days, settings, _occurred_at(context), load_of, context.run.run_id):
+        reports.append(report)
+        sent = send_once(context, report) if send and report.date == days[-1].date else ""
+        context.add_asset_metadata(
+            report_metadata(report, settings, sent=sent, warn=context.log.warning), partition_key=str(report.date)
+        )
+        context.log.info(f"{report.key}: {report.problem or 'complete'}. {sent}".strip())
+    return reports
+
+
+def _not_computed(
+    context: dg.AssetExecutionContext, warehouse: Warehouse, day: Day, settings: Settings
+) -> tuple[str, ...]:
+    """The tables behind the report that have not been computed for the day.
+
+    The report needs `app_daily` alone: sources that cannot be read now are no reason to send none.
+    """
+    try:
+        sources = DailySources.of(warehouse, settings)
+        found = not_computed(sources, tables.APP_DAILY, day, settings)
+    except (SourceError, WarehouseError) as error:
+        if isinstance(error, WarehouseError) and error.transient:
+            raise
+        context.log.warning(f"Whether the data of {day.key} are whole is not known. {error}")
+        return ()
+    return tuple(each.table for each in found)
+
+
+def _occurred_at(context: dg.AssetExecutionContext) -> datetime.datetime:
+    """When the report was due; of a manual run, now."""
+    due = context.run.tags.get(DUE_AT)
+    return datetime.datetime.fromisoformat(due) if due else datetime.datetime.now(datetime.UTC)
+
+
+# --- the state of the load --------------------------------------------------------------------------------------------
+
+
+def load_state(instance: dg.DagsterInstance, key: str) -> LoadState:
+    """The state of the partition `key` (YYYY-MM-DD); tables that were not computed through Dagster are unknown."""
+    computed = [_computed_at(instance, table.name, key) for table in LINEAGE]
+    evaluations = {
+        f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name}": evaluation
+        for evaluation in _evaluations(instance, key)
+    }
+    return LoadState(
+        fresh_at=min(moment for moment in computed if moment) if all(computed) else None,
+        checks_passed=sum(evaluation.passed for evaluation in evaluations.values()),
+        checks_total=len(evaluations),
+        failed_checks=tuple(
+            name
+            for name, evaluation in evaluations.items()
+            if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR
+        ),
+    )
+
+
+def _computed_at(instance: dg.DagsterInstance, asset: str, key: str) -> datetime.datetime | None:
+    selection = dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[key])
+    records = instance.fetch_materializations(selection, limit=1).records
+    return datetime.datetime.fromtimestamp(records[0].timestamp, datetime.UTC) if records else None
+
+
+def _evaluations(instance: dg.DagsterInstance, key: str) -> Iterator[dg.AssetCheckEvaluation]:
+    """The latest evaluation of each check in a run that computed the day."""
+
+    @cache
+    def computes_the_day(run_id: str) -> bool:
+        run = instance.get_run_by_id(run_id)
+        return run is not None and _is_of(run.tags, key)
+
+    for table in LINEAGE:
+        for name in table.checks:
+            check = dg.AssetCheckKey(dg.AssetKey(table.name), name)
+            history = instance.event_log_storage.get_asset_check_execution_history(check, limit=_RUNS_LOOKED_AT)
+            for record in history:
+                evaluation = record.evaluation
+                if isinstance(evaluation, dg.AssetCheckEvaluation) and computes_the_day(record.run_id):
+                    yield evaluation
+                    break
+
+
+def _is_of(tags: Mapping[str, str], key: str) -> bool:
+    """Whether a run with these tags computes the partition; keys are dates, which sort as texts."""
+    if _PARTITION in tags:
+        return tags[_PARTITION] == key
+    return RANGE_START in tags and tags[RANGE_START] <= key <= tags.get(RANGE_END, "")
+
+
+# --- what Dagster shows -----------------------------------------------------------------------------------------------
+
+
+def report_metadata(
+    report: DailyReport, settings: Settings, *, sent: str, warn: Callable[[str], None]
+) -> dict[str, Any]:
+    """The metadata of one report: the message and the pictures as people get them."""
+    composer = Composer.for_settings(settings, warn)
+    message = composer.message(report, datetime.datetime.now(datetime.UTC))
+    return {
+        **message_metadata(message, composer.pictures(message)),
+        "data": _data(report),
+        "sent": sent or "Not sent. To send it, set `send: true` in the run's config.",
+    }
+
+
+def check_result(name: str, reports: Sequence[DailyReport]) -> dg.AssetCheckResult:
+    """Whether the data of all these days were whole; if not, a warning: the report itself says so."""
+    bad = [f"{report.date}: {_data(report)}" for report in reports if report.problem]
+    return dg.AssetCheckResult(
+        check_name=name,
+        passed=not bad,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(bad) or f"Whole for {', '.join(str(report.date) for report in reports[-1:])}.",
+        metadata={"days": len(reports), "days with a problem": len(bad)},
+    )
+
+
+def _data(report: DailyReport) -> str:
+    """What is wrong with the day's data, as people read it in Dagster."""
+    text = _PROBLEMS[report.problem] if report.problem else "complete"
+    return f"{text} ({', '.join(report.not_computed)})" if report.problem == "partial" else text
+
+
+# --- sending ----------------------------------------------------------------------------------------------------------
+
+
+def send_once(context: dg.AssetExecutionContext, report: DailyReport) -> str:
+    """Queue the report, unless the last one of the day has the same numbers; returns what was done, as a sentence.
+
+    A day that was reported with other numbers is reported again as a correction, in reply to the first report. A report
+    that was given up has reached no one, so it does not count.
+    """
+    histories = (history_of(context.instance, key) for key in _keys(report.key))
+    earlier = {history.key: history for history in takewhile(lambda history: history.stored, histories)}
+    queued = [key for key, history in earlier.items() if _outcome(history) != "given_up"]
+    if queued and _has_same_content(earlier[queued[-1]], report):
+        how = (_outcome(earlier[queued[-1]]) or "on its way").replace("_", " ")
+        return (
+            f"Not queued: these numbers were queued before, as {queued[-1]} ({how}). To send them once more, "
+            "materialise that partition of the asset notifications with the config again: true."
+        )
+    key = next(each for each in _keys(report.key) if each not in earlier)
+    if not queued:
+        enqueue(context, report.model_copy(update={"key": key}))
+        return f"Queued as {key}."
+    enqueue(context, report.model_copy(update={"key": key, "correction": True, "thread": queued[0]}))
+    return f"Queued as a correction, {key}: the numbers have changed since {queued[-1]}."
+
+
+def _keys(first: str) -> Iterator[str]:
+    """The keys that a day's reports have, one after the other: report-2026-11-21, report-2026-11-21-2 …"""
+    yield first
+    yield from (f"{first}-{number}" for number in count(2))
+
+
+def _outcome(history: History) -> str | None:
+    return history.closed.outcome if history.closed else None
+
+
+def _has_same_content(history: History, report: DailyReport) -> bool:
+    last = history.event
+    return isinstance(last, DailyReport) and content_of(last) == content_of(report)
