@@ -16,7 +16,7 @@ from PIL import Image
 
 from metrics_platform.catalog_entries import Unit
 from metrics_platform.charts.draw import draw
-from metrics_platform.charts.model import Chart, Labels, Panel, Values
+from metrics_platform.charts.model import MAX_PANELS, Chart, Labels, Panel, Values
 from metrics_platform.formats import Language, formats_for
 from metrics_platform_tests.charts.pictures import (
     LAST_SLOT,
