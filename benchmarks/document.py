@@ -94,7 +94,7 @@ Measured with 2 M known and 0.1 M active users (ClickHouse's processor time, ide
 
 {figures}
 
-Runs of up to six days execute their steps in one process, longer ones in a process for each step. Measured on
+The run of a single day executes its steps in one process, a range of days in a process for each step. Measured on
 2026-11-30 for a day of 0.6 M actions, both ways at the same time, on two cores that others used heavily (`import
 dagster` alone took five times its usual time):
 

@@ -1,4 +1,4 @@
-"""Modules that the fork server of a long range loads once for all steps: the code location, and what Dagster and the
+"""Modules that the fork server of a range of days loads once for all steps: the code location, and what Dagster and the
 driver import lazily. A step is a fork of that server and begins 0.2 s after Dagster requests it, instead of 0.6 s.
 
 Do not open anything here: connections and threads do not survive the fork.

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -16,9 +16,8 @@ from dagster._core.definitions.run_request import InstigatorType
 from metrics_platform.catalog import builtin_catalog
 from metrics_platform.defs import build_definitions
 from metrics_platform.defs.daily.schedule import days_to_compute
-from metrics_platform.defs.executor import number_of_days
+from metrics_platform.defs.executor import is_parallel
 from metrics_platform.settings import Settings, load_settings
-from metrics_platform.time_windows import RANGE_END, RANGE_START
 
 DAILY = {
     "feed_user_daily", "message_user_daily", "users", "user_daily",
@@ -281,13 +280,10 @@ def test_a_run_that_hangs_is_ended_before_it_holds_up_what_waits_behind_it(setti
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("tags", "days"),
-    [
-        ({}, 1),
-        ({"dagster/partition": "2026-03-01"}, 1),
-        ({RANGE_START: "2026-02-27", RANGE_END: "2026-03-01"}, 3),
-    ],
-)
-def test_a_run_of_few_days_is_known_by_its_tags(tags: dict[str, str], days: int) -> None:
-    assert number_of_days(tags) == days
+def test_the_nightly_run_is_parallel_and_the_run_of_one_day_is_not(settings: Settings) -> None:
+    schedule = build_definitions(settings).resolve_schedule_def("daily_etl_schedule")
+    with dg.instance_for_test() as instance:
+        first_night = datetime.combine(settings.start_date + timedelta(days=1), time(1), settings.zone)
+        (nightly,) = schedule.evaluate_tick(dg.build_schedule_context(instance, first_night)).run_requests or []
+    assert is_parallel(nightly.tags)  # also of one day, as on the first night
+    assert not is_parallel({"dagster/partition": "2026-03-01"})
