@@ -38,14 +38,16 @@ from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.cluster_inspection import inspect_cluster
 from metrics_platform.warehouse.inspection import inspect_warehouse
 from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_leftovers
-from metrics_platform.warehouse.schema import create_staging, create_tables
+from metrics_platform.warehouse.schema import create_database, create_staging, create_tables, existing_columns
+from metrics_platform.warehouse.slot_migration import migrate_slot_tables
 from metrics_platform.warehouse.slots import compute_slots
-from metrics_platform.warehouse.tables import FEED_USER_DAILY, all_tables
+from metrics_platform.warehouse.tables import FEED_USER_DAILY, SLOT_METRICS, VERDICTS, all_tables
 from metrics_platform_tests.balancer import balanced
 from metrics_platform_tests.defs.monitor_world import MonitorWorld
 from metrics_platform_tests.defs.running import failure_texts
 from metrics_platform_tests.faults.world import _FEED, _MESSAGES
 from metrics_platform_tests.telegram.bot_api import BotApi
+from metrics_platform_tests.warehouse.test_slot_migration import OLD_ROWS, OLD_TABLES, Dying
 from metrics_platform_tests.worlds import SourceTables, compute_all
 
 REPLICAS = os.environ.get("CLICKHOUSE_REPLICAS", "").split()
@@ -105,7 +107,7 @@ def test_through_a_balancer_both_have_what_a_plain_server_has(
     _compute(settings)
     first, second = (replace(warehouse, connection=parse_url(f"{url}/{warehouse.database}")) for url in REPLICAS)
     assert _fingerprints(first) == _fingerprints(second) == plain
-    assert "'staging__" not in str(warehouse.query("SELECT name FROM system.tables").rows)
+    assert "'staging__" not in str(warehouse.query("SHOW TABLES").rows)
 
 
 def test_an_outage_behind_a_balancer_alerts_once(balancer: str, api: BotApi, tmp_path: Path) -> None:
@@ -125,6 +127,57 @@ def test_an_outage_behind_a_balancer_alerts_once(balancer: str, api: BotApi, tmp
     assert [reader.query("SELECT * FROM incidents FINAL ORDER BY ALL").rows for reader in readers] == [
         world.rows("incidents")
     ] * 2
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_migration_of_one_replica_that_is_killed_anywhere_goes_on(source: str, after: bool) -> None:
+    database = f"one_{uuid.uuid4().hex[:8]}"
+    settings, other = (_settings(f"{url}/{database}", source, clickhouse_engine=ENGINE) for url in REPLICAS)
+    warehouse, second = (Warehouse.from_settings(each) for each in (settings, other))
+    # Nothing that is missing stops the other replica: it has the tables of this version already.
+    create_tables(second, [SLOT_METRICS, VERDICTS])
+    create_database(warehouse, database)
+    for statement in (*OLD_TABLES, *OLD_ROWS):
+        warehouse.execute(statement, {"start": f"{MIDNIGHT:%Y-%m-%d %H:%M:%S}", "slots": 192})
+    fatal, migrated = 0, False
+    while not migrated:
+        fatal += 1
+        dying = Dying(warehouse.connection, engine=ENGINE, fatal=fatal, after=after)
+        try:
+            migrate_slot_tables(dying, settings)
+            migrated = True
+        except ConnectionError:
+            pass
+    assert fatal > 5
+    expected = {"slot_metrics": 192 * 3 * 8, "verdicts": 192 * 3}
+    for table in expected:
+        second.execute(f"SYSTEM SYNC REPLICA `{table}`")
+    for reader in (warehouse, second):
+        assert {table: reader.value(f"SELECT count() FROM {table} FINAL") for table in expected} == expected
+        assert reader.value("SELECT sum(value) FROM slot_metrics FINAL WHERE metric = 'views'") == warehouse.value(
+            "SELECT sum(views) FROM slot_metrics_before_catalog"
+        )
+
+
+def test_tables_that_are_created_and_changed_behind_a_balancer_are_the_same_on_both(source: str, balancer: str) -> None:
+    settings = _balanced(balancer, source)
+    tables = all_tables(settings.dimensions)
+    warehouse = Warehouse.from_settings(settings)
+    readers = [Warehouse(parse_url(f"{url}/{warehouse.database}")) for url in REPLICAS]
+    fatal, created = 0, False
+    while not created:
+        fatal += 1
+        dying = Dying(warehouse.connection, engine=ENGINE, cluster=CLUSTER, fatal=fatal)
+        try:
+            create_tables(dying, tables)
+            created = True
+        except ConnectionError:
+            if fatal == len(tables) // 2:  # an earlier version lacked these
+                warehouse.execute("ALTER TABLE feed_user_daily DROP COLUMN likes")
+    wanted = {table.name: [column.name for column in table.columns] for table in tables}
+    for reader in readers:
+        found = {name: list(types) for name, types in existing_columns(reader, wanted).items()}
+        assert found == wanted
 
 
 def test_an_incident_that_was_written_is_read_from_any_replica(source: str, balancer: str) -> None:
@@ -174,7 +227,8 @@ def _settings(url: str, source: str, **others: Any) -> Settings:
 def _balanced(balancer: str, source: str) -> Settings:
     url = f"{balancer}/balanced_{uuid.uuid4().hex[:8]}"
     settings = _settings(url, source, clickhouse_engine=ENGINE, clickhouse_cluster=CLUSTER)
-    create_tables(Warehouse.from_settings(settings), [])
+    warehouse = Warehouse.from_settings(settings)
+    create_database(warehouse, warehouse.database)
     return settings
 
 

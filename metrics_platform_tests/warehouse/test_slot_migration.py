@@ -185,7 +185,7 @@ def test_a_slot_that_was_computed_meanwhile_is_not_overwritten(warehouse: Wareho
 
 
 @dataclass
-class _Dying(Warehouse):
+class Dying(Warehouse):
     """A warehouse that fails before or after its statement number `fatal`."""
 
     fatal: int = 0
@@ -206,7 +206,7 @@ class _Dying(Warehouse):
 def test_interrupted_at_any_statement_it_loses_nothing(warehouse: Warehouse, settings: Settings, after: bool) -> None:
     fatal = 1
     while True:
-        dying = _Dying(warehouse.connection, fatal=fatal, after=after)
+        dying = Dying(warehouse.connection, fatal=fatal, after=after)
         try:
             migrate_slot_tables(dying, settings)
         except ConnectionError:
