@@ -10,7 +10,7 @@ import re
 from typing import NamedTuple
 
 # Codes after which the same statement may well succeed: the server or its network was busy or going away.
-# A memory limit (241) counts only when the whole server was full: see `_is_transient`.
+# Some count only with certain words, such as a memory limit (241): see `_is_transient`.
 TRANSIENT_CODES: dict[int, str] = {
     32: "ATTEMPT_TO_READ_AFTER_EOF",
     33: "CANNOT_READ_ALL_DATA",
@@ -36,12 +36,15 @@ _READ_ONLY = 164
 _MEMORY_LIMIT = 241
 # Codes after which the same work in smaller portions may succeed: too slow twice, and too much memory.
 OVER_LIMITS = (159, 160, _MEMORY_LIMIT)
+# The answer of a shard was cut off, or a text was too short for what an expression makes of it.
+_CUT_OFF = (32, 33)
+_UNREADABLE = "Cannot parse"
 _SHARD_AWAY = (
     "A shard of a source does not answer, and the platform never computes from only part of the events. Start the "
     "shard, then run the partition again."
 )
 _REMEDIES: dict[int, str] = {
-    **dict.fromkeys((32, 33, 209, 210, 279), _SHARD_AWAY),
+    **dict.fromkeys((*_CUT_OFF, 209, 210, 279), _SHARD_AWAY),
     60: "Check METRICS_FEED_TABLE, METRICS_MESSAGES_TABLE and the database in METRICS_CLICKHOUSE_URL; "
     "`metrics-platform doctor` names what is missing, `metrics-platform create-tables` creates the platform's own.",
     UNKNOWN_DATABASE: "Create the database, or correct it in METRICS_CLICKHOUSE_URL, METRICS_FEED_TABLE or "
@@ -179,7 +182,8 @@ def cause_of(error: BaseException, secret: str = "") -> Cause:
         text = text[:1000] + " …"
     name = names[-1] if names else ""
     if code is not None:
-        return Cause(code, name, text, _is_transient(code, raw), _REMEDIES.get(code, "See ClickHouse's message above."))
+        remedy = "" if code in _CUT_OFF and _UNREADABLE in raw else _REMEDIES.get(code, "")
+        return Cause(code, name, text, _is_transient(code, raw), remedy or "See ClickHouse's message above.")
     for words, remedy in _NOT_AS_SPOKEN_TO:
         if words.search(raw):
             return Cause(None, name, text, transient=False, remedy=remedy)
@@ -190,4 +194,6 @@ def _is_transient(code: int, text: str) -> bool:
     if code == _MEMORY_LIMIT:
         # "(total) memory limit exceeded": other queries filled the server. A query over its own limit would fail again.
         return "(total)" in text or "(for user)" in text
+    if code in _CUT_OFF and _UNREADABLE in text:
+        return False
     return code in TRANSIENT_CODES

@@ -37,7 +37,7 @@ pytestmark = [
 DAYS = 16
 # Complete, also for a product whose time is eight hours behind.
 DAY = datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=2)
-READY_SECONDS = 240
+READY_SECONDS = 900  # only a hang reaches it
 
 
 @dataclass
@@ -165,7 +165,7 @@ def test_every_daily_table_is_complete_when_the_demo_is_ready(demo: Demo) -> Non
     )
     answer = requests.post(demo.page("/graphql"), json={"query": query}, timeout=30).json()
     counts = {node["assetKey"]["path"][0]: node["partitionStats"] for node in answer["data"]["assetNodes"]}
-    assert len(counts) == 9
+    assert {"users", "app_daily", "metric_daily", "user_cohorts"} <= set(counts)
     assert {(count["numPartitions"] - count["numMaterialized"]) in (0, 1) for count in counts.values()} == {True}
 
 
@@ -266,7 +266,8 @@ def test_ctrl_c_leaves_nothing_behind_and_the_next_start_goes_on(demo: Demo) -> 
         (doubled,) = (
             again.warehouse()
             .query(
-                "SELECT count() AS slots, uniqExact(slot_start, dimension, dimension_value) AS keys FROM slot_metrics"
+                "SELECT count() AS slots, uniqExact(slot_start, metric, dimension, dimension_value) AS keys "
+                "FROM slot_metrics"
             )
             .rows
         )
