@@ -37,7 +37,7 @@ HISTORY_START = datetime.datetime(1970, 1, 2, tzinfo=datetime.UTC)
 _NUMBERS = ("age", "exp_group")
 _SHORT_KEY = re.compile(r"(Nullable\()?(U?Int(8|16|32|64)|Bool|Date(32)?|Enum(8|16)\(.*\))\)?")
 # What the parts that all files share are called.
-_PARTS = ("stamps", "latest_attributes", "first_source", "sums", "negative")
+_PARTS = ("stamps", "latest_attributes", "first_source", "sums", "negative", "continued_attributes")
 _PLACEHOLDER = re.compile(r"\$(\w+)")
 # A million texts behind hashes are some 100 MB; more are the error TOO_MANY_TEXTS.
 _MOST_HASHES = 1_000_000

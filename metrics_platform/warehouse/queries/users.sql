@@ -47,21 +47,12 @@ FROM
     WHERE event_date = {previous_date:Date}
 )
 UNION ALL
--- Days are disjoint in time, so whatever `since` knows is later than anything in the earlier snapshot. The texts are of
--- the same type as above, otherwise all rows would be converted.
+-- Days are disjoint in time, so whatever `since` knows is later than anything in the earlier snapshot.
 SELECT
-    {event_date:Date}                                            AS event_date,
+    {event_date:Date} AS event_date,
     user_id,
-    toLowCardinality(coalesce(active.os, known.os))              AS os,
-    toLowCardinality(coalesce(active.gender, known.gender))      AS gender,
-    coalesce(active.age, known.age)                              AS age,
-    toLowCardinality(coalesce(active.country, known.country))    AS country,
-    toLowCardinality(coalesce(active.city, known.city))          AS city,
-    coalesce(active.exp_group, known.exp_group)                  AS exp_group,
-    -- Known before: the source stays what it was, also where it was not known.
-    toLowCardinality(if(is_known, known.source, active.source))  AS source,
-    if(is_known, known.first_day, active.first_day)              AS first_day,
-    active.last_day                                              AS last_active_day
+    $continued_attributes,
+    active.last_day AS last_active_day
 FROM since AS active
 LEFT JOIN
 (
