@@ -128,8 +128,10 @@ def _times(warehouse: Warehouse, settings: Settings, rows: SourceRows, first_day
         f"FROM {rows.sql}",
         doing=f"Reading {table}",
     ).rows
-    left_out = row["selected"] - row["events"]
-    without = {"user": row["without_user"], "time that can be read": left_out - row["without_user"]}
+    # ClickHouse counts `events` last, and some may have arrived since.
+    untimed = max(0, row["selected"] - row["events"] - row["without_user"])
+    without = {"user": row["without_user"], "time that can be read": untimed}
+    left_out = sum(without.values())
     why = " and ".join(f"{count:,} without a {what}" for what, count in without.items() if count)
     if not row["events"]:
         said = f"it is empty as {rows.source.name}, but has {row['every']:,} rows" if row["every"] else "it is empty"
