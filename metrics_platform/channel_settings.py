@@ -42,12 +42,12 @@ Kind = Literal[
     "digest",
 ]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+KINDS: tuple[Kind, ...] = get_args(Kind)
 # The channels in the order of preference, each with the setting that enables it; without any, the outbox folder.
 _ENABLED_BY = {"telegram": "telegram_bot_token", "slack": "slack_webhook_url", "email": "smtp_url"}
 OUTBOX = "outbox"
 # An edit goes to the channel that can edit, and to no other.
 _EDIT: Kind = "anomaly_updated"
-KINDS: tuple[Kind, ...] = get_args(Kind)
 _TOKEN = re.compile(r"\d{5,20}:[A-Za-z0-9_-]{20,100}")
 _CHAT = re.compile(r"-?\d{1,20}|@[A-Za-z][A-Za-z0-9_]{3,31}")
 _ROUTE = re.compile(r"(?P<what>\w+)\s*=\s*(?P<chat>-?\d{1,20}|@[A-Za-z][A-Za-z0-9_]{3,31})(?:/(?P<thread>\d{1,12}))?")

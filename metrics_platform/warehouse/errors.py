@@ -10,7 +10,7 @@ import re
 from typing import NamedTuple
 
 # Codes after which the same statement may well succeed: the server or its network was busy or going away.
-# Some count only with certain words, such as a memory limit (241): see `_is_transient`.
+# A memory limit (241) counts only when the whole server was full: see `_is_transient`.
 TRANSIENT_CODES: dict[int, str] = {
     32: "ATTEMPT_TO_READ_AFTER_EOF",
     33: "CANNOT_READ_ALL_DATA",
@@ -36,7 +36,6 @@ _READ_ONLY = 164
 _MEMORY_LIMIT = 241
 # Codes after which the same work in smaller portions may succeed: too slow twice, and too much memory.
 OVER_LIMITS = (159, 160, _MEMORY_LIMIT)
-# The answer of a shard was cut off, or a text was too short for what an expression makes of it.
 _CUT_OFF = (32, 33)
 _UNREADABLE = "Cannot parse"
 _SHARD_AWAY = (
@@ -182,18 +181,18 @@ def cause_of(error: BaseException, secret: str = "") -> Cause:
         text = text[:1000] + " …"
     name = names[-1] if names else ""
     if code is not None:
-        remedy = "" if code in _CUT_OFF and _UNREADABLE in raw else _REMEDIES.get(code, "")
-        return Cause(code, name, text, _is_transient(code, raw), remedy or "See ClickHouse's message above.")
+        # Codes of a cut answer are also those of a text that is too short: then no shard is to blame.
+        known = None if code in _CUT_OFF and _UNREADABLE in raw else code
+        remedy = _REMEDIES.get(known or 0, "See ClickHouse's message above.")
+        return Cause(code, name, text, _is_transient(known, raw), remedy)
     for words, remedy in _NOT_AS_SPOKEN_TO:
         if words.search(raw):
             return Cause(None, name, text, transient=False, remedy=remedy)
     return Cause(None, name, text, transient=True, remedy=_NO_ANSWER_REMEDY)
 
 
-def _is_transient(code: int, text: str) -> bool:
+def _is_transient(code: int | None, text: str) -> bool:
     if code == _MEMORY_LIMIT:
         # "(total) memory limit exceeded": other queries filled the server. A query over its own limit would fail again.
         return "(total)" in text or "(for user)" in text
-    if code in _CUT_OFF and _UNREADABLE in text:
-        return False
     return code in TRANSIENT_CODES
