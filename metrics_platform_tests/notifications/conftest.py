@@ -17,6 +17,14 @@ def clock() -> Clock:
 
 
 @pytest.fixture
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy of the environment."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
 def desk() -> Iterator[Desk]:
     """The delivery, with a chat and a webhook on loopback."""
     with running_desk() as running:
