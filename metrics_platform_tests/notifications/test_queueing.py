@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 
-from metrics_platform.notifications.history import Entry, Failed, History, Queued, Sending, Sent, Started, Stored
+from metrics_platform.notifications.history import (
+    Entry,
+    Failed,
+    History,
+    Queued,
+    Reopened,
+    Sending,
+    Sent,
+    Started,
+    Stored,
+)
 from metrics_platform.notifications.kinds import (
     AnomalyOpened,
     AnomalyResolved,
@@ -136,6 +146,11 @@ CASES = [
         reached=60,
     ),
     Case("the channel has taken another since", [loud("a", 2000, *failed("unreachable", *FOUR, 61))], A, reached=30),
+    Case(
+        "failures before a part was sent do not count",
+        [loud("a", 999, *failed("unreachable", *RECENTLY), sent(90, steps=2), *failed("unreachable", 16))],
+        A,
+    ),
     Case("killed twice", [loud("a", 100, *crashed(90, 30))], reason="1 waiting, next try at 12:00:30 UTC"),
     Case("a message that kills its runs holds up no other", [loud("a", 1000, *crashed(99, 60, 20)), loud("b", 5)], B),
     Case("a configuration error comes last", [loud("a", 1000, *failed("misconfigured", 61)), loud("b", 5)], B),
@@ -215,6 +230,12 @@ CASES = [
         [loud("a", 800, *failed("unreachable", *RECENTLY))],
         None,
         down(1, "12:01:40"),
+        settings=SLACK,
+    ),
+    Case(
+        "reopened, its time begins again",
+        [loud("a", 2000, (60, Reopened()), *failed("unreachable", 5))],
+        reason=down(1, "12:00:10"),
         settings=SLACK,
     ),
     Case("at its time", [loud("a", 901, *failed("unreachable", *RECENTLY))], ("a", "slack"), settings=SLACK),
