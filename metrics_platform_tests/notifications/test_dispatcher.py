@@ -290,12 +290,3 @@ def test_a_digest_of_what_a_channel_got_one_by_one_is_not_sent_there_again(desk:
     assert desk.entries("digest-x", "sent")[0].channel == "slack"
     assert desk.deliver("digest-x").closed is not None
     assert len(desk.seen) == 1
-
-
-def test_a_reopened_digest_is_sent_once_more(desk: Desk) -> None:
-    runs = failed_runs(6)
-    desk.queue(*runs, digest_of(runs))
-    desk.deliver("digest-x")
-    desk.write("digest-x", Reopened())
-    desk.deliver("digest-x")
-    assert len(desk.seen) == 2

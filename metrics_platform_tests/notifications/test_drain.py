@@ -226,7 +226,7 @@ def test_a_run_that_expects_more_sends_what_is_queued_meanwhile(desk: Desk) -> N
     assert len(desk.seen) == 1
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_whatever_happens_alerts_arrive_and_reports_arrive_at_most_once(desk: Desk, seed: int) -> None:
     dice = random.Random(seed)
     faults = [

@@ -16,7 +16,6 @@ import pytest
 from metrics_platform.channel_settings import ChannelSettings
 from metrics_platform.channel_settings import MailServer as Server
 from metrics_platform.notifications.email import EmailChannel
-from metrics_platform.notifications.email_content import message_id
 from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import Message, Paragraph, Picture, line
 from metrics_platform_tests.notifications.clock import Clock, everything_in, failure, message
@@ -98,12 +97,6 @@ def test_without_a_login_a_server_without_encryption_will_do(certificate: tuple[
     with running(certificate, tls="none", login=False) as server:
         assert len(delivered(channel_to(server, clock, user=None, password=None))) == 1
         assert server.encrypted == [False]
-
-
-def test_the_all_clear_answers_the_message_of_its_thread(mail_server: MailServer, clock: Clock) -> None:
-    delivered(channel_to(mail_server, clock), thread="anomaly-A7K2Q")
-    (mail,) = mail_server.mails
-    assert mail["In-Reply-To"] == mail["References"] == message_id("anomaly-A7K2Q", "example.com")
 
 
 def test_a_receiver_that_is_refused_is_named_and_the_others_get_it(mail_server: MailServer, clock: Clock) -> None:

@@ -95,20 +95,3 @@ def test_a_notification_queued_again_is_still_the_first() -> None:
     assert history(QUEUED, other).event == EXAMPLES[FAILED]
     assert history(sending()).event is None
     assert history(QUEUED, other).queued_at == START
-
-
-UNKNOWN: list[tuple[str, list[Entry], bool]] = [
-    ("never tried", [QUEUED, STARTED], False),
-    ("begun", [sending()], True),
-    ("done", [sending(), sent()], False),
-    ("the second step begun", [sending(), sent(0, 2), sending(1)], True),
-    ("never left", [sending(), failed("unreachable")], False),
-    ("the answer lost", [sending(), failed("unknown")], True),
-    ("tried again and never left", [sending(), failed("unknown"), sending(), failed("unreachable")], False),
-    ("begun over another channel", [sending(channel="slack")], False),
-]
-
-
-@pytest.mark.parametrize(("entries", "expected"), [case[1:] for case in UNKNOWN], ids=[case[0] for case in UNKNOWN])
-def test_the_outcome_of_a_step_is_unknown_without_an_answer(entries: list[Entry], expected: bool) -> None:
-    assert history(*entries).outcome_unknown("telegram") is expected

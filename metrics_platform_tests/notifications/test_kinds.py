@@ -30,16 +30,15 @@ def read_notification(facts: Any) -> kinds.Event:
     return entry.notification
 
 
-@pytest.mark.parametrize("key", EXAMPLES)
-def test_every_kind_reads_back_as_it_was_stored(key: str) -> None:
-    event = EXAMPLES[key]
-    read = read_notification(stored(event))
-    assert read == event
-    assert type(read) is type(event)
-    assert stored(read) == stored(event)
+def test_every_kind_reads_back_as_it_was_stored() -> None:
+    for event in EXAMPLES.values():
+        read = read_notification(stored(event))
+        assert read == event
+        assert type(read) is type(event)
+        assert stored(read) == stored(event)
 
 
-@settings(max_examples=100)
+@settings(max_examples=30)
 @given(EVENTS)
 def test_any_facts_read_back_as_they_were_stored(event: kinds.Event) -> None:
     assert read_notification(stored(event)) == event

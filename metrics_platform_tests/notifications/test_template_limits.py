@@ -316,7 +316,7 @@ def _is_required(metadata: Any) -> bool:
 EVENTS = st.one_of(*(_facts(kind) for kind in get_args(get_args(kinds.Notification)[0]) if kind is not kinds.Digest))
 
 
-@settings(max_examples=80)
+@settings(max_examples=25)
 @given(EVENTS, st.sampled_from(LANGUAGES), _SPANS)
 def test_telegram_accepts_the_message_about_any_event(
     event: kinds.Event, language: Language, delay: datetime.timedelta
@@ -331,7 +331,7 @@ def test_telegram_accepts_the_message_about_any_event(
     texts_of(message, CAPTION_UNITS)
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(_lists(EVENTS), st.sampled_from(LANGUAGES))
 def test_telegram_accepts_a_digest_of_any_events(events: tuple[kinds.Event, ...], language: Language) -> None:
     digest = kinds.Digest(key="k", occurred_at=NOON, notifications=tuple(event.key for event in events) or ("gone",))
