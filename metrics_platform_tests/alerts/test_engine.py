@@ -266,7 +266,7 @@ def test_the_first_reminder_is_set_by_hours() -> None:
 _LINES = st.text(".=-0+?t", min_size=1, max_size=60)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=max(15, settings().max_examples))
 @given(views=_LINES, likes=_LINES, android=_LINES, old=st.sets(st.integers(0, 59)))
 def test_messages_are_unique_and_each_is_ended(views: str, likes: str, android: str, old: set[int]) -> None:
     course = Course()
@@ -290,7 +290,7 @@ def test_messages_are_unique_and_each_is_ended(views: str, likes: str, android: 
     assert not any(is_open.values())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=max(15, settings().max_examples))
 @given(lines=st.lists(_LINES, min_size=2, max_size=3), old=st.sets(st.integers(0, 59)))
 def test_a_slot_that_is_processed_again_gives_the_same(lines: list[str], old: set[int]) -> None:
     names = ("views", "views Android", "messages")[: len(lines)]

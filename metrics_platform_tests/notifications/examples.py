@@ -116,4 +116,5 @@ EXAMPLES: dict[str, kinds.Event] = {event.key: event for event in _EVENTS}
 
 def parts_of_example(event: kinds.Event) -> tuple[kinds.Event, ...]:
     """What a digest among the examples is written from."""
-    return tuple(EXAMPLES[key] for key in event.notifications) if isinstance(event, kinds.Digest) else ()
+    keys = event.notifications if isinstance(event, kinds.Digest) else ()
+    return tuple(EXAMPLES[key] for key in keys if key in EXAMPLES)

@@ -55,6 +55,7 @@ BAD = [
     ("TELEGRAM_ROUTES", "failed=-1001/x", "kind=chat/topic"),
     ("TELEGRAM_ROUTES", "failed=-1001,everything=-1002", "neither a severity"),
     ("TELEGRAM_ROUTES", "failed=oncall", "kind=chat"),
+    ("TELEGRAM_ROUTES", "failed=-1001, critical=-1002, failed=-1003", "failed has two routes"),
     ("METRICS_COPY_TO_SLACK", "crtical", "did you mean critical?"),
     ("METRICS_COPY_TO_EMAIL", "daily report", "neither a severity"),
     ("METRICS_LANGUAGE", "de", "choose en or ru"),
@@ -108,11 +109,6 @@ def test_an_address_with_a_password_is_refused_without_it(settings: object, name
     assert f"{name} = 'https://user:***@bi.example.com/7'" in text
     assert "this setting is not secret" in text
     assert PASSWORD not in text
-
-
-def test_two_routes_of_one_name_are_refused(settings: object) -> None:
-    text = refusal(settings, TELEGRAM_ROUTES="failed=-1001, critical=-1002, failed=-1003")
-    assert "failed has two routes" in text
 
 
 def test_settings_do_not_show_their_secrets(settings) -> None:
@@ -175,11 +171,6 @@ def test_half_a_channel_is_refused_with_what_is_missing(
     text = refusal(settings, **given)
     assert all(word in text for word in words)
     assert TOKEN not in text
-
-
-def test_nothing_set_is_a_dry_run_and_a_chat_alone_is_no_channel(settings) -> None:
-    assert settings().telegram_bot_token is None
-    assert settings(TELEGRAM_CHAT_ID="-1001").telegram_bot_token is None
 
 
 def test_an_empty_value_is_the_same_as_none(settings) -> None:

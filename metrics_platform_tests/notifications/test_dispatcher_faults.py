@@ -122,8 +122,7 @@ def test_a_report_killed_anywhere_is_never_doubled(
         assert seen == whole_report
 
 
-@pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("number", range(1, 19, 2))
+@pytest.mark.parametrize(("number", "after"), [*((number, False) for number in range(1, 19, 2)), (2, True)])
 def test_a_digest_killed_anywhere_closes_all_its_messages_and_repeats_none(
     desk: Desk, number: int, after: bool
 ) -> None:
@@ -197,15 +196,6 @@ def test_a_report_whose_answer_is_lost_is_not_sent_again_and_says_what_to_do(des
     assert desk.slack.payloads == []  # it may be in the chat, so no other channel gets it
 
 
-def test_a_report_that_cannot_leave_is_sent_later(wordy: Desk, whole_report: list[tuple[str, str]]) -> None:
-    wordy.queue(REPORT)
-    wordy.api.down()
-    assert wordy.deliver(REPORT).closed is None
-    wordy.api.up()
-    assert wordy.deliver(REPORT).closed is not None
-    assert [_what(message) for message in wordy.seen] == whole_report
-
-
 def test_a_report_lost_in_a_copy_is_unknown_there_and_not_doubled_anywhere(desk: Desk) -> None:
     desk.with_slack(copy_to_slack="daily_report")
     desk.queue(REPORT)
@@ -221,14 +211,3 @@ def test_a_report_lost_in_a_copy_is_unknown_there_and_not_doubled_anywhere(desk:
 
 
 # --- what is recorded of failures ------------------------------------------------------------------------------------
-
-
-def test_failures_keep_the_wait_that_was_asked_for_and_no_token(desk: Desk) -> None:
-    desk.queue(FAILED)
-    desk.api.faults.add(Fault.too_many_requests(300), times=3)
-    for _ in range(3):
-        desk.clock.now += 400
-        assert desk.deliver(FAILED).failures["telegram"].retry_after == 300
-    found = desk.entries(FAILED, "failed")
-    assert [entry.retry_after for entry in found] == [300, 300, 300]
-    assert all(desk.api.token not in entry.text for entry in found)

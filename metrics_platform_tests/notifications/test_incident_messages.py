@@ -8,7 +8,6 @@ from contextlib import suppress
 import pytest
 
 from metrics_platform.notifications import kinds
-from metrics_platform.notifications.history import Closed
 from metrics_platform.notifications.kinds import AnomalyUpdated
 from metrics_platform.notifications.templates import render
 from metrics_platform_tests.notifications.desk import (
@@ -23,7 +22,6 @@ from metrics_platform_tests.notifications.desk import (
 )
 from metrics_platform_tests.notifications.examples import EXAMPLES, writer
 from metrics_platform_tests.telegram.faults import Fault
-from metrics_platform_tests.telegram.state import Standing
 
 
 def _first_line(text: str) -> str:
@@ -122,20 +120,6 @@ def test_an_all_clear_in_a_digest_still_changes_the_first_line_of_its_opening(de
     assert len(desk.seen) == 2
 
 
-def test_an_opening_over_the_fallback_only_is_answered_in_telegram_without_a_reply(desk: Desk) -> None:
-    desk.queue(OPENING, ALL_CLEAR)
-    desk.api.chat(desk.chat).standing = Standing.KICKED
-    desk.with_slack()
-    desk.deliver(OPENING, "telegram", "slack")
-    desk.write(OPENING, Closed(outcome="given_up", text="too old"))
-    desk.api.chat(desk.chat).standing = Standing.WELCOME
-    outcome = desk.deliver(ALL_CLEAR)
-    assert outcome.closed is not None
-    (message,) = desk.seen
-    assert message.reply_to is None
-    assert message.text.startswith("✅ RESOLVED")
-
-
 def test_an_opening_deleted_in_the_chat_costs_nothing(desk: Desk) -> None:
     desk.queue(OPENING, UPDATE, ALL_CLEAR)
     desk.deliver(OPENING)
@@ -230,16 +214,6 @@ def test_an_edit_that_is_refused_costs_nothing(desk: Desk) -> None:
     desk.api.faults.add(Fault.refusal(403, "Forbidden: no edits today"), method="editMessageCaption")
     assert desk.deliver(ALL_CLEAR).closed is not None
     assert any("marked as resolved" in warning for warning in desk.warnings)
-
-
-def test_an_update_that_does_not_get_through_is_tried_again(desk: Desk) -> None:
-    desk.queue(OPENING, UPDATE)
-    desk.deliver(OPENING)
-    desk.api.faults.add(Fault.server_error(), method="editMessageMedia", times=4)
-    assert desk.deliver(UPDATE).closed is None
-    assert desk.entries(UPDATE, "failed")[0].reason == "unreachable"
-    assert desk.deliver(UPDATE).closed is not None
-    assert "Likes" in _first_line(desk.texts[0])
 
 
 @pytest.mark.parametrize("after", [False, True])

@@ -109,15 +109,3 @@ def test_series_as_long_as_their_times_are_required() -> None:
             days=(NOON.date(), NOON.date() + datetime.timedelta(days=1)),
             series=(kinds.ReportSeries(metric="views", unit="count", values=(1,), values_before=(1, 2)),),
         )
-
-
-def test_only_reports_are_sent_at_most_once_and_some_kinds_are_never_digested() -> None:
-    classes = {type(event) for event in EXAMPLES.values()}
-    assert {each for each in classes if each.at_most_once} == {kinds.DailyReport}
-    assert {each for each in classes if not each.digestible} == {
-        kinds.DailyReport,
-        kinds.AnomalyUpdated,
-        kinds.FailedRuns,
-        kinds.TestMessage,
-        kinds.Digest,
-    }

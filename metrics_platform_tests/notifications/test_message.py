@@ -21,7 +21,6 @@ from metrics_platform.notifications.message import (
     table_lines,
     text_of,
 )
-from metrics_platform.notifications.templates.writer import cut
 from metrics_platform_tests.notifications.examples import writer
 
 
@@ -53,20 +52,6 @@ def test_a_message_without_a_headline_is_refused_by_its_key() -> None:
     for headline in ((), line(" "), line("")):
         with pytest.raises(ValueError, match="the message key-1 has no headline"):
             Message("key-1", "kind", "info", headline, (), ())
-
-
-@pytest.mark.parametrize(
-    ("text", "length", "short"),
-    [
-        ("short", 10, "short"),
-        ("a\n b\t c", 10, "a b c"),
-        ("dimension_metrics_by_os", 12, "dimensi…y_os"),
-        ("x" * 100, 3, "x…x"),
-    ],
-)
-def test_a_long_name_is_cut_in_its_middle(text: str, length: int, short: str) -> None:
-    assert cut(text, length) == short
-    assert len(cut(text, length)) <= length
 
 
 def test_a_template_is_read_as_blocks() -> None:

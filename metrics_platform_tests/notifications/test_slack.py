@@ -49,15 +49,6 @@ def test_a_message_too_long_for_one_post_is_several_steps_and_all_of_it_arrives(
     assert slack.payloads[1]["text"] == f"❌ FAILED · job daily_etl (2/{len(sent)})"
 
 
-def test_steps_that_are_done_are_not_done_again(channel: SlackChannel, slack: Slack) -> None:
-    told = message(Preformatted("x" * 30_000))
-    everything = delivered(channel, told)
-    slack.payloads.clear()
-    rest = delivered(channel, told, done={0: everything[0]})
-    assert [each.step for each in rest] == list(range(1, len(everything)))
-    assert len(slack.payloads) == len(everything) - 1
-
-
 # --- what is answered ------------------------------------------------------------------------------------------------
 
 TOLD = message(Paragraph((line("text"),)))

@@ -33,13 +33,6 @@ def send_album(client: TelegramClient, chat: int, photos: int) -> Any:
     return client.call("sendMediaGroup", {"chat_id": chat, "media": json.dumps(media)}, files)
 
 
-def test_a_call_is_one_post_and_gives_the_result(client: TelegramClient, api: BotApi) -> None:
-    assert client.call("getMe", {})["username"] == "metrics_desk_bot"
-    assert send(client, api.group)["message_id"] == 1
-    assert [(call.method, call.http_method) for call in api.calls] == [("getMe", "POST"), ("sendMessage", "POST")]
-    assert api.calls[1].media_type == "application/x-www-form-urlencoded"
-
-
 # --- what passes -----------------------------------------------------------------------------------------------------
 
 
@@ -212,14 +205,6 @@ def test_a_clock_that_was_set_back_is_not_waited_for() -> None:
     assert clock.waits == []
     pacer.wait("-1")
     assert clock.waits == [pytest.approx(1.05)]
-
-
-def test_questions_are_not_paced(client: TelegramClient, api: BotApi) -> None:
-    pace = Clock()
-    client = client_to(api, Clock(), pace=pace)
-    for _ in range(3):
-        client.call("getChat", {"chat_id": api.group})
-    assert pace.waits == []
 
 
 def test_waiting_for_a_turn_does_not_use_the_retry_budget() -> None:

@@ -119,16 +119,8 @@ def test_where_photos_or_files_are_not_allowed_the_text_goes(
     ("refused", "rights"),
     [
         (("Bad Request: CHAT_SEND_PHOTOS_FORBIDDEN", "Bad Request: CHAT_SEND_DOCS_FORBIDDEN"), ("photos", "files")),
-        (("Bad Request: CHAT_SEND_PHOTOS_FORBIDDEN", "Bad Request: CHAT_SEND_PHOTOS_FORBIDDEN"), ("photos",)),
         (("Bad Request: CHAT_SEND_MEDIA_FORBIDDEN", "Bad Request: CHAT_SEND_MEDIA_FORBIDDEN"), ("photos and files",)),
         (("Forbidden: CHAT_SEND_PHOTOS_FORBIDDEN", "Forbidden: CHAT_SEND_DOCS_FORBIDDEN"), ("photos", "files")),
-        (
-            (
-                "Bad Request: not enough rights to send photos to the chat",
-                "Bad Request: not enough rights to send documents to the chat",
-            ),
-            ("photos", "files"),
-        ),
     ],
 )
 @pytest.mark.parametrize("count", [1, 2])

@@ -75,10 +75,20 @@ def test_an_edit_whose_answer_was_lost_is_repeated_and_fine(channel: TelegramCha
     assert len(api.messages(api.group)[0].edits) == 1
 
 
-def test_a_message_in_a_closed_topic_cannot_be_edited(channel: TelegramChannel, api: BotApi) -> None:
+@pytest.mark.parametrize(
+    ("said", "more"),
+    [
+        ("TOPIC_CLOSED", {}),
+        ("group chat was upgraded to a supergroup chat", {"migrate_to_chat_id": -1_002_555_000_111}),
+    ],
+)
+def test_an_edit_stays_in_its_chat_and_topic(
+    channel: TelegramChannel, api: BotApi, said: str, more: dict[str, int]
+) -> None:
     (original,) = delivered(channel, message())
-    api.faults.add(Fault.refusal(400, "Bad Request: TOPIC_CLOSED"), method="editMessageText")
+    api.faults.add(Fault.refusal(400, f"Bad Request: {said}", **more), method="editMessageText")
     assert channel.edit(message(headline=line("changed")), original) is False
+    assert [call.parameters["chat_id"] for call in api.calls] == [str(api.group)] * 2
 
 
 def test_a_message_that_is_gone_or_not_ours_cannot_be_edited(channel: TelegramChannel, api: BotApi) -> None:
@@ -89,14 +99,6 @@ def test_a_message_that_is_gone_or_not_ours_cannot_be_edited(channel: TelegramCh
         )
         assert channel.edit(message(), original) is False
     assert api.messages(api.group)[0].text == "hello"
-
-
-def test_an_edit_does_not_follow_a_group_to_its_supergroup(channel: TelegramChannel, api: BotApi) -> None:
-    (original,) = delivered(channel, message())
-    text = "Bad Request: group chat was upgraded to a supergroup chat"
-    api.faults.add(Fault.refusal(400, text, migrate_to_chat_id=api.supergroup))
-    assert channel.edit(message(headline=line("changed")), original) is False
-    assert [call.parameters["chat_id"] for call in api.calls] == [str(api.group)] * 2
 
 
 def test_what_has_no_text_of_its_own_is_not_edited(channel: TelegramChannel, api: BotApi) -> None:

@@ -21,7 +21,6 @@ from metrics_platform_tests.notifications.examples import (
     DAY,
     EXAMPLES,
     NOON,
-    SLOT,
     anomaly,
     history,
     writer,
@@ -70,55 +69,29 @@ def whole(message: Message) -> str:
     return "\n".join(each.text for each in texts_of(message))
 
 
+# The fields that are names, or texts, of something of the user's.
+_NAMED = {
+    *("metric", "dimension", "dimension_value", "detector", "incident", "moved_with", "still_open", "name", "table"),
+    *("job", "steps", "partition", "cause", "impact", "subjects", "causes", "asset", "check", "description", "numbers"),
+}
+
+
+def _renamed(facts: Any, name: str, *, is_named: bool = False) -> Any:
+    """Facts in which whatever has a name is called `name`."""
+    if isinstance(facts, dict):
+        return {
+            key: name[:40] if key == "incident" else _renamed(value, name, is_named=key in _NAMED or key == "value")
+            for key, value in facts.items()
+        }
+    if isinstance(facts, list | tuple):
+        return [_renamed(value, name, is_named=is_named) for value in facts]
+    return name if is_named and isinstance(facts, str) else facts
+
+
 def with_name(name: str) -> list[kinds.Event]:
     """Every kind of notification about things that are called `name`."""
-    odd = anomaly(
-        name,
-        dimension=name,
-        dimension_value=name,
-        detector=name,
-        incident=name[:40],
-        contributions=[{"dimension": name, "value": name, "change": -0.5, "share_of_change": 0.9}],
-    )
-    over = kinds.ResolvedAnomaly(
-        incident="A", metric=name, unit="count", dimension=name, dimension_value=name, opened_at=NOON, resolved_at=NOON
-    )
-    row = kinds.ReportRow(metric=name, unit="count", value=1)
-    highlight = kinds.Highlight(
-        metric=name, unit="count", value=1, expected=3, lower=2, upper=4, score=-5, moved_with=(name, name),
-        contributions=odd.contributions,
-    )  # fmt: skip
-    incident = kinds.DayIncident(metric=name, unit="count", dimension=name, dimension_value=name, opened_at=NOON)
-    base: dict[str, Any] = {"key": "k", "occurred_at": NOON}
-    report: dict[str, Any] = {"date": DAY, "period_start": NOON, "period_end": NOON + SLOT}
-    return [
-        kinds.DailyReport(
-            **base,
-            **report,
-            parts=(kinds.ReportPart(name=name, rows=(row,)),) * 2,
-            highlights=(highlight,),
-            day_incidents=(incident,),
-        ),
-        kinds.AnomalyOpened(**base, anomalies=(odd,), moved_with=(name, name)),
-        kinds.AnomalyOpened(**base, anomalies=(odd, odd)),
-        kinds.AnomalyStillOpen(**base, anomalies=(odd,), opened_at=NOON),
-        kinds.AnomalyResolved(**base, resolved=(over,), still_open=(name,)),
-        kinds.AnomalyResolved(**base, resolved=(over, over)),
-        kinds.FailedRun(**base, job=name, steps=(name,) * 9, partition=name, cause=name, impact=(name,) * 9),
-        kinds.FailedTick(**base, automation="schedule", name=name, cause=name),
-        kinds.FailedRuns(**base, failures=9, since=NOON, subjects=((name, 5),) * 9, causes=((name, 4),) * 9),
-        kinds.Recovered(**base, job=name, failures=2, failed_since=NOON, failed_until=NOON + SLOT),
-        kinds.Recovered(**base, asset=name, check=name, failures=2, failed_since=NOON, failed_until=NOON + SLOT),
-        kinds.FailedCheck(
-            **base, asset=name, check=name, partition=name, description=name, numbers=((name, name),) * 40
-        ),
-        kinds.StaleData(**base, table=name, last_event_at=NOON - SLOT, limit=SLOT),
-        kinds.StaleData(**base, table=name, last_event_at=None, limit=SLOT),
-        kinds.FreshData(**base, table=name, stale_since=NOON, last_event_at=NOON),
-        kinds.OddVolume(**base, table=name, period_start=NOON, period_end=NOON + SLOT, rows=1, expected=2, lower=1,
-                        upper=3),
-        kinds.Success(**base, job=name, partition=name, took=SLOT),
-    ]  # fmt: skip
+    found = [event for event in EXAMPLES.values() if not isinstance(event, kinds.Digest)]
+    return [type(event).model_validate(_renamed(event.model_dump(), name)) for event in found]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -133,10 +106,10 @@ def test_no_name_becomes_a_link(name: str, language: Language) -> None:
 def test_a_name_of_ten_thousand_letters_keeps_its_ends_in_one_text(language: Language) -> None:
     for event in with_name(LONG_NAME):
         (text,) = (each.text for each in texts_of(told(event, language)))
-        assert "…" in text
+        assert "…" in text or LONG_NAME not in str(event)
         headline = text.split("\n")[0]
         assert len(headline) <= 250
-        if isinstance(event, kinds.AnomalyOpened) and len(event.anomalies) == 1:
+        if isinstance(event, kinds.AnomalyOpened) and len(event.anomalies) == 1 and event.anomalies[0].value:
             assert "−41%" in headline
 
 

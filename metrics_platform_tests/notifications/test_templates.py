@@ -22,6 +22,7 @@ from metrics_platform.notifications import kinds
 from metrics_platform.notifications.message import Message, Table, table_lines, text_of
 from metrics_platform.notifications.telegram.rendering import CAPTION_UNITS, TEXT_UNITS, parts_of
 from metrics_platform.notifications.templates import render
+from metrics_platform.notifications.templates.writer import Writer
 from metrics_platform_tests.notifications.examples import (
     DAY,
     EXAMPLES,
@@ -60,8 +61,8 @@ class Variant:
     delay: datetime.timedelta = datetime.timedelta(0)
     over: kinds.AnomalyResolved | None = None
 
-    def message(self, language: Language) -> Message:
-        return render(self.event, writer(language, self.event.occurred_at + self.delay), over=self.over)
+    def writer(self, language: Language) -> Writer:
+        return writer(language, self.event.occurred_at + self.delay)
 
 
 def _opened(*more: kinds.Anomaly, fresh_at: datetime.datetime | None = None, **facts: Any) -> Variant:
@@ -141,6 +142,12 @@ VARIANTS: dict[str, Variant] = {
     "volume-of-two-days": _changed(_VOLUME, period_start=NOON, period_end=NOON + datetime.timedelta(days=1)),
     "report-failed-checks": _changed("report-2026-11-21", problem="failed_checks"),
     "report-partial": _changed("report-2026-11-21", problem="partial", not_computed=("users",)),
+    **{
+        f"failed-{name.replace(' ', '-')}": Variant(
+            kinds.FailedTick(key="k", occurred_at=NOON, automation=name, name="a", cause="")  # type: ignore[arg-type]
+        )
+        for name in ("schedule", "sensor", "code location")
+    },
     "error-with-modules": _changed("run-killed", cause="a.b.WarehouseError: c.d.E: x\nurllib.HTTPError: y"),
 }
 
@@ -150,7 +157,8 @@ VARIANTS: dict[str, Variant] = {
 
 def _messages(language: Language) -> Iterator[tuple[str, Message]]:
     yield from ((key, told(language, key)) for key in EXAMPLES)
-    yield from ((key, variant.message(language)) for key, variant in VARIANTS.items())
+    for key, variant in VARIANTS.items():
+        yield key, render(variant.event, variant.writer(language), over=variant.over)
 
 
 def _drawn(chart: Chart | HeatMap) -> Iterator[str]:

@@ -32,7 +32,7 @@ ONE_DAY = datetime.timedelta(days=1)
 DAY = day_of(DATE, ZONE)
 
 
-@settings(max_examples=60)
+@settings(max_examples=max(20, settings().max_examples))
 @given(rows=histories())
 def test_every_number_is_looked_up_by_its_date(rows: Rows) -> None:
     facts = facts_of(rows) if rows else facts_of({DATE: NOTHING}).iloc[:0]

@@ -125,7 +125,7 @@ def details(message: Message) -> Details:
     return found
 
 
-@settings(max_examples=40)
+@settings(max_examples=max(10, settings().max_examples))
 @given(rows=histories(), language=st.sampled_from(LANGUAGES))
 def test_every_cell_says_its_number(rows: Rows, language: Language) -> None:
     message = told(report(rows), language)
@@ -157,8 +157,7 @@ def test_slack_takes_it_as_one_message(language: Language, case: str) -> None:
 
 
 # Where days are missing or values differ most; in Russian, what is longer there.
-DRAWN = [("en", "missing days"), ("en", "all zero"), ("ru", "one day of history"), ("ru", "a billion")]
-DRAWN += [("ru", "ten times as much")]
+DRAWN = [("en", "missing days"), ("ru", "one day of history"), ("ru", "a billion")]
 
 
 @pytest.mark.parametrize(("language", "case"), DRAWN)
