@@ -15,9 +15,7 @@ from metrics_platform_tests.alerts.course import Course
     (-0.8, "Deviations of up to −80% of this series are recorded and not sent for 28 days after its end."),
     (None, "Zero was expected, so the series' next rise is sent again."),
 ])  # fmt: skip
-def test_the_reply_says_which_deviations_are_sent(
-    monkeypatch: pytest.MonkeyPatch, worst_change: float | None, reply: str
-) -> None:
+def test_the_reply_says_what_is_sent(monkeypatch: pytest.MonkeyPatch, worst_change: float | None, reply: str) -> None:
     course = Course()
     course.run({"views": "=.."})
     alert = replace(course.alert("views"), worst_change=worst_change)

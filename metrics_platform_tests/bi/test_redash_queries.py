@@ -76,9 +76,7 @@ def _day(warehouse: Warehouse, day: str, **values: Any) -> None:
     insert(warehouse, "app_daily", ", ".join(["event_date", *values]), (day, *values.values()))
 
 
-def test_the_latest_day_is_compared_by_date_and_a_missing_day_shifts_nothing(
-    warehouse: Warehouse, reader: Reader
-) -> None:
+def test_the_latest_day_is_compared_by_date_across_missing_days(warehouse: Warehouse, reader: Reader) -> None:
     _day(warehouse, "2026-11-19", app_dau=80, ctr=0.25, mau=0)
     _day(warehouse, "2026-11-25", app_dau=50, ctr=0.5, mau=0)
     _day(warehouse, "2026-11-26", app_dau=100, ctr=0.2, mau=7)
@@ -117,9 +115,7 @@ def test_slices_are_of_one_dimension_and_ages_are_classes_in_order(warehouse: Wa
     assert groups == [("<18", 1), ("18-24", 2), ("55+", 3), ("unknown", 4)]
 
 
-def test_slots_are_those_of_the_days_and_in_the_times_of_the_products_clocks(
-    warehouse: Warehouse, reader: Reader
-) -> None:
+def test_slots_are_those_of_the_days_on_the_products_clocks(warehouse: Warehouse, reader: Reader) -> None:
     insert_slots(warehouse)
     sql = in_zone(_filled("slot_metrics"), "Asia/Kolkata")
     first, last = reader.ask(sql).rows

@@ -127,9 +127,7 @@ def test_an_interrupted_load_whose_table_is_gone_is_given_up(loading: Loading, f
     assert (_steps(loading), loading.staging_tables) == ({commit.GIVEN_UP, commit.COMMITTED}, [])
 
 
-def test_an_interrupted_load_that_cannot_be_completed_reports_the_way_out(
-    loading: Loading, files: dict[str, Path]
-) -> None:
+def test_an_interrupted_load_that_cannot_be_completed_names_a_way_out(loading: Loading, files: dict[str, Path]) -> None:
     with _failing_moves(after=1), pytest.raises(LoadError, match="interrupted during its commit"):
         loading(**files)
     loading.warehouse.execute(f"ALTER TABLE {loading.settings.feed_table} ADD COLUMN note String")

@@ -48,18 +48,14 @@ def test_both_files_are_loaded_into_tables_that_are_made_for_them(loading: Loadi
     assert loading.staging_tables == []
 
 
-def test_a_table_with_a_quoted_name_is_created_and_loaded_into(
-    loading_as: Callable[..., Loading], tmp_path: Path
-) -> None:
+def test_a_table_with_a_quoted_name_is_made_and_loaded(loading_as: Callable[..., Loading], tmp_path: Path) -> None:
     loading = loading_as(feed_table="`лента-2`.`события.ленты`")
     loaded = loading.feed(write_lines(tmp_path / "feed.csv", FEED_LINE))
     assert loaded.table == "лента-2.`события.ленты`"
     assert loading.feed_rows == [EVENT]
 
 
-def test_the_receiver_is_found_under_either_spelling_and_written_under_the_settings(
-    loading_as: Callable[..., Loading], tmp_path: Path
-) -> None:
+def test_the_receiver_is_found_under_either_spelling(loading_as: Callable[..., Loading], tmp_path: Path) -> None:
     loading = loading_as(receiver_column="reciever_id")
     for user, name in enumerate(("receiver_id", "reciever_id")):
         header = MESSAGES_HEADER.replace("receiver_id", name)
@@ -229,9 +225,7 @@ def test_a_value_the_tables_type_cannot_hold_loads_nothing(loading: Loading, tmp
         ("user_id UInt32, action String, time String", "MergeTree ORDER BY user_id", "must be DateTime"),
     ],
 )
-def test_a_table_that_cannot_hold_events_is_refused(
-    loading: Loading, tmp_path: Path, columns: str, engine: str, expected: str
-) -> None:
+def test_an_unfit_table_is_refused(loading: Loading, tmp_path: Path, columns: str, engine: str, expected: str) -> None:
     loading.create(columns, engine)
     with pytest.raises(LoadError, match=expected):
         loading.feed(write_feed(tmp_path / "feed.csv", 1))
@@ -259,9 +253,7 @@ def test_views_that_will_not_see_the_rows_are_named(loading: Loading, tmp_path: 
     assert any(f"{table}_view" in line for line in loading.said)
 
 
-def test_without_the_right_to_write_nothing_happens(
-    loading: Loading, clickhouse_server: object, tmp_path: Path
-) -> None:
+def test_without_rights_to_write_nothing_happens(loading: Loading, clickhouse_server: object, tmp_path: Path) -> None:
     loading.create("user_id UInt32, action String, time DateTime")
     readonly = clickhouse_server.readonly_url.rsplit("/", 1)[0]  # type: ignore[attr-defined]
     settings = loading.settings.model_copy(
@@ -274,9 +266,7 @@ def test_without_the_right_to_write_nothing_happens(
     assert loading.feed_rows == []
 
 
-def test_lines_go_to_standard_error_without_control_characters(
-    loading: Loading, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_lines_have_no_control_characters(loading: Loading, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write_csv(tmp_path / "feed.csv", [feed_row(extra="[red]x"), feed_row(age="\x1b[31m", extra="")])
     load(loading.settings, loading.warehouse, feed=file, options=Options(rejects=tmp_path))
     shown = capsys.readouterr()

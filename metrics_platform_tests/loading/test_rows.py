@@ -288,9 +288,7 @@ def test_bad_rows_of_parquet_are_named_by_row(loading: Loading, tmp_path: Path) 
         ("LowCardinality(Nullable(String))", ["male", "female", "other", None, None]),
     ],
 )
-def test_gender_is_written_as_the_table_holds_it(
-    loading: Loading, tmp_path: Path, type_: str, expected: list[Any]
-) -> None:
+def test_gender_is_written_as_in_the_table(loading: Loading, tmp_path: Path, type_: str, expected: list[Any]) -> None:
     loading.create(f"user_id UInt32, action String, time DateTime, gender {type_}")
     genders = ("Male", "0", "other", "-1", "")
     loading.feed(

@@ -94,9 +94,7 @@ SECRETS = [
 
 
 @pytest.mark.parametrize(("name", "value", "secret", "remedy"), SECRETS)
-def test_a_bad_secret_is_refused_without_being_repeated(
-    settings: object, name: str, value: str, secret: str, remedy: str
-) -> None:
+def test_a_bad_secret_is_not_repeated(settings: object, name: str, value: str, secret: str, remedy: str) -> None:
     text = refusal(settings, **{name: value})
     assert f"{name} = (secret)" in text
     assert remedy in text
@@ -165,9 +163,7 @@ def test_every_secret_is_among_those_that_texts_are_masked_by(settings) -> None:
         ({"METRICS_COPY_TO_EMAIL": "critical"}, ("METRICS_COPY_TO_EMAIL = critical", "not set up")),
     ],
 )
-def test_half_a_channel_is_refused_with_what_is_missing(
-    settings: object, given: dict[str, str], words: tuple[str, ...]
-) -> None:
+def test_half_a_channel_names_what_is_missing(settings: object, given: dict[str, str], words: tuple[str, ...]) -> None:
     text = refusal(settings, **given)
     assert all(word in text for word in words)
     assert TOKEN not in text

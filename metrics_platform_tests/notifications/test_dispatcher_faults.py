@@ -123,9 +123,7 @@ def test_a_report_killed_anywhere_is_never_doubled(
 
 
 @pytest.mark.parametrize(("number", "after"), [*((number, False) for number in range(1, 19, 2)), (2, True)])
-def test_a_digest_killed_anywhere_closes_all_its_messages_and_repeats_none(
-    desk: Desk, number: int, after: bool
-) -> None:
+def test_a_digest_killed_anywhere_closes_its_messages_and_repeats_none(desk: Desk, number: int, after: bool) -> None:
     runs = failed_runs(6)
     desk.queue(*runs, digest_of(runs))
     _dies(desk, "digest-x", number, after=after, error=Killed)

@@ -122,7 +122,7 @@ def test_a_mail_refused_with_its_pictures_is_sent_without_them(mail_server: Mail
     [("MAIL", "451 later", 4), ("RCPT", "450 greylisted", 4), ("DATA", "451 later", 4), ("MAIL", "421 closing", 4),
      ("MAIL", "drop", 4), ("RCPT", "drop", 4)],
 )  # fmt: skip
-def test_what_passes_is_tried_again_and_then_unreachable(
+def test_what_passes_is_tried_again(
     mail_server: MailServer, clock: Clock, command: str, answer: str, tries: int
 ) -> None:
     channel = channel_to(mail_server, clock)
@@ -164,9 +164,7 @@ def test_where_one_receiver_may_be_taken_later_all_refused_passes(mail_server: M
     assert sent.address == "b@example.org"
 
 
-def test_an_answer_lost_after_the_mail_was_sent_is_repeated_only_for_alerts(
-    mail_server: MailServer, clock: Clock
-) -> None:
+def test_an_answer_lost_after_the_mail_is_repeated_only_for_alerts(mail_server: MailServer, clock: Clock) -> None:
     mail_server.answers = {"DATA": ["drop"]}
     error = failure(lambda: delivered(channel_to(mail_server, clock), repeat_unknown=False))
     assert (error.reason, clock.waits, mail_server.mails) == ("unknown", [], [])
@@ -187,7 +185,7 @@ def test_a_login_never_crosses_the_network_unencrypted(certificate: tuple[Path, 
         assert "STARTTLS" in str(error)
 
 
-def test_a_certificate_that_does_not_hold_stops_before_the_login(
+def test_a_bad_certificate_stops_before_login(
     mail_server: MailServer, certificate: tuple[Path, Path], clock: Clock
 ) -> None:
     for channel in (channel_to(mail_server, clock, ca_file=None), channel_to(mail_server, clock, host="127.0.0.1")):
@@ -280,7 +278,7 @@ def test_the_check_goes_as_far_as_the_receivers_and_sends_nothing(mail_server: M
     ("command", "answer", "said"),
     [("MAIL", "550 no", "EMAIL_FROM"), ("RCPT", "550 no", "EMAIL_TO"), ("b@example.org", "550 no", "b@example.org")],
 )
-def test_the_check_names_what_to_correct(
+def test_the_check_names_what_is_bad(
     mail_server: MailServer, clock: Clock, command: str, answer: str, said: str
 ) -> None:
     mail_server.answers = {command: [answer] * 2}

@@ -49,9 +49,7 @@ def opening(request: pytest.FixtureRequest) -> kinds.AnomalyOpened:
 # --- the whole life of an incident -----------------------------------------------------------------------------------
 
 
-def test_an_incident_is_one_message_and_its_all_clear_replies_to_it_silently(
-    desk: Desk, opening: kinds.AnomalyOpened
-) -> None:
+def test_an_incident_is_one_message_and_its_all_clear_a_silent_reply(desk: Desk, opening: kinds.AnomalyOpened) -> None:
     desk.queue(opening, UPDATE, ALL_CLEAR)
     for key in (OPENING, UPDATE, ALL_CLEAR):
         desk.clock.now += 900

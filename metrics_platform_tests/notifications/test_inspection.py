@@ -51,9 +51,7 @@ def test_the_bot_and_every_chat_are_named_and_nothing_is_sent(api: BotApi) -> No
         (Standing.NO_DOCUMENTS, "send files"),
     ],
 )
-def test_what_the_bot_may_not_do_in_the_chat_is_said_with_the_remedy(
-    api: BotApi, standing: Standing, said: str
-) -> None:
+def test_what_the_bot_may_not_do_in_a_chat_has_its_remedy(api: BotApi, standing: Standing, said: str) -> None:
     api.chat(api.supergroup).standing = standing
     finding = _findings(_settings(api, api.supergroup))[f"Telegram chat {api.supergroup}"]
     assert finding.status == "problem"
@@ -168,9 +166,7 @@ def test_the_command_sends_it_and_says_where_it_arrived(api: BotApi, in_the_envi
     assert len(api.messages(api.supergroup)) == 1
 
 
-def test_the_command_ends_with_1_where_it_did_not_arrive(
-    api: BotApi, in_the_environment: Callable[[int], None]
-) -> None:
+def test_the_command_ends_with_1_if_it_did_not_arrive(api: BotApi, in_the_environment: Callable[[int], None]) -> None:
     in_the_environment(-100777)
     result = CliRunner().invoke(main, ["notify-test"])
     assert result.exit_code == 1

@@ -60,9 +60,7 @@ def squeezed(text: str) -> str:
 
 @pytest.mark.parametrize("language", ["en", "ru"])
 @pytest.mark.parametrize("key", EXAMPLES)
-def test_every_example_is_a_page_with_its_text_pictures_and_buttons(
-    channel: OutboxChannel, key: str, language: Any
-) -> None:
+def test_every_example_is_a_page_with_its_pictures_and_buttons(channel: OutboxChannel, key: str, language: Any) -> None:
     sent_as = told(language, key)
     pictures = [Picture(f"chart-{number}", f"Chart {number}", PNG) for number, _ in enumerate(sent_as.charts)]
     page = page_of(channel, delivered(channel, sent_as, *pictures))

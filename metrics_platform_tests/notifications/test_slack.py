@@ -34,9 +34,7 @@ def channel(slack: Slack, clock: Clock) -> SlackChannel:
     return channel_to(slack.url, clock)
 
 
-def test_a_message_too_long_for_one_post_is_several_steps_and_all_of_it_arrives(
-    channel: SlackChannel, slack: Slack
-) -> None:
+def test_a_message_too_long_for_one_post_arrives_whole_in_several(channel: SlackChannel, slack: Slack) -> None:
     numbers = [f"line {number} of the error" for number in range(1500)]
     began: list[int] = []
     sent = delivered(channel, message(Preformatted("\n".join(numbers))), sending=began.append)
@@ -71,9 +69,7 @@ def test_what_slack_refuses_as_plain_text_too_is_refused(channel: SlackChannel, 
 
 
 @pytest.mark.parametrize("fault", ["drop", "hang", (504, "", {})])
-def test_a_lost_answer_is_repeated_only_where_twice_is_better_than_never(
-    slack: Slack, clock: Clock, fault: Any
-) -> None:
+def test_a_lost_answer_is_repeated_only_for_alerts(slack: Slack, clock: Clock, fault: Any) -> None:
     channel = channel_to(slack.url, clock, timeouts=(2.0, 0.3 if fault == "hang" else 10.0))
     slack.answers = [fault]
     error = failure(lambda: delivered(channel, TOLD, repeat_unknown=False))
@@ -109,9 +105,7 @@ def test_a_misconfiguration_is_reported_once_with_the_remedy(
 
 
 @pytest.mark.parametrize("fault", [(404, SECRET, {}), (400, SECRET, {}), (500, SECRET, {}), "drop", "hang", "refused"])
-def test_the_webhook_is_in_no_error_log_or_repr(
-    slack: Slack, clock: Clock, fault: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_webhook_is_never_shown(slack: Slack, clock: Clock, fault: Any, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, "urllib3")  # some driver has silenced it
     channel = channel_to(

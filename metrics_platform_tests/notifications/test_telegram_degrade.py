@@ -92,7 +92,7 @@ def test_no_file_of_a_refused_album_is_sent_twice_where_a_try_fails(channel: Tel
     ],
 )
 @pytest.mark.parametrize("count", [1, 2])
-def test_a_picture_that_is_refused_in_every_form_does_not_cost_the_text(
+def test_a_picture_refused_in_every_form_costs_no_text(
     channel: TelegramChannel, api: BotApi, fault: Fault, count: int
 ) -> None:
     for method in ("sendPhoto", "sendDocument", "sendMediaGroup"):
@@ -106,7 +106,7 @@ def test_a_picture_that_is_refused_in_every_form_does_not_cost_the_text(
 
 
 @pytest.mark.parametrize("how", [Standing.NO_PHOTOS, Standing.NO_DOCUMENTS])
-def test_where_photos_or_files_are_not_allowed_the_text_goes(
+def test_where_photos_or_files_are_forbidden_the_text_goes(
     channel: TelegramChannel, api: BotApi, how: Standing
 ) -> None:
     api.chat(api.group).standing = how

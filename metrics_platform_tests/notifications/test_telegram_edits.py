@@ -27,9 +27,7 @@ def channel(api: BotApi) -> TelegramChannel:
 
 
 @pytest.mark.parametrize(("count", "method"), [(0, "editMessageText"), (1, "editMessageCaption")])
-def test_an_edit_changes_the_text_or_caption_and_keeps_the_picture(
-    channel: TelegramChannel, api: BotApi, count: int, method: str
-) -> None:
+def test_an_edit_keeps_the_picture(channel: TelegramChannel, api: BotApi, count: int, method: str) -> None:
     (original,) = delivered(channel, message(links=(BUTTON,)), pictures=pictures(count))
     changed = message(Paragraph((line(bold("now")),)), headline=line("✅ over"), links=(BUTTON,))
     assert channel.edit(changed, original) is True
@@ -82,9 +80,7 @@ def test_an_edit_whose_answer_was_lost_is_repeated_and_fine(channel: TelegramCha
         ("group chat was upgraded to a supergroup chat", {"migrate_to_chat_id": -1_002_555_000_111}),
     ],
 )
-def test_an_edit_stays_in_its_chat_and_topic(
-    channel: TelegramChannel, api: BotApi, said: str, more: dict[str, int]
-) -> None:
+def test_an_edit_stays_in_its_chat(channel: TelegramChannel, api: BotApi, said: str, more: dict[str, int]) -> None:
     (original,) = delivered(channel, message())
     api.faults.add(Fault.refusal(400, f"Bad Request: {said}", **more), method="editMessageText")
     assert channel.edit(message(headline=line("changed")), original) is False
@@ -128,9 +124,7 @@ def test_an_edit_that_grew_too_long_shows_its_beginning(channel: TelegramChannel
     assert seen.text.endswith("\n…")
 
 
-def test_an_edit_that_fits_only_without_its_details_loses_them_and_nothing_else(
-    channel: TelegramChannel, api: BotApi
-) -> None:
+def test_an_edit_that_fits_only_without_its_details_loses_them(channel: TelegramChannel, api: BotApi) -> None:
     (original,) = delivered(channel, message(), pictures=pictures(1))
     told, details = Paragraph((line("likes moved with it"),)), Details((line("because " * 200),))
     assert channel.edit(message(told, details), original) is True
@@ -139,9 +133,7 @@ def test_an_edit_that_fits_only_without_its_details_loses_them_and_nothing_else(
     assert "because" not in seen.text
 
 
-def test_a_picture_that_could_not_be_sent_leaves_a_text_that_can_be_edited(
-    channel: TelegramChannel, api: BotApi
-) -> None:
+def test_a_picture_that_was_not_sent_leaves_an_editable_text(channel: TelegramChannel, api: BotApi) -> None:
     for method in ("sendPhoto", "sendDocument"):
         api.faults.add(Fault.refusal(400, "Bad Request: IMAGE_PROCESS_FAILED"), method=method)
     (original,) = delivered(channel, message(), pictures=pictures(1))

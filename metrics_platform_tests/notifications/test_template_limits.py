@@ -291,9 +291,7 @@ EVENTS = st.one_of(*(_facts(kind) for kind in get_args(get_args(kinds.Notificati
 
 @settings(max_examples=25)
 @given(EVENTS, st.sampled_from(LANGUAGES), _SPANS)
-def test_telegram_accepts_the_message_about_any_event(
-    event: kinds.Event, language: Language, delay: datetime.timedelta
-) -> None:
+def test_telegram_accepts_any_event(event: kinds.Event, language: Language, delay: datetime.timedelta) -> None:
     message = render(event, writer(language, event.occurred_at + delay))
     assert 1 <= len(message.links) <= 3
     assert len(text_of(message.headline)) <= 400

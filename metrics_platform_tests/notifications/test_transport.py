@@ -169,9 +169,7 @@ def test_without_one_the_environments_is_used(api: BotApi, monkeypatch: pytest.M
     assert transport().post(f"http://telegram.invalid/bot{api.token}/getMe").status == 200
 
 
-def test_a_loopback_address_is_reached_past_the_environments_proxy(
-    api: BotApi, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_loopback_address_is_reached_past_a_proxy(api: BotApi, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, NOWHERE)
     assert transport().post(to(api, "getMe")).status == 200

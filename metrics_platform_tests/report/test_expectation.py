@@ -127,9 +127,7 @@ def test_a_share_of_a_small_cohort_scatters_by_chance() -> None:
         ([*([8.0] + [5.0] * 6) * 5, 6.0], False, 5, True),
     ],
 )
-def test_a_record_names_for_how_many_weeks_it_holds(
-    values: list[float | None], is_high: bool, weeks: int, weekday: bool
-) -> None:
+def test_a_record_names_its_weeks(values: list[float | None], is_high: bool, weeks: int, weekday: bool) -> None:
     record = record_of(series_of(values), LAST)
 
     assert record is not None

@@ -203,9 +203,7 @@ def test_the_second_picture_shows_what_the_first_does_not() -> None:
         ("en", "launch", r"📊 Sat 28 Nov · .* \+\d+%.*"),
     ],
 )
-def test_the_first_line_says_whether_the_day_was_usual(
-    language: Language, planted: Planted | None, expected: str
-) -> None:
+def test_the_first_line_says_if_the_day_was_usual(language: Language, planted: Planted | None, expected: str) -> None:
     made = long_report(planted)
     (text,) = texts(told(made, language))
     assert re.fullmatch(expected, text.splitlines()[0])

@@ -155,9 +155,7 @@ def test_a_client_sends_files(api: BotApi) -> None:
         (lambda _: None, "TelegramBadRequest", 'unsupported start tag "br" at byte offset 1'),
     ],
 )
-def test_a_client_knows_each_refusal_by_its_exception(
-    api: BotApi, prepare: Callable[[BotApi], Any], error: str, words: str
-) -> None:
+def test_a_client_knows_each_refusal(api: BotApi, prepare: Callable[[BotApi], Any], error: str, words: str) -> None:
     prepare(api)
     with pytest.raises(client_error(error), match=f"(?i){words}"):
         with_client(api, lambda bot: bot.send_message(api.group, "x<br>" if "tag" in words else "x", parse_mode="HTML"))
