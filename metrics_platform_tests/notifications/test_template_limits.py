@@ -187,34 +187,6 @@ def test_tables_fit_34_columns_up_to_ten_thousand_times_the_product(language: La
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_of_forty_incidents_the_report_lists_five_and_counts_the_rest(language: Language) -> None:
-    incident = kinds.DayIncident(metric="views", unit="count", opened_at=NOON)
-    report = EXAMPLES["report-2026-11-21"].model_copy(update={"day_incidents": (incident,) * 40})
-    text = whole(told(report, language))
-    assert ("and 35 more" if language == "en" else "и ещё 35") in text
-    assert text.count("🔴") == 5
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_of_two_hundred_anomalies_one_message_lists_twenty(language: Language) -> None:
-    many = tuple(
-        anomaly(incident=f"A{number}", dimension="city", dimension_value=f"City {number}") for number in range(200)
-    )
-    over = tuple(
-        kinds.ResolvedAnomaly(incident=f"A{number}", metric="views", unit="count", opened_at=NOON, resolved_at=NOON)
-        for number in range(200)
-    )
-    for event in (
-        kinds.AnomalyOpened(key="k", occurred_at=NOON, anomalies=many, moved_with=("likes",) * 200),
-        kinds.AnomalyStillOpen(key="k", occurred_at=NOON, anomalies=many, opened_at=NOON),
-        kinds.AnomalyResolved(key="k", occurred_at=NOON, resolved=over, still_open=("likes",) * 200),
-    ):
-        (text,) = (each.text for each in texts_of(told(event, language)))
-        assert ("and 180 more" if language == "en" else "и ещё 180") in text
-        assert re.search(r"id A0, A1, A2, A3 (and|и ещё) 196( more)?$", text)
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
 def test_a_digest_of_500_lists_the_loudest_forty(language: Language) -> None:
     check = EXAMPLES["check-dimension_metrics-2026-11-21"]
     quiet = EXAMPLES["fresh-feed_actions"]

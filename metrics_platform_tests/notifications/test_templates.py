@@ -65,9 +65,12 @@ class Variant:
         return writer(language, self.event.occurred_at + self.delay)
 
 
-def _opened(*more: kinds.Anomaly, fresh_at: datetime.datetime | None = None, **facts: Any) -> Variant:
-    anomalies = more or (anomaly(**facts),)
-    return Variant(kinds.AnomalyOpened(key="a", occurred_at=NOON, anomalies=anomalies, fresh_at=fresh_at))
+def _opened(*anomalies: kinds.Anomaly, **facts: Any) -> Variant:
+    return Variant(kinds.AnomalyOpened(key="a", occurred_at=NOON, anomalies=anomalies, **facts))
+
+
+def _of_views(**facts: Any) -> Variant:
+    return _opened(anomaly(**facts))
 
 
 def _changed(key: str, **facts: Any) -> Variant:
@@ -95,7 +98,10 @@ def _part(dimension: str, value: str, change: float | None, share: float | None 
 
 
 CITIES = ("Москва", "Казань", "Самара", "Уфа", "Омск", "Пермь", "Тула")
+_LATE = anomaly(slot_start=NOON, slot_end=NOON + SLOT)
 _IN_CITIES = [anomaly(dimension="city", dimension_value=city, history=history()) for city in CITIES]
+_MANY = [anomaly(incident=f"A{number}", dimension="city", dimension_value=f"City {number}") for number in range(200)]
+_INCIDENT = kinds.DayIncident(metric="views", unit="count", opened_at=NOON)
 _NO_BOUNDS = dict.fromkeys(("expected", "lower", "upper", "day_before"))
 _LASTING = _resolved((2, 4), new_normal=True, value=4800)
 _VOLUME = "volume-message_actions-2026-11-20"
@@ -112,20 +118,26 @@ _REASONS: list[dict[str, Any]] = [
     {"detector": "new"},
 ]
 VARIANTS: dict[str, Variant] = {
-    "rise": _opened(value=16320, score=4.9, contributions=[_part("os", "iOS", 3.0, 0.9)]),
-    "rise-from-zero": _opened(value=4812, expected=0, score=4.9, contributions=[_part("os", "iOS", None, 1)]),
-    "many-times": _opened(value=4812, expected=100, score=4.9),
+    "rise": _of_views(value=16320, score=4.9, contributions=[_part("os", "iOS", 3.0, 0.9)]),
+    "rise-from-zero": _of_views(value=4812, expected=0, score=4.9, contributions=[_part("os", "iOS", None, 1)]),
+    "many-times": _of_views(value=4812, expected=100, score=4.9),
     "nothing-to-compare-with": _opened(anomaly().model_copy(update=_NO_BOUNDS)),
-    "slices-called-by-numbers": _opened(contributions=[_part("age", "25", -0.68), _part("source", "ads", -1)]),
-    "whole-numbers": _opened(value=3, expected=68.4, day_before=70.25),
-    "complete": _opened(slot_start=NOON, slot_end=NOON + SLOT, fresh_at=NOON + SLOT),
-    "not-complete": _opened(slot_start=NOON, slot_end=NOON + SLOT, fresh_at=NOON + SLOT / 2),
+    "slices-called-by-numbers": _of_views(contributions=[_part("age", "25", -0.68), _part("source", "ads", -1)]),
+    "whole-numbers": _of_views(value=3, expected=68.4, day_before=70.25),
+    "complete": _opened(_LATE, fresh_at=NOON + SLOT),
+    "not-complete": _opened(_LATE, fresh_at=NOON + SLOT / 2),
     "picture-of-two-metrics": _opened(
         anomaly(history=history()), anomaly("ctr", value=None, expected=0.2, unit="share", history=history())
     ),
     "picture-of-seven-cities": _opened(*_IN_CITIES),
     "picture-of-an-all-clear": Variant(_resolved((-9, -2), history=history())),
-    **{f"reason-{number}": _opened(**facts) for number, facts in enumerate(_REASONS)},
+    "many-cities": _opened(*_MANY, moved_with=("likes",) * 200),
+    "many-cities-still-open": Variant(
+        kinds.AnomalyStillOpen(key="k", occurred_at=NOON, anomalies=_MANY, opened_at=NOON)
+    ),
+    "many-cities-resolved": Variant(_resolved(*[(2, 4)] * 200).model_copy(update={"still_open": ("likes",) * 200})),
+    "report-many-incidents": _changed("report-2026-11-21", day_incidents=(_INCIDENT,) * 40),
+    **{f"reason-{number}": _of_views(**facts) for number, facts in enumerate(_REASONS)},
     **{
         f"over-{key}": Variant(EXAMPLES[key], over=_resolved((2, 4), (1, 3), (3, 5)))
         for key in ("anomaly-A7K2Q", "anomaly-no-data", "anomaly-several", "anomaly-A7K2Q-2")
@@ -174,7 +186,8 @@ def as_golden(language: Language) -> Iterator[tuple[str, str]]:
         buttons = " ".join(f"[{link.label}]" for link in message.links)
         sound = "" if message.silent else "with sound · "
         pictures = [line for make in message.charts for line in _drawn(make())]  # type: ignore[arg-type]
-        yield key, "\n".join([shown(message), f"({sound}pictures: {len(message.charts)}) {buttons}", *pictures])
+        parts = "" if len(parts_of(message)) == 1 else f"{len(parts_of(message))} messages · "
+        yield key, "\n".join([shown(message), f"({sound}{parts}pictures: {len(message.charts)}) {buttons}", *pictures])
 
 
 def golden(language: Language) -> dict[str, str]:
