@@ -55,7 +55,6 @@ def _steps(loading: Loading) -> set[int]:
 
 def _die_at(loading: Loading, files: dict[str, Path], doing: str, number: int = 1) -> int | None:
     settings = loading.settings
-    assert settings.clickhouse_url is not None
     tables = {"feed_table": settings.feed_table, "messages_table": settings.messages_table}
     return load_and_die(settings.clickhouse_url.get_secret_value(), tables, files, doing, number)
 
@@ -221,7 +220,6 @@ class FragileServer:
         return self.now
 
     def kill(self) -> None:
-        assert self.now is not None
         self.now.kill()
 
     def kill_and_start(self) -> None:
@@ -239,7 +237,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FragileServer]:
 
 @pytest.fixture
 def loading_there(server: FragileServer, tmp_path: Path) -> Loading:
-    assert server.now is not None
     return loading_with(settings_factory(server.now.url)(), tmp_path)
 
 

@@ -240,7 +240,6 @@ def test_dagsters_processes_end_with_their_parent(tmp_path: Path) -> None:
         "    time.sleep(60)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
     child = int(parent.stdout.readline())
     time.sleep(3)  # until it heeds the signal
     parent.kill()

@@ -77,15 +77,12 @@ def mailed(told: Message, pictures: tuple[Picture, ...] = (), **more: Any) -> Em
     assert content.isascii()
     assert all(len(each) <= 998 for each in content.split(b"\r\n"))
     read = email.message_from_bytes(content, policy=default)  # type: ignore[arg-type]
-    assert isinstance(read, EmailMessage)
     assert not read.defects
     return read
 
 
 def bodies(mail: EmailMessage) -> tuple[str, Page]:
     text, page = mail.get_body(("plain",)), mail.get_body(("html",))
-    assert text is not None
-    assert page is not None
     return text.get_content().replace("\r\n", "\n"), Page(page.get_content())
 
 

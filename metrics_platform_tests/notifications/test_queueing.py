@@ -21,8 +21,6 @@ from metrics_platform.notifications.history import (
 )
 from metrics_platform.notifications.kinds import (
     AnomalyOpened,
-    AnomalyResolved,
-    DailyReport,
     Event,
     FailedRun,
     StaleData,
@@ -62,15 +60,13 @@ def opening(key: str, queued: float, *entries: tuple[float, Entry]) -> History:
 
 
 def all_clear(key: str, thread: str, queued: float, *entries: tuple[float, Entry]) -> History:
-    resolved = EXAMPLES["anomaly-A7K2Q-resolved"]
-    assert isinstance(resolved, AnomalyResolved)
-    return message(resolved.model_copy(update={"key": key, "thread": thread}), queued, *entries)
+    return message(
+        EXAMPLES["anomaly-A7K2Q-resolved"].model_copy(update={"key": key, "thread": thread}), queued, *entries
+    )
 
 
 def report(key: str, queued: float, *entries: tuple[float, Entry]) -> History:
-    event = EXAMPLES["report-2026-11-21"]
-    assert isinstance(event, DailyReport)
-    return message(event.model_copy(update={"key": key}), queued, *entries)
+    return message(EXAMPLES["report-2026-11-21"].model_copy(update={"key": key}), queued, *entries)
 
 
 def failed(reason: Any, *seconds: float, channel: str = "telegram", **more: Any) -> list[tuple[float, Entry]]:

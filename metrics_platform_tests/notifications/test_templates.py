@@ -265,7 +265,6 @@ def test_a_message_that_leaves_late_says_so_below_its_first_line(language: Langu
 @pytest.mark.parametrize("key", ["anomaly-A7K2Q", "anomaly-several", "anomaly-A7K2Q-2"])
 def test_headline_text_and_picture_name_the_same_metrics(key: str) -> None:
     event = EXAMPLES[key]
-    assert isinstance(event, kinds.AnomalyOpened | kinds.AnomalyUpdated)
     message = told("en", key)
     worst_first = sorted(event.anomalies, key=lambda anomaly: anomaly.severity != "critical")
     names = [writer().plain(writer().series(anomaly)) for anomaly in worst_first]

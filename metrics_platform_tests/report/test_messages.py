@@ -185,8 +185,6 @@ def test_the_pictures_are_drawn_whole_and_telegram_takes_them(language: Language
 
 def test_the_second_picture_shows_what_the_first_does_not() -> None:
     headline, others = [make() for make in told(report(two_weeks()), "en").charts]
-    assert isinstance(headline, Chart)
-    assert isinstance(others, Chart)
     assert len(headline.panels) == len(HEADLINE)
     titles = [panel.title for panel in (*headline.panels, *others.panels)]
     assert len(titles) == len(set(titles))
