@@ -102,7 +102,6 @@ class Desk:
     drawn: list[str] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     more_channels: dict[str, Channel] = field(default_factory=dict)
-    routes: dict[str, ChatTarget] = field(default_factory=dict)
     more_settings: dict[str, Any] = field(default_factory=dict)
     cannot_draw: bool = False
     answers_within: float = 10.0  # real seconds; a busy machine must not make an answer look lost
@@ -154,7 +153,7 @@ class Desk:
             timeouts=(2.0, self.answers_within),
         )
         home = ChatTarget(str(self.chat))
-        telegram = TelegramChannel(client, lambda kind, _: self.routes.get(kind, home), warn=self.warnings.append)
+        telegram = TelegramChannel(client, lambda *_: home, warn=self.warnings.append)
         slack = SlackChannel(self.slack.url, policy=self.clock.policy, timeouts=(2.0, 10.0))
         channels: dict[str, Channel] = {"telegram": telegram, "slack": slack, **self.more_channels}
         composer = Composer(self._writer_at, self._draw, self.warnings.append)

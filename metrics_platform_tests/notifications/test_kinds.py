@@ -94,6 +94,16 @@ def test_anomalies_are_as_severe_as_the_worst_of_them() -> None:
         assert read_notification(stored(event)).severity == severity
 
 
+def test_some_kinds_are_never_digested() -> None:
+    assert {type(event) for event in EXAMPLES.values() if not event.digestible} == {
+        kinds.DailyReport,
+        kinds.AnomalyUpdated,
+        kinds.FailedRuns,
+        kinds.TestMessage,
+        kinds.Digest,
+    }
+
+
 def test_series_as_long_as_their_times_are_required() -> None:
     facts = history().model_dump()
     with pytest.raises(ValidationError, match="lower has 1 values for 96 times"):

@@ -35,11 +35,6 @@ from metrics_platform_tests.telegram.asking import picture
 MIDDLE = Preformatted("\n".join(f"line {number} of the error" for number in range(60)))
 
 
-@pytest.fixture
-def channel(api: BotApi, clock: Clock) -> TelegramChannel:
-    return channel_to(api, clock)
-
-
 # --- text and pictures -----------------------------------------------------------------------------------------------
 
 

@@ -23,11 +23,6 @@ from metrics_platform_tests.telegram import BotApi, Fault, Standing
 from metrics_platform_tests.telegram.asking import picture
 
 
-@pytest.fixture
-def channel(api: BotApi, clock: Clock) -> TelegramChannel:
-    return channel_to(api, clock)
-
-
 @pytest.mark.parametrize("count", [0, 1])
 def test_markup_that_is_refused_goes_again_as_plain_text(channel: TelegramChannel, api: BotApi, count: int) -> None:
     api.faults.add(UNPARSED)

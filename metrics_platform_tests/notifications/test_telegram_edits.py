@@ -7,23 +7,17 @@ import pytest
 from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import Details, Paragraph, bold, line
 from metrics_platform.notifications.telegram.channel import TelegramChannel
-from metrics_platform_tests.notifications.clock import Clock, failure
+from metrics_platform_tests.notifications.clock import failure
 from metrics_platform_tests.notifications.telegram_chat import (
     BUTTON,
     LONG,
     UNPARSED,
-    channel_to,
     delivered,
     message,
     pictures,
 )
 from metrics_platform_tests.telegram import BotApi, Fault, Standing
 from metrics_platform_tests.telegram.asking import picture
-
-
-@pytest.fixture
-def channel(api: BotApi) -> TelegramChannel:
-    return channel_to(api, Clock())
 
 
 @pytest.mark.parametrize(("count", "method"), [(0, "editMessageText"), (1, "editMessageCaption")])
