@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import zoneinfo
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def writer(language: Language = "en", now: datetime.datetime = NOON + 2 * SLOT) 
     )
 
 
+@cache
 def told(language: Language, key: str) -> Message:
     """An example as it is sent soon after it happened."""
     event = EXAMPLES[key]

@@ -135,7 +135,7 @@ def test_every_cell_says_its_number(rows: Rows, language: Language) -> None:
 
 
 @pytest.mark.parametrize(("language", "case"), EACH)
-def test_telegram_takes_it_as_one_text_in_which_every_number_is_right(language: Language, case: str) -> None:
+def test_it_is_one_message_in_which_every_number_is_right(language: Language, case: str) -> None:
     rows = CASES[case]
     message = told(report(rows), language)
     (text,) = texts(message)
@@ -146,12 +146,7 @@ def test_telegram_takes_it_as_one_text_in_which_every_number_is_right(language: 
         if isinstance(block, Table):
             lines = table_lines(block)
             assert all(len(line) <= 34 and "…" not in line for line in lines), "\n".join(lines)
-
-
-@pytest.mark.parametrize(("language", "case"), EACH)
-def test_slack_takes_it_as_one_message(language: Language, case: str) -> None:
-    message = told(report(CASES[case]), language)
-    (post,) = posts_of(message, len(message.charts))
+    (post,) = posts_of(message, len(message.charts))  # Slack, too
     check_payload(post.payload)
     assert post.payload["text"].startswith(("📊 ", "⚠️ "))
 

@@ -22,7 +22,6 @@ _MOST_BODY = 64 * 1024 * 1024
 class Request:
     """One HTTP request, whole."""
 
-    http_method: str
     path: str
     query: str
     media_type: str
@@ -127,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         url = urlsplit(self.path)
         body = self._body()
-        request = Request(self.command, url.path, url.query, self.headers.get("Content-Type", ""), body)
+        request = Request(url.path, url.query, self.headers.get("Content-Type", ""), body)
         answer = self.server.owner.answer(request)
         if answer.hang:
             self.server.owner.stopping.wait()
