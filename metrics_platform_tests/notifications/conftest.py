@@ -34,6 +34,14 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """Everything that is logged at any level."""
+    caplog.set_level(1)
+    caplog.set_level(1, "urllib3")  # some driver has silenced it
+    return caplog
+
+
+@pytest.fixture
 def desk() -> Iterator[Desk]:
     """The delivery, with a chat and a webhook on loopback."""
     with running_desk() as running:

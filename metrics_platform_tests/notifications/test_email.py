@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import datetime
-import logging
 import socket
-import threading
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +25,7 @@ from metrics_platform_tests.notifications.mail_server import (
     make_certificate,
     running,
 )
+from metrics_platform_tests.notifications.telegram_chat import raw_server, silent
 
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 SENDER, RECEIVERS = "Metrics desk <desk@example.com>", ("a@example.org", "b@example.org")
@@ -223,33 +221,20 @@ def test_no_server_is_unreachable(clock: Clock, host: str, monkeypatch: pytest.M
 @pytest.mark.parametrize(("greeting", "reason"), [(b"", "unreachable"), (b"421 busy\r\n", "unreachable"),
                                                   (b"554 go away\r\n", "misconfigured")])  # fmt: skip
 def test_a_server_that_does_not_greet(clock: Clock, greeting: bytes, reason: str) -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+    def speak(connection: socket.socket) -> None:
+        connection.sendall(greeting)
+        silent(connection)
 
-        def answer() -> None:
-            while True:
-                try:
-                    connection, _ = listening.accept()
-                except OSError:
-                    return
-                kept.append(connection)
-                connection.sendall(greeting)
-
-        kept: list[socket.socket] = []
-        threading.Thread(target=answer, daemon=True).start()
-        port = listening.getsockname()[1]
+    with raw_server(speak) as address:
+        port = int(address.partition(":")[2])
         error = failure(lambda: delivered(channel_to(port, clock, host="127.0.0.1", timeouts=(0.1, 0.1))))
-        assert error.reason == reason
-        for connection in kept:
-            connection.close()
-        listening.shutdown(socket.SHUT_RDWR)
+    assert error.reason == reason
 
 
 @pytest.mark.parametrize("fault", ["wrong password", "echo", "not ascii", "drop", "none"])
 def test_the_password_is_in_no_error_log_or_repr(
-    mail_server: MailServer, clock: Clock, fault: str, caplog: pytest.LogCaptureFixture, capfd: Any
+    mail_server: MailServer, clock: Clock, fault: str, logged: pytest.LogCaptureFixture, capfd: Any
 ) -> None:
-    caplog.set_level(logging.DEBUG)
-    caplog.set_level(logging.DEBUG, "urllib3")  # some driver has silenced it
     password = {"wrong password": "wr0ng-S3CRET", "not ascii": "wr0ng-S3CRET-я"}.get(fault, PASSWORD)
     channel = channel_to(mail_server, clock, password=password)
     told = [repr(channel), str(channel)]
@@ -259,7 +244,7 @@ def test_the_password_is_in_no_error_log_or_repr(
         echoes = " ".join((PASSWORD, *ENCODED[:2]))
         mail_server.answers = {"MAIL": ["drop" if fault == "drop" else f"550 you said {echoes}"] * 9}
         told += everything_in(failure(lambda: delivered(channel)))
-    told += [str(record.__dict__) for record in caplog.records if not record.name.startswith("mail.log")]
+    told += [str(record.__dict__) for record in logged.records if not record.name.startswith("mail.log")]
     told += list(capfd.readouterr())
     for secret in (password, PASSWORD, *ENCODED):
         assert not any(secret in each for each in told)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -105,19 +104,17 @@ def test_a_misconfiguration_is_reported_once_with_the_remedy(
 
 
 @pytest.mark.parametrize("fault", [(404, SECRET, {}), (400, SECRET, {}), (500, SECRET, {}), "drop", "hang", "refused"])
-def test_the_webhook_is_never_shown(slack: Slack, clock: Clock, fault: Any, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
-    caplog.set_level(logging.DEBUG, "urllib3")  # some driver has silenced it
+def test_the_webhook_is_never_shown(slack: Slack, clock: Clock, fault: Any, logged: pytest.LogCaptureFixture) -> None:
     channel = channel_to(
         f"http://127.0.0.1:9/services/{SECRET}" if fault == "refused" else slack.url, clock, timeouts=(2, 0.5)
     )
     slack.answers = [fault] * 9
     error = failure(lambda: delivered(channel, TOLD))
-    told = [repr(channel), str(channel), caplog.text, *(str(record.__dict__) for record in caplog.records)]
+    told = [repr(channel), str(channel), logged.text, *(str(record.__dict__) for record in logged.records)]
     told += everything_in(error)
     for part in (SECRET, *SECRET.split("/")):
         assert not any(part in each for each in told)
-    assert isinstance(fault, str) or "POST" in caplog.text  # urllib3 has logged its requests
+    assert isinstance(fault, str) or "POST" in logged.text  # urllib3 has logged its requests
 
 
 # --- the check -------------------------------------------------------------------------------------------------------

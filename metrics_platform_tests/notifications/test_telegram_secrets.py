@@ -38,14 +38,6 @@ PASSWORD = "hunter2-of-the-proxy"
 ODD_TOKEN = "12345:Odd_& token/ключ+%'\"<of>\\all"
 
 
-@pytest.fixture
-def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """Everything that is logged at any level."""
-    caplog.set_level(1)
-    caplog.set_level(1, "urllib3")  # some driver has silenced it
-    return caplog
-
-
 def holds(text: str, secret: str) -> bool:
     """Whether a text has the secret in it, percent-encoded or not, or its longer half."""
     halves = [secret, *(half for half in secret.split(":") if len(half) > 12)]
