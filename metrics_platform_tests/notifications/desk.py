@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 from metrics_platform.channel_settings import ChatTarget
@@ -124,7 +125,7 @@ class Desk:
     @property
     def settings(self) -> Settings:
         given = {"telegram_bot_token": self.api.token, "telegram_chat_id": str(self.chat), "timezone": "UTC"}
-        return load_settings(None, **{**given, **self.more_settings})
+        return _loaded(frozenset({**given, **self.more_settings}.items()))
 
     def with_slack(self, **more: Any) -> None:
         """Slack as the fallback, or with `copy_to_slack` for copies."""
@@ -219,6 +220,11 @@ class Desk:
             raise RuntimeError("no fonts here")
         self.drawn.append(chart.name)
         return PNG
+
+
+@cache
+def _loaded(given: frozenset[tuple[str, Any]]) -> Settings:
+    return load_settings(None, **dict(given))
 
 
 class WordyWriter(Writer):
