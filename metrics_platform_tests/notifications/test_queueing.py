@@ -118,6 +118,10 @@ M00 = ("m00", "telegram")
 FOUR = (1400.0, 1300.0, 1200.0, 1100.0)
 RECENTLY = (500.0, 400.0, 300.0, 200.0, 100.0)
 BEGUN = (5.0, Sending(channel="telegram", step=0, composed_at=NOW))
+DOWN = failed("unreachable", 5)
+LONG_DOWN = failed("unreachable", *FOUR, 100)
+ASKED_TO_WAIT = failed("unreachable", 400, retry_after=600)
+WRONG = failed("misconfigured", 5)
 BURST_OF_6 = "a burst: 6 messages become one"
 CASES = [
     Case("nothing", [], reason="nothing is waiting"),
@@ -126,18 +130,18 @@ CASES = [
     Case("the oldest first", [loud("b", 5), loud("a", 20)], A),
     Case("sound before silence", [silent("a", 20), loud("b", 5)], B),
     # --- again ---
-    Case("just failed", [loud("a", 9, *failed("unreachable", 5))], reason=down(1, "12:00:10")),
+    Case("just failed", [loud("a", 9, *DOWN)], reason=down(1, "12:00:10")),
     Case("failed a while ago", [loud("a", 99, *failed("unreachable", 16))], A),
     Case("failed five times", [loud("a", 2000, *failed("unreachable", *FOUR, 200))], reason=down(1, "12:01:40")),
     Case("five minutes after that", [loud("a", 2000, *failed("unreachable", *FOUR, 301))], A),
     Case(
-        "asked to wait for ten minutes, for all",
-        [loud("a", 500, *failed("unreachable", 400, retry_after=600)), loud("b", 5)],
+        "asked to wait for ten minutes: all do",
+        [loud("a", 500, *ASKED_TO_WAIT), loud("b", 5)],
         reason=down(2, "12:03:20"),
     ),
     Case(
-        "asked to wait, even if another message was taken since",
-        [loud("a", 500, *failed("unreachable", 400, retry_after=600))],
+        "asked to wait, though another was taken since",
+        [loud("a", 500, *ASKED_TO_WAIT)],
         reason="1 waiting, next try at 12:03:20 UTC",
         reached=60,
     ),
@@ -152,16 +156,12 @@ CASES = [
     Case("a configuration error comes last", [loud("a", 1000, *failed("misconfigured", 61)), loud("b", 5)], B),
     Case("but it comes", [loud("a", 1000, *failed("misconfigured", 61))], A),
     Case(
-        "a lost answer may be one more copy each time",
+        "a lost answer may be one more copy",
         [loud("a", 9000, *failed("unknown", 5000, 4000, 3000, 2000, 1000))],
         reason="1 waiting, next try at 12:13:20 UTC",
     ),
     # --- a channel that is down ---
-    Case(
-        "the others wait with the one that found it down",
-        [loud("a", 100, *failed("unreachable", 5)), loud("b", 50)],
-        reason=down(2, "12:00:10"),
-    ),
+    Case("the others wait with it", [loud("a", 100, *DOWN), loud("b", 50)], reason=down(2, "12:00:10")),
     Case("another one finds out whether it is back", [loud("a", 2000, *failed("unreachable", 16)), loud("b", 5)], B),
     Case("which is not a digest", [loud("a", 2000, *failed("unreachable", 16)), *many(9)], M00),
     Case(
@@ -170,13 +170,13 @@ CASES = [
         reason=down(5, "12:00:20"),
     ),
     Case(
-        "a lost answer says that it is down, too",
+        "a lost answer says so, too",
         [loud("a", 100, *failed("unknown", 5)), loud("b", 50)],
         reason=down(2, "12:00:10"),
     ),
-    Case("a configuration error does not", [loud("a", 100, *failed("misconfigured", 5)), loud("b", 50)], B),
+    Case("a configuration error does not", [loud("a", 100, *WRONG), loud("b", 50)], B),
     Case(
-        "failures before the latest success do not",
+        "nor do failures before the latest success",
         [loud("a", 2000, *failed("unknown", *FOUR, 61)), *many(BURST)],
         digest=keys(6),
         reason=BURST_OF_6,
@@ -206,7 +206,7 @@ CASES = [
         reached=60,
     ),
     Case("also if that is in a digest", [*many(6), digest(6, 50), all_clear("b", "m03", 40)], ("d", "telegram")),
-    Case("not if that needs a person", [opening("a", 100, *failed("misconfigured", 5)), all_clear("b", "a", 50)], B),
+    Case("not if that needs a person", [opening("a", 100, *WRONG), all_clear("b", "a", 50)], B),
     Case(
         "nor if only a copy is missing",
         [opening("a", 100, sent(9), *failed("misconfigured", 5, channel="slack")), all_clear("b", "a", 50)],
@@ -230,58 +230,53 @@ CASES = [
     ),
     Case(
         "reopened, its time begins again",
-        [loud("a", 2000, (60, Reopened()), *failed("unreachable", 5))],
+        [loud("a", 2000, (60, Reopened()), *DOWN)],
         reason=down(1, "12:00:10"),
         settings=SLACK,
     ),
     Case("at its time", [loud("a", 901, *failed("unreachable", *RECENTLY))], ("a", "slack"), settings=SLACK),
     Case(
-        "also for what was never tried, while the channel is down",
-        [loud("f", 100, *failed("unreachable", 5)), loud("a", 901)],
+        "also for what was never tried, if the channel is down",
+        [loud("f", 100, *DOWN), loud("a", 901)],
         ("a", "slack"),
         settings=SLACK,
     ),
     Case("not while the channel is up", [loud("a", 901)], A, settings=SLACK),
-    Case("at once if misconfigured", [loud("a", 9, *failed("misconfigured", 5))], ("a", "slack"), settings=SLACK),
+    Case("at once if misconfigured", [loud("a", 9, *WRONG)], ("a", "slack"), settings=SLACK),
     Case(
-        "the fallback, too, is left alone while it is down",
-        [loud("a", 2000, *failed("unreachable", *FOUR, 100), *failed("unreachable", 20, 10, channel="slack"))],
+        "the fallback rests, too, while it is down",
+        [loud("a", 2000, *LONG_DOWN, *failed("unreachable", 20, 10, channel="slack"))],
         reason=down(1, "12:00:20"),
         settings=SLACK,
     ),
     Case(
         "not if only an edit is missing",
-        [all_clear("a", "x", 2000, sent(1500), *failed("unreachable", *FOUR, 100))],
+        [all_clear("a", "x", 2000, sent(1500), *LONG_DOWN)],
         reason=down(1, "12:03:20"),
         settings=SLACK,
     ),
-    Case(
-        "only once",
-        [loud("a", 2000, *failed("unreachable", *FOUR, 100), sent(50, "slack"))],
-        reason=down(1, "12:03:20"),
-        settings=SLACK,
-    ),
+    Case("only once", [loud("a", 2000, *LONG_DOWN, sent(50, "slack"))], reason=down(1, "12:03:20"), settings=SLACK),
     Case(
         "a burst is one message there, too",
-        [loud("f", 50, *failed("unreachable", 5)), *many(BURST)],
+        [loud("f", 50, *DOWN), *many(BURST)],
         reason=BURST_OF_6,
         digest=keys(6),
         settings={**SLACK, "fallback_after_minutes": 1},
     ),
     Case(
-        "what the fallback has is apart from what it has not",
+        "what the fallback has is apart",
         [*many(4, sent(5, "slack")), *(loud(f"n{number}", 5) for number in range(4))],
         M00,
         settings=SLACK,
     ),
     Case(
-        "there, too, an all-clear does not overtake its alert",
-        [opening("a", 100, *failed("unreachable", 5)), all_clear("b", "a", 2000)],
+        "there, too, an all-clear waits for its alert",
+        [opening("a", 100, *DOWN), all_clear("b", "a", 2000)],
         reason=down(2, "12:00:10"),
         settings=SLACK,
     ),
     Case(
-        "a report that may have arrived is not sent elsewhere, only closed",
+        "a report that may have arrived is only closed",
         [report("a", 2000, *failed("unknown", 1900))],
         A,
         settings=SLACK,
@@ -289,7 +284,7 @@ CASES = [
     # --- copies ---
     Case(
         "copies do not wait for the first channel",
-        [loud("f", 100, *failed("unreachable", 5), sent(4, "slack")), loud("a", 5)],
+        [loud("f", 100, *DOWN, sent(4, "slack")), loud("a", 5)],
         ("a", "slack"),
         settings=COPIES,
     ),
