@@ -38,6 +38,21 @@ class SourceTables:
             warehouse.execute(f"CREATE TABLE {table}{cluster} ({columns}) ENGINE = {engine} ORDER BY time")
         return cls(settings, warehouse)
 
+    def copy(self, settings: Settings) -> SourceTables:
+        """The same sources and computed tables in the databases of other settings, sharing their files."""
+        copied = SourceTables(settings, Warehouse.from_settings(settings))
+        names = {
+            self.warehouse.database: copied.warehouse.database,
+            self.settings.feed_table.split(".")[0]: settings.feed_table.split(".")[0],
+        }
+        tables = "SELECT database, name FROM system.tables WHERE database IN {names:Array(String)}"
+        for database in names.values():
+            create_database(self.warehouse, database)
+        for row in self.warehouse.query(tables, {"names": list(names)}).rows:
+            name, original = row["name"], f"{row['database']}.{row['name']}"
+            self.warehouse.execute(f"CREATE TABLE {names[row['database']]}.{name} CLONE AS {original}")
+        return copied
+
     def insert_feed(self, events: pd.DataFrame) -> None:
         """Add feed events (columns of docs/metrics.md)."""
         self._insert(self.settings.feed_table, "feed_actions", events)
