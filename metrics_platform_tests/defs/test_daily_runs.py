@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -59,12 +59,6 @@ def add_views(settings: Settings, time: str, number: int, user_id: int = 1) -> N
         "'Russia', 'Omsk', 'iOS', 'ads', 1 FROM numbers({number:UInt32})",
         {"user_id": user_id, "time": time, "number": number},
     )
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as made:
-        yield made
 
 
 @pytest.fixture

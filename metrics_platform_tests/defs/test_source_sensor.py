@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,13 +101,6 @@ class Sensor:
     def _count(self, table: str, views: dict[datetime.datetime, int]) -> None:
         for at, count in views.items():
             insert_event_counts(self.sources.warehouse, table, at, {"feed_actions": count, "message_actions": count})
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    """Dagster's storage in memory: where it lies is not tested here."""
-    with dg.DagsterInstance.ephemeral() as made:
-        yield made
 
 
 @pytest.fixture
