@@ -99,21 +99,21 @@ def read_table(warehouse: Warehouse, table: str, date: datetime.date | None = No
 
 
 def insert_event_counts(
-    warehouse: Warehouse, table: str, moment: datetime.datetime, counts: Mapping[str, int], dimension: str = "total"
+    warehouse: Warehouse,
+    table: str,
+    counts: Mapping[datetime.datetime, Mapping[str, int]],
+    dimension: str = "total",
 ) -> None:
-    """How many events each source had in a slot or on a day, as `slot_metrics` and `metric_daily` keep them."""
-    for source, count in counts.items():
-        values: dict[str, object] = {
-            "event_date": moment.date(),
-            "metric": f"{source}.events",
-            "dimension": dimension,
-            "dimension_value": dimension,
-            "value": count,
-            "numerator": count,
-        }
-        if table == "slot_metrics":
-            values["slot_start"] = moment
-        row = [list(values.values())]
-        warehouse.run(
-            lambda client, row=row, names=list(values): client.insert(table, row, column_names=names), doing="Test"
-        )
+    """How many events each source had in slots or on days, as `slot_metrics` and `metric_daily` keep them."""
+    names = ["event_date", "metric", "dimension", "dimension_value", "value", "numerator"]
+    rows: list[list[object]] = [
+        [moment.date(), f"{source}.events", dimension, dimension, count, count]
+        for moment, sources in counts.items()
+        for source, count in sources.items()
+    ]
+    if table == "slot_metrics":
+        names.append("slot_start")
+        moments = [moment for moment, sources in counts.items() for _ in sources]
+        rows = [[*row, moment] for row, moment in zip(rows, moments, strict=True)]
+    if rows:
+        warehouse.run(lambda client: client.insert(table, rows, column_names=names), doing="Test")
