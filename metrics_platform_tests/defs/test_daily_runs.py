@@ -27,29 +27,24 @@ MakeSettings = Callable[..., Settings]
 FEED = """
 INSERT INTO {table} SELECT
     number % 40, number % 9, if(number % 5 = 0, 'like', 'view'),
-    toDateTime('2026-03-06 05:00:00', 'UTC') + number * 97, number % 3 - 1, if(number % 7 = 0, 0, 20 + number % 3),
-    'Russia', 'Moscow', ['iOS', 'Android', ''][1 + (number + intDiv(number, 900)) % 3],
-    ['ads', 'organic'][1 + number % 2], number % 5
-FROM numbers(3500) WHERE toDate(time, 'America/New_York') != '2026-03-08'
+    toDateTime('2026-03-06 05:00:00', 'UTC') + number * 97 AS moment, number % 3 - 1,
+    if(number % 7 = 0, 0, 20 + number % 3), 'Russia', 'Moscow',
+    ['iOS', 'Android', ''][1 + (number + intDiv(number, 900)) % 3], ['ads', 'organic'][1 + number % 2], number % 5
+FROM numbers(3500) WHERE toDate(moment, 'America/New_York') != '2026-03-08'
 """
 MESSAGES = """
 INSERT INTO {table} SELECT
-    number % 30, number % 53, toDateTime('2026-03-06 05:00:00', 'UTC') + number * 331, number % 2, 30,
+    number % 30, number % 53, toDateTime('2026-03-06 05:00:00', 'UTC') + number * 331 AS moment, number % 2, 30,
     'Russia', 'Kazan', ['Android', 'iOS'][1 + intDiv(number, 300) % 2], 'organic', 0
-FROM numbers(1000) WHERE toDate(time, 'America/New_York') != '2026-03-08'
+FROM numbers(1000) WHERE toDate(moment, 'America/New_York') != '2026-03-08'
 """
-
-
-def _with_time(sql: str, expression: str) -> str:
-    return sql.replace("toDate(time,", f"toDate({expression},")
 
 
 def fill_sources(settings: Settings) -> Warehouse:
     """Source tables with some thousand events of four days, the third of them empty."""
     warehouse = SourceTables.create(settings).warehouse
-    step = "toDateTime('2026-03-06 05:00:00', 'UTC') + number * {}"
-    warehouse.execute(_with_time(FEED, step.format(97)).replace("{table}", settings.feed_table))
-    warehouse.execute(_with_time(MESSAGES, step.format(331)).replace("{table}", settings.messages_table))
+    warehouse.execute(FEED.replace("{table}", settings.feed_table))
+    warehouse.execute(MESSAGES.replace("{table}", settings.messages_table))
     return warehouse
 
 

@@ -271,22 +271,15 @@ def test_amounts_that_cancel_each_other_out_reconcile(payments: Payments) -> Non
 
 
 def test_an_aggregate_that_depends_on_the_order_of_rows_is_left_out(payments: Payments) -> None:
-    payments.metrics["odd"] = {"source": "payments", "sql": "cityHash64(groupArray(user)) / 1"}
-    payments.warehouse.execute(
-        f"INSERT INTO {payments.table} (user, paid_at, plan, amount) SELECT number, {{at:DateTime('UTC')}}, 'pro', 1 "
-        "FROM numbers(10)",
-        {"at": f"{MIDNIGHT:%Y-%m-%d %H:%M:%S}"},
-    )
-    (result,) = payments.slots(0, 1)
-    assert result.published
-    payments.metrics["odd"] = {"source": "payments", "sql": "argMax(user, plan)"}
-    payments.warehouse.execute(
-        f"INSERT INTO {payments.table} (user, paid_at, plan, amount) SELECT number, {{at:DateTime('UTC')}}, 'pro', 1 "
-        "FROM numbers(1000, 300000)",
-        {"at": f"{MIDNIGHT:%Y-%m-%d %H:%M:%S}"},
-    )
-    (result,) = payments.slots(0, 1)
-    assert result.published
+    for sql, first, users in (("cityHash64(groupArray(user)) / 1", 0, 10), ("argMax(user, plan)", 1000, 300_000)):
+        payments.metrics["odd"] = {"source": "payments", "sql": sql}
+        payments.warehouse.execute(
+            f"INSERT INTO {payments.table} (user, paid_at, plan, amount) "
+            "SELECT number, {at:DateTime('UTC')}, 'pro', 1 FROM numbers({first:UInt32}, {users:UInt32})",
+            {"at": f"{MIDNIGHT:%Y-%m-%d %H:%M:%S}", "first": first, "users": users},
+        )
+        (result,) = payments.slots(0, 1)
+        assert result.published
     assert payments.values("payers") == {0: 300010}
 
 

@@ -129,8 +129,7 @@ def test_an_outage_behind_a_balancer_alerts_once(balancer: str, api: BotApi, tmp
     ] * 2
 
 
-@pytest.mark.parametrize("after", [False, True])
-def test_a_migration_of_one_replica_that_is_killed_anywhere_goes_on(source: str, after: bool) -> None:
+def test_a_migration_of_one_replica_that_is_killed_anywhere_goes_on(source: str) -> None:
     database = f"one_{uuid.uuid4().hex[:8]}"
     settings, other = (_settings(f"{url}/{database}", source, clickhouse_engine=ENGINE) for url in REPLICAS)
     warehouse, second = (Warehouse.from_settings(each) for each in (settings, other))
@@ -142,7 +141,7 @@ def test_a_migration_of_one_replica_that_is_killed_anywhere_goes_on(source: str,
     fatal, migrated = 0, False
     while not migrated:
         fatal += 1
-        dying = Dying(warehouse.connection, engine=ENGINE, fatal=fatal, after=after)
+        dying = Dying(warehouse.connection, engine=ENGINE, fatal=fatal)
         try:
             migrate_slot_tables(dying, settings)
             migrated = True
