@@ -162,8 +162,7 @@ def test_a_check_killed_at_any_write_behind_a_balancer_alerts_once(
     assert len(api.messages(api.supergroup)) == 2  # one of each world
 
 
-@pytest.mark.parametrize("after", [False, True])
-def test_a_migration_of_one_replica_that_is_killed_anywhere_goes_on(source: str, after: bool) -> None:
+def test_a_migration_of_one_replica_that_is_killed_anywhere_goes_on(source: str) -> None:
     database = f"one_{uuid.uuid4().hex[:8]}"
     settings, other = (_settings(f"{url}/{database}", source, clickhouse_engine=ENGINE) for url in REPLICAS)
     warehouse, second = (Warehouse.from_settings(each) for each in (settings, other))
@@ -175,7 +174,7 @@ def test_a_migration_of_one_replica_that_is_killed_anywhere_goes_on(source: str,
     fatal, migrated = 0, False
     while not migrated:
         fatal += 1
-        dying = Dying(warehouse.connection, engine=ENGINE, fatal=fatal, after=after)
+        dying = Dying(warehouse.connection, engine=ENGINE, fatal=fatal)
         try:
             migrate_slot_tables(dying, settings)
             migrated = True
