@@ -82,10 +82,10 @@ class Simulation:
                 if (verdict := column[number]).status == "anomalous" or series in open_series
             ]
             conditions = conditions_of(slot, found, alerts, SOURCES)
-            self._step(number, slot.start, self.incidents, alerts, conditions, list(self.platform.values()))
+            self._step(number, slot.start, self.incidents, alerts, conditions, self._remembered(self.platform, slot))
             conditions = self._source_conditions(number, slot)
             platform = self._remembered(self.platform, slot)
-            self._step(number, slot.end, self.platform, platform, conditions, list(self.incidents.values()))
+            self._step(number, slot.end, self.platform, platform, conditions, self._remembered(self.incidents, slot))
 
     def _step(  # noqa: PLR0917
         self,
@@ -96,7 +96,12 @@ class Simulation:
         conditions: Iterator[Condition],
         inhibitors: list[Alert],
     ) -> None:
-        found = step(now, alerts, list(conditions), inhibitors=inhibitors)
+        given = list(conditions)
+        if all(alert.state in ("resolved", "expired") for alert in alerts) and all(
+            condition.status != "firing" for condition in given
+        ):
+            return  # most slots: nothing is open and nothing fires
+        found = step(now, alerts, given, inhibitors=inhibitors)
         kept.clear()
         kept.update({alert.id: alert for alert in alerts if alert.state != "pending"})
         kept.update({alert.id: alert for alert in found.alerts})

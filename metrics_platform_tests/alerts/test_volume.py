@@ -143,7 +143,7 @@ QUIET: dict[int, int | None] = dict.fromkeys(range(24), 1)
         (75 * MINUTE, QUIET, "warning"),
     ],
 )
-def test_only_hours_that_usually_have_events_count(
+def test_only_hours_with_usual_events_count(
     silence: datetime.timedelta, usual: dict[int, int | None], expected: str
 ) -> None:
     assert level(silence, usual) == expected

@@ -74,15 +74,58 @@ def reader(clickhouse_server: EmbeddedServer, _tables: Warehouse) -> Iterator[Re
         yield Reader(parse_url(clickhouse_server.readonly_url), session)
 
 
+def insert(warehouse: Warehouse, table: str, columns: str, *rows: tuple[object, ...]) -> None:
+    """Insert rows of these columns; None is NULL."""
+    values = ", ".join(f"({', '.join('NULL' if cell is None else repr(cell) for cell in row)})" for row in rows)
+    warehouse.execute(f"INSERT INTO {table} ({columns}) VALUES {values}")
+
+
 def insert_values(warehouse: Warehouse, table: str, *rows: tuple[object, ...], version: int = 1) -> None:
     """Insert rows of `metric_daily` or `slot_metrics`, each from its day to its value; other columns as they come."""
-    columns = "event_date, metric, dimension, dimension_value, value"
-    if table == "slot_metrics":
-        columns = columns.replace("event_date", "event_date, slot_start")
-    values = ", ".join(
-        f"({', '.join('NULL' if cell is None else repr(cell) for cell in (*row, version))})" for row in rows
+    slot = "slot_start, " if table == "slot_metrics" else ""
+    columns = f"event_date, {slot}metric, dimension, dimension_value, value, version"
+    insert(warehouse, table, columns, *((*row, version) for row in rows))
+
+
+def insert_slots(warehouse: Warehouse) -> None:
+    """Slots around midnight in Kolkata, the later of which was corrected and has verdicts."""
+    late = ("2026-11-27", "2026-11-27 18:15:00")
+    insert_values(
+        warehouse,
+        "slot_metrics",
+        ("2026-10-01", "2026-10-01 00:00:00", "revenue", "os", "iOS", 9),
+        ("2026-11-19", "2026-11-19 18:15:00", "revenue", "os", "iOS", 1),  # 23:45 in Kolkata: the day before
+        ("2026-11-20", "2026-11-19 18:30:00", "revenue", "os", "iOS", 2),
+        (*late, "revenue", "os", "iOS", 7),
+        ("2026-11-28", "2026-11-27 18:30:00", "revenue", "os", "iOS", 4),  # midnight: the day after
+        (*late, "payers", "os", "iOS", 5),
+        (*late, "arppu", "total", "total", None),
+        (*late, "payments.events", "total", "total", 7),
     )
-    warehouse.execute(f"INSERT INTO {table} ({columns}, version) VALUES {values}")
+    insert_values(warehouse, "slot_metrics", (*late, "revenue", "os", "iOS", 3), version=2)
+    insert(
+        warehouse,
+        "verdicts",
+        "event_date, slot_start, metric, dimension, dimension_value, status, expected, lower, upper, version",
+        (*late, "revenue", "os", "iOS", "anomalous", 9, 8, 10, 2),
+        (*late, "revenue", "os", "iOS", "normal", 2, 1, 3, 1),
+        (*late, "payers", "os", "iOS", "anomalous", 1, 1, 1, 1),
+    )
+
+
+def insert_incidents(warehouse: Warehouse) -> None:
+    """One that was told and is over, one that is open, and one that is a part of it."""
+    opened, over, now = "2026-11-21 10:00:00", "2026-11-21 10:30:00", "2026-11-22 10:15:00"
+    insert(
+        warehouse,
+        "incidents",
+        "incident, metric, dimension, dimension_value, state, severity, slot_start, opened_at, closed_at, "
+        "worst_change, folded_into, told_at",
+        ("aaaaa", "views", "total", "total", "open", "warning", opened, opened, None, -0.3, "", None),
+        ("aaaaa", "views", "total", "total", "resolved", "critical", over, opened, over, -0.5, "", opened),
+        ("bbbbb", "ctr", "os", "iOS", "open", "critical", now, "2026-11-22 10:00:00", None, 0.2, "", None),
+        ("ccccc", "views", "os", "iOS", "open", "critical", now, "2026-11-22 09:45:00", None, 0.2, "bbbbb", None),
+    )
 
 
 def in_zone(sql: str, zone: str) -> str:

@@ -10,7 +10,15 @@ import pytest
 
 from metrics_platform.settings import load_settings
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform_tests.bi.conftest import BI, Reader, in_zone, insert_values
+from metrics_platform_tests.bi.conftest import (
+    BI,
+    Reader,
+    in_zone,
+    insert,
+    insert_incidents,
+    insert_slots,
+    insert_values,
+)
 
 FILES = sorted((BI / "redash").glob("*.sql"))
 PARAMETER = re.compile(r"\{\{ ([a-z_.]+) \}\}")
@@ -65,13 +73,10 @@ def test_the_time_zone_of_the_files_is_the_default_of_the_setting() -> None:
 
 
 def _day(warehouse: Warehouse, day: str, **values: Any) -> None:
-    columns = {"event_date": f"'{day}'", **values}
-    warehouse.execute(f"INSERT INTO app_daily ({', '.join(columns)}) VALUES ({', '.join(map(str, columns.values()))})")
+    insert(warehouse, "app_daily", ", ".join(["event_date", *values]), (day, *values.values()))
 
 
-def test_the_latest_day_is_compared_by_date_and_a_missing_day_shifts_nothing(
-    warehouse: Warehouse, reader: Reader
-) -> None:
+def test_the_latest_day_is_compared_by_date_across_missing_days(warehouse: Warehouse, reader: Reader) -> None:
     _day(warehouse, "2026-11-19", app_dau=80, ctr=0.25, mau=0)
     _day(warehouse, "2026-11-25", app_dau=50, ctr=0.5, mau=0)
     _day(warehouse, "2026-11-26", app_dau=100, ctr=0.2, mau=7)
@@ -102,52 +107,22 @@ def test_a_missing_day_is_a_row_of_nothing_not_of_zeros(warehouse: Warehouse, re
 
 def test_slices_are_of_one_dimension_and_ages_are_classes_in_order(warehouse: Warehouse, reader: Reader) -> None:
     rows = [("os", "iOS", 4, 1), ("age", "9", 1, 0), ("age", "18", 2, 1), ("age", "55", 3, 0), ("age", "unknown", 4, 0)]
-    values = ", ".join(
-        f"('2026-11-20', '{dimension}', '{value}', {views}, {likes})" for dimension, value, views, likes in rows
-    )
-    warehouse.execute(
-        f"INSERT INTO dimension_metrics (event_date, dimension, dimension_value, views, likes) VALUES {values}"
-    )
+    columns = "event_date, dimension, dimension_value, views, likes"
+    insert(warehouse, "dimension_metrics", columns, *(("2026-11-20", *row) for row in rows))
     (row,) = reader.ask(_filled("daily_slices")).rows
     assert (row["dimension_value"], row["views"], row["ctr_percent"]) == ("iOS", 4, 25)
     groups = [(row["age_group"], row["views"]) for row in reader.ask(_filled("age_groups")).rows]
     assert groups == [("<18", 1), ("18-24", 2), ("55+", 3), ("unknown", 4)]
 
 
-def test_slots_are_those_of_the_days_and_in_the_times_of_the_products_clocks(
-    warehouse: Warehouse, reader: Reader
-) -> None:
-    insert_values(
-        warehouse,
-        "slot_metrics",
-        ("2026-11-19", "2026-11-19 18:15:00", "revenue", "os", "iOS", 1),  # 23:45 in Kolkata: the day before
-        ("2026-11-20", "2026-11-19 18:30:00", "revenue", "os", "iOS", 2),
-        ("2026-11-27", "2026-11-27 18:15:00", "revenue", "os", "iOS", 7),
-        ("2026-11-28", "2026-11-27 18:30:00", "revenue", "os", "iOS", 4),  # midnight: the day after
-        ("2026-11-27", "2026-11-27 18:15:00", "payers", "os", "iOS", 5),
-    )
-    corrected = ("2026-11-27", "2026-11-27 18:15:00", "revenue", "os", "iOS", 3)
-    insert_values(warehouse, "slot_metrics", corrected, version=2)
-    columns = "event_date, slot_start, metric, dimension, dimension_value, status, expected, lower, upper, version"
-    slot = "'2026-11-27', '2026-11-27 18:15:00'"
-    warehouse.execute(
-        f"INSERT INTO verdicts ({columns}) VALUES "
-        f"({slot}, 'revenue', 'os', 'iOS', 'anomalous', 9, 8, 10, 2), "
-        f"({slot}, 'revenue', 'os', 'iOS', 'normal', 2, 1, 3, 1), "
-        f"({slot}, 'payers', 'os', 'iOS', 'anomalous', 1, 1, 1, 1)"
-    )
+def test_slots_are_those_of_the_days_on_the_products_clocks(warehouse: Warehouse, reader: Reader) -> None:
+    insert_slots(warehouse)
     sql = in_zone(_filled("slot_metrics"), "Asia/Kolkata")
     first, last = reader.ask(sql).rows
     nothing = {"expected": None, "lower": None, "upper": None, "anomalous": None}
     assert first == {"slot_time": "2026-11-20 00:00:00", "value": 2, **nothing}
-    assert last == {
-        "slot_time": "2026-11-27 23:45:00",
-        "value": 3,
-        "expected": 9,
-        "lower": 8,
-        "upper": 10,
-        "anomalous": 3,
-    }
+    band = {"expected": 9, "lower": 8, "upper": 10, "anomalous": 3}
+    assert last == {"slot_time": "2026-11-27 23:45:00", "value": 3, **band}
     anomalies = reader.ask(in_zone(_filled("anomalous_slots"), "Asia/Kolkata")).rows
     assert [(row["slot_time"], row["metric"], row["series"]) for row in anomalies] == [
         ("2026-11-27 23:45:00", "payers", "os: iOS"),
@@ -181,28 +156,10 @@ def test_metrics_of_the_day_are_read_by_name_and_compared_by_date(warehouse: War
 
 
 def test_an_incident_is_shown_once_as_it_stands_now(warehouse: Warehouse, reader: Reader) -> None:
-    columns = (
-        "slot_start, incident, metric, dimension, dimension_value, state, severity, opened_at, closed_at, "
-        "worst_change, folded_into"
-    )
-    warehouse.execute(
-        f"INSERT INTO incidents ({columns}) VALUES "
-        "('2026-11-21 10:00:00', 'aaaaa', 'views', 'total', 'total', 'open', 'warning', '2026-11-21 10:00:00', "
-        "NULL, -0.3, ''), "
-        "('2026-11-21 11:00:00', 'aaaaa', 'views', 'total', 'total', 'resolved', 'critical', '2026-11-21 10:00:00', "
-        "'2026-11-21 10:30:00', -0.5, ''), "
-        "('2026-11-22 10:15:00', 'bbbbb', 'ctr', 'os', 'iOS', 'open', 'critical', '2026-11-22 10:00:00', NULL, 0.2, "
-        "''), "
-        "('2026-11-22 10:15:00', 'ccccc', 'views', 'os', 'iOS', 'open', 'critical', '2026-11-22 09:45:00', NULL, 0.2, "
-        "'bbbbb')"
-    )
+    insert_incidents(warehouse)
     open_now, _part_of_it, resolved = reader.ask(in_zone(_filled("incidents"), "Europe/Moscow")).rows
-    assert (open_now["incident"], open_now["series"], open_now["closed"], open_now["hours"]) == (
-        "bbbbb",
-        "os: iOS",
-        None,
-        0.5,
-    )
+    shown = [open_now[name] for name in ("incident", "series", "closed", "hours")]
+    assert shown == ["bbbbb", "os: iOS", None, 0.5]
     assert (resolved["state"], resolved["severity"], resolved["worst_change_percent"]) == ("resolved", "critical", -50)
     assert (resolved["opened"], resolved["closed"]) == ("2026-11-21 13:00:00", "2026-11-21 13:30:00")
     assert reader.ask(_filled("open_incidents")).rows == [{"open_incidents": 1, "critical": 1}]

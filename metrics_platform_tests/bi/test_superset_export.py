@@ -19,7 +19,7 @@ import yaml
 from metrics_platform.catalog import load_catalog
 from metrics_platform.settings import load_settings
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform_tests.bi.conftest import BI, Reader, in_zone, insert_values
+from metrics_platform_tests.bi.conftest import BI, Reader, in_zone, insert, insert_incidents, insert_slots
 
 ROOT = BI / "superset"
 File = dict[str, Any]
@@ -181,46 +181,35 @@ def test_no_metric_of_the_catalogue_is_named_where_the_long_tables_are_read() ->
 
 def test_slots_are_joined_with_their_verdicts_on_the_products_clocks(warehouse: Warehouse, reader: Reader) -> None:
     assert f"WITH '{load_settings(None).timezone}' AS product_timezone" in by_table["slot_metrics"]["sql"]
-    slot = ("2026-11-21", "2026-11-20 21:30:00")
-    insert_values(
-        warehouse,
-        "slot_metrics",
-        (*slot, "revenue", "total", "total", 99),
-        (*slot, "revenue", "os", "iOS", 5),
-        (*slot, "arppu", "total", "total", None),
-        (*slot, "payments.events", "total", "total", 7),
-        ("2026-10-01", "2026-10-01 00:00:00", "revenue", "total", "total", 1),
-    )
-    insert_values(warehouse, "slot_metrics", (*slot, "revenue", "total", "total", 12), version=2)
-    columns = "event_date, slot_start, metric, dimension, dimension_value, status, expected, lower, upper, version"
-    verdict = "'2026-11-21', '2026-11-20 21:30:00', 'revenue', 'total', 'total'"
-    warehouse.execute(
-        f"INSERT INTO verdicts ({columns}) VALUES "
-        f"({verdict}, 'normal', 90, 80, 100, 1), ({verdict}, 'anomalous', 10, 8, 11, 2)"
-    )
-    sql = in_zone(by_table["slot_metrics"]["sql"], "Europe/Moscow")
-    rows = reader.ask(f"SELECT * FROM ({sql})").rows  # what is older than 35 days is not joined
-    assert {row["slot_time"] for row in rows} == {"2026-11-21 00:30:00"}
-    found = {(row["metric"], row["series"]): (row["value"], row["expected"], row["is_anomalous"]) for row in rows}
+    insert_slots(warehouse)
+    sql = in_zone(by_table["slot_metrics"]["sql"], "Asia/Kolkata")
+    rows = reader.ask(f"SELECT * FROM ({sql}) ORDER BY slot_time").rows
+    assert rows[0]["slot_time"] == "2026-11-19 23:45:00"  # what is older than 35 days is not joined
+    found = {
+        (row["metric"], row["series"]): (row["value"], row["expected"], row["is_anomalous"])
+        for row in rows
+        if row["slot_time"] == "2026-11-27 23:45:00"
+    }
     assert found == {
-        ("revenue", "whole product"): (12, 10, 1),
-        ("revenue", "os: iOS"): (5, None, 0),
+        ("revenue", "os: iOS"): (3, 9, 1),
+        ("payers", "os: iOS"): (5, 1, 1),
         ("arppu", "whole product"): (None, None, 0),
     }
-    (change,) = [row["change"] for row in rows if row["expected"]]
-    assert change == pytest.approx(0.2)
+    (change,) = [row["change"] for row in rows if row["expected"] == 9]
+    assert change == pytest.approx(-2 / 3)
 
 
 def test_a_quotient_of_several_days_is_the_sums_divided(warehouse: Warehouse, reader: Reader) -> None:
-    columns = "event_date, metric, dimension, dimension_value, value, numerator, denominator"
-    rows = [
-        ("2026-11-20", "arppu", "10, 10, 1"),
-        ("2026-11-21", "arppu", "2, 6, 3"),
-        ("2026-11-20", "revenue", "10, 10, NULL"),
-        ("2026-11-21", "revenue", "6, 6, NULL"),
-    ]
-    values = ", ".join(f"('{day}', '{metric}', 'total', 'total', {numbers})" for day, metric, numbers in rows)
-    warehouse.execute(f"INSERT INTO metric_daily ({columns}) VALUES {values}")
+    total = ("total", "total")
+    insert(
+        warehouse,
+        "metric_daily",
+        "event_date, metric, dimension, dimension_value, value, numerator, denominator",
+        ("2026-11-20", "arppu", *total, 10, 10, 1),
+        ("2026-11-21", "arppu", *total, 2, 6, 3),
+        ("2026-11-20", "revenue", *total, 10, 10, None),
+        ("2026-11-21", "revenue", *total, 6, 6, None),
+    )
     (expression,) = [
         metric["expression"]
         for metric in by_table["metric_daily"]["metrics"]
@@ -231,23 +220,15 @@ def test_a_quotient_of_several_days_is_the_sums_divided(warehouse: Warehouse, re
 
 
 def test_an_incident_is_one_row_as_it_stands_now(warehouse: Warehouse, reader: Reader) -> None:
-    columns = (
-        "slot_start, incident, metric, dimension, dimension_value, state, opened_at, closed_at, folded_into, told_at"
-    )
-    warehouse.execute(
-        f"INSERT INTO incidents ({columns}) VALUES "
-        "('2026-11-21 10:00:00', 'aaaaa', 'views', 'total', 'total', 'open', '2026-11-21 10:00:00', NULL, '', NULL), "
-        "('2026-11-21 11:00:00', 'aaaaa', 'views', 'total', 'total', 'resolved', '2026-11-21 10:00:00', "
-        "'2026-11-21 10:45:00', '', '2026-11-21 10:00:00'), "
-        "('2026-11-21 10:00:00', 'bbbbb', 'views', 'os', 'iOS', 'open', '2026-11-21 10:00:00', NULL, 'aaaaa', NULL)"
-    )
+    insert_incidents(warehouse)
     rows = reader.ask(in_zone(by_table["incidents_now"]["sql"], "Europe/Moscow") + "ORDER BY incident").rows
     shown = [(row["series"], row["state"], row["opened"], row["closed"], row["hours"], row["told"]) for row in rows]
     assert shown == [
-        ("whole product", "resolved", "2026-11-21 13:00:00", "2026-11-21 13:45:00", 0.75, 1),
-        ("os: iOS", "open", "2026-11-21 13:00:00", None, 0.25, 0),
+        ("whole product", "resolved", "2026-11-21 13:00:00", "2026-11-21 13:30:00", 0.5, 1),
+        ("os: iOS", "open", "2026-11-22 13:00:00", None, 0.5, 0),
+        ("os: iOS", "open", "2026-11-22 12:45:00", None, 0.75, 0),
     ]
-    assert [row["part_of"] for row in rows] == ["", "aaaaa"]
+    assert [row["part_of"] for row in rows] == ["", "", "bbbbb"]
 
 
 def test_rates_of_more_than_one_day_are_sums_divided(warehouse: Warehouse, reader: Reader) -> None:

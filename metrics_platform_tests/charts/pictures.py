@@ -85,7 +85,6 @@ def shown_texts(figure: Figure) -> Iterator[Text]:
         outer = [tick for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high]
         hidden |= {id(label) for tick in outer for label in (tick.label1, tick.label2)}
     for text in figure.findobj(Text):
-        assert isinstance(text, Text)
         if text.get_visible() and text.get_text().strip() and id(text) not in hidden:
             yield text
 

@@ -169,12 +169,6 @@ def test_every_daily_table_is_complete_when_the_demo_is_ready(demo: Demo) -> Non
     assert {(count["numPartitions"] - count["numMaterialized"]) in (0, 1) for count in counts.values()} == {True}
 
 
-def test_the_timeline_shows_what_has_run(demo: Demo, page: Any) -> None:
-    page.goto(demo.page("/timeline"))
-    for job in ("daily_etl", "anomaly_check", "daily_report_job"):
-        assert _is_seen(page.get_by_text(job, exact=True))
-
-
 def test_the_graph_shows_every_table_and_what_comes_from_what(demo: Demo, page: Any) -> None:
     page.goto(demo.page("/asset-groups"))
     for group in ("sources", "daily", "monitoring", "report", "delivery"):

@@ -55,7 +55,6 @@ def _steps(loading: Loading) -> set[int]:
 
 def _die_at(loading: Loading, files: dict[str, Path], doing: str, number: int = 1) -> int | None:
     settings = loading.settings
-    assert settings.clickhouse_url is not None
     tables = {"feed_table": settings.feed_table, "messages_table": settings.messages_table}
     return load_and_die(settings.clickhouse_url.get_secret_value(), tables, files, doing, number)
 
@@ -127,9 +126,7 @@ def test_an_interrupted_load_whose_table_is_gone_is_given_up(loading: Loading, f
     assert (_steps(loading), loading.staging_tables) == ({commit.GIVEN_UP, commit.COMMITTED}, [])
 
 
-def test_an_interrupted_load_that_cannot_be_completed_reports_the_way_out(
-    loading: Loading, files: dict[str, Path]
-) -> None:
+def test_an_interrupted_load_that_cannot_be_completed_names_a_way_out(loading: Loading, files: dict[str, Path]) -> None:
     with _failing_moves(after=1), pytest.raises(LoadError, match="interrupted during its commit"):
         loading(**files)
     loading.warehouse.execute(f"ALTER TABLE {loading.settings.feed_table} ADD COLUMN note String")
@@ -223,7 +220,6 @@ class FragileServer:
         return self.now
 
     def kill(self) -> None:
-        assert self.now is not None
         self.now.kill()
 
     def kill_and_start(self) -> None:
@@ -241,7 +237,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FragileServer]:
 
 @pytest.fixture
 def loading_there(server: FragileServer, tmp_path: Path) -> Loading:
-    assert server.now is not None
     return loading_with(settings_factory(server.now.url)(), tmp_path)
 
 

@@ -61,10 +61,8 @@ def started(path: Path, *options: str, command: list[str] | None = None) -> Iter
         text=True,
     )
     try:
-        assert process.stdin is not None
         process.stdin.write("1,2\n")
         process.stdin.flush()
-        assert process.stdout is not None
         ready = process.stdout.readline()
         assert ready.startswith("READY http://127.0.0.1:"), process.communicate()
         yield process

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +15,8 @@ import pytest
 from metrics_platform.local.clickhouse import EmbeddedServerError, running_server, serve
 from metrics_platform.local.clickhouse_directory import ServerDirectory
 from metrics_platform_tests.local import COMMAND, HANGS, PREFIX, rows, started, url_of, wait_until
+
+Refused = Callable[[Path, int], str]
 
 
 def refused(path: Path, port: int = 0) -> str:
@@ -39,7 +40,7 @@ def test_one_line_says_that_it_is_ready_and_the_address_is_written_before(tmp_pa
     assert all(line.startswith(PREFIX) for line in messages.splitlines())
 
 
-def test_passwords_tables_and_the_query_log_live_on_in_the_same_directory(
+def test_passwords_tables_and_the_query_log_live_on_in_a_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a place & its 'name'"
@@ -90,18 +91,8 @@ def test_the_first_files_of_another_server_are_recognised(tmp_path: Path) -> Non
         assert (tmp_path / "engine.json").exists()
 
 
-@pytest.mark.parametrize("reuse", [0, 1])
-def test_a_busy_port_is_named(tmp_path: Path, reuse: int) -> None:
-    with socket.socket() as other:
-        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
-        assert f"port {port} on 127.0.0.1 is taken" in refused(tmp_path / "data", port)
-
-
 @pytest.fixture
-def refused_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[Path, int], str]:
+def refused_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refused:
     """What `serve` says before it returns 2 in this process, which the engine must not take over."""
 
     def say(path: Path, port: int) -> str:
@@ -115,18 +106,18 @@ def refused_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     return say
 
 
-def test_a_port_out_of_range(tmp_path: Path, refused_here: Callable[[Path, int], str]) -> None:
+def test_a_port_out_of_range(tmp_path: Path, refused_here: Refused) -> None:
     for port in (-1, 65536):
         assert f"{port} is not a port" in refused_here(tmp_path / "data", port)
 
 
-def test_a_directory_of_something_else_is_left_alone(tmp_path: Path, refused_here: Callable[[Path, int], str]) -> None:
+def test_a_directory_of_something_else_is_left_alone(tmp_path: Path, refused_here: Refused) -> None:
     (tmp_path / "config.xml").write_text("<clickhouse/>")
     assert "was not made by this command" in refused_here(tmp_path, 0)
     assert [entry.name for entry in tmp_path.iterdir()] == ["config.xml"]
 
 
-def test_a_directory_that_cannot_be_written(tmp_path: Path, refused_here: Callable[[Path, int], str]) -> None:
+def test_a_directory_that_cannot_be_written(tmp_path: Path, refused_here: Refused) -> None:
     file = tmp_path / "file"
     file.touch()
     for path in (file, file / "below", Path("/proc/metrics-platform")):
@@ -136,9 +127,7 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path, refused_here: Callab
 
 
 @pytest.mark.parametrize("name", ["lock", "engine.json", "url", "readonly_url", "data", "run", "logs"])
-def test_a_symbolic_link_in_place_of_a_file_is_refused(
-    tmp_path: Path, refused_here: Callable[[Path, int], str], name: str
-) -> None:
+def test_a_link_in_place_of_a_file_is_refused(tmp_path: Path, refused_here: Refused, name: str) -> None:
     ours, theirs = tmp_path / "data", tmp_path / "theirs"
     ours.mkdir()
     (ours / "engine.json").write_text("{}")
@@ -151,7 +140,7 @@ def test_a_symbolic_link_in_place_of_a_file_is_refused(
 
 
 def test_a_lock_that_becomes_a_link_after_the_check_is_not_followed(
-    tmp_path: Path, refused_here: Callable[[Path, int], str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, refused_here: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     theirs = tmp_path / "theirs"
     theirs.write_text("years of work")
@@ -162,7 +151,7 @@ def test_a_lock_that_becomes_a_link_after_the_check_is_not_followed(
 
 
 def test_a_directory_of_another_user_is_refused(
-    tmp_path: Path, refused_here: Callable[[Path, int], str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, refused_here: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
     said = refused_here(tmp_path, 0)
@@ -170,16 +159,14 @@ def test_a_directory_of_another_user_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_directory_that_every_user_may_write_to_is_refused(
-    tmp_path: Path, refused_here: Callable[[Path, int], str]
-) -> None:
+def test_a_directory_that_every_user_may_write_to_is_refused(tmp_path: Path, refused_here: Refused) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data").chmod(0o777)
     said = refused_here(tmp_path / "data", 0)
     assert "every user may write" in said and "chmod o-w" in said
 
 
-def test_data_of_a_newer_engine_are_left_alone(tmp_path: Path, refused_here: Callable[[Path, int], str]) -> None:
+def test_data_of_a_newer_engine_are_left_alone(tmp_path: Path, refused_here: Refused) -> None:
     written = json.dumps({"chdb-core": "99.1.0"})
     (tmp_path / "engine.json").write_text(written)
     assert "written by chdb-core 99.1.0" in refused_here(tmp_path, 0)
@@ -207,7 +194,7 @@ def no_package(name: str) -> str:
 def test_a_machine_without_the_wheel_is_offered_the_alternative(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    refused_here: Callable[[Path, int], str],
+    refused_here: Refused,
     version: Callable[[str], str],
     said: str,
 ) -> None:

@@ -135,7 +135,6 @@ def child_of_a_killed_parent(script: str, path: Path, *options: str) -> int:
         [sys.executable, "-c", script, f"--path={path}", "--port=0", *options], stdout=subprocess.PIPE, text=True
     )
     try:
-        assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         assert not ended(pid)
     finally:
@@ -168,7 +167,6 @@ def test_ignored_signals_stay_ignored_except_sigterm(tmp_path: Path) -> None:
         assert rows(url_of(tmp_path / "data"), "SELECT 1") == ["1"]
         process.terminate()
         assert process.wait(timeout=HANGS) == 0
-        assert process.stderr is not None
         assert "stopped: SIGTERM" in process.stderr.read()
 
 

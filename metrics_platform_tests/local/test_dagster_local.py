@@ -11,9 +11,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import dagster as dg
 import psutil
@@ -29,6 +28,7 @@ from metrics_platform.local.dagster_local import (
     stop_on_signals,
 )
 from metrics_platform.settings import load_settings
+from metrics_platform_tests.telegram.http_server import Answer, LoopbackServer, Request
 
 
 @pytest.mark.usefixtures("signals_as_in_a_terminal")
@@ -100,9 +100,7 @@ def test_an_interrupt_that_a_library_swallows_is_noticed() -> None:
         assert asked.is_set()
 
 
-def test_the_users_settings_are_hidden_inside_and_restored_afterwards(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_users_settings_are_hidden_and_restored_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METRICS_CLICKHOUSE_URL", "http://theirs:8123/metrics")
     monkeypatch.setenv("TELEGRAM_CHAT_ID", "-1001")
     before = dict(os.environ)
@@ -138,26 +136,6 @@ def test_the_env_file_of_the_users_directory_is_ignored(tmp_path: Path, monkeypa
     assert Path.cwd() == theirs
 
 
-class _Webserver(BaseHTTPRequestHandler):
-    """Answers the question whether Dagster is ready, with what the test says it is to answer next."""
-
-    answers: ClassVar[list[Callable[[], dict[str, Any]]]]
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        # The last one is given again and again: on a busy machine a request may come to nothing.
-        answer = (self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])()
-        body = json.dumps(answer if "errors" in answer else {"data": answer}).encode()
-        with contextlib.suppress(OSError):  # a client that has given up
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-
 def _status(*, ticks: bool, loaded: bool = True) -> dict[str, Any]:
     location = {"loadStatus": "LOADED" if loaded else "LOADING", "locationOrLoadError": {} if loaded else None}
     return {
@@ -166,20 +144,33 @@ def _status(*, ticks: bool, loaded: bool = True) -> dict[str, Any]:
     }
 
 
+Script = list[Callable[[], dict[str, Any]]]
+
+
 @pytest.fixture
-def dagster(tmp_path: Path) -> Iterator[DagsterUI]:
-    """A Dagster whose process runs and whose webserver is the one above."""
+def script() -> Script:
+    """What the webserver answers, in turn. The last one is given again and again: a busy machine may lose a request."""
+    return []
+
+
+@pytest.fixture
+def dagster(tmp_path: Path, script: Script) -> Iterator[DagsterUI]:
+    """A Dagster whose process runs and whose webserver follows the script."""
+
+    def answer(_: Request) -> Answer:
+        given = (script.pop(0) if len(script) > 1 else script[0])()
+        return Answer(body=json.dumps(given if "errors" in given else {"data": given}).encode())
+
     process = subprocess.Popen(["sleep", "600"])
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Webserver) as server:
-        threading.Thread(target=server.serve_forever).start()
-        yield DagsterUI(f"http://127.0.0.1:{server.server_port}", tmp_path / "dagster.log", process)
-        server.shutdown()
+    server = LoopbackServer(answer)
+    yield DagsterUI(f"http://127.0.0.1:{server.port}", tmp_path / "dagster.log", process)
+    server.stop()
     process.kill()
     process.wait()
 
 
-def test_a_webserver_that_answers_late_is_waited_for_and_reported(
-    dagster: DagsterUI, monkeypatch: pytest.MonkeyPatch
+def test_a_webserver_that_answers_late_is_reported(
+    dagster: DagsterUI, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dagster_local, "_REQUEST_SECONDS", 0.5)
     monkeypatch.setattr(dagster_local, "_FIRST_REPORT_SECONDS", 0.3)
@@ -189,43 +180,41 @@ def test_a_webserver_that_answers_late_is_waited_for_and_reported(
         time.sleep(1)
         return _status(ticks=True)
 
-    _Webserver.answers = [late, late, lambda: _status(ticks=True)]
+    script += [late, late, lambda: _status(ticks=True)]
     dagster.wait_until_ready(reports.append)
     assert reports
     assert all("its webserver does not answer" in report for report in reports)
 
 
-def test_dagster_is_ready_once_it_has_loaded_and_its_scheduler_ticks(dagster: DagsterUI) -> None:
+def test_dagster_is_ready_once_it_has_loaded_and_its_scheduler_ticks(dagster: DagsterUI, script: Script) -> None:
     locked = {"errors": [{"message": "database is locked"}]}
     states = [_status(ticks=False), _status(ticks=True, loaded=False), locked, _status(ticks=True)]
-    _Webserver.answers = [lambda state=state: state for state in states]
+    script += [lambda state=state: state for state in states]
     dagster.wait_until_ready()
-    assert len(_Webserver.answers) == 1
+    assert len(script) == 1
 
 
-def test_a_proxy_of_the_environment_is_not_asked_for_dagster(
-    dagster: DagsterUI, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_dagster_is_reached_past_a_proxy(dagster: DagsterUI, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
-    _Webserver.answers = [lambda: {"version": "1"}]
+    script += [lambda: {"version": "1"}]
     assert dagster.ask("{ version }") == {"version": "1"}
 
 
-def test_a_running_dagster_whose_scheduler_stops_ticking_is_an_error(dagster: DagsterUI) -> None:
-    _Webserver.answers = [lambda ticks=ticks: _status(ticks=ticks) for ticks in (True, False)]
+def test_a_running_dagster_whose_scheduler_stops_ticking_is_an_error(dagster: DagsterUI, script: Script) -> None:
+    script += [lambda ticks=ticks: _status(ticks=ticks) for ticks in (True, False)]
     dagster.check_answers()
     with pytest.raises(DagsterError, match="does not tick"):
         dagster.check_answers()
 
 
-def test_code_that_cannot_be_loaded_is_an_error_and_not_waited_for(dagster: DagsterUI) -> None:
+def test_code_that_cannot_be_loaded_is_an_error_and_not_waited_for(dagster: DagsterUI, script: Script) -> None:
     broken = _status(ticks=True)
     error = {"message": "outer", "errorChain": [{"error": {"message": "METRICS_TIMEZONE = 'x'"}}]}
     broken["workspaceOrError"]["locationEntries"][0]["locationOrLoadError"] = error
-    _Webserver.answers = [lambda: broken]
+    script += [lambda: broken]
     with pytest.raises(DagsterError, match="cannot load metrics_platform: METRICS_TIMEZONE"):
         dagster.wait_until_ready()
 
@@ -251,7 +240,6 @@ def test_dagsters_processes_end_with_their_parent(tmp_path: Path) -> None:
         "    time.sleep(60)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
     child = int(parent.stdout.readline())
     time.sleep(3)  # until it heeds the signal
     parent.kill()

@@ -9,19 +9,6 @@ import pytest
 from click.testing import CliRunner
 
 from metrics_platform.cli import main
-from metrics_platform.local.ports import next_free_port, port_is_taken
-
-
-def test_the_next_free_port_is_the_preferred_one_or_one_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        assert port_is_taken(taken.getsockname()[1])
-    monkeypatch.setattr("metrics_platform.local.ports.port_is_taken", lambda port: port in (8123, 8124))
-    assert (next_free_port(8123), next_free_port(8125)) == (8125, 8125)
-
-
-def test_where_all_are_taken_any_port_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metrics_platform.local.ports.port_is_taken", lambda _port: True)
-    assert next_free_port(8123) == 0
 
 
 def test_clickhouse_takes_the_next_port_beside_a_demo_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 from metrics_platform.channel_settings import ChatTarget
@@ -102,7 +103,6 @@ class Desk:
     drawn: list[str] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     more_channels: dict[str, Channel] = field(default_factory=dict)
-    routes: dict[str, ChatTarget] = field(default_factory=dict)
     more_settings: dict[str, Any] = field(default_factory=dict)
     cannot_draw: bool = False
     answers_within: float = 10.0  # real seconds; a busy machine must not make an answer look lost
@@ -125,7 +125,7 @@ class Desk:
     @property
     def settings(self) -> Settings:
         given = {"telegram_bot_token": self.api.token, "telegram_chat_id": str(self.chat), "timezone": "UTC"}
-        return load_settings(None, **{**given, **self.more_settings})
+        return _loaded(frozenset({**given, **self.more_settings}.items()))
 
     def with_slack(self, **more: Any) -> None:
         """Slack as the fallback, or with `copy_to_slack` for copies."""
@@ -154,7 +154,7 @@ class Desk:
             timeouts=(2.0, self.answers_within),
         )
         home = ChatTarget(str(self.chat))
-        telegram = TelegramChannel(client, lambda kind, _: self.routes.get(kind, home), warn=self.warnings.append)
+        telegram = TelegramChannel(client, lambda *_: home, warn=self.warnings.append)
         slack = SlackChannel(self.slack.url, policy=self.clock.policy, timeouts=(2.0, 10.0))
         channels: dict[str, Channel] = {"telegram": telegram, "slack": slack, **self.more_channels}
         composer = Composer(self._writer_at, self._draw, self.warnings.append)
@@ -220,6 +220,11 @@ class Desk:
             raise RuntimeError("no fonts here")
         self.drawn.append(chart.name)
         return PNG
+
+
+@cache
+def _loaded(given: frozenset[tuple[str, Any]]) -> Settings:
+    return load_settings(None, **dict(given))
 
 
 class WordyWriter(Writer):

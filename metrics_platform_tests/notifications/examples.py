@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import zoneinfo
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def writer(language: Language = "en", now: datetime.datetime = NOON + 2 * SLOT) 
     )
 
 
+@cache
 def told(language: Language, key: str) -> Message:
     """An example as it is sent soon after it happened."""
     event = EXAMPLES[key]
@@ -116,4 +118,5 @@ EXAMPLES: dict[str, kinds.Event] = {event.key: event for event in _EVENTS}
 
 def parts_of_example(event: kinds.Event) -> tuple[kinds.Event, ...]:
     """What a digest among the examples is written from."""
-    return tuple(EXAMPLES[key] for key in event.notifications) if isinstance(event, kinds.Digest) else ()
+    keys = event.notifications if isinstance(event, kinds.Digest) else ()
+    return tuple(EXAMPLES[key] for key in keys if key in EXAMPLES)

@@ -15,7 +15,7 @@ from typing import Any
 
 import trustme
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
+from aiosmtpd.smtp import SMTP, AuthResult
 
 USER, PASSWORD = "desk@example.com", "p4ss w0rd/&-S3CRET"
 ENCODED = tuple(
@@ -47,7 +47,6 @@ class _Controller(Controller):
     """Takes any port that is free; aiosmtpd itself would ask port 0 whether the server is there."""
 
     def _trigger_server(self) -> None:
-        assert self.server is not None
         self.port = self.server.sockets[0].getsockname()[1]
         super()._trigger_server()
 
@@ -103,7 +102,6 @@ def running(certificate: tuple[Path, Path], *, tls: str = "starttls", login: boo
     server = MailServer(ca_file=str(certificate[0]))
 
     def authenticate(_: Any, __: Any, ___: Any, mechanism: str, data: Any) -> AuthResult:
-        assert isinstance(data, LoginPassword)
         server.logins.append(mechanism)
         right = data.login.decode() == USER and data.password.decode() == PASSWORD
         return AuthResult(success=right, handled=False)

@@ -62,7 +62,6 @@ def check_payload(payload: dict[str, Any]) -> None:
     assert 1 <= len(blocks) <= BLOCKS
     for each in blocks:
         model = SlackBlock.parse(each)
-        assert model is not None
         model.validate_json()
         assert model.to_dict() == each
         if each["type"] == "rich_text":

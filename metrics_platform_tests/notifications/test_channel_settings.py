@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from metrics_platform.channel_settings import (
@@ -55,6 +57,7 @@ BAD = [
     ("TELEGRAM_ROUTES", "failed=-1001/x", "kind=chat/topic"),
     ("TELEGRAM_ROUTES", "failed=-1001,everything=-1002", "neither a severity"),
     ("TELEGRAM_ROUTES", "failed=oncall", "kind=chat"),
+    ("TELEGRAM_ROUTES", "failed=-1001, critical=-1002, failed=-1003", "failed has two routes"),
     ("METRICS_COPY_TO_SLACK", "crtical", "did you mean critical?"),
     ("METRICS_COPY_TO_EMAIL", "daily report", "neither a severity"),
     ("METRICS_LANGUAGE", "de", "choose en or ru"),
@@ -71,11 +74,10 @@ BAD = [
 
 
 @pytest.mark.parametrize(("name", "value", "remedy"), BAD)
-def test_a_bad_value_is_refused_by_name_with_the_remedy(settings: object, name: str, value: str, remedy: str) -> None:
-    text = refusal(settings, **{name: value})
-    assert f"{name} = " in text
-    assert remedy in text
-    assert "It means:" in text
+def test_a_bad_value_is_refused_with_the_remedy(
+    refusal_of: Callable[[str, str], str], name: str, value: str, remedy: str
+) -> None:
+    assert remedy in refusal_of(name, value)
 
 
 # What is refused, the secret in it, and what the refusal says instead.
@@ -93,9 +95,7 @@ SECRETS = [
 
 
 @pytest.mark.parametrize(("name", "value", "secret", "remedy"), SECRETS)
-def test_a_bad_secret_is_refused_without_being_repeated(
-    settings: object, name: str, value: str, secret: str, remedy: str
-) -> None:
+def test_a_bad_secret_is_not_repeated(settings: object, name: str, value: str, secret: str, remedy: str) -> None:
     text = refusal(settings, **{name: value})
     assert f"{name} = (secret)" in text
     assert remedy in text
@@ -108,11 +108,6 @@ def test_an_address_with_a_password_is_refused_without_it(settings: object, name
     assert f"{name} = 'https://user:***@bi.example.com/7'" in text
     assert "this setting is not secret" in text
     assert PASSWORD not in text
-
-
-def test_two_routes_of_one_name_are_refused(settings: object) -> None:
-    text = refusal(settings, TELEGRAM_ROUTES="failed=-1001, critical=-1002, failed=-1003")
-    assert "failed has two routes" in text
 
 
 def test_settings_do_not_show_their_secrets(settings) -> None:
@@ -169,17 +164,10 @@ def test_every_secret_is_among_those_that_texts_are_masked_by(settings) -> None:
         ({"METRICS_COPY_TO_EMAIL": "critical"}, ("METRICS_COPY_TO_EMAIL = critical", "not set up")),
     ],
 )
-def test_half_a_channel_is_refused_with_what_is_missing(
-    settings: object, given: dict[str, str], words: tuple[str, ...]
-) -> None:
+def test_half_a_channel_names_what_is_missing(settings: object, given: dict[str, str], words: tuple[str, ...]) -> None:
     text = refusal(settings, **given)
     assert all(word in text for word in words)
     assert TOKEN not in text
-
-
-def test_nothing_set_is_a_dry_run_and_a_chat_alone_is_no_channel(settings) -> None:
-    assert settings().telegram_bot_token is None
-    assert settings(TELEGRAM_CHAT_ID="-1001").telegram_bot_token is None
 
 
 def test_an_empty_value_is_the_same_as_none(settings) -> None:

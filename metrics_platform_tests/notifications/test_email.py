@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import datetime
-import logging
 import socket
-import threading
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,6 @@ import pytest
 from metrics_platform.channel_settings import ChannelSettings
 from metrics_platform.channel_settings import MailServer as Server
 from metrics_platform.notifications.email import EmailChannel
-from metrics_platform.notifications.email_content import message_id
 from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import Message, Paragraph, Picture, line
 from metrics_platform_tests.notifications.clock import Clock, everything_in, failure, message
@@ -29,6 +25,7 @@ from metrics_platform_tests.notifications.mail_server import (
     make_certificate,
     running,
 )
+from metrics_platform_tests.notifications.telegram_chat import raw_server, silent
 
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 SENDER, RECEIVERS = "Metrics desk <desk@example.com>", ("a@example.org", "b@example.org")
@@ -100,12 +97,6 @@ def test_without_a_login_a_server_without_encryption_will_do(certificate: tuple[
         assert server.encrypted == [False]
 
 
-def test_the_all_clear_answers_the_message_of_its_thread(mail_server: MailServer, clock: Clock) -> None:
-    delivered(channel_to(mail_server, clock), thread="anomaly-A7K2Q")
-    (mail,) = mail_server.mails
-    assert mail["In-Reply-To"] == mail["References"] == message_id("anomaly-A7K2Q", "example.com")
-
-
 def test_a_receiver_that_is_refused_is_named_and_the_others_get_it(mail_server: MailServer, clock: Clock) -> None:
     mail_server.answers = {"b@example.org": ["550 5.1.1 no such user"]}
     (sent,) = delivered(channel_to(mail_server, clock))
@@ -129,7 +120,7 @@ def test_a_mail_refused_with_its_pictures_is_sent_without_them(mail_server: Mail
     [("MAIL", "451 later", 4), ("RCPT", "450 greylisted", 4), ("DATA", "451 later", 4), ("MAIL", "421 closing", 4),
      ("MAIL", "drop", 4), ("RCPT", "drop", 4)],
 )  # fmt: skip
-def test_what_passes_is_tried_again_and_then_unreachable(
+def test_what_passes_is_tried_again(
     mail_server: MailServer, clock: Clock, command: str, answer: str, tries: int
 ) -> None:
     channel = channel_to(mail_server, clock)
@@ -171,9 +162,7 @@ def test_where_one_receiver_may_be_taken_later_all_refused_passes(mail_server: M
     assert sent.address == "b@example.org"
 
 
-def test_an_answer_lost_after_the_mail_was_sent_is_repeated_only_for_alerts(
-    mail_server: MailServer, clock: Clock
-) -> None:
+def test_an_answer_lost_after_the_mail_is_repeated_only_for_alerts(mail_server: MailServer, clock: Clock) -> None:
     mail_server.answers = {"DATA": ["drop"]}
     error = failure(lambda: delivered(channel_to(mail_server, clock), repeat_unknown=False))
     assert (error.reason, clock.waits, mail_server.mails) == ("unknown", [], [])
@@ -194,7 +183,7 @@ def test_a_login_never_crosses_the_network_unencrypted(certificate: tuple[Path, 
         assert "STARTTLS" in str(error)
 
 
-def test_a_certificate_that_does_not_hold_stops_before_the_login(
+def test_a_bad_certificate_stops_before_login(
     mail_server: MailServer, certificate: tuple[Path, Path], clock: Clock
 ) -> None:
     for channel in (channel_to(mail_server, clock, ca_file=None), channel_to(mail_server, clock, host="127.0.0.1")):
@@ -232,33 +221,20 @@ def test_no_server_is_unreachable(clock: Clock, host: str, monkeypatch: pytest.M
 @pytest.mark.parametrize(("greeting", "reason"), [(b"", "unreachable"), (b"421 busy\r\n", "unreachable"),
                                                   (b"554 go away\r\n", "misconfigured")])  # fmt: skip
 def test_a_server_that_does_not_greet(clock: Clock, greeting: bytes, reason: str) -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+    def speak(connection: socket.socket) -> None:
+        connection.sendall(greeting)
+        silent(connection)
 
-        def answer() -> None:
-            while True:
-                try:
-                    connection, _ = listening.accept()
-                except OSError:
-                    return
-                kept.append(connection)
-                connection.sendall(greeting)
-
-        kept: list[socket.socket] = []
-        threading.Thread(target=answer, daemon=True).start()
-        port = listening.getsockname()[1]
+    with raw_server(speak) as address:
+        port = int(address.partition(":")[2])
         error = failure(lambda: delivered(channel_to(port, clock, host="127.0.0.1", timeouts=(0.1, 0.1))))
-        assert error.reason == reason
-        for connection in kept:
-            connection.close()
-        listening.shutdown(socket.SHUT_RDWR)
+    assert error.reason == reason
 
 
 @pytest.mark.parametrize("fault", ["wrong password", "echo", "not ascii", "drop", "none"])
 def test_the_password_is_in_no_error_log_or_repr(
-    mail_server: MailServer, clock: Clock, fault: str, caplog: pytest.LogCaptureFixture, capfd: Any
+    mail_server: MailServer, clock: Clock, fault: str, logged: pytest.LogCaptureFixture, capfd: Any
 ) -> None:
-    caplog.set_level(logging.DEBUG)
-    caplog.set_level(logging.DEBUG, "urllib3")  # some driver has silenced it
     password = {"wrong password": "wr0ng-S3CRET", "not ascii": "wr0ng-S3CRET-я"}.get(fault, PASSWORD)
     channel = channel_to(mail_server, clock, password=password)
     told = [repr(channel), str(channel)]
@@ -268,7 +244,7 @@ def test_the_password_is_in_no_error_log_or_repr(
         echoes = " ".join((PASSWORD, *ENCODED[:2]))
         mail_server.answers = {"MAIL": ["drop" if fault == "drop" else f"550 you said {echoes}"] * 9}
         told += everything_in(failure(lambda: delivered(channel)))
-    told += [str(record.__dict__) for record in caplog.records if not record.name.startswith("mail.log")]
+    told += [str(record.__dict__) for record in logged.records if not record.name.startswith("mail.log")]
     told += list(capfd.readouterr())
     for secret in (password, PASSWORD, *ENCODED):
         assert not any(secret in each for each in told)
@@ -287,7 +263,7 @@ def test_the_check_goes_as_far_as_the_receivers_and_sends_nothing(mail_server: M
     ("command", "answer", "said"),
     [("MAIL", "550 no", "EMAIL_FROM"), ("RCPT", "550 no", "EMAIL_TO"), ("b@example.org", "550 no", "b@example.org")],
 )
-def test_the_check_names_what_to_correct(
+def test_the_check_names_what_is_bad(
     mail_server: MailServer, clock: Clock, command: str, answer: str, said: str
 ) -> None:
     mail_server.answers = {command: [answer] * 2}

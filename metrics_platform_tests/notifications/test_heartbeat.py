@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator
 
@@ -15,16 +14,11 @@ from metrics_platform_tests.watcher import PATH, QUERY, watcher
 
 
 @pytest.fixture(autouse=True)
-def nothing_secret_is_logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("http_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    caplog.set_level(logging.DEBUG)
-    caplog.set_level(logging.DEBUG, "urllib3")  # some driver has silenced it
+def _nothing_secret_is_logged(no_proxies: None, logged: pytest.LogCaptureFixture) -> Iterator[None]:
     yield
-    logged = [f"{record.name} {record.getMessage()} {record.args}" for record in caplog.get_records("call")]
-    assert any("urllib3" in each for each in logged)  # which says at DEBUG what is asked for
-    assert not any("5ecret" in each for each in logged)
+    texts = [f"{record.name} {record.getMessage()} {record.args}" for record in logged.get_records("call")]
+    assert any("urllib3" in text for text in texts)  # which says at DEBUG what is asked for
+    assert not any("5ecret" in text for text in texts)
 
 
 def test_a_good_answer_is_all_there_is() -> None:

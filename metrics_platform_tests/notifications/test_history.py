@@ -15,8 +15,6 @@ from metrics_platform.notifications.history import (
     Entry,
     Failed,
     History,
-    Journal,
-    Position,
     Queued,
     Reopened,
     Sending,
@@ -25,7 +23,7 @@ from metrics_platform.notifications.history import (
     Stored,
     read_entry,
 )
-from metrics_platform_tests.notifications.desk import FAILED, START, MortalStorage
+from metrics_platform_tests.notifications.desk import FAILED, START
 from metrics_platform_tests.notifications.examples import EXAMPLES
 
 LATER = START + datetime.timedelta(hours=1)
@@ -97,85 +95,3 @@ def test_a_notification_queued_again_is_still_the_first() -> None:
     assert history(QUEUED, other).event == EXAMPLES[FAILED]
     assert history(sending()).event is None
     assert history(QUEUED, other).queued_at == START
-
-
-def test_once_reopened_only_the_notification_and_what_came_after_counts() -> None:
-    after = [sending(at=LATER), sent(message_ids=("8",))]
-    entries = [QUEUED, sending(), sent(), Closed(outcome="delivered"), Reopened(), *after]
-    found = history(*entries)
-    assert found.entries == [QUEUED, *after]
-    assert found.closed is None
-    assert found.queued_at == START + datetime.timedelta(seconds=4)
-    assert history(*entries, Reopened()).entries == [QUEUED]
-
-
-def test_steps_are_counted_per_channel() -> None:
-    entries = [sent(0, 2), sent(0, 1, "slack"), sent(1, 2)]
-    found = history(*entries)
-    assert list(found.steps("telegram")) == [0, 1]
-    assert [found.is_sent(name) for name in ("telegram", "slack", "email")] == [True, True, False]
-    assert not history(*entries[:2]).is_sent("telegram")
-
-
-UNKNOWN: list[tuple[str, list[Entry], bool]] = [
-    ("never tried", [QUEUED, STARTED], False),
-    ("begun", [sending()], True),
-    ("done", [sending(), sent()], False),
-    ("the second step begun", [sending(), sent(0, 2), sending(1)], True),
-    ("never left", [sending(), failed("unreachable")], False),
-    ("the answer lost", [sending(), failed("unknown")], True),
-    ("tried again and never left", [sending(), failed("unknown"), sending(), failed("unreachable")], False),
-    ("begun over another channel", [sending(channel="slack")], False),
-]
-
-
-@pytest.mark.parametrize(("entries", "expected"), [case[1:] for case in UNKNOWN], ids=[case[0] for case in UNKNOWN])
-def test_the_outcome_of_a_step_is_unknown_without_an_answer(entries: list[Entry], expected: bool) -> None:
-    assert history(*entries).outcome_unknown("telegram") is expected
-
-
-def test_failures_count_until_something_was_sent() -> None:
-    entries = [failed(), failed("unknown"), failed("refused", "slack")]
-    found = history(*entries).failures
-    assert {name: (failure.entry.reason, len(failure.times)) for name, failure in found.items()} == {
-        "telegram": ("unknown", 2),
-        "slack": ("refused", 1),
-    }
-    assert list(history(*entries, sent()).failures) == ["slack"]
-    assert len(history(*entries, sent(), failed()).failures["telegram"].times) == 1
-
-
-def test_attempts_without_a_result_are_crashes() -> None:
-    assert history(QUEUED).crashes == 0
-    assert history(QUEUED, STARTED, STARTED, sending()).crashes == 2
-    assert history(QUEUED, STARTED, failed(), STARTED).crashes == 1
-    assert history(QUEUED, STARTED, sending(), sent(0, 2)).crashes == 0
-    assert history(QUEUED).tried_at is None
-    assert history(QUEUED, STARTED, sending()).tried_at == START + datetime.timedelta(seconds=2)
-
-
-def test_parts_are_split_as_in_the_message_of_which_a_part_was_sent() -> None:
-    assert history(QUEUED, sending()).composed_at("telegram") is None
-    later = history(sending(), failed(), sending(at=LATER), sent(0, 2), sending(1, at=LATER))
-    assert later.composed_at("telegram") == LATER
-    assert history(sending(), sending(channel="slack", at=LATER), sent()).composed_at("telegram") == START
-    assert history(sending(), sent(channel="slack")).composed_at("telegram") is None
-    assert history(sent(within="digest-1")).composed_at("telegram") is None  # sent by a digest, not as a message
-
-
-def test_a_journal_follows_messages_until_they_are_closed_also_from_a_position() -> None:
-    seconds = [START.timestamp()]
-    storage = MortalStorage(lambda: seconds[0])
-    journal = Journal(storage, Position(read_until=START.timestamp()))
-    journal.write("a", QUEUED)
-    assert [each.key for each in journal.waiting()] == ["a"]
-    seconds[0] += 3600
-    storage.write("b", QUEUED)
-    resumed = Journal(storage, Position.model_validate_json(journal.position.model_dump_json()))
-    assert [each.key for each in resumed.waiting()] == ["a", "b"]
-    resumed.write("a", sent())
-    resumed.write("a", Closed(outcome="delivered"))
-    assert [each.key for each in resumed.waiting()] == ["b"]
-    assert resumed.reached == {"telegram": START + datetime.timedelta(hours=1)}
-    assert resumed.history("a").closed is not None
-    assert resumed.history("never").event is None

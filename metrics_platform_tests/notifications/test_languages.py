@@ -3,63 +3,39 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
-import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 from metrics_platform.catalog import builtin_catalog
 from metrics_platform.charts.model import HeatMap
 from metrics_platform.formats import LANGUAGES, Language
-from metrics_platform.notifications import kinds, templates
+from metrics_platform.notifications import templates
 from metrics_platform.notifications.message import Details, Message, Paragraph, lines_of
 from metrics_platform.notifications.templates import render
 from metrics_platform.notifications.templates.writer import phrase
-from metrics_platform_tests.notifications.examples import EXAMPLES, NOON, anomaly, parts_of_example, writer
+from metrics_platform_tests.notifications.examples import EXAMPLES, parts_of_example
 from metrics_platform_tests.notifications.test_template_limits import with_name
+from metrics_platform_tests.notifications.test_templates import VARIANTS, Variant
 
 FOLDER = Path(templates.__file__).parent
-# Names of products and of the zone, and the slices of the examples.
-_NAMES = {"Dagster", "Telegram", "Europe", "Moscow", "Android", "iOS"}
 _MACRO = re.compile(r"{% macro (\w+)\(")
 
 
-_WORDS: dict[Language, str] = {"en": "name", "ru": "имя"}
-
-
-def events(word: str) -> Iterator[tuple[kinds.Event, tuple[kinds.Event, ...]]]:
-    """Every kind in every form, about things that are called `word`."""
-    yield from ((event, parts_of_example(event)) for event in EXAMPLES.values())
-    yield from ((event, ()) for name in (word, f"{word} " * 99) for event in with_name(name))
-    codes = ("this_slot", "last_hour", "last_two_hours", "no_data", "from_zero", "", "other")
-    for detector, reason, score in itertools.product(("seasonal", "day_over_day", "iqr", "other"), codes, (-5, None)):
-        found = anomaly(detector=detector, reason=reason, score=score)
-        yield kinds.AnomalyOpened(key="k", occurred_at=NOON, anomalies=(found,)), ()
-    for found in (anomaly(value=0), anomaly(value=9000), anomaly(dimension="city", dimension_value=word)):
-        facts: dict[str, Any] = {"key": "k", "occurred_at": NOON, "anomalies": (found,) * 30}
-        yield kinds.AnomalyOpened(**facts, fresh_at=NOON, moved_with=("views",) * 9), ()
-        yield kinds.AnomalyStillOpen(**facts, opened_at=NOON), ()
-    report = EXAMPLES["report-2026-11-21"]
-    for problem in ("missing", "partial", "incomplete", "failed_checks"):
-        yield report.model_copy(update={"problem": problem, "not_computed": (word,)}), ()
-    for name in ("schedule", "sensor", "code location"):
-        yield kinds.FailedTick(key="k", occurred_at=NOON, automation=name, name=word, cause=""), ()  # type: ignore[arg-type]
-
-
-def messages(language: Language) -> Iterator[Message]:
-    """What is sent of them: at once, late, and of an opening that is over."""
-    resolved = EXAMPLES["anomaly-A7K2Q-resolved"]
-    assert isinstance(resolved, kinds.AnomalyResolved)
-    for event, parts in events(_WORDS[language]):
-        for delay in (0, 3):
-            moment = event.occurred_at + datetime.timedelta(hours=delay)
-            here = replace(writer(language, moment), environment=_WORDS[language], owner=_WORDS[language])
-            yield render(event, here, parts)
-            if isinstance(event, kinds.AnomalyOpened | kinds.AnomalyUpdated):
-                yield render(event, here, over=resolved)
+@cache
+def rendered(language: Language) -> list[Message]:
+    """Every kind in every form, about things that are named in the language."""
+    name = {"en": "name", "ru": "имя"}[language]
+    variants = [Variant(event) for word in (name, f"{name} " * 99) for event in with_name(word)]
+    variants += [variant for key, variant in VARIANTS.items() if "cities" not in key]
+    variants += map(Variant, EXAMPLES.values())
+    here = {"environment": name, "owner": name}
+    return [
+        render(each.event, replace(each.writer(language), **here), parts_of_example(each.event), over=each.over)
+        for each in variants
+    ]
 
 
 def texts(message: Message) -> Iterator[str]:
@@ -88,18 +64,17 @@ def test_no_english_is_in_a_russian_message() -> None:
     catalog = builtin_catalog()
     metrics = [*catalog.metrics, *catalog.daily]
     titles = " ".join(str(catalog.title(name, "ru", short=short)) for name in metrics for short in (False, True))
-    allowed = _NAMES | set(re.findall("[A-Za-z0-9]+", titles))
-    seen = 0
-    for message in messages("ru"):
+    # Names of products and of the zone, and the slices of the examples.
+    names = {"Dagster", "Telegram", "Europe", "Moscow", "Android", "iOS", "ads"}
+    allowed = names | set(re.findall("[A-Za-z0-9]+", titles))
+    for message in rendered("ru"):
         for text in (*texts(message), *drawn_texts(message)):
-            words = set(re.findall(r"[A-Za-z][A-Za-z0-9]*", re.sub(r" id .*", "", text))) - allowed
-            assert words == set(), (message.kind, text)
-            seen += 1
-    assert seen > 1000
+            words = re.findall(r"[A-Za-z][A-Za-z0-9]*", re.sub(r" id .*", "", text))
+            assert set(words) <= allowed, (message.kind, text)
 
 
 def test_no_russian_is_in_an_english_message() -> None:
-    for message in messages("en"):
+    for message in rendered("en"):
         for text in (*texts(message), *drawn_texts(message)):
             assert not re.search("[А-Яа-яЁё]", text), (message.kind, text)
 

@@ -14,16 +14,13 @@ from metrics_platform.notifications.message import (
     Span,
     Table,
     bold,
-    broken,
     clean,
     code,
     line,
     read_blocks,
     table_lines,
     text_of,
-    units,
 )
-from metrics_platform.notifications.templates.writer import cut
 from metrics_platform_tests.notifications.examples import writer
 
 
@@ -55,30 +52,6 @@ def test_a_message_without_a_headline_is_refused_by_its_key() -> None:
     for headline in ((), line(" "), line("")):
         with pytest.raises(ValueError, match="the message key-1 has no headline"):
             Message("key-1", "kind", "info", headline, (), ())
-
-
-@pytest.mark.parametrize(
-    ("text", "length", "short"),
-    [
-        ("short", 10, "short"),
-        ("a\n b\t c", 10, "a b c"),
-        ("dimension_metrics_by_os", 12, "dimensi…y_os"),
-        ("x" * 100, 3, "x…x"),
-    ],
-)
-def test_a_long_name_is_cut_in_its_middle(text: str, length: int, short: str) -> None:
-    assert cut(text, length) == short
-    assert len(cut(text, length)) <= length
-
-
-@pytest.mark.parametrize("word", ["Android", "Санкт-Петербург", "team:metrics", "feed_users", "25", "New York", ""])
-def test_words_of_data_are_plain_text(word: str) -> None:
-    assert read_blocks(writer().named(word))[0] == line(word)
-
-
-@pytest.mark.parametrize("word", ["shop.id", "@anna", "/orders", "#tag", "a@b.c", "+79161234567", "79161234567", "🔴"])
-def test_names_that_messengers_turn_into_links_are_code(word: str) -> None:
-    assert read_blocks(writer().named(word))[0] == (code(word),)
 
 
 def test_a_template_is_read_as_blocks() -> None:
@@ -114,19 +87,6 @@ def test_no_value_is_read_as_a_tag(first: str, second: str) -> None:
     text = f"x {here.shown(first)} <b>y{here.shown(second)}</b>\n\n<pre>{here.quoted(first)}</pre>"
     headline, _ = read_blocks(text)
     assert text_of(headline) == text_of((Span(f"x {first} y{second}"),))
-
-
-@given(st.lists(st.text(max_size=50)), st.integers(2, 30))
-def test_a_broken_line_keeps_its_text_within_the_limit(texts: list[str], limit: int) -> None:
-    spans = tuple(bold(text) for text in texts)
-    lines = list(broken(spans, limit))
-    assert "".join(map(text_of, lines)) == text_of(spans)
-    assert all(units(text_of(part)) <= limit for part in lines)
-
-
-def test_a_table_has_its_names_to_the_left_and_its_numbers_to_the_right() -> None:
-    table = Table((("Views", "617,487", "−4%"), ("CTR", "20.16%", "+0.1pp")), header=("metric", "value", "1d"))
-    assert table_lines(table) == ["metric   value     1d", "Views  617,487    −4%", "CTR     20.16% +0.1pp"]
 
 
 def test_a_long_name_is_shortened_and_a_long_number_is_not() -> None:

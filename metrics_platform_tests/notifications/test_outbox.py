@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 import time_machine
 
-from metrics_platform.notifications.channel import DeliveryContext, DeliveryError
+from metrics_platform.notifications.channel import DeliveryError
 from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import Link, Message, Paragraph, Picture, Preformatted, bold, line
 from metrics_platform.notifications.outbox import OutboxChannel
+from metrics_platform_tests.notifications.clock import delivered as delivered_over
+from metrics_platform_tests.notifications.clock import message as message_of
 from metrics_platform_tests.notifications.examples import EXAMPLES, told
 from metrics_platform_tests.notifications.test_email_content import Page
 from metrics_platform_tests.notifications.test_templates import shown
@@ -31,21 +33,17 @@ def channel(tmp_path: Path) -> OutboxChannel:
 
 
 def message(text: str = "x", **more: Any) -> Message:
-    facts: dict[str, Any] = {
-        "key": "key-1",
-        "kind": "failed_run",
-        "severity": "failed",
+    given: dict[str, Any] = {
         "headline": line("❌ ", bold("FAILED"), f" · {text}"),
         "blocks": (Paragraph((line(text),)),),
-        "footer": line("production"),
+        **more,
     }
-    return Message(**{**facts, **more})
+    return message_of(*given.pop("blocks"), **given)
 
 
 def delivered(channel: OutboxChannel, told_as: Message, *pictures: Picture, reply_to: Sent | None = None) -> Sent:
-    sent: list[Sent] = []
-    channel.deliver(told_as, DeliveryContext(pictures=pictures, reply_to=reply_to, sent=sent.append))
-    return sent[0]
+    (sent,) = delivered_over(channel, told_as, pictures=pictures, reply_to=reply_to)
+    return sent
 
 
 def page_of(channel: OutboxChannel, sent: Sent) -> Page:
@@ -62,9 +60,7 @@ def squeezed(text: str) -> str:
 
 @pytest.mark.parametrize("language", ["en", "ru"])
 @pytest.mark.parametrize("key", EXAMPLES)
-def test_every_example_is_a_page_with_its_text_pictures_and_buttons(
-    channel: OutboxChannel, key: str, language: Any
-) -> None:
+def test_every_example_is_a_page_with_its_pictures_and_buttons(channel: OutboxChannel, key: str, language: Any) -> None:
     sent_as = told(language, key)
     pictures = [Picture(f"chart-{number}", f"Chart {number}", PNG) for number, _ in enumerate(sent_as.charts)]
     page = page_of(channel, delivered(channel, sent_as, *pictures))

@@ -8,11 +8,19 @@ from typing import Any
 
 import pytest
 
-from metrics_platform.notifications.history import Entry, Failed, History, Queued, Sending, Sent, Started, Stored
+from metrics_platform.notifications.history import (
+    Entry,
+    Failed,
+    History,
+    Queued,
+    Reopened,
+    Sending,
+    Sent,
+    Started,
+    Stored,
+)
 from metrics_platform.notifications.kinds import (
     AnomalyOpened,
-    AnomalyResolved,
-    DailyReport,
     Event,
     FailedRun,
     StaleData,
@@ -52,15 +60,13 @@ def opening(key: str, queued: float, *entries: tuple[float, Entry]) -> History:
 
 
 def all_clear(key: str, thread: str, queued: float, *entries: tuple[float, Entry]) -> History:
-    resolved = EXAMPLES["anomaly-A7K2Q-resolved"]
-    assert isinstance(resolved, AnomalyResolved)
-    return message(resolved.model_copy(update={"key": key, "thread": thread}), queued, *entries)
+    return message(
+        EXAMPLES["anomaly-A7K2Q-resolved"].model_copy(update={"key": key, "thread": thread}), queued, *entries
+    )
 
 
 def report(key: str, queued: float, *entries: tuple[float, Entry]) -> History:
-    event = EXAMPLES["report-2026-11-21"]
-    assert isinstance(event, DailyReport)
-    return message(event.model_copy(update={"key": key}), queued, *entries)
+    return message(EXAMPLES["report-2026-11-21"].model_copy(update={"key": key}), queued, *entries)
 
 
 def failed(reason: Any, *seconds: float, channel: str = "telegram", **more: Any) -> list[tuple[float, Entry]]:
@@ -136,6 +142,11 @@ CASES = [
         reached=60,
     ),
     Case("the channel has taken another since", [loud("a", 2000, *failed("unreachable", *FOUR, 61))], A, reached=30),
+    Case(
+        "failures before a part was sent do not count",
+        [loud("a", 999, *failed("unreachable", *RECENTLY), sent(90, steps=2), *failed("unreachable", 16))],
+        A,
+    ),
     Case("killed twice", [loud("a", 100, *crashed(90, 30))], reason="1 waiting, next try at 12:00:30 UTC"),
     Case("a message that kills its runs holds up no other", [loud("a", 1000, *crashed(99, 60, 20)), loud("b", 5)], B),
     Case("a configuration error comes last", [loud("a", 1000, *failed("misconfigured", 61)), loud("b", 5)], B),
@@ -215,6 +226,12 @@ CASES = [
         [loud("a", 800, *failed("unreachable", *RECENTLY))],
         None,
         down(1, "12:01:40"),
+        settings=SLACK,
+    ),
+    Case(
+        "reopened, its time begins again",
+        [loud("a", 2000, (60, Reopened()), *failed("unreachable", 5))],
+        reason=down(1, "12:00:10"),
         settings=SLACK,
     ),
     Case("at its time", [loud("a", 901, *failed("unreachable", *RECENTLY))], ("a", "slack"), settings=SLACK),

@@ -71,7 +71,7 @@ def test_the_channels_that_are_set_up_the_preferred_first(given: dict[str, Any],
         (ALL_CLEAR, {"copy_to_slack": ("resolved",)}, ("telegram", "slack"), "email"),
     ],
 )
-def test_copies_go_by_kind_and_by_severity(
+def test_copies_by_kind_and_severity(
     key: str, copies: dict[str, Any], expected: tuple[str, ...], other: str | None
 ) -> None:
     settings = made({**ALL, **copies})

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given
 
 from metrics_platform.notifications.message import (
     Details,
@@ -14,7 +13,6 @@ from metrics_platform.notifications.message import (
     Message,
     Paragraph,
     Preformatted,
-    Span,
     Table,
     bold,
     code,
@@ -22,6 +20,7 @@ from metrics_platform.notifications.message import (
     units,
 )
 from metrics_platform.notifications.slack import posts_of
+from metrics_platform_tests.notifications.any_message import messages
 from metrics_platform_tests.notifications.clock import message
 from metrics_platform_tests.notifications.examples import EXAMPLES, told
 from metrics_platform_tests.notifications.slack_webhook import check_payload, texts_of, types_of
@@ -109,27 +108,8 @@ def test_a_long_headline_is_cut_in_the_header_and_whole_below_it() -> None:
     assert texts_of(post.payload)[0].endswith("word end")
 
 
-_TEXTS = st.text(max_size=700) | st.sampled_from(["<&>" * 400, "x" * 5000, "🔴" * 200, "a b " * 900, " "])
-_URLS = st.sampled_from(["https://a.example.com/" + "я" * 300, "https://a.b/" + "x" * 4000, "http://localhost/?a=<&>"])
-_SPANS = st.builds(Span, _TEXTS, st.sampled_from(["plain", "bold", "italic", "code"]))
-_LINES = st.lists(_SPANS, max_size=4).map(tuple)
-_BLOCKS = st.one_of(
-    st.builds(Paragraph, st.lists(_LINES, max_size=4).map(tuple)),
-    st.builds(Preformatted, _TEXTS),
-    st.builds(Details, st.lists(_LINES, max_size=3).map(tuple)),
-    st.lists(st.tuples(_TEXTS, _TEXTS), max_size=4).map(lambda rows: Table(tuple(rows))),
-)
-
-
-@settings(max_examples=30)
-@given(
-    headline=_LINES.filter(lambda spans: "".join(span.text for span in spans).strip() != ""),
-    blocks=st.lists(_BLOCKS, max_size=70),
-    footer=_LINES,
-    links=st.lists(st.builds(Link, _TEXTS, _URLS), max_size=4),
-)
-def test_no_text_breaks_a_limit(headline: Any, blocks: Any, footer: Any, links: Any) -> None:
-    sent = Message("k", "failed_run", "failed", headline, tuple(blocks), footer, tuple(links))
+@given(messages(most_blocks=70))
+def test_no_text_breaks_a_limit(sent: Message) -> None:
     for post in posts_of(sent, 3):
         check_payload(post.payload)
         # Slack cuts a longer text.

@@ -35,17 +35,10 @@ from metrics_platform_tests.telegram.asking import picture
 MIDDLE = Preformatted("\n".join(f"line {number} of the error" for number in range(60)))
 
 
-@pytest.fixture
-def channel(api: BotApi, clock: Clock) -> TelegramChannel:
-    return channel_to(api, clock)
-
-
 # --- text and pictures -----------------------------------------------------------------------------------------------
 
 
-def test_a_text_is_one_message_with_its_markup_and_buttons_and_without_a_preview(
-    channel: TelegramChannel, api: BotApi
-) -> None:
+def test_a_text_is_one_message_with_markup_and_buttons_and_no_preview(channel: TelegramChannel, api: BotApi) -> None:
     (sent,) = delivered(channel, message(Paragraph((line(bold("x"), " https://example.org"),)), links=(BUTTON,)))
     (seen,) = api.messages(api.group)
     assert seen.text == "❌ FAILED · job daily_etl\n\nx https://example.org\n\nproduction"
@@ -65,9 +58,7 @@ def test_one_photo_and_a_text_that_fits_are_a_photo_with_a_caption(channel: Tele
     assert (sent.carrier, sent.message_ids) == ("caption", ("1",))
 
 
-def test_a_text_too_long_for_a_caption_goes_first_and_the_photo_replies_silently(
-    channel: TelegramChannel, api: BotApi
-) -> None:
+def test_a_text_too_long_for_a_caption_goes_before_its_silent_photo(channel: TelegramChannel, api: BotApi) -> None:
     delivered(channel, message(MIDDLE, links=(BUTTON,)), pictures=pictures(1))
     text, photo = api.messages(api.group)
     assert (text.kind, text.silent, len(text.buttons)) == ("text", False, 1)
@@ -75,9 +66,7 @@ def test_a_text_too_long_for_a_caption_goes_first_and_the_photo_replies_silently
 
 
 @pytest.mark.parametrize("count", [2, 10])
-def test_several_photos_follow_the_text_as_an_album_that_is_a_silent_reply(
-    channel: TelegramChannel, api: BotApi, count: int
-) -> None:
+def test_several_photos_follow_the_text_as_a_silent_album(channel: TelegramChannel, api: BotApi, count: int) -> None:
     sent = delivered(channel, message(links=(BUTTON,)), pictures=pictures(count))
     text, *album = api.messages(api.group)
     assert text.kind == "text"
@@ -89,9 +78,7 @@ def test_several_photos_follow_the_text_as_an_album_that_is_a_silent_reply(
 
 
 @pytest.mark.parametrize(("count", "groups"), [(11, [10, 1]), (12, [10, 2]), (25, [10, 10, 5])])
-def test_more_than_ten_photos_are_several_albums(
-    channel: TelegramChannel, api: BotApi, count: int, groups: list[int]
-) -> None:
+def test_eleven_photos_are_several_albums(channel: TelegramChannel, api: BotApi, count: int, groups: list[int]) -> None:
     sent = delivered(channel, message(), pictures=pictures(count))
     assert [len(each.message_ids) for each in sent[1:]] == groups
     assert {each.reply_to for each in api.messages(api.group)[1:]} == {1}
@@ -108,9 +95,7 @@ def large_png() -> bytes:
     [picture(9000, 1001), picture(2001, 100), picture(100, 2001), large_png()],
     ids=["sum", "wide", "high", "large"],
 )
-def test_a_picture_that_is_no_photo_follows_the_text_as_a_file(
-    channel: TelegramChannel, api: BotApi, png: bytes
-) -> None:
+def test_a_picture_that_is_no_photo_follows_as_a_file(channel: TelegramChannel, api: BotApi, png: bytes) -> None:
     delivered(channel, message(), pictures=pictures(1, png))
     text, document = api.messages(api.group)
     assert (text.kind, text.silent) == ("text", False)
@@ -132,9 +117,7 @@ def test_what_is_no_picture_at_all_is_no_photo() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_a_picture_whose_title_is_no_caption_goes_without_one(
-    channel: TelegramChannel, api: BotApi, count: int
-) -> None:
+def test_a_title_too_long_for_a_caption_is_left_out(channel: TelegramChannel, api: BotApi, count: int) -> None:
     charts = [Picture(f"chart-{number}", "🙂" * 513, picture()) for number in range(count)]
     delivered(channel, message(MIDDLE), pictures=charts)
     assert [each.text for each in api.messages(api.group)[1:]] == [""] * count
@@ -149,9 +132,7 @@ def test_titles_with_markup_in_them_are_captions_as_they_are(channel: TelegramCh
 # --- long texts ------------------------------------------------------------------------------------------------------
 
 
-def test_a_long_text_is_several_messages_and_only_the_first_makes_a_sound(
-    channel: TelegramChannel, api: BotApi
-) -> None:
+def test_a_long_text_is_several_messages_and_only_the_first_rings(channel: TelegramChannel, api: BotApi) -> None:
     began: list[int] = []
     sent = delivered(channel, message(LONG, links=(BUTTON,)), sending=began.append)
     seen = api.messages(api.group)
@@ -164,9 +145,7 @@ def test_a_long_text_is_several_messages_and_only_the_first_makes_a_sound(
     assert began == [each.step for each in sent] == list(range(sent[0].steps))
 
 
-def test_steps_that_are_done_are_not_done_again_and_the_rest_replies_to_them(
-    channel: TelegramChannel, api: BotApi
-) -> None:
+def test_steps_that_are_done_are_not_repeated_and_the_rest_replies(channel: TelegramChannel, api: BotApi) -> None:
     told = message(LONG)
     everything = delivered(channel, told, pictures=pictures(2))
     before = len(api.messages(api.group))

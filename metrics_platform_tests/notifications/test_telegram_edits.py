@@ -7,12 +7,11 @@ import pytest
 from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import Details, Paragraph, bold, line
 from metrics_platform.notifications.telegram.channel import TelegramChannel
-from metrics_platform_tests.notifications.clock import Clock, failure
+from metrics_platform_tests.notifications.clock import failure
 from metrics_platform_tests.notifications.telegram_chat import (
     BUTTON,
     LONG,
     UNPARSED,
-    channel_to,
     delivered,
     message,
     pictures,
@@ -21,15 +20,8 @@ from metrics_platform_tests.telegram import BotApi, Fault, Standing
 from metrics_platform_tests.telegram.asking import picture
 
 
-@pytest.fixture
-def channel(api: BotApi) -> TelegramChannel:
-    return channel_to(api, Clock())
-
-
 @pytest.mark.parametrize(("count", "method"), [(0, "editMessageText"), (1, "editMessageCaption")])
-def test_an_edit_changes_the_text_or_caption_and_keeps_the_picture(
-    channel: TelegramChannel, api: BotApi, count: int, method: str
-) -> None:
+def test_an_edit_keeps_the_picture(channel: TelegramChannel, api: BotApi, count: int, method: str) -> None:
     (original,) = delivered(channel, message(links=(BUTTON,)), pictures=pictures(count))
     changed = message(Paragraph((line(bold("now")),)), headline=line("✅ over"), links=(BUTTON,))
     assert channel.edit(changed, original) is True
@@ -75,10 +67,18 @@ def test_an_edit_whose_answer_was_lost_is_repeated_and_fine(channel: TelegramCha
     assert len(api.messages(api.group)[0].edits) == 1
 
 
-def test_a_message_in_a_closed_topic_cannot_be_edited(channel: TelegramChannel, api: BotApi) -> None:
+@pytest.mark.parametrize(
+    ("said", "more"),
+    [
+        ("TOPIC_CLOSED", {}),
+        ("group chat was upgraded to a supergroup chat", {"migrate_to_chat_id": -1_002_555_000_111}),
+    ],
+)
+def test_an_edit_stays_in_its_chat(channel: TelegramChannel, api: BotApi, said: str, more: dict[str, int]) -> None:
     (original,) = delivered(channel, message())
-    api.faults.add(Fault.refusal(400, "Bad Request: TOPIC_CLOSED"), method="editMessageText")
+    api.faults.add(Fault.refusal(400, f"Bad Request: {said}", **more), method="editMessageText")
     assert channel.edit(message(headline=line("changed")), original) is False
+    assert [call.parameters["chat_id"] for call in api.calls] == [str(api.group)] * 2
 
 
 def test_a_message_that_is_gone_or_not_ours_cannot_be_edited(channel: TelegramChannel, api: BotApi) -> None:
@@ -89,14 +89,6 @@ def test_a_message_that_is_gone_or_not_ours_cannot_be_edited(channel: TelegramCh
         )
         assert channel.edit(message(), original) is False
     assert api.messages(api.group)[0].text == "hello"
-
-
-def test_an_edit_does_not_follow_a_group_to_its_supergroup(channel: TelegramChannel, api: BotApi) -> None:
-    (original,) = delivered(channel, message())
-    text = "Bad Request: group chat was upgraded to a supergroup chat"
-    api.faults.add(Fault.refusal(400, text, migrate_to_chat_id=api.supergroup))
-    assert channel.edit(message(headline=line("changed")), original) is False
-    assert [call.parameters["chat_id"] for call in api.calls] == [str(api.group)] * 2
 
 
 def test_what_has_no_text_of_its_own_is_not_edited(channel: TelegramChannel, api: BotApi) -> None:
@@ -126,9 +118,7 @@ def test_an_edit_that_grew_too_long_shows_its_beginning(channel: TelegramChannel
     assert seen.text.endswith("\n…")
 
 
-def test_an_edit_that_fits_only_without_its_details_loses_them_and_nothing_else(
-    channel: TelegramChannel, api: BotApi
-) -> None:
+def test_an_edit_that_fits_only_without_its_details_loses_them(channel: TelegramChannel, api: BotApi) -> None:
     (original,) = delivered(channel, message(), pictures=pictures(1))
     told, details = Paragraph((line("likes moved with it"),)), Details((line("because " * 200),))
     assert channel.edit(message(told, details), original) is True
@@ -137,9 +127,7 @@ def test_an_edit_that_fits_only_without_its_details_loses_them_and_nothing_else(
     assert "because" not in seen.text
 
 
-def test_a_picture_that_could_not_be_sent_leaves_a_text_that_can_be_edited(
-    channel: TelegramChannel, api: BotApi
-) -> None:
+def test_a_picture_that_was_not_sent_leaves_an_editable_text(channel: TelegramChannel, api: BotApi) -> None:
     for method in ("sendPhoto", "sendDocument"):
         api.faults.add(Fault.refusal(400, "Bad Request: IMAGE_PROCESS_FAILED"), method=method)
     (original,) = delivered(channel, message(), pictures=pictures(1))

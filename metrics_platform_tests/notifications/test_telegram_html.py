@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metrics_platform.notifications.message import (
-    Block,
     Details,
     Line,
     Link,
@@ -28,6 +28,7 @@ from metrics_platform.notifications.message import (
     units,
 )
 from metrics_platform.notifications.telegram.rendering import fits, parts_of, takes_link
+from metrics_platform_tests.notifications.any_message import messages, visible
 from metrics_platform_tests.notifications.clock import HEADLINE
 from metrics_platform_tests.notifications.telegram_chat import message
 from metrics_platform_tests.telegram import Parsed, ParseError, parse_html
@@ -36,7 +37,7 @@ from metrics_platform_tests.telegram.parsing import accepted_url
 # Telegram's limits, said here again.
 TEXT_UNITS, CAPTION_UNITS, ENTITIES = 4096, 1024, 100
 # Enough examples for markup and limits to meet; more where the profile asks for more.
-_MANY = settings(max_examples=max(60, settings().max_examples))
+_MANY = settings(max_examples=max(30, settings().max_examples))
 
 
 def parsed_parts(told: Message, limit: int = TEXT_UNITS) -> list[Parsed]:
@@ -127,7 +128,7 @@ _HOSTS = st.text("ab.-_~:@ %/[]\\é1", min_size=1, max_size=12)
 _PATHS = st.text('/?#&="<> \n\u202eж🙂', max_size=8)
 
 
-@settings(_MANY, max_examples=300)
+@settings(_MANY, max_examples=100)
 @given(st.sampled_from(["http", "HTTPS", "ftp"]), _HOSTS, _PATHS)
 def test_telegram_accepts_every_address_taken_for_a_link(scheme: str, host: str, path: str) -> None:
     url = f"{scheme}://{host}{path}"
@@ -226,41 +227,7 @@ def test_no_part_is_blank() -> None:
     assert [each for each in texts if each] == texts
 
 
-# --- anything --------------------------------------------------------------------------------------------------------
-
-_MARKUP = st.sampled_from(
-    ["<b>", "</b>", "</pre>", "&amp;", "&", "<", '"', "<a href='x'>", "@anna", "#tag", "a.py", "/x"]
-)
-_PIECES = st.one_of(
-    st.text(max_size=60),
-    st.text("абвгдежзий ёЁ", max_size=80),
-    st.text("🙂👩‍🔬🇷🇺e\u0301\u200b\u202e \u00a0", max_size=40),
-    _MARKUP,
-    st.integers(1, 2000).map(lambda length: "x" * length),
-    st.lists(_MARKUP, max_size=60).map(" ".join),
-)
-_TEXTS = st.lists(_PIECES, min_size=1, max_size=4).map("".join)
-_SPANS = st.builds(
-    Span,
-    _TEXTS,
-    st.sampled_from(["plain", "bold", "italic", "code"]),
-)
-_LINES = st.lists(_SPANS, max_size=4).map(tuple)
-_CELLS = st.text("абв 12<&🙂", max_size=12)
-_BLOCKS: st.SearchStrategy[Block] = st.one_of(
-    st.lists(_LINES, max_size=12).map(tuple).map(Paragraph),
-    st.lists(_TEXTS, max_size=20).map("\n".join).map(Preformatted),
-    st.lists(_LINES, max_size=8).map(tuple).map(Details),
-    st.lists(st.tuples(_CELLS, _CELLS, _CELLS), max_size=30).map(tuple).map(Table),
-)
-_HEADLINES = _LINES.filter(lambda spans: bool(visible(text_of(spans))))
-# What Telegram takes out of every text.
-_REMOVED = re.compile("[\r\u2028-\u202e]")
-
-
-def visible(text: str) -> str:
-    """A text without spaces: where lines are broken does not matter, what is in them does."""
-    return "".join(_REMOVED.sub("", text).split())
+# --- anything ---------------------------------------------------------------------------------------------------------
 
 
 def first_difference(one: str, other: str) -> tuple[str, str] | None:
@@ -269,19 +236,17 @@ def first_difference(one: str, other: str) -> tuple[str, str] | None:
     return None if at is None else (ascii(one[max(0, at - 20) : at + 20]), ascii(other[max(0, at - 20) : at + 20]))
 
 
-def told_lines(told: Message) -> Iterator[str]:
+def lines_told(told: Message) -> Iterator[str]:
     """Every text of a message in the order in which a person reads it."""
     for lines in ((told.headline,), *map(lines_of, told.blocks), (told.footer,)):
         yield from map(text_of, lines)
 
 
 @_MANY
-@given(_HEADLINES, st.lists(_BLOCKS, max_size=5).map(tuple), _LINES, st.sampled_from([TEXT_UNITS, CAPTION_UNITS]))
-def test_any_message_is_accepted_within_the_limits_and_nothing_is_lost(
-    headline: Line, blocks: tuple[Block, ...], footer: Line, limit: int
-) -> None:
-    told = Message("key", "failed_run", "failed", headline, blocks, footer)
+@given(messages(), st.sampled_from([TEXT_UNITS, CAPTION_UNITS]))
+def test_any_message_is_accepted_within_the_limits_and_nothing_is_lost(drawn: Message, limit: int) -> None:
+    told = replace(drawn, links=())
     seen = parsed_parts(told, limit)
-    expected = visible(" ".join(told_lines(told)))
+    expected = visible(" ".join(lines_told(told)))
     for shown in (" ".join(each.text for each in seen), " ".join(part.plain for part in parts_of(told, limit))):
         assert first_difference(visible(shown), expected) is None

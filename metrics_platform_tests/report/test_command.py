@@ -41,7 +41,7 @@ def fill(make_settings: Callable[..., Settings]) -> Callable[[Planted | None], t
     return filled
 
 
-def test_the_report_is_a_text_and_pictures(
+def test_the_report_has_pictures(
     fill: Callable[[Planted | None], tuple[Settings, datetime.date]], tmp_path: Path
 ) -> None:
     settings, last = fill("ctr_drop")

@@ -125,7 +125,7 @@ def details(message: Message) -> Details:
     return found
 
 
-@settings(max_examples=40)
+@settings(max_examples=max(10, settings().max_examples))
 @given(rows=histories(), language=st.sampled_from(LANGUAGES))
 def test_every_cell_says_its_number(rows: Rows, language: Language) -> None:
     message = told(report(rows), language)
@@ -135,7 +135,7 @@ def test_every_cell_says_its_number(rows: Rows, language: Language) -> None:
 
 
 @pytest.mark.parametrize(("language", "case"), EACH)
-def test_telegram_takes_it_as_one_text_in_which_every_number_is_right(language: Language, case: str) -> None:
+def test_it_is_one_message_in_which_every_number_is_right(language: Language, case: str) -> None:
     rows = CASES[case]
     message = told(report(rows), language)
     (text,) = texts(message)
@@ -146,19 +146,13 @@ def test_telegram_takes_it_as_one_text_in_which_every_number_is_right(language: 
         if isinstance(block, Table):
             lines = table_lines(block)
             assert all(len(line) <= 34 and "…" not in line for line in lines), "\n".join(lines)
-
-
-@pytest.mark.parametrize(("language", "case"), EACH)
-def test_slack_takes_it_as_one_message(language: Language, case: str) -> None:
-    message = told(report(CASES[case]), language)
-    (post,) = posts_of(message, len(message.charts))
+    (post,) = posts_of(message, len(message.charts))  # Slack, too
     check_payload(post.payload)
     assert post.payload["text"].startswith(("📊 ", "⚠️ "))
 
 
 # Where days are missing or values differ most; in Russian, what is longer there.
-DRAWN = [("en", "missing days"), ("en", "all zero"), ("ru", "one day of history"), ("ru", "a billion")]
-DRAWN += [("ru", "ten times as much")]
+DRAWN = [("en", "missing days"), ("ru", "one day of history"), ("ru", "a billion")]
 
 
 @pytest.mark.parametrize(("language", "case"), DRAWN)
@@ -186,8 +180,6 @@ def test_the_pictures_are_drawn_whole_and_telegram_takes_them(language: Language
 
 def test_the_second_picture_shows_what_the_first_does_not() -> None:
     headline, others = [make() for make in told(report(two_weeks()), "en").charts]
-    assert isinstance(headline, Chart)
-    assert isinstance(others, Chart)
     assert len(headline.panels) == len(HEADLINE)
     titles = [panel.title for panel in (*headline.panels, *others.panels)]
     assert len(titles) == len(set(titles))
@@ -204,9 +196,7 @@ def test_the_second_picture_shows_what_the_first_does_not() -> None:
         ("en", "launch", r"📊 Sat 28 Nov · .* \+\d+%.*"),
     ],
 )
-def test_the_first_line_says_whether_the_day_was_usual(
-    language: Language, planted: Planted | None, expected: str
-) -> None:
+def test_the_first_line_says_if_the_day_was_usual(language: Language, planted: Planted | None, expected: str) -> None:
     made = long_report(planted)
     (text,) = texts(told(made, language))
     assert re.fullmatch(expected, text.splitlines()[0])

@@ -45,7 +45,6 @@ def test_the_week_equals_pandas() -> None:
 
     week = week_of(SUNDAY, rows)
 
-    assert week is not None
     assert week.first_day == SUNDAY - 6 * ONE_DAY
     assert {row.metric: row.value for row in week.rows} == pytest.approx(expected.loc[0].to_dict())
     assert {row.metric: row.before for row in week.rows} == pytest.approx(expected.loc[1:4].mean().to_dict())
@@ -55,13 +54,11 @@ def test_a_week_with_a_missing_day_is_not_compared() -> None:
     rows = five_weeks()
     del rows[SUNDAY - 3 * ONE_DAY]
     week = week_of(SUNDAY, rows)
-    assert week is not None
     assert {row.value for row in week.rows} == {None}
     assert all(row.before is not None for row in week.rows)
 
     del rows[SUNDAY - 10 * ONE_DAY]
     week = week_of(SUNDAY, rows)
-    assert week is not None
     assert {row.before for row in week.rows} == {None}
 
 

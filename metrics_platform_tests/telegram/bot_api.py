@@ -2,7 +2,7 @@
 
 It speaks real HTTP, refuses what Telegram refuses in Telegram's words (and typing mistakes in its own), keeps what
 a person would see in each chat, records every call, and misbehaves on demand. That it speaks the Bot API is shown
-by two clients which others wrote, in `test_real_clients.py`.
+by a client that others wrote, in `test_real_client.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import unquote
 
 from metrics_platform_tests.telegram.errors import ApiError
@@ -24,12 +24,11 @@ from metrics_platform_tests.telegram.limits import RateLimits
 from metrics_platform_tests.telegram.methods import Methods
 from metrics_platform_tests.telegram.parsing import parse
 from metrics_platform_tests.telegram.reading import Sent, UploadedFile, read_request
-from metrics_platform_tests.telegram.state import Chat, Message, Standing, World, unix_time
+from metrics_platform_tests.telegram.state import Chat, Message, World, unix_time
 
 TOKEN = "123456789:AAF0_made-up_for_tests_of_alerts_00"
 _TOKEN_FORM = re.compile(r"[1-9]\d{5,15}:[A-Za-z0-9_-]{35}")
 _PATH = re.compile(r"/bot(?P<token>[^/]*)/(?P<method>[^/]*)")
-ANNA = 700_000_001
 
 
 @dataclass
@@ -40,8 +39,6 @@ class Call:
     parameters: dict[str, str]
     files: dict[str, UploadedFile]  # by field; each has `name`, `size` and `content`
     time: float  # seconds by the server's clock
-    http_method: str
-    media_type: str
     status: int | None = None
     description: str = ""  # of a refusal
     fault: Fault | None = None
@@ -64,7 +61,7 @@ class BotApi:
     _server: LoopbackServer
     _calls: list[Call] = field(default_factory=list)
     _lock: threading.RLock = field(default_factory=threading.RLock)
-    private: int = ANNA
+    private: int = 700_000_001
     group: int = -4_001_234_567
     forum: int = -1_002_123_456_789
     topic: int = 2  # "Alerts" in the forum
@@ -107,20 +104,10 @@ class BotApi:
         """A chat, to look at or to change: `api.chat(api.group).standing = Standing.KICKED`."""
         return self._world.chats[chat_id]
 
-    def add_chat(
-        self,
-        chat_id: int,
-        kind: Literal["private", "group", "supergroup", "channel"],
-        title: str = "Another chat",
-        *,
-        username: str | None = None,
-        topics: dict[int, str] | None = None,
-        standing: Standing = Standing.WELCOME,
-    ) -> Chat:
+    def add_chat(self, chat_id: int, kind: Any, title: str, **more: Any) -> Chat:
         """One more chat."""
         with self._lock:
-            chat = Chat(chat_id, kind, title, username, topics, standing=standing, people={ANNA: "member"})
-            self._world.chats[chat_id] = chat
+            chat = self._world.chats[chat_id] = Chat(chat_id, kind, title, **more)
             return chat
 
     def remove_chat(self, chat_id: int) -> None:
@@ -186,7 +173,7 @@ def bot_api_server(
 
 def _answer(api: BotApi, methods: Methods, clock: Callable[[], float], request: Request) -> Answer:
     path = _PATH.fullmatch(request.path)
-    call = Call(path["method"] if path else "", {}, {}, clock(), request.http_method, request.media_type)
+    call = Call(path["method"] if path else "", {}, {}, clock())
     with api._lock:
         api._calls.append(call)
         try:

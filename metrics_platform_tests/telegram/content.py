@@ -33,15 +33,8 @@ class Content:
 
     def put_into(self, message: Message) -> Message:
         """The message with this text; entities beyond Telegram's hundred are lost on the way."""
-        kept, lost = self.parsed.entities[:MOST_ENTITIES], self.parsed.entities[MOST_ENTITIES:]
-        parsed = replace(self.parsed, entities=kept)
-        return replace(
-            message,
-            source=self.source,
-            parsed=parsed,
-            lost_entities=len(lost),
-            link_preview_off=self.link_preview_off,
-        )
+        parsed = replace(self.parsed, entities=self.parsed.entities[:MOST_ENTITIES])
+        return replace(message, source=self.source, parsed=parsed, link_preview_off=self.link_preview_off)
 
 
 def text_of(given: dict[str, str], *, caption: bool = False) -> Content:

@@ -11,18 +11,17 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-_MOST_BODY = 64 * 1024 * 1024
+from metrics_platform_tests.request_handler import RequestHandler
 
 
 @dataclass(frozen=True)
 class Request:
     """One HTTP request, whole."""
 
-    http_method: str
     path: str
     query: str
     media_type: str
@@ -109,8 +108,7 @@ class _Server(ThreadingHTTPServer):
             self.owner.failures.append(error)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(RequestHandler):
     disable_nagle_algorithm = True
     server_version = "nginx/1.18.0"
     sys_version = ""
@@ -124,10 +122,9 @@ class _Handler(BaseHTTPRequestHandler):
         except ConnectionError:
             self.close_connection = True  # the client did not wait for the answer
 
-    def do_POST(self) -> None:
+    def respond(self, body: bytes) -> None:
         url = urlsplit(self.path)
-        body = self._body()
-        request = Request(self.command, url.path, url.query, self.headers.get("Content-Type", ""), body)
+        request = Request(url.path, url.query, self.headers.get("Content-Type", ""), body)
         answer = self.server.owner.answer(request)
         if answer.hang:
             self.server.owner.stopping.wait()
@@ -135,43 +132,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             _cut(self.connection)
             return
-        self.send_response(answer.status)
-        for name, value in answer.headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(answer.body)))
-        self.end_headers()
-        self.wfile.write(answer.body)
+        self.reply(answer.status, answer.headers.items(), answer.body)
         self.wfile.flush()
 
-    do_GET = do_POST  # noqa: N815  (the name http.server looks for)
-
-    def log_message(self, *_: object) -> None:
-        """Says nothing: the record has every call."""
-
     def _body(self) -> bytes:
-        if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
-            chunks = []
-            while size := int(self._line().split(b";")[0], 16):
-                chunks.append(self._exactly(size))
-                self._line()
-            self._line()
-            return b"".join(chunks)
-        size = int(self.headers.get("Content-Length") or 0)
-        assert size <= _MOST_BODY, f"a body of {size} bytes: no client here has a reason for it"
-        return self._exactly(size)
-
-    # A client that was killed while it spoke has said nothing.
-    def _exactly(self, size: int) -> bytes:
-        content = self.rfile.read(size)
-        if len(content) < size:
+        body = super()._body()
+        if len(body) < int(self.headers.get("Content-Length") or 0):
+            # A client that was killed while it spoke has said nothing.
             raise ConnectionAbortedError("the client went away in the middle of its request")
-        return content
-
-    def _line(self) -> bytes:
-        line = self.rfile.readline()
-        if not line:
-            raise ConnectionAbortedError("the client went away in the middle of its request")
-        return line
+        return body
 
 
 def _cut(connection: socket.socket) -> None:

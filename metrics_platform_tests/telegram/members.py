@@ -62,12 +62,9 @@ def full_chat(chat: Chat) -> dict[str, Any]:
 
 
 def member(world: World, chat: Chat, user_id: str) -> dict[str, Any]:
-    """The `ChatMember` of the bot or of a person in a chat."""
+    """The `ChatMember` of the bot in a chat."""
     if user_id != str(world.bot_id):
-        status = chat.people.get(int(user_id)) if user_id.isdigit() else None
-        if status is None:
-            raise bad_request("member not found" if user_id.isdigit() else "invalid user_id specified")
-        return {"user": {"id": int(user_id), "is_bot": False, "first_name": "Anna"}, "status": status}
+        raise bad_request("member not found" if user_id.isdigit() else "invalid user_id specified")
     answer: dict[str, Any] = {"user": world.bot()}
     if chat.kind == "channel":
         can_post = chat.standing is not Standing.NO_MESSAGES

@@ -61,7 +61,6 @@ class Message:
     thread_id: int | None = None
     silent: bool = False
     link_preview_off: bool = False
-    lost_entities: int = 0  # beyond the hundred that Telegram keeps
     buttons: list[list[Button]] = field(default_factory=list)
     from_bot: bool = True
     edit_date: int | None = None
@@ -117,7 +116,6 @@ class Chat:
     migrated_to: int | None = None
     messages: dict[int, Message] = field(default_factory=dict)
     last_message_id: int = 0
-    people: dict[int, str] = field(default_factory=dict)  # status by user id
 
     def __post_init__(self) -> None:
         # A topic's id is that of the service message that opened it.

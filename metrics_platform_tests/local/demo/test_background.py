@@ -29,13 +29,6 @@ class Action:
             task.run_if_due()
 
 
-def test_an_action_that_works_runs_each_time_and_reports_nothing() -> None:
-    action = Action([])
-    action.run_for(3)
-    assert action.called_at == [0, 1, 2]
-    assert action.reports == []
-
-
 def test_failures_are_reported_and_retried_with_growing_gaps_until_they_end() -> None:
     action = Action([TimeoutError("no answer within 30 s"), ValueError("refused"), RuntimeError()])
     action.run_for(37)

@@ -110,7 +110,6 @@ def test_an_incident_is_injected_into_the_running_demo(directory: Path, clickhou
     warehouse = Warehouse.from_settings(configured)
     _remember(directory)
     state = State.read(directory)
-    assert state is not None
     state.product.create(warehouse, configured)
     with exclusive_lock(directory):
         result = _demo(directory, "--incident", "ctr", "--fast")
