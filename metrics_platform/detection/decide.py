@@ -20,6 +20,9 @@ _OWN = 1.2
 # Noisy hours widen the band. Counts and jumps often scatter half as much again by chance, so twice their usual noise is
 # where it begins; the level of a gauge does not. However noisy the hours before were, an outage is found.
 _WIDENS_FROM, _GAUGE_WIDENS_FROM, _WIDEST = 2.0, 1.0, 3.0
+# Of a slot without events that is normal by itself, siblings decide: from so many expected events on, which are all
+# missing by chance in one slot of twenty. This is its strength.
+EMPTY_FROM, EMPTY = 3.0, -1e-3
 # A gauge has no counting noise: a small change may be many deviations. So it is not enough that both the change and the
 # deviation are at their least: their product, each as a share of its least, has to be this large.
 _BOTH = 1.5
@@ -118,6 +121,7 @@ def decide(
     reason[quiet & few] = Reason.BELOW_MINIMUM_VOLUME
     if series.trials is None and not series.is_gauge:
         reason[~quiet & (value == 0)] = Reason.NO_DATA
+        strength = np.where((value == 0) & (one.expected[-slots:] >= EMPTY_FROM), np.fmin(strength, EMPTY), strength)
     narrow = width < config.slot_threshold
     if series.is_gauge:
         lower, upper = _gauge_band(

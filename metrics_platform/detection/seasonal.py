@@ -51,7 +51,7 @@ from metrics_platform.detection.arrays import (
 from metrics_platform.detection.baseline import Baseline
 from metrics_platform.detection.config import Seasonal
 from metrics_platform.detection.days import AHEAD, FIT_SLOTS, LAGS, WARM_UP, Days
-from metrics_platform.detection.decide import HOUR, TWO_HOURS, Jump, Window, decide
+from metrics_platform.detection.decide import EMPTY, EMPTY_FROM, HOUR, TWO_HOURS, Jump, Window, decide
 from metrics_platform.detection.detections import Detections, Reason
 from metrics_platform.detection.level import level_of, levels_then
 from metrics_platform.detection.series import SLOTS_A_DAY, Booleans, Floats, SlotSeries
@@ -103,12 +103,13 @@ def _evaluate(days: Days, series: SlotSeries, slots: int, config: Seasonal, mini
     if series.trials is None:
         return found
     usual = quantiles(at(series.trials, days.same[cut][-slots:]), (0.5,), days.weights[cut][-slots:])[0][0]
-    none = (series.trials[-slots:] == 0) & (usual >= max(minimum_volume, _LEAST_TRIALS)) & enough[cut][-slots:]
+    missed = (series.trials[-slots:] == 0) & (usual >= EMPTY_FROM) & enough[cut][-slots:]
     # The share is unknown, but not what it means that nothing of its whole is there.
     score = (np.sqrt(0.375) - np.sqrt(usual + 0.375)) / _POISSON
-    numbers = {"score": score, "strength": score / config.slot_threshold}
-    silent = replace(found, **{name: np.where(none, each, getattr(found, name)) for name, each in numbers.items()})
-    return silent.where_anomalous(none, Reason.NO_DATA)
+    sure = missed & (usual >= max(minimum_volume, _LEAST_TRIALS))
+    numbers = {"score": score, "strength": np.where(sure, score / config.slot_threshold, EMPTY)}
+    silent = replace(found, **{name: np.where(missed, each, getattr(found, name)) for name, each in numbers.items()})
+    return silent.where_anomalous(sure, Reason.NO_DATA)
 
 
 @dataclass(frozen=True)
