@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from clickhouse_connect.driver.client import Client
 
@@ -15,6 +15,7 @@ from benchmarks import notebook, pandas_day
 from benchmarks.measure import Usage, alone, measured, median_usage, table
 from benchmarks.source import (
     DATE,
+    checked_catalog,
     create_source,
     empty_clickhouse,
     know_more_users,
@@ -28,11 +29,12 @@ from metrics_platform.time_windows import Day, day_of
 from metrics_platform.warehouse import tables
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.daily import compute_days
+from metrics_platform.warehouse.metric_days import compute_metric_days
 
-Way = Literal["floor", "platform", "platform, 400 MiB", "platform, 1 GiB", "notebook", "pandas, same tables"]
-_WAYS: tuple[Way, ...] = (
-    "floor", "platform", "platform, 400 MiB", "platform, 1 GiB", "notebook", "pandas, same tables",
-)  # fmt: skip
+Way = Literal[
+    "floor", "platform", "platform, 400 MiB", "platform, 1 GiB", "metric_daily", "notebook", "pandas, same tables"
+]  # fmt: skip
+_WAYS: tuple[Way, ...] = get_args(Way)
 _LIMIT_MIB: dict[Way, int] = {"platform, 400 MiB": 400, "platform, 1 GiB": 1024}
 # More than that, with their 300 thousand users, do not fit into 400 MiB, nor their rows into pandas.
 _MOST_EVENTS_FOR_LITTLE = 10_000_000
@@ -101,6 +103,10 @@ def _work(engine_pid: int, url: str, way: Way, times: int) -> tuple[list[Usage],
         elif way == "floor":
             bounds = {"day_start": f"{day.start:%Y-%m-%d %H:%M:%S}", "day_end": f"{day.end:%Y-%m-%d %H:%M:%S}"}
             warehouse.query(read_query("floor"), {"database": database, **bounds})
+        elif way == "metric_daily":
+            (computed,) = compute_metric_days(warehouse, [DATE], checked_catalog(warehouse, settings), settings)
+            if not computed.published:
+                raise RuntimeError(f"metric_daily does not add up: {computed.violations}")
         else:
             for name, seconds in _platform(warehouse, settings, DATE).items():
                 taken.setdefault(name, []).append(seconds)

@@ -38,9 +38,12 @@ One day of the feed and the messenger (33 actions for one user, 43 for one messa
 computed in several ways on the same server:
 
 - **floor**: one scan that only sums the columns the day needs;
-- **platform**: everything that `daily_etl` does in ClickHouse: two extracts with the attributes of every user, the
-  snapshot of all users ever seen, the merged table, three slices, `dimension_metrics` and the report's facts, each
-  checked against what it is made of before it is swapped in; once more with less memory for a query than 4 GiB;
+- **platform**: the tables of users and of the report that `daily_etl` computes: two extracts with the attributes of
+  every user, the snapshot of all users ever seen, the merged table, three slices, `dimension_metrics`, the report's
+  facts and the cohorts, each checked against what it is made of before it is swapped in; once more with less memory
+  for a query than 4 GiB;
+- **metric_daily**: the rest of `daily_etl`: every metric of the catalogue by every value of eight dimensions, from the
+  events;
 - **notebook**: per-user frames of three attributes into pandas, outer merge, three times groupby, insert. No snapshot
   (receivers have no attributes), no facts of the report, no check, and rows twice when it is run twice;
 - **pandas, same tables**: events into pandas, all of the platform's tables from them, with the same rows; no checks.

@@ -79,6 +79,7 @@ def compute(client: Client, database: str, day: Day) -> None:
         **{f"{dimension}_slice": frame for dimension, frame in zip(_DIMENSIONS, slices, strict=True)},
         "dimension_metrics": pd.concat(slices),
         "app_daily": pd.DataFrame([_app_row(merged, users, day.date)]),
+        "user_cohorts": _cohorts(users, day.date),
     }
     for name, frame in written.items():
         _insert(client, name, frame, day.date)
@@ -160,6 +161,19 @@ def _slice(merged: pd.DataFrame, dimension: str) -> pd.DataFrame:
     names = merged[dimension].astype(object).where(merged[dimension].notna(), "unknown").astype(str)
     frame = merged[MEASURES].groupby(names.rename("dimension_value")).sum().reset_index()
     return frame.assign(dimension=dimension)
+
+
+def _cohorts(users: pd.DataFrame, date: datetime.date) -> pd.DataFrame:
+    """Of the users of the last year by their first day and source: how many there are, and how many were active."""
+    import pandas as pd  # noqa: PLC0415
+
+    days_since = _days(users["first_day"], date)
+    source = users["source"].astype(object).where(users["source"].notna(), "unknown")
+    frame = users[["first_day"]].assign(
+        days_since=days_since, source=source, active=users["last_active_day"] == pd.Timestamp(date)
+    )
+    grouped = frame[days_since < 366].groupby(["first_day", "days_since", "source"], as_index=False)["active"]
+    return grouped.agg(["size", "sum"]).rename(columns={"size": "users", "sum": "active"})
 
 
 def _app_row(merged: pd.DataFrame, users: pd.DataFrame, date: datetime.date) -> dict[str, Any]:

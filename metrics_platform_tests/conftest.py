@@ -30,7 +30,7 @@ hypothesis_settings.register_profile(
     "default",
     deadline=None,
     suppress_health_check=_CHECKS,
-    max_examples=5,
+    max_examples=4,
     phases=_QUICK,
     derandomize=True,
     database=None,
@@ -40,6 +40,9 @@ hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 _numbers = itertools.count(1)
 # As wherever the platform runs a second time: hundreds of processes of these tests need not compile it anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# Tests see none of the settings that the person running them has set.
+for setting in [name for name in os.environ if name.startswith((PREFIX, *CHANNEL_PREFIXES))]:
+    del os.environ[setting]
 
 # An eighth of the suite's time is the disk's: where there is a file system in memory with room, tests write there. They
 # hold 240 MB at most.
@@ -55,14 +58,6 @@ _LONG = ("faults", "warehouse", "defs", "test_cli.py")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long files first."""
     items.sort(key=lambda item: not any(name in item.path.parts for name in _LONG))
-
-
-@pytest.fixture(autouse=True)
-def _no_settings_of_the_person(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests see none of the settings that the person running them has set."""
-    for name in list(os.environ):
-        if name.startswith((PREFIX, *CHANNEL_PREFIXES)):
-            monkeypatch.delenv(name)
 
 
 @pytest.fixture(autouse=True)
@@ -106,9 +101,9 @@ def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embe
         yield server
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_settings(clickhouse_server: EmbeddedServer) -> Callable[..., Settings]:
-    """Makes settings on databases of the test's own: `make_settings(timezone=…)`."""
+    """Makes settings on new databases: `make_settings(timezone=…)`."""
     return settings_factory(clickhouse_server.url)
 
 

@@ -38,6 +38,21 @@ class SourceTables:
             warehouse.execute(f"CREATE TABLE {table}{cluster} ({columns}) ENGINE = {engine} ORDER BY time")
         return cls(settings, warehouse)
 
+    def copy(self, settings: Settings) -> SourceTables:
+        """The same sources and computed tables in the databases of other settings, sharing their files."""
+        copied = SourceTables(settings, Warehouse.from_settings(settings))
+        names = {
+            self.warehouse.database: copied.warehouse.database,
+            self.settings.feed_table.split(".")[0]: settings.feed_table.split(".")[0],
+        }
+        tables = "SELECT database, name FROM system.tables WHERE database IN {names:Array(String)}"
+        for database in names.values():
+            create_database(self.warehouse, database)
+        for row in self.warehouse.query(tables, {"names": list(names)}).rows:
+            name, original = row["name"], f"{row['database']}.{row['name']}"
+            self.warehouse.execute(f"CREATE TABLE {names[row['database']]}.{name} CLONE AS {original}")
+        return copied
+
     def insert_feed(self, events: pd.DataFrame) -> None:
         """Add feed events (columns of docs/metrics.md)."""
         self._insert(self.settings.feed_table, "feed_actions", events)
@@ -84,21 +99,21 @@ def read_table(warehouse: Warehouse, table: str, date: datetime.date | None = No
 
 
 def insert_event_counts(
-    warehouse: Warehouse, table: str, moment: datetime.datetime, counts: Mapping[str, int], dimension: str = "total"
+    warehouse: Warehouse,
+    table: str,
+    counts: Mapping[datetime.datetime, Mapping[str, int]],
+    dimension: str = "total",
 ) -> None:
-    """How many events each source had in a slot or on a day, as `slot_metrics` and `metric_daily` keep them."""
-    for source, count in counts.items():
-        values: dict[str, object] = {
-            "event_date": moment.date(),
-            "metric": f"{source}.events",
-            "dimension": dimension,
-            "dimension_value": dimension,
-            "value": count,
-            "numerator": count,
-        }
-        if table == "slot_metrics":
-            values["slot_start"] = moment
-        row = [list(values.values())]
-        warehouse.run(
-            lambda client, row=row, names=list(values): client.insert(table, row, column_names=names), doing="Test"
-        )
+    """How many events each source had in slots or on days, as `slot_metrics` and `metric_daily` keep them."""
+    names = ["event_date", "metric", "dimension", "dimension_value", "value", "numerator"]
+    rows: list[list[object]] = [
+        [moment.date(), f"{source}.events", dimension, dimension, count, count]
+        for moment, sources in counts.items()
+        for source, count in sources.items()
+    ]
+    if table == "slot_metrics":
+        names.append("slot_start")
+        moments = [moment for moment, sources in counts.items() for _ in sources]
+        rows = [[*row, moment] for row, moment in zip(rows, moments, strict=True)]
+    if rows:
+        warehouse.run(lambda client: client.insert(table, rows, column_names=names), doing="Test")

@@ -5,6 +5,7 @@ partition (Dagster would show the partition as missing), and while it holds entr
 """
 
 import datetime
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from metrics_platform.settings import Settings
 JOB = "clean_up"
 _DONE = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _PAGE = 1000
+# Dagster deletes one run at a time, some twenty a second.
+MOST_SECONDS = 3600.0
 
 
 def clean_up_definitions(settings: Settings) -> dg.Definitions:
@@ -25,7 +28,9 @@ def clean_up_definitions(settings: Settings) -> dg.Definitions:
     @dg.op(description="Deletes finished runs that are older than METRICS_KEEP_RUNS_DAYS and that nothing needs.")
     def delete_old_runs(context: dg.OpExecutionContext) -> None:
         before = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=settings.keep_runs_days)
-        context.log.info(f"Deleted {clean_up(context.instance, before):,} runs from before {before:%Y-%m-%d}.")
+        deleted, left = clean_up(context.instance, before)
+        rest = f" {left:,} more are deleted the next times." if left else ""
+        context.log.info(f"Deleted {deleted:,} runs from before {before:%Y-%m-%d}.{rest}")
 
     @dg.job(
         name=JOB,
@@ -46,13 +51,23 @@ def clean_up_definitions(settings: Settings) -> dg.Definitions:
     return dg.Definitions(jobs=[job], schedules=[schedule])
 
 
-def clean_up(instance: dg.DagsterInstance, before: datetime.datetime) -> int:
-    """Delete the runs created before a moment that are not needed; how many they were."""
+def clean_up(
+    instance: dg.DagsterInstance, before: datetime.datetime, most_seconds: float = MOST_SECONDS
+) -> tuple[int, int]:
+    """Delete the runs created before a moment that are not needed; how many were deleted, and how many are left.
+
+    It stops after `most_seconds`: where it is switched on after months, it takes several nights.
+    """
     old = instance.get_run_ids(dg.RunsFilter(statuses=_DONE, created_before=before))
     unneeded = sorted(set(old) - set(_needed(instance)))
+    until = time.monotonic() + most_seconds
+    deleted = 0
     for run_id in unneeded:
+        if time.monotonic() >= until:
+            break
         _delete(instance, run_id)
-    return len(unneeded)
+        deleted += 1
+    return deleted, len(unneeded) - deleted
 
 
 def _needed(instance: dg.DagsterInstance) -> Iterator[str]:

@@ -17,9 +17,30 @@ HOUR, TWO_HOURS = 4, 8
 NOISE_SLOTS = 16
 # How many deviations the last slot of a longer window must be away itself, so that the alert is about now.
 _OWN = 1.2
-# Noisy hours widen the band. Counts often scatter half as much again by chance, so twice their usual noise is where it
-# begins; a gauge has no such noise. However noisy the hours before were, an outage is found.
-_COUNT_WIDENS_FROM, _GAUGE_WIDENS_FROM, _WIDEST = 2.0, 1.0, 3.0
+# Noisy hours widen the band. Counts and jumps often scatter half as much again by chance, so twice their usual noise is
+# where it begins; the level of a gauge does not. However noisy the hours before were, an outage is found.
+_WIDENS_FROM, _GAUGE_WIDENS_FROM, _WIDEST = 2.0, 1.0, 3.0
+# Of a slot without events that is normal by itself, siblings decide: from so many expected events on, which are all
+# missing by chance in one slot of twenty. This is its strength.
+EMPTY_FROM, EMPTY = 3.0, -1e-3
+# A gauge has no counting noise: a small change may be many deviations. So it is not enough that both the change and the
+# deviation are at their least: their product, each as a share of its least, has to be this large.
+_BOTH = 1.5
+
+
+@dataclass(frozen=True)
+class Jump:
+    """A gauge's slots, compared with the slot before each; arrays [positions, series].
+
+    Attributes:
+        base: the value that would be as far from the expected one as the slot before.
+        sigma: the standard deviation of the distance from `base`.
+        score: the distance from `base` in standard deviations.
+    """
+
+    base: Floats
+    sigma: Floats
+    score: Floats
 
 
 @dataclass(frozen=True)
@@ -33,6 +54,7 @@ class Window:
         volume: what `minimum_volume` applies to: the larger size of the two; of a share, its trials.
         sigma: the standard deviation, on the scale on which it does not depend on the value; of a share, times √trials.
         score: the deviation from the nearest plausible value in standard deviations.
+        jump: of one slot of a gauge, how it differs from the slot before.
     """
 
     actual: Floats
@@ -42,6 +64,7 @@ class Window:
     volume: Floats
     sigma: Floats
     score: Floats
+    jump: Jump | None = None
 
 
 def decide(
@@ -57,8 +80,12 @@ def decide(
     """
     config, minimum_volume = limits
     one = windows[1]
-    wide = _widening(one.score, slots, _GAUGE_WIDENS_FROM if series.is_gauge else _COUNT_WIDENS_FROM)
+    wide = _widening(one.score, slots, _GAUGE_WIDENS_FROM if series.is_gauge else _WIDENS_FROM)
     score = one.score[-slots:] / wide
+    jump_wide = np.ones_like(wide) if one.jump is None else _widening(one.jump.score, slots, _WIDENS_FROM)
+    if one.jump is not None:
+        jump = one.jump.score[-slots:] / jump_wide
+        score = np.where((np.sign(jump) == np.sign(score)) & (np.abs(jump) > np.abs(score)), jump, score)
     tests = (
         (Reason.THIS_SLOT, 1, config.slot_threshold, 0.0),
         (Reason.LAST_HOUR, HOUR, config.hour_threshold, _OWN),
@@ -71,7 +98,7 @@ def decide(
     small, few = np.zeros(value.shape, dtype=bool), np.zeros(value.shape, dtype=bool)
     for name, length, threshold, least in tests:
         window = windows[length]
-        total = window.score[-slots:] / wide
+        total = score if length == 1 else window.score[-slots:] / wide
         now = (np.abs(score) >= least) & (np.sign(total) == np.sign(score))
         deviation = np.where(now, np.abs(total) / threshold, 0.0)
         change = _change(window)[-slots:] / max(config.minimum_change, TINY)
@@ -79,19 +106,29 @@ def decide(
             change = np.where(change >= 1, change, 0.0)
         enough_volume = window.volume[-slots:] >= minimum_volume
         size = np.where(enough_volume, np.fmin(deviation, change), 0.0)
+        if series.is_gauge:
+            with np.errstate(invalid="ignore"):  # no deviation from an infinite change
+                size = np.fmin(size, np.sqrt(deviation * change / _BOTH))
         strength = np.where(size > np.abs(strength), np.sign(total) * size, strength)
         fires = (size >= 1) & (reason == Reason.WITHIN_BAND)
         reason[fires] = name
         shown[fires] = total[fires]
         width[fires] = least or threshold
-        small |= (deviation >= 1) & (change < 1)
+        small |= (deviation >= 1) & enough_volume & (size < 1)
         few |= (deviation >= 1) & ~enough_volume
     quiet = reason == Reason.WITHIN_BAND
     reason[quiet & small] = Reason.CHANGE_TOO_SMALL
     reason[quiet & few] = Reason.BELOW_MINIMUM_VOLUME
     if series.trials is None and not series.is_gauge:
         reason[~quiet & (value == 0)] = Reason.NO_DATA
-    lower, upper = _band(series, one, slots, width * wide, width < config.slot_threshold, limits)
+        strength = np.where((value == 0) & (one.expected[-slots:] >= EMPTY_FROM), np.fmin(strength, EMPTY), strength)
+    narrow = width < config.slot_threshold
+    if series.is_gauge:
+        lower, upper = _gauge_band(
+            one, slots, width * wide, width * jump_wide, np.where(narrow, 0.0, config.minimum_change)
+        )
+    else:
+        lower, upper = _band(series, one, slots, width * wide, narrow, limits)
     status = np.where(quiet, Status.NORMAL, Status.ANOMALOUS).astype(np.int8)
     expected = one.expected[-slots:]
     found = Detections(status, reason, value, expected, lower, upper, shown, strength)
@@ -125,11 +162,6 @@ def _band(  # noqa: PLR0917
     """
     config, minimum_volume = limits
     low, high, distance = one.low[-slots:], one.high[-slots:], deviations * one.sigma[-slots:]
-    if series.is_gauge:
-        lower, upper = low - distance, high + distance
-        lower = np.where(narrow, lower, np.minimum(lower, low - config.minimum_change * np.abs(low)))
-        upper = np.where(narrow, upper, np.maximum(upper, high + config.minimum_change * np.abs(high)))
-        return lower, upper
     if series.trials is None:
         lower = np.maximum(np.sqrt(low + 0.375) - distance, 0.0) ** 2 - 0.375
         upper = (np.sqrt(high + 0.375) + distance) ** 2 - 0.375
@@ -149,3 +181,23 @@ def _band(  # noqa: PLR0917
     lower = np.where(narrow, lower, np.minimum(lower, low * (1 - config.minimum_change)))
     upper = np.where(narrow, upper, np.maximum(upper, high * (1 + config.minimum_change)))
     return np.maximum(lower, 0.0), upper
+
+
+def _gauge_band(
+    one: Window, slots: int, deviations: Floats, jumps: Floats, minimum_change: Floats
+) -> tuple[Floats, Floats]:
+    """The band of a gauge: so far from the plausible values, and no jump."""
+    assert one.jump is not None
+    base, jump = one.jump.base[-slots:], jumps * one.jump.sigma[-slots:]
+    edges = []
+    for nearest, way, inner in ((one.low[-slots:], -1, np.fmax), (one.high[-slots:], 1, np.fmin)):
+        least = minimum_change * np.abs(nearest)
+        by_level = _edge(nearest, nearest, deviations * one.sigma[-slots:], least, way)
+        edges.append(inner(by_level, _edge(base, nearest, jump, least, way)))
+    return edges[0], edges[1]
+
+
+def _edge(base: Floats, nearest: Floats, distance: Floats, least: Floats, way: int) -> Floats:
+    """The value `distance` from `base` and `least` from the nearest plausible one, and _BOTH times their product."""
+    both = np.sqrt(np.square((base - nearest) / 2) + _BOTH * distance * least)
+    return way * np.maximum(np.maximum(way * base + distance, way * nearest + least), way * (base + nearest) / 2 + both)

@@ -18,7 +18,9 @@ Deviations are taken on a scale on which their size does not depend on the value
 arcsine root for shares. Gauges and ratios are used as they are: they may be negative, and have no counting noise.
 
 A slot is *anomalous* when it, the last hour or the last two hours are too many deviations away, and the slot itself
-contributes to that. Hours are compared at the level from before them.
+contributes to that. Hours are compared at the level from before them. A gauge that drifts for hours has a large noise,
+and is smooth from slot to slot all the same: there a *jump*, how much the deviation has changed since the slot before,
+counts as well, compared with the jumps of the 16 days. Of counts, chance alone makes every slot jump.
 
 Everything looks back a fixed number of slots (`LOOKBACK`), so that evaluating one slot and replaying a year agree.
 """
@@ -49,7 +51,7 @@ from metrics_platform.detection.arrays import (
 from metrics_platform.detection.baseline import Baseline
 from metrics_platform.detection.config import Seasonal
 from metrics_platform.detection.days import AHEAD, FIT_SLOTS, LAGS, WARM_UP, Days
-from metrics_platform.detection.decide import HOUR, TWO_HOURS, Window, decide
+from metrics_platform.detection.decide import EMPTY, EMPTY_FROM, HOUR, TWO_HOURS, Jump, Window, decide
 from metrics_platform.detection.detections import Detections, Reason
 from metrics_platform.detection.level import level_of, levels_then
 from metrics_platform.detection.series import SLOTS_A_DAY, Booleans, Floats, SlotSeries
@@ -101,12 +103,13 @@ def _evaluate(days: Days, series: SlotSeries, slots: int, config: Seasonal, mini
     if series.trials is None:
         return found
     usual = quantiles(at(series.trials, days.same[cut][-slots:]), (0.5,), days.weights[cut][-slots:])[0][0]
-    none = (series.trials[-slots:] == 0) & (usual >= max(minimum_volume, _LEAST_TRIALS)) & enough[cut][-slots:]
+    missed = (series.trials[-slots:] == 0) & (usual >= EMPTY_FROM) & enough[cut][-slots:]
     # The share is unknown, but not what it means that nothing of its whole is there.
     score = (np.sqrt(0.375) - np.sqrt(usual + 0.375)) / _POISSON
-    numbers = {"score": score, "strength": score / config.slot_threshold}
-    silent = replace(found, **{name: np.where(none, each, getattr(found, name)) for name, each in numbers.items()})
-    return silent.where_anomalous(none, Reason.NO_DATA)
+    sure = missed & (usual >= max(minimum_volume, _LEAST_TRIALS))
+    numbers = {"score": score, "strength": np.where(sure, score / config.slot_threshold, EMPTY)}
+    silent = replace(found, **{name: np.where(missed, each, getattr(found, name)) for name, each in numbers.items()})
+    return silent.where_anomalous(sure, Reason.NO_DATA)
 
 
 @dataclass(frozen=True)
@@ -178,11 +181,12 @@ class _Run:
         actual = running_sum(self.actual, length)[cut]
         trials = None if self.trials is None else running_sum(self.trials, length)[cut]
         sigma = self._sigma_of_slot if length == 1 else self._sigma(expected, trials, length)
+        jump = self._jump(expected) if length == 1 and self.series.is_gauge else None
         alike = self.looks_like_other & np.isfinite(other)
         low, high = np.where(alike, np.fmin(low, other), low), np.where(alike, np.fmax(high, other), high)
         volume = np.fmax(np.abs(actual), np.abs(expected))
         if trials is None:
-            return Window(actual, expected, low, high, volume, sigma, self._score(actual, low, high, None, sigma))
+            return Window(actual, expected, low, high, volume, sigma, self._score(actual, low, high, None, sigma), jump)
         with np.errstate(divide="ignore", invalid="ignore"):
             rates = [np.where(trials > 0, each / trials, np.nan) for each in (actual, expected, low, high)]
         if length == 1:  # the expected rate is known, whether there are trials or not
@@ -224,20 +228,37 @@ class _Run:
         then, usual = (running_sum(each[start:], length) for each in self._then)
         trials_then = None if trials is None else running_sum(self._trials_then[start:], length)
         level = before(self.levels_then[start:], length - 1)
-        left = np.abs(self._deviation(then, usual * level, trials_then))
-        noise = np.zeros_like(expected)
-        typical = pooled(quantiles(left, (0.5,), self.days.weights[start:])[0][0])
-        noise[start:] = MAD_TO_SIGMA * np.nan_to_num(typical[: len(typical) - AHEAD])
+        noise = self._noise(self._deviation(then, usual * level, trials_then), start)
         if trials is not None:
             with np.errstate(divide="ignore", invalid="ignore"):
                 rate = np.clip(expected / trials, 1e-6, 1 - 1e-6)
             sigma = np.maximum(np.maximum(noise, _POISSON), _RELATIVE / 2 * np.sqrt(rate / (1 - rate) * trials))
         elif self.series.is_gauge:
-            measured = np.maximum(noise, np.maximum(_RELATIVE * np.abs(expected), TINY))
-            sigma = np.maximum(self._peak, _GAUGE * measured)
+            return self._gauge_sigma(noise, expected)
         else:
             sigma = np.maximum(np.maximum(noise, _POISSON), _RELATIVE / 2 * np.sqrt(expected))
         return np.asarray(sigma * self.days.band[: len(expected), None])
+
+    def _noise(self, left: Floats, start: int) -> Floats:
+        """The noise at each evaluated position, from what the earlier days left over; 0 before position `start`."""
+        typical = pooled(quantiles(np.abs(left), (0.5,), self.days.weights[start:])[0][0])
+        noise = MAD_TO_SIGMA * np.nan_to_num(typical[: len(typical) - AHEAD])
+        return np.concatenate([np.zeros((start, noise.shape[1])), noise])
+
+    def _gauge_sigma(self, noise: Floats, expected: Floats) -> Floats:
+        # The noise of a gauge grows with it, and the slots around an hourly batch are small.
+        usual = np.abs(np.nan_to_num(self.baseline.usual))
+        larger = np.maximum(usual / np.maximum(pooled(usual), TINY), 1.0)[: len(expected)]
+        measured = np.maximum(noise * larger, np.maximum(_RELATIVE * np.abs(expected), TINY))
+        return np.asarray(np.maximum(self._peak, _GAUGE * measured) * self.days.band[: len(expected), None])
+
+    def _jump(self, expected: Floats) -> Jump:
+        """How the deviation of each slot differs from that of the slot before."""
+        then, usual = self._then
+        left = then - usual * self.levels_then
+        base = expected + before(self.actual[: len(expected)] - expected, 1)
+        sigma = self._gauge_sigma(self._noise(left - before(left, 1), 0), expected)
+        return Jump(base, sigma, (self.actual[: len(expected)] - base) / sigma)
 
     @cached_property
     def _peak(self) -> Floats:

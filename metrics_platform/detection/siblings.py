@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metrics_platform.detection.detections import Detections, Reason, Status
-from metrics_platform.detection.series import Floats
+from metrics_platform.detection.series import Booleans, Floats
 
 # This share of its own threshold makes a series anomalous where a sibling is, in the same direction: two deviations
 # alone are chance, two beside a sibling's four are not.
@@ -51,10 +51,12 @@ class _Evidence:
     Attributes:
         ways: by slot: 1 where it is too high, -1 where it is too low, 0 where it is normal.
         moved: by slot: how far it is from the expected value.
+        silent: by slot: whether it has no events, although some are expected.
     """
 
     ways: _Ways
     moved: Floats
+    silent: Booleans
 
 
 _Found = dict[tuple[str, str], dict[str, _Evidence]]
@@ -72,9 +74,11 @@ def with_siblings(members: Sequence[Member]) -> list[Detections]:
         detections = member.detections
         own = detections.anomalous & (np.abs(detections.strength) >= 1)
         ways = np.where(own, np.sign(detections.strength), 0).astype(np.int8)
+        # A share is silent where views are missed, and these may all be of a few users who are away by chance.
+        silent = own & (detections.reason == Reason.NO_DATA) & (member.denominator is None)
         for number in np.flatnonzero(own.any(axis=0)).tolist():
             moved = detections.value[:, number] - detections.expected[:, number]
-            found[member.names[number]][member.metric] = _Evidence(ways[:, number], moved)
+            found[member.names[number]][member.metric] = _Evidence(ways[:, number], moved, silent[:, number])
     by_name = {member.metric: member for member in members}
     return [_supported(member, found, by_name) if member.listens else member.detections for member in members]
 
@@ -83,11 +87,18 @@ def _supported(member: Member, found: _Found, by_name: dict[str, Member]) -> Det
     detections = member.detections
     support = np.zeros(detections.status.shape, dtype=bool)
     near = (detections.status == Status.NORMAL) & (np.abs(detections.strength) >= SUPPORTED)
-    for number in np.flatnonzero(near.any(axis=0)).tolist():
+    # Where a metric of the slice or of the whole product is silent, one that has no events either is so, too.
+    empty = ~detections.anomalous & (detections.strength < 0) & ~(np.abs(detections.value) > 0)
+    silent = np.zeros(detections.status.shape, dtype=bool)
+    for number in np.flatnonzero((near | empty).any(axis=0)).tolist():
         way = np.sign(detections.strength[:, number])
         for ways in _siblings(member, number, found, by_name):
             support[:, number] |= ways == way
-    return detections.where_anomalous(near & support, Reason.WITH_SIBLING)
+        for evidence in (*found.get(member.names[number], {}).values(), *found.get(TOTAL, {}).values()):
+            silent[:, number] |= evidence.silent
+    return detections.where_anomalous(near & support, Reason.WITH_SIBLING).where_anomalous(
+        empty & silent, Reason.NO_DATA
+    )
 
 
 def _siblings(member: Member, number: int, found: _Found, by_name: dict[str, Member]) -> Iterator[_Ways]:

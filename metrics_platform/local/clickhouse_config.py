@@ -49,6 +49,10 @@ _USERS = """\
     <default>
       <implicit_select>0</implicit_select>
       <storage_file_read_method>pread</storage_file_read_method>
+      <!-- To compile a query takes longer than most queries on a laptop take. -->
+      <compile_expressions>0</compile_expressions>
+      <compile_aggregate_expressions>0</compile_aggregate_expressions>
+      <compile_sort_description>0</compile_sort_description>
       <!-- Samples only go to trace_log, which is off. -->
       <query_profiler_real_time_period_ns>0</query_profiler_real_time_period_ns>
       <query_profiler_cpu_time_period_ns>0</query_profiler_cpu_time_period_ns>

@@ -29,7 +29,7 @@ from metrics_platform.detection.seasonal import LOOKBACK
 from metrics_platform.detection.series import SLOTS_A_DAY, SlotSeries
 from metrics_platform.detection.siblings import TOTAL
 from metrics_platform.monitor.generated import HOLIDAYS, Product, generated_histories
-from metrics_platform.monitor.history import SlotHistory, read_history
+from metrics_platform.monitor.history import HistoryReader, SlotHistory
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT, Slot, SlotRange, slot_at
 from metrics_platform.warehouse.client import Warehouse
@@ -333,7 +333,7 @@ def _pieces(  # noqa: PLR0917  (a stretch of a metric, of a table, by settings)
         piece = SlotRange(slots.start + begin * SLOT, slots.start + end * SLOT)
         share = round(trials * end / len(slots)) - round(trials * begin / len(slots))
         needed = WARM_UP_DAYS * SLOTS_A_DAY + _SAME_INCIDENT
-        for history in read_history(warehouse, metric, source, piece, needed, settings):
+        for history in HistoryReader(warehouse, piece, settings).read(metric, source, needed):
             yield history, len(piece), share
 
 

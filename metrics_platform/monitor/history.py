@@ -59,44 +59,54 @@ class SlotHistory:
         return SlotSeries(self.start, self.zone, ratios, kind="ratio", events=events)
 
 
-def read_history(  # noqa: PLR0917  (a stretch of a metric, of a table, by settings)
-    warehouse: Warehouse, metric: Metric, source: Source, evaluated: SlotRange, lookback: int, settings: Settings
-) -> Iterator[SlotHistory]:
-    """The history that evaluating the slots `evaluated` of a metric needs: `lookback` slots up to and with each.
+class HistoryReader:
+    """Reads the history that evaluating some slots needs, one metric after the other.
 
-    Series are read in parts, the one with the total first, so that memory stays bounded however many slices there are.
-
-    Raises:
+    Raises (also `read`):
         WarehouseError: ClickHouse refused, failed or did not answer.
     """
-    # Not before the product began: what was never computed only takes memory.
-    start = max(evaluated.start - (lookback - 1) * SLOT, min(first_slot(settings).start, evaluated.start))
-    parameters = {
-        "metric": metric.name,
-        "definition": metric.definition,
-        "events": source.events_metric,
-        "first_day": start.astimezone(settings.zone).date(),
-        "last_day": evaluated.last.start.astimezone(settings.zone).date(),
-        "start": f"{start:%Y-%m-%d %H:%M:%S}",
-        "evaluated_from": f"{evaluated.start:%Y-%m-%d %H:%M:%S}",
-        "end": f"{evaluated.end:%Y-%m-%d %H:%M:%S}",
-        "dimensions": ["total", *(dimension.name for dimension in source.monitored_dimensions)],
-        "merged_days": merged_days(warehouse, SLOT_METRICS),
-    }
-    series, total = (
-        warehouse.query(
-            "SELECT uniqExact(dimension, dimension_value), (cityHash64('total', 'total')) FROM slot_metrics FINAL "
-            "WHERE metric = {metric:String} AND event_date = {last_day:Date} AND slot_start < {end:DateTime('UTC')}",
-            parameters,
-            doing=f"Counting the series of {metric.name}",
-        )
-        .rows[0]
-        .values()
-    )
-    parts = max(1, -(-series // _SERIES_AT_A_TIME))
-    with_total = total % parts
-    for part in sorted(range(parts), key=lambda number: number != with_total):
-        yield _read_part(warehouse, metric, start, evaluated, {**parameters, "parts": parts, "part": part}, settings)
+
+    def __init__(self, warehouse: Warehouse, evaluated: SlotRange, settings: Settings) -> None:
+        self._warehouse, self._evaluated, self._settings = warehouse, evaluated, settings
+        self._shared = {
+            "last_day": evaluated.last.start.astimezone(settings.zone).date(),
+            "evaluated_from": f"{evaluated.start:%Y-%m-%d %H:%M:%S}",
+            "end": f"{evaluated.end:%Y-%m-%d %H:%M:%S}",
+            "merged_days": merged_days(warehouse, SLOT_METRICS),
+        }
+        rows = warehouse.query(
+            "SELECT toString(metric) AS name, uniqExact(dimension, dimension_value) AS series, "
+            "(cityHash64('total', 'total')) AS total FROM slot_metrics FINAL "
+            "WHERE event_date = {last_day:Date} AND slot_start < {end:DateTime('UTC')} GROUP BY name",
+            self._shared,
+            doing="Counting the series of each metric",
+        ).rows
+        self._series = {row["name"]: (row["series"], row["total"]) for row in rows}
+
+    def read(self, metric: Metric, source: Source, lookback: int) -> Iterator[SlotHistory]:
+        """The history of a metric: `lookback` slots up to and with each that is evaluated.
+
+        Series are read in parts, the one with the total first, so that memory stays bounded however many slices there
+        are.
+        """
+        evaluated, settings = self._evaluated, self._settings
+        # Not before the product began: what was never computed only takes memory.
+        start = max(evaluated.start - (lookback - 1) * SLOT, min(first_slot(settings).start, evaluated.start))
+        parameters = {
+            **self._shared,
+            "metric": metric.name,
+            "definition": metric.definition,
+            "events": source.events_metric,
+            "first_day": start.astimezone(settings.zone).date(),
+            "start": f"{start:%Y-%m-%d %H:%M:%S}",
+            "dimensions": ["total", *(dimension.name for dimension in source.monitored_dimensions)],
+        }
+        series, total = self._series.get(metric.name, (0, 0))
+        parts = max(1, -(-series // _SERIES_AT_A_TIME))
+        with_total = total % parts
+        for part in sorted(range(parts), key=lambda number: number != with_total):
+            own = {**parameters, "parts": parts, "part": part}
+            yield _read_part(self._warehouse, metric, start, evaluated, own, settings)
 
 
 def _read_part(  # noqa: PLR0917

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from metrics_platform.catalog import Metric
 from metrics_platform.detection.config import DetectorConfig
@@ -22,7 +23,7 @@ from metrics_platform.detection.detections import Detections, Reason, Status
 from metrics_platform.detection.evaluate import Evaluation, evaluate, lookback
 from metrics_platform.detection.series import Floats
 from metrics_platform.detection.siblings import TOTAL, Member, with_siblings
-from metrics_platform.monitor.history import SlotHistory, read_history
+from metrics_platform.monitor.history import HistoryReader, SlotHistory
 from metrics_platform.settings import Settings
 from metrics_platform.table_names import quoted
 from metrics_platform.time_windows import SLOT, SlotRange
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 _EPOCH = datetime.date(1970, 1, 1)
+_ROWS_AN_INSERT = 100_000
 _NUMBERS = ("value", "trials", "expected", "lower", "upper", "score")
 _TEXTS = ("metric", "dimension", "dimension_value", "status", "severity", "reason", "detector")
 
@@ -79,25 +81,50 @@ def evaluate_slots(
     for day, piece in slots.by_day(settings.zone):
         started = time.perf_counter()
         metrics = _complete_metrics(warehouse, piece, checked, settings)
+        reader = HistoryReader(warehouse, piece, settings)
         with _staging(warehouse, day.date) as (name, version):
             series = anomalous = 0
-            for source in {metric.source: None for metric in metrics}:
-                answers = [
-                    answer
-                    for metric in metrics
-                    if metric.source == source
-                    for answer in _metric_answers(warehouse, metric, piece, checked, settings)
-                ]
-                found = with_siblings([answer.member for answer in answers])
-                for answer, detections in zip(answers, found, strict=True):
-                    rows = _rows(answer, detections, day.date, piece)
-                    warehouse.run(
-                        partial(_insert, name=name, rows=_versioned(rows, version)), doing=f"Writing {VERDICTS.name}"
-                    )
-                    series += rows.num_rows // len(piece)
-                    anomalous += int(np.sum(rows.column("status").to_numpy(zero_copy_only=False) == "anomalous"))
+            for rows in _in_batches(_day_rows(reader, metrics, day.date, piece, checked, settings)):
+                warehouse.run(
+                    partial(_insert, name=name, rows=_versioned(rows, version)), doing=f"Writing {VERDICTS.name}"
+                )
+                series += rows.num_rows // len(piece)
+                anomalous += pc.sum(pc.equal(rows.column("status"), "anomalous")).as_py()
             _publish(warehouse, name, version, day.date, piece, [metric.name for metric in metrics])
         yield VerdictsResult(piece, series, anomalous, time.perf_counter() - started)
+
+
+def _day_rows(  # noqa: PLR0917
+    reader: HistoryReader,
+    metrics: list[Metric],
+    date: datetime.date,
+    slots: SlotRange,
+    checked: CheckedCatalog,
+    settings: Settings,
+) -> Iterator[pa.Table]:
+    """The verdicts of some slots of a day, source by source: its metrics are each other's evidence."""
+    for source in {metric.source: None for metric in metrics}:
+        answers = [
+            answer
+            for metric in metrics
+            if metric.source == source
+            for answer in _metric_answers(reader, metric, len(slots), checked, settings)
+        ]
+        found = with_siblings([answer.member for answer in answers])
+        for answer, detections in zip(answers, found, strict=True):
+            yield _rows(answer, detections, date, slots)
+
+
+def _in_batches(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in fewer tables: each of them is an insert."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(rows.num_rows for rows in waiting) >= _ROWS_AN_INSERT:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)
 
 
 def _complete_metrics(
@@ -143,15 +170,15 @@ class _Answer:
 
 
 def _metric_answers(
-    warehouse: Warehouse, metric: Metric, slots: SlotRange, checked: CheckedCatalog, settings: Settings
+    reader: HistoryReader, metric: Metric, slots: int, checked: CheckedCatalog, settings: Settings
 ) -> Iterator[_Answer]:
     """The answers for a metric's series, a part of them at a time."""
     configs = [config for config in (metric.monitor.total, metric.monitor.slices) if config is not None]
     if not configs:
         return
     needed = max(map(lookback, configs))
-    for history in read_history(warehouse, metric, checked.rows[metric.source].source, slots, needed, settings):
-        yield from _answers(history, len(slots), settings)
+    for history in reader.read(metric, checked.rows[metric.source].source, needed):
+        yield from _answers(history, slots, settings)
 
 
 def _answers(history: SlotHistory, slots: int, settings: Settings) -> Iterator[_Answer]:

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from metrics_platform import expressions
 from metrics_platform.catalog import Catalog, Dimension, Metric, Source
+from metrics_platform.table_names import quoted
 from metrics_platform.time_windows import first_instant
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Parameters, runnable, sql_text
@@ -111,10 +112,40 @@ class Scope:
         return {"event_date": self.date, "start": self.start, "end": self.end, "version": version}
 
 
+@dataclass(frozen=True)
+class Cells:
+    """How events are folded into cells, one for each combination of slices, as parts of the SQL.
+
+    The expression of a built-in dimension is evaluated for each cell, over the columns that it reads. Others are
+    evaluated for each event: the columns that they read may differ from event to event.
+
+    Attributes:
+        key: the hash that identifies a cell.
+        columns: the columns of a cell, aggregated from its events.
+        values: each dimension with the expression of its value over these columns.
+    """
+
+    key: str
+    columns: tuple[str, ...]
+    values: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, dimensions: Sequence[Dimension]) -> Cells:
+        """The cells of a source that is sliced by these dimensions."""
+        builtin = [expressions.column_names_in(each.sql) for each in dimensions if each.is_builtin]
+        read = {quoted(name): quoted(name) for name in sorted(set().union(*builtin))}
+        read |= {f"platform_slice_{each.name}": each.sql for each in dimensions if not each.is_builtin}
+        return cls(
+            hash_of(read.values()),
+            tuple(f"any({sql}) AS {name}" for name, sql in read.items()),
+            tuple((each.name, each.sql if each.is_builtin else f"platform_slice_{each.name}") for each in dimensions),
+        )
+
+
 def values_sql(scope: Scope, source: str) -> str:
     """The SELECT that aggregates a source's events in one scan; see `queries/metric_values.sql`."""
     rows = scope.rows[source]
-    dimensions = scope.dimensions_of(rows.source)
+    cells = Cells.of(scope.dimensions_of(rows.source))
     states = ["countState() AS platform_count"]
     values = [_value(rows.source.events_metric, "countMerge(platform_count)", rows.source.definition)]
     for metric in scope.own(source):
@@ -124,10 +155,10 @@ def values_sql(scope: Scope, source: str) -> str:
             values.append(_value(metric.name, known_number(metric, aggregate.merged(state)), metric.definition))
     return scope.filled(
         VALUES_QUERY,
-        cell_key=hash_of(dimension.sql for dimension in dimensions),
-        cell_columns=",\n        ".join([*cell_columns(dimensions), *states]),
+        cell_key=cells.key,
+        cell_columns=",\n        ".join([*cells.columns, *states]),
         rows=rows.sql,
-        slices=slices_of([(dimension.name, f"platform_slice_{dimension.name}") for dimension in dimensions]),
+        slices=slices_of(cells.values),
         values=",\n            ".join(values),
     )
 
@@ -223,14 +254,9 @@ def _value(name: str, sql: str, definition: int) -> str:
     return f"({sql_text(name)}, toNullable(toFloat64({sql})), toUInt64({definition}))"
 
 
-def cell_columns(dimensions: Sequence[Dimension]) -> list[str]:
-    return [f"any({dimension.sql}) AS platform_slice_{dimension.name}" for dimension in dimensions]
-
-
-def slices_of(named: Iterable[tuple[str, str]], *, total: bool = True) -> str:
-    """The slices of a row as pairs of dimension and value."""
-    pairs = [f"({sql_text(name)}, {named_value(sql)})" for name, sql in named]
-    return sql_array(["('total', 'total')", *pairs] if total else pairs)
+def slices_of(named: Iterable[tuple[str, str]]) -> str:
+    """The slices of a row as pairs of dimension and value, the total first."""
+    return sql_array(["('total', 'total')", *(f"({sql_text(name)}, {named_value(sql)})" for name, sql in named)])
 
 
 def sql_array(items: Iterable[str]) -> str:

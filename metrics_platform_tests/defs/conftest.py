@@ -1,4 +1,7 @@
-"""A Dagster instance and a Bot API server of the test's own, and the delivery between them."""
+"""A Dagster instance and a Bot API server of the test's own, and the delivery between them.
+
+Where a test needs more of Dagster's storage than events and runs, its module's `instance` is `stored_instance`.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,14 @@ def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def instance(empty_home: Path, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+def instance() -> Iterator[dg.DagsterInstance]:
+    """Dagster's storage in memory, which keeps no states of schedules and sensors."""
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+@pytest.fixture
+def stored_instance(empty_home: Path, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     """Dagster's storage in a folder, as on a person's machine."""
     home = tmp_path / "dagster"
     shutil.copytree(empty_home, home)

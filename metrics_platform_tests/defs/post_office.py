@@ -7,13 +7,11 @@ settings name.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import dagster as dg
@@ -25,6 +23,7 @@ from metrics_platform.defs.resources import TelegramResource
 from metrics_platform.notifications.history import Closed, Entry
 from metrics_platform.notifications.kinds import Event
 from metrics_platform.settings import Settings
+from metrics_platform_tests.faults.run_day import processes
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -138,31 +137,22 @@ def failure_of(run: dg.ExecuteInProcessResult) -> str:
 
 
 @contextmanager
-def notify_process(office: PostOffice) -> Iterator[subprocess.Popen[bytes]]:
-    """A run of `notify` in a process of its own, as Dagster's launcher starts one; killed at the end."""
-    settings = office.settings
-    assert settings.telegram_bot_token is not None
-    environment = {
-        **os.environ,
-        "DAGSTER_HOME": office.instance.root_directory,
-        "METRICS_DATA_DIR": str(settings.data_dir),
-        "TELEGRAM_BOT_TOKEN": settings.telegram_bot_token.get_secret_value(),
-        "TELEGRAM_CHAT_ID": str(settings.telegram_chat_id),
-        "TELEGRAM_API_BASE": settings.telegram_api_base,
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dagster", "job", "execute", "-m", "metrics_platform.definitions", "-j", "notify"],
-        cwd=office.instance.root_directory,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+def notify_process(office: PostOffice) -> Iterator[BaseProcess]:
+    """A run of `notify` in a process of its own, forked as Dagster's launcher does; killed at the end."""
+    waiting = TelegramResource.for_settings(office.settings).budget_seconds
+    arguments = (office.settings, office.instance.root_directory, waiting)
+    process = processes.Process(target=_notify, args=arguments, daemon=True)
+    process.start()
     try:
         yield process
     finally:
         process.kill()
-        process.wait()
+        process.join()
+
+
+def _notify(settings: Settings, home: str, budget_seconds: float) -> None:
+    with dg.DagsterInstance.from_config(home) as instance:
+        PostOffice(settings, instance, budget_seconds).notify()
 
 
 def wait_until(holds: Callable[[], Any], seconds: float = 600) -> None:

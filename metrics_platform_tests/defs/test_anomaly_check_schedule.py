@@ -24,6 +24,11 @@ from metrics_platform.time_windows import SLOT, SlotRange
 DUE = datetime.datetime(2026, 11, 20, 12, 1, tzinfo=datetime.UTC)
 
 
+@pytest.fixture
+def instance(stored_instance: dg.DagsterInstance) -> dg.DagsterInstance:
+    return stored_instance
+
+
 def settings_of(**more: object) -> Settings:
     return load_settings(None, **{"timezone": "Europe/Moscow", "start_date": "2026-01-01", **more})
 

@@ -49,12 +49,13 @@ def test_runs_that_partitions_or_messages_need_stay(instance: dg.DagsterInstance
     message = _job(send).execute_in_process(instance=instance).run_id
     failed = _job(fail).execute_in_process(instance=instance, raise_on_error=False).run_id
     running = instance.create_run_for_job(_job(send), status=dg.DagsterRunStatus.STARTED).run_id
-    assert clean_up(instance, datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)) == 0
-    assert clean_up(instance, LATER) == 2
+    assert clean_up(instance, datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)) == (0, 0)
+    assert clean_up(instance, LATER, most_seconds=0) == (0, 2)
+    assert clean_up(instance, LATER) == (2, 0)
     assert {run.run_id for run in instance.get_runs()} == {monday, tuesday, message, running}
     assert instance.get_materialized_partitions(dg.AssetKey("slots")) == {"monday", "tuesday"}
     assert instance.fetch_observations(dg.AssetKey(ASSET), limit=9).records
     for gone in (superseded, failed):
         assert not instance.has_run(gone)
         assert [file for file in tmp_path.rglob(f"*{gone}*") if file.is_file()] == []
-    assert clean_up(instance, LATER) == 0
+    assert clean_up(instance, LATER) == (0, 0)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import datetime
+import functools
 import io
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 import time_machine
 from PIL import Image
 
+from metrics_platform.charts import figure
 from metrics_platform.defs.report.writing import LINEAGE, load_state
 from metrics_platform.report.facts import LoadState
 from metrics_platform.settings import Settings, load_settings
@@ -87,6 +89,14 @@ class ReportDesk:
     def chat(self) -> list[Message]:
         """The messages in the chat; pictures of an album are one each, with the picture's title."""
         return self.api.messages(self.api.supergroup)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _each_chart_is_drawn_once() -> Iterator[None]:
+    """The same chart gives the same bytes, and most of these reports have the same charts."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(figure, "png_of", functools.cache(figure.png_of))
+        yield
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dagster as dg
@@ -16,9 +16,10 @@ from metrics_platform.local.clickhouse import EmbeddedServer
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform_tests.defs.running import Desk, assert_same_tables, check_outcomes, failure_texts
-from metrics_platform_tests.worlds import SourceTables
+from metrics_platform_tests.worlds import SourceTables, compute_all
 
 START = datetime.date(2026, 3, 6)
+ZONE = "America/New_York"
 DAYS = [START + datetime.timedelta(days=offset) for offset in range(4)]  # New York's 23-hour day among them
 MakeSettings = Callable[..., Settings]
 
@@ -26,29 +27,24 @@ MakeSettings = Callable[..., Settings]
 FEED = """
 INSERT INTO {table} SELECT
     number % 40, number % 9, if(number % 5 = 0, 'like', 'view'),
-    toDateTime('2026-03-06 05:00:00', 'UTC') + number * 97, number % 3 - 1, if(number % 7 = 0, 0, 20 + number % 3),
-    'Russia', 'Moscow', ['iOS', 'Android', ''][1 + (number + intDiv(number, 900)) % 3],
-    ['ads', 'organic'][1 + number % 2], number % 5
-FROM numbers(3500) WHERE toDate(time, 'America/New_York') != '2026-03-08'
+    toDateTime('2026-03-06 05:00:00', 'UTC') + number * 97 AS moment, number % 3 - 1,
+    if(number % 7 = 0, 0, 20 + number % 3), 'Russia', 'Moscow',
+    ['iOS', 'Android', ''][1 + (number + intDiv(number, 900)) % 3], ['ads', 'organic'][1 + number % 2], number % 5
+FROM numbers(3500) WHERE toDate(moment, 'America/New_York') != '2026-03-08'
 """
 MESSAGES = """
 INSERT INTO {table} SELECT
-    number % 30, number % 53, toDateTime('2026-03-06 05:00:00', 'UTC') + number * 331, number % 2, 30,
+    number % 30, number % 53, toDateTime('2026-03-06 05:00:00', 'UTC') + number * 331 AS moment, number % 2, 30,
     'Russia', 'Kazan', ['Android', 'iOS'][1 + intDiv(number, 300) % 2], 'organic', 0
-FROM numbers(1000) WHERE toDate(time, 'America/New_York') != '2026-03-08'
+FROM numbers(1000) WHERE toDate(moment, 'America/New_York') != '2026-03-08'
 """
-
-
-def _with_time(sql: str, expression: str) -> str:
-    return sql.replace("toDate(time,", f"toDate({expression},")
 
 
 def fill_sources(settings: Settings) -> Warehouse:
     """Source tables with some thousand events of four days, the third of them empty."""
     warehouse = SourceTables.create(settings).warehouse
-    step = "toDateTime('2026-03-06 05:00:00', 'UTC') + number * {}"
-    warehouse.execute(_with_time(FEED, step.format(97)).replace("{table}", settings.feed_table))
-    warehouse.execute(_with_time(MESSAGES, step.format(331)).replace("{table}", settings.messages_table))
+    warehouse.execute(FEED.replace("{table}", settings.feed_table))
+    warehouse.execute(MESSAGES.replace("{table}", settings.messages_table))
     return warehouse
 
 
@@ -61,50 +57,75 @@ def add_views(settings: Settings, time: str, number: int, user_id: int = 1) -> N
     )
 
 
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as made:
-        yield made
+@dataclass
+class Computed:
+    """The first three days, computed in one run; tests only read it, or copy it."""
+
+    desk: Desk
+    sources: SourceTables
+    result: dg.ExecuteInProcessResult
+    make_settings: MakeSettings
+
+    def copy(self, instance: dg.DagsterInstance, *, days: int = 3) -> Desk:
+        """The same sources with the first of the days."""
+        copied = self.sources.copy(self.make_settings(timezone=ZONE, start_date=START))
+        for day in DAYS[days:3]:
+            for table in self.desk.tables():
+                copied.warehouse.execute(f"ALTER TABLE {table} DROP PARTITION '{day}'")
+        return Desk(copied.settings, instance)
+
+
+@pytest.fixture(scope="module")
+def computed(make_settings: MakeSettings) -> Iterator[Computed]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        settings = make_settings(timezone=ZONE, start_date=START)
+        sources = SourceTables(settings, fill_sources(settings))
+        desk = Desk(settings, instance)
+        result = desk.run(DAYS[0], DAYS[2])
+        assert result.success
+        yield Computed(desk, sources, result, make_settings)
 
 
 @pytest.fixture
 def desk(make_settings: MakeSettings, instance: dg.DagsterInstance) -> Desk:
-    settings = make_settings(timezone="America/New_York", start_date=START)
+    settings = make_settings(timezone=ZONE, start_date=START)
     fill_sources(settings)
     return Desk(settings, instance)
 
 
-def test_single_runs_a_range_twice_and_old_days_again_give_identical_tables(
-    desk: Desk, make_settings: MakeSettings, instance: dg.DagsterInstance
-) -> None:
+@pytest.fixture
+def computed_desk(computed: Computed, instance: dg.DagsterInstance) -> Desk:
+    return computed.copy(instance)
+
+
+@pytest.fixture
+def first_day(computed: Computed, instance: dg.DagsterInstance) -> Desk:
+    return computed.copy(instance, days=1)
+
+
+def test_single_runs_a_range_and_an_old_day_again_give_identical_tables(computed: Computed, desk: Desk) -> None:
     for day in DAYS[:3]:
         assert desk.run(day).success
     tables = desk.tables()
     assert set(tables["dimension_metrics"]["event_date"]) == {DAYS[0], DAYS[1]}  # the third is empty
-
-    same_sources = {"feed_table": desk.settings.feed_table, "messages_table": desk.settings.messages_table}
-    ranged = Desk(make_settings(timezone="America/New_York", start_date=START, **same_sources), instance)
-    assert ranged.run(DAYS[0], DAYS[2]).success
-    assert_same_tables(ranged.tables(), tables)
+    assert_same_tables(computed.desk.tables(), tables)
 
     assert desk.run(DAYS[1]).success
     assert_same_tables(desk.tables(), tables)
 
 
-def test_events_of_tomorrow_do_not_change_today(desk: Desk) -> None:
-    assert desk.run(DAYS[0], DAYS[1]).success
-    before = desk.tables()
-    add_views(desk.settings, "2026-03-09 10:00:00", 1, user_id=777)
-    assert desk.run(DAYS[0], DAYS[1]).success
-    assert_same_tables(desk.tables(), before)
+def test_events_of_tomorrow_do_not_change_today(computed_desk: Desk) -> None:
+    before = computed_desk.tables()
+    add_views(computed_desk.settings, "2026-03-09 10:00:00", 1, user_id=777)
+    assert computed_desk.run(DAYS[1]).success
+    assert_same_tables(computed_desk.tables(), before)
 
 
-def test_late_events_are_caught_by_the_nightly_recomputation(desk: Desk) -> None:
-    assert desk.run(DAYS[0], DAYS[1]).success
-    before = desk.tables()["dimension_metrics"]
-    add_views(desk.settings, "2026-03-07 12:00:00", 5)
-    assert desk.run(DAYS[1], DAYS[2]).success  # what the night of the 9th asks for
-    after = desk.tables()["dimension_metrics"]
+def test_late_events_are_caught_by_the_nightly_recomputation(computed_desk: Desk) -> None:
+    before = computed_desk.tables()["dimension_metrics"]
+    add_views(computed_desk.settings, "2026-03-07 12:00:00", 5)
+    assert computed_desk.run(DAYS[1], DAYS[2]).success  # what the night of the 9th asks for
+    after = computed_desk.tables()["dimension_metrics"]
 
     def views(frame: Any) -> int:
         return int(frame[(frame["event_date"] == DAYS[1]) & (frame["dimension"] == "os")]["views"].sum())
@@ -112,13 +133,13 @@ def test_late_events_are_caught_by_the_nightly_recomputation(desk: Desk) -> None
     assert views(after) == views(before) + 5
 
 
-def test_a_materialisation_shows_what_a_person_needs(desk: Desk) -> None:
-    result = desk.run(DAYS[0], DAYS[1])
+def test_a_materialisation_shows_what_a_person_needs(computed: Computed) -> None:
+    result = computed.result
     for name in ("feed_user_daily", "users", "dimension_metrics"):
         events = [e.step_materialization_data.materialization for e in result.get_asset_materialization_events()]
         mine = {event.partition: event.metadata for event in events if event.asset_key == dg.AssetKey(name)}
-        assert set(mine) == {day.isoformat() for day in DAYS[:2]}
-        for day, metadata in mine.items():
+        assert set(mine) == {day.isoformat() for day in DAYS[:3]}
+        for day, metadata in list(mine.items())[:2]:  # the third is empty
             assert isinstance(metadata["dagster/row_count"].value, int)
             assert metadata["rows read"].value > 0
             if name == "dimension_metrics":
@@ -141,11 +162,12 @@ def test_a_preview_separates_the_thousands_of_numbers_and_not_of_ids(name: str, 
     assert _cell(name, value) == shown
 
 
-def test_the_query_shown_runs_as_it_is(desk: Desk) -> None:
-    result = desk.run(DAYS[0])
-    warehouse = Warehouse.from_settings(desk.settings)
-    for event in result.get_asset_materialization_events():
+def test_the_query_shown_runs_as_it_is(computed: Computed) -> None:
+    warehouse = Warehouse.from_settings(computed.desk.settings)
+    for event in computed.result.get_asset_materialization_events():
         materialization = event.step_materialization_data.materialization
+        if materialization.partition != DAYS[0].isoformat():
+            continue
         text = str(materialization.metadata["query"].value).removeprefix("```sql\n").removesuffix("\n```")
         values: dict[str, str] = {}
         found = 0
@@ -160,26 +182,28 @@ def test_the_query_shown_runs_as_it_is(desk: Desk) -> None:
                 found += len(warehouse.query(statement.removesuffix(";"), values).rows)
         name = materialization.asset_key.to_user_string()
         if name == "metric_daily":  # the scans of the sources are shown; quotients are divided from their values
-            quotients = [metric.name for metric in load_catalog(desk.settings).metrics.values() if not metric.sql]
+            quotients = [
+                metric.name for metric in load_catalog(computed.desk.settings).metrics.values() if not metric.sql
+            ]
             found += warehouse.value(
-                "SELECT count() FROM metric_daily FINAL WHERE has({quotients:Array(String)}, toString(metric))",
-                {"quotients": quotients},
+                "SELECT count() FROM metric_daily FINAL WHERE has({quotients:Array(String)}, toString(metric)) "
+                "AND event_date = {day:Date}",
+                {"quotients": quotients, "day": DAYS[0]},
             )
         assert found == materialization.metadata["dagster/row_count"].value, name
 
 
-def test_a_day_that_does_not_add_up_is_not_swapped_in_and_blocks_what_is_downstream(desk: Desk) -> None:
-    assert desk.run(DAYS[0]).success
-    before = desk.tables()
-    warehouse = Warehouse.from_settings(desk.settings)
+def test_a_day_that_does_not_add_up_is_not_swapped_in_and_blocks_what_is_downstream(first_day: Desk) -> None:
+    before = first_day.tables()
+    warehouse = Warehouse.from_settings(first_day.settings)
     warehouse.execute("ALTER TABLE user_daily DELETE WHERE views > 0 SETTINGS mutations_sync = 2")
-    result = desk.run(DAYS[0], assets=["os_slice", "gender_slice", "age_slice", "dimension_metrics"])
+    result = first_day.run(DAYS[0], assets=["os_slice", "gender_slice", "age_slice", "dimension_metrics"])
     assert not result.success
     outcome = check_outcomes(result)["dimension_metrics: reconciles_with_source"]
     assert (outcome.passed, outcome.severity, outcome.blocking) == (False, dg.AssetCheckSeverity.ERROR, True)
     text = failure_texts(result)["dimension_metrics"]
     assert "does not add up" in text and "views is" in text and "What to do" in text
-    assert_same_tables({"d": desk.tables()["dimension_metrics"]}, {"d": before["dimension_metrics"]})
+    assert_same_tables({"d": first_day.tables()["dimension_metrics"]}, {"d": before["dimension_metrics"]})
 
 
 def test_an_extract_that_loses_rows_stops_the_day(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,10 +226,9 @@ def test_an_extract_that_loses_rows_stops_the_day(desk: Desk, monkeypatch: pytes
     assert desk.tables()["feed_user_daily"].empty
 
 
-def test_events_that_come_in_after_the_extract_are_said_and_block_nothing(desk: Desk) -> None:
-    assert desk.run(DAYS[0]).success
-    add_views(desk.settings, "2026-03-06 12:00:00", 5)
-    result = desk.run(DAYS[0], assets=["dimension_metrics"])
+def test_events_that_come_in_after_the_extract_are_said_and_block_nothing(first_day: Desk) -> None:
+    add_views(first_day.settings, "2026-03-06 12:00:00", 5)
+    result = first_day.run(DAYS[0], assets=["dimension_metrics"])
     assert result.success
     outcome = check_outcomes(result)["dimension_metrics: reconciles_with_source"]
     assert (outcome.passed, outcome.severity) == (False, dg.AssetCheckSeverity.WARN)
@@ -215,12 +238,12 @@ def test_events_that_come_in_after_the_extract_are_said_and_block_nothing(desk: 
 def test_rows_without_a_user_stop_nothing_and_are_counted(
     make_settings: MakeSettings, instance: dg.DagsterInstance
 ) -> None:
-    settings = make_settings(timezone="America/New_York", start_date=START)
+    settings = make_settings(timezone=ZONE, start_date=START)
     sources = SourceTables.create(settings, nullable=True)
     for sql, table in ((FEED, settings.feed_table), (MESSAGES, settings.messages_table)):
         sources.warehouse.execute(sql.split(" WHERE toDate")[0].replace("{table}", table))
+    assert all(day.published for day in compute_all(sources.warehouse, settings, [DAYS[0]]))
     clean = Desk(settings, instance)
-    assert clean.run(DAYS[0]).success
     before = clean.tables()
     event = "toDateTime('2026-03-06 12:00:00', 'UTC'), 1, 30, 'Russia', 'Omsk', 'iOS', 'ads', 1"
     sources.warehouse.execute(f"INSERT INTO {settings.feed_table} SELECT NULL, 1, 'view', {event}")
@@ -243,37 +266,34 @@ def test_rows_without_a_user_stop_nothing_and_are_counted(
     }
 
 
-def test_a_day_without_its_extracts_is_refused_and_never_published_with_zeros(desk: Desk) -> None:
-    assert desk.run(DAYS[0]).success
-    result = desk.run(DAYS[1], assets=["app_daily", "dimension_metrics"])
+def test_a_day_without_its_extracts_is_refused_and_never_published_with_zeros(first_day: Desk) -> None:
+    result = first_day.run(DAYS[1], assets=["app_daily", "dimension_metrics"])
     assert not result.success
     for name, text in failure_texts(result).items():
         assert f"{name} of {DAYS[1]} cannot be computed" in text
         assert f"materialise feed_user_daily of {DAYS[1]} first" in text
     assert not [event for event in result.all_events if event.is_step_up_for_retry]
     for name in ("app_daily", "dimension_metrics"):
-        assert set(desk.tables()[name]["event_date"]) == {DAYS[0]}
+        assert set(first_day.tables()[name]["event_date"]) == {DAYS[0]}
 
 
-def test_too_many_late_events_stop_the_day_and_are_named(desk: Desk) -> None:
-    assert desk.run(DAYS[0]).success
-    before = desk.tables()
-    add_views(desk.settings, "2026-03-06 12:00:00", 50)
-    result = desk.run(DAYS[0], assets=["dimension_metrics", "app_daily"])
+def test_too_many_late_events_stop_the_day_and_are_named(first_day: Desk) -> None:
+    before = first_day.tables()
+    add_views(first_day.settings, "2026-03-06 12:00:00", 50)
+    result = first_day.run(DAYS[0], assets=["dimension_metrics", "app_daily"])
     assert not result.success
     for text in failure_texts(result).values():
         assert "grown by 50 since the extract" in text and "METRICS_LATE_EVENTS_PCT allows" in text
-    assert_same_tables(desk.tables(), before)
-    assert desk.run(DAYS[0]).success
+    assert_same_tables(first_day.tables(), before)
+    assert first_day.run(DAYS[0]).success
 
 
-def test_a_snapshot_is_never_continued_over_a_gap(desk: Desk) -> None:
-    assert desk.run(DAYS[0]).success
-    result = desk.run(DAYS[3])
+def test_a_snapshot_is_never_continued_over_a_gap(first_day: Desk) -> None:
+    result = first_day.run(DAYS[3])
     assert not result.success
     text = failure_texts(result)["users"]
     assert "from 2026-03-07 to 2026-03-08" in text
-    assert desk.tables()["user_daily"]["event_date"].unique().tolist() == [DAYS[0]]
+    assert first_day.tables()["user_daily"]["event_date"].unique().tolist() == [DAYS[0]]
 
 
 @pytest.mark.parametrize(
@@ -320,10 +340,9 @@ def test_a_source_column_of_a_wrong_type_is_a_clear_failure(desk: Desk) -> None:
     assert desk.tables()["feed_user_daily"].empty
 
 
-def test_a_query_over_its_memory_is_a_clear_failure_and_leaves_the_day_as_it_was(desk: Desk) -> None:
-    assert desk.run(DAYS[0]).success
-    before = desk.tables()
-    starved = Warehouse.from_settings(desk.settings)
+def test_a_query_over_its_memory_is_a_clear_failure_and_leaves_the_day_as_it_was(first_day: Desk) -> None:
+    before = first_day.tables()
+    starved = Warehouse.from_settings(first_day.settings)
     assert starved.value("SELECT 1") == 1
     from metrics_platform.warehouse.errors import WarehouseError
     from metrics_platform.warehouse.partitions import staged_partition
@@ -336,4 +355,4 @@ def test_a_query_over_its_memory_is_a_clear_failure_and_leaves_the_day_as_it_was
     ):
         pytest.fail("it must not come this far")
     assert failure.value.code == 241
-    assert_same_tables(desk.tables(), before)
+    assert_same_tables(first_day.tables(), before)

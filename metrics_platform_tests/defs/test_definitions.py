@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
+import runpy
 import shutil
 import subprocess
 import sys
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 from dagster._core.definitions.run_request import InstigatorType
 
 from metrics_platform.catalog import builtin_catalog
 from metrics_platform.defs import build_definitions
 from metrics_platform.defs.daily.schedule import days_to_compute
 from metrics_platform.defs.executor import is_parallel
-from metrics_platform.settings import Settings, load_settings
+from metrics_platform.settings import SettingsError, load_settings
 
 DAILY = {
     "feed_user_daily", "message_user_daily", "users", "user_daily",
@@ -51,28 +54,33 @@ GROUPS = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def settings() -> Settings:
-    return load_settings(None, timezone="Europe/Moscow", start_date="2026-01-01", clickhouse_url="http://u:p@h:1/d")
+SETTINGS = load_settings(None, timezone="Europe/Moscow", start_date="2026-01-01", clickhouse_url="http://u:p@h:1/d")
 
 
-def test_the_code_location_is_one_that_dagster_loads(settings: Settings) -> None:
-    definitions = build_definitions(settings)
+@pytest.fixture(scope="module")
+def definitions() -> dg.Definitions:
+    return build_definitions(SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def graph(definitions: dg.Definitions) -> BaseAssetGraph[Any]:
+    return definitions.resolve_asset_graph()
+
+
+def test_the_code_location_is_one_that_dagster_loads(definitions: dg.Definitions) -> None:
     dg.Definitions.validate_loadable(definitions)
     repository = definitions.get_repository_def()
     assert {job.name for job in repository.get_all_jobs()} >= {"daily_etl", "daily_report_job", "notify"}
 
 
-def test_the_asset_graph_is_the_one_of_the_design(settings: Settings) -> None:
-    graph = build_definitions(settings).resolve_asset_graph()
+def test_the_asset_graph_is_the_one_of_the_design(graph: BaseAssetGraph[Any]) -> None:
     names = {key.to_user_string(): graph.get(key) for key in graph.get_all_asset_keys()}
     assert set(names) == DAILY | set(GROUPS)
     for name, upstream in UPSTREAM.items():
         assert {key.to_user_string() for key in names[name].parent_keys} == upstream, name
 
 
-def test_every_asset_says_what_it_is(settings: Settings) -> None:
-    graph = build_definitions(settings).resolve_asset_graph()
+def test_every_asset_says_what_it_is(graph: BaseAssetGraph[Any]) -> None:
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
         assert node.description and len(node.description) > 60, key
@@ -87,8 +95,7 @@ def test_every_asset_says_what_it_is(settings: Settings) -> None:
         assert columns and all(column.description for column in columns), key
 
 
-def test_every_daily_asset_has_blocking_checks_and_recomputes_a_range_in_one_run(settings: Settings) -> None:
-    graph = build_definitions(settings).resolve_asset_graph()
+def test_every_daily_asset_has_blocking_checks_and_recomputes_a_range_in_one_run(graph: BaseAssetGraph[Any]) -> None:
     for name in DAILY:
         node = graph.get(dg.AssetKey(name))
         specs = [graph.get_check_spec(key) for key in node.check_keys]
@@ -101,8 +108,7 @@ def test_every_daily_asset_has_blocking_checks_and_recomputes_a_range_in_one_run
         assert partitions.get_first_partition_key() == "2026-01-01"
 
 
-def test_the_monitor_backfills_a_day_at_a_time_and_only_its_values_can_block(settings: Settings) -> None:
-    graph = build_definitions(settings).resolve_asset_graph()
+def test_the_monitor_backfills_a_day_at_a_time_and_only_its_values_can_block(graph: BaseAssetGraph[Any]) -> None:
     checks = {}
     for name in MONITORING:
         node = graph.get(dg.AssetKey(name))
@@ -118,8 +124,7 @@ def test_the_monitor_backfills_a_day_at_a_time_and_only_its_values_can_block(set
     }
 
 
-def test_jobs_and_schedules_with_their_cron_and_zone(settings: Settings) -> None:
-    definitions = build_definitions(settings)
+def test_jobs_and_schedules_with_their_cron_and_zone(definitions: dg.Definitions) -> None:
     assert [job.name for job in definitions.jobs or []] == [
         "daily_etl", "daily_report_job", "anomaly_check", "notify", "check_channels",
         "clean_up",
@@ -161,8 +166,7 @@ def test_no_token_is_in_what_dagster_stores_of_telegram() -> None:
     assert set(type(resource).model_fields) == {"chat_id", "thread_id", "api_base", "budget_seconds"}
 
 
-def test_sensors_with_what_they_start_and_that_they_run_from_the_beginning(settings: Settings) -> None:
-    definitions = build_definitions(settings)
+def test_sensors_with_what_they_start_and_that_they_run_from_the_beginning(definitions: dg.Definitions) -> None:
     sensors = {sensor.name: sensor for sensor in definitions.sensors or [] if isinstance(sensor, dg.SensorDefinition)}
     assert {name: sensor.minimum_interval_seconds for name, sensor in sensors.items()} == {
         "notify_sensor": 3,
@@ -183,8 +187,7 @@ def test_schedules_start_as_the_setting_says(on: bool) -> None:
     assert {getattr(schedule, "default_status", None) for schedule in schedules} == {expected}
 
 
-def test_a_backfill_a_nightly_load_and_a_message_each_wait_for_their_own_kind_only(settings: Settings) -> None:
-    graph = build_definitions(settings).resolve_asset_graph()
+def test_a_backfill_a_nightly_load_and_a_message_each_wait_for_their_own_kind_only(graph: BaseAssetGraph[Any]) -> None:
     pools = {key.to_user_string(): graph.get(key).pools for key in graph.materializable_asset_keys}
     assert pools == {
         **{name: {"daily"} for name in DAILY}, "notifications": {"notify"}, "daily_report": set(),
@@ -192,8 +195,7 @@ def test_a_backfill_a_nightly_load_and_a_message_each_wait_for_their_own_kind_on
     }  # fmt: skip
 
 
-def test_the_nightly_run_is_one_request_for_the_last_complete_days(settings: Settings, tmp_path: Path) -> None:
-    definitions = build_definitions(settings)
+def test_the_nightly_run_is_one_request_for_the_last_complete_days(definitions: dg.Definitions, tmp_path: Path) -> None:
     schedule = definitions.resolve_schedule_def("daily_etl_schedule")
     due = datetime(2026, 3, 9, 21, 5, tzinfo=UTC)  # 10 March 00:05 in Moscow
     with (
@@ -242,13 +244,10 @@ def test_the_code_location_loads_without_heavy_imports_and_warnings() -> None:
     assert result.stderr == ""
 
 
-def test_a_bad_setting_is_refused_by_name_when_the_code_location_loads() -> None:
-    environment = {**os.environ, "METRICS_TIMEZONE": "Europe/Moscw"}
-    command = [sys.executable, "-c", "import metrics_platform.definitions"]
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=600)
-    assert result.returncode != 0
-    assert "METRICS_TIMEZONE = 'Europe/Moscw'" in result.stderr
-    assert "did you mean Europe/Moscow" in result.stderr
+def test_a_bad_setting_is_refused_by_name_when_the_code_location_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRICS_TIMEZONE", "Europe/Moscw")
+    with pytest.raises(SettingsError, match=r"METRICS_TIMEZONE = 'Europe/Moscw': .*did you mean Europe/Moscow"):
+        runpy.run_module("metrics_platform.definitions")
 
 
 def test_dagsters_own_settings_load_and_do_what_their_comments_say(tmp_path: Path) -> None:
@@ -268,8 +267,7 @@ def test_dagsters_own_settings_load_and_do_what_their_comments_say(tmp_path: Pat
     assert schedules == {"STARTED": 90, "SKIPPED": 30, "SUCCESS": 90, "FAILURE": 90}
 
 
-def test_a_run_that_hangs_is_ended_before_it_holds_up_what_waits_behind_it(settings: Settings) -> None:
-    definitions = build_definitions(settings)
+def test_a_run_that_hangs_is_ended_before_it_holds_up_what_waits_behind_it(definitions: dg.Definitions) -> None:
     longest = {
         job.name: definitions.resolve_job_def(job.name).tags.get("dagster/max_runtime")
         for job in definitions.jobs or []
@@ -280,10 +278,10 @@ def test_a_run_that_hangs_is_ended_before_it_holds_up_what_waits_behind_it(setti
     }  # fmt: skip
 
 
-def test_the_nightly_run_is_parallel_and_the_run_of_one_day_is_not(settings: Settings) -> None:
-    schedule = build_definitions(settings).resolve_schedule_def("daily_etl_schedule")
+def test_the_nightly_run_is_parallel_and_the_run_of_one_day_is_not(definitions: dg.Definitions) -> None:
+    schedule = definitions.resolve_schedule_def("daily_etl_schedule")
     with dg.instance_for_test() as instance:
-        first_night = datetime.combine(settings.start_date + timedelta(days=1), time(1), settings.zone)
+        first_night = datetime.combine(SETTINGS.start_date + timedelta(days=1), time(1), SETTINGS.zone)
         (nightly,) = schedule.evaluate_tick(dg.build_schedule_context(instance, first_night)).run_requests or []
     assert is_parallel(nightly.tags)  # also of one day, as on the first night
     assert not is_parallel({"dagster/partition": "2026-03-01"})

@@ -48,6 +48,11 @@ def exporter(settings: Settings) -> Iterator[Callable[[], Samples]]:
         server.server_close()
 
 
+@pytest.fixture
+def instance(stored_instance: dg.DagsterInstance) -> dg.DagsterInstance:
+    return stored_instance
+
+
 @pytest.fixture(autouse=True)
 def _home(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(instance.root_directory))

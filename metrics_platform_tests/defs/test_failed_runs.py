@@ -89,6 +89,11 @@ class Watch:
 
 
 @pytest.fixture
+def instance(stored_instance: dg.DagsterInstance) -> dg.DagsterInstance:
+    return stored_instance
+
+
+@pytest.fixture
 def watch(telegram_settings: Callable[..., Settings], instance: dg.DagsterInstance) -> Watch:
     """A platform without any ClickHouse: its runs fail at once."""
     return Watch(PostOffice(telegram_settings(clickhouse_url=None), instance))

@@ -29,6 +29,11 @@ def _finding(home: str | None, *, schedules_on: bool = True) -> Finding:
 
 
 @pytest.fixture
+def instance(stored_instance: dg.DagsterInstance) -> dg.DagsterInstance:
+    return stored_instance
+
+
+@pytest.fixture
 def schedules() -> list[str]:
     definitions = build_definitions(load_settings(None, clickhouse_url=NOWHERE))
     return sorted(schedule.name for schedule in definitions.schedules or ())

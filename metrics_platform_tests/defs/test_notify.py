@@ -23,6 +23,12 @@ from metrics_platform_tests.notifications.examples import EXAMPLES, anomaly
 from metrics_platform_tests.telegram.bot_api import BotApi
 from metrics_platform_tests.telegram.faults import Fault
 
+
+@pytest.fixture
+def instance(stored_instance: dg.DagsterInstance) -> dg.DagsterInstance:
+    return stored_instance
+
+
 ALERT, ALL_CLEAR, FAILED_RUN, REPORT = (
     "anomaly-A7K2Q",
     "anomaly-A7K2Q-resolved",

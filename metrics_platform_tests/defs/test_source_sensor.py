@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,9 +86,9 @@ class Sensor:
     def days(self, views: dict[datetime.date, int]) -> None:
         """Computed days of `metric_daily` (messages as many as views)."""
         create_tables(self.sources.warehouse, [METRIC_DAILY])
-        for date, count in views.items():
-            at = datetime.datetime.combine(date, datetime.time.min, tzinfo=datetime.UTC)
-            self._count(METRIC_DAILY.name, {at: count})
+        midnight = datetime.time(tzinfo=datetime.UTC)
+        days = {datetime.datetime.combine(date, midnight): count for date, count in views.items()}
+        self._count(METRIC_DAILY.name, days)
 
     def slots(self, views: dict[datetime.datetime, int], *, last_processed: datetime.datetime) -> None:
         """Computed slots (messages as many as views), up to the last one that the monitor has processed."""
@@ -99,15 +99,8 @@ class Sensor:
         )
 
     def _count(self, table: str, views: dict[datetime.datetime, int]) -> None:
-        for at, count in views.items():
-            insert_event_counts(self.sources.warehouse, table, at, {"feed_actions": count, "message_actions": count})
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    """Dagster's storage in memory: where it lies is not tested here."""
-    with dg.DagsterInstance.ephemeral() as made:
-        yield made
+        counts = {at: {"feed_actions": count, "message_actions": count} for at, count in views.items()}
+        insert_event_counts(self.sources.warehouse, table, counts)
 
 
 @pytest.fixture

@@ -23,6 +23,11 @@ BY_SCHEDULE = {"dagster/schedule_name": "daily_etl_schedule"}
 MINUTE = datetime.timedelta(minutes=1)
 
 
+@pytest.fixture
+def instance(stored_instance: dg.DagsterInstance) -> dg.DagsterInstance:
+    return stored_instance
+
+
 @dg.job
 def load() -> None:
     """A job of a schedule."""

@@ -13,6 +13,7 @@ from metrics_platform.detection.evaluate import evaluate
 from metrics_platform.detection.series import SLOTS_A_DAY, Floats, SlotSeries
 from metrics_platform.monitor.generated import Product
 from metrics_platform_tests.detection.histories import START, at, changed, flat, statuses, until
+from metrics_platform_tests.detection.patterns import PATTERNS
 
 DAY = SLOTS_A_DAY
 DAYS = 40
@@ -59,6 +60,36 @@ def test_the_noise_of_a_gauge_is_normal(size: float, noise: float) -> None:
     assert Status.NOT_ENOUGH_HISTORY not in statuses(found)
 
 
+def _drifting(dips: dict[int, float]) -> SlotSeries:
+    """A gauge that is smooth from slot to slot, at a level that wanders by a fifth within hours; the last slots dip."""
+    random = np.random.default_rng(6)
+    drift = random.standard_normal(DAYS * DAY)
+    for slot in range(1, len(drift)):
+        drift[slot] = 0.985 * drift[slot - 1] + 0.03 * drift[slot]
+    smooth = np.convolve(drift, np.ones(8) / 8, "same")
+    values = 100 * np.exp(smooth + 0.01 * random.standard_normal(len(drift)))
+    for slot, factor in dips.items():
+        values[slot] *= factor
+    return flat(values, kind="gauge")
+
+
+def test_a_jump_of_a_gauge_whose_level_wanders_is_found() -> None:
+    found = _evaluated(_drifting({-3: 0.7}), 14 * DAY)
+    assert found.anomalous[-3, 0]
+    assert found.anomalous[:-3].sum() <= 2
+    assert abs(found.score[-3, 0]) > 4.5
+    assert not found.anomalous[-2:].any()  # the jump back to the expected value is none
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_noisy_gauges_with_sharp_patterns_raise_few_alerts(seed: int) -> None:
+    means = np.stack([pattern(1000.0, 44) for pattern in PATTERNS.values()], axis=1)
+    noise = np.random.default_rng(seed).standard_normal(means.shape)
+    quiet, noisy = (replace(flat([0.0], kind="gauge"), values=means * np.exp(size * noise)) for size in (0.03, 0.08))
+    assert _evaluated(quiet, 14 * DAY).anomalous.sum() <= 1
+    assert _evaluated(noisy, 14 * DAY).anomalous.sum() <= 2 * 2 * len(PATTERNS)
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_a_gauge_has_the_same_answers_at_every_size_and_sign(size: float) -> None:
     detectors: tuple[Detector, ...] = ("seasonal", "day_over_day", "iqr")
@@ -72,7 +103,7 @@ def test_a_gauge_has_the_same_answers_at_every_size_and_sign(size: float) -> Non
         assert far < (1e-9 if size > 0 else 0.06), detector
         bounds = np.sort([one.lower * size, one.upper * size], axis=0)
         far = np.nanmax(np.abs([other.lower, other.upper] - bounds) / np.abs(other.expected))
-        assert far < (1e-9 if size > 0 else 0.15), detector
+        assert far < (1e-9 if size > 0 else 0.2), detector
 
 
 @pytest.mark.parametrize("value", [-7.0, 0.0, 1e-3, 1e9])

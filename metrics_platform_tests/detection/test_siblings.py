@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from metrics_platform.detection.decide import EMPTY
 from metrics_platform.detection.detections import Detections, Reason, Status
 from metrics_platform.detection.siblings import SUPPORTED, TOTAL, Member, with_siblings
 
@@ -50,6 +51,38 @@ def test_a_metric_needs_less_where_another_of_its_source_is_anomalous(strength: 
 def test_a_slice_is_supported_by_its_total() -> None:
     total, part = with_siblings([_member("views", _found(-1.2)), _member("views", _found(-0.8), IOS)])
     assert (total.anomalous.item(), part.anomalous.item()) == (True, True)
+
+
+def _empty(strength: float, value: float = 0.0) -> Detections:
+    """A slot without events, of a count or (NaN) of a share."""
+    found = _found(strength)
+    status = Status.UNKNOWN if np.isnan(value) else found.status
+    reason = np.where(found.anomalous, Reason.NO_DATA, Reason.WITHIN_BAND).astype(np.int8)
+    return replace(found, status=np.full((1, 1), status), reason=reason, value=np.full((1, 1), value))
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan], ids=["a count", "a share"])
+@pytest.mark.parametrize(("other", "expected"), [
+    (_empty(-1.2), True),
+    (_empty(-0.9), False),
+    (_found(-1.2), False),
+], ids=["no events", "too few to know", "fewer events"])  # fmt: skip
+def test_an_empty_slot_is_part_of_its_siblings_outage_however_few_are_expected(
+    value: float, other: Detections, expected: bool
+) -> None:
+    for metric, name in (("likes", TOTAL), ("likes", IOS), ("views", IOS)):
+        _, found = with_siblings([_member("users", other), _member(metric, _empty(EMPTY, value), name)])
+        assert found.anomalous.item() == expected
+        assert found.reason.item() == (Reason.NO_DATA if expected else Reason.WITHIN_BAND)
+
+
+def test_a_slot_with_events_or_of_another_direction_is_no_part_of_an_outage() -> None:
+    for part in (_empty(EMPTY, 1.0), _empty(0.0)):
+        assert not with_siblings([_member("users", _empty(-1.2)), _member("likes", part)])[1].anomalous.any()
+
+
+def test_a_share_without_a_whole_is_no_evidence_of_an_outage() -> None:
+    assert not with_siblings([_member("ctr", _empty(-1.2, np.nan)), _member("views", _empty(EMPTY))])[1].anomalous.any()
 
 
 @pytest.mark.parametrize(("share", "adds_up", "expected"), [

@@ -11,11 +11,11 @@ from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform_tests.faults.world import Look, State, look
 
-_PAUSE_SECONDS = 0.05
+_PAUSE_SECONDS = 0.2
 
 
 class Reader:
-    """Looks some twenty times a second, in a thread of its own, for the time of a `with` block.
+    """Looks five times a second and whenever a test asks for it, in a thread of its own, during a `with` block.
 
     Attributes:
         looks: how many answers it got.

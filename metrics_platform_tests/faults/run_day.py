@@ -25,8 +25,8 @@ from metrics_platform.warehouse import client, daily
 from metrics_platform_tests.defs.running import Desk, failure_texts
 
 KILLED = -signal.SIGKILL
-_processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["metrics_platform_tests.faults.warm"])
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(["metrics_platform_tests.faults.warm"])
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class RunProcess:
     """A run as a process, for the time of a `with` block: started with it, ended with it at the latest."""
 
     def __init__(self, plan: Plan) -> None:
-        self._answers, self._answer = _processes.Pipe(duplex=False)
-        self._process = _processes.Process(target=_run, args=(plan, self._answer), daemon=True)
+        self._answers, self._answer = processes.Pipe(duplex=False)
+        self._process = processes.Process(target=_run, args=(plan, self._answer), daemon=True)
 
     def __enter__(self) -> RunProcess:
         self._process.start()

@@ -2,7 +2,7 @@
 
 It speaks real HTTP, refuses what Telegram refuses in Telegram's words (and typing mistakes in its own), keeps what
 a person would see in each chat, records every call, and misbehaves on demand. That it speaks the Bot API is shown
-by a client that others wrote, in `test_real_client.py`.
+by two clients which others wrote, in `test_real_clients.py`.
 """
 
 from __future__ import annotations

@@ -91,33 +91,32 @@ def test_a_missing_table_is_named_with_the_remedy(payments: Payments) -> None:
 
 
 _UNGROUPED = "is not under aggregate function and not in GROUP BY keys. Put every column inside an aggregate"
+_NO_AGGREGATES = {
+    "amount": f"Column platform_events.amount {_UNGROUPED}",
+    "sum(amount) + amount": _UNGROUPED,
+    "toUnixTimestamp(time)": _UNGROUPED,
+    "1": "it has no aggregate; write one, such as count() or sum(amount)",
+    "no_such(amount)": "Function with name no_such does not exist",
+    "sum(ammount)": "Unknown expression or function identifier ammount. Maybe you meant: ['amount']. Correct the",
+    "sum(name)": "Illegal type String of argument for aggregate function sum. Convert the argument, as in",
+    "max(name)": "it returns String; write one that returns a number",
+    "max(time)": "it returns DateTime; write one that returns a number",
+    "groupArray(amount)": "it returns Array(Float64); write one that returns a number",
+    "sum(count())": "Aggregate function count() is found inside another aggregate function in query. Write one",
+    "count() AS x": "Write one SQL expression.",
+    "sum(amount) GROUP BY plan": "Write one SQL expression.",
+}
 
 
-@pytest.mark.parametrize(
-    ("sql", "problem"),
-    [
-        ("amount", f"Column platform_events.amount {_UNGROUPED}"),
-        ("sum(amount) + amount", _UNGROUPED),
-        ("toUnixTimestamp(time)", _UNGROUPED),
-        ("1", "it has no aggregate; write one, such as count() or sum(amount)"),
-        ("no_such(amount)", "Function with name no_such does not exist"),
-        ("sum(ammount)", "Unknown expression or function identifier ammount. Maybe you meant: ['amount']. Correct the"),
-        ("sum(name)", "Illegal type String of argument for aggregate function sum. Convert the argument, as in"),
-        ("max(name)", "it returns String; write one that returns a number"),
-        ("max(time)", "it returns DateTime; write one that returns a number"),
-        ("groupArray(amount)", "it returns Array(Float64); write one that returns a number"),
-        ("sum(count())", "Aggregate function count() is found inside another aggregate function in query. Write one"),
-        ("count() AS x", "Write one SQL expression."),
-        ("sum(amount) GROUP BY plan", "Write one SQL expression."),
-    ],
-)
-def test_a_metric_that_is_no_aggregate_of_numbers_is_named_with_the_remedy(
-    payments: Payments, sql: str, problem: str
-) -> None:
-    payments.metrics["bad"] = {"source": "payments", "sql": sql}
-    found = _problem(payments, "metrics.bad")
-    assert found.startswith(f"metrics.bad.sql = {sql!r}: ")
-    assert problem in found.replace("`", "").replace("'platform_events.amount'", "platform_events.amount")
+def test_metrics_that_are_no_aggregates_of_numbers_are_named_with_the_remedy(payments: Payments) -> None:
+    for number, sql in enumerate(_NO_AGGREGATES):
+        payments.metrics[f"bad_{number}"] = {"source": "payments", "sql": sql}
+    checked = payments.check()
+    assert set(checked.metrics) == {"payers", "revenue", "arppu"}
+    for number, (sql, problem) in enumerate(_NO_AGGREGATES.items()):
+        found = checked.problems[f"metrics.bad_{number}"]
+        assert found.startswith(f"metrics.bad_{number}.sql = {sql!r}: ")
+        assert problem in found.replace("`", "").replace("'platform_events.amount'", "platform_events.amount")
 
 
 def test_a_quotient_of_a_bad_metric_says_so(payments: Payments) -> None:
@@ -147,42 +146,42 @@ def test_a_dimension_that_is_an_aggregate_is_left_out(payments: Payments) -> Non
     assert _problem(payments, "dimensions.size").endswith(": it is an aggregate; write an expression over one row.")
 
 
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "count(DISTINCT user)",
-        "arraySum(x -> x * 2, groupArray(amount))",
-        "countIf(plan = 'it\\'s {a:String} $x -- ; /* */ %s')",
-        "countIf(plan = 'it''s' OR plan LIKE '%(%')",
-        "sum(price)",
-        "avg(price) * 1.5e-3",
-        "max(flag)",
-        "uniqExact(tags[1])",
-        "quantileExactIf(0.9)(amount, plan = 'pro')",
-        "countIf(plan IN ('pro', 'free'))",
-        "CASE WHEN count() > 5 THEN 1 ELSE 0 END",
-        "sum(amount) FILTER (WHERE plan = 'pro')",
-        "max(huge)",
-        "COUNT(*)",
-        "countDistinct(user)",
-        "uniq(user)",
-        "argMax(amount, user)",
-        "stddevPopStable(amount)",
-        "sumOrNull(amount)",
-        "dateDiff('minute', min(time), max(time))",
-    ],
+_SOUND = (
+    "count(DISTINCT user)",
+    "arraySum(x -> x * 2, groupArray(amount))",
+    "countIf(plan = 'it\\'s {a:String} $x -- ; /* */ %s')",
+    "countIf(plan = 'it''s' OR plan LIKE '%(%')",
+    "sum(price)",
+    "avg(price) * 1.5e-3",
+    "max(flag)",
+    "uniqExact(tags[1])",
+    "quantileExactIf(0.9)(amount, plan = 'pro')",
+    "countIf(plan IN ('pro', 'free'))",
+    "CASE WHEN count() > 5 THEN 1 ELSE 0 END",
+    "sum(amount) FILTER (WHERE plan = 'pro')",
+    "max(huge)",
+    "COUNT(*)",
+    "countDistinct(user)",
+    "uniq(user)",
+    "argMax(amount, user)",
+    "stddevPopStable(amount)",
+    "sumOrNull(amount)",
+    "dateDiff('minute', min(time), max(time))",
 )
-def test_every_sound_expression_is_computed_and_reconciles(payments: Payments, sql: str) -> None:
-    payments.metrics = {"sound": {"source": "payments", "sql": sql}}
+
+
+def test_every_sound_expression_is_computed_and_reconciles(payments: Payments) -> None:
+    payments.metrics = {f"sound_{number}": {"source": "payments", "sql": sql} for number, sql in enumerate(_SOUND)}
     assert payments.check().problems == {}
     payments.pay((1, MIDNIGHT, "pro", 2.0), (2, MIDNIGHT, "it's {a:String} $x -- ; /* */ %s", 3.0))
     for result in [*payments.slots(0, 2), *payments.days(DAY)]:
         assert (result.published, dict(result.problems)) == (True, {})
-    expected = payments.warehouse.value(
-        f"SELECT toFloat64({sql}) FROM (SELECT *, paid_at AS time FROM {payments.table})"
-    )
-    assert payments.values("sound")[0] == expected
-    assert payments.values("sound", table="metric_daily") == {DAY: expected}
+    for number, sql in enumerate(_SOUND):
+        expected = payments.warehouse.value(
+            f"SELECT toFloat64({sql}) FROM (SELECT *, paid_at AS time FROM {payments.table})"
+        )
+        assert payments.values(f"sound_{number}")[0] == expected, sql
+        assert payments.values(f"sound_{number}", table="metric_daily") == {DAY: expected}, sql
 
 
 @pytest.mark.parametrize(
@@ -272,22 +271,15 @@ def test_amounts_that_cancel_each_other_out_reconcile(payments: Payments) -> Non
 
 
 def test_an_aggregate_that_depends_on_the_order_of_rows_is_left_out(payments: Payments) -> None:
-    payments.metrics["odd"] = {"source": "payments", "sql": "cityHash64(groupArray(user)) / 1"}
-    payments.warehouse.execute(
-        f"INSERT INTO {payments.table} (user, paid_at, plan, amount) SELECT number, {{at:DateTime('UTC')}}, 'pro', 1 "
-        "FROM numbers(10)",
-        {"at": f"{MIDNIGHT:%Y-%m-%d %H:%M:%S}"},
-    )
-    (result,) = payments.slots(0, 1)
-    assert result.published
-    payments.metrics["odd"] = {"source": "payments", "sql": "argMax(user, plan)"}
-    payments.warehouse.execute(
-        f"INSERT INTO {payments.table} (user, paid_at, plan, amount) SELECT number, {{at:DateTime('UTC')}}, 'pro', 1 "
-        "FROM numbers(1000, 300000)",
-        {"at": f"{MIDNIGHT:%Y-%m-%d %H:%M:%S}"},
-    )
-    (result,) = payments.slots(0, 1)
-    assert result.published
+    for sql, first, users in (("cityHash64(groupArray(user)) / 1", 0, 10), ("argMax(user, plan)", 1000, 300_000)):
+        payments.metrics["odd"] = {"source": "payments", "sql": sql}
+        payments.warehouse.execute(
+            f"INSERT INTO {payments.table} (user, paid_at, plan, amount) "
+            "SELECT number, {at:DateTime('UTC')}, 'pro', 1 FROM numbers({first:UInt32}, {users:UInt32})",
+            {"at": f"{MIDNIGHT:%Y-%m-%d %H:%M:%S}", "first": first, "users": users},
+        )
+        (result,) = payments.slots(0, 1)
+        assert result.published
     assert payments.values("payers") == {0: 300010}
 
 

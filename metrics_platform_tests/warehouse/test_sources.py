@@ -93,7 +93,7 @@ def test_rows_of_days_are_those_that_were_computed_and_zero_where_nothing_happen
     for each, count in ((date, 1), (date - 7 * DAY, 0), (date - DAY, 100)):
         midnight = datetime.datetime.combine(each, datetime.time.min, tzinfo=datetime.UTC)
         counts = {"feed_actions": 13 * count, "message_actions": 4 * count}
-        insert_event_counts(sources.warehouse, METRIC_DAILY.name, midnight, counts)
+        insert_event_counts(sources.warehouse, METRIC_DAILY.name, {midnight: counts})
     assert rows_of_days(sources.warehouse, [date, date - 7 * DAY, date - 14 * DAY]) == {
         date: {"feed_actions": 13, "message_actions": 4},
         date - 7 * DAY: {"feed_actions": 0, "message_actions": 0},
@@ -106,8 +106,8 @@ def test_rows_of_slots_are_the_totals_of_those_that_were_computed(sources: Sourc
     create_tables(sources.warehouse, [SLOT_METRICS])
     for moment, feed, messages in ((NOW, 13, 4), (NOW + SLOT, 0, 0), (NOW + 2 * SLOT, 18, 9)):
         counts = {"feed_actions": feed, "message_actions": messages}
-        insert_event_counts(sources.warehouse, SLOT_METRICS.name, moment, counts)
-    insert_event_counts(sources.warehouse, SLOT_METRICS.name, NOW, {"feed_actions": 9}, dimension="os")
+        insert_event_counts(sources.warehouse, SLOT_METRICS.name, {moment: counts})
+    insert_event_counts(sources.warehouse, SLOT_METRICS.name, {NOW: {"feed_actions": 9}}, dimension="os")
     asked = [Slot(NOW - SLOT), slot, Slot(NOW + SLOT)]
     assert rows_of_slots(sources.warehouse, iter(asked)) == {
         slot: {"feed_actions": 13, "message_actions": 4},

@@ -165,6 +165,7 @@ class Product:
         return {
             "seed": self.seed,
             "first_day": self.first_day,
+            "earlier_days": _EARLIER_DAYS,
             "day": day.date,
             "day_start": day.start,
             "day_end": day.end,

@@ -2,8 +2,8 @@
 --
 -- Events are first folded into cells: one for each combination of slices. A cell keeps the state of each aggregate, so
 -- that the value of a slice is merged from its cells, and distinct users stay distinct. Cells are identified by one hash
--- of their slices, which ClickHouse computes on the dictionary of a LowCardinality column. Names beside the source's own
--- columns begin with `platform_`, since a source may well have a column called `bucket`.
+-- of what their slices are computed from. Names beside the source's own columns begin with `platform_`, since a source
+-- may well have a column called `bucket`.
 WITH
 cells AS
 (

@@ -1,8 +1,8 @@
 -- How many events each value of a dimension has in [from, until), counted in the source.
 SELECT
-    slice.1      AS candidate_dimension,
-    slice.2      AS candidate_value,
-    sum(platform_count) AS candidate_events
+    $dimension           AS candidate_dimension,
+    $value               AS candidate_value,
+    sum(platform_count)  AS candidate_events
 FROM
 (
     SELECT $cell_key AS platform_cell, $cell_columns, count() AS platform_count
@@ -10,5 +10,4 @@ FROM
     WHERE time >= {from:DateTime('UTC')} AND time < {until:DateTime('UTC')}
     GROUP BY platform_cell
 )
-ARRAY JOIN $slices AS slice
-GROUP BY candidate_dimension, candidate_value
+GROUP BY candidate_value

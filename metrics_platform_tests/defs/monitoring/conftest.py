@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -11,13 +11,6 @@ import pytest
 from metrics_platform.settings import Settings
 from metrics_platform_tests.defs.monitor_world import MonitorWorld
 from metrics_platform_tests.telegram.bot_api import BotApi
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    """Dagster's storage in memory: a check writes fifty events, and what is tested here is not where they lie."""
-    with dg.DagsterInstance.ephemeral() as made:
-        yield made
 
 
 @pytest.fixture

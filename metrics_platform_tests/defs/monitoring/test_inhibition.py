@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -23,13 +20,11 @@ from metrics_platform_tests.defs.stored_ticks import switch_on
 
 
 @pytest.fixture
-def stored_world(world: MonitorWorld, empty_home: Path, tmp_path: Path) -> Iterator[MonitorWorld]:
+def stored_world(world: MonitorWorld, stored_instance: dg.DagsterInstance) -> MonitorWorld:
     """On a Dagster that stores the cursors of sensors."""
-    shutil.copytree(empty_home, tmp_path / "dagster")
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
-        world.instance = instance
-        world.restart()
-        yield world
+    world.instance = stored_instance
+    world.restart()
+    return world
 
 
 @pytest.mark.parametrize(

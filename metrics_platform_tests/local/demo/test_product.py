@@ -126,6 +126,11 @@ def test_new_and_monthly_users_are_plausible_from_the_first_day_on(warehouse: Wa
     PRODUCT.write_earlier_days(warehouse)
     begin = PRODUCT.first_instant()
     assert warehouse.value("SELECT max(time) FROM simulator.feed_actions").replace(tzinfo=UTC) < begin
+    new = (
+        "SELECT countIf(first_day >= {first:Date} - 28) / 28 FROM "
+        "(SELECT min(toDate(time, 'Europe/Berlin')) AS first_day FROM simulator.feed_actions GROUP BY user_id)"
+    )
+    assert warehouse.value(new, {"first": PRODUCT.first_day}) == pytest.approx(75, abs=10)
     _write(warehouse, begin, begin + 48 * HOUR)
     days = warehouse.query(
         "WITH events AS (SELECT user_id, toDate(time, 'Europe/Berlin') AS day FROM simulator.feed_actions "

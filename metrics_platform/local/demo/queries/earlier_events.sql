@@ -1,5 +1,5 @@
--- One view per active person on a day before the first day, so that these people are not new later. The last four weeks
--- have every active person, earlier weeks only those who joined on the day.
+-- One view per person on a day before the first day, so that these people are not new later. The earliest day has
+-- everyone who joined until then, the last four weeks have those who are active, and other days those who join.
 INSERT INTO simulator.feed_actions
     (user_id, post_id, action, time, gender, age, country, city, os, source, exp_group)
 SELECT
@@ -12,6 +12,9 @@ SELECT
 FROM
 (
     SELECT *, cityHash64({seed:UInt32}, user_id, {day:Date}, 'earlier') AS hash
-    FROM simulator.active_people(seed = {seed:UInt32}, day = {day:Date})
-    WHERE {day:Date} >= {first_day:Date} - 28 OR joined = {day:Date}
+    FROM simulator.people
+    WHERE multiIf(
+        {day:Date} = {first_day:Date} - {earlier_days:UInt32}, joined <= {day:Date},
+        {day:Date} < {first_day:Date} - 28, joined = {day:Date},
+        user_id IN (SELECT user_id FROM simulator.active_people(seed = {seed:UInt32}, day = {day:Date})))
 )
