@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pandas as pd
 import pytest
+from clickhouse_connect.driver.client import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +19,8 @@ from metrics_platform.settings import Settings
 from metrics_platform.time_windows import day_of
 from metrics_platform.warehouse import daily_sources
 from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.daily import compute_days
+from metrics_platform.warehouse.tables import FEED_USER_DAILY, MESSAGE_USER_DAILY, USERS
 from metrics_platform_tests.generated_events import World, worlds
 from metrics_platform_tests.oracle import Oracle, assert_same_rows
 from metrics_platform_tests.report.expected import assert_report_equals
@@ -77,6 +82,40 @@ def test_every_cell_equals_the_oracle_in_the_middle_of_real_messages(make_settin
     last = read_table(sources.warehouse, "app_daily", days[-1]).iloc[0]
     assert 0 < last["app_dau"] < last["wau"] < last["mau"]
     assert last["cohort_d7"] > last["retained_d7"] > 0
+
+
+# Sources of a user's feed events and messages in the first second, and which of them the user gets.
+FIRST_SECONDS: list[tuple[list[str | None], list[str | None], str | None]] = [
+    (["ads"], ["organic"], "ads"),  # the feed's before the messenger's
+    ([], ["ads", "organic"], "organic"),  # then the greatest
+    (["ads", None, "organic"], [], "organic"),
+    (["", "ads"], ["organic"], "ads"),
+    (["", None], ["organic"], None),  # the feed's first second knows none: nothing later counts
+]
+
+
+def test_the_source_of_a_user_is_that_of_the_first_event(make_settings: Callable[..., Settings]) -> None:
+    second = datetime.datetime(2026, 3, 2, 10, tzinfo=datetime.UTC)
+    sources = SourceTables.create(make_settings(start_date=second.date()), nullable=True)
+    feed, messages = [], []
+    for user, (in_feed, in_messages, _) in enumerate(FIRST_SECONDS):
+        feed += [(user, "view", second, source) for source in in_feed]
+        feed += [(user, "view", second + datetime.timedelta(seconds=1), "zzz")]
+        messages += [(user, 99, second, source) for source in in_messages]
+    for table, what, rows in (
+        (sources.settings.feed_table, "action", feed),
+        (sources.settings.messages_table, sources.settings.receiver_column, messages),
+    ):
+        names = ["user_id", what, "time", "source"]
+        sources.warehouse.run(partial(_insert, table=table, rows=rows, names=names), doing="Test")
+    for daily in (FEED_USER_DAILY, MESSAGE_USER_DAILY, USERS):
+        list(compute_days(sources.warehouse, daily, [second.date()], sources.settings))
+    found = read_table(sources.warehouse, "users").set_index("user_id")["source"]
+    assert [found[user] for user in range(len(FIRST_SECONDS))] == [source for *_, source in FIRST_SECONDS]
+
+
+def _insert(client: Client, *, table: str, rows: list[Any], names: list[str]) -> None:
+    client.insert(table, rows, column_names=names)
 
 
 def _assert_equals_oracle(
