@@ -15,9 +15,10 @@ from metrics_platform.detection.series import Booleans, Floats
 # This share of its own threshold makes a series anomalous where a sibling is, in the same direction: two deviations
 # alone are chance, two beside a sibling's four are not.
 SUPPORTED = 0.5
-# A slice speaks for its total where it explains at least this share of the total's change. So the chance alerts of
-# hundreds of small slices raise no alert about the whole product.
-_EXPLAINED = 0.5
+# A slice speaks for its total where it explains at least this share of the total's change, and moves the total by half
+# of the default minimum change: so the chance alerts of many small slices raise none about the whole product. A total
+# is the sum of its slices, so little strength of its own is enough then.
+_EXPLAINED, _MOVED, _SUPPORTED_BY_SLICE = 0.5, 0.075, 0.1
 TOTAL = ("total", "total")
 _Ways = npt.NDArray[np.int8]
 
@@ -86,14 +87,15 @@ def with_siblings(members: Sequence[Member]) -> list[Detections]:
 def _supported(member: Member, found: _Found, by_name: dict[str, Member]) -> Detections:
     detections = member.detections
     support = np.zeros(detections.status.shape, dtype=bool)
-    near = (detections.status == Status.NORMAL) & (np.abs(detections.strength) >= SUPPORTED)
+    near = (detections.status == Status.NORMAL) & (np.abs(detections.strength) >= _SUPPORTED_BY_SLICE)
     # Where a metric of the slice or of the whole product is silent, one that has no events either is so, too.
     empty = ~detections.anomalous & (detections.strength < 0) & ~(np.abs(detections.value) > 0)
     silent = np.zeros(detections.status.shape, dtype=bool)
     for number in np.flatnonzero((near | empty).any(axis=0)).tolist():
         way = np.sign(detections.strength[:, number])
-        for ways in _siblings(member, number, found, by_name):
-            support[:, number] |= ways == way
+        strength = np.abs(detections.strength[:, number])
+        for ways, least in _siblings(member, number, found, by_name):
+            support[:, number] |= (ways == way) & (strength >= least)
         for evidence in (*found.get(member.names[number], {}).values(), *found.get(TOTAL, {}).values()):
             silent[:, number] |= evidence.silent
     return detections.where_anomalous(near & support, Reason.WITH_SIBLING).where_anomalous(
@@ -101,20 +103,22 @@ def _supported(member: Member, found: _Found, by_name: dict[str, Member]) -> Det
     )
 
 
-def _siblings(member: Member, number: int, found: _Found, by_name: dict[str, Member]) -> Iterator[_Ways]:
-    """The ways in which the siblings of a series say that it moves."""
+def _siblings(member: Member, number: int, found: _Found, by_name: dict[str, Member]) -> Iterator[tuple[_Ways, float]]:
+    """The ways in which the siblings of a series say that it moves, and the strength that it needs itself."""
     name = member.names[number]
     for metric, evidence in found.get(name, {}).items():
         if relation := _relation(member, by_name[metric]):
-            yield (relation * evidence.ways).astype(np.int8)
+            yield (relation * evidence.ways).astype(np.int8), SUPPORTED
     if name != TOTAL:
         if total := found.get(TOTAL, {}).get(member.metric):
-            yield total.ways
+            yield total.ways, SUPPORTED
     elif member.adds_up:
-        moved = np.abs(member.detections.value[:, number] - member.detections.expected[:, number])
+        expected = member.detections.expected[:, number]
+        moved = np.abs(member.detections.value[:, number] - expected)
+        least = np.maximum(_EXPLAINED * moved, _MOVED * np.abs(expected))
         for slice_name, metrics in found.items():
             if slice_name != TOTAL and (part := metrics.get(member.metric)):
-                yield np.where(np.abs(part.moved) >= _EXPLAINED * moved, part.ways, 0).astype(np.int8)
+                yield np.where(np.abs(part.moved) >= least, part.ways, 0).astype(np.int8), _SUPPORTED_BY_SLICE
 
 
 def _relation(one: Member, other: Member) -> int:

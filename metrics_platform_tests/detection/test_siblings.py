@@ -96,6 +96,18 @@ def test_a_total_is_supported_by_a_slice_that_explains_its_change(share: float, 
     assert with_siblings([total, part])[0].anomalous.item() == expected
 
 
+@pytest.mark.parametrize(("strength", "share", "expected"), [
+    (-0.2, 0.1, True),
+    (-0.05, 0.1, False),
+    (0.2, 0.1, False),
+    (-0.2, 0.05, False),
+], ids=["it moves too", "hardly", "the other way", "a small slice"])  # fmt: skip
+def test_a_slice_that_moves_its_total_needs_little_of_the_total(strength: float, share: float, expected: bool) -> None:
+    total = replace(_found(strength), expected=np.full((1, 1), 1000.0), value=np.full((1, 1), 950.0))
+    part = _member("views", _moved(_found(-1.2), -1000.0 * share), IOS)
+    assert with_siblings([_member("views", total), part])[0].anomalous.item() == expected
+
+
 def test_series_are_matched_by_name_and_not_by_place() -> None:
     web = ("os", "web")
     _, found = with_siblings(
