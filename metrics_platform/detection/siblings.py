@@ -68,7 +68,7 @@ def with_siblings(members: Sequence[Member]) -> list[Detections]:
 
     The siblings of a series are the same series of the source's other metrics, of a slice its total, and of a total the
     slices that explain its change. A quotient falls with its numerator and rises as its denominator falls; of other
-    metrics it knows nothing.
+    metrics it knows nothing. A slot without events has no data where a count of its slice or of the total has none.
     """
     found: _Found = defaultdict(dict)
     for member in members:
