@@ -27,9 +27,10 @@ def heat_map_png(chart: HeatMap) -> bytes:
     height = head + axis + _ROW * len(chart.rows) + _MARGIN
     with exclusive_style():
         figure = Figure(figsize=(_WIDTH / 72, height / 72))
-        measure = FigureCanvasAgg(figure).get_renderer().get_text_width_height_descent
+        renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
         font = FontProperties(size=_TEXT)
-        left = _MARGIN + _GAP + max(measure(text, font, ismath=False)[0] for text in (chart.corner, *chart.rows))
+        names = (chart.corner, *chart.rows)
+        left = _MARGIN + _GAP + max(renderer.get_text_width_height_descent(name, font, False)[0] for name in names)
         axes = figure.add_axes(
             (
                 left / _WIDTH,
