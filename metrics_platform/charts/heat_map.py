@@ -7,7 +7,7 @@ import math
 from metrics_platform.charts.model import HeatMap
 from metrics_platform.formats import formats_for
 
-_WIDTH, _MARGIN, _ROW, _TEXT = 1280, 40, 84, 36
+_WIDTH, _MARGIN, _GAP, _ROW, _TEXT = 1280, 40, 16, 84, 36
 
 
 def heat_map_png(chart: HeatMap) -> bytes:
@@ -15,6 +15,7 @@ def heat_map_png(chart: HeatMap) -> bytes:
     import numpy as np  # noqa: PLC0415  (heavy, and few processes draw)
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.font_manager import FontProperties  # noqa: PLC0415
     from seaborn import heatmap  # noqa: PLC0415
 
     from metrics_platform.charts.figure import exclusive_style, png_bytes  # noqa: PLC0415
@@ -26,8 +27,10 @@ def heat_map_png(chart: HeatMap) -> bytes:
     height = head + axis + _ROW * len(chart.rows) + _MARGIN
     with exclusive_style():
         figure = Figure(figsize=(_WIDTH / 72, height / 72))
-        FigureCanvasAgg(figure)
-        left = 330
+        renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
+        font = FontProperties(size=_TEXT)
+        names = (chart.corner, *chart.rows)
+        left = _MARGIN + _GAP + max(renderer.get_text_width_height_descent(name, font, False)[0] for name in names)
         axes = figure.add_axes(
             (
                 left / _WIDTH,

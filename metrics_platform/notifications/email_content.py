@@ -122,7 +122,9 @@ def text_body(message: Message) -> str:
     for block in message.blocks:
         indent = "    " if isinstance(block, Preformatted) else "  " if isinstance(block, Details) else ""
         lines = (text_of(line) for line in lines_of(block, _TEXT_COLUMNS))
-        parts.append("\n".join(indent + (line if indent else line.strip()) for line in lines))
+        # A table's header begins with blanks, which keep its columns above the numbers.
+        keeps_blanks = indent or isinstance(block, Table)
+        parts.append("\n".join(indent + (line if keeps_blanks else line.strip()) for line in lines))
     parts.append("\n".join(f"{link.label}: {link.url}" for link in message.links))
     text = "\n\n".join(part for part in parts if part.strip())
     return f"{text}\n\n-- \n{text_of(message.footer).strip()}\n" if message.footer else f"{text}\n"

@@ -145,7 +145,7 @@ def read_day_incidents(
         return ()
     rows = warehouse.query(
         read_sql("queries/incidents_of_day.sql"),
-        {"first_slot": day.start, "end_slot": until},
+        {"first_slot": day.start, "day_end": day.end, "end_slot": until},
         doing=f"Reading the incidents of {day.date}",
     ).rows
     return tuple(

@@ -16,7 +16,7 @@ from PIL import Image
 
 from metrics_platform.catalog_entries import Unit
 from metrics_platform.charts.draw import draw
-from metrics_platform.charts.model import MAX_PANELS, Chart, Labels, Panel, Values
+from metrics_platform.charts.model import MAX_PANELS, Chart, HeatMap, Labels, Panel, Values
 from metrics_platform.formats import Language, formats_for
 from metrics_platform_tests.charts.pictures import (
     LAST_SLOT,
@@ -88,6 +88,13 @@ def test_telegram_takes_the_png_as_a_photo(name: str) -> None:
     assert width == 1280
     assert height < 20 * width
     assert len(png) < 2**20
+
+
+@pytest.mark.parametrize("label", ["2 Nov · 5.3K", "16 нояб. · 10,2 тыс.", "28 сент. · 999,9 тыс."])
+def test_the_names_of_rows_fit_into_a_heat_map(label: str) -> None:
+    png = draw(HeatMap("test", "Back?", "share", "week · users", (label,), ("+1 w", "+2 w"), ((0.2, 0.1),)))
+    pixels = np.asarray(Image.open(io.BytesIO(png)))
+    assert (pixels[:, :36] == 255).all()
 
 
 def test_the_pixels_show_the_line_the_band_and_the_alert_where_they_are() -> None:

@@ -160,6 +160,11 @@ def test_the_text_is_complete_without_the_html() -> None:
     )
 
 
+def test_columns_of_a_table_in_the_text_are_below_their_headers() -> None:
+    told = message(Table((("Views", "576,471", "+2%"),), header=("", "value", "vs Fri")))
+    assert "\n\n        value vs Fri\nViews 576,471    +2%\n" in text_body(told)
+
+
 @pytest.mark.parametrize(("severity", "is_urgent"), [("critical", True), ("failed", True), ("warning", False),
                                                      ("resolved", False), ("info", False)])  # fmt: skip
 def test_only_critical_mails_and_failures_are_urgent_and_none_is_auto_answered(severity: Any, is_urgent: bool) -> None:

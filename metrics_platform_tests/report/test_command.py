@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from metrics_platform.catalog import builtin_catalog
 from metrics_platform.defs.daily.usual_day import usual_day_results
 from metrics_platform.notifications.channels import send_now
+from metrics_platform.report.reading import read_day_incidents
 from metrics_platform.report_command import build_report, write_report
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import day_of
@@ -17,7 +19,7 @@ from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.daily import DayResult
 from metrics_platform.warehouse.partitions import Totals
 from metrics_platform.warehouse.schema import create_tables
-from metrics_platform.warehouse.tables import APP_DAILY, USERS
+from metrics_platform.warehouse.tables import APP_DAILY, INCIDENTS, USERS
 from metrics_platform_tests.report.days import day
 from metrics_platform_tests.report.products import Planted, product
 
@@ -66,6 +68,29 @@ def test_a_report_that_is_sent_goes_to_the_outbox_without_a_channel(
 
     assert finding.status == "ok"
     assert list((tmp_path / "outbox").glob("*.html"))
+
+
+def test_incidents_of_the_next_morning_are_shown_only_while_they_are_open(
+    make_settings: Callable[..., Settings],
+) -> None:
+    settings = make_settings()
+    warehouse = Warehouse.from_settings(settings)
+    create_tables(warehouse, [INCIDENTS])
+    day = day_of(datetime.date(2026, 11, 28), settings.zone)
+    hour = datetime.timedelta(hours=1)
+    spans = {"views": (-1, 1), "likes": (10, 25), "ctr": (26, 27), "senders": (26, None)}
+    rows = [
+        (metric, metric, day.start + opened * hour, closed and day.start + closed * hour, "critical", "message", 1)
+        for metric, (opened, closed) in spans.items()
+    ]
+    columns = ["incident", "metric", "opened_at", "closed_at", "severity", "message", "cleared"]
+    cells = [(*row, "total", "total", row[3] or day.end + 3 * hour) for row in rows]
+    columns += ["dimension", "dimension_value", "slot_start"]
+    warehouse.run(lambda client: client.insert("incidents", cells, column_names=columns), doing="Test")
+
+    found = read_day_incidents(warehouse, day, day.end + 11 * hour, builtin_catalog())
+
+    assert {incident.metric for incident in found} == {"views", "likes", "senders"}
 
 
 @pytest.mark.parametrize(("planted", "passed"), [(None, True), ("drop", False)])

@@ -254,6 +254,17 @@ def test_mondays_add_the_week_and_its_cohorts() -> None:
         assert image.width == 1280
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_week_without_weeks_before_it_is_not_compared(language: Language) -> None:
+    rows = (WeekRow(metric="views", unit="count", value=1000, before=None),)
+    week = ReportWeek(first_day=datetime.date(2026, 11, 22), rows=rows)
+    message = told(long_report(None).model_copy(update={"week": week}), language)
+    *_, weekly = tables(message)
+    assert weekly == [({"en": "Views", "ru": "Просмотры"}[language], {"en": "1,000", "ru": "1\u00a0000"}[language])]
+    (text,) = texts(message)
+    assert {"en": "the four before", "ru": "четырём"}[language] not in text
+
+
 def long_report(planted: Planted | None) -> DailyReport:
     """The report of the last day of a product with 120 days of history."""
     rows = product(2, 120, planted)

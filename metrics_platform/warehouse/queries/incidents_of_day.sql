@@ -1,4 +1,4 @@
--- The incidents that people were notified of and that lasted into a period, or are open at its end, as they are then.
+-- The incidents that people were notified of and that lasted into a day or are still open, as they are at end_slot.
 SELECT metric, dimension, dimension_value, severity, opened_at, closed_at, worst_change
 FROM
 (
@@ -9,4 +9,5 @@ FROM
     LIMIT 1 BY incident
 )
 WHERE message != '' AND (closed_at IS NULL OR closed_at > {first_slot:DateTime('UTC')})
+    AND (closed_at IS NULL OR opened_at < {day_end:DateTime('UTC')})
 ORDER BY severity, dimension != 'total', opened_at, metric
