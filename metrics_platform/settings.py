@@ -12,7 +12,6 @@ import difflib
 import os
 import zoneinfo
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -186,12 +185,6 @@ def load_settings(env_file: Path | None = Path(".env"), **overrides: Any) -> Set
     if problems or settings is None:
         raise SettingsError("\n".join(["The settings are not valid:", *(f"  - {p}" for p in problems)]))
     return settings
-
-
-@lru_cache(maxsize=1)
-def current_settings() -> Settings:
-    """The settings of this process; read once."""
-    return load_settings()
 
 
 def setting_name(field: str) -> str:
