@@ -122,6 +122,12 @@ class Faults:
         with self._lock:
             self._rules.clear()
 
+    @property
+    def waiting(self) -> int:
+        """How many calls are still to get a fault: zero at the end of a test means that all of them happened."""
+        with self._lock:
+            return sum(rule.left for rule in self._rules)
+
     def take(self, method: str, parameters: dict[str, str]) -> Fault | None:
         """The fault for this call, if any; counts it."""
         with self._lock:
