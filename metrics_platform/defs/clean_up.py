@@ -29,7 +29,7 @@ def clean_up_definitions(settings: Settings) -> dg.Definitions:
     def delete_old_runs(context: dg.OpExecutionContext) -> None:
         before = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=settings.keep_runs_days)
         deleted, left = clean_up(context.instance, before)
-        rest = f" {left:,} more are deleted the next times." if left else ""
+        rest = f" {left:,} more follow in the next nights." if left else ""
         context.log.info(f"Deleted {deleted:,} runs from before {before:%Y-%m-%d}.{rest}")
 
     @dg.job(
