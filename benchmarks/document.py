@@ -53,8 +53,8 @@ computed in several ways on the same server:
 **What Python holds** is what it reports: a few rows a table. **Memory in ClickHouse** is bounded by
 METRICS_CLICKHOUSE_MAX_MEMORY_MB: beyond a quarter of it, grouping and sorting go to disk.
 
-A day of 10 M actions was to take at most 1.8 times the notebook's processor time. What it is made of: two fifths are
-the feed's extract, a fifth is `users`, an eighth each the messenger's extract and all checks. What was tried:
+A day of 10 M actions was to take at most 1.8 times the notebook's processor time. All its checks are an eighth of it.
+What was tried:
 
 - **Taken**: events grouped by one hash of their texts, which are then looked up by an event of each hash: 0.58 of the
   feed's extract, 0.78 of the messenger's, identical rows. With plain `String` columns a second scan costs as much as
