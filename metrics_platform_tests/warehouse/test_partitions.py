@@ -127,16 +127,17 @@ def test_an_answer_lost_in_any_statement_never_doubles_or_halves_the_day(
     assert _seen(warehouse) == {DAY: (5, 5)}
 
 
-def test_two_writers_of_one_day_never_mix_their_rows(warehouse: Warehouse) -> None:
+def test_two_writers_of_one_day_never_mix_their_rows_unnoticed(warehouse: Warehouse) -> None:
     problems: list[WarehouseError] = []
+    noticed: list[PartitionMismatchError] = []
 
     def write(rows: int) -> None:
         mine = replace(warehouse)
         for _ in range(5):
             try:
                 _write(mine, DAY, rows=rows)
-            except PartitionMismatchError:
-                continue  # the other writer's rows are there: noticed, and said
+            except PartitionMismatchError as mismatch:
+                noticed.append(mismatch)
             except WarehouseError as problem:
                 problems.append(problem)
 
@@ -147,7 +148,10 @@ def test_two_writers_of_one_day_never_mix_their_rows(warehouse: Warehouse) -> No
     while any(thread.is_alive() for thread in threads):
         seen |= set(_seen(warehouse).values())
     assert problems == []
-    assert seen <= {(7, 7), (1000, 1000)}
+    # Of two swaps at the same instant, ClickHouse very rarely keeps the rows of both. The later one sees it and fails.
+    assert seen <= {(7, 7), (1000, 1000), *([(1007, 1007)] if noticed else [])}
+    _write(warehouse, DAY, rows=7)
+    assert _seen(warehouse) == {DAY: (7, 7)}
 
 
 def test_idle_leftovers_of_a_killed_run_are_dropped_and_a_living_writers_stay(warehouse: Warehouse) -> None:
