@@ -107,7 +107,7 @@ class Proxy:
     url: str = field(repr=False)
     target: str = field(repr=False)
     look_now: Callable[[], None] = field(repr=False)
-    trickle_seconds: float | None = None  # between two rows of an INSERT that is struck; None: some 1.5 s in all
+    trickle_seconds: float | None = None  # between two rows of an INSERT that is struck; None: some 6 s in all
     faults: list[Fault] = field(default_factory=list)
     done: list[Statement] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -269,7 +269,7 @@ def _answer(
 
 def _trickling(body: bytes, table: str, seconds: float | None) -> bytes:
     insert, _, select = body.decode().partition("\n")
-    seconds = seconds or (0.25 if table.endswith(_FEW_ROWS) else 0.025)
+    seconds = seconds or (1.0 if table.endswith(_FEW_ROWS) else 0.1)
     return f"{insert}\n{_TRICKLING.format(select=select, seconds=seconds)}".encode()
 
 
