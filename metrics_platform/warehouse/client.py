@@ -286,9 +286,13 @@ def _bound(value: Any) -> Any:
 
 
 def runnable(sql: str, parameters: Parameters) -> str:
-    """A statement as a person can run it in any ClickHouse client: its parameters as SET statements first."""
+    """A statement as a person can run it in any ClickHouse client, with a setting and its parameters before it.
+
+    The setting is the one without which the statement would mean something else: an alias may have a column's name.
+    """
     used = {name: str(value) for name, value in bound(parameters).items() if f"{{{name}:" in sql}
-    return "\n".join([*(f"SET param_{name} = {sql_text(value)};" for name, value in used.items()), sql.rstrip() + ";"])
+    values = (f"SET param_{name} = {sql_text(value)};" for name, value in used.items())
+    return "\n".join(["SET prefer_column_name_to_alias = 1;", *values, sql.rstrip() + ";"])
 
 
 def sql_text(value: str) -> str:

@@ -28,7 +28,6 @@ from metrics_platform.warehouse.upstream import require_upstream
 
 # Events may arrive between the extract and the count that it is compared with; a second and a third try settle it.
 EXTRACT_TRIES = 3
-_SETTING = "SET prefer_column_name_to_alias = 1;"  # what every query of the platform is sent with
 
 
 @dataclass(frozen=True)
@@ -138,7 +137,7 @@ def compute_day(
                     published=holds,
                     read_rows=staged.read_rows,
                     seconds=time.perf_counter() - started,
-                    query="\n\n".join([_SETTING, *(runnable(sql, values) for sql, values in selects)]),
+                    query="\n\n".join(runnable(sql, values) for sql, values in selects),
                     preview=tuple(_preview(warehouse, staged, preview_rows)),
                     without_user=without_user,
                 )
