@@ -16,6 +16,7 @@ import pytest
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 from dagster._core.definitions.run_request import InstigatorType
 
+import metrics_platform
 from metrics_platform.catalog import builtin_catalog
 from metrics_platform.defs import build_definitions
 from metrics_platform.defs.daily.schedule import days_to_compute
@@ -247,7 +248,7 @@ def test_the_code_location_loads_without_heavy_imports_and_warnings() -> None:
 def test_a_bad_setting_is_refused_by_name_when_the_code_location_loads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METRICS_TIMEZONE", "Europe/Moscw")
     with pytest.raises(SettingsError, match=r"METRICS_TIMEZONE = 'Europe/Moscw': .*did you mean Europe/Moscow"):
-        runpy.run_module("metrics_platform.definitions")
+        runpy.run_path(str(Path(metrics_platform.__file__).with_name("definitions.py")))
 
 
 def test_dagsters_own_settings_load_and_do_what_their_comments_say(tmp_path: Path) -> None:
