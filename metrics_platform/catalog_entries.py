@@ -135,7 +135,7 @@ class MetricEntry(Strict):
     )
     unit: str = Field(default="", max_length=8, description="Unit written after the value, such as €.")
     title: Titles = Field(default={}, description="Display name, by language. Default: the name.")
-    short: Titles = Field(default={}, description="Display name in tables, at most 10 characters.")
+    short: Titles = Field(default={}, description="Display name in tables, best at most 12 characters.")
     description: str = Field(default="", description="What it measures, in one sentence.")
     monitor: MonitorEntry | Literal[False] = Field(
         default_factory=MonitorEntry,
@@ -169,7 +169,7 @@ class DailyEntry(Strict):
     """The display names of a column of `app_daily` that is not a metric of the catalogue."""
 
     title: Titles = Field(default={}, description="Display name, by language.")
-    short: Titles = Field(default={}, description="Display name in tables, at most 10 characters.")
+    short: Titles = Field(default={}, description="Display name in tables, best at most 12 characters.")
 
 
 class CatalogFile(Strict):

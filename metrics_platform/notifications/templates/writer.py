@@ -189,7 +189,7 @@ class Writer:
         return text_of(read_blocks(text)[0])
 
     def shortname(self, metric: str) -> str:
-        """A metric's name for tables: at most 10 characters."""
+        """A metric's name for tables: at most 13 characters of the built-in ones."""
         title = self.catalog.title(metric, self.language, short=True) or metric
         sign = self._unit_text(metric)
         return f"{title}, {sign}" if sign else title
