@@ -49,14 +49,17 @@ class LoopbackServer:
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._server: _Server | None = None
-        self.port = 0
+        # Holds the port, also while the server is closed: a server of another test would get its requests.
+        self._holder = socket.socket()
+        self._holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._holder.bind(("127.0.0.1", 0))
+        self.port = self._holder.getsockname()[1]
         self.open()
 
     def open(self) -> None:
         """Listens (again, on the same port)."""
         if self._server is None:
             self._server = _Server(("127.0.0.1", self.port), self)
-            self.port = self._server.server_address[1]
             # A short poll: closing waits for it.
             threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -74,6 +77,7 @@ class LoopbackServer:
         """Closes for good and lets go of what hangs."""
         self.stopping.set()
         self.close()
+        self._holder.close()
 
     def connected(self, connection: socket.socket) -> None:
         """Remembers a connection, to hang up on it when the server goes down."""
