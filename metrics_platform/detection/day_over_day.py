@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from metrics_platform.detection.arrays import before
+from metrics_platform.detection.baseline import before
 from metrics_platform.detection.config import DayOverDay
-from metrics_platform.detection.detections import Detections, Reason, Status
-from metrics_platform.detection.series import SLOTS_A_DAY, SlotSeries
+from metrics_platform.detection.series import SLOTS_A_DAY, Detections, Reason, SlotSeries, Status
 
 LOOKBACK = SLOTS_A_DAY + 1
 

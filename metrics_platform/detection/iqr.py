@@ -8,8 +8,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from metrics_platform.detection.config import Iqr
-from metrics_platform.detection.detections import Detections, Reason, Status
-from metrics_platform.detection.series import Floats, SlotSeries
+from metrics_platform.detection.series import Detections, Floats, Reason, SlotSeries, Status
 
 # Sums of floating-point numbers differ in their last digits, which must not count as a spread.
 _ROUNDING = 1e-9

@@ -24,10 +24,9 @@ from rich.table import Table
 from metrics_platform.alerts.policies import POLICIES
 from metrics_platform.catalog import Catalog, Metric, load_catalog
 from metrics_platform.detection.config import Detector, DetectorConfig
-from metrics_platform.detection.evaluate import evaluate, lookback
+from metrics_platform.detection.evaluate import TOTAL, evaluate, lookback
 from metrics_platform.detection.seasonal import LOOKBACK
 from metrics_platform.detection.series import SLOTS_A_DAY, SlotSeries
-from metrics_platform.detection.siblings import TOTAL
 from metrics_platform.monitor.generated import HOLIDAYS, Product, generated_histories
 from metrics_platform.monitor.history import HistoryReader, SlotHistory
 from metrics_platform.settings import Settings

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from metrics_platform.catalog import Catalog, Metric
+from metrics_platform.detection.evaluate import TOTAL
 from metrics_platform.detection.series import SLOTS_A_DAY, Floats
-from metrics_platform.detection.siblings import TOTAL
 from metrics_platform.monitor.history import SlotHistory
 from metrics_platform.time_windows import SLOT
 

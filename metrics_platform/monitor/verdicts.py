@@ -19,10 +19,8 @@ import pyarrow.compute as pc
 
 from metrics_platform.catalog import Metric
 from metrics_platform.detection.config import DetectorConfig
-from metrics_platform.detection.detections import Detections, Reason, Status
-from metrics_platform.detection.evaluate import Evaluation, evaluate, lookback
-from metrics_platform.detection.series import Floats
-from metrics_platform.detection.siblings import TOTAL, Member, with_siblings
+from metrics_platform.detection.evaluate import TOTAL, Evaluation, Member, evaluate, lookback, with_siblings
+from metrics_platform.detection.series import Detections, Floats, Reason, Status
 from metrics_platform.monitor.history import HistoryReader, SlotHistory
 from metrics_platform.settings import Settings
 from metrics_platform.table_names import quoted

@@ -27,9 +27,8 @@ from metrics_platform.alerts.volume import (
     volume_condition,
 )
 from metrics_platform.catalog import builtin_catalog
-from metrics_platform.detection.detections import Reason, Status
 from metrics_platform.detection.evaluate import evaluate
-from metrics_platform.detection.series import SLOTS_A_DAY, SlotSeries
+from metrics_platform.detection.series import SLOTS_A_DAY, Reason, SlotSeries, Status
 from metrics_platform.time_windows import SLOT, Slot
 from metrics_platform_tests.alerts.generated_product import (
     HISTORY_DAYS,

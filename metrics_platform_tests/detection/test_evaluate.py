@@ -10,10 +10,8 @@ import numpy as np
 import pytest
 
 from metrics_platform.detection.config import DETECTORS, Detector, DetectorConfig, Direction
-from metrics_platform.detection.detections import Detections, Reason, Status
-from metrics_platform.detection.evaluate import evaluate, lookback
-from metrics_platform.detection.series import SLOTS_A_DAY, SlotSeries
-from metrics_platform.detection.siblings import SUPPORTED
+from metrics_platform.detection.evaluate import SUPPORTED, evaluate, lookback
+from metrics_platform.detection.series import SLOTS_A_DAY, Detections, Reason, SlotSeries, Status
 from metrics_platform_tests.detection.histories import flat, reasons, statuses
 
 # Quiet for a day, so that `day_over_day` and `iqr` have a history; then what is evaluated.

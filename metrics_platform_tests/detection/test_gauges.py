@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from metrics_platform.detection.config import Detector, DetectorConfig, Kind
-from metrics_platform.detection.detections import Detections, Status
 from metrics_platform.detection.evaluate import evaluate
-from metrics_platform.detection.series import SLOTS_A_DAY, Floats, SlotSeries
+from metrics_platform.detection.series import SLOTS_A_DAY, Detections, Floats, SlotSeries, Status
 from metrics_platform.monitor.generated import Product
 from metrics_platform_tests.detection.histories import START, at, changed, flat, statuses, until
 from metrics_platform_tests.detection.patterns import PATTERNS

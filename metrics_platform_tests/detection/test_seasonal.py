@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metrics_platform.detection.config import DetectorConfig, Kind, Seasonal
-from metrics_platform.detection.detections import Detections, Reason, Status
+from metrics_platform.detection.evaluate import SUPPORTED
 from metrics_platform.detection.evaluate import evaluate as evaluate_as_configured
 from metrics_platform.detection.seasonal import LOOKBACK, evaluate
-from metrics_platform.detection.series import SLOTS_A_DAY, SlotSeries
-from metrics_platform.detection.siblings import SUPPORTED
+from metrics_platform.detection.series import SLOTS_A_DAY, Detections, Reason, SlotSeries, Status
 from metrics_platform.monitor.generated import Product, generated_histories
 from metrics_platform_tests.detection.histories import (
     START,

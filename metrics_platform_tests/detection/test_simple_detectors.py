@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from metrics_platform.detection import day_over_day, iqr
 from metrics_platform.detection.config import DayOverDay, Iqr
-from metrics_platform.detection.detections import Reason, Status
-from metrics_platform.detection.series import SLOTS_A_DAY, SlotSeries
+from metrics_platform.detection.series import SLOTS_A_DAY, Reason, SlotSeries, Status
 from metrics_platform_tests.detection.histories import START, UTC, flat, reasons, statuses
 
 _VALUES = st.one_of(st.integers(0, 40).map(float), st.just(float("nan")))
