@@ -1,4 +1,7 @@
-"""Operations on arrays [slots, series] and [slots, series, lags] that detectors are made of."""
+"""What is usual in a slot: a weighted median of the same time on earlier days, scaled to today, and today's level.
+
+Arrays are [slots, series] and [slots, series, lags].
+"""
 
 from __future__ import annotations
 
@@ -93,11 +96,6 @@ def pooled(deviation: Floats) -> Floats:
         return np.asarray(sums / numbers)
 
 
-def recent_sum(values: Floats, length: int) -> Floats:
-    """The sum of the values up to each position, as far as there are any."""
-    return np.asarray(sum(before(values, shift, 0.0) for shift in range(length)))
-
-
 def before(values: Floats, slots: int, otherwise: float = np.nan) -> Floats:
     """The values `slots` positions before, `otherwise` before the first."""
     if not slots:
@@ -111,9 +109,9 @@ def arcsine(rates: Floats) -> Floats:
     return np.arcsin(np.sqrt(np.clip(rates, 0.0, 1.0)))
 
 
-def running_sum(values: Floats, length: int) -> Floats:
-    """The sum over each slot and the `length - 1` before it; NaN where one of them is not known."""
-    return values if length == 1 else np.asarray(sum(before(values, shift) for shift in range(length)))
+def running_sum(values: Floats, length: int, otherwise: float = np.nan) -> Floats:
+    """The sum over each slot and the `length - 1` before it, which are `otherwise` before the first slot."""
+    return values if length == 1 else np.asarray(sum(before(values, shift, otherwise) for shift in range(length)))
 
 
 LAGS = np.array([*range(1, 15), 21, 28])
@@ -183,7 +181,7 @@ class Days:
 
 def _holiday_band(holiday: Booleans) -> Floats:
     """By how much the band is wider at each slot: on holidays, and while the level is made of the other kind of day."""
-    recent = recent_sum(before(holiday.astype(np.float64), 1, 0.0), LEVEL_SLOTS)
+    recent = running_sum(before(holiday.astype(np.float64), 1, 0.0), LEVEL_SLOTS, 0.0)
     edge = np.where(holiday, recent < LEVEL_SLOTS, recent > 0)
     return np.select([edge, holiday], [_HOLIDAY_EDGE_BAND, _HOLIDAY_BAND], 1.0)
 

@@ -53,12 +53,11 @@ from metrics_platform.detection.baseline import (
     levels_then,
     pooled,
     quantiles,
-    recent_sum,
     running_sum,
     share_of_zeros,
     sizes_of_day,
 )
-from metrics_platform.detection.config import Seasonal
+from metrics_platform.detection.config import DetectorConfig
 from metrics_platform.detection.series import SLOTS_A_DAY, Booleans, Detections, Floats, Reason, SlotSeries, Status
 
 HOUR, TWO_HOURS = 4, 8
@@ -94,9 +93,12 @@ _WEEKLY = 3.0
 _CHUNK = 1_000_000  # cells of [slots, series, lags] at a time: the memory of a replay stays small
 
 
-def evaluate(
-    series: SlotSeries, slots: int, config: Seasonal, minimum_volume: float, holidays: Collection[int] = ()
-) -> Detections:
+def lookback(_config: DetectorConfig) -> int:
+    """How many slots, up to and with the evaluated one, are read."""
+    return LOOKBACK
+
+
+def evaluate(series: SlotSeries, slots: int, config: DetectorConfig, holidays: Collection[int] = ()) -> Detections:
     """Evaluate the last `slots` slots of `series`.
 
     `holidays` are local dates as days since 1970. Each slot depends on the LOOKBACK slots up to it. Where some of these
@@ -105,26 +107,27 @@ def evaluate(
     days = Days.of(series, slots, holidays)
     step = max(1, _CHUNK // (len(days.positions) * len(LAGS)))
     count = series.values.shape[1]
-    return Detections.side_by_side(
-        _evaluate(days, series.part(first, min(first + step, count)), slots, config, minimum_volume)
+    parts = [
+        _evaluate(days, series.part(first, min(first + step, count)), slots, config)
         for first in range(0, max(count, 1), step)
-    )
+    ]
+    return Detections.combined(parts, lambda arrays: np.concatenate(arrays, axis=1))
 
 
-def _evaluate(days: Days, series: SlotSeries, slots: int, config: Seasonal, minimum_volume: float) -> Detections:
+def _evaluate(days: Days, series: SlotSeries, slots: int, config: DetectorConfig) -> Detections:
     run = _Run(days, series, slots)
     windows = {length: run.window(length) for length in (1, HOUR, TWO_HOURS)}
     enough = run.baseline.count >= _LEAST_DAYS
     cut = slice(None, len(days.positions) - AHEAD)
-    found = decide(series, slots, windows, enough[cut], (config, minimum_volume))
+    found = _decide(series, slots, windows, enough[cut], config)
     if series.trials is None:
         return found
     usual = quantiles(at(series.trials, days.same[cut][-slots:]), (0.5,), days.weights[cut][-slots:])[0][0]
     missed = (series.trials[-slots:] == 0) & (usual >= EMPTY_FROM) & enough[cut][-slots:]
     # The share is unknown, but not what it means that nothing of its whole is there.
     score = (np.sqrt(0.375) - np.sqrt(usual + 0.375)) / _POISSON
-    sure = missed & (usual >= max(minimum_volume, _LEAST_TRIALS))
-    numbers = {"score": score, "strength": np.where(sure, score / config.slot_threshold, EMPTY)}
+    sure = missed & (usual >= max(config.minimum_volume, _LEAST_TRIALS))
+    numbers = {"score": score, "strength": np.where(sure, score / config.seasonal.slot_threshold, EMPTY)}
     silent = replace(found, **{name: np.where(missed, each, getattr(found, name)) for name, each in numbers.items()})
     return silent.where_anomalous(sure, Reason.NO_DATA)
 
@@ -334,7 +337,7 @@ class _Run:
         for base, level in zip((self.baseline.usual, self.baseline.other), self.levels, strict=True):
             expected = (self._sized(base) * level)[:count]
             misfit = np.square(self._deviation(actual, expected, trials) / self._sigma_of_slot)
-            misfits.append(before(recent_sum(np.nan_to_num(np.fmin(misfit, _WORST_FIT)), FIT_SLOTS), 1, 0.0))
+            misfits.append(before(running_sum(np.nan_to_num(np.fmin(misfit, _WORST_FIT)), FIT_SLOTS, 0.0), 1, 0.0))
         return np.asarray((misfits[1] + _BETTER_FIT <= misfits[0]) | self.days.holiday[:count, None])
 
     @cached_property
@@ -344,18 +347,14 @@ class _Run:
         return self._sigma(expected, None if self.trials is None else self.trials[:count], 1)
 
 
-def decide(
-    series: SlotSeries,
-    slots: int,
-    windows: Mapping[int, Window],
-    enough: Booleans,
-    limits: tuple[Seasonal, float],
+def _decide(
+    series: SlotSeries, slots: int, windows: Mapping[int, Window], enough: Booleans, config: DetectorConfig
 ) -> Detections:
     """The answers for the last `slots` slots, from the windows of one slot, an hour and two hours up to each.
 
-    `enough`: where the baseline is made of enough days. `limits`: the thresholds and the minimum volume.
+    `enough`: where the baseline is made of enough days.
     """
-    config, minimum_volume = limits
+    limits = config.seasonal
     one = windows[1]
     wide = _widening(one.score, slots, _GAUGE_WIDENS_FROM if series.is_gauge else _WIDENS_FROM)
     score = one.score[-slots:] / wide
@@ -364,13 +363,13 @@ def decide(
         jump = one.jump.score[-slots:] / jump_wide
         score = np.where((np.sign(jump) == np.sign(score)) & (np.abs(jump) > np.abs(score)), jump, score)
     tests = (
-        (Reason.THIS_SLOT, 1, config.slot_threshold, 0.0),
-        (Reason.LAST_HOUR, HOUR, config.hour_threshold, _OWN),
-        (Reason.LAST_TWO_HOURS, TWO_HOURS, config.two_hours_threshold, _OWN),
+        (Reason.THIS_SLOT, 1, limits.slot_threshold, 0.0),
+        (Reason.LAST_HOUR, HOUR, limits.hour_threshold, _OWN),
+        (Reason.LAST_TWO_HOURS, TWO_HOURS, limits.two_hours_threshold, _OWN),
     )
     value = series.observed[-slots:]
     reason = np.full(value.shape, Reason.WITHIN_BAND, dtype=np.int8)
-    shown, width = score.copy(), np.full(value.shape, config.slot_threshold)
+    shown, width = score.copy(), np.full(value.shape, limits.slot_threshold)
     strength = np.zeros(value.shape)
     small, few = np.zeros(value.shape, dtype=bool), np.zeros(value.shape, dtype=bool)
     for name, length, threshold, least in tests:
@@ -378,10 +377,10 @@ def decide(
         total = score if length == 1 else window.score[-slots:] / wide
         now = (np.abs(score) >= least) & (np.sign(total) == np.sign(score))
         deviation = np.where(now, np.abs(total) / threshold, 0.0)
-        change = _change(window)[-slots:] / max(config.minimum_change, TINY)
-        if "minimum_change" in config.model_fields_set:  # a user's own minimum holds even if a sibling is anomalous
+        change = _change(window)[-slots:] / max(limits.minimum_change, TINY)
+        if "minimum_change" in limits.model_fields_set:  # a user's own minimum holds even if a sibling is anomalous
             change = np.where(change >= 1, change, 0.0)
-        enough_volume = window.volume[-slots:] >= minimum_volume
+        enough_volume = window.volume[-slots:] >= config.minimum_volume
         size = np.where(enough_volume, np.fmin(deviation, change), 0.0)
         if series.is_gauge:
             with np.errstate(invalid="ignore"):  # no deviation from an infinite change
@@ -399,13 +398,13 @@ def decide(
     if series.trials is None and not series.is_gauge:
         reason[~quiet & (value == 0)] = Reason.NO_DATA
         strength = np.where((value == 0) & (one.expected[-slots:] >= EMPTY_FROM), np.fmin(strength, EMPTY), strength)
-    narrow = width < config.slot_threshold
+    narrow = width < limits.slot_threshold
     if series.is_gauge:
         lower, upper = _gauge_band(
-            one, slots, width * wide, width * jump_wide, np.where(narrow, 0.0, config.minimum_change)
+            one, slots, width * wide, width * jump_wide, np.where(narrow, 0.0, limits.minimum_change)
         )
     else:
-        lower, upper = _band(series, one, slots, width * wide, narrow, limits)
+        lower, upper = _band(series, one, slots, width * wide, narrow, config)
     status = np.where(quiet, Status.NORMAL, Status.ANOMALOUS).astype(np.int8)
     expected = one.expected[-slots:]
     found = Detections(status, reason, value, expected, lower, upper, shown, strength)
@@ -431,19 +430,18 @@ def _widening(scores: Floats, slots: int, usual: float) -> Floats:
 
 
 def _band(  # noqa: PLR0917
-    series: SlotSeries, one: Window, slots: int, deviations: Floats, narrow: Booleans, limits: tuple[Seasonal, float]
+    series: SlotSeries, one: Window, slots: int, deviations: Floats, narrow: Booleans, config: DetectorConfig
 ) -> tuple[Floats, Floats]:
     """The band outside of which the slot is anomalous; where a longer window fired, that window's, which is narrower.
 
     The minimum change and the minimum volume widen it, so that no value outside of it is called normal.
     """
-    config, minimum_volume = limits
     low, high, distance = one.low[-slots:], one.high[-slots:], deviations * one.sigma[-slots:]
     if series.trials is None:
         lower = np.maximum(np.sqrt(low + 0.375) - distance, 0.0) ** 2 - 0.375
         upper = (np.sqrt(high + 0.375) + distance) ** 2 - 0.375
-        lower = np.where(one.expected[-slots:] < minimum_volume, 0.0, lower)
-        upper = np.where(narrow, upper, np.maximum(upper, minimum_volume))
+        lower = np.where(one.expected[-slots:] < config.minimum_volume, 0.0, lower)
+        upper = np.where(narrow, upper, np.maximum(upper, config.minimum_volume))
     else:
         trials = series.trials[-slots:]
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -455,8 +453,8 @@ def _band(  # noqa: PLR0917
             - added
             for rate, way in ((np.clip(low, 0, 1), -1), (np.clip(high, 0, 1), 1))
         )
-    lower = np.where(narrow, lower, np.minimum(lower, low * (1 - config.minimum_change)))
-    upper = np.where(narrow, upper, np.maximum(upper, high * (1 + config.minimum_change)))
+    lower = np.where(narrow, lower, np.minimum(lower, low * (1 - config.seasonal.minimum_change)))
+    upper = np.where(narrow, upper, np.maximum(upper, high * (1 + config.seasonal.minimum_change)))
     return np.maximum(lower, 0.0), upper
 
 

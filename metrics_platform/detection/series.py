@@ -1,4 +1,4 @@
-"""The detectors' input: a metric's history on the grid of slots, for many series at once.
+"""What detectors take and answer: a metric's history on the grid of slots, and whether each slot is normal.
 
 A series is the metric of the whole product or of one slice. All series of a metric are columns of one array, so that
 the same few numpy operations evaluate one of them or ten thousand.
@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import datetime
 import enum
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -47,13 +48,6 @@ class SlotSeries:
     kind: Kind = "count"
     events: Floats | None = None
 
-    def __post_init__(self) -> None:
-        """Raises ValueError where the arrays do not fit."""
-        if self.values.ndim != 2:
-            raise ValueError(f"values must be [slots, series], not of {self.values.ndim} dimensions")
-        if self.trials is not None and self.trials.shape != self.values.shape:
-            raise ValueError(f"trials have the shape {self.trials.shape}, values {self.values.shape}")
-
     @property
     def is_gauge(self) -> bool:
         """Whether values are any numbers, also negative ones, without counting noise: gauges and ratios."""
@@ -63,11 +57,6 @@ class SlotSeries:
     def length(self) -> int:
         """How many slots there are."""
         return int(self.values.shape[0])
-
-    @property
-    def number(self) -> int:
-        """The number of the first slot since 1970: blocks of hours are counted from there, never from a row."""
-        return int(self.start.timestamp() // SLOT.total_seconds())
 
     @cached_property
     def observed(self) -> Floats:
@@ -174,15 +163,9 @@ class Detections:
     strength: Floats
 
     @classmethod
-    def side_by_side(cls, parts: Iterable[Detections]) -> Detections:
-        """The answers for several groups of series as one."""
-        found = list(parts)
-        return cls(*(np.concatenate([getattr(part, name) for part in found], axis=1) for name in cls.names()))
-
-    @classmethod
-    def names(cls) -> tuple[str, ...]:
-        """The names of the arrays."""
-        return tuple(cls.__dataclass_fields__)
+    def combined(cls, parts: Sequence[Detections], combine: Callable[[list[Any]], Any]) -> Detections:
+        """Each array made by `combine` from those of `parts`."""
+        return cls(*(combine([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
 
     @property
     def anomalous(self) -> npt.NDArray[np.bool_]:

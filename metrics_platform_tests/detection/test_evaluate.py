@@ -102,7 +102,7 @@ def test_a_longer_history_than_the_lookback_changes_no_answer(detector: Detector
         for length in (series.length, lookback(config))
     )
     assert statuses(whole) == [Status.ANOMALOUS]
-    for name in Detections.names():
+    for name in Detections.__dataclass_fields__:
         np.testing.assert_allclose(getattr(part, name), getattr(whole, name), rtol=1e-9, err_msg=name)
 
 

@@ -281,13 +281,13 @@ def test_evaluating_one_slot_and_replaying_the_history_agree(  # noqa: PLR0917
     trials = None if series.trials is None else np.where(np.isnan(values), np.nan, series.trials)
     series = replace(series, values=np.round(values), trials=trials, kind=kind)
     holidays = [(datetime.date(2026, 3, 20) - datetime.date(1970, 1, 1)).days]
-    replay = evaluate(series, series.length, Seasonal(), 10.0, holidays)
+    replay = evaluate(series, series.length, DetectorConfig(), holidays)
     random = np.random.default_rng(seed)
     for position in {*random.integers(0, series.length, 20).tolist(), 0, place, place + 1, series.length - 1}:
         if position >= series.length:
             continue
         alone = series.between(max(0, position + 1 - LOOKBACK), position + 1)
-        found = evaluate(alone, 1, Seasonal(), 10.0, holidays)
+        found = evaluate(alone, 1, DetectorConfig(), holidays)
         for name in Detections.__dataclass_fields__:
             one, replayed = getattr(found, name)[0], getattr(replay, name)[position]
             if kind == "count":
