@@ -13,8 +13,7 @@ from typing import Any
 from pydantic_settings import BaseSettings
 
 from metrics_platform.channel_settings import ChannelSettings
-from metrics_platform.health_settings import HealthSettings
-from metrics_platform.monitor_settings import MonitorSettings
+from metrics_platform.monitor_settings import HealthSettings, MonitorSettings
 from metrics_platform.settings import Settings, is_secret, meaning_of, setting_name
 
 DOCUMENT = Path("docs/settings.md")

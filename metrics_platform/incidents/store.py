@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 from metrics_platform.alerts.alert import Alert, Notification, Subject
 from metrics_platform.alerts.anomalies import Series, Verdict, conditions_of
 from metrics_platform.alerts.engine import step
-from metrics_platform.alerts.muting import muting
-from metrics_platform.alerts.policies import QUIET_FOR, policies
+from metrics_platform.alerts.policies import QUIET_FOR, muting, policies
 from metrics_platform.catalog import Catalog
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT, Day, Slot, SlotRange

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metrics_platform.alerts.alert import Condition, Notification, Subject
-from metrics_platform.alerts.notifier import MOST
+from metrics_platform.alerts.engine import MOST
 from metrics_platform.alerts.policies import FAILED_CHECK
 from metrics_platform.defs.health.alert_store import AlertCursor, update_alerts
-from metrics_platform.defs.health.run_facts import without_ids
+from metrics_platform.defs.health.failed_runs import without_ids
 from metrics_platform.settings import Settings, load_settings
 
 START = datetime.datetime(2026, 11, 20, 20, tzinfo=datetime.UTC)

@@ -15,7 +15,10 @@ import pytest
 from metrics_platform.alerts.alert import Alert, Condition, Notification
 from metrics_platform.alerts.anomalies import Series, Verdict, conditions_of
 from metrics_platform.alerts.engine import step
-from metrics_platform.alerts.volume import (
+from metrics_platform.catalog import builtin_catalog
+from metrics_platform.detection.evaluate import evaluate
+from metrics_platform.detection.series import SLOTS_A_DAY, Reason, SlotSeries, Status
+from metrics_platform.health.probe import (
     Limits,
     Volume,
     combined,
@@ -26,9 +29,6 @@ from metrics_platform.alerts.volume import (
     usual_rows,
     volume_condition,
 )
-from metrics_platform.catalog import builtin_catalog
-from metrics_platform.detection.evaluate import evaluate
-from metrics_platform.detection.series import SLOTS_A_DAY, Reason, SlotSeries, Status
 from metrics_platform.time_windows import SLOT, Slot
 from metrics_platform_tests.alerts.generated_product import (
     HISTORY_DAYS,

@@ -13,11 +13,11 @@ import pytest
 import time_machine
 
 from metrics_platform.defs.delivery.storage import event_log, history_of
-from metrics_platform.defs.health.source_probe import tick
+from metrics_platform.defs.health.sources import tick
+from metrics_platform.monitor_settings import parse_active_hours, parse_mute
 from metrics_platform.notifications.history import Queued
 from metrics_platform.notifications.kinds import Event
 from metrics_platform.settings import Settings
-from metrics_platform.silences import parse_active_hours, parse_mute
 from metrics_platform.time_windows import SLOT, slot_at
 from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.tables import INCIDENTS, METRIC_DAILY, MONITOR_TABLES, SLOT_METRICS, columns_of

@@ -15,7 +15,7 @@ import pytest
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._daemon.types import DaemonHeartbeat
 
-from metrics_platform.defs.health.inspection import daemon_processes, inspect_work
+from metrics_platform.defs.inspection import daemon_processes, inspect_work
 from metrics_platform.findings import Finding
 from metrics_platform_tests.defs.stored_ticks import raised, switch_on, tick
 

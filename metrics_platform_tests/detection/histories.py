@@ -14,7 +14,7 @@ from metrics_platform.catalog import Catalog, load_catalog
 from metrics_platform.detection.config import DetectorConfig, Kind
 from metrics_platform.detection.evaluate import evaluate
 from metrics_platform.detection.series import SLOTS_A_DAY, Detections, Floats, Reason, SlotSeries, Status
-from metrics_platform.monitor.generated import Product, generated_histories
+from metrics_platform.monitor.backtest import Product, generated_histories
 from metrics_platform.settings import load_settings
 
 UTC = ZoneInfo("UTC")

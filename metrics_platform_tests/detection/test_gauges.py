@@ -10,7 +10,7 @@ import pytest
 from metrics_platform.detection.config import Detector, DetectorConfig, Kind
 from metrics_platform.detection.evaluate import evaluate
 from metrics_platform.detection.series import SLOTS_A_DAY, Detections, Floats, SlotSeries, Status
-from metrics_platform.monitor.generated import Product
+from metrics_platform.monitor.backtest import Product
 from metrics_platform_tests.detection.histories import START, at, changed, flat, statuses, until
 from metrics_platform_tests.detection.patterns import PATTERNS
 

@@ -15,7 +15,7 @@ from metrics_platform.detection.evaluate import SUPPORTED
 from metrics_platform.detection.evaluate import evaluate as evaluate_as_configured
 from metrics_platform.detection.seasonal import LOOKBACK, evaluate
 from metrics_platform.detection.series import SLOTS_A_DAY, Detections, Reason, SlotSeries, Status
-from metrics_platform.monitor.generated import Product, generated_histories
+from metrics_platform.monitor.backtest import Product, generated_histories
 from metrics_platform_tests.detection.histories import (
     START,
     at,

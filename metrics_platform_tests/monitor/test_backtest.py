@@ -23,15 +23,17 @@ from metrics_platform.monitor import backtest
 from metrics_platform.monitor.backtest import (
     FAULTS,
     GENERATED_DAYS,
+    NAMES,
     WARM_UP_DAYS,
     BacktestError,
     Fault,
+    Product,
     Row,
     backtest_history,
+    generated_histories,
     inject,
 )
-from metrics_platform.monitor.generated import NAMES, Product, generated_histories
-from metrics_platform.monitor.history import SlotHistory
+from metrics_platform.monitor.verdicts import SlotHistory
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import create_tables

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics_platform.report.expectation import expect, record_of
+from metrics_platform.report.highlights import expect, record_of
 
 LAST = datetime.date(2026, 11, 28)  # a Saturday
 DAY = datetime.timedelta(days=1)

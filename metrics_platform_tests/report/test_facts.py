@@ -9,9 +9,8 @@ from hypothesis import given, settings
 
 from metrics_platform.catalog import builtin_catalog
 from metrics_platform.formats import LANGUAGES
-from metrics_platform.report.expectation import LOOKBACK
 from metrics_platform.report.facts import LoadState, content_of, dates_needed
-from metrics_platform.report.metrics import DAILY_METRICS
+from metrics_platform.report.highlights import DAILY_METRICS, LOOKBACK
 from metrics_platform.time_windows import day_of
 from metrics_platform.warehouse.tables import columns_of
 from metrics_platform_tests.report.days import (

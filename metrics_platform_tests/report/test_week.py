@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
+from metrics_platform.report.facts import week_of
 from metrics_platform.report.reading import read_weekly_cohorts
-from metrics_platform.report.week import week_of
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import create_tables

@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 
 from metrics_platform.catalog import load_catalog_or_builtin
-from metrics_platform.defs.health.source_checks import source_checks
+from metrics_platform.defs.health.sources import source_checks
 from metrics_platform.settings import Settings
 
 SOURCES = "source_sensor"

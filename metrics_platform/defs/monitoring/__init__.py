@@ -5,8 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from metrics_platform.catalog import load_catalog_or_builtin
-from metrics_platform.defs.monitoring.assets import monitoring_assets
-from metrics_platform.defs.monitoring.schedule import anomaly_check_job, anomaly_check_schedule
+from metrics_platform.defs.monitoring.assets import anomaly_check_job, anomaly_check_schedule, monitoring_assets
 from metrics_platform.settings import Settings
 
 

@@ -3,10 +3,8 @@
 What computes is imported on use: most processes of the platform load this page and never evaluate a slot.
 """
 
-# No `from __future__ import annotations` here: Dagster reads the annotations of the functions it is given.
-
 import datetime
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import dagster as dg
@@ -14,9 +12,10 @@ import dagster as dg
 from metrics_platform.catalog import Catalog
 from metrics_platform.defs.daily.assets import RETRY_POLICY, failing_at_once
 from metrics_platform.defs.lineage import table_metadata
-from metrics_platform.defs.metrics_config import MetricsConfig
-from metrics_platform.defs.resources import ClickHouseResource
+from metrics_platform.defs.resources import ClickHouseResource, MetricsConfig, default_schedule_status
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import RANGE_END, RANGE_START, SLOT, Slot, SlotRange, day_of_key, slot_at, slots_of
+from metrics_platform.warehouse.slots import first_slot, lag_of, last_complete_slot
 from metrics_platform.warehouse.tables import INCIDENTS, SLOT_METRICS, VERDICTS, DailyTable
 from metrics_platform.warehouse.value_sql import VALUES_QUERY
 
@@ -132,7 +131,122 @@ def _asset(
 
 
 def _not_retried() -> tuple[type[Exception], ...]:
-    from metrics_platform.defs.monitoring.schedule import NoCompleteSlotError  # noqa: PLC0415
+    from metrics_platform.defs.monitoring.assets import NoCompleteSlotError  # noqa: PLC0415
     from metrics_platform.monitor.verdicts import MissingSlotsError  # noqa: PLC0415
 
     return MissingSlotsError, NoCompleteSlotError
+
+
+JOB = "anomaly_check"
+# Tags of a check: the first and the last slot that are due, as instants in UTC.
+FIRST_SLOT, LAST_SLOT = "metrics/first_slot", "metrics/last_slot"
+_FORMAT = "%Y-%m-%dT%H:%MZ"
+_ACTIVE = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+]
+
+
+def anomaly_check_job() -> Any:
+    """The job that computes and evaluates slots and updates the incidents."""
+    return dg.define_asset_job(
+        JOB,
+        selection=dg.AssetSelection.groups(GROUP),
+        # Three steps of a second each: a process for every one would take longer than they do.
+        executor_def=dg.in_process_executor,
+        # Before reports and backfills in the queue, behind messages. A check that hangs would hold up all that follow.
+        tags={"dagster/priority": "7", "dagster/max_runtime": "3600"},
+        description="Computes the 15-minute metrics of the slots that are due, evaluates them, and reports incidents. "
+        "For a day, it computes the day's complete slots again; recorded incidents never change.",
+    )
+
+
+def anomaly_check_schedule(
+    job: Any,
+    settings: Settings,
+    catalog: Catalog,
+    now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
+) -> dg.ScheduleDefinition:
+    """Every slot, as soon as its events are in; `now` is the schedule's clock."""
+    lag = lag_of((source.lag for source in catalog.sources.values()), settings)
+    minute = -(-int(lag.total_seconds()) // 60) % 15
+    minutes = ",".join(str(minute + quarter) for quarter in (0, 15, 30, 45))
+
+    @dg.schedule(
+        name=f"{JOB}_schedule",
+        cron_schedule=f"{minutes} * * * *",
+        execution_timezone="UTC",
+        job=job,
+        default_status=default_schedule_status(settings),
+        description=f"Every 15 minutes, {lag.total_seconds():g} s after the end of a slot: that slot, "
+        f"{settings.recompute_slots} before it again for late events, and every slot that is missing.",
+    )
+    def every_slot(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        due = context.scheduled_execution_time.astimezone(datetime.UTC)
+        if now() - due >= SLOT:
+            return dg.SkipReason(f"The check of {due:%Y-%m-%d %H:%M} UTC is too late: a newer one is due.")
+        if context.instance.get_run_ids(dg.RunsFilter(job_name=JOB, statuses=_ACTIVE), limit=1):
+            return dg.SkipReason("The check before is still running; the next one catches up.")
+        slots = due_slots(due, lag, settings)
+        if slots is None:
+            return dg.SkipReason(
+                f"No slot to check: METRICS_START_DATE is {settings.start_date}, METRICS_END_DATE "
+                f"{settings.end_date or 'not set'}."
+            )
+        days = [day.key for day, _ in slots.by_day(settings.zone)]
+        return dg.RunRequest(run_key=slots.last.key, tags={RANGE_START: days[0], RANGE_END: days[-1], **tags_of(slots)})
+
+    return every_slot
+
+
+def due_slots(due: datetime.datetime, lag: datetime.timedelta, settings: Settings) -> SlotRange | None:
+    """The slots of the check that is due: the latest complete one, and those before it for late events.
+
+    What else is missing, after a downtime or on the first day, is found by the check itself. None: there is no slot
+    yet, or there are none any more.
+    """
+    last = last_complete_slot(settings, lag, due)
+    if last is None or due - last.end >= lag + 2 * SLOT:
+        return None
+    first = max(last.start - settings.recompute_slots * SLOT, first_slot(settings).start)
+    return SlotRange(first, last.end)
+
+
+class NoCompleteSlotError(RuntimeError):
+    """None of the slots of a run's days is complete yet."""
+
+
+def tags_of(slots: SlotRange) -> dict[str, str]:
+    """The tags of a run that computes these slots."""
+    return {FIRST_SLOT: f"{slots.start:{_FORMAT}}", LAST_SLOT: f"{slots.last.start:{_FORMAT}}"}
+
+
+def is_check(context: dg.AssetExecutionContext) -> bool:
+    """Whether a run is a check of due slots, and not of whole days."""
+    return FIRST_SLOT in context.run.tags
+
+
+def slots_of_run(context: dg.AssetExecutionContext, settings: Settings, lag: datetime.timedelta) -> SlotRange:
+    """The slots that the run computes.
+
+    Raises:
+        NoCompleteSlotError: no slot of the run's days has ended.
+    """
+    tags = context.run.tags
+    if FIRST_SLOT in tags:
+        return SlotRange.of(_slot(tags[FIRST_SLOT]), _slot(tags[LAST_SLOT]))
+    last = last_complete_slot(settings, lag, datetime.datetime.now(datetime.UTC))
+    keys = sorted(context.partition_keys)
+    first_day, last_day = (day_of_key(key, settings.zone) for key in (keys[0], keys[-1]))
+    end = slots_of(last_day, last.end).end if last else first_day.start
+    if end <= first_day.start:
+        raise NoCompleteSlotError(
+            f"No slot of {keys[0]} is complete yet. The 15-minute check computes each as soon as it is."
+        )
+    return SlotRange(first_day.start, end)
+
+
+def _slot(text: str) -> Slot:
+    return slot_at(datetime.datetime.strptime(text, _FORMAT).replace(tzinfo=datetime.UTC))

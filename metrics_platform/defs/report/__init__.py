@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from metrics_platform.defs.report.assets import daily_report_asset
-from metrics_platform.defs.report.schedule import daily_report_job, daily_report_schedule
+from metrics_platform.defs.report.assets import daily_report_asset, daily_report_job, daily_report_schedule
 from metrics_platform.settings import Settings
 
 

@@ -1,28 +1,116 @@
-"""Every two minutes the sources are probed: do events arrive, and as many as usual?"""
+"""The checks of the sources: events arrive, and as many as on the same weekday before.
 
-from __future__ import annotations
+`source_sensor` sends the alerts, and keeps these checks up to date. Executed manually they probe at once, and send
+nothing.
+"""
 
 import datetime
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import AwareDatetime, Field
 
 from metrics_platform.alerts.alert import Alert, Notification
-from metrics_platform.catalog import Catalog, load_catalog_or_builtin
+from metrics_platform.catalog import Catalog, Source, load_catalog_or_builtin
 from metrics_platform.defs.delivery.storage import queued
 from metrics_platform.defs.health.alert_store import AlertCursor, update_alerts
-from metrics_platform.defs.health.source_checks import CANNOT_PROBE, evaluation, quick_warehouse
 from metrics_platform.health.probe import FRESH, SLOT_VOLUME, Probed, probe_sources, why_no_events
 from metrics_platform.incidents.store import incidents_before, last_processed_slot
 from metrics_platform.notifications.kinds import Event, FreshData, OddVolume, StaleData
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT
-from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.schema import tables_are_there
+from metrics_platform.warehouse.client import NoWarehouseError, Warehouse
+from metrics_platform.warehouse.errors import WarehouseError
+from metrics_platform.warehouse.schema import SchemaMismatchError, tables_are_there
 from metrics_platform.warehouse.source_rows import SourceError, SourceRows, resolve
 from metrics_platform.warehouse.tables import MONITOR_TABLES
+
+if TYPE_CHECKING:
+    from metrics_platform.health.probe import Probed
+
+# A probe must not take longer than a tick of a sensor may.
+_TIMEOUT_SECONDS = 10
+CANNOT_PROBE = (WarehouseError, NoWarehouseError, SchemaMismatchError, SourceError)
+_DESCRIPTIONS = {
+    "is_fresh": "Events have not been missing for longer than the limit ({limits}), counting only hours of the week "
+    "that usually have events. Checked every few minutes.",
+    "day_volume": "The last complete day has as many rows as the same weekday of the weeks before.",
+    "slot_volume": "The latest slot of 15 minutes has as many rows as the same one on that weekday of the weeks "
+    "before.",
+}
+
+
+def quick_warehouse(settings: Settings) -> Warehouse:
+    """A client that gives up soon and does not retry: the next probe is in a few minutes."""
+    impatient = settings.model_copy(update={"clickhouse_timeout_seconds": _TIMEOUT_SECONDS})
+    return Warehouse.from_settings(impatient, tags={"job": "source_sensor"}, retry_waits=())
+
+
+def source_checks(settings: Settings, catalog: Catalog) -> list[dg.AssetChecksDefinition]:
+    """Three checks for each source."""
+    return [_checks(source, settings) for source in catalog.sources.values()]
+
+
+def _checks(source: Source, settings: Settings) -> dg.AssetChecksDefinition:
+    warning, critical = (limit.total_seconds() / 3600 for limit in source.stale_limits)
+    limits = f"{warning:g} h, then {critical:g} h"
+    specs = [
+        dg.AssetCheckSpec(name, asset=source.name, description=text.format(limits=limits))
+        for name, text in _DESCRIPTIONS.items()
+    ]
+
+    @dg.multi_asset_check(name=f"{source.name}_probe", specs=specs, can_subset=True)
+    def checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        from metrics_platform.health.probe import why_no_events  # noqa: PLC0415
+
+        now = datetime.datetime.now(datetime.UTC)
+        reason = why_no_events(settings, now)
+        found: dict[str, Probed] = {}
+        refusal = ""
+        try:
+            found = {} if reason else _probe(source, settings, now)
+        except CANNOT_PROBE as error:
+            refusal = str(error)
+        if refusal:
+            # Outside the `except` block, so that the driver's errors, which may quote a secret, are not chained.
+            raise dg.Failure(refusal, allow_retries=False)
+        for key in context.selected_asset_check_keys:
+            text = reason or "Nothing to compare with yet."
+            probed = found.get(key.name)
+            yield dg.AssetCheckResult(
+                check_name=key.name,
+                asset_key=key.asset_key,
+                **_shown(probed) if probed else {"passed": True, "description": text},
+            )
+
+    return checks
+
+
+def _probe(source: Source, settings: Settings, now: datetime.datetime) -> "dict[str, Probed]":
+    """What each check of a source shows now."""
+    from metrics_platform.health.probe import probe_sources  # noqa: PLC0415
+
+    warehouse = quick_warehouse(settings)
+    found = probe_sources(warehouse, {source.name: resolve(warehouse, source)}, settings, None, now)
+    return {probed.check: probed for probed in found}
+
+
+def evaluation(probed: "Probed") -> dg.AssetCheckEvaluation:
+    """What a check shows, as Dagster stores it where there is no run."""
+    return dg.AssetCheckEvaluation(asset_key=dg.AssetKey(probed.source), check_name=probed.check, **_shown(probed))
+
+
+def _shown(probed: "Probed") -> dict[str, Any]:
+    condition = probed.condition
+    is_error = condition.subject.kind == "stale_data" and condition.severity == "critical"
+    return {
+        "passed": condition.status != "firing",
+        "severity": dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
+        "description": probed.description,
+        "metadata": probed.metadata,
+    }
+
 
 # How often a check whose result has not changed is shown again: each is an entry in Dagster's event log.
 _SHOWN_AGAIN_AFTER = datetime.timedelta(hours=1)
