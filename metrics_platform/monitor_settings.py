@@ -1,11 +1,12 @@
-"""Mutes and active hours of alerts, as METRICS_MUTES and METRICS_ACTIVE_HOURS say them."""
+"""Settings of the 15-minute monitor and of alerts: when a slot is evaluated, what is stale, what is sent, and when."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,32 +20,23 @@ from metrics_platform.channel_settings import Severity
 from metrics_platform.setting_errors import choose, nearest
 from metrics_platform.setting_types import SettingsPart, split_distinct, split_list
 
-KINDS = (
-    "anomaly",
-    "stale_data",
-    "odd_volume",
-    "failed_run",
-    "failed_check",
-    "failed_tick",
-    "report_not_delivered",
-)
-SEVERITIES = ("warning", "critical", "failed")
-# What an entry may match, and the values that are known; of the others any.
+# What a mute or active hours may match, and the values that are known; of the others any.
 _LABELS: Mapping[str, tuple[str, ...]] = {
-    "kind": KINDS,
-    "severity": SEVERITIES,
+    "kind": (
+        "anomaly", "stale_data", "odd_volume", "failed_run", "failed_check", "failed_tick", "report_not_delivered",
+    ),
+    "severity": ("warning", "critical", "failed"),
     "metric": (),
     "source": (),
     "slice": (),
     "name": (),
-}
+}  # fmt: skip
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_TIME = r"(?:[01]\d|2[0-3]):[0-5]\d|24:00"
 _HOURS = re.compile(
     rf"(?:(?P<first>{'|'.join(_DAYS)})(?:-(?P<last>{'|'.join(_DAYS)}))?\s+)?"
-    r"(?P<start>\d\d:\d\d)-(?P<end>\d\d:\d\d)"
+    rf"(?P<start>{_TIME})-(?P<end>{_TIME})"
 )
-_MATCH_FORM = "write label:value, such as metric:views or kind:odd_volume+severity:warning"
-_HOURS_FORM = "write the hours as 09:00-21:00 or mon-fri 08:00-20:00"
 
 
 @dataclass(frozen=True)
@@ -106,14 +98,12 @@ class Silences:
 def parse_mute(text: str) -> Mute:
     """An entry of METRICS_MUTES: `metric:views until 2026-12-01T09:00+03:00`; ValueError names the remedy."""
     match, _, moment = text.partition(" until ")
-    if not moment:
-        return Mute(_labels(text, match))
-    try:
-        until = datetime.datetime.fromisoformat(moment.strip())
-    except ValueError:
-        until = None
-    if until is None or until.tzinfo is None:
-        raise ValueError(f"{text!r}: write the end with its offset, such as until 2026-12-01T09:00+03:00")
+    until = None
+    if moment:
+        with contextlib.suppress(ValueError):
+            until = datetime.datetime.fromisoformat(moment.strip())
+        if until is None or until.tzinfo is None:
+            raise ValueError(f"{text!r}: write the end with its offset, such as until 2026-12-01T09:00+03:00")
     return Mute(_labels(text, match), until)
 
 
@@ -122,11 +112,8 @@ def parse_active_hours(text: str) -> ActiveHours:
     match, _, hours = text.partition(" ")
     found = _HOURS.fullmatch(hours.strip().lower())
     if found is None:
-        raise ValueError(f"{text!r}: {_HOURS_FORM}")
-    try:
-        start, end = (datetime.time.fromisoformat(found[name].replace("24:00", "00:00")) for name in ("start", "end"))
-    except ValueError:
-        raise ValueError(f"{text!r}: {_HOURS_FORM}") from None
+        raise ValueError(f"{text!r}: write the hours as 09:00-21:00 or mon-fri 08:00-20:00")
+    start, end = (datetime.time.fromisoformat(found[name].replace("24:00", "00:00")) for name in ("start", "end"))
     first = _DAYS.index(found["first"]) if found["first"] else 0
     last = _DAYS.index(found["last"]) if found["last"] else first if found["first"] else 6
     days = frozenset((first + number) % 7 for number in range((last - first) % 7 + 1))
@@ -141,15 +128,18 @@ def _labels(text: str, match: str) -> dict[str, str]:
         if name not in _LABELS or not value:
             near = nearest(name, _LABELS)
             hint = f"; did you mean {near}:{value or '…'}?" if near and near != name else ""
-            raise ValueError(f"{text!r}: {_MATCH_FORM}. Labels are {', '.join(_LABELS)}{hint}")
+            form = "write label:value, such as metric:views or kind:odd_volume+severity:warning"
+            raise ValueError(f"{text!r}: {form}. Labels are {', '.join(_LABELS)}{hint}")
         known = _LABELS[name]
         if known and value not in known:
-            near = nearest(value, known)
-            raise ValueError(
-                f"{text!r}: {name} is one of {', '.join(known)}" + (f"; did you mean {near}?" if near else "")
-            )
+            raise ValueError(f"{text!r}: {name} is one of {', '.join(known)}{_hint(value, known)}")
         labels[name] = value
     return labels
+
+
+def _hint(value: str, known: Iterable[str]) -> str:
+    near = nearest(value, known)
+    return f"; did you mean {near}?" if near else ""
 
 
 def _dimension(name: str) -> str:
@@ -217,22 +207,21 @@ class MonitorSettings(SettingsPart):
         return Silences(self.mutes, self.active_hours, zone)
 
 
-OFF = "off"
+_OFF = "off"
 # A year. A number too large for a duration would fail only when the sensor runs.
 _MOST_HOURS = 366 * 24
 # The severities that a kind can have. Data problems are warnings or critical; failures of code are always `failed`.
-SETTABLE: dict[str, tuple[str, ...]] = {
-    "stale_data": ("warning", "critical", OFF),
-    "odd_volume": ("warning", "critical", OFF),
-    "failed_check": ("warning", "critical", OFF),
-    "failed_run": (OFF,),
-    "report_not_delivered": (OFF,),
+_SETTABLE: dict[str, tuple[str, ...]] = {
+    "stale_data": ("warning", "critical", _OFF),
+    "odd_volume": ("warning", "critical", _OFF),
+    "failed_check": ("warning", "critical", _OFF),
+    "failed_run": (_OFF,),
+    "report_not_delivered": (_OFF,),
 }
 
 
 def _stale_hours(value: tuple[float, ...]) -> tuple[float, ...]:
-    ascends = len(value) == 2 and all(map(math.isfinite, value)) and 0 < value[0] <= value[1]
-    if not ascends:
+    if len(value) != 2 or not 0 < value[0] <= value[1] < math.inf:
         raise ValueError("write two numbers of hours, for a warning and for a critical alert, such as 1,3")
     if value[1] > _MOST_HOURS:
         raise ValueError(f"write at most {_MOST_HOURS} hours, which is a year")
@@ -244,12 +233,11 @@ def _severities(value: Any) -> dict[str, str]:
     found: dict[str, str] = {}
     for entry in split_list(value):
         kind, _, severity = (part.strip() for part in entry.partition("="))
-        if kind not in SETTABLE:
-            near = nearest(kind, SETTABLE)
-            hint = f"; did you mean {near}?" if near else ""
-            raise ValueError(f"{entry!r}: write kind=severity, the kind one of {', '.join(SETTABLE)}{hint}")
-        if severity not in SETTABLE[kind]:
-            raise ValueError(f"{entry!r}: set {kind} to {' or '.join(SETTABLE[kind])}")
+        if kind not in _SETTABLE:
+            known = ", ".join(_SETTABLE)
+            raise ValueError(f"{entry!r}: write kind=severity, the kind one of {known}{_hint(kind, _SETTABLE)}")
+        if severity not in _SETTABLE[kind]:
+            raise ValueError(f"{entry!r}: set {kind} to {' or '.join(_SETTABLE[kind])}")
         if kind in found:
             raise ValueError(f"name each kind only once: {kind}")
         found[kind] = severity
@@ -285,4 +273,4 @@ class HealthSettings(SettingsPart):
     def severity_of(self, kind: str, usual: Severity) -> Severity | None:
         """The severity of a kind; None: it is not reported."""
         wanted: Any = self.severities.get(kind, usual)
-        return None if wanted == OFF else wanted
+        return None if wanted == _OFF else wanted

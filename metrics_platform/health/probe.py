@@ -1,7 +1,7 @@
-"""The conditions of a source: whether a period has an unusual number of events, and whether a silence is expected.
+"""Probes of the sources: do events arrive, and do the last day and the latest slots have as many as usual?
 
-Pure. The period that is evaluated is never part of its own baseline. A period that was not computed is missing, one
-without events counts as zero.
+What is decided is pure: the time and the rows are passed in. The period that is evaluated is never part of its own
+baseline. A period that was not computed is missing, one without events counts as zero.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from metrics_platform.time_windows import SLOT, Slot, day_of, slot_at
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import tables_are_there
 from metrics_platform.warehouse.source_rows import SourceRows
-from metrics_platform.warehouse.sources import Rows, latest_event, rows_of_days, rows_of_slots, weeks_before
+from metrics_platform.warehouse.sources import latest_event, rows_of_days, rows_of_slots, weeks_before
 from metrics_platform.warehouse.tables import MONITOR_TABLES
 
 # How many weeks a period is compared with, and from how many on there is a baseline. More would lag behind growth.
@@ -43,12 +43,7 @@ Level = Literal["fresh", "warning", "critical"]
 
 @dataclass(frozen=True)
 class Volume:
-    """The rows of a period, against the weeks before.
-
-    Attributes:
-        weeks: how many of them it was compared with.
-        expected, lower, upper: the usual rows and the band; None: not enough history.
-    """
+    """The rows of a period against those of `weeks` weeks before; no band where there is not enough history."""
 
     status: Literal["normal", "unusual", "not_enough_history"]
     rows: int
@@ -200,13 +195,11 @@ def stale_condition(  # noqa: PLR0917
     )
 
 
+# --- reading ----------------------------------------------------------------------------------------------------------
+
 FRESH, DAY_VOLUME, SLOT_VOLUME = "is_fresh", "day_volume", "slot_volume"
-_HOUR = datetime.timedelta(hours=1)
-_DAY = datetime.timedelta(days=1)
 # Slots in a row that must be unusual; they are notified as one period.
 _SLOTS_IN_A_ROW = 4
-# A monitor that has been silent for longer has no latest slots.
-_LATEST = _HOUR
 # After a pause of the sensor, at most this many slots are caught up on.
 _MOST_SLOTS = 12
 
@@ -317,35 +310,32 @@ def _probe_slots(
     A slot that is unusual is described by the hour up to it.
     """
     last = last_processed_slot(warehouse) if tables_are_there(warehouse, MONITOR_TABLES) else None
-    if last is None or now - last.end > _LATEST:
+    # A monitor that has been silent for longer has no latest slots.
+    if last is None or now - last.end > _HOUR:
         return
     first = max(last.start - (_MOST_SLOTS - 1) * SLOT, after + SLOT if after else last.start)
     start = first - (_SLOTS_IN_A_ROW - 1) * SLOT
     slots = [Slot(start + number * SLOT) for number in range((last.end - start) // SLOT)]
     before = {slot: weeks_before(slot, settings.zone, WEEKS) for slot in slots}
     rows = rows_of_slots(warehouse, {*slots, *(each for weeks in before.values() for each in weeks)})
-    volumes = {slot: dict(_volumes(slot, before[slot], rows)) for slot in slots if slot in rows}
-    for slot in slots:
-        for source, volume in volumes.get(slot, {}).items() if slot.start >= first else ():
-            yield _hour(source, slot, volume, volumes, settings)
-
-
-def _volumes(slot: Slot, before: list[Slot], rows: Mapping[Slot, Rows]) -> Iterator[tuple[str, Volume]]:
-    for source, count in rows[slot].items():
-        yield source, evaluate_volume(count, [rows[each][source] for each in before if source in rows.get(each, {})])
-
-
-def _hour(
-    source: str, slot: Slot, volume: Volume, volumes: Mapping[Slot, Mapping[str, Volume]], settings: Settings
-) -> Probed:
-    start = slot.start
-    if volume.status == "unusual":
-        slots = [Slot(slot.start - number * SLOT) for number in range(_SLOTS_IN_A_ROW)]
-        found = [volumes[each][source] for each in slots if source in volumes.get(each, {})]
-        start, volume = slot.end - len(found) * SLOT, combined(found)
-    condition = volume_condition(source, slot.key, start, slot.end, volume)
-    first, end = start.astimezone(settings.zone), slot.end.astimezone(settings.zone)
-    return _volume(SLOT_VOLUME, condition, volume, f"{first:%Y-%m-%d %H:%M} – {end:%H:%M}")
+    volumes = {
+        (source, slot): evaluate_volume(
+            count, [rows[each][source] for each in before[slot] if source in rows.get(each, {})]
+        )
+        for slot in slots
+        for source, count in rows.get(slot, {}).items()
+    }
+    for (source, slot), volume in volumes.items():
+        if slot.start < first:
+            continue
+        start = slot.start
+        if volume.status == "unusual":
+            hour = [(source, Slot(slot.start - number * SLOT)) for number in range(_SLOTS_IN_A_ROW)]
+            found = [volumes[key] for key in hour if key in volumes]
+            start, volume = slot.end - len(found) * SLOT, combined(found)  # noqa: PLW2901
+        condition = volume_condition(source, slot.key, start, slot.end, volume)
+        shown, end = start.astimezone(settings.zone), slot.end.astimezone(settings.zone)
+        yield _volume(SLOT_VOLUME, condition, volume, f"{shown:%Y-%m-%d %H:%M} – {end:%H:%M}")
 
 
 def _volume(check: str, condition: Condition, volume: Volume, when: str) -> Probed:
