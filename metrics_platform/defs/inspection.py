@@ -1,4 +1,4 @@
-"""Dagster's part of `doctor`: whether it keeps its history, and whether the schedules are on."""
+"""Dagster's part of `doctor`: whether it keeps its history, whether schedules and daemon run, and what has failed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dagster._core.scheduler.instigation import InstigatorStatus
 
 from metrics_platform.defs.clean_up import JOB as CLEAN_UP_JOB
 from metrics_platform.defs.daily.schedule import JOB as DAILY_JOB
-from metrics_platform.defs.health.failed_runs import EndedRun, ended_runs, ended_ticks, running_automations
+from metrics_platform.defs.health.failed_runs import EndedRun, ended_runs, ended_ticks
 from metrics_platform.defs.monitoring.assets import JOB as MONITORING_JOB
 from metrics_platform.defs.report.assets import ASSET as REPORT
 from metrics_platform.findings import Finding
@@ -59,7 +59,10 @@ def _without_configuration(home: Path) -> Finding:
 
 def _schedules(home: Path, *, schedules_on: bool) -> Finding:
     try:
-        states = _stored_states(home)
+        states = {}
+        if _has_storage(home):
+            with dg.DagsterInstance.from_config(str(home)) as instance:
+                states = {state.name: state.status for state in instance.all_instigator_state()}
     except Exception as error:  # noqa: BLE001  (storages raise many types)
         return Finding(
             "Dagster",
@@ -77,15 +80,14 @@ def _schedules(home: Path, *, schedules_on: bool) -> Finding:
     return Finding("Dagster", "note", f"off: {named}", _SETTING_IS_OFF if by_setting else _SWITCH_ON)
 
 
-def _stored_states(home: Path) -> dict[str, InstigatorStatus]:
-    """The stored status of each schedule and sensor; empty if Dagster has not run yet."""
-    settings = yaml.safe_load((home / "dagster.yaml").read_text(encoding="utf-8"))
-    # Opening a SQLite storage would create it.
-    if "storage" not in (settings or {}) and not (home / "schedules" / "schedules.db").exists():
-        return {}
-    with dg.DagsterInstance.from_config(str(home)) as instance:
-        return {state.name: state.status for state in instance.all_instigator_state()}
+def _has_storage(home: Path) -> bool:
+    """Whether there is a storage to read: opening one of SQLite would create it."""
+    file = home / "dagster.yaml"
+    settings = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
+    return "storage" in (settings or {}) or (home / "schedules" / "schedules.db").exists()
 
+
+# --- its work ---------------------------------------------------------------------------------------------------------
 
 # A nightly job's latest run is within it.
 _RECENT = datetime.timedelta(days=2)
@@ -110,13 +112,6 @@ def inspect_work(home: str | None, now: datetime.datetime) -> Iterator[Finding]:
     yield from found
 
 
-def _has_storage(home: Path) -> bool:
-    """Whether there is a storage to read: opening one of SQLite would create it."""
-    file = home / "dagster.yaml"
-    settings = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
-    return "storage" in (settings or {}) or (home / "schedules" / "schedules.db").exists()
-
-
 def _work(instance: dg.DagsterInstance, home: str, now: datetime.datetime) -> Iterator[Finding]:
     yield _daemons(instance, home, now)
     failed = [*_failed_runs(instance, now), *_failed_ticks(instance)]
@@ -130,7 +125,7 @@ def _failed_runs(instance: dg.DagsterInstance, now: datetime.datetime) -> Iterat
     latest: dict[str, EndedRun] = {}
     for run in ended_runs(instance, now - _RECENT, _MOST_RUNS, latest_first=True):
         if run.succeeded or run.is_automated:
-            latest.setdefault(run.run.job_name, run)
+            latest.setdefault(run.job, run)
     for job, run in sorted(latest.items()):
         if not run.succeeded:
             how = "never started" if run.never_started else "failed"
@@ -144,14 +139,14 @@ def _failed_runs(instance: dg.DagsterInstance, now: datetime.datetime) -> Iterat
 
 def _failed_ticks(instance: dg.DagsterInstance) -> Iterator[Finding]:
     """The schedules and sensors whose latest tick raised."""
-    for state in running_automations(instance):
-        for ended in ended_ticks(instance, state, most=1):
-            if ended.failed:
-                kind, name = ended.automation
+    for ended in ended_ticks(instance, most=1).values():
+        for tick in ended:
+            if tick.failed:
+                kind, name = tick.automation
                 yield Finding(
                     "Ticks",
                     "problem",
-                    f"the latest tick of {kind} {name} failed, {_at(ended.at)}: {_short(ended.cause)}",
+                    f"the latest tick of {kind} {name} failed, {_at(tick.at)}: {_short(tick.cause)}",
                     "Remove the cause; Dagster tries again. Automation in its UI shows every tick.",
                 )
 

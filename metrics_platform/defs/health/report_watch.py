@@ -146,10 +146,10 @@ def _state_of_run(instance: dg.DagsterInstance, day: datetime.date) -> _State:
     if not records:
         return _State("missing", f"{_SCHEDULE} has not started a run for it: see its ticks under Automation.")
     run = EndedRun(instance, records[0])
-    if run.run.status == dg.DagsterRunStatus.FAILURE:
+    if records[0].dagster_run.is_failure:
         alert = f"run-{run.first_run_id}"
         thread = alert if history_of(instance, alert).event else None
         return _State("missing", f"Its run has failed. {run.cause}".strip(), thread)
     if run.succeeded:
         return _State("missing", "Its run has written it and was not asked to send it (config `send: true`).")
-    return _State("missing", f"Its run is {run.run.status.value.lower().replace('_', ' ')}.")
+    return _State("missing", f"Its run is {records[0].dagster_run.status.value.lower().replace('_', ' ')}.")
