@@ -25,14 +25,30 @@ def list_incidents(settings: Settings, console: Console) -> None:
     Raises:
         WarehouseError: ClickHouse refused, failed or did not answer.
     """
-    table = Table("incident", "metric", "slice", "worst", Column("opened", no_wrap=True), "state", "sent", "answer")
-    for alert in sorted(_incidents(Warehouse.from_settings(settings)), key=lambda alert: alert.opened_at, reverse=True):
-        slice_of = "" if alert.is_total else f"{alert.subject.dimension} {alert.subject.value}"
-        opened = f"{alert.opened_at.astimezone(settings.zone):%d %b %H:%M}"
-        worst = formats_for("en").change(alert.worst_change)
-        sent = "yes" if alert.notification else "no"
-        table.add_row(alert.id, alert.subject.name, slice_of, worst, opened, alert.state, sent, alert.answer)
-    console.print(table if table.row_count else "No incident is open, and none ended in the last eight days.")
+    alerts = sorted(_incidents(Warehouse.from_settings(settings)), key=lambda alert: alert.opened_at, reverse=True)
+    rows = [shown_incident(alert, settings) for alert in alerts]
+    if not rows:
+        console.print("No incident is open, and none ended in the last eight days.")
+        return
+    table = Table(*(Column(name, no_wrap=name == "opened") for name in rows[0]))
+    for row in rows:
+        table.add_row(*row.values())
+    console.print(table)
+
+
+def shown_incident(alert: Alert, settings: Settings) -> dict[str, str]:
+    """An incident as a row of a table."""
+    return {
+        "incident": alert.id,
+        "metric": alert.subject.name,
+        "slice": "" if alert.is_total else f"{alert.subject.dimension} {alert.subject.value}",
+        "severity": alert.severity,
+        "worst": formats_for("en").change(alert.worst_change),
+        "opened": f"{alert.opened_at.astimezone(settings.zone):%d %b %H:%M}",
+        "state": alert.state,
+        "sent": "yes" if alert.notification else f"no, {alert.inhibited_by}" if alert.inhibited_by else "no",
+        "answer": alert.answer,
+    }
 
 
 def answer(settings: Settings, incident: str, *, is_incident: bool, who: str, note: str) -> str:

@@ -58,7 +58,8 @@ def tick(context: dg.SensorEvaluationContext, settings: Settings, now: datetime.
     elif state.name == "not expected":
         summary = state.reason
     elif now < late or state.name == "on its way":
-        summary = f"The report of {day} has not arrived (reported from {late.astimezone(datetime.UTC):%H:%M} UTC on): {state.reason}"
+        at = f"{late.astimezone(datetime.UTC):%H:%M} UTC"
+        summary = f"The report of {day} has not arrived (reported from {at} on): {state.reason}"
     else:
         conditions.append(Condition(subject, "firing", due, severity="failed", key=f"no-report-{day}"))
         summary = f"The report of {day} is missing. {state.reason}"

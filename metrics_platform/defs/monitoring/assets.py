@@ -1,15 +1,18 @@
-"""The monitor's assets: `slot_metrics` → `verdicts` → `incidents`, partitioned by day, today included.
+"""The 15-minute monitor: `slot_metrics` → `verdicts` → `incidents`, partitioned by day; the job and its schedule.
 
-What computes is imported on use: most processes of the platform load this page and never evaluate a slot.
+A check has its slots in tags. A run without them was started manually, or is a backfill, and computes its days. What
+computes is imported on use: most processes of the platform load this page and never evaluate a slot.
 """
 
+# No `from __future__ import annotations` here: Dagster reads the annotations of the functions it is given.
+
 import datetime
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import dagster as dg
 
-from metrics_platform.catalog import Catalog
+from metrics_platform.catalog import Catalog, load_catalog_or_builtin
 from metrics_platform.defs.daily.assets import RETRY_POLICY, failing_at_once
 from metrics_platform.defs.lineage import table_metadata
 from metrics_platform.defs.resources import ClickHouseResource, MetricsConfig, default_schedule_status
@@ -20,6 +23,16 @@ from metrics_platform.warehouse.tables import INCIDENTS, SLOT_METRICS, VERDICTS,
 from metrics_platform.warehouse.value_sql import VALUES_QUERY
 
 GROUP = "monitoring"
+JOB = "anomaly_check"
+# Tags of a check: the first and the last slot that are due, as instants in UTC.
+FIRST_SLOT, LAST_SLOT = "metrics/first_slot", "metrics/last_slot"
+_FORMAT = "%Y-%m-%dT%H:%MZ"
+_ACTIVE = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+]
 CATALOG_CHECK = "catalog_is_valid"
 _DESCRIPTIONS = {
     SLOT_METRICS.name: "The 15-minute value of every metric of the catalogue, for the whole product and by slice, on "
@@ -48,44 +61,29 @@ def monitored_days(settings: Settings) -> dg.DailyPartitionsDefinition:
     )
 
 
-def monitoring_assets(settings: Settings, catalog: Catalog) -> list[dg.AssetsDefinition]:
-    """The 15-minute values, the verdicts and the incidents."""
-    return [
-        _asset(
-            SLOT_METRICS,
-            list(catalog.sources),
-            {"clickhouse", "sql"},
-            [
-                *(
-                    dg.AssetCheckSpec(name, asset=SLOT_METRICS.name, description=promise, blocking=True)
-                    for name, promise in SLOT_METRICS.checks.items()
-                ),
-                dg.AssetCheckSpec(
-                    CATALOG_CHECK,
-                    asset=SLOT_METRICS.name,
-                    description="Every entry of the catalogue fits its source: tables, columns, types and SQL.",
-                ),
-            ],
-            settings,
-        ),
-        _asset(
-            VERDICTS,
-            [SLOT_METRICS.name],
-            {"python", "numpy"},
-            [
-                dg.AssetCheckSpec(
-                    metric.name,
-                    asset=VERDICTS.name,
-                    description=f"{metric.description} The latest slot is in its expected band, as a "
-                    "whole and in each slice.".strip(),
-                )
-                for metric in catalog.metrics.values()
-                if metric.monitor.total or metric.monitor.slices
-            ],
-            settings,
-        ),
-        _asset(INCIDENTS, [VERDICTS.name], {"python", "clickhouse"}, [], settings),
+def monitoring_definitions(settings: Settings) -> dg.Definitions:
+    """The definitions of the monitor for these settings."""
+    job = anomaly_check_job()
+    catalog = load_catalog_or_builtin(settings)
+    values, verdicts = SLOT_METRICS.name, VERDICTS.name
+    blocking = [
+        dg.AssetCheckSpec(name, asset=values, description=promise, blocking=True)
+        for name, promise in SLOT_METRICS.checks.items()
     ]
+    fits = "Every entry of the catalogue fits its source: tables, columns, types and SQL."
+    in_band = "The latest slot is in its expected band, as a whole and in each slice."
+    metrics = [
+        dg.AssetCheckSpec(metric.name, asset=verdicts, description=f"{metric.description} {in_band}".strip())
+        for metric in catalog.metrics.values()
+        if metric.monitor.total or metric.monitor.slices
+    ]
+    catalog_check = dg.AssetCheckSpec(CATALOG_CHECK, asset=values, description=fits)
+    assets = [
+        _asset(SLOT_METRICS, list(catalog.sources), {"clickhouse", "sql"}, [*blocking, catalog_check], settings),
+        _asset(VERDICTS, [values], {"python", "numpy"}, metrics, settings),
+        _asset(INCIDENTS, [verdicts], {"python", "clickhouse"}, [], settings),
+    ]
+    return dg.Definitions(assets=assets, jobs=[job], schedules=[anomaly_check_schedule(job, settings, catalog)])
 
 
 def _asset(
@@ -106,47 +104,30 @@ def _asset(
         "metadata": table_metadata(table, deps, settings, VALUES_QUERY if table == SLOT_METRICS else None),
         "check_specs": checks,
     }
+
+    def work(
+        context: dg.AssetExecutionContext, clickhouse: ClickHouseResource, names: Sequence[str] = ()
+    ) -> Iterator[Any]:
+        from metrics_platform.defs.monitoring import computing  # noqa: PLC0415
+
+        with failing_at_once():
+            yield from computing.compute(table.name, context, clickhouse.warehouse(context, settings), settings, names)
+
     if table == SLOT_METRICS:
 
         @dg.asset(**common)  # type: ignore[untyped-decorator]
         def compute_values(
             context: dg.AssetExecutionContext, config: MetricsConfig, clickhouse: ClickHouseResource
         ) -> Iterator[Any]:
-            from metrics_platform.defs.monitoring.computing import compute_slot_metrics  # noqa: PLC0415
-
-            with failing_at_once(*_not_retried()):
-                warehouse = clickhouse.warehouse(context, settings)
-                yield from compute_slot_metrics(context, warehouse, settings, config.metrics)
+            yield from work(context, clickhouse, config.metrics)
 
         return cast(dg.AssetsDefinition, compute_values)
 
     @dg.asset(**common)  # type: ignore[untyped-decorator]
     def compute(context: dg.AssetExecutionContext, clickhouse: ClickHouseResource) -> Iterator[Any]:
-        from metrics_platform.defs.monitoring.computing import WORK  # noqa: PLC0415
-
-        with failing_at_once(*_not_retried()):
-            yield from WORK[table.name](context, clickhouse.warehouse(context, settings), settings)
+        yield from work(context, clickhouse)
 
     return cast(dg.AssetsDefinition, compute)
-
-
-def _not_retried() -> tuple[type[Exception], ...]:
-    from metrics_platform.defs.monitoring.assets import NoCompleteSlotError  # noqa: PLC0415
-    from metrics_platform.monitor.verdicts import MissingSlotsError  # noqa: PLC0415
-
-    return MissingSlotsError, NoCompleteSlotError
-
-
-JOB = "anomaly_check"
-# Tags of a check: the first and the last slot that are due, as instants in UTC.
-FIRST_SLOT, LAST_SLOT = "metrics/first_slot", "metrics/last_slot"
-_FORMAT = "%Y-%m-%dT%H:%MZ"
-_ACTIVE = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-]
 
 
 def anomaly_check_job() -> Any:
@@ -214,10 +195,6 @@ def due_slots(due: datetime.datetime, lag: datetime.timedelta, settings: Setting
     return SlotRange(first, last.end)
 
 
-class NoCompleteSlotError(RuntimeError):
-    """None of the slots of a run's days is complete yet."""
-
-
 def tags_of(slots: SlotRange) -> dict[str, str]:
     """The tags of a run that computes these slots."""
     return {FIRST_SLOT: f"{slots.start:{_FORMAT}}", LAST_SLOT: f"{slots.last.start:{_FORMAT}}"}
@@ -229,11 +206,7 @@ def is_check(context: dg.AssetExecutionContext) -> bool:
 
 
 def slots_of_run(context: dg.AssetExecutionContext, settings: Settings, lag: datetime.timedelta) -> SlotRange:
-    """The slots that the run computes.
-
-    Raises:
-        NoCompleteSlotError: no slot of the run's days has ended.
-    """
+    """The slots that the run computes; fails it if no slot of its days has ended."""
     tags = context.run.tags
     if FIRST_SLOT in tags:
         return SlotRange.of(_slot(tags[FIRST_SLOT]), _slot(tags[LAST_SLOT]))
@@ -242,8 +215,9 @@ def slots_of_run(context: dg.AssetExecutionContext, settings: Settings, lag: dat
     first_day, last_day = (day_of_key(key, settings.zone) for key in (keys[0], keys[-1]))
     end = slots_of(last_day, last.end).end if last else first_day.start
     if end <= first_day.start:
-        raise NoCompleteSlotError(
-            f"No slot of {keys[0]} is complete yet. The 15-minute check computes each as soon as it is."
+        raise dg.Failure(
+            f"No slot of {keys[0]} is complete yet. The 15-minute check computes each as soon as it is.",
+            allow_retries=False,
         )
     return SlotRange(first_day.start, end)
 

@@ -1,7 +1,9 @@
-"""The asset `daily_report`: the report of a day as people get it, with its pictures; sent when asked to.
+"""The asset `daily_report`: the report of a day as people get it, sent when asked to; its job and its schedule.
 
 What writes and draws is imported on use: most processes of the platform load this page and never report.
 """
+
+# No `from __future__ import annotations` here: Dagster reads the annotations of the functions it is given.
 
 import datetime
 from collections.abc import Callable, Iterator
@@ -18,9 +20,12 @@ from metrics_platform.warehouse import tables
 
 ASSET = "daily_report"
 GROUP = "report"
+# Not the asset's name: that is the name of its step, and Dagster lets no job have the name of a step.
+JOB = "daily_report_job"
 CHECK = "data_is_complete"
 # The tag of a run that a schedule asked for: when the report was due (ISO 8601).
 DUE_AT = "metrics/due_at"
+_ONE_DAY = datetime.timedelta(days=1)
 _DESCRIPTION = """\
 The morning report of a day: what stands out against the last eight weeks and the slices that explain it, the \
 day's incidents, the headline metrics with their changes to the day before and a week before, and all other metrics \
@@ -42,9 +47,14 @@ class DailyReportConfig(dg.Config):
     )
 
 
-def daily_report_asset(settings: Settings) -> dg.AssetsDefinition:
-    """The asset whose partitions are reports."""
+def report_definitions(settings: Settings) -> dg.Definitions:
+    """The definitions of the report for these settings."""
+    job = daily_report_job()
+    schedule = daily_report_schedule(job, settings)
+    return dg.Definitions(assets=[_report_asset(settings)], jobs=[job], schedules=[schedule])
 
+
+def _report_asset(settings: Settings) -> dg.AssetsDefinition:
     @dg.asset(
         name=ASSET,
         deps=[tables.APP_DAILY.name, tables.METRIC_DAILY.name],
@@ -74,11 +84,6 @@ def daily_report_asset(settings: Settings) -> dg.AssetsDefinition:
         yield dg.MaterializeResult(check_results=[check_result(CHECK, reports)])
 
     return daily_report
-
-
-# Not the asset's name: that is the name of its step, and Dagster lets no job have the name of a step.
-JOB = "daily_report_job"
-_ONE_DAY = datetime.timedelta(days=1)
 
 
 def daily_report_job() -> Any:
