@@ -209,7 +209,7 @@ def _compute_verdicts(run: _Run) -> Iterator[Any]:
     change = formats_for("en").change
     quieter: dict[str, list[str]] = {}
     for alert in known:
-        if alert.is_answered:
+        if alert.answered_by:
             until = ((alert.closed_at or alert.last_at) + QUIET_FOR).astimezone(run.settings.zone)
             of = "" if alert.is_total else f"{alert.subject.dimension} {alert.subject.value}, "
             text = f"{of}up to {change(alert.quiet_up_to)} until {until:%Y-%m-%d %H:%M}, marked as {alert.answer}"
