@@ -24,9 +24,8 @@ from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT
 from metrics_platform.warehouse.client import NoWarehouseError, Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
-from metrics_platform.warehouse.schema import SchemaMismatchError, tables_are_there
+from metrics_platform.warehouse.schema import SchemaMismatchError
 from metrics_platform.warehouse.source_rows import SourceError, SourceRows, resolve
-from metrics_platform.warehouse.tables import MONITOR_TABLES
 
 # A probe must not take longer than a tick of a sensor may.
 _TIMEOUT_SECONDS = 10
@@ -133,7 +132,7 @@ def _resolved(warehouse: Warehouse, catalog: Catalog) -> tuple[dict[str, SourceR
 
 def _incidents(warehouse: Warehouse, catalog: Catalog) -> list[Alert]:
     """The incidents of the metrics, for as long as they inhibit."""
-    last = last_processed_slot(warehouse) if tables_are_there(warehouse, MONITOR_TABLES) else None
+    last = last_processed_slot(warehouse)
     sources = {name: metric.source for name, metric in catalog.metrics.items()}
     return incidents_before(warehouse, last.end, sources) if last else []
 

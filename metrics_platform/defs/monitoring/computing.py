@@ -42,9 +42,8 @@ from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.metric_values import ValuesResult
 from metrics_platform.warehouse.renames import apply_renames
 from metrics_platform.warehouse.retention import drop_what_is_old, merge_past_days
-from metrics_platform.warehouse.schema import tables_are_there
 from metrics_platform.warehouse.slots import compute_slots, first_slot, lag_of, missing_slots
-from metrics_platform.warehouse.tables import INCIDENT_ANSWERS, INCIDENTS, SLOT_METRICS, VERDICTS
+from metrics_platform.warehouse.tables import SLOT_METRICS, VERDICTS
 
 # How far back the seasonal detector looks: what is missing of it, a check computes.
 HISTORY = datetime.timedelta(days=32)
@@ -205,10 +204,9 @@ def _compute_verdicts(run: _Run) -> Iterator[Any]:
                 f"anomalous, {result.seconds:.2f} s"
             )
     found = verdicts_at(warehouse, slots.last)
-    known = incidents_before(warehouse, slots.end) if tables_are_there(warehouse, [INCIDENTS, INCIDENT_ANSWERS]) else []
     change = formats_for("en").change
     quieter: dict[str, list[str]] = {}
-    for alert in known:
+    for alert in incidents_before(warehouse, slots.end):
         if alert.answered_by:
             until = ((alert.closed_at or alert.last_at) + QUIET_FOR).astimezone(run.settings.zone)
             of = "" if alert.is_total else f"{alert.subject.dimension} {alert.subject.value}, "
