@@ -24,9 +24,8 @@ def list_incidents(settings: Settings, console: Console) -> None:
 
     Raises WarehouseError if ClickHouse refused, failed or did not answer.
     """
-    alerts = sorted(
-        incidents_before(Warehouse.from_settings(settings), _now()), key=lambda alert: alert.opened_at, reverse=True
-    )
+    alerts = incidents_before(Warehouse.from_settings(settings), _now())
+    alerts.sort(key=lambda alert: alert.opened_at, reverse=True)
     rows = [shown_incident(alert, settings) for alert in alerts]
     if not rows:
         console.print("No incident is open, and none ended in the last eight days.")
