@@ -136,22 +136,19 @@ _HOLIDAY_BAND, _HOLIDAY_EDGE_BAND = 2.0, 3.0
 
 @dataclass(frozen=True)
 class Days:
-    """The days that some positions are compared with; the same for all series.
+    """The days that some positions are compared with; the same for all series."""
 
-    Attributes:
-        positions: the slots that need a baseline: some before the evaluated ones, and AHEAD after the last.
-        same: the same local time on earlier days, [positions, lags]; negative: before the history.
-        weights: how much each day counts, [positions, lags].
-        other_weights: the same, if it were the other kind of day: a weekend, or a working day.
-        holiday: which positions are on a known holiday.
-        band: by how much holidays widen the band at each position.
-    """
-
+    # The slots that need a baseline: some before the evaluated ones, and AHEAD after the last.
     positions: Integers
+    # The same local time on earlier days, [positions, lags]; negative: before the history.
     same: Integers
+    # How much each day counts, [positions, lags].
     weights: Floats
+    # The same, if it were the other kind of day: a weekend, or a working day.
     other_weights: Floats
+    # Which positions are on a known holiday.
     holiday: Booleans
+    # By how much holidays widen the band at each position.
     band: Floats
 
     @classmethod
@@ -195,21 +192,20 @@ class Baseline:
     """What is usual at each position, before today's level; [positions, series] or [positions, series, lags].
 
     Of a share these are rates.
-
-    Attributes:
-        then: the earlier days' values, scaled to today.
-        usual: the expected value; other: as if it were the other kind of day.
-        plain: the expected value as if the last 24 hours had been like those before.
-        low, high: what two of the last four weeks reached.
-        count: of how many days it is made.
     """
 
+    # The earlier days' values, scaled to today.
     then: Floats
+    # The expected value.
     usual: Floats
+    # As if it were the other kind of day.
     other: Floats
+    # The expected value as if the last 24 hours had been like those before.
     plain: Floats
+    # What two of the last four weeks reached.
     low: Floats
     high: Floats
+    # Of how many days it is made.
     count: Floats
 
     @classmethod

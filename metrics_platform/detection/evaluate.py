@@ -100,38 +100,32 @@ _Ways = npt.NDArray[np.int8]
 
 @dataclass(frozen=True)
 class Member:
-    """A metric of a source, evaluated.
+    """A metric of a source, evaluated."""
 
-    Attributes:
-        metric: its name.
-        names: (dimension, value) of each series.
-        detections: the answers, [slots, series].
-        numerator, denominator: of a share or a ratio, the metrics it is made of.
-        adds_up: whether its slices add up to its total, as counts and sums do, and averages and quotients do not.
-        listens: whether its siblings can make it anomalous.
-    """
-
+    # Its name.
     metric: str
+    # (dimension, value) of each series.
     names: Sequence[tuple[str, str]]
+    # The answers, [slots, series].
     detections: Detections
+    # Of a share or a ratio, the metrics it is made of.
     numerator: str | None = None
     denominator: str | None = None
+    # Whether its slices add up to its total, as counts and sums do, and averages and quotients do not.
     adds_up: bool = True
+    # Whether its siblings can make it anomalous.
     listens: bool = True
 
 
 @dataclass(frozen=True)
 class _Evidence:
-    """A series that is anomalous without its siblings.
+    """A series that is anomalous without its siblings."""
 
-    Attributes:
-        ways: by slot: 1 where it is too high, -1 where it is too low, 0 where it is normal.
-        moved: by slot: how far it is from the expected value.
-        silent: by slot: whether it has no events, although some are expected.
-    """
-
+    # By slot: 1 where it is too high, -1 where it is too low, 0 where it is normal.
     ways: _Ways
+    # By slot: how far it is from the expected value.
     moved: Floats
+    # By slot: whether it has no events, although some are expected.
     silent: Booleans
 
 

@@ -134,40 +134,34 @@ def _evaluate(days: Days, series: SlotSeries, slots: int, config: DetectorConfig
 
 @dataclass(frozen=True)
 class Jump:
-    """A gauge's slots, compared with the slot before each; arrays [positions, series].
+    """A gauge's slots, compared with the slot before each; arrays [positions, series]."""
 
-    Attributes:
-        base: the value that would be as far from the expected one as the slot before.
-        sigma: the standard deviation of the distance from `base`.
-        score: the distance from `base` in standard deviations.
-    """
-
+    # The value that would be as far from the expected one as the slot before.
     base: Floats
+    # The standard deviation of the distance from `base`.
     sigma: Floats
+    # The distance from `base` in standard deviations.
     score: Floats
 
 
 @dataclass(frozen=True)
 class Window:
-    """The slots up to each position, compared with what was expected; arrays [positions, series].
+    """The slots up to each position, compared with what was expected; arrays [positions, series]."""
 
-    Attributes:
-        actual: their sum, or share.
-        expected: the expected sum or share.
-        low, high: the least and the largest value that is plausible, with `expected` between them.
-        volume: what `minimum_volume` applies to: the larger size of the two; of a share, its trials.
-        sigma: the standard deviation, on the scale on which it does not depend on the value; of a share, times √trials.
-        score: the deviation from the nearest plausible value in standard deviations.
-        jump: of one slot of a gauge, how it differs from the slot before.
-    """
-
+    # Their sum, or share.
     actual: Floats
+    # The expected sum or share.
     expected: Floats
+    # The least and the largest value that is plausible, with `expected` between them.
     low: Floats
     high: Floats
+    # What `minimum_volume` applies to: the larger size of the two; of a share, its trials.
     volume: Floats
+    # The standard deviation, on the scale on which it does not depend on the value; of a share, times √trials.
     sigma: Floats
+    # The deviation from the nearest plausible value in standard deviations.
     score: Floats
+    # Of one slot of a gauge, how it differs from the slot before.
     jump: Jump | None = None
 
 

@@ -29,23 +29,20 @@ SLOTS_A_DAY = 96
 
 @dataclass(frozen=True)
 class SlotSeries:
-    """A metric's values by slot and series.
+    """A metric's values by slot and series."""
 
-    Attributes:
-        start: the begin of the first slot, in UTC.
-        zone: the product's zone, in which times of day are compared.
-        values: [slots, series]: the counts or gauges; of a share its numerator. NaN: unknown.
-        trials: of a share its denominator, [slots, series]; None for all other kinds.
-        kind: counts have counting noise, gauges and ratios have none. Of a share, which has trials, it is not used.
-        events: of a gauge or a ratio the usual number of events in a slot, [series]: a value of few events says little.
-            None: not known, and not looked at.
-    """
-
+    # The begin of the first slot, in UTC.
     start: datetime.datetime
+    # The product's zone, in which times of day are compared.
     zone: ZoneInfo
+    # [slots, series]: the counts or gauges; of a share its numerator. NaN: unknown.
     values: Floats
+    # Of a share its denominator, [slots, series]; None for all other kinds.
     trials: Floats | None = None
+    # Counts have counting noise, gauges and ratios have none. Of a share, which has trials, it is not used.
     kind: Kind = "count"
+    # Of a gauge or a ratio the usual number of events in a slot, [series]: a value of few events says little. None: not
+    # known, and not looked at.
     events: Floats | None = None
 
     @property
@@ -140,26 +137,23 @@ class Reason(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Detections:
-    """The answers for consecutive slots, each array [slots, series]; NaN where a number is not known.
+    """The answers for consecutive slots, each array [slots, series]; NaN where a number is not known."""
 
-    Attributes:
-        status: a `Status`.
-        reason: a `Reason`.
-        value: the metric.
-        expected: the value that was expected.
-        lower, upper: the band in which the value is normal.
-        score: the deviation in the detector's own unit, negative below the expected value.
-        strength: the smaller of the deviation and the change, each as a share of what makes a slot anomalous; negative
-            below, 0 where it does not count.
-    """
-
+    # A `Status`.
     status: npt.NDArray[np.int8]
+    # A `Reason`.
     reason: npt.NDArray[np.int8]
+    # The metric.
     value: Floats
+    # The value that was expected.
     expected: Floats
+    # The band in which the value is normal.
     lower: Floats
     upper: Floats
+    # The deviation in the detector's own unit, negative below the expected value.
     score: Floats
+    # The smaller of the deviation and the change, each as a share of what makes a slot anomalous; negative below, 0
+    # where it does not count.
     strength: Floats
 
     @classmethod

@@ -205,17 +205,14 @@ _MOST_SLOTS = 12
 
 
 class Probed(NamedTuple):
-    """What a probe found: the condition of a source, and what its check shows.
+    """What a probe found: the condition of a source, and what its check shows."""
 
-    Attributes:
-        check: the check's name; description, metadata: its text and its numbers.
-        latest_event: of FRESH, the source's latest event.
-    """
-
+    # The check's name; description, metadata: its text and its numbers.
     check: str
     condition: Condition
     description: str
     metadata: Mapping[str, Any]
+    # Of FRESH, the source's latest event.
     latest_event: datetime.datetime | None = None
 
     @property

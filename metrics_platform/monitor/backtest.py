@@ -231,8 +231,8 @@ def backtest_history(
 ) -> tuple[list[Row], str]:
     """Evaluate the days from `first` to `last` of `slot_metrics`, by default all of them; returns rows and a title.
 
-    Raises BacktestError if a metric of `names` is unknown or not monitored, or has no slots in these days; CatalogError,
-    WarehouseError and SchemaMismatchError if the catalogue, ClickHouse or the table cannot be read.
+    Raises BacktestError if a metric of `names` is unknown or not monitored, or has no slots in these days. Raises
+    CatalogError, WarehouseError or SchemaMismatchError if the catalogue, ClickHouse or the table cannot be read.
     """
     catalog = load_catalog(settings)
     metrics = _chosen(catalog, names)
@@ -385,7 +385,7 @@ def write_picture(rows: Sequence[Row], title: str, file: Path) -> None:
     figure.savefig(file)
 
 
-# --- made-up histories -------------------------------------------------------------------------------------------------
+# --- made-up histories ------------------------------------------------------------------------------------------------
 
 # Relative activity by local hour of a working day and of a weekend, 00 to 23: steep mornings, evenings the highest.
 WORKDAY = (18, 10, 6, 4, 3, 4, 9, 20, 33, 36, 34, 35, 40, 41, 37, 36, 38, 43, 50, 57, 62, 60, 48, 32)

@@ -45,19 +45,16 @@ _ONLY_IF_ANY = {"new_users_other"}
 
 @dataclass(frozen=True)
 class LoadState:
-    """How the day's data were computed: when (None: not known), and what their checks said.
+    """How the day's data were computed: when (None: not known), and what their checks said."""
 
-    Attributes:
-        fresh_at: the oldest of the latest computations of the tables that the day's facts come from.
-        checks_passed, checks_total: of those tables, as of their latest runs for the day.
-        failed_checks: "table: check" of those that failed as errors.
-        not_computed: tables behind the day's facts that have no rows of it, although there are events.
-    """
-
+    # The oldest of the latest computations of the tables that the day's facts come from.
     fresh_at: datetime.datetime | None = None
+    # Of those tables, as of their latest runs for the day.
     checks_passed: int = 0
     checks_total: int = 0
+    # "table: check" of those that failed as errors.
     failed_checks: tuple[str, ...] = ()
+    # Tables behind the day's facts that have no rows of it, although there are events.
     not_computed: tuple[str, ...] = ()
 
 
@@ -81,22 +78,19 @@ def problem_of(day: Day, rows: Rows, load: LoadState) -> Problem | None:
 
 @dataclass(frozen=True)
 class ReportData:
-    """What a report is made from, each by its date (see `dates_needed`).
+    """What a report is made from, each by its date (see `dates_needed`)."""
 
-    Attributes:
-        rows: the rows of `app_daily`.
-        values: of the catalogue's metrics that the report shows, those of `metric_daily`.
-        sections: the parts that the catalogue adds, each with its metrics.
-        headline: the metrics that are shown first, of `app_daily` or of `sections`.
-        read_slices: reads the days of a metric by slice.
-        holidays: as in METRICS_HOLIDAYS.
-    """
-
+    # The rows of `app_daily`.
     rows: Rows
+    # Of the catalogue's metrics that the report shows, those of `metric_daily`.
     values: Rows = field(default_factory=dict)
+    # The parts that the catalogue adds, each with its metrics.
     sections: Mapping[str, Sequence[Metric]] = field(default_factory=dict)
+    # The metrics that are shown first, of `app_daily` or of `sections`.
     headline: Sequence[str] = ()
+    # Reads the days of a metric by slice.
     read_slices: Callable[[str], Slices] = lambda _: {}
+    # As in METRICS_HOLIDAYS.
     holidays: Collection[datetime.date] = ()
 
     @property
