@@ -1,4 +1,4 @@
-"""The resources of the code location."""
+"""The resources of the code location, and what several features share: defaults, run config, cursors."""
 
 from __future__ import annotations
 
