@@ -69,3 +69,16 @@ def raised(text: str) -> SerializableErrorInfo:
 def unreachable() -> SerializableErrorInfo:
     """The error of every tick while the code server is gone."""
     return SerializableErrorInfo("DagsterUserCodeUnreachableError: no server\n", [], "DagsterUserCodeUnreachableError")
+
+
+def switched_on(
+    schedule: str,
+    at: datetime.datetime,
+    cron: str = "0 11 * * *",
+    status: InstigatorStatus = InstigatorStatus.RUNNING,
+) -> InstigatorState:
+    """The state for `DagsterInstance.add_instigator_state`."""
+    location = RegisteredCodeLocationOrigin("metrics_platform")
+    origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "__repository__"), schedule)
+    data = ScheduleInstigatorData(cron, start_timestamp=at.timestamp())
+    return InstigatorState(origin, InstigatorType.SCHEDULE, status, data)

@@ -17,7 +17,7 @@ from metrics_platform.notifications.history import Closed, Entry, Failed, Sent
 from metrics_platform.notifications.kinds import DailyReport, ReportNotDelivered
 from metrics_platform.settings import Settings
 from metrics_platform_tests.defs.post_office import PostOffice
-from metrics_platform_tests.defs.switched_on import switched_on
+from metrics_platform_tests.defs.stored_ticks import switched_on
 
 MINUTE = datetime.timedelta(minutes=1)
 DAY = datetime.date(2026, 11, 21)

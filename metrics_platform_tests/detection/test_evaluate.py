@@ -85,12 +85,6 @@ def test_an_anomaly_must_last_for_as_many_slots_as_configured_in_one_direction()
     assert reason[0] == reason[1] == reason[4] == Reason.NOT_LONG_ENOUGH
 
 
-def test_the_lookback_covers_every_detector_and_the_slots_in_a_row() -> None:
-    assert lookback(DetectorConfig(detectors=("iqr",))) == 10
-    assert lookback(DetectorConfig(detectors=("day_over_day", "iqr"))) == SLOTS_A_DAY + 1
-    assert lookback(DetectorConfig(detectors=("day_over_day",), slots_in_a_row=3)) == SLOTS_A_DAY + 3
-
-
 @pytest.mark.parametrize("detector", DETECTORS)
 def test_a_longer_history_than_the_lookback_changes_no_answer(detector: Detector) -> None:
     config = DetectorConfig(detectors=(detector,), slots_in_a_row=2)

@@ -12,7 +12,7 @@ from metrics_platform.detection.evaluate import evaluate
 from metrics_platform.detection.series import SLOTS_A_DAY, Detections, Floats, SlotSeries, Status
 from metrics_platform.monitor.backtest import Product
 from metrics_platform_tests.detection.histories import START, at, changed, flat, statuses, until
-from metrics_platform_tests.detection.patterns import PATTERNS
+from metrics_platform_tests.detection.test_patterns import PATTERNS
 
 DAY = SLOTS_A_DAY
 DAYS = 40

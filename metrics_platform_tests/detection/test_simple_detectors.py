@@ -94,34 +94,3 @@ def test_iqr_equals_the_words_of_its_description(values: list[float], n: int, a:
 @pytest.mark.parametrize("value", [0.0, 50.0, 5000.0])
 def test_iqr_never_fires_where_the_quartiles_are_equal(value: float) -> None:
     assert statuses(iqr.evaluate(flat([50.0] * 20 + [value]), 1, DetectorConfig())) == [Status.NORMAL]
-
-
-@given(
-    values=st.lists(_VALUES, min_size=SLOTS_A_DAY + 5, max_size=140),
-    position=st.integers(0, 139),
-)
-def test_evaluating_one_slot_and_replaying_agree(values: list[float], position: int) -> None:
-    series = flat(values)
-    position = min(position, series.length - 1)
-    for evaluate, lookback in (
-        (lambda s, slots: day_over_day.evaluate(s, slots, DetectorConfig()), day_over_day.lookback(DetectorConfig())),
-        (lambda s, slots: iqr.evaluate(s, slots, DetectorConfig()), iqr.lookback(DetectorConfig())),
-    ):
-        alone = evaluate(series.between(max(0, position + 1 - lookback), position + 1), 1)
-        replay = evaluate(series, series.length)
-        assert alone.status[0] == replay.status[position]
-        for name in ("expected", "lower", "upper", "score"):
-            np.testing.assert_allclose(getattr(alone, name)[0], getattr(replay, name)[position], rtol=1e-12)
-
-
-@pytest.mark.parametrize("value", [0.0, 1e6])
-def test_no_evaluated_slot_is_part_of_its_own_baseline(value: float) -> None:
-    quiet = [50.0, 52.0, 48.0, 51.0, 49.0] * 30
-    for evaluate in (
-        lambda last: iqr.evaluate(flat([*quiet, last]), 1, DetectorConfig()),
-        lambda last: day_over_day.evaluate(flat([*quiet, last]), 1, DetectorConfig()),
-    ):
-        far, near = evaluate(value), evaluate(50.0)
-        assert (statuses(far), statuses(near)) == ([Status.ANOMALOUS], [Status.NORMAL])
-        for name in ("expected", "lower", "upper"):
-            np.testing.assert_array_equal(getattr(far, name), getattr(near, name))
