@@ -47,7 +47,6 @@ class Mute:
     until: datetime.datetime | None = None
 
     def holds(self, labels: Mapping[str, str], now: datetime.datetime) -> bool:
-        """Whether it mutes an alert with these labels."""
         return self.labels.items() <= labels.items() and (self.until is None or now < self.until)
 
 
@@ -64,7 +63,6 @@ class ActiveHours:
     end: datetime.time
 
     def contain(self, local: datetime.datetime) -> bool:
-        """Whether a local time lies in them."""
         time = local.time()
         if self.start < self.end:
             return local.weekday() in self.days and self.start <= time < self.end

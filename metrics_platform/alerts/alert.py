@@ -115,7 +115,6 @@ class Alert:
 
     @property
     def is_open(self) -> bool:
-        """Whether it is not over."""
         return self.state == "open"
 
     @property
@@ -131,7 +130,6 @@ class Alert:
 
     @property
     def is_total(self) -> bool:
-        """Whether it is about a whole, not a slice."""
         return self.subject.dimension == TOTAL
 
     @property
@@ -164,6 +162,5 @@ class Notification:
 
 
 def alert_id(parts: Iterable[str]) -> str:
-    """Five letters and digits, the same for the same parts."""
     digest = hashlib.sha256("|".join(parts).encode()).digest()
     return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in digest[:5])

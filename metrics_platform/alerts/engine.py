@@ -91,7 +91,6 @@ class _Update:
             self._ids[alert.subject][alert.variant] = alert.id
 
     def take(self, condition: Condition) -> None:
-        """Apply one condition."""
         known = {variant: self.alerts[name] for variant, name in self._ids[condition.subject].items()}
         if condition.status == "firing":
             self._fire(condition, known.get(condition.variant))
@@ -130,7 +129,6 @@ class _Update:
                 self._put(alert, inhibited_by=found or (MUTED if is_muted(alert) else ""))
 
     def changed(self) -> list[Alert]:
-        """The alerts that are open, or have changed."""
         return [
             alert
             for name, alert in sorted(self.alerts.items())
@@ -189,7 +187,6 @@ class _Update:
         )
 
     def _fired(self, known: Alert, condition: Condition) -> Alert:
-        """The alert after it has fired once more."""
         is_worse = condition.change is not None and abs(condition.change) > abs(known.worst_change or 0.0)
         alert = self._put(
             known,
@@ -425,7 +422,6 @@ class _Notifier(_Update):
         return alert.count > alert.notified_count if repeats else alert.id in self._firing
 
     def _reminders_due(self, members: list[Alert]) -> int:
-        """How many reminders were due by now."""
         policy = self._policy(members[0])
         at = min(alert.notified_at or self._now for alert in members)
         gap = policy.remind_after
@@ -436,7 +432,6 @@ class _Notifier(_Update):
         return _MOST_REMINDERS
 
     def _all_clears(self) -> Iterator[Notification]:
-        """Say that all of a message is over."""
         waiting = [alert for alert in self.alerts.values() if alert.notification and not alert.cleared]
         for message in sorted({alert.notification for alert in waiting if alert.state in {"resolved", "expired"}}):
             members = self._members(message)
@@ -451,7 +446,6 @@ class _Notifier(_Update):
     def _notify(
         self, kind: NotificationKind, key: str, thread: str, alerts: Iterable[Alert], **changes: Any
     ) -> Notification:
-        """A notification, with its alerts marked as notified."""
         alerts = list(alerts)
         new = tuple(alert.count - alert.notified_count for alert in alerts)
         message = {} if thread else {"notification": key}
@@ -469,5 +463,4 @@ def _order(alert: Alert) -> tuple[Any, ...]:
 
 
 def is_batched(alert: Alert) -> bool:
-    """Whether it was notified together with others."""
     return alert.notification.startswith(_BATCH)

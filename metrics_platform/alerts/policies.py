@@ -84,7 +84,6 @@ POLICIES: Policies = {
 
 
 def policy_of(alert: Alert, policies: Policies) -> Policy:
-    """The policy of an alert."""
     kind = alert.subject.kind
     return policies.get((kind, alert.variant)) or policies[kind, ""]
 

@@ -23,7 +23,6 @@ MOST_SECONDS = 3600.0
 
 
 def clean_up_definitions(settings: Settings) -> dg.Definitions:
-    """The job and its schedule."""
 
     @dg.op(description="Deletes finished runs that are older than METRICS_KEEP_RUNS_DAYS and that nothing needs.")
     def delete_old_runs(context: dg.OpExecutionContext) -> None:

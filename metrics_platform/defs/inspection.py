@@ -138,7 +138,6 @@ def _failed_runs(instance: dg.DagsterInstance, now: datetime.datetime) -> Iterat
 
 
 def _failed_ticks(instance: dg.DagsterInstance) -> Iterator[Finding]:
-    """The schedules and sensors whose latest tick raised."""
     for ended in ended_ticks(instance, most=1).values():
         for tick in ended:
             if tick.failed:
@@ -152,7 +151,6 @@ def _failed_ticks(instance: dg.DagsterInstance) -> Iterator[Finding]:
 
 
 def _waiting_runs(instance: dg.DagsterInstance, now: datetime.datetime) -> Iterator[Finding]:
-    """The runs that have waited long for their start."""
     records = instance.get_run_records(
         dg.RunsFilter(statuses=_WAITING, created_before=now - _WAITS_LONG), limit=_MOST_RUNS, ascending=True
     )

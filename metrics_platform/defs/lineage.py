@@ -131,7 +131,6 @@ def source_assets(settings: Settings, catalog: Catalog) -> list[dg.AssetSpec]:
 
 
 def _mapping(source: Source) -> str:
-    """The mapping of a row, as a Markdown table."""
     lines = [f"| {name} | `{sql}` |" for name, sql in _expressions(source).items()]
     return "\n".join(["| column | SQL |", "|---|---|", *lines])
 

@@ -71,7 +71,6 @@ class TelegramResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         )
 
     def applied_to(self, settings: Settings) -> Settings:
-        """`settings` with this resource's chat."""
         return settings.model_copy(
             update={
                 "telegram_chat_id": self.chat_id or None,
@@ -82,7 +81,6 @@ class TelegramResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @property
     def retry_policy(self) -> RetryPolicy:
-        """How long a run tries."""
         from metrics_platform.notifications.channel import RetryPolicy  # noqa: PLC0415
 
         return RetryPolicy(budget=self.budget_seconds)

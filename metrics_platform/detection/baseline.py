@@ -40,7 +40,6 @@ def extended(values: Floats, positions: Integers) -> Floats:
 
 
 def cumulated(values: Any) -> npt.NDArray[Any]:
-    """Cumulative sums along the slots, beginning with zero."""
     kind = np.float64 if values.dtype == np.float64 else np.int32
     return np.concatenate([np.zeros((1, values.shape[1]), dtype=kind), np.cumsum(values, axis=0, dtype=kind)])
 
@@ -153,7 +152,6 @@ class Days:
 
     @classmethod
     def of(cls, series: SlotSeries, slots: int, holidays: Collection[int]) -> Days:
-        """The days for the last `slots` slots; `holidays` are local dates as days since 1970."""
         after = series.followed_by(AHEAD)
         positions = np.arange(max(0, series.length - slots - WARM_UP), after.length)
         same = after.same_time(positions, LAGS)
@@ -210,7 +208,6 @@ class Baseline:
 
     @classmethod
     def of(cls, series: SlotSeries, days: Days) -> Baseline:
-        """The baseline of each position of `days`."""
         if series.trials is None:
             scale = _scales(series, days)
             then = at(series.values, days.same) * scale

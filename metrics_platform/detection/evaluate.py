@@ -65,7 +65,6 @@ def evaluate(series: SlotSeries, slots: int, config: DetectorConfig, holidays: C
 
 
 def _in_direction(found: Detections, config: DetectorConfig) -> Detections:
-    """Normal where the metric moved in the direction that is not configured."""
     if config.direction == "both":
         return found
     rises = found.value > found.expected

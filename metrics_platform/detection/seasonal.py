@@ -175,7 +175,6 @@ class _Run:
 
     @cached_property
     def actual(self) -> Floats:
-        """The values at the positions; unknown after the last slot."""
         return extended(self.series.values, self.days.positions)
 
     @cached_property
@@ -194,7 +193,6 @@ class _Run:
 
     @cached_property
     def levels_then(self) -> Floats:
-        """The level that each earlier day had at this time, [positions, series, lags]."""
         return levels_then(*self._then)
 
     @cached_property
@@ -275,7 +273,6 @@ class _Run:
         return np.sqrt(actual + 0.375) - np.sqrt(expected + 0.375)
 
     def _sigma(self, expected: Floats, trials: Floats | None, length: int) -> Floats:
-        """The standard deviation of a window."""
         # Longer windows need their noise at the evaluated slots only, and where it is pooled from.
         start = 0 if length == 1 else max(0, len(expected) - self.slots - POOLED - length + 1)
         then, usual = (running_sum(each[start:], length) for each in self._then)

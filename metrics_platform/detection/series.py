@@ -52,7 +52,6 @@ class SlotSeries:
 
     @property
     def length(self) -> int:
-        """How many slots there are."""
         return int(self.values.shape[0])
 
     @cached_property
@@ -65,7 +64,6 @@ class SlotSeries:
 
     @cached_property
     def times(self) -> pd.DatetimeIndex:
-        """The begins of the slots, in UTC."""
         return pd.date_range(self.start, periods=self.length, freq=SLOT)
 
     @cached_property
@@ -93,7 +91,6 @@ class SlotSeries:
         return np.where(naive < 0, -1, shifted)
 
     def part(self, first: int, end: int) -> SlotSeries:
-        """The series from number `first` up to `end`."""
         trials = None if self.trials is None else self.trials[:, first:end]
         events = None if self.events is None else self.events[first:end]
         return replace(self, values=self.values[:, first:end], trials=trials, events=events)

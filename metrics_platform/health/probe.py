@@ -59,7 +59,6 @@ class Volume:
 
     @property
     def direction(self) -> str:
-        """`up` or `down`."""
         return "up" if self.rows > (self.expected or 0.0) else "down"
 
     @property
@@ -217,7 +216,6 @@ class Probed(NamedTuple):
 
     @property
     def source(self) -> str:
-        """The source."""
         return self.condition.subject.name
 
 
@@ -246,7 +244,6 @@ def probe_sources(
 
 
 def _probe_freshness(warehouse: Warehouse, rows: SourceRows, settings: Settings, now: datetime.datetime) -> Probed:
-    """How fresh a source is; errors as of `latest_event`."""
     name, table = rows.source.name, rows.source.table
     limits = Limits(*rows.source.stale_limits)
     latest = latest_event(warehouse, rows, settings, now)

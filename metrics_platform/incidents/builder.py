@@ -53,7 +53,6 @@ class NotificationBuilder:
 
     @cached_property
     def verdicts(self) -> Mapping[Series, Verdict]:
-        """The verdicts of the slot."""
         return verdicts_at(self.warehouse, self.slot)
 
     def build(self, notification: Notification) -> Event:
@@ -84,7 +83,6 @@ class NotificationBuilder:
         return AnomalyOpened(**common)
 
     def _anomaly(self, alert: Alert, *, with_history: bool) -> Anomaly:
-        """An alert by the verdict of the slot."""
         series = Series.of(alert)
         verdict = self.verdicts[series]
         history, day_before = self._history(series, self.slot.end - _SHOWN) if with_history else (None, None)

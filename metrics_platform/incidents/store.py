@@ -145,7 +145,6 @@ def save_incidents(warehouse: Warehouse, steps: Iterable[tuple[datetime.datetime
 
 
 def save_processed(warehouse: Warehouse, slots: Iterable[ProcessedSlot]) -> None:
-    """Write that slots were processed."""
     _insert(warehouse, MONITORED_SLOTS.name, [[found.slot.start, *found[1:]] for found in slots])
 
 
@@ -158,7 +157,6 @@ def save_answer(
 
 
 def create_incident_tables(warehouse: Warehouse) -> None:
-    """Create the tables that are missing."""
     create_tables(warehouse, [VERDICTS, INCIDENTS, MONITORED_SLOTS, INCIDENT_ANSWERS])
 
 
@@ -173,7 +171,6 @@ def last_processed_slot(warehouse: Warehouse) -> Slot | None:
 
 
 def _evaluated_slots(warehouse: Warehouse, date: datetime.date, slots: SlotRange) -> dict[Slot, ProcessedSlot]:
-    """Those of `slots`, all on the day `date`, that have verdicts."""
     rows = warehouse.query(
         read_sql("queries/judged_slots.sql"),
         {"event_date": date, "first_slot": slots.start, "end_slot": slots.end},
@@ -222,7 +219,6 @@ def _verdicts_of(
 
 
 def verdicts_at(warehouse: Warehouse, slot: Slot) -> dict[Series, Verdict]:
-    """Every verdict of a slot, by series."""
     rows = warehouse.query(
         "SELECT * FROM verdicts FINAL WHERE slot_start = {first_slot:DateTime('UTC')} "
         # Which day of the product it is does not matter: no zone is further from UTC.

@@ -94,7 +94,6 @@ class Row:
 
     @property
     def alerts_a_day(self) -> float:
-        """Alerts of the total per day."""
         return self.alerts / self.days if self.days else 0.0
 
     def share(self, fault: Fault) -> float:
@@ -184,7 +183,6 @@ class _Test(NamedTuple):
         return float(np.argmax(noticed)) if noticed.any() else np.nan
 
     def largest_slice(self) -> SlotSeries:
-        """The largest slice of the first dimension."""
         history = self.history
         same = [number for number, (name, _) in enumerate(history.names) if name == history.names[1][0]]
         sizes = history.numerators if history.denominators is None else history.denominators
@@ -273,7 +271,6 @@ def backtest_generated(
 
 
 def _chosen(catalog: Catalog, names: Sequence[str]) -> list[Metric]:
-    """The metrics of these names, or all that are monitored."""
     monitored = {name: metric for name, metric in catalog.metrics.items() if metric.monitor.total is not None}
     for name in names:
         if name not in catalog.metrics:
@@ -470,7 +467,6 @@ def generated_histories(catalog: Catalog, product: Product, seed: int) -> dict[s
 
 
 def _values(metric: Metric, product: Product, random: np.random.Generator) -> Floats:
-    """An aggregate's values, [slots, series]."""
     activity = product.activity(random)
     if metric.kind == "gauge":
         total = activity * np.exp(0.05 * random.standard_normal(activity.shape))

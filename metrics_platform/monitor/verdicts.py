@@ -56,7 +56,6 @@ class SlotHistory:
     events: Floats | None = None
 
     def series(self, first: int, end: int) -> SlotSeries:
-        """The series from `first` up to `end` of `names`."""
         values = self.numerators[:, first:end]
         events = None if self.events is None else self.events[first:end]
         if self.denominators is None:

@@ -95,7 +95,6 @@ class ReportData:
 
     @property
     def units(self) -> dict[str, Unit]:
-        """The units of the catalogue's metrics."""
         return {metric.name: metric.unit for metrics in self.sections.values() for metric in metrics}
 
 

@@ -97,7 +97,6 @@ class Expectation:
 
     @property
     def is_unusual(self) -> bool:
-        """Whether the value is outside the band."""
         return not self.lower <= self.value <= self.upper
 
 

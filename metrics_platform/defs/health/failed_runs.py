@@ -137,7 +137,6 @@ class EndedRun:
 
     @property
     def at(self) -> datetime.datetime:
-        """When it ended."""
         return datetime.datetime.fromtimestamp(self.record.end_time or self.updated_at, datetime.UTC)
 
     @property
@@ -511,7 +510,6 @@ def _success(run: EndedRun) -> Success:
 
 
 def _summary(events: Iterable[Event], alerts: Iterable[Alert]) -> str:
-    """What the tick shows."""
     if keys := [event.key for event in events]:
         return f"Queued: {', '.join(keys)}."
     lasting: Counter[str] = Counter()

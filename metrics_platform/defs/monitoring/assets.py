@@ -62,7 +62,6 @@ def monitored_days(settings: Settings) -> dg.DailyPartitionsDefinition:
 
 
 def monitoring_definitions(settings: Settings) -> dg.Definitions:
-    """The definitions of the monitor for these settings."""
     job = anomaly_check_job()
     catalog = load_catalog_or_builtin(settings)
     values, verdicts = SLOT_METRICS.name, VERDICTS.name

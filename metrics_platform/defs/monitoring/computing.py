@@ -75,7 +75,6 @@ class _Run:
 
     @cached_property
     def slots(self) -> SlotRange:
-        """The slots that it computes."""
         lag = lag_of((source.lag for source in self.checked.catalog.sources.values()), self.settings)
         return slots_of_run(self.context, self.settings, lag)
 
@@ -135,7 +134,6 @@ def _compute_values(run: _Run, names: Sequence[str] = ()) -> Iterator[Any]:
 
 
 def _compared(results: list[ValuesResult], name: str) -> list[tuple[str, Any]]:
-    """What a check compared, the latest first."""
     return [
         (f"{result.start:%Y-%m-%d %H:%M}", comparison)
         for result in reversed(results)

@@ -48,7 +48,6 @@ class DailyReportConfig(dg.Config):
 
 
 def report_definitions(settings: Settings) -> dg.Definitions:
-    """The definitions of the report for these settings."""
     job = daily_report_job()
     schedule = daily_report_schedule(job, settings)
     return dg.Definitions(assets=[_report_asset(settings)], jobs=[job], schedules=[schedule])
@@ -145,5 +144,4 @@ def why_no_report(day: datetime.date, settings: Settings) -> str | None:
 
 
 def report_due_at(date: datetime.date, settings: Settings) -> datetime.datetime:
-    """When the report is due on the morning of `date`."""
     return datetime.datetime.combine(date, settings.report_at, tzinfo=settings.zone)
