@@ -181,6 +181,15 @@ class _Run:
     def trials(self) -> Floats | None:
         return None if self.series.trials is None else extended(self.series.trials, self.days.positions)
 
+    @property
+    def _cut(self) -> slice:
+        """Without the positions after the last slot."""
+        return slice(None, len(self.days.positions) - AHEAD)
+
+    @property
+    def _trials_now(self) -> Floats | None:
+        return None if self.trials is None else self.trials[self._cut]
+
     @cached_property
     def baseline(self) -> Baseline:
         return Baseline.of(self.series, self.days)
@@ -214,7 +223,7 @@ class _Run:
 
     def window(self, length: int) -> Window:
         """The `length` slots up to each position, the positions after the last slot left out."""
-        base, cut = self.baseline, slice(None, len(self.days.positions) - AHEAD)
+        base, cut = self.baseline, self._cut
         level, other_level = (before(each, length - 1)[cut] for each in self.levels)
         sums = {
             name: running_sum(each, length)
@@ -247,10 +256,8 @@ class _Run:
 
     def _weekly(self, reached: Floats) -> Floats:
         """What two of the last weeks reached, where that is unusual, and the usual value elsewhere."""
-        cut = slice(None, len(self.days.positions) - AHEAD)
-        usual, reached = self._sized(self.baseline.usual)[cut], self._sized(reached)[cut]
-        trials = None if self.trials is None else self.trials[cut]
-        far = np.abs(self._deviation(reached, usual, trials)) >= _WEEKLY * self._sigma_of_slot
+        usual, reached = self._sized(self.baseline.usual)[self._cut], self._sized(reached)[self._cut]
+        far = np.abs(self._deviation(reached, usual, self._trials_now)) >= _WEEKLY * self._sigma_of_slot
         return np.where(far, reached, usual)
 
     def _score(self, actual: Floats, low: Floats, high: Floats, trials: Floats | None, sigma: Floats) -> Floats:
@@ -313,8 +320,7 @@ class _Run:
     @cached_property
     def _peak(self) -> Floats:
         """The noise of a gauge of few events: as large as its values get. Its deviations are rare, their median 0."""
-        cut = slice(None, len(self.days.positions) - AHEAD)
-        same, weights = self.days.same[cut], self.days.weights[cut]
+        same, weights = self.days.same[self._cut], self.days.weights[self._cut]
         zeros = share_of_zeros(at(self.series.values, same), weights)
         sizes = quantiles(at(sizes_of_day(self.series.values), same), (0.5,), weights)[0][0]
         return np.where(zeros >= _OFTEN_ZERO, np.nan_to_num(sizes), 0.0)
@@ -322,20 +328,18 @@ class _Run:
     @cached_property
     def looks_like_other(self) -> Booleans:
         """Where the hours before fit the other kind of day better, or the day is a known holiday."""
-        count = len(self.days.positions) - AHEAD
-        actual, trials = self.actual[:count], None if self.trials is None else self.trials[:count]
         misfits = []
         for base, level in zip((self.baseline.usual, self.baseline.other), self.levels, strict=True):
-            expected = (self._sized(base) * level)[:count]
-            misfit = np.square(self._deviation(actual, expected, trials) / self._sigma_of_slot)
+            expected = (self._sized(base) * level)[self._cut]
+            deviation = self._deviation(self.actual[self._cut], expected, self._trials_now)
+            misfit = np.square(deviation / self._sigma_of_slot)
             misfits.append(before(running_sum(np.nan_to_num(np.fmin(misfit, _WORST_FIT)), FIT_SLOTS, 0.0), 1, 0.0))
-        return np.asarray((misfits[1] + _BETTER_FIT <= misfits[0]) | self.days.holiday[:count, None])
+        return np.asarray((misfits[1] + _BETTER_FIT <= misfits[0]) | self.days.holiday[self._cut, None])
 
     @cached_property
     def _sigma_of_slot(self) -> Floats:
-        count = len(self.days.positions) - AHEAD
-        expected = (self._sized(self.baseline.usual) * self.levels[0])[:count]
-        return self._sigma(expected, None if self.trials is None else self.trials[:count], 1)
+        expected = (self._sized(self.baseline.usual) * self.levels[0])[self._cut]
+        return self._sigma(expected, self._trials_now, 1)
 
 
 def _decide(

@@ -63,21 +63,21 @@ class SlotSeries:
             return np.where(self.trials > 0, self.values / self.trials, np.nan)
 
     @cached_property
-    def times(self) -> pd.DatetimeIndex:
-        return pd.date_range(self.start, periods=self.length, freq=SLOT)
+    def _clocks(self) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:
+        """The begins of the slots, in UTC and by the zone's clocks."""
+        times = pd.date_range(self.start, periods=self.length, freq=SLOT)
+        return times.tz_localize(None), times.tz_convert(self.zone).tz_localize(None)
 
     @cached_property
     def _clock_offsets(self) -> Integers:
         """The zone's offset from UTC at each slot, in slots."""
-        local = self.times.tz_convert(self.zone).tz_localize(None)
-        seconds = (local - self.times.tz_localize(None)).total_seconds().to_numpy()
-        return np.round(seconds / SLOT.total_seconds()).astype(np.int64)
+        utc, local = self._clocks
+        return np.round((local - utc).total_seconds().to_numpy() / SLOT.total_seconds()).astype(np.int64)
 
     @cached_property
     def dates(self) -> Integers:
         """The local date of each slot, in days since 1970."""
-        local = self.times.tz_convert(self.zone).tz_localize(None)
-        return local.to_numpy().astype("datetime64[D]").astype(np.int64)
+        return self._clocks[1].to_numpy().astype("datetime64[D]").astype(np.int64)
 
     def same_time(self, positions: Integers, days_before: Integers) -> Integers:
         """The positions of the same local time on earlier days, [positions, days]; negative: before the history.

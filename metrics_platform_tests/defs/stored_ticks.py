@@ -21,16 +21,20 @@ LOCATION = "metrics_platform"
 
 
 def switch_on(
-    instance: dg.DagsterInstance, name: str, kind: InstigatorType, *, cursor: str | None = None
+    instance: dg.DagsterInstance,
+    name: str,
+    kind: InstigatorType = InstigatorType.SCHEDULE,
+    *,
+    status: InstigatorStatus = InstigatorStatus.DECLARED_IN_CODE,
+    since: datetime.datetime | None = None,
+    cursor: str | None = None,
 ) -> InstigatorState:
-    """A schedule or sensor that is on."""
-    origin = RemoteInstigatorOrigin(
-        RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(LOCATION), "__repository__"), name
-    )
-    data = (
-        ScheduleInstigatorData("* * * * *") if kind == InstigatorType.SCHEDULE else SensorInstigatorData(cursor=cursor)
-    )
-    state = InstigatorState(origin, kind, InstigatorStatus.DECLARED_IN_CODE, data)
+    """A schedule or sensor that is on by its default, or as it was switched in the UI."""
+    repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(LOCATION), "__repository__")
+    started = since and since.timestamp()
+    schedule = ScheduleInstigatorData("* * * * *", start_timestamp=started)
+    data = schedule if kind == InstigatorType.SCHEDULE else SensorInstigatorData(cursor=cursor)
+    state = InstigatorState(RemoteInstigatorOrigin(repository, name), kind, status, data)
     instance.add_instigator_state(state)
     return state
 
@@ -69,16 +73,3 @@ def raised(text: str) -> SerializableErrorInfo:
 def unreachable() -> SerializableErrorInfo:
     """The error of every tick while the code server is gone."""
     return SerializableErrorInfo("DagsterUserCodeUnreachableError: no server\n", [], "DagsterUserCodeUnreachableError")
-
-
-def switched_on(
-    schedule: str,
-    at: datetime.datetime,
-    cron: str = "0 11 * * *",
-    status: InstigatorStatus = InstigatorStatus.RUNNING,
-) -> InstigatorState:
-    """The state for `DagsterInstance.add_instigator_state`."""
-    location = RegisteredCodeLocationOrigin("metrics_platform")
-    origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "__repository__"), schedule)
-    data = ScheduleInstigatorData(cron, start_timestamp=at.timestamp())
-    return InstigatorState(origin, InstigatorType.SCHEDULE, status, data)

@@ -23,7 +23,7 @@ from metrics_platform.defs import build_definitions
 from metrics_platform.defs.inspection import daemon_processes, inspect_dagster, inspect_work
 from metrics_platform.findings import Finding
 from metrics_platform.settings import load_settings
-from metrics_platform_tests.defs.stored_ticks import raised, switch_on, switched_on, tick
+from metrics_platform_tests.defs.stored_ticks import raised, switch_on, tick
 
 NOW = datetime.datetime.now(datetime.UTC)
 NOWHERE = "http://platform:x@127.0.0.1:1/metrics"
@@ -57,7 +57,7 @@ def test_schedules_that_nobody_switched_are_as_the_setting_says(
 
 
 def test_a_schedule_switched_off_in_the_ui_is_named(instance: dg.DagsterInstance, schedules: list[str]) -> None:
-    instance.add_instigator_state(switched_on(schedules[0], NOW, status=InstigatorStatus.STOPPED))
+    switch_on(instance, schedules[0], status=InstigatorStatus.STOPPED)
     finding = _finding(instance.root_directory)
     assert (finding.status, finding.detail.partition(" (")[0]) == ("note", f"off: {schedules[0]}")
     assert "Automation" in finding.remedy
@@ -67,7 +67,7 @@ def test_schedules_switched_on_in_the_ui_are_on_whatever_the_setting_says(
     instance: dg.DagsterInstance, schedules: list[str]
 ) -> None:
     for name in schedules:
-        instance.add_instigator_state(switched_on(name, NOW))
+        switch_on(instance, name, status=InstigatorStatus.RUNNING)
     assert _finding(instance.root_directory, schedules_on=False) == ALL_ON
 
 
@@ -75,7 +75,7 @@ def test_a_default_that_was_stored_before_the_setting_changed_does_not_count(
     instance: dg.DagsterInstance, schedules: list[str]
 ) -> None:
     for name in schedules:
-        instance.add_instigator_state(switched_on(name, NOW, status=InstigatorStatus.DECLARED_IN_CODE))
+        switch_on(instance, name, status=InstigatorStatus.DECLARED_IN_CODE)
     assert _finding(instance.root_directory, schedules_on=False).status == "note"
 
 
@@ -116,7 +116,7 @@ def test_doctor_finds_dagsters_home_as_dagsters_commands_do(
     monkeypatch.chdir(here)
     monkeypatch.setenv("PWD", str(here))
     monkeypatch.setenv("DAGSTER_HOME", instance.root_directory)
-    instance.add_instigator_state(switched_on(schedules[0], NOW, status=InstigatorStatus.STOPPED))
+    switch_on(instance, schedules[0], status=InstigatorStatus.STOPPED)
     (here / ".env").write_text(f"METRICS_CLICKHOUSE_URL={NOWHERE}\nMETRICS_DRY_RUN=true\n", encoding="utf-8")
     assert f"Dagster: off: {schedules[0]}" in CliRunner().invoke(main, ["doctor"]).output
     with (here / ".env").open("a", encoding="utf-8") as file:

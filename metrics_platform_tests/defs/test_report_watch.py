@@ -17,7 +17,7 @@ from metrics_platform.notifications.history import Closed, Entry, Failed, Sent
 from metrics_platform.notifications.kinds import DailyReport, ReportNotDelivered
 from metrics_platform.settings import Settings
 from metrics_platform_tests.defs.post_office import PostOffice
-from metrics_platform_tests.defs.stored_ticks import switched_on
+from metrics_platform_tests.defs.stored_ticks import switch_on
 
 MINUTE = datetime.timedelta(minutes=1)
 DAY = datetime.date(2026, 11, 21)
@@ -48,7 +48,7 @@ class Watch:
 
     def switch_on(self, at: datetime.datetime) -> None:
         """The schedule is turned on."""
-        self.instance.add_instigator_state(switched_on("daily_report_schedule", at))
+        switch_on(self.instance, "daily_report_schedule", status=InstigatorStatus.RUNNING, since=at)
 
     def write(self, *entries: Entry) -> None:
         """What the delivery has stored of the report."""
@@ -100,7 +100,7 @@ def test_a_schedule_that_is_on_by_default_is_watched(
 ) -> None:
     watch = Watch(telegram_settings(start_date="2026-10-01"), instance)
     since = DUE - 9 * 24 * 60 * MINUTE
-    instance.add_instigator_state(switched_on("daily_report_schedule", since, status=InstigatorStatus.DECLARED_IN_CODE))
+    switch_on(instance, "daily_report_schedule", since=since)
     (event,) = watch.until(DUE + 15 * MINUTE)
     assert isinstance(event, ReportNotDelivered)
 
