@@ -155,7 +155,7 @@ def test_an_outage_of_one_os_says_where_and_is_in_the_morning_report(world: Moni
     assert (first.dimension, first.value) == ("os", "Android")
     assert first.change == pytest.approx(-0.8, abs=0.05)
     assert first.share_of_change == pytest.approx(1.0, abs=0.1)
-    assert "os Android -8" in str(check_outcomes(result)["verdicts: views"].description)
+    assert "os Android −8" in str(check_outcomes(result)["verdicts: views"].description)
     found = incidents()
     assert {incident.metric for incident in found} >= {"views", "feed_users"}
     assert {incident.closed_at for incident in found} == {None}

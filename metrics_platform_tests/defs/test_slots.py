@@ -245,6 +245,6 @@ def test_what_is_marked_as_not_an_incident_is_sent_again_only_if_it_is_larger(wo
         for each in {row["incident"] for row in world.rows("incidents") if row["metric"] in ("views", "likes")} & found
     }
     quieter = str(check_outcomes(result)["verdicts: views"].metadata["quieter"].value)
-    assert re.fullmatch(r"up to -7\d% until 2026-12-18 \S+, marked as not an incident \(ann\): a deploy", quieter)
+    assert re.fullmatch(r"up to −7\d% until 2026-12-18 \S+, marked as not an incident \(ann\): a deploy", quieter)
     world.check(16)
     assert world.queued() == [*sent, "anomaly-2026-11-20-16:00"]

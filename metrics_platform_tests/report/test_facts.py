@@ -45,12 +45,6 @@ def test_every_number_is_looked_up_by_its_date(rows: Rows) -> None:
         assert_report_equals(report(rows, date), facts)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_every_number_is_looked_up_by_its_date_in_the_cases_people_meet(case: str) -> None:
-    rows = CASES[case]
-    assert_report_equals(report(rows), facts_of(rows) if rows else facts_of({DATE: NOTHING}).iloc[:0])
-
-
 def test_a_metric_is_a_column_of_app_daily_and_has_a_name_in_every_language() -> None:
     names = list(DAILY_METRICS)
     cohorts = {"event_date", "cohort_d1", "retained_d1", "cohort_d7", "retained_d7"}
