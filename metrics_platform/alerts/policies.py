@@ -6,7 +6,7 @@ import datetime
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from metrics_platform.alerts.alert import Alert, Condition, Kind
 from metrics_platform.catalog import Catalog
@@ -174,6 +174,12 @@ INHIBITIONS: tuple[Inhibition, ...] = (
 )
 
 
+_BY_SOURCE: Mapping[str, list[tuple[int, Inhibition]]] = {
+    kind: [(number, rule) for number, rule in enumerate(INHIBITIONS) if rule.source["kind"] == kind]
+    for kind in get_args(Kind)
+}
+
+
 class Inhibitors:
     """The alerts that inhibit others, by rule and by the labels that must be equal."""
 
@@ -182,7 +188,7 @@ class Inhibitors:
         self._found: dict[int, dict[tuple[str, ...], list[Alert]]] = defaultdict(lambda: defaultdict(list))
         for alert in alerts:
             labels = alert.labels
-            for number, rule in enumerate(INHIBITIONS):
+            for number, rule in _BY_SOURCE[alert.subject.kind]:
                 states = {"open", "resolved", "expired"} if rule.after_expiry else {"open", "resolved"}
                 if alert.state in states and rule.source.items() <= labels.items():
                     self._found[number][tuple(labels[name] for name in rule.equal)].append(alert)

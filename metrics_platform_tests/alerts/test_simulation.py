@@ -169,9 +169,9 @@ class Simulation:
             alerts = self._remembered(self.incidents, slot)
             open_series = {Series.of(alert) for alert in alerts}
             found = [
-                verdict
+                _verdict(series, *column[:, number])
                 for series, column in verdicts.items()
-                if (verdict := column[number]).status == "anomalous" or series in open_series
+                if column[0, number] == Status.ANOMALOUS or series in open_series
             ]
             conditions = conditions_of(slot, found, alerts, SOURCES)
             self._step(number, slot.start, self.incidents, alerts, conditions, self._remembered(self.platform, slot))
@@ -244,8 +244,8 @@ def _volume(events: np.ndarray, position: int) -> Volume:
     return evaluate_volume(int(events[position]), weeks)
 
 
-def _verdicts(product: Product) -> Iterator[tuple[Series, list[Verdict]]]:
-    """The verdicts of the detectors on every series and slot."""
+def _verdicts(product: Product) -> Iterator[tuple[Series, Floats]]:
+    """The verdicts of the detectors by series: status, reason, value and expected value, [4, slots]."""
     for name, (values, trials) in product.values.items():
         monitor = METRICS[name].monitor
         for first, end, config in ((0, 1, monitor.total), (1, len(NAMES), monitor.slices)):
@@ -254,28 +254,15 @@ def _verdicts(product: Product) -> Iterator[tuple[Series, list[Verdict]]]:
             series = SlotSeries(START, ZONE, values[:, first:end], below, kind=METRICS[name].kind)
             found = evaluate(series, product.slots, config).detections
             for column in range(end - first):
-                key = Series(name, *NAMES[first + column])
-                yield (
-                    key,
-                    [
-                        _verdict(key, *row)
-                        for row in zip(
-                            found.status[:, column].tolist(),
-                            found.reason[:, column].tolist(),
-                            found.value[:, column].tolist(),
-                            found.expected[:, column].tolist(),
-                            strict=True,
-                        )
-                    ],
-                )
+                numbers = (found.status, found.reason, found.value, found.expected)
+                yield Series(name, *NAMES[first + column]), np.stack([each[:, column] for each in numbers])
 
 
-def _verdict(series: Series, status: int, reason: int, value: float, expected: float) -> Verdict:
+def _verdict(series: Series, status: float, reason: float, value: float, expected: float) -> Verdict:
     change = value / expected - 1 if expected else 1.0
     severity = "" if status != Status.ANOMALOUS else "critical" if abs(change) >= 0.3 else "warning"
-    return Verdict(
-        series, Status(status).name.lower(), severity, Reason(reason).name.lower(), value=value, expected=expected
-    )
+    names = Status(int(status)).name.lower(), Reason(int(reason)).name.lower()
+    return Verdict(series, names[0], severity, names[1], value=float(value), expected=float(expected))
 
 
 @cache
