@@ -16,14 +16,11 @@ from dagster._daemon.monitoring.run_monitoring import monitor_starting_run
 
 from metrics_platform.alerts.alert import Alert
 from metrics_platform.defs.daily import assets, metric_daily
-from metrics_platform.defs.delivery.storage import event_log, history_of
-from metrics_platform.defs.health import failed_runs
 from metrics_platform.defs.health.alert_store import AlertCursor
-from metrics_platform.notifications.history import Queued
 from metrics_platform.notifications.kinds import FailedRun
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform_tests.defs.post_office import PostOffice
+from metrics_platform_tests.defs.post_office import PostOffice, SensorTicks
 from metrics_platform_tests.defs.stored_ticks import LOCATION, raised, switch_on, tick, unreachable
 from metrics_platform_tests.telegram.bot_api import BotApi
 
@@ -36,30 +33,17 @@ HOUR = datetime.timedelta(hours=1)
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-class Watch:
-    """The sensor of failed runs, tick by tick, and the instance it reads."""
+class Watch(SensorTicks):
+    """The sensor of failed runs, and the runs that it reads."""
 
     def __init__(self, office: PostOffice) -> None:
-        self.office = office
-        self.cursor: str | None = None
+        super().__init__(office, "failed_runs")
         self.now = datetime.datetime.now(datetime.UTC)
         self.tick()  # failures from before it was there do not count
 
-    def tick(self) -> list[FailedRun]:
-        """The messages that a tick queues."""
-        context = dg.build_sensor_context(self.office.instance, cursor=self.cursor, definitions=self.office.definitions)
-        result = failed_runs.tick(context, self.office.settings, self.now)
-        self.office.store(result)
-        self.cursor = result.cursor
-        partitions = [str(event.partition) for event in result.asset_events]
-        found = [history_of(self.office.instance, partition).event for partition in partitions]
-        return [event for event in found if isinstance(event, FailedRun)]
-
-    @property
-    def queued(self) -> list[Any]:
-        """Every notification that was ever queued."""
-        stored = event_log(self.office.instance).since(0.0)
-        return [each.entry.notification for each in stored if isinstance(each.entry, Queued)]
+    def tick(self, now: datetime.datetime | None = None) -> list[FailedRun]:
+        """The failed runs that a tick queues."""
+        return [event for event in super().tick(now or self.now) if isinstance(event, FailedRun)]
 
     def alerts(self) -> tuple[Alert, ...]:
         """The alerts that the sensor keeps."""
