@@ -75,7 +75,7 @@ def _definitions() -> dict[str, object]:
 def seasonal() -> list[Row]:
     """Two products; one of them has as many views as the detector's thresholds were chosen by, and faults."""
     rows = [Row(metric, "seasonal") for metric in catalog().metrics]
-    for users, trials in ((900, 10), (400, 0)):
+    for users, trials in ((900, 5), (400, 0)):
         histories = generated_histories(catalog(), Product(users, WARM_UP_DAYS + GENERATED_DAYS), users)
         for seed, row in enumerate(rows):
             row.add(histories[row.metric], GENERATED_DAYS * SLOTS_A_DAY, trials, seed)
