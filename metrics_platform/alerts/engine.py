@@ -271,17 +271,20 @@ class _Notifier(_Update):
             policy = self._policy(alert)
             (grouped if policy.is_grouped else batched if policy.is_batched else alone).append(alert)
         yield from self._open_group(grouped)
-        separate, batch = self._sort_failures(batched)
+        separate, batch, number = self._sort_failures(batched)
         for alert in [*alone, *separate]:
             yield self._notify("opened", alert.key, "", [alert], notified_at=self._now)
         if batch:
             key = f"{_BATCH}{self._now.astimezone(datetime.UTC):%Y-%m-%dT%H%M%S}"
-            number = self._recent_batches() + 1
             yield self._notify("batch", key, "", batch, notified_at=self._now, reminders=number)
 
-    def _sort_failures(self, waiting: Iterable[Alert]) -> tuple[list[Alert], list[Alert]]:
-        """Of the `waiting` failures, and of earlier batches that failed again: those notified alone, and together."""
-        own = [alert for alert in self._failures() if alert.notification and not is_batched(alert)]
+    def _sort_failures(self, waiting: Iterable[Alert]) -> tuple[list[Alert], list[Alert], int]:
+        """The failures to notify alone, those to notify together, and which batch in a row this is.
+
+        They are the `waiting` ones, and those of earlier batches that failed again.
+        """
+        failures = [alert for alert in self.alerts.values() if self._policy(alert).is_batched]
+        own = [alert for alert in failures if alert.notification and not is_batched(alert)]
         free = _ALONE_AN_HOUR - sum(self._now - (alert.notified_at or self._now) < _HOUR for alert in own)
         of_subject = Counter(alert.subject for alert in own if alert.is_open)
         alone: list[Alert] = []
@@ -292,36 +295,22 @@ class _Notifier(_Update):
             of_subject[alert.subject] += is_alone
         again = [
             alert
-            for alert in self._failures()
+            for alert in failures
             if is_batched(alert) and alert.is_open and alert.count > alert.notified_count and not alert.inhibited_by
         ]
-        if not self._is_batch_due([*held, *again]):
-            return alone, []
-        if len(held) <= _ALONE_OF_SUBJECT and not again:  # no flood after all
-            return [*alone, *held], []
-        return alone, [*held, *again]
-
-    def _is_batch_due(self, held: Sequence[Alert]) -> bool:
-        since = min((alert.last_at if alert.notified_at else alert.opened_at for alert in held), default=self._now)
-        latest = max((at for at, _ in self._batches()), default=None)
-        gap = min(_HOUR * 2 ** max(0, self._recent_batches() - 1), _LONGEST_GAP)
-        gap = gap if len(held) < MOST // 2 else _GATHERED_FOR
-        return self._now - since >= _GATHERED_FOR and (latest is None or self._now - latest >= gap)
-
-    def _recent_batches(self) -> int:
-        """How many batches there were a short time ago."""
-        return max((number for at, number in self._batches() if self._now - at <= 2 * _LONGEST_GAP), default=0)
-
-    def _batches(self) -> list[tuple[datetime.datetime, int]]:
-        """When each batched failure was notified, and in which batch in a row."""
-        return [
-            (alert.notified_at, alert.reminders)
-            for alert in self._failures()
-            if is_batched(alert) and alert.notified_at is not None
+        together = [*held, *again]
+        since = min((alert.last_at if alert.notified_at else alert.opened_at for alert in together), default=self._now)
+        batches = [
+            (alert.notified_at, alert.reminders) for alert in failures if is_batched(alert) and alert.notified_at
         ]
-
-    def _failures(self) -> list[Alert]:
-        return [alert for alert in self.alerts.values() if self._policy(alert).is_batched]
+        gaps = [self._now - at for at, _ in batches]
+        recent = max((number for at, number in batches if self._now - at <= 2 * _LONGEST_GAP), default=0)
+        gap = min(_HOUR * 2 ** max(0, recent - 1), _LONGEST_GAP) if len(together) < MOST // 2 else _GATHERED_FOR
+        if self._now - since < _GATHERED_FOR or min(gaps, default=gap) < gap:
+            return alone, [], recent
+        if len(held) <= _ALONE_OF_SUBJECT and not again:  # no flood after all
+            return [*alone, *held], [], recent
+        return alone, together, recent + 1
 
     def _waits(self, alert: Alert) -> bool:
         """Whether an alert has not been notified, and nothing speaks against it."""

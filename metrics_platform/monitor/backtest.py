@@ -10,7 +10,7 @@ import sys
 import textwrap
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -239,12 +239,17 @@ def backtest_history(
     rows: list[Row] = []
     for metric, slots in track(stretches, description="Evaluating", transient=True):
         own = [Row(metric.name, detector) for detector in detectors]
-        for history, evaluated, share in _pieces(warehouse, catalog, metric, slots, settings, trials):
-            for row in own:
-                row.add(history, evaluated, share, len(rows), settings.holidays)
+        for begin, end in pairwise([*range(0, len(slots), _SLOTS_AT_A_TIME), len(slots)]):
+            piece = SlotRange(slots.start + begin * SLOT, slots.start + end * SLOT)
+            share = round(trials * end / len(slots)) - round(trials * begin / len(slots))
+            reader = HistoryReader(warehouse, piece, settings)
+            needed = WARM_UP_DAYS * SLOTS_A_DAY + _SAME_INCIDENT
+            for history in reader.read(metric, catalog.sources[metric.source], needed):
+                for row in own:
+                    row.add(history, len(piece), share, len(rows), settings.holidays)
         rows += own
-    start, end = min(slots.start for _, slots in stretches), max(slots.end for _, slots in stretches)
-    return rows, f"{(end - start) // SLOT / SLOTS_A_DAY:.1f} days of slot_metrics, {SlotRange(start, end)}"
+    whole = SlotRange(min(slots.start for _, slots in stretches), max(slots.end for _, slots in stretches))
+    return rows, f"{len(whole) / SLOTS_A_DAY:.1f} days of slot_metrics, {whole}"
 
 
 def backtest_generated(
@@ -303,26 +308,11 @@ def _stretches(
             f"slot_metrics has no slots of these metrics{days}. Materialise slot_metrics for a few weeks in Dagster, "
             "choose other days, or use --generated USERS."
         )
-    known = {row["name"]: SlotRange(_utc(row["start"]), _utc(row["last"]) + SLOT) for row in rows}
+    utc = datetime.UTC
+    known = {
+        row["name"]: SlotRange(row["start"].replace(tzinfo=utc), row["last"].replace(tzinfo=utc) + SLOT) for row in rows
+    }
     return [(metric, known[metric.name]) for metric in metrics if metric.name in known]
-
-
-def _utc(moment: datetime.datetime) -> datetime.datetime:
-    return moment.replace(tzinfo=datetime.UTC)
-
-
-def _pieces(  # noqa: PLR0917  (a stretch of a metric, of a table, by settings)
-    warehouse: Warehouse, catalog: Catalog, metric: Metric, slots: SlotRange, settings: Settings, trials: int
-) -> Iterator[tuple[SlotHistory, int, int]]:
-    """The histories that a metric is evaluated by, each with its number of evaluated slots and of trials."""
-    bounds = [*range(0, len(slots), _SLOTS_AT_A_TIME), len(slots)]
-    source = catalog.sources[metric.source]
-    for begin, end in pairwise(bounds):
-        piece = SlotRange(slots.start + begin * SLOT, slots.start + end * SLOT)
-        share = round(trials * end / len(slots)) - round(trials * begin / len(slots))
-        needed = WARM_UP_DAYS * SLOTS_A_DAY + _SAME_INCIDENT
-        for history in HistoryReader(warehouse, piece, settings).read(metric, source, needed):
-            yield history, len(piece), share
 
 
 def show(rows: Sequence[Row], title: str, *, markdown: bool, picture: Path | None, echo: Callable[[str], None]) -> None:
