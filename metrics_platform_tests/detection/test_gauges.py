@@ -36,19 +36,14 @@ def _now(series: SlotSeries) -> SlotSeries:
     return until(series, at(series, *NOW))
 
 
-@pytest.mark.parametrize("kind", ["gauge", "ratio"])
+@pytest.mark.parametrize(("kind", "factors"), [
+    ("gauge", [0.0, 0.0]), ("ratio", [0.0, 0.0]), ("gauge", [0.3]), ("gauge", [2.0]),
+])  # fmt: skip
 @pytest.mark.parametrize("size", SIZES)
-def test_an_outage_of_a_gauge_is_found_in_its_first_slot(size: float, kind: Kind) -> None:
-    series = changed(_now(_gauge(size, kind=kind)), -2, [0.0, 0.0])
-    found = _evaluated(series, 2)
-    assert statuses(found) == [Status.ANOMALOUS] * 2
-    assert (np.sign(found.score) == -np.sign(size)).all()
-
-
-@pytest.mark.parametrize("factor", [0.3, 2.0])
-@pytest.mark.parametrize("size", SIZES)
-def test_a_large_change_of_a_gauge_is_found(size: float, factor: float) -> None:
-    assert statuses(_evaluated(changed(_now(_gauge(size)), -1, [factor]))) == [Status.ANOMALOUS]
+def test_a_large_change_of_a_gauge_is_found_in_its_first_slot(size: float, kind: Kind, factors: list[float]) -> None:
+    found = _evaluated(changed(_now(_gauge(size, kind=kind)), -len(factors), factors), len(factors))
+    assert statuses(found) == [Status.ANOMALOUS] * len(factors)
+    assert (np.sign(found.score) == np.sign(size * (factors[0] - 1))).all()
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.02, 0.05])
