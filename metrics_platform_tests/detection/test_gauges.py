@@ -11,7 +11,7 @@ from metrics_platform.detection.config import Detector, DetectorConfig, Kind
 from metrics_platform.detection.evaluate import evaluate
 from metrics_platform.detection.series import SLOTS_A_DAY, Detections, Floats, SlotSeries, Status
 from metrics_platform.monitor.backtest import Product
-from metrics_platform_tests.detection.histories import START, at, changed, flat, statuses, until
+from metrics_platform_tests.detection.histories import START, at, changed, ending, flat, statuses, until
 from metrics_platform_tests.detection.test_patterns import PATTERNS
 
 DAY = SLOTS_A_DAY
@@ -140,10 +140,7 @@ def test_a_gauge_that_is_unknown_at_night_keeps_its_level() -> None:
 
 
 def test_a_slot_without_a_value_is_unknown() -> None:
-    series = _now(_gauge(50.0, kind="ratio"))
-    values = series.values.copy()
-    values[-1] = np.nan
-    assert statuses(_evaluated(replace(series, values=values))) == [Status.UNKNOWN]
+    assert statuses(_evaluated(ending(_now(_gauge(50.0, kind="ratio")), np.nan))) == [Status.UNKNOWN]
 
 
 @pytest.mark.parametrize("detector", ["seasonal", "day_over_day", "iqr"])

@@ -21,6 +21,7 @@ from metrics_platform_tests.detection.histories import (
     at,
     catalog,
     changed,
+    ending,
     evaluated,
     flat,
     reasons,
@@ -36,6 +37,12 @@ COUNTS = ("feed_users", "views", "likes", "messages", "senders")
 @pytest.fixture(scope="module")
 def metrics() -> dict[str, SlotSeries]:
     return traffic()
+
+
+@pytest.fixture(scope="module")
+def views(metrics: dict[str, SlotSeries]) -> SlotSeries:
+    """The views up to 14:00 of a day."""
+    return until(metrics["views"], at(metrics["views"], 32, 14))
 
 
 # The last slots before 14:00, multiplied: every one is anomalous, with no reason but this where one is named.
@@ -63,20 +70,14 @@ def test_what_happens_is_found_in_its_first_slot_and_every_slot_after(
 ])  # fmt: skip
 def test_a_ctr_without_views_has_no_data_where_views_are_expected(hour: int, status: Status, reason: Reason) -> None:
     series = traffic(users=30.0)["ctr"]
-    series = until(series, at(series, 32, hour))
-    values, trials = series.values.copy(), np.asarray(series.trials).copy()
-    values[-1], trials[-1] = 0, 0
-    found = evaluated("ctr", SlotSeries(series.start, series.zone, values, trials))
+    found = evaluated("ctr", ending(until(series, at(series, 32, hour)), 0, 0))
     assert (statuses(found), reasons(found)) == ([status], [reason])
     assert np.isnan(found.value).all()
     assert 0 < found.expected[0, 0] < 1
 
 
-def test_a_slot_that_was_never_computed_is_unknown(metrics: dict[str, SlotSeries]) -> None:
-    series = until(metrics["views"], at(metrics["views"], 32, 14))
-    values = series.values.copy()
-    values[-1] = np.nan
-    assert statuses(evaluated("views", SlotSeries(series.start, series.zone, values))) == [Status.UNKNOWN]
+def test_a_slot_that_was_never_computed_is_unknown(views: SlotSeries) -> None:
+    assert statuses(evaluated("views", ending(views, np.nan))) == [Status.UNKNOWN]
 
 
 def test_the_first_days_are_not_enough_history(metrics: dict[str, SlotSeries]) -> None:
@@ -86,20 +87,20 @@ def test_the_first_days_are_not_enough_history(metrics: dict[str, SlotSeries]) -
     assert Status.NOT_ENOUGH_HISTORY not in statuses(found)[5 * DAY + 1 :]
 
 
-def test_a_constant_series_is_normal_and_its_end_is_found() -> None:
-    values = [200.0] * (20 * DAY)
+@pytest.mark.parametrize(("usual", "value", "status", "reason"), [
+    (200.0, 0.0, Status.ANOMALOUS, Reason.NO_DATA),
+    (200.0, 320.0, Status.ANOMALOUS, Reason.THIS_SLOT),
+    (200.0, 210.0, Status.NORMAL, Reason.WITHIN_BAND),
+    (0.0, 49.0, Status.NORMAL, Reason.BELOW_MINIMUM_VOLUME),
+    (0.0, 60.0, Status.ANOMALOUS, Reason.THIS_SLOT),
+])  # fmt: skip
+def test_a_constant_series_is_normal_and_its_change_is_found(
+    usual: float, value: float, status: Status, reason: Reason
+) -> None:
+    values = [usual] * (20 * DAY)
     assert set(statuses(evaluated("views", flat(values), 10 * DAY))) == {Status.NORMAL}
-    assert statuses(evaluated("views", flat([*values, 0.0]))) == [Status.ANOMALOUS]
-    assert statuses(evaluated("views", flat([*values, 320.0]))) == [Status.ANOMALOUS]
-    assert statuses(evaluated("views", flat([*values, 210.0]))) == [Status.NORMAL]
-
-
-def test_a_series_of_zeros_is_normal_and_a_rise_is_found_from_the_least_volume() -> None:
-    values = [0.0] * (20 * DAY)
-    assert set(statuses(evaluated("views", flat(values), 10 * DAY))) == {Status.NORMAL}
-    few, many = evaluated("views", flat([*values, 49.0])), evaluated("views", flat([*values, 60.0]))
-    assert (statuses(few), reasons(few)) == ([Status.NORMAL], [Reason.BELOW_MINIMUM_VOLUME])
-    assert statuses(many) == [Status.ANOMALOUS]
+    found = evaluated("views", flat([*values, value]))
+    assert (statuses(found), reasons(found)) == ([status], [reason])
 
 
 def test_small_counts_at_night_are_normal_and_a_dead_night_is_found_in_two_hours() -> None:
@@ -113,11 +114,8 @@ def test_small_counts_at_night_are_normal_and_a_dead_night_is_found_in_two_hours
 
 def test_a_ctr_over_a_few_views_does_not_shout_and_over_many_it_does(metrics: dict[str, SlotSeries]) -> None:
     series = until(metrics["ctr"], at(metrics["ctr"], 32, 14))
-    for likes, views, expected in ((7, 7, Status.NORMAL), (0, 30, Status.NORMAL), (0, 3000, Status.ANOMALOUS)):
-        values, trials = series.values.copy(), np.asarray(series.trials).copy()
-        values[-1], trials[-1] = likes, views
-        found = evaluated("ctr", SlotSeries(series.start, series.zone, values, trials))
-        assert statuses(found) == [expected], (likes, views)
+    for likes, trials, expected in ((7, 7, Status.NORMAL), (0, 30, Status.NORMAL), (0, 3000, Status.ANOMALOUS)):
+        assert statuses(evaluated("ctr", ending(series, likes, trials))) == [expected], (likes, trials)
 
 
 def test_growth_is_no_anomaly() -> None:
@@ -157,19 +155,18 @@ def test_a_missing_stretch_of_the_history_is_left_out_and_not_taken_for_zeros() 
     series = until(views, at(views, 32, 14))
     values = series.values.copy()
     values[series.length - 9 * DAY : series.length - 5 * DAY] = np.nan
-    gap = SlotSeries(series.start, series.zone, values)
+    gap = replace(series, values=values)
     whole, holed = evaluated("views", series, DAY), evaluated("views", gap, DAY)
     assert holed.anomalous.sum() <= 1
     assert np.nanmax(np.abs(holed.expected / whole.expected - 1)) < 0.15
     assert statuses(evaluated("views", changed(gap, -1, [0.3]))) == [Status.ANOMALOUS]
 
 
-def test_half_missing_hours_are_not_taken_for_a_change_of_the_days(metrics: dict[str, SlotSeries]) -> None:
-    series = until(metrics["views"], at(metrics["views"], 32, 14))
-    values = series.values.copy()
+def test_half_missing_hours_are_not_taken_for_a_change_of_the_days(views: SlotSeries) -> None:
+    values = views.values.copy()
     for before in range(2, 5 * DAY, 8):  # every other hour of the last five days
-        values[series.length - before - 4 : series.length - before] = np.nan
-    whole, holed = evaluated("views", series), evaluated("views", SlotSeries(series.start, series.zone, values))
+        values[views.length - before - 4 : views.length - before] = np.nan
+    whole, holed = evaluated("views", views), evaluated("views", replace(views, values=values))
     assert holed.expected[0, 0] == pytest.approx(whole.expected[0, 0], rel=0.15)
 
 
@@ -232,10 +229,9 @@ def test_the_slot_after_an_incident_is_normal(metrics: dict[str, SlotSeries]) ->
     assert statuses(evaluated("views", series, 2)) == [Status.NORMAL] * 2
 
 
-def test_a_holiday_doubles_the_band(metrics: dict[str, SlotSeries]) -> None:
-    series = until(metrics["views"], at(metrics["views"], 32, 14))
+def test_a_holiday_doubles_the_band(views: SlotSeries) -> None:
     day = (datetime.date(2026, 4, 3) - datetime.date(1970, 1, 1)).days
-    plain, holiday = evaluated("views", series), evaluated("views", series, holidays=(day,))
+    plain, holiday = evaluated("views", views), evaluated("views", views, holidays=(day,))
     below = [float(np.sqrt(each.expected[0, 0]) - np.sqrt(each.lower[0, 0])) for each in (plain, holiday)]
     assert below[1] >= 1.8 * below[0]
 
