@@ -112,7 +112,7 @@ def test_reminders_and_all_clears_are_in_the_thread() -> None:
     assert over.alerts[0].count == 2 and over.alerts[0].normal_at == watch.now
 
 
-def test_what_ended_before_the_last_failure_ends_nothing_and_what_is_read_again_counts_once() -> None:
+def test_an_earlier_success_ends_nothing_and_a_run_read_again_counts_once() -> None:
     watch = Watch()
     failure = Condition(ETL, "firing", watch.now, "no answer", "failed", "run-1", key="run-1")
     watch.tick(failure)
