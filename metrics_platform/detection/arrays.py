@@ -36,8 +36,9 @@ def extended(values: Floats, positions: Integers) -> Floats:
 
 def cumulated(values: Any) -> npt.NDArray[Any]:
     """Cumulative sums along the slots, beginning with zero."""
-    kind = np.float64 if values.dtype == np.float64 else np.int32
-    return np.concatenate([np.zeros((1, values.shape[1]), dtype=kind), np.cumsum(values, axis=0, dtype=kind)])
+    sums = np.zeros((len(values) + 1, values.shape[1]), dtype=np.float64 if values.dtype == np.float64 else np.int32)
+    np.cumsum(values, axis=0, out=sums[1:])
+    return sums
 
 
 def sizes_of_day(values: Floats) -> Floats:

@@ -68,11 +68,11 @@ def _scales(series: SlotSeries, days: Days) -> Floats:
 
     1 where that is not known, and for a gauge around zero.
     """
-    values = series.values
-    finite = np.isfinite(values)
     first = max(0, int(days.same.min()) - SLOTS_A_DAY - AHEAD) if (days.same >= 0).all() else 0
-    sums, known = cumulated(np.nan_to_num(values[first:])), cumulated(finite[first:])
-    sizes = cumulated(np.abs(np.nan_to_num(values[first:]))) if series.is_gauge else sums
+    finite = np.isfinite(series.values[first:])
+    values = np.where(finite, series.values[first:], 0.0)
+    sums, known = cumulated(values), cumulated(finite)
+    sizes = cumulated(np.abs(values)) if series.is_gauge else sums
     # Baselines reach AHEAD slots ahead, and what they are scaled by must not.
     now = days.positions[:, None] - AHEAD
     today, earlier = (_mean_of_day(sums, sizes, known, end - first) for end in (now, days.same - AHEAD))
