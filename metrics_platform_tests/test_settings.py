@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from metrics_platform.generated_files import settings_document
 from metrics_platform.settings import Settings, SettingsError, load_settings, setting_name
-from metrics_platform.settings_document import settings_document
 from metrics_platform.warehouse.client import NoWarehouseError, connection_of
 
 SECRET = "pa55-w0rd"
@@ -242,7 +242,7 @@ def test_every_setting_is_in_the_example_file_with_its_default() -> None:
 
 
 def test_the_document_of_settings_is_current() -> None:
-    remedy = "write it anew: python -m metrics_platform.settings_document"
+    remedy = "write it anew: python -m metrics_platform.generated_files"
     assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == settings_document(), remedy
 
 

@@ -9,8 +9,9 @@ import sys
 import threading
 import time
 import webbrowser
+from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -18,7 +19,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from rich.console import Console
 
-from metrics_platform.local.clickhouse import EmbeddedServer, running_server
+from metrics_platform.local.clickhouse import EmbeddedServer, next_free_port, port_is_taken, running_server
 from metrics_platform.local.dagster_local import (
     DagsterError,
     DagsterUI,
@@ -28,12 +29,17 @@ from metrics_platform.local.dagster_local import (
     stop_on_signals,
 )
 from metrics_platform.local.demo import preparing
-from metrics_platform.local.demo.background import BackgroundTask
 from metrics_platform.local.demo.output import TABLES, Output, Steps
+from metrics_platform.local.demo.preparing import (
+    Clock,
+    DemoError,
+    FastSchedules,
+    State,
+    Stream,
+    exclusive_lock,
+    lock_holder,
+)
 from metrics_platform.local.demo.product import INCIDENT_LASTS, InjectedIncident, inject
-from metrics_platform.local.demo.state import DemoError, State, exclusive_lock, lock_holder
-from metrics_platform.local.demo.stream import Clock, FastSchedules, Stream
-from metrics_platform.local.ports import next_free_port, port_is_taken
 from metrics_platform.settings import CHANNEL_PREFIXES, given_values, load_settings
 from metrics_platform.time_windows import first_instant, slot_at
 from metrics_platform.warehouse.client import Warehouse
@@ -316,3 +322,41 @@ def _open(url: str) -> None:
     has_screen = sys.platform == "darwin" or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
     if has_screen and sys.stdout.isatty():
         webbrowser.open(url)
+
+
+_FIRST_GAP_SECONDS = 5.0
+_LONGEST_GAP_SECONDS = 300.0
+
+
+@dataclass
+class BackgroundTask:
+    """An action that is repeated; after a failure it waits for gaps that grow from 5 s to 5 minutes.
+
+    Attributes:
+        name: what is done, as a noun phrase that begins a sentence.
+        report: is called with each failure and with the recovery.
+    """
+
+    name: str
+    action: Callable[[], object]
+    report: Callable[[str], None]
+    monotonic: Callable[[], float] = time.monotonic
+    _failures: int = field(default=0, init=False)
+    _not_before: float = field(default=float("-inf"), init=False)
+
+    def run_if_due(self) -> None:
+        """Run the action, unless a failure of it was too short a time ago."""
+        if self.monotonic() < self._not_before:
+            return
+        try:
+            self.action()
+        except Exception as error:  # noqa: BLE001  (whatever fails, the demo goes on and reports it)
+            gap = min(_FIRST_GAP_SECONDS * 2**self._failures, _LONGEST_GAP_SECONDS)
+            self._failures += 1
+            self._not_before = self.monotonic() + gap
+            reason = str(error).strip() or type(error).__name__
+            self.report(f"{self.name} failed: {reason}. Next attempt in {gap:.0f} s.")
+        else:
+            if self._failures:
+                self.report(f"{self.name} works again, after {self._failures} failed attempts.")
+            self._failures = 0

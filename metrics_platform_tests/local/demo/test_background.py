@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from metrics_platform.local.demo.background import BackgroundTask
+from metrics_platform.local.demo.command import BackgroundTask
 
 
 @dataclass

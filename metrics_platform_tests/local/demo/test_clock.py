@@ -7,7 +7,7 @@ import datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics_platform.local.demo.stream import Clock
+from metrics_platform.local.demo.preparing import Clock
 
 NOW = datetime.datetime(2026, 11, 27, 17, 38, 12, tzinfo=datetime.UTC)
 SECOND = datetime.timedelta(seconds=1)

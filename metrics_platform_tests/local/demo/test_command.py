@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from metrics_platform.cli import main
 from metrics_platform.local.clickhouse import EmbeddedServer, running_server
-from metrics_platform.local.demo.state import State, exclusive_lock
+from metrics_platform.local.demo.preparing import State, exclusive_lock
 from metrics_platform.settings import load_settings
 from metrics_platform.warehouse.client import Warehouse
 

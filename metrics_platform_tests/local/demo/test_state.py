@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from metrics_platform.local.demo.preparing import DemoError, State, exclusive_lock, lock_holder
 from metrics_platform.local.demo.product import Product
-from metrics_platform.local.demo.state import DemoError, State, exclusive_lock, lock_holder
 
 FIRST, TODAY, ZONE = datetime.date(2026, 10, 23), datetime.date(2026, 11, 27), ZoneInfo("America/New_York")
 NOW = datetime.datetime(2026, 11, 27, 17, 30, tzinfo=datetime.UTC)

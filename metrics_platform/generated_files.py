@@ -1,17 +1,19 @@
-"""Generates `docs/settings.md` from the settings: run `python -m metrics_platform.settings_document`.
+"""Generates `docs/settings.md` and `metrics.schema.json`: run `python -m metrics_platform.generated_files`.
 
-A test fails if the document is out of date.
+A test fails if one of them is out of date. Editors use the schema to complete and check catalogue files.
 """
 
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic_settings import BaseSettings
 
+from metrics_platform.catalog_entries import NAME, PLACEHOLDER, CatalogFile
 from metrics_platform.channel_settings import ChannelSettings
 from metrics_platform.health_settings import HealthSettings
 from metrics_platform.monitor_settings import MonitorSettings
@@ -40,7 +42,7 @@ are in the YAML file that `METRICS_CATALOG` names: see [catalog.md](catalog.md).
 the number of concurrent runs, how long ticks are kept) are in [`dagster.yaml`](../.dagster/dagster.yaml).
 
 This page is generated from `metrics_platform/settings.py` and the files beside it. Run
-`python -m metrics_platform.settings_document` to update it.
+`python -m metrics_platform.generated_files` to update it.
 """
 
 
@@ -86,5 +88,50 @@ def _shown(default: Any) -> str:
     return f"`{default}`"
 
 
+SCHEMA = Path(__file__).with_name("metrics.schema.json")
+
+Schema = dict[str, Any]
+_PLACEHOLDER: Schema = {
+    "type": "string",
+    "pattern": f"^{PLACEHOLDER.pattern}$",
+    "description": "From a setting or the environment.",
+}
+
+
+def catalog_schema() -> Schema:
+    """The schema of a catalogue file. A file may hold only the keys that it changes, so no key is required."""
+    file: Schema = CatalogFile.model_json_schema(ref_template="#/definitions/{model}")
+    definitions: Schema = file.pop("$defs")
+    for definition in definitions.values():
+        definition.pop("required", None)
+        definition["properties"] = {key: _or_placeholder(value) for key, value in definition["properties"].items()}
+    for section in file["properties"].values():
+        section["type"] = ["object", "null"]
+        section["propertyNames"] = {"pattern": f"^{NAME.pattern}$"}
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        **file,
+        "title": "Catalogue of metrics_platform",
+        # Draft 7, which editors support best, uses this name.
+        "definitions": definitions,
+    }
+
+
+def catalog_schema_text() -> str:
+    """The schema as text, for the file."""
+    return json.dumps(catalog_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _or_placeholder(value: Schema) -> Schema:
+    """Also allow a placeholder for a key that is not text."""
+    kinds = [value, *value.get("anyOf", ())]
+    if any(kind.get("type") in ("string", "object") or "$ref" in kind for kind in kinds):
+        return value
+    about: Schema = {key: value[key] for key in ("title", "description", "default") if key in value}
+    checked = {key: inner for key, inner in value.items() if key not in about}
+    return {**about, "anyOf": [*checked.get("anyOf", [checked]), _PLACEHOLDER]}
+
+
 if __name__ == "__main__":
     DOCUMENT.write_text(settings_document(), encoding="utf-8")
+    SCHEMA.write_text(catalog_schema_text(), encoding="utf-8")
