@@ -134,8 +134,9 @@ def load(feed: Path | None, messages: Path | None, columns: tuple[str, ...], **o
         raise click.BadParameter("Write it as FIELD=NAME, such as time=event_time.", param_hint="--column")
     settings = load_settings()
     warehouse, how = Warehouse.from_settings(settings), Options(columns=renamed, **options)
-    result = load_files(settings, warehouse, feed=feed, messages=messages, options=how)
-    click.echo(str(result))
+    loaded = load_files(settings, warehouse, feed=feed, messages=messages, options=how)
+    for file in loaded:
+        click.echo(str(file))
 
 
 @main.command()

@@ -11,7 +11,7 @@ import datetime
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from typing import Any
@@ -46,7 +46,6 @@ class Entry:
     load_id: str
     source: str
     file: str
-    sha256: str
     content: str
     rows: int
     rejected: int
@@ -74,21 +73,13 @@ def create_history(warehouse: Warehouse) -> None:
         sql = read_sql("queries/load/create_load_history.sql")
         warehouse.execute(sql, {"table": HISTORY}, doing=f"Creating table {HISTORY}", repeatable=True)
     elif "content" not in columns:
-        sql = "ALTER TABLE {table:Identifier} ADD COLUMN IF NOT EXISTS content String AFTER sha256"
+        sql = "ALTER TABLE {table:Identifier} ADD COLUMN IF NOT EXISTS content String AFTER file"
         warehouse.execute(sql, {"table": HISTORY}, doing=f"Migrating table {HISTORY}", repeatable=True)
 
 
-def earlier_load(
-    warehouse: Warehouse, table: TableName, *, sha256: str = "", content: str = ""
-) -> dict[str, Any] | None:
-    """The latest load of the same bytes or rows into this table: `changed_at` (UTC) and `file`."""
-    parameters = {
-        "table": HISTORY,
-        "sha256": sha256,
-        "content": content,
-        "database": table.database,
-        "target": table.table,
-    }
+def earlier_load(warehouse: Warehouse, table: TableName, content: str) -> dict[str, Any] | None:
+    """The latest load of the same rows into this table: `changed_at` (UTC) and `file`."""
+    parameters = {"table": HISTORY, "content": content, "database": table.database, "target": table.table}
     sql = read_sql("queries/load/earlier_loads.sql")
     rows = warehouse.query(sql, parameters, doing="Looking for earlier loads of the file").rows
     return rows[0] if rows else None
@@ -137,7 +128,7 @@ def complete_interrupted(warehouse: Warehouse, say: Say) -> list[Entry]:
     sql = read_sql("queries/load/open_loads.sql")
     loads: dict[str, list[Entry]] = {}
     for row in warehouse.query(sql, {"table": HISTORY}, doing="Looking for interrupted loads").rows:
-        entry = Entry(**{name: _plain(value) for name, value in row.items()})
+        entry = Entry(**{**row, **times_in_utc(row)})
         loads.setdefault(entry.load_id, []).append(entry)
     completed: list[Entry] = []
     for entries in loads.values():
@@ -265,14 +256,10 @@ def _end(warehouse: Warehouse, entries: Sequence[Entry], step: int) -> None:
         drop(warehouse, TableName(entry.database, entry.staging))
 
 
-def _plain(value: Any) -> Any:
-    """FixedString comes as bytes, and times in UTC come without an offset."""
-    return value.decode() if isinstance(value, bytes) else utc(value) if isinstance(value, datetime.datetime) else value
-
-
-def utc(time: datetime.datetime) -> datetime.datetime:
-    """A time from ClickHouse in UTC, whatever the column's zone."""
-    return time.replace(tzinfo=datetime.UTC) if time.tzinfo is None else time.astimezone(datetime.UTC)
+def times_in_utc(row: Mapping[str, Any]) -> dict[str, datetime.datetime]:
+    """The times of a row from ClickHouse in UTC, whatever the column's zone; those in UTC come without an offset."""
+    times = {name: row[name] for name in ("first_time", "last_time", "changed_at")}
+    return {name: (time if time.tzinfo else time.replace(tzinfo=datetime.UTC)) for name, time in times.items()}
 
 
 @contextmanager

@@ -85,7 +85,6 @@ def resolve(warehouse: Warehouse, source: Source, used: Iterable[str] = ()) -> S
 
     Raises:
         SourceError: the table is not there, a column is missing or has a type that cannot be used.
-        WarehouseError: ClickHouse refused, failed or did not answer.
     """
     columns = _columns(warehouse, source)
     mapped = {name: sql for name, sql in source.columns.items() if sql is not None}

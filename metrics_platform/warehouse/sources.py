@@ -27,11 +27,7 @@ Rows = Mapping[str, int]
 def latest_event(
     warehouse: Warehouse, rows: SourceRows, settings: Settings, now: datetime.datetime
 ) -> datetime.datetime | None:
-    """When the latest event of a source happened, UTC; None: it has none since METRICS_START_DATE.
-
-    Raises:
-        WarehouseError: ClickHouse refused, failed or did not answer.
-    """
+    """When the latest event of a source happened, UTC; None: it has none since METRICS_START_DATE."""
     beginning = first_instant(settings.start_date, settings.zone)
     until = now + _AHEAD
     for since in _beginnings(beginning, now):
@@ -46,12 +42,7 @@ def latest_event(
 
 
 def rows_of_days(warehouse: Warehouse, dates: Iterable[datetime.date]) -> dict[datetime.date, Rows]:
-    """The events of each source on each of these days, as far as `metric_daily` has them.
-
-    Raises:
-        WarehouseError: ClickHouse refused, failed or did not answer.
-        SchemaMismatchError: the table has other columns than this version reads.
-    """
+    """The events of each source on each of these days, as far as `metric_daily` has them."""
     return _events(warehouse, METRIC_DAILY, "event_date", "Date", list(dates))
 
 
