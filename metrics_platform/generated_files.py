@@ -19,36 +19,18 @@ from metrics_platform.health_settings import HealthSettings
 from metrics_platform.monitor_settings import MonitorSettings
 from metrics_platform.settings import Settings, is_secret, meaning_of, setting_name
 
-DOCUMENT = Path("docs/settings.md")
+DOCUMENT = Path(__file__).parents[1] / "docs" / "settings.md"
 _PARTS: dict[str, tuple[type[BaseSettings], str]] = {
     "Messages": (ChannelSettings, "notifications"),
     "The 15-minute monitor": (MonitorSettings, "monitoring"),
     "The platform's own health": (HealthSettings, "health"),
 }
-_HEAD = """\
-# Settings
-
-Settings come from the environment, or from `.env` in the folder you run Dagster in. Copy
-[`.env.example`](../.env.example) to begin with.
-
-- Set each name in one place. If both have it, the environment wins in `metrics-platform`, and `.env` wins in Dagster's
-  own commands (`dagster dev`, `dagster asset materialize` …), which load it themselves.
-- An empty value counts as not set. It does not override a value in `.env`.
-- An unknown name or an invalid value stops the platform with an error that says how to fix it. `metrics-platform
-  doctor` checks all settings at once.
-
-Sources, dimensions and metrics, and how metrics are evaluated (thresholds, detectors, mutes), are not settings. They
-are in the YAML file that `METRICS_CATALOG` names: see [catalog.md](catalog.md). Dagster's own settings (its database,
-the number of concurrent runs, how long ticks are kept) are in [`dagster.yaml`](../.dagster/dagster.yaml).
-
-This page is generated from `metrics_platform/settings.py` and the files beside it. Run
-`python -m metrics_platform.generated_files` to update it.
-"""
 
 
 def settings_document() -> str:
-    """The document: a table for each group of settings, with each name, default and meaning."""
-    return "\n".join([_HEAD, *_sections()])
+    """The document: its head as it is, and a table for each group of settings with each name, default and meaning."""
+    head = DOCUMENT.read_text(encoding="utf-8").partition("## ")[0]
+    return head + "\n".join(_sections())
 
 
 def _sections() -> Iterator[str]:
