@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +13,6 @@ from pydantic import SecretStr
 
 from metrics_platform.catalog import builtin_catalog
 from metrics_platform.cli import main
-from metrics_platform.connection import parse_url
 from metrics_platform.doctor import examine
 from metrics_platform.findings import Finding
 from metrics_platform.local.clickhouse import EmbeddedServer
@@ -57,14 +55,6 @@ def test_a_good_setup_has_no_problem_and_nothing_is_left_behind(make_settings: M
     before = sources.warehouse.value(tables)
     assert [f for group in _findings(settings).values() for f in group if f.status != "ok"] == []
     assert sources.warehouse.value(tables) == before
-
-
-def test_tables_that_are_not_there_yet_are_a_note(make_settings: MakeSettings) -> None:
-    settings = make_settings()
-    SourceTables.create(settings)
-    (finding,) = _findings(settings)["Tables"]
-    assert finding.status == "note"
-    assert "dimension_metrics" in finding.detail
 
 
 def test_a_missing_source_is_named_with_its_setting_and_the_grant(make_settings: MakeSettings) -> None:
@@ -139,13 +129,6 @@ def test_unrecognised_actions_and_genders_are_listed(make_settings: MakeSettings
     found = [each.detail for each in _findings(settings)[f"Source {feed}"] if each.status == "note"]
     assert any("2 events of the last 7 days have an unrecognised action: 'share' (2)" in each for each in found)
     assert any("2 events of the last 7 days have an unrecognised gender: 'n/a' (1), 'x' (1)" in each for each in found)
-
-
-def test_text_gender_nullable_columns_and_signed_ids_are_fine(make_settings: MakeSettings) -> None:
-    settings = make_settings()
-    warehouse = SourceTables.create(settings, gender_as_text=True, nullable=True).warehouse
-    warehouse.execute(f"ALTER TABLE {settings.messages_table} MODIFY COLUMN receiver_id Nullable(Int64)")
-    assert _problems(settings) == []
 
 
 def test_rows_without_a_user_are_counted_for_each_source(make_settings: MakeSettings) -> None:
@@ -247,15 +230,6 @@ def test_a_first_day_that_was_computed_without_earlier_events_is_a_note(make_set
     assert [finding.status for finding in _findings(settings)["Tables"]] == ["ok"]
 
 
-def test_events_before_the_start_date_are_reported_in_the_first_snapshot(make_settings: MakeSettings) -> None:
-    settings = make_settings(start_date=datetime.date(2026, 2, 1))
-    sources = SourceTables.create(settings)
-    sources.insert_feed(_event(datetime.datetime(2026, 1, 15, 12)))
-    finding = _findings(settings)[f"Source {settings.feed_table}"][1]
-    assert finding.status == "ok"
-    assert "METRICS_START_DATE = 2026-02-01 are in the first snapshot" in finding.detail
-
-
 def test_a_start_date_long_before_the_first_event_is_a_note_with_the_date_to_set(make_settings: MakeSettings) -> None:
     settings = make_settings(start_date=datetime.date(2026, 1, 1))
     sources = SourceTables.create(settings)
@@ -265,15 +239,6 @@ def test_a_start_date_long_before_the_first_event_is_a_note_with_the_date_to_set
     (finding,) = _findings(settings)["Settings"]
     assert finding.status == "note"
     assert finding.remedy.startswith("Set METRICS_START_DATE=2026-02-10: else 40 days without events")
-
-
-def test_a_read_only_account_is_a_problem(make_settings: MakeSettings, clickhouse_server: EmbeddedServer) -> None:
-    settings = make_settings()
-    database = SourceTables.create(settings).warehouse.database
-    reader = Warehouse(replace(parse_url(clickhouse_server.readonly_url), database=database))
-    (problem,) = [f for f in inspect_warehouse(reader, settings) if f.status == "problem"]
-    assert problem.subject == "ClickHouse"
-    assert "The account is read-only" in problem.remedy
 
 
 def test_a_table_with_other_columns_is_a_problem(make_settings: MakeSettings) -> None:

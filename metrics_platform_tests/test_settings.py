@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,17 +15,6 @@ from metrics_platform.warehouse.client import NoWarehouseError, connection_of
 
 SECRET = "pa55-w0rd"
 ROOT = Path(__file__).parents[1]
-
-
-def test_defaults_apply_without_any_setting() -> None:
-    settings = load_settings(None)
-    assert settings.feed_table == "simulator.feed_actions"
-    assert settings.receiver_column == "receiver_id"
-    assert settings.timezone == "UTC"
-    assert settings.start_date == datetime.date(2026, 1, 1)
-    assert settings.recompute_days == 2
-    assert settings.etl_at == datetime.time(0, 5)
-    assert settings.dimensions == ("os", "gender", "age")
 
 
 def test_the_environment_wins_over_the_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,8 +232,3 @@ def test_every_setting_is_in_the_example_file_with_its_default() -> None:
 def test_the_document_of_settings_is_current() -> None:
     remedy = "write it anew: python -m metrics_platform.generated_files"
     assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == settings_document(), remedy
-
-
-def test_the_document_names_each_setting_once() -> None:
-    names = re.findall(r"^\| `(\w+)` \|", settings_document(), flags=re.MULTILINE)
-    assert sorted(names) == sorted(setting_name(field) for field in Settings.model_fields)

@@ -299,7 +299,7 @@ class _Job:
         """Create the tables, and try the rights and the columns that the commit needs before anything is read."""
         staging, target = self.staging.sql, self.target.table.sql
         statements = [
-            f"CREATE TABLE {self.checked.sql} (line UInt64, reason String, row String, is_local Bool, is_twice Bool, "
+            f"CREATE TABLE {self.checked.sql} (line UInt64, reason String, row String, is_local Bool, "
             f"odd_gender String, {checks.types}) ENGINE = MergeTree ORDER BY line "
             f"SETTINGS non_replicated_deduplication_window = {_REMEMBERED_INSERTS}, {_NO_MERGES}, "
             "parts_to_delay_insert = 1000000, parts_to_throw_insert = 1000000",
@@ -332,17 +332,13 @@ class _Job:
     def _summarise(self) -> int:
         """Report how values were read; returns the number of rows."""
         (counts,) = self._query(
-            "SELECT count() AS rows, countIf(is_local) AS local_times, countIf(is_twice) AS twice, "  # noqa: S608
+            "SELECT count() AS rows, countIf(is_local) AS local_times, "  # noqa: S608
             "countIf(odd_gender != '') AS genders, groupUniqArrayIf(3)(odd_gender, odd_gender != '') AS such_as "
             f"FROM {self.checked.sql}"
         ).rows
         path, zone = self.file.path, self.options.time_zone
         if counts["local_times"]:
             self.say(f"{path}: times without an offset are in {zone} (--time-zone names another zone).")
-        if counts["twice"]:
-            self.say(
-                f"{path}: {counts['twice']:,} times are in an hour that happens twice in {zone}; the first was taken."
-            )
         if counts["genders"]:
             self.say(
                 f"{path}: {counts['genders']:,} rows have a gender that is not recognised, such as "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import clickhouse_connect
@@ -349,21 +349,3 @@ def test_a_source_column_of_a_wrong_type_is_a_clear_failure(desk: Desk) -> None:
     assert not result.success
     assert "doctor" in failure_texts(result)["feed_user_daily"]
     assert desk.tables()["feed_user_daily"].empty
-
-
-def test_a_query_over_its_memory_is_a_clear_failure_and_leaves_the_day_as_it_was(first_day: Desk) -> None:
-    before = first_day.tables()
-    starved = Warehouse.from_settings(first_day.settings)
-    assert starved.value("SELECT 1") == 1
-    from metrics_platform.warehouse.errors import WarehouseError
-    from metrics_platform.warehouse.partitions import staged_partition
-    from metrics_platform.warehouse.tables import USER_DAILY
-
-    heavy = "SELECT * FROM user_daily WHERE NOT ignore((SELECT groupArray(toString(number)) FROM numbers(30000000)))"
-    with (
-        pytest.raises(WarehouseError, match="METRICS_CLICKHOUSE_MAX_MEMORY_MB") as failure,
-        staged_partition(replace(starved, max_memory_mb=64), USER_DAILY, DAYS[0], [(heavy, {})]),
-    ):
-        pytest.fail("it must not come this far")
-    assert failure.value.code == 241
-    assert_same_tables(first_day.tables(), before)

@@ -140,12 +140,6 @@ def test_a_dimension_that_does_not_fit_is_left_out_and_metrics_go_on(payments: P
     assert payments.values("revenue", "region") == {}
 
 
-def test_a_dimension_that_is_an_aggregate_is_left_out(payments: Payments) -> None:
-    payments.dimensions = {"plan": {}, "size": {"sql": "sum(amount)"}}
-    assert "size.sql = 'sum(amount)' does not fit" in _problem(payments, "dimensions.size")
-    assert _problem(payments, "dimensions.size").endswith(": it is an aggregate; write an expression over one row.")
-
-
 _SOUND = (
     "count(DISTINCT user)",
     "arraySum(x -> x * 2, groupArray(amount))",
@@ -216,24 +210,6 @@ def test_a_dimension_that_fails_on_the_rows_is_left_out_and_the_others_go_on(pay
     assert set(result.problems) == {"dimensions.number"}
     assert result.problems["dimensions.number"].startswith("dimensions.number.sql = 'toInt32(name)' fails on a row of ")
     assert payments.values("revenue", "plan") == {(0, "pro"): 2}
-
-
-def test_a_dimension_that_fails_on_the_rows_of_one_source_stays_in_the_others(payments: Payments) -> None:
-    payments.dimensions = {"number": {"sql": "toInt32(name)"}}
-    payments.more_sources = {
-        "renamed": {
-            "table": payments.table,
-            "time": "paid_at",
-            "columns": {"name": "toString(user)"},
-            "dimensions": ["number"],
-        }
-    }
-    payments.metrics["renamed"] = {"source": "renamed", "sql": "count()"}
-    payments.pay((1, MIDNIGHT, "pro", 2.0))
-    (result,) = payments.slots(0, 1)
-    assert set(result.problems) == {"dimensions.number"}
-    assert payments.values("revenue", "number") == {}
-    assert payments.values("renamed", "number") == {(0, "1"): 1}
 
 
 def test_a_source_that_fails_on_the_rows_leaves_the_other_sources(payments: Payments) -> None:

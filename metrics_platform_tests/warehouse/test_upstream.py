@@ -109,14 +109,6 @@ def test_a_gap_of_snapshots_is_named_from_its_first_day_to_its_last(two_days: So
         _compute(two_days, "user_daily", later)
 
 
-def test_a_day_without_events_needs_its_snapshot_and_is_published_with_zeros(two_days: SourceTables) -> None:
-    with pytest.raises(NotComputedError, match=f"materialise users of {AFTER} first"):
-        _compute(two_days, "app_daily", AFTER)
-    compute_all(two_days.warehouse, two_days.settings, [AFTER])
-    (row,) = read_table(two_days.warehouse, "app_daily", AFTER).to_dict("records")
-    assert (row["app_dau"], row["views"], row["cohort_d1"]) == (0, 0, 0)
-
-
 def test_the_sources_are_asked_only_where_an_extract_has_no_rows(two_days: SourceTables) -> None:
     nowhere = two_days.settings.model_copy(
         update={"feed_table": "nowhere.events", "messages_table": "nowhere.messages"}
@@ -125,22 +117,6 @@ def test_the_sources_are_asked_only_where_an_extract_has_no_rows(two_days: Sourc
     assert result.published
     with pytest.raises(SourceError, match=r"nowhere\.events"):
         list(compute_days(two_days.warehouse, _table("user_daily"), [AFTER], nowhere))
-
-
-def test_a_product_with_one_service_alone_is_published(make_settings: Callable[..., Settings]) -> None:
-    sources = SourceTables.create(make_settings(start_date=FIRST))
-    _feed(sources, FIRST)
-    assert all(result.published for result in compute_all(sources.warehouse, sources.settings, [FIRST]))
-    assert read_table(sources.warehouse, "app_daily")["views"].tolist() == [1000]
-
-
-def test_late_events_are_forgiven_up_to_their_bound(two_days: SourceTables) -> None:
-    for late, more, published in ((11, 11, True), (12, 1, False)):
-        _feed(two_days, DAY, more)  # of users who were there
-        result = _compute(two_days, "app_daily", DAY)
-        checks = {(each.check, each.quantity): each for each in result.comparisons}
-        views = checks["reconciles_with_source", "views"]
-        assert (views.late, views.late_allowed, result.published) == (late, 11, published)
 
 
 def test_a_snapshot_that_continues_an_older_one_is_refused(two_days: SourceTables) -> None:

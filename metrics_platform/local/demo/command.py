@@ -39,9 +39,9 @@ from metrics_platform.local.demo.preparing import (
     exclusive_lock,
     lock_holder,
 )
-from metrics_platform.local.demo.product import INCIDENT_LASTS, InjectedIncident, inject
+from metrics_platform.local.demo.product import INCIDENT_LASTS, InjectedIncident, Product, inject
 from metrics_platform.settings import CHANNEL_PREFIXES, given_values, load_settings
-from metrics_platform.time_windows import first_instant, slot_at
+from metrics_platform.time_windows import slot_at
 from metrics_platform.warehouse.client import Warehouse
 
 _TICK_SECONDS = 5.0
@@ -282,9 +282,8 @@ def _clear(directory: Path) -> None:
 
 def _new(directory: Path, days: int, now: datetime.datetime, zone: ZoneInfo) -> State:
     today = now.astimezone(zone).date()
-    first_day = today - days * _ONE_DAY
-    begin = first_instant(first_day, zone)
-    return State(directory=directory, first_day=first_day, today=today, zone=zone, written_until=begin)
+    product = Product(today - days * _ONE_DAY, today, zone)
+    return State(directory=directory, product=product, written_until=product.first_instant())
 
 
 def _zone(name: str | None) -> ZoneInfo:

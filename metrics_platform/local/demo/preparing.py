@@ -123,24 +123,12 @@ class State(BaseModel):
     """The demo of a directory. `written_until`: the first instant (UTC) whose events are not written yet."""
 
     directory: Path = Field(Path(), exclude=True)
-    first_day: datetime.date
-    today: datetime.date
-    zone: ZoneInfo
-    seed: int = 1
+    product: Product
     written_until: AwareDatetime
-
-    @property
-    def product(self) -> Product:
-        """The made-up product."""
-        return Product(self.first_day, self.today, self.zone, self.seed)
 
     @classmethod
     def read(cls, directory: Path) -> State | None:
-        """Read the state of the directory; None where no demo has been made yet.
-
-        Raises:
-            DemoError: the file is broken.
-        """
+        """Read the state of the directory; None where no demo has been made yet. Raises DemoError if it is broken."""
         file = directory / "demo.json"
         try:
             state = cls.model_validate_json(file.read_text(encoding="utf-8"))
@@ -233,11 +221,7 @@ class Stream:
     clock: Clock
 
     def write(self, progress: Progress = lambda _share: None) -> None:
-        """Write up to the product's present, and remember it after each day.
-
-        Raises:
-            WarehouseError: ClickHouse refused or did not answer; the next call writes what is missing.
-        """
+        """Write up to the product's present, and remember it after each day; after an error, the next call goes on."""
         since, until = self.state.written_until, self.clock.now()
         product = self.state.product
         if since == product.first_instant():
@@ -260,11 +244,7 @@ class FastSchedules:
     """The last day that has been computed."""
 
     def run_due(self) -> None:
-        """Run what has come due since the last call.
-
-        Raises:
-            DagsterError: a run failed; the next call runs it again.
-        """
+        """Run what has come due since the last call; what failed then is run again."""
         written, zone = self.state.written_until, self.state.product.zone
         complete = slot_at(written).start
         if complete > self.checked_until:
