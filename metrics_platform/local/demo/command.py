@@ -232,18 +232,16 @@ class _Demo:
         server: EmbeddedServer,
     ) -> None:
         """Write events and print new messages of the outbox, until Ctrl-C."""
-        tasks = [
-            BackgroundTask("Writing events", stream.write, output.notice),
-            *([BackgroundTask("Checking and loading", fast.run_due, output.notice)] if fast else []),
-            BackgroundTask("Reading messages", output.new_messages, output.notice),
-            BackgroundTask("Dagster", dagster.check_answers, output.notice),
-        ]
+        attempts = Attempts(output.notice)
         with self.console.status("") if self.console.is_terminal else nullcontext() as status:
             while not self.stop_requested.is_set():
                 dagster.check()
                 _check_clickhouse(server)
-                for task in tasks:
-                    task.run_if_due()
+                attempts.attempt("Writing events", stream.write)
+                if fast:
+                    attempts.attempt("Checking and loading", fast.run_due)
+                attempts.attempt("Reading messages", output.new_messages)
+                attempts.attempt("Dagster", dagster.check_answers)
                 if status:
                     product_time = stream.state.written_until.astimezone(output.settings.zone)
                     status.update(f"In the product it is {product_time:%Y-%m-%d %H:%M:%S}")
@@ -323,39 +321,22 @@ def _open(url: str) -> None:
         webbrowser.open(url)
 
 
-_FIRST_GAP_SECONDS = 5.0
-_LONGEST_GAP_SECONDS = 300.0
-
-
 @dataclass
-class BackgroundTask:
-    """An action that is repeated; after a failure it waits for gaps that grow from 5 s to 5 minutes.
+class Attempts:
+    """What is tried again and again: a failure is reported once, as is its end, and never ends the demo."""
 
-    Attributes:
-        name: what is done, as a noun phrase that begins a sentence.
-        report: is called with each failure and with the recovery.
-    """
-
-    name: str
-    action: Callable[[], object]
     report: Callable[[str], None]
-    monotonic: Callable[[], float] = time.monotonic
-    _failures: int = field(default=0, init=False)
-    _not_before: float = field(default=float("-inf"), init=False)
+    _failing: set[str] = field(default_factory=set, init=False)
 
-    def run_if_due(self) -> None:
-        """Run the action, unless a failure of it was too short a time ago."""
-        if self.monotonic() < self._not_before:
-            return
+    def attempt(self, name: str, action: Callable[[], object]) -> None:
+        """Call `action`; `name` says what it does, as a noun phrase that begins a sentence."""
         try:
-            self.action()
+            action()
         except Exception as error:  # noqa: BLE001  (whatever fails, the demo goes on and reports it)
-            gap = min(_FIRST_GAP_SECONDS * 2**self._failures, _LONGEST_GAP_SECONDS)
-            self._failures += 1
-            self._not_before = self.monotonic() + gap
-            reason = str(error).strip() or type(error).__name__
-            self.report(f"{self.name} failed: {reason}. Next attempt in {gap:.0f} s.")
+            if name not in self._failing:
+                self.report(f"{name} failed: {str(error).strip() or type(error).__name__}. Trying again.")
+            self._failing.add(name)
         else:
-            if self._failures:
-                self.report(f"{self.name} works again, after {self._failures} failed attempts.")
-            self._failures = 0
+            if name in self._failing:
+                self.report(f"{name} works again.")
+            self._failing.discard(name)
