@@ -215,21 +215,6 @@ def test_events_in_the_future_point_to_the_time_zone(make_settings: MakeSettings
     assert "METRICS_TIMEZONE" not in finding.remedy and "a mistake" in finding.remedy
 
 
-def test_a_first_day_that_was_computed_without_earlier_events_is_a_note(make_settings: MakeSettings) -> None:
-    settings = make_settings(start_date=datetime.date(2026, 2, 1))
-    sources = SourceTables.create(settings)
-    sources.insert_feed(_event(datetime.datetime(2026, 1, 15, 12)))
-    create_tables(sources.warehouse, all_tables(settings.dimensions))
-    assert [finding.status for finding in _findings(settings)["Tables"]] == ["ok"]
-    snapshot = "INSERT INTO users (event_date, user_id) VALUES ('{}', 1)"
-    sources.warehouse.execute(snapshot.format("2026-02-01"))
-    _, finding = _findings(settings)["Tables"]
-    assert finding.status == "note"
-    assert "Materialise daily_etl from 2026-02-01" in finding.remedy
-    sources.warehouse.execute(snapshot.format("2026-01-31"))
-    assert [finding.status for finding in _findings(settings)["Tables"]] == ["ok"]
-
-
 def test_a_start_date_long_before_the_first_event_is_a_note_with_the_date_to_set(make_settings: MakeSettings) -> None:
     settings = make_settings(start_date=datetime.date(2026, 1, 1))
     sources = SourceTables.create(settings)

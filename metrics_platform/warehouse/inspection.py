@@ -10,7 +10,7 @@ import datetime
 import difflib
 import re
 import uuid
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -29,7 +29,6 @@ from metrics_platform.warehouse.schema import (
     drop_table,
     missing_tables,
     outside_database,
-    tables_are_there,
 )
 from metrics_platform.warehouse.slot_migration import tables_to_migrate
 from metrics_platform.warehouse.source_rows import SourceRows, resolve
@@ -58,15 +57,14 @@ def inspect_warehouse(warehouse: Warehouse, settings: Settings) -> Iterator[Find
         yield looked_at("Tables", lambda: _own_tables(warehouse, settings))
         yield from inspect_replicas(warehouse, tables.all_tables(settings.dimensions))
     # The platform's own database may not be there yet.
-    first_day = yield from inspect_sources(outside_database(warehouse), settings)
-    if database.status == "ok" and first_day is not None and first_day < settings.start_date:
-        yield from _first_snapshot(warehouse, settings)
+    yield from inspect_sources(outside_database(warehouse), settings)
 
 
 def needed_rights(settings: Settings) -> list[str]:
     """The GRANT statements that give the account of METRICS_CLICKHOUSE_URL all it needs, and no more."""
     account = connection_of(settings)
-    sources = [f"GRANT SELECT ON {table} TO {account.user}" for table in source_tables(settings).values()]
+    catalog = load_catalog_or_builtin(settings)
+    sources = [f"GRANT SELECT ON {source.table} TO {account.user}" for source in catalog.sources.values()]
     own = "SELECT, INSERT, OPTIMIZE, ALTER DELETE, ALTER COLUMN, CREATE TABLE, DROP TABLE"
     # To tell what a killed run left behind from what another run is writing.
     system = [f"GRANT SELECT ON system.{table} TO {account.user}" for table in ("parts", "processes")]
@@ -136,24 +134,6 @@ def _own_tables(warehouse: Warehouse, settings: Settings) -> Finding:
     if missing:
         return Finding("Tables", "note", f"missing, created on first use: {', '.join(missing)}")
     return Finding("Tables", "ok", f"all {len(wanted)} exist, with the columns that this version writes")
-
-
-def _first_snapshot(warehouse: Warehouse, settings: Settings) -> Iterator[Finding]:
-    """Is the snapshot that the first day continues there? An earlier version computed that day without one."""
-    if not tables_are_there(warehouse, [tables.USERS]):
-        return
-    (row,) = warehouse.query(
-        "SELECT countIf(event_date < {start:Date}) AS before, countIf(event_date >= {start:Date}) AS since FROM users",
-        {"start": settings.start_date},
-        doing="Looking for the users before the first day",
-    ).rows
-    if row["since"] and not row["before"]:
-        yield Finding(
-            "Tables",
-            "note",
-            f"users of {settings.start_date} was computed without the events before it, so all users were new then",
-            f"Materialise daily_etl from {settings.start_date} to yesterday in one run: its first day includes them.",
-        )
 
 
 _SUBJECT = "Cluster"
@@ -249,11 +229,8 @@ _VALUES_OF_DAYS = 7
 _VALUES_SHOWN = 5
 
 
-def inspect_sources(warehouse: Warehouse, settings: Settings) -> Generator[Finding, None, datetime.date | None]:
-    """Look at every source and at every entry of the catalogue that is computed from it.
-
-    Returns the day of the first event of all; None where no source has one.
-    """
+def inspect_sources(warehouse: Warehouse, settings: Settings) -> Iterator[Finding]:
+    """Look at every source and at every entry of the catalogue that is computed from it."""
     catalog = load_catalog_or_builtin(settings)
     checked = check_catalog(warehouse, catalog)
     first_days: list[datetime.date] = []
@@ -272,8 +249,13 @@ def inspect_sources(warehouse: Warehouse, settings: Settings) -> Generator[Findi
             )
     yield from _daily_load(DailySources(warehouse, catalog), checked)
     if len(first_days) == len(catalog.sources) and min(first_days) > settings.start_date:
-        yield _late_first_event(min(first_days), settings.start_date)
-    return min(first_days, default=None)
+        first, days = min(first_days), (min(first_days) - settings.start_date).days
+        yield Finding(
+            "Settings",
+            "note",
+            f"METRICS_START_DATE = {settings.start_date}, but the first event is on {first}",
+            f"Set METRICS_START_DATE={first}: else {days:,} day{'s' * (days > 1)} without events will be computed.",
+        )
 
 
 def _daily_load(sources: DailySources, checked: CheckedCatalog) -> Iterator[Finding]:
@@ -283,12 +265,6 @@ def _daily_load(sources: DailySources, checked: CheckedCatalog) -> Iterator[Find
         if not problem.startswith(tuple(checked.problems)):
             text, _, remedy = problem.partition(" What to do: ")
             yield Finding("Daily load", "problem", text, remedy)
-
-
-def source_tables(settings: Settings) -> Mapping[str, str]:
-    """Source → its table, for the grants; of the built-in catalogue where METRICS_CATALOG is not valid."""
-    catalog = load_catalog_or_builtin(settings)
-    return {name: str(source.table) for name, source in catalog.sources.items()}
 
 
 def _mapping(warehouse: Warehouse, source: Source, checked: CheckedCatalog) -> Finding:
@@ -419,16 +395,6 @@ def _values(warehouse: Warehouse, rows: SourceRows) -> Iterator[Finding]:
                 f"{column}: {listed}. They {consequence}",
                 f"Map them in METRICS_CATALOG, under sources.{source.name}.columns.{column} (docs/catalog.md).",
             )
-
-
-def _late_first_event(first_day: datetime.date, start_date: datetime.date) -> Finding:
-    days = (first_day - start_date).days
-    return Finding(
-        "Settings",
-        "note",
-        f"METRICS_START_DATE = {start_date}, but the first event is on {first_day}",
-        f"Set METRICS_START_DATE={first_day}: else {days:,} day{'s' * (days > 1)} without events will be computed.",
-    )
 
 
 def names_of(warehouse: Warehouse, query: str, parameters: Parameters) -> list[str]:
