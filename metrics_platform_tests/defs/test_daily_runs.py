@@ -339,13 +339,3 @@ def test_an_account_that_may_not_write_is_told_what_to_grant(desk: Desk, clickho
     assert not result.success
     assert all("GRANT" in text or "read-only" in text for text in failure_texts(result).values())
     assert not [event for event in result.all_events if event.is_step_up_for_retry]
-
-
-def test_a_source_column_of_a_wrong_type_is_a_clear_failure(desk: Desk) -> None:
-    warehouse = Warehouse.from_settings(desk.settings)
-    for change in ("DROP COLUMN age", "ADD COLUMN age Array(UInt8)"):
-        warehouse.execute(f"ALTER TABLE {desk.settings.feed_table} {change}")
-    result = desk.run(DAYS[0])
-    assert not result.success
-    assert "doctor" in failure_texts(result)["feed_user_daily"]
-    assert desk.tables()["feed_user_daily"].empty

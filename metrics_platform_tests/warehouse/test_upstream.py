@@ -87,16 +87,6 @@ def test_a_dropped_partition_anywhere_above_a_table_stops_its_day(two_days: Sour
     assert all(result.published for result in compute_all(two_days.warehouse, two_days.settings, [DAY]))
 
 
-def test_a_day_whose_tables_above_were_never_computed_is_refused(two_days: SourceTables) -> None:
-    _feed(two_days, AFTER)
-    _messages(two_days, AFTER)
-    remedy = rf"materialise feed_user_daily of {AFTER} first.*daily_etl for {AFTER}"
-    for name in ABOVE:
-        with pytest.raises(NotComputedError, match=remedy):
-            _compute(two_days, name, AFTER)
-        assert read_table(two_days.warehouse, name, AFTER).empty
-
-
 def test_a_gap_of_snapshots_is_named_from_its_first_day_to_its_last(two_days: SourceTables) -> None:
     later = AFTER + datetime.timedelta(days=1)
     for name in EXTRACTS:
