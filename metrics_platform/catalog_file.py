@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -14,7 +13,7 @@ from metrics_platform.builtin_entries import builtin_entries
 from metrics_platform.catalog_entries import NAME, PLACEHOLDER, RESERVED, CatalogFile, MetricEntry
 from metrics_platform.expressions import problem_of
 from metrics_platform.settings import Settings, is_secret, setting_name
-from metrics_platform.suggestions import either, meant, near
+from metrics_platform.suggestions import near, remedy_of
 
 
 def read_file(file: Path) -> dict[str, Any]:
@@ -116,28 +115,6 @@ def fill_placeholders(value: Any, settings: Settings, problems: list[str], path:
 _FALSE = "literal[False]"
 _ALTERNATIVES = {"ReportEntry", "MonitorEntry", "DetectorConfig"}
 _NO_KEYS = {"dict_type", "model_type"}
-# Pydantic's type of error → the remedy.
-_REMEDIES = {
-    "tuple_type": "write a list in square brackets, such as [a, b]",
-    "dict_type": "write its keys below it, as `key: value`",
-    "model_type": "write its keys below it, as `key: value`",
-    "greater_than_equal": "write at least {ge:g}",
-    "greater_than": "write more than {gt:g}",
-    "less_than_equal": "write at most {le:g}",
-    "less_than": "write less than {lt:g}",
-    "finite_number": "write a number",
-    **dict.fromkeys(("float_parsing", "float_type"), "write a number"),
-    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "write a whole number"),
-    **dict.fromkeys(("bool_parsing", "bool_type"), "write true or false"),
-    "string_type": "write text, in quotes",
-    "string_too_long": "write at most {max_length} characters",
-    "too_short": "write at least {min_length}",
-    "too_long": "write at most {max_length}",
-    **dict.fromkeys(
-        ("timezone_aware", "datetime_from_date_parsing", "datetime_type", "datetime_parsing"),
-        "write a time with its offset, such as 2026-12-01T09:00+03:00",
-    ),
-}
 
 
 class CatalogError(ValueError):
@@ -165,21 +142,14 @@ def problem_texts(error: ValidationError) -> list[str]:
 
 def _problem_text(detail: Any, keys: list[str]) -> str:
     """The problem with a key, as text that follows its path."""
-    kind, limits = detail["type"], detail.get("ctx", {})
-    if kind == "extra_forbidden":
+    if detail["type"] == "extra_forbidden":
         return f": no such key{near(str(detail['loc'][-1]), keys)}"
-    if kind == "missing":
+    if detail["type"] == "missing":
         return ": is missing; add it"
     value = detail["loc"][-2] if detail["loc"][-1] == "[key]" else detail["input"]
-    if kind == "literal_error":
-        allowed = re.findall(r"'([^']+)'", str(limits["expected"]))
-        return f" = {value!r}: write {either(allowed)}{meant(str(value), allowed)}"
-    remedy = _REMEDIES.get(kind, str(detail["msg"]).removeprefix("Value error, "))
-    if kind == "value_error" and isinstance(value, dict):  # about the whole entry
-        return f": {remedy}"
-    if kind == "value_error":
-        return f" = {value!r}: {remedy}"
-    return f" = {value!r}: {remedy.format(**limits)}"
+    if detail["type"] == "value_error" and isinstance(value, dict):  # about the whole entry
+        return f": {remedy_of(detail)}"
+    return f" = {value!r}: {remedy_of(detail)}"
 
 
 def _keys(path: list[Any]) -> list[str]:

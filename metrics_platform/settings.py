@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic.fields import FieldInfo
 from pydantic_settings import SettingsConfigDict
 
 from metrics_platform import setting_types as types
@@ -26,7 +25,7 @@ from metrics_platform.channel_settings import ChannelSettings
 from metrics_platform.health_settings import HealthSettings
 from metrics_platform.monitor_settings import MonitorSettings
 from metrics_platform.redaction import MASK, mask, secrets_of_url
-from metrics_platform.suggestions import choose
+from metrics_platform.suggestions import remedy_of
 
 PREFIX = "METRICS_"
 # Prefixes of the channels' settings. Other programs use them too, so an unknown name with one of these is rejected only
@@ -39,13 +38,6 @@ _REMOVED = {
     "a catalogue (docs/operations.md#upgrades), set METRICS_CATALOG to it, and remove METRICS_MONITORING_FILE.",
 }
 
-_FORMS = (
-    ("date_", "write a date as 2026-01-31"),
-    ("time_", "write a local time as HH:MM, such as 11:00"),
-    ("bool_", "write true or false"),
-    ("path_", "write a path"),
-)
-_NUMBERS = ("int_", "float_", "finite_number", "greater_than", "less_than")
 # What looks like a service's key: a long word of small and capital letters and digits.
 _KEY = re.compile(r"(?<![\w-])(?=[\w-]*[a-z])(?=[\w-]*[A-Z])(?=[\w-]*\d)[\w-]{24,}", re.ASCII)
 
@@ -241,11 +233,11 @@ def _unknown(name: str) -> str | None:
 
 def _problem(detail: Any, given: Mapping[str, str], overrides: Mapping[str, Any]) -> str:
     if not detail["loc"]:  # about several settings at once: the text names them
-        return without_secrets(f"{str(detail['msg']).removeprefix('Value error, ')}. Correct one of them.")
+        return without_secrets(f"{remedy_of(detail)}. Correct one of them.")
     named = {setting_name(field): field for field in Settings.model_fields}
     field = named.get(str(detail["loc"][0]), str(detail["loc"][0]))
     name = setting_name(field)
-    text = explained(detail, Settings.model_fields[field])
+    text = remedy_of(detail)
     value = "(secret)" if is_secret(field) else repr(overrides.get(field, given.get(name, "")))
     end = "" if text.endswith("?") else "."
     # The value may be another setting's secret, set here by mistake, and some texts repeat the value.
@@ -272,33 +264,6 @@ def _secrets(given: Mapping[str, str], overrides: Mapping[str, Any]) -> Iterator
         yield from secrets_of_url(text) if "://" in text else (text,)
 
 
-def explained(detail: Mapping[str, Any], field: FieldInfo) -> str:
-    """The expected form of `field`, from an entry of `ValidationError.errors()`."""
-    kind = str(detail["type"])
-    if kind == "value_error":
-        return str(detail["msg"]).removeprefix("Value error, ")
-    if kind == "literal_error":
-        return choose(str(detail["input"]), re.findall(r"'([^']*)'", str(detail["ctx"]["expected"])))
-    if kind.startswith(_NUMBERS):
-        return _number(field)
-    if kind.startswith("string_too_"):
-        lengths = [_bound(field, name) for name in ("min_length", "max_length")]
-        return f"write {lengths[0] or 0} to {lengths[1]} characters"
-    return next((form for prefix, form in _FORMS if kind.startswith(prefix)), "write it in the form named below")
-
-
 def without_secrets(text: str, secrets: Iterable[str] = ()) -> str:
     """Mask the known `secrets` in `text`, and whatever looks like one: any setting may hold a secret by mistake."""
     return _KEY.sub(MASK, mask(text, secrets))
-
-
-def _number(field: FieldInfo) -> str:
-    kind = "a whole number" if field.annotation in (int, int | None) else "a number"
-    least, most = _bound(field, "ge"), _bound(field, "le")
-    if least is not None and most is not None:
-        return f"write {kind} from {least:,} to {most:,}"
-    return f"write {kind}" + (f", {least:,} or more" if least is not None else "")
-
-
-def _bound(field: FieldInfo, name: str) -> Any:
-    return next((getattr(bound, name) for bound in field.metadata if hasattr(bound, name)), None)
