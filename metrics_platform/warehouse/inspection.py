@@ -23,7 +23,6 @@ from metrics_platform.warehouse.client import Parameters, Warehouse, connection_
 from metrics_platform.warehouse.daily_sources import DailySources
 from metrics_platform.warehouse.partitions import IDLE_SECONDS, STAGING_PREFIX, drop_idle_staging_tables
 from metrics_platform.warehouse.schema import (
-    SchemaMismatchError,
     create_staging,
     create_table,
     drop_table,
@@ -123,15 +122,10 @@ def _rights(warehouse: Warehouse) -> Finding:
 
 def _own_tables(warehouse: Warehouse, settings: Settings) -> Finding:
     wanted = tables.all_tables(settings.dimensions)
-    try:
-        if old := tables_to_migrate(warehouse):
-            text = f"tables of an earlier version, or of a migration that was interrupted: {', '.join(old)}"
-            return Finding("Tables", "problem", text, "Run `metrics-platform create-tables`. No row is lost.")
-        missing = missing_tables(warehouse, wanted)
-    except SchemaMismatchError as error:
-        text, _, remedy = str(error).partition("\nWhat to do: ")
-        return Finding("Tables", "problem", text, remedy)
-    if missing:
+    if old := tables_to_migrate(warehouse):
+        text = f"tables of an earlier version, or of a migration that was interrupted: {', '.join(old)}"
+        return Finding("Tables", "problem", text, "Run `metrics-platform create-tables`. No row is lost.")
+    if missing := missing_tables(warehouse, wanted):
         return Finding("Tables", "note", f"missing, created on first use: {', '.join(missing)}")
     return Finding("Tables", "ok", f"all {len(wanted)} exist, with the columns that this version writes")
 
