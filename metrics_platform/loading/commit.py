@@ -13,14 +13,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from metrics_platform.loading.files import LoadError
 from metrics_platform.table_names import TableName
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import UNKNOWN_DATABASE, WarehouseError
-from metrics_platform.warehouse.partitions import IDLE_SECONDS, STAGING_PREFIX
+from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_idle_staging_tables
 from metrics_platform.warehouse.schema import create_database
 from metrics_platform.warehouse.tables import read_sql
 
@@ -31,6 +31,8 @@ Say = Callable[[str], None]
 
 # A restart of ClickHouse takes seconds; longer absences are left to the next load.
 _WAITS = (1.0, 3.0, 6.0)
+# A load may work for minutes on one of its tables, while the others are idle.
+IDLE_SECONDS = 3600
 # ClickHouse's clocks have whole seconds here.
 _CLOCK_SLACK = 2
 _UNKNOWN_TABLE = 60
@@ -145,13 +147,8 @@ def complete_interrupted(warehouse: Warehouse, say: Say) -> list[Entry]:
 def drop_idle(warehouse: Warehouse, databases: Iterable[str]) -> None:
     """Drop what killed loads left before their commit; to be called when no commit is interrupted."""
     for database in databases:
-        rows = warehouse.query(
-            read_sql("queries/load/idle_staging_tables.sql"),
-            {"database": database, "prefix": PREFIX, "idle_seconds": IDLE_SECONDS},
-            doing="Looking for staging tables of killed loads",
-        ).rows
-        for row in rows:
-            drop(warehouse, TableName(database, row["name"]))
+        there = replace(warehouse, connection=replace(warehouse.connection, database=database))
+        drop_idle_staging_tables(there, PREFIX, IDLE_SECONDS)
 
 
 def drop(warehouse: Warehouse, table: TableName) -> None:
