@@ -19,12 +19,11 @@ from typing import Any
 from metrics_platform.loading.files import LoadError
 from metrics_platform.table_names import TableName
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.errors import UNKNOWN_DATABASE, WarehouseError
+from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_idle_staging_tables
-from metrics_platform.warehouse.schema import create_database
-from metrics_platform.warehouse.tables import read_sql
+from metrics_platform.warehouse.tables import DailyTable, read_sql
 
-HISTORY = "load_history"
+HISTORY = DailyTable("load_history")
 COMMITTING, COMMITTED, GIVEN_UP = 1, 2, 3
 PREFIX = f"{STAGING_PREFIX}load__"
 Say = Callable[[str], None]
@@ -61,27 +60,9 @@ class Entry:
     changed_at: datetime.datetime
 
 
-def create_history(warehouse: Warehouse) -> None:
-    """Create `load_history`, and the platform's database, where they are missing; add what an earlier version lacks."""
-    columns: set[str] = set()
-    try:
-        sql = "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String}"
-        columns = {row["name"] for row in warehouse.query(sql, {"table": HISTORY}, doing=f"Looking for {HISTORY}").rows}
-    except WarehouseError as error:
-        if error.code != UNKNOWN_DATABASE:
-            raise
-        create_database(warehouse, warehouse.database)
-    if not columns:
-        sql = read_sql("queries/load/create_load_history.sql")
-        warehouse.execute(sql, {"table": HISTORY}, doing=f"Creating table {HISTORY}", repeatable=True)
-    elif "content" not in columns:
-        sql = "ALTER TABLE {table:Identifier} ADD COLUMN IF NOT EXISTS content String AFTER file"
-        warehouse.execute(sql, {"table": HISTORY}, doing=f"Migrating table {HISTORY}", repeatable=True)
-
-
 def earlier_load(warehouse: Warehouse, table: TableName, content: str) -> dict[str, Any] | None:
     """The latest load of the same rows into this table: `changed_at` (UTC) and `file`."""
-    parameters = {"table": HISTORY, "content": content, "database": table.database, "target": table.table}
+    parameters = {"table": HISTORY.name, "content": content, "database": table.database, "target": table.table}
     sql = read_sql("queries/load/earlier_loads.sql")
     rows = warehouse.query(sql, parameters, doing="Looking for earlier loads of the file").rows
     return rows[0] if rows else None
@@ -106,7 +87,7 @@ def commit(warehouse: Warehouse, entries: Sequence[Entry], say: Say) -> None:
             rows = [[*(getattr(entry, name) for name in names), COMMITTING] for entry in entries]
             # One block, so both files or none; sent twice, its rows replace themselves.
             warehouse.run(
-                lambda client: client.insert(HISTORY, rows, column_names=[*names, "step"]),
+                lambda client: client.insert(HISTORY.name, rows, column_names=[*names, "step"]),
                 doing="Committing the load",
                 repeatable=True,
             )
@@ -129,7 +110,7 @@ def complete_interrupted(warehouse: Warehouse, say: Say) -> list[Entry]:
     """
     sql = read_sql("queries/load/open_loads.sql")
     loads: dict[str, list[Entry]] = {}
-    for row in warehouse.query(sql, {"table": HISTORY}, doing="Looking for interrupted loads").rows:
+    for row in warehouse.query(sql, {"table": HISTORY.name}, doing="Looking for interrupted loads").rows:
         entry = Entry(**{**row, **times_in_utc(row)})
         loads.setdefault(entry.load_id, []).append(entry)
     completed: list[Entry] = []
@@ -246,7 +227,7 @@ def _give_up_untouched(warehouse: Warehouse, entries: Sequence[Entry]) -> bool:
 
 
 def _end(warehouse: Warehouse, entries: Sequence[Entry], step: int) -> None:
-    parameters = {"table": HISTORY, "load_id": entries[0].load_id, "step": step}
+    parameters = {"table": HISTORY.name, "load_id": entries[0].load_id, "step": step}
     sql = read_sql("queries/load/end_load.sql")
     warehouse.execute(sql, parameters, doing="Recording the load", repeatable=True)
     for entry in entries:

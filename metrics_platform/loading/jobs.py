@@ -36,6 +36,7 @@ from metrics_platform.settings import Settings
 from metrics_platform.table_names import TableName
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
+from metrics_platform.warehouse.schema import create_tables
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -119,7 +120,7 @@ def load(
     say = say or partial(click.echo, err=True)
     paths = {feed_source(): feed, messages_source(settings.receiver_column): messages}
     jobs = _open(paths, warehouse, options or Options(), say)
-    commit.create_history(warehouse)
+    create_tables(warehouse, [commit.HISTORY])
     completed = commit.complete_interrupted(warehouse, say)
     for job in jobs:
         job.target = prepare_target(settings, warehouse, job.source)

@@ -49,7 +49,7 @@ def _loaded_users(loading: Loading) -> tuple[list[int], list[int]]:
 
 
 def _steps(loading: Loading) -> set[int]:
-    rows = loading.warehouse.query(f"SELECT DISTINCT step FROM {commit.HISTORY} FINAL").rows
+    rows = loading.warehouse.query(f"SELECT DISTINCT step FROM {commit.HISTORY.name} FINAL").rows
     return {row["step"] for row in rows}
 
 
@@ -60,7 +60,7 @@ def _die_at(loading: Loading, files: dict[str, Path], doing: str, number: int = 
 
 
 def _clear(loading: Loading) -> None:
-    for table in (loading.settings.feed_table, loading.settings.messages_table, commit.HISTORY):
+    for table in (loading.settings.feed_table, loading.settings.messages_table, commit.HISTORY.name):
         loading.warehouse.execute(f"TRUNCATE TABLE {table}")
 
 
