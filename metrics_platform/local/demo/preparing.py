@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from metrics_platform.catalog import load_catalog
+from metrics_platform.local.clickhouse_directory import write_private
 from metrics_platform.local.dagster_local import run_job
 from metrics_platform.local.demo.product import Product
 from metrics_platform.settings import Settings
@@ -141,10 +142,7 @@ class State(BaseModel):
 
     def write(self) -> None:
         """Write it in one step: a reader sees the old or the new."""
-        file = self.directory / "demo.json"
-        new = file.with_suffix(".new")
-        new.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        new.replace(file)
+        write_private(self.directory / "demo.json", self.model_dump_json(indent=2) + "\n")
 
 
 @contextmanager
