@@ -55,8 +55,8 @@ def open_file(path: Path, known: frozenset[str]) -> EventFile:
     is_gzip = start.startswith(b"\x1f\x8b")
     if _NO_TEXT.search(start.partition(b"\n")[0]) and not is_gzip:
         raise LoadError(
-            f"{path} is neither CSV, gzipped CSV nor Parquet. Unpack an archive (zip, bzip2, xz, zstd), and save UTF-16 "
-            "as UTF-8."
+            f"{path} is neither CSV, gzipped CSV nor Parquet. Unpack an archive (zip, bzip2, xz, zstd); save UTF-16 as "
+            "UTF-8."
         )
     return CsvFile(path, known, is_gzip=is_gzip)
 

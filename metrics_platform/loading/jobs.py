@@ -80,7 +80,6 @@ class LoadedFile:
         table: the source table, database.table.
         rejected: rows that were not loaded; they are in `rejects_file` (None where there are none).
         first_day, last_day: the days of the product that the rows touch; None without rows.
-        earlier: the rows were loaded by completing an interrupted load of the same file, not by reading it again.
     """
 
     source: Literal["feed", "messages"]
@@ -91,7 +90,6 @@ class LoadedFile:
     rejects_file: Path | None
     first_day: datetime.date | None
     last_day: datetime.date | None
-    earlier: bool
 
     def __str__(self) -> str:
         days = f", {self.first_day} to {self.last_day}" if self.rows else ""
@@ -135,7 +133,7 @@ def load(
         _drop(warehouse, [job.checked for job in jobs])
     if entries := [job.entry for job in jobs if job.entry and job.entry not in completed]:
         commit.commit(warehouse, entries, say)
-    files = tuple(job.result(settings, earlier=job.entry in completed) for job in jobs)
+    files = tuple(job.result(settings) for job in jobs)
     _report_days(settings, files, say)
     return files
 
@@ -250,7 +248,7 @@ class _Job:
             **staged,
         )
 
-    def result(self, settings: Settings, *, earlier: bool) -> LoadedFile:
+    def result(self, settings: Settings) -> LoadedFile:
         """What became of the file, for callers and for people."""
         days = [
             time.astimezone(settings.zone).date() if time else None
@@ -265,7 +263,6 @@ class _Job:
             rejects_file=self.rejects_file if self.rejected else None,
             first_day=days[0],
             last_day=days[1],
-            earlier=earlier,
         )
 
     def _refuse_if_loaded(self, content: str) -> None:
