@@ -220,7 +220,7 @@ class _Demo:
             dagster = stack.enter_context(running_dagster(self.directory, self.options.port))
             stack.callback(self.console.print, "\nStopping Dagster and ClickHouse …")
             preparing.send_report(yesterday)
-            dagster.wait_until_ready(output.notice)
+            dagster.wait_until_ready()
         return dagster
 
     def _continue(
