@@ -16,8 +16,7 @@ from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT, Slot, slot_at
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import create_tables
-from metrics_platform.warehouse.source_rows import resolve
-from metrics_platform.warehouse.sources import latest_event, rows_of_days, rows_of_slots, weeks_before
+from metrics_platform.warehouse.source_rows import latest_event, resolve, rows_of_days, rows_of_slots, weeks_before
 from metrics_platform.warehouse.tables import METRIC_DAILY, SLOT_METRICS
 from metrics_platform_tests.generated_events import FEED_COLUMNS, MESSAGE_COLUMNS, TYPES
 from metrics_platform_tests.worlds import SourceTables, insert_event_counts
