@@ -141,11 +141,3 @@ def test_a_parquet_of_nested_columns_is_refused(tmp_path: Path) -> None:
 def test_headers_are_recognised_in_any_order_case_and_delimiter(tmp_path: Path, header: str) -> None:
     file = _read(write_lines(tmp_path / "feed.csv", header=header))
     assert sorted(name.lower() for name in file.names) == ["action", "time", "user_id"]
-
-
-def test_gzip_of_several_members_is_read_to_its_end(tmp_path: Path) -> None:
-    members = (f"{FEED_HEADER}\n{FEED_LINE}\n{FEED_LINE[:9]}", f"{FEED_LINE[9:]}\n{FEED_LINE}\n")
-    path = tmp_path / "feed.csv"
-    path.write_bytes(b"".join(gzip.compress(member.encode()) for member in members))
-    rows = [row for batch in _read(path).batches([0]) for row in batch.to_pylist()]
-    assert [row["text"].decode() for row in rows] == [FEED_LINE] * 3

@@ -116,16 +116,6 @@ def test_tables_of_killed_loads_are_dropped_once_they_are_idle(
     assert loading.staging_tables == []
 
 
-def test_an_interrupted_load_whose_table_is_gone_is_given_up(loading: Loading, files: dict[str, Path]) -> None:
-    with _failing_moves(after=0), pytest.raises(LoadError, match="interrupted during its commit"):
-        loading(**files)
-    loading.warehouse.execute(f"DROP TABLE {loading.settings.feed_table}")
-    assert [file.rows for file in loading(**files)] == [len(FEED_USERS), len(MESSAGE_USERS)]
-    assert any("was given up" in line for line in loading.said)
-    assert _loaded_users(loading) == (FEED_USERS, MESSAGE_USERS)
-    assert (_steps(loading), loading.staging_tables) == ({commit.GIVEN_UP, commit.COMMITTED}, [])
-
-
 def test_an_interrupted_load_that_cannot_be_completed_names_a_way_out(loading: Loading, files: dict[str, Path]) -> None:
     with _failing_moves(after=1), pytest.raises(LoadError, match="interrupted during its commit"):
         loading(**files)
@@ -261,9 +251,8 @@ def test_rows_whose_answer_was_lost_are_sent_again_without_doubling(
     assert _loaded_users(loading_there) == (FEED_USERS, MESSAGE_USERS)
 
 
-@pytest.mark.parametrize("is_merged", [False, True])
 def test_parts_that_a_dying_clickhouse_left_in_both_tables_are_not_doubled(
-    server: FragileServer, loading_there: Loading, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_merged: bool
+    server: FragileServer, loading_there: Loading, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a death during a move leaves, made here: half of the parts are in both tables, and others have written."""
     no_merges = "SETTINGS max_bytes_to_merge_at_max_space_in_pool = 1"
@@ -297,7 +286,6 @@ def test_parts_that_a_dying_clickhouse_left_in_both_tables_are_not_doubled(
     time.sleep(1.1)  # ClickHouse's clock has whole seconds
     server.start()
     assert len(users_in(loading_there.warehouse, table)) == parts // 2 + 2
-    if is_merged:
-        loading_there.warehouse.execute(f"OPTIMIZE TABLE {table} FINAL")
+    loading_there.warehouse.execute(f"OPTIMIZE TABLE {table} FINAL")
     loading_there.feed(file)
     assert users_in(loading_there.warehouse, table) == [*range(parts), 100, 101]

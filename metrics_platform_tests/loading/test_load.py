@@ -147,12 +147,6 @@ def test_no_file_and_an_unknown_zone_are_refused(loading: Loading, tmp_path: Pat
         loading(feed=write_feed(tmp_path / "feed.csv", 1), time_zone="Mars/Olympus")
 
 
-def test_unused_columns_are_named_once(loading: Loading, tmp_path: Path) -> None:
-    loading.feed(write_csv(tmp_path / "feed.csv", [feed_row(session="x", score=1)]))
-    assert [line for line in loading.said if "session, score" in line]
-    assert loading.feed_rows == [EVENT]
-
-
 def test_an_empty_file_does_not_stop_the_other(loading: Loading, tmp_path: Path) -> None:
     empty = write_lines(tmp_path / "messages.csv", header=MESSAGES_HEADER)
     files = loading(feed=write_feed(tmp_path / "feed.csv", 1), messages=empty)
@@ -205,13 +199,6 @@ def test_a_value_the_tables_type_cannot_hold_loads_nothing(loading: Loading, tmp
 def test_an_unfit_table_is_refused(loading: Loading, tmp_path: Path, columns: str, engine: str, expected: str) -> None:
     loading.create(columns, engine)
     with pytest.raises(LoadError, match=expected):
-        loading.feed(write_feed(tmp_path / "feed.csv", 1))
-
-
-def test_a_view_is_refused(loading: Loading, tmp_path: Path) -> None:
-    table = loading.create("user_id UInt32, action String, time DateTime", table=f"{loading.settings.feed_table}_raw")
-    loading.warehouse.execute(f"CREATE VIEW {loading.settings.feed_table} AS SELECT * FROM {table}")
-    with pytest.raises(LoadError, match="is a view"):
         loading.feed(write_feed(tmp_path / "feed.csv", 1))
 
 

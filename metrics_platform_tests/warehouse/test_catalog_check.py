@@ -79,17 +79,6 @@ def test_a_source_that_does_not_fit_its_table_is_named_with_the_remedy(
     assert _problem(payments, entry) == f"{entry} = {value!r}{problem}"
 
 
-def test_a_missing_table_is_named_with_the_remedy(payments: Payments) -> None:
-    payments.source = {"table": "shop.paiments"}
-    checked = payments.check()
-    assert checked.problems["sources.payments.table"] == (
-        "sources.payments.table = shop.paiments: the table does not exist, or the account may not read it. "
-        "Correct the name, "
-        "or GRANT SELECT ON shop.paiments TO the account."
-    )
-    assert set(checked.metrics) == set()
-
-
 _UNGROUPED = "is not under aggregate function and not in GROUP BY keys. Put every column inside an aggregate"
 _NO_AGGREGATES = {
     "amount": f"Column platform_events.amount {_UNGROUPED}",

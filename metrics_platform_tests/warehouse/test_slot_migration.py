@@ -214,19 +214,6 @@ def test_a_kept_table_in_the_way_is_named_with_the_remedy(warehouse: Warehouse, 
         migrate_slot_tables(warehouse, settings)
 
 
-def test_a_metric_that_the_users_catalogue_redefines_is_computed_again(
-    warehouse: Warehouse, settings: Settings, tmp_path: Path
-) -> None:
-    file = tmp_path / "catalogue.yaml"
-    file.write_text("metrics: {views: {sql: \"countIf(action = 'view') + 0\"}}", encoding="utf-8")
-    changed = settings.model_copy(update={"catalog": file})
-    migrate_slot_tables(warehouse, changed)
-    (missing,) = missing_slots(
-        warehouse, SlotRange(START, END), check_catalog(warehouse, load_catalog(changed)), changed
-    )[:1]
-    assert {metric.name for metric in missing.metrics} == {"views", "ctr"}
-
-
 def test_a_column_added_to_an_earlier_version_is_kept_as_a_metric(warehouse: Warehouse, settings: Settings) -> None:
     warehouse.execute("ALTER TABLE slot_metrics ADD COLUMN likers Int64 DEFAULT likes + 1")
     migrate_slot_tables(warehouse, settings)

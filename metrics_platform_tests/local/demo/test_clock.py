@@ -22,12 +22,6 @@ class _Watch:
         return self.now
 
 
-def test_real_time_needs_no_start_and_is_never_behind() -> None:
-    clock = Clock(real=_Watch())
-    assert clock.now() == NOW
-    assert not clock.is_behind
-
-
 def test_a_fast_time_waits_for_its_start_and_then_replays_a_slot_in_a_minute() -> None:
     watch = _Watch()
     clock = Clock.fast(None, watch)
