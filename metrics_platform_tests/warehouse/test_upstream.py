@@ -122,3 +122,19 @@ def test_a_snapshot_that_continues_an_older_one_is_refused(two_days: SourceTable
     (violation,) = result.violations
     assert violation.quantity == "users known before, in the snapshot of the day before"
     assert all(_compute(two_days, name, DAY).published for name in (*MERGED, "app_daily"))
+
+
+def test_a_product_with_one_service_alone_is_published(make_settings: Callable[..., Settings]) -> None:
+    sources = SourceTables.create(make_settings(start_date=FIRST))
+    _feed(sources, FIRST)
+    assert all(result.published for result in compute_all(sources.warehouse, sources.settings, [FIRST]))
+    assert read_table(sources.warehouse, "app_daily")["views"].tolist() == [1000]
+
+
+def test_late_events_are_forgiven_up_to_their_bound(two_days: SourceTables) -> None:
+    for late, more, published in ((11, 11, True), (12, 1, False)):
+        _feed(two_days, DAY, more)  # of users who were there
+        result = _compute(two_days, "app_daily", DAY)
+        checks = {(each.check, each.quantity): each for each in result.comparisons}
+        views = checks["reconciles_with_source", "views"]
+        assert (views.late, views.late_allowed, result.published) == (late, 11, published)
