@@ -18,8 +18,8 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 from pydantic_settings import NoDecode
 
 from metrics_platform.formats import Language
-from metrics_platform.setting_errors import nearest
 from metrics_platform.setting_types import SettingsPart, split_list
+from metrics_platform.suggestions import nearest
 
 Severity = Literal["critical", "failed", "warning", "resolved", "info"]
 Kind = Literal[

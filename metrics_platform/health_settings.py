@@ -9,8 +9,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from metrics_platform.channel_settings import Severity
-from metrics_platform.setting_errors import nearest
 from metrics_platform.setting_types import SettingsPart, split_list
+from metrics_platform.suggestions import nearest
 
 OFF = "off"
 # A year. A number too large for a duration would fail only when the sensor runs.

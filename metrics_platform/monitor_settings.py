@@ -11,9 +11,9 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from metrics_platform.builtin_entries import builtin_entries
-from metrics_platform.setting_errors import choose
 from metrics_platform.setting_types import SettingsPart, split_distinct
 from metrics_platform.silences import ActiveHours, Mute, Silences, parse_active_hours, parse_mute
+from metrics_platform.suggestions import choose
 
 
 def _dimension(name: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from metrics_platform.setting_errors import nearest
+from metrics_platform.suggestions import nearest
 
 KINDS = (
     "anomaly",

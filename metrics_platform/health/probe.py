@@ -24,8 +24,14 @@ from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT, Slot, day_of
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import tables_are_there
-from metrics_platform.warehouse.source_rows import SourceRows
-from metrics_platform.warehouse.sources import Rows, latest_event, rows_of_days, rows_of_slots, weeks_before
+from metrics_platform.warehouse.source_rows import (
+    Rows,
+    SourceRows,
+    latest_event,
+    rows_of_days,
+    rows_of_slots,
+    weeks_before,
+)
 from metrics_platform.warehouse.tables import MONITOR_TABLES
 
 FRESH, DAY_VOLUME, SLOT_VOLUME = "is_fresh", "day_volume", "slot_volume"
