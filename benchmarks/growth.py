@@ -25,7 +25,7 @@ from benchmarks.source import create_source, empty_clickhouse, settings_of, writ
 from metrics_platform.defs import build_definitions
 from metrics_platform.defs.clean_up import clean_up
 from metrics_platform.defs.delivery.storage import queued
-from metrics_platform.defs.monitoring.schedule import tags_of
+from metrics_platform.defs.monitoring.assets import tags_of
 from metrics_platform.notifications.kinds import DailyReport
 from metrics_platform.settings import load_settings
 from metrics_platform.time_windows import RANGE_END, RANGE_START, SLOT, SlotRange

@@ -15,8 +15,7 @@ from pydantic_settings import BaseSettings
 
 from metrics_platform.catalog_entries import NAME, PLACEHOLDER, CatalogFile
 from metrics_platform.channel_settings import ChannelSettings
-from metrics_platform.health_settings import HealthSettings
-from metrics_platform.monitor_settings import MonitorSettings
+from metrics_platform.monitor_settings import HealthSettings, MonitorSettings
 from metrics_platform.settings import Settings, is_secret, meaning_of, setting_name
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "settings.md"

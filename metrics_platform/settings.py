@@ -22,8 +22,7 @@ from pydantic_settings import SettingsConfigDict
 from metrics_platform import setting_types as types
 from metrics_platform.builtin_entries import DAILY_DIMENSIONS
 from metrics_platform.channel_settings import ChannelSettings
-from metrics_platform.health_settings import HealthSettings
-from metrics_platform.monitor_settings import MonitorSettings
+from metrics_platform.monitor_settings import HealthSettings, MonitorSettings
 from metrics_platform.redaction import MASK, mask, secrets_of_url
 from metrics_platform.suggestions import remedy_of
 

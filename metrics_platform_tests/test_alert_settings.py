@@ -11,11 +11,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from metrics_platform.alerts.alert import Alert, Kind, Subject
-from metrics_platform.alerts.muting import muting
+from metrics_platform.alerts.policies import muting
 from metrics_platform.catalog import load_catalog
 from metrics_platform.channel_settings import KINDS, SEVERITIES, Severity
+from metrics_platform.monitor_settings import parse_active_hours
 from metrics_platform.settings import Settings, SettingsError, load_settings
-from metrics_platform.silences import parse_active_hours
 
 
 def stale_limits(settings: Settings, source: str) -> tuple[datetime.timedelta, datetime.timedelta]:

@@ -143,8 +143,7 @@ def usual_day_results(
     published = [result.day.date for result in results if result.published]
     if table.name != tables.APP_DAILY.name or not published:
         return []
-    from metrics_platform.report.expectation import LOOKBACK  # noqa: PLC0415  (on use only)
-    from metrics_platform.report.highlights import highlights  # noqa: PLC0415
+    from metrics_platform.report.highlights import LOOKBACK, highlights  # noqa: PLC0415  (on use only)
     from metrics_platform.report.reading import read_app_days  # noqa: PLC0415
 
     day = max(published)

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from metrics_platform.defs.cursor import Cursor
 from metrics_platform.defs.delivery.names import (
     ASSET,
     CHANNELS,
@@ -31,7 +30,7 @@ from metrics_platform.defs.delivery.names import (
     SENDERS,
     SENSOR,
 )
-from metrics_platform.defs.resources import TelegramResource
+from metrics_platform.defs.resources import Cursor, TelegramResource
 from metrics_platform.settings import Settings
 
 if TYPE_CHECKING:

@@ -105,7 +105,7 @@ def compute_slot_history(warehouse: Warehouse, until: datetime.datetime, setting
 
 def check_slots(slots: SlotRange, zone: ZoneInfo) -> None:
     """Check the slots in one run of `anomaly_check`; it also computes what is missing before them."""
-    from metrics_platform.defs.monitoring.schedule import tags_of  # noqa: PLC0415
+    from metrics_platform.defs.monitoring.assets import tags_of  # noqa: PLC0415
 
     days = [day.key for day, _ in slots.by_day(zone)]
     run_job("anomaly_check", tags={RANGE_START: days[0], RANGE_END: days[-1], **tags_of(slots)})

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from metrics_platform.loading.events import create_source_tables
-from metrics_platform.monitor.generated import WEEKEND, WORKDAY
+from metrics_platform.monitor.backtest import WEEKEND, WORKDAY
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import Day, day_of, first_instant
 from metrics_platform.warehouse.client import Warehouse
