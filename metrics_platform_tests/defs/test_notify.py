@@ -13,15 +13,14 @@ import time_machine
 from dagster._cli.utils import get_possibly_temporary_instance_for_cli
 
 from metrics_platform.defs.delivery import sending
-from metrics_platform.defs.delivery.names import KEY
+from metrics_platform.defs.delivery.notify import KEY
 from metrics_platform.defs.delivery.storage import enqueue
 from metrics_platform.notifications import kinds
 from metrics_platform.settings import Settings
 from metrics_platform_tests.defs.post_office import PostOffice, failure_of, notify_process, wait_until
 from metrics_platform_tests.notifications import slack_webhook
 from metrics_platform_tests.notifications.examples import EXAMPLES, anomaly
-from metrics_platform_tests.telegram.bot_api import BotApi
-from metrics_platform_tests.telegram.faults import Fault
+from metrics_platform_tests.telegram.bot_api import BotApi, Fault
 
 
 @pytest.fixture

@@ -17,14 +17,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from metrics_platform.catalog import builtin_catalog
-from metrics_platform.charts.draw import draw
-from metrics_platform.charts.model import Chart, HeatMap
+from metrics_platform.charts.model import Chart, HeatMap, draw
 from metrics_platform.formats import LANGUAGES, Language
+from metrics_platform.notifications.composer import render
 from metrics_platform.notifications.kinds import DailyReport, DayIncident, ReportWeek, WeeklyCohort, WeekRow
 from metrics_platform.notifications.message import Details, Message, Table, table_lines, text_of
 from metrics_platform.notifications.slack import posts_of
-from metrics_platform.notifications.telegram.rendering import TEXT_UNITS, parts_of
-from metrics_platform.notifications.templates import render
+from metrics_platform.notifications.telegram_calls import TEXT_UNITS, parts_of
 from metrics_platform_tests.charts.pictures import drawn, outside, overlaps
 from metrics_platform_tests.notifications.examples import writer
 from metrics_platform_tests.notifications.slack_webhook import check_payload

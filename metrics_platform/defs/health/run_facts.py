@@ -13,7 +13,7 @@ import dagster as dg
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick, TickStatus
 
-from metrics_platform.defs.delivery.names import KEY as MESSAGES
+from metrics_platform.defs.delivery.notify import KEY as MESSAGES
 from metrics_platform.notifications.kinds import Automation
 from metrics_platform.time_windows import RANGE_END, RANGE_START
 
