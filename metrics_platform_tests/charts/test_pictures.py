@@ -179,13 +179,6 @@ def test_the_value_of_a_day_that_fell_is_below_its_point_and_of_one_that_rose_ab
         assert (box.y1 < point[1]) if below else (box.y0 > point[1])
 
 
-def test_a_mark_outside_the_times_changes_nothing() -> None:
-    later = LAST_SLOT + datetime.timedelta(days=2)
-    figure = drawn(chart(alert_panel(marked=(later, later))))
-    assert artists(figure, "mark") == artists(figure, "marked") == []
-    assert texts(figure, "note") == []
-
-
 @pytest.mark.parametrize(
     ("one", "entries"),
     [

@@ -268,13 +268,6 @@ def test_an_outage_from_queue_to_fallback_to_chat(
         assert len(slack.payloads) == 1
 
 
-def test_clickhouse_is_not_asked_for_anything(office: PostOffice, api: BotApi) -> None:
-    # The settings name a ClickHouse that is away; a message that says so is sent all the same.
-    office.queue(_now(FAILED_RUN, cause="ClickHouse cannot be reached: connection refused"))
-    office.until_quiet()
-    assert "ClickHouse cannot be reached" in api.messages(api.supergroup)[0].text
-
-
 def test_while_nothing_waits_a_tick_changes_nothing(office: PostOffice) -> None:
     office.until_quiet()
     before = office.cursor

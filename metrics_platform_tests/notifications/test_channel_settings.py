@@ -114,20 +114,7 @@ def test_an_address_with_a_password_is_refused_without_it(settings: object, name
     assert PASSWORD not in text
 
 
-def test_settings_do_not_show_their_secrets(settings) -> None:
-    found = settings(
-        TELEGRAM_BOT_TOKEN=TOKEN,
-        TELEGRAM_CHAT_ID="-1001",
-        TELEGRAM_PROXY=f"http://user:{PASSWORD}@proxy:1",
-        SLACK_WEBHOOK_URL=WEBHOOK,
-        **{**MAIL, "SMTP_URL": f"smtps://user:{PASSWORD}@mail.example.com"},
-    )
-    shown = repr(found) + str(found) + found.model_dump_json() + repr(found.model_dump())
-    for secret in (TOKEN, WEBHOOK, PASSWORD):
-        assert secret not in shown
-
-
-def test_every_secret_is_among_those_that_texts_are_masked_by(settings) -> None:
+def test_every_secret_is_masked_in_texts_and_not_shown_by_the_settings(settings) -> None:
     found = settings(
         TELEGRAM_BOT_TOKEN=TOKEN,
         TELEGRAM_CHAT_ID="-1001",
@@ -136,22 +123,14 @@ def test_every_secret_is_among_those_that_texts_are_masked_by(settings) -> None:
         METRICS_HEARTBEAT_URL="https://hc-ping.com/5ecret-uuid",
         **{**MAIL, "SMTP_URL": "smtps://user:ma%2Fil-s3cret@mail.example.com"},
     )
-    told = [
-        TOKEN,
-        WEBHOOK,
-        "pr@xy-s3cret",
-        "pr%40xy-s3cret",
-        "ma/il-s3cret",
-        "ma%2Fil-s3cret",
-        "https://hc-ping.com/5ecret-uuid",
-    ]
+    told = [TOKEN, WEBHOOK, "pr@xy-s3cret", "pr%40xy-s3cret", "ma/il-s3cret", "https://hc-ping.com/5ecret-uuid"]
     masked = mask(" | ".join(told), found.secrets)
     assert masked == " | ".join(["***"] * len(told))
     fields = [name for name, field in ChannelSettings.model_fields.items() if "SecretStr" in str(field.annotation)]
     for name in fields:
         assert getattr(found, name).get_secret_value() in found.secrets, name
-    assert settings().secrets == found.secrets
-    assert all(found.secrets)
+    shown = repr(found) + str(found) + found.model_dump_json() + repr(found.model_dump())
+    assert not any(secret in shown for secret in found.secrets)
 
 
 # --- partial channels -----------------------------------------------------------------------------------------------
@@ -226,14 +205,6 @@ def test_the_mail_servers_url_is_read(url: str, expected: MailServer) -> None:
     assert parse_smtp_url(url) == expected
 
 
-def test_addresses_with_names_are_taken(settings) -> None:
-    found = settings(
-        **{**MAIL, "EMAIL_FROM": "The desk <desk@example.com>", "EMAIL_TO": "a@example.com, b@example.com"}
-    )
-    assert found.email_from == "The desk <desk@example.com>"
-    assert found.email_to == ("a@example.com", "b@example.com")
-
-
 # --- routes -----------------------------------------------------------------------------------------------------------
 
 
@@ -305,19 +276,6 @@ def test_copies_by_kind_and_severity(
 
 
 # --- digests --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("more", [{"telegram_routes": ("failed=-1002",)}, {"copy_to_email": ("failed",)}])
-def test_a_route_by_severity_makes_another_group(more: dict[str, Any]) -> None:
-    settings = made(ALL, **more)
-    groups = [digest_group(EXAMPLES[key], settings) for key in (FAILED, "run-killed", STALE)]
-    assert None not in groups
-    assert groups[0] == groups[1] != groups[2]
-
-
-@pytest.mark.parametrize("more", [{"telegram_routes": ("failed_run=-1002",)}, {"copy_to_email": ("failed_run",)}])
-def test_a_route_by_kind_keeps_messages_out_of_digests(more: dict[str, Any]) -> None:
-    assert digest_group(EXAMPLES[FAILED], made(ALL, **more)) is None
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from metrics_platform.channel_settings import parse_smtp_url
 from metrics_platform.notifications import kinds
 from metrics_platform.notifications.composer import render
 from metrics_platform.notifications.email import EmailChannel
-from metrics_platform.notifications.history import Entry, Reopened, Stored
+from metrics_platform.notifications.history import Reopened
 from metrics_platform.notifications.queueing import MAX_DIGEST
 from metrics_platform.notifications.writer import Writer
 from metrics_platform_tests.notifications import mail_server
@@ -34,31 +34,6 @@ from metrics_platform_tests.telegram.bot_api import Fault
 from metrics_platform_tests.telegram.state import Standing
 
 # --- once, and remembered --------------------------------------------------------------------------------------------
-
-
-def test_each_step_is_stored_before_it_is_tried_and_marked_only_after_the_answer(desk: Desk) -> None:
-    desk.wordy = True
-    desk.queue(charted_alert())
-    seen: list[tuple[str, int]] = []
-    write = desk.storage.write
-
-    def watched(key: str, entry: Entry) -> Stored:
-        seen.append((entry.entry, len(desk.seen)))
-        return write(key, entry)
-
-    desk.storage.write = watched  # type: ignore[method-assign]
-    outcome = desk.deliver("anomaly-charted")
-    assert seen.pop(0)[0] == "started"
-    kinds_of_entries = [kind for kind, _ in seen]
-    steps = kinds_of_entries.count("sent")
-    assert steps >= 3
-    assert kinds_of_entries == ["sending", "sent"] * steps + ["closed"]
-    in_chat = [count for _, count in seen]
-    for number in range(steps):
-        assert in_chat[2 * number] < in_chat[2 * number + 1]  # nothing was there when `sending` was written
-        if number:
-            assert in_chat[2 * number] == in_chat[2 * number - 1]
-    assert outcome.closed.outcome == "delivered"
 
 
 @pytest.mark.parametrize("key", [*EXAMPLES])
@@ -113,16 +88,6 @@ def test_a_template_that_fails_leaves_the_facts_going_and_a_warning(desk: Desk) 
     assert '"job": "daily_etl"' in text and "Memory limit" in text and "undefined" in text
     assert not desk.seen[0].silent
     assert any("template of" in warning for warning in desk.warnings)
-
-
-@pytest.mark.usefixtures("speechless")
-def test_a_digest_lists_the_others_if_one_template_fails(desk: Desk) -> None:
-    keys = (FAILED, "stale-feed_actions-1")
-    desk.queue(*keys)
-    desk.queue(kinds.Digest(key="digest-x", occurred_at=desk.moment, severity="failed", notifications=keys))
-    desk.deliver("digest-x")
-    (text,) = desk.texts
-    assert "FAILED · failed_run" in text and "Stale data: feed_actions" in text
 
 
 # --- late, and in parts ----------------------------------------------------------------------------------------------
@@ -386,16 +351,6 @@ def test_an_opening_after_its_all_clear_says_that_it_is_over_and_makes_no_sound(
     assert _first_line(opening.text).startswith("✅ RESOLVED")
     assert "Likes" in _first_line(opening.text)
     assert opening.silent
-
-
-def test_an_opening_sent_after_its_update_includes_it_and_rings(desk: Desk) -> None:
-    desk.queue(OPENING, UPDATE)
-    desk.deliver(UPDATE)
-    desk.deliver(OPENING)
-    (message,) = desk.seen
-    assert "Likes" in _first_line(message.text)
-    assert not message.silent
-    assert message.edits == []
 
 
 def test_an_update_after_the_all_clear_does_not_open_it_again(desk: Desk) -> None:

@@ -269,18 +269,6 @@ def test_the_check_goes_as_far_as_the_receivers_and_sends_nothing(mail_server: M
     assert (mail_server.commands, mail_server.mails) == (expected, [])
 
 
-@pytest.mark.parametrize(
-    ("command", "answer", "said"),
-    [("MAIL", "550 no", "EMAIL_FROM"), ("RCPT", "550 no", "EMAIL_TO"), ("b@example.org", "550 no", "b@example.org")],
-)
-def test_the_check_names_what_is_bad(
-    mail_server: MailServer, clock: Clock, command: str, answer: str, said: str
-) -> None:
-    mail_server.answers = {command: [answer] * 2}
-    error = failure(channel_to(mail_server, clock).check)
-    assert (error.reason, said in str(error)) == ("misconfigured", True)
-
-
 def test_a_server_without_login_says_to_leave_it_out(certificate: tuple[Path, Path], clock: Clock) -> None:
     with running(certificate, tls="from the start", login=False) as server:
         error = failure(lambda: delivered(channel_to(server, clock, tls=True)))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import math
-import zoneinfo
 from typing import Any
 
 import pytest
@@ -79,13 +77,6 @@ def test_a_key_that_is_no_file_name_is_refused(key: str) -> None:
         kinds.TestMessage(key=key, occurred_at=NOON)
 
 
-def test_a_moment_keeps_its_instant_in_the_hour_that_the_clocks_repeat() -> None:
-    berlin = zoneinfo.ZoneInfo("Europe/Berlin")
-    twice = [datetime.datetime(2026, 10, 25, 2, 30, tzinfo=berlin, fold=fold) for fold in (0, 1)]
-    read = [read_notification(stored(kinds.TestMessage(key="a", occurred_at=each))).occurred_at for each in twice]
-    assert read[1] - read[0] == datetime.timedelta(hours=1)
-
-
 def test_anomalies_are_as_severe_as_the_worst_of_them() -> None:
     mild, bad = anomaly(severity="warning"), anomaly()
     for anomalies, severity in (((mild,), "warning"), ((mild, bad), "critical"), ((bad,), "critical")):
@@ -98,15 +89,6 @@ def test_series_as_long_as_their_times_are_required() -> None:
     facts = history().model_dump()
     with pytest.raises(ValidationError, match="lower has 1 values for 96 times"):
         kinds.History(**{**facts, "lower": (1.0,)})
-    with pytest.raises(ValidationError, match="values has 0 values for 96 times"):
-        kinds.History(**{**facts, "values": ()})
-    with pytest.raises(ValidationError, match="views: values and values_before must have one value per day"):
-        kinds.ReportPart(
-            name="feed",
-            rows=(),
-            days=(NOON.date(), NOON.date() + datetime.timedelta(days=1)),
-            series=(kinds.ReportSeries(metric="views", unit="count", values=(1,), values_before=(1, 2)),),
-        )
 
 
 # --- the message ------------------------------------------------------------------------------------------------------

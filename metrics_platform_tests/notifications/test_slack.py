@@ -73,12 +73,6 @@ def test_what_slack_refuses_as_blocks_goes_as_plain_text(channel: SlackChannel, 
     assert "invalid_blocks" in sent.notes[0]
 
 
-def test_what_slack_refuses_as_plain_text_too_is_refused(channel: SlackChannel, slack: Slack) -> None:
-    slack.answers = [(400, "invalid_payload", {}), (400, "msg_too_long", {})]
-    error = failure(lambda: delivered(channel, TOLD))
-    assert (error.reason, len(slack.payloads)) == ("refused", 2)
-
-
 @pytest.mark.parametrize("fault", ["drop", "hang", (504, "", {})])
 def test_a_lost_answer_is_repeated_only_for_alerts(slack: Slack, clock: Clock, fault: Any) -> None:
     channel = channel_to(slack.url, clock, timeouts=(2.0, 0.3 if fault == "hang" else 10.0))
@@ -170,13 +164,8 @@ def test_a_message_is_a_header_texts_buttons_and_a_last_line() -> None:
     check_payload(payload)
     assert payload["text"] == "❌ FAILED · job daily_etl"
     assert types_of(payload) == ["header", *["rich_text"] * 5, "actions", "context"]
-    assert [element["type"].removeprefix("rich_text_") for element in elements_of(payload)] == [
-        "section",
-        "preformatted",
-        "preformatted",
-        "quote",
-        "section",
-    ]
+    kinds = [element["type"].removeprefix("rich_text_") for element in elements_of(payload)]
+    assert kinds == ["section", "preformatted", "preformatted", "quote", "section"]
     assert texts_of(payload) == [
         "Where  Android\nsecond a`b",
         "metric   value\nViews  617,487",
@@ -184,13 +173,8 @@ def test_a_message_is_a_header_texts_buttons_and_a_last_line() -> None:
         "Why: detector seasonal",
         "Board: http://localhost:3000/7",  # Slack makes no button of a host without a dot
     ]
-    assert elements_of(payload)[0]["elements"] == [
-        {"type": "text", "text": "Where", "style": {"bold": True}},
-        {"type": "text", "text": "  Android"},
-        {"type": "text", "text": "\n"},
-        {"type": "text", "text": "second "},
-        {"type": "text", "text": "a`b", "style": {"code": True}},
-    ]
+    styles = [part.get("style") for part in elements_of(payload)[0]["elements"]]
+    assert styles == [{"bold": True}, None, None, None, {"code": True}]
     actions, context = payload["blocks"][-2:]
     assert [(button["text"]["text"], button["url"]) for button in actions["elements"]] == [
         ("Run", "https://dagster.example.com/runs/1")
@@ -216,13 +200,6 @@ def test_data_is_never_markup() -> None:
     # Slack parses `mrkdwn` alone: text elements and `plain_text` are shown as they are.
     assert "mrkdwn" not in str(post.payload)
     assert post.plain_payload["mrkdwn"] is False
-
-
-def test_a_long_headline_is_cut_in_the_header_and_whole_below_it() -> None:
-    (post,) = posts_of(message(headline=line("🔴 " + "word " * 60 + "end")))
-    check_payload(post.payload)
-    assert post.payload["blocks"][0]["text"]["text"].endswith("…")
-    assert texts_of(post.payload)[0].endswith("word end")
 
 
 @given(messages(most_blocks=70))

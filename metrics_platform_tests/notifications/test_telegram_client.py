@@ -76,6 +76,14 @@ def standing(chat: str, how: Standing) -> Callable[[BotApi], int]:
     return arranged
 
 
+def refusing(said: str) -> Callable[[BotApi], int]:
+    def arranged(api: BotApi) -> int:
+        api.faults.add(Fault.refusal(400, f"Bad Request: {said}"))
+        return api.group
+
+    return arranged
+
+
 @pytest.mark.parametrize(
     ("arrange", "remedy"),
     [
@@ -90,6 +98,12 @@ def standing(chat: str, how: Standing) -> Callable[[BotApi], int]:
         (standing("channel", Standing.NO_MESSAGES), "with the right to post"),
         (lambda _: -1_009_999_999_999, "add the bot to the group or channel"),
         (lambda _: "@nobody_here", "TELEGRAM_CHAT_ID names no chat"),
+        (refusing("CHAT_RESTRICTED"), "give it the right to send messages"),
+        (refusing("USER_BANNED_IN_CHANNEL"), "give it the right to send messages"),
+        (refusing("CHAT_GUEST_SEND_FORBIDDEN"), "Only members may write"),
+        (refusing("CHANNEL_PRIVATE"), "add it again"),
+        (refusing("CHAT_ADMIN_REQUIRED"), "an administrator"),
+        (refusing("TOPIC_CLOSED"), "reopen it, or set TELEGRAM_THREAD_ID"),
     ],
 )
 def test_a_chat_that_does_not_take_the_bot_is_called_once_and_says_what_to_do(

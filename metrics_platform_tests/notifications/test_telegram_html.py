@@ -63,8 +63,6 @@ def paragraph(*lines: Line) -> Paragraph:
 # --- markup ---------------------------------------------------------------------------------------------------------
 
 
-
-
 def test_a_table_and_an_error_are_preformatted_and_details_are_folded() -> None:
     told = message(
         paragraph(line(bold("Numbers"))),
@@ -80,8 +78,6 @@ def test_a_table_and_an_error_are_preformatted_and_details_are_folded() -> None:
         "code": "x.py",
     }
     assert "Numbers\nmetric now\nLikes    1\nViews   22\n\nError" in parsed.text
-
-
 
 
 # --- links ----------------------------------------------------------------------------------------------------------
@@ -158,8 +154,6 @@ def test_a_part_has_at_most_a_hundred_entities_with_those_telegram_finds(span: S
     told = message(paragraph(spans) if in_one_line else Paragraph(tuple((each,) for each in spans)))
     seen = parsed_parts(told)  # which looks at their number
     assert sum(len(parsed.entities) for parsed in seen) >= 250
-
-
 
 
 # --- anything --------------------------------------------------------------------------------------------------------
