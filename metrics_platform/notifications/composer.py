@@ -20,18 +20,6 @@ from metrics_platform.catalog import load_catalog_or_builtin
 from metrics_platform.channel_settings import Severity
 from metrics_platform.charts.model import Chart, Drawable, HeatMap, Labels, Panel, draw
 from metrics_platform.notifications import kinds
-from metrics_platform.notifications.kinds import (
-    Anomaly,
-    AnomalyOpened,
-    AnomalyResolved,
-    AnomalyUpdated,
-    DailyReport,
-    Event,
-    Highlight,
-    ReportSeries,
-    ReportWeek,
-)
-from metrics_platform.notifications.kinds import ResolvedAnomaly as Resolved
 from metrics_platform.notifications.message import (
     Message,
     Paragraph,
@@ -149,10 +137,10 @@ class Composer:
 
     def message(
         self,
-        event: Event,
+        event: kinds.Event,
         moment: datetime.datetime,
-        parts: Sequence[Event] = (),
-        resolved: AnomalyResolved | None = None,
+        parts: Sequence[kinds.Event] = (),
+        resolved: kinds.AnomalyResolved | None = None,
     ) -> Message:
         """The message for `event` at `moment`; `parts`: the notifications of a digest."""
         message, problem = render_or_fallback(event, self.writer_at(moment), parts, resolved)
@@ -160,11 +148,13 @@ class Composer:
             self.warn(f"The template of {event.key} failed: {problem}")
         return message
 
-    def opening(self, opening: AnomalyOpened, changes: Sequence[Event], moment: datetime.datetime) -> Message:
+    def opening(
+        self, opening: kinds.AnomalyOpened, changes: Sequence[kinds.Event], moment: datetime.datetime
+    ) -> Message:
         """The message of an incident after `changes`: its latest update, and that it is over."""
-        updates = [event for event in changes if isinstance(event, AnomalyUpdated)]
-        resolved = next((event for event in changes if isinstance(event, AnomalyResolved)), None)
-        latest: AnomalyOpened | AnomalyUpdated = opening
+        updates = [event for event in changes if isinstance(event, kinds.AnomalyUpdated)]
+        resolved = next((event for event in changes if isinstance(event, kinds.AnomalyResolved)), None)
+        latest: kinds.AnomalyOpened | kinds.AnomalyUpdated = opening
         if updates:
             latest = updates[-1].model_copy(update={"occurred_at": opening.occurred_at})
         return replace(self.message(latest, moment, resolved=resolved), key=opening.key, kind=opening.kind)
@@ -185,6 +175,7 @@ class Composer:
 # Each is made when it is drawn: a chart that cannot be made must not cost the text.
 
 Charts = tuple[Callable[[], Drawable], ...]
+Subject = kinds.Anomaly | kinds.ResolvedAnomaly
 
 # Panels of a message's picture: more of them would be too small on a phone.
 _ANOMALY_PANELS, _REPORT_PANELS = 6, 12
@@ -204,7 +195,7 @@ def charts_of(event: kinds.Event, writer: Writer) -> Charts:
             return _anomaly_charts(event.worst_first, writer)
         case kinds.AnomalyResolved():
             return _anomaly_charts(event.resolved, writer)
-        case DailyReport():
+        case kinds.DailyReport():
             return _report_charts(event, writer)
         case kinds.TestMessage():
             return (partial(_wave, event, writer),)
@@ -226,7 +217,7 @@ def _chart(writer: Writer, name: str, title: str, panels: Sequence[Panel], subti
 # --- anomalies -------------------------------------------------------------------------------------------------------
 
 
-def _anomaly_charts(subjects: Sequence[Anomaly | Resolved], writer: Writer) -> Charts:
+def _anomaly_charts(subjects: Sequence[Subject], writer: Writer) -> Charts:
     """One picture with a panel for each of the first few that have a history.
 
     One picture and not one for each, since a picture with a caption is one message, which can be edited as a whole.
@@ -235,11 +226,11 @@ def _anomaly_charts(subjects: Sequence[Anomaly | Resolved], writer: Writer) -> C
     return (partial(_anomalies, shown[:_ANOMALY_PANELS], subjects, writer),) if shown else ()
 
 
-def _anomalies(shown: Sequence[Anomaly | Resolved], subjects: Sequence[Anomaly | Resolved], writer: Writer) -> Chart:
+def _anomalies(shown: Sequence[Subject], subjects: Sequence[Subject], writer: Writer) -> Chart:
     say, first = writer.say, subjects[0]
     last = max(subject.history.times[-1] for subject in shown if subject.history is not None)
     listed = writer.listed([_finding(subject, writer) for subject in subjects], _NAMED_IN_TITLE)
-    if isinstance(first, Resolved):
+    if isinstance(first, kinds.ResolvedAnomaly):
         title = say("anomaly_chart_resolved", metrics=listed)
     else:
         time = writer.formats.time(writer.local(first.slot_start))
@@ -253,18 +244,19 @@ def _anomalies(shown: Sequence[Anomaly | Resolved], subjects: Sequence[Anomaly |
         values=say("anomaly_chart_actual"),
         previous=say("anomaly_chart_day"),
         band=say("anomaly_chart_band"),
-        marked=say("anomaly_chart_open") if isinstance(first, Resolved) else "",
+        marked=say("anomaly_chart_open") if isinstance(first, kinds.ResolvedAnomaly) else "",
     )
 
 
-def _finding(subject: Anomaly | Resolved, writer: Writer) -> str:
-    return writer.plain(writer.series(subject)) if isinstance(subject, Resolved) else writer.say("subject", a=subject)
+def _finding(subject: Subject, writer: Writer) -> str:
+    is_over = isinstance(subject, kinds.ResolvedAnomaly)
+    return writer.plain(writer.series(subject)) if is_over else writer.say("subject", a=subject)
 
 
-def _anomaly_panel(subject: Anomaly | Resolved, writer: Writer) -> Panel:
+def _anomaly_panel(subject: Subject, writer: Writer) -> Panel:
     history = subject.history
     assert history is not None  # only those that have one are shown
-    if isinstance(subject, Anomaly):
+    if isinstance(subject, kinds.Anomaly):
         marked = (subject.slot_start, subject.slot_start)
         note = writer.say("chart_no_data") if subject.value is None else writer.of(subject.value, subject)
     else:
@@ -283,7 +275,7 @@ def _anomaly_panel(subject: Anomaly | Resolved, writer: Writer) -> Panel:
     )
 
 
-def _slug(subject: Anomaly | Resolved, count: int) -> str:
+def _slug(subject: Subject, count: int) -> str:
     """A file's name, also where the names are Cyrillic."""
     words = "-".join(filter(None, (subject.metric, subject.dimension, subject.dimension_value)))
     slug = re.sub("[^a-z0-9]+", "-", words.lower())[:_NAME_LENGTH].strip("-") or "chart"
@@ -293,7 +285,7 @@ def _slug(subject: Anomaly | Resolved, count: int) -> str:
 # --- the report ------------------------------------------------------------------------------------------------------
 
 
-def _report_charts(report: DailyReport, writer: Writer) -> Charts:
+def _report_charts(report: kinds.DailyReport, writer: Writer) -> Charts:
     """A picture of the headline metrics, one of all others, and on Mondays how weekly cohorts come back."""
     if not report.parts:
         return ()
@@ -314,7 +306,7 @@ def _report_charts(report: DailyReport, writer: Writer) -> Charts:
     return tuple(pictures)
 
 
-def _report_chart(report: DailyReport, name: str, series: Sequence[ReportSeries], writer: Writer) -> Chart:
+def _report_chart(report: kinds.DailyReport, name: str, series: Sequence[kinds.ReportSeries], writer: Writer) -> Chart:
     say = writer.say
     found = {highlight.metric: highlight for highlight in report.highlights or ()}
     names = {each.metric for each in series}
@@ -336,7 +328,7 @@ def _report_chart(report: DailyReport, name: str, series: Sequence[ReportSeries]
 
 
 def _report_panel(
-    series: ReportSeries, days: Sequence[datetime.date], found: Mapping[str, Highlight], writer: Writer
+    series: kinds.ReportSeries, days: Sequence[datetime.date], found: Mapping[str, kinds.Highlight], writer: Writer
 ) -> Panel:
     """A metric's days, its value, and the change on the same weekday of the week before where there is one.
 
@@ -365,7 +357,7 @@ def _report_panel(
     )
 
 
-def _cohorts(report: DailyReport, week: ReportWeek, writer: Writer) -> HeatMap:
+def _cohorts(report: kinds.DailyReport, week: kinds.ReportWeek, writer: Writer) -> HeatMap:
     """How the users of each week came back in the weeks after it."""
     columns = max(len(cohort.retention) for cohort in week.cohorts)
     shown = [cohort for cohort in week.cohorts if any(value is not None for value in cohort.retention)]
