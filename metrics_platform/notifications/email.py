@@ -51,24 +51,19 @@ Result = TypeVar("Result")
 ANSWER_TIMEOUT = 60.0
 _GOODBYE_TIMEOUT = 3.0
 _CHECK_URL = "Check the host and port in SMTP_URL."
-_WRONG_LOGIN = (
-    "Correct user and password in SMTP_URL, percent-encoded, or leave them out if the server offers no login. Some "
-    "providers require an app password."
+_LOGIN = (
+    "user and password in SMTP_URL, percent-encoded (some providers require an app password), or leave them out if the "
+    "server offers no login"
 )
 _NO_STARTTLS = (
     "The mail server does not offer STARTTLS, so the login would cross the network unencrypted. It was not sent. Use "
     "smtps://…:465 in SMTP_URL, or a server with STARTTLS. Without user and password, mail may go unencrypted."
 )
-# What to do about a permanent refusal, by the error that smtplib raises for it.
-_REMEDIES: dict[type[Exception], str] = {
-    smtplib.SMTPConnectError: "It does not accept mail from this machine. Check SMTP_URL.",
-    smtplib.SMTPHeloError: "It does not accept mail from this machine. Check SMTP_URL.",
-    smtplib.SMTPAuthenticationError: _WRONG_LOGIN,
-    smtplib.SMTPSenderRefused: "Set EMAIL_FROM to an address that this login may send as. If the server requires a "
-    "login, put user and password into SMTP_URL.",
-    smtplib.SMTPRecipientsRefused: "Correct EMAIL_TO.",
-    # STARTTLS
-    smtplib.SMTPResponseException: "It does not begin TLS. Use smtps://…:465 in SMTP_URL, or another server.",
+# What to correct after a permanent refusal, by the error that smtplib raises for it; otherwise SMTP_URL.
+_TO_CORRECT: dict[type[Exception], str] = {
+    smtplib.SMTPAuthenticationError: _LOGIN,
+    smtplib.SMTPSenderRefused: "EMAIL_FROM (this login may not send as it), or put a login into SMTP_URL",
+    smtplib.SMTPRecipientsRefused: "EMAIL_TO",
 }
 _TOO_LARGE = 552
 
@@ -219,7 +214,7 @@ class EmailChannel(Channel):
                 return self._refused(caught, caught.smtp_code)
             case smtplib.SMTPException() if not isinstance(caught, smtplib.SMTPServerDisconnected):
                 # It offers no login, or none of the ways that smtplib knows.
-                return DeliveryError("misconfigured", f"{server}: {said} {_WRONG_LOGIN}")
+                return DeliveryError("misconfigured", f"{server}: {said} Correct {_LOGIN}.")
             case ssl.SSLCertVerificationError():
                 text = f"The certificate of {server.lower()} is not valid: {caught.verify_message}. Name the server in "
                 text += "SMTP_URL as its certificate does, or add its authority to the system's."
@@ -250,7 +245,7 @@ class EmailChannel(Channel):
         is_too_large = code == _TOO_LARGE and isinstance(caught, smtplib.SMTPSenderRefused)
         if is_too_large or isinstance(caught, smtplib.SMTPDataError):
             return DeliveryError("refused", f"{text}: it does not accept this message.")
-        return DeliveryError("misconfigured", f"{text}. {_REMEDIES[type(caught)]}")
+        return DeliveryError("misconfigured", f"{text}. Correct {_TO_CORRECT.get(type(caught), 'SMTP_URL')}.")
 
     def _listed(self, refused: dict[str, tuple[int, bytes]]) -> str:
         answers = (f"{address} ({code} {self._said(said)[:200]})" for address, (code, said) in refused.items())

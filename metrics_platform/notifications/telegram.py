@@ -47,30 +47,24 @@ from metrics_platform.notifications.telegram_calls import (
 # leave: the little that is on top is for those that travel longer than others.
 SECONDS_BETWEEN, GROUP_MESSAGES, GROUP_SECONDS = 1.05, 20, 61.0
 # What Telegram says where a setting or a right is wrong, and what to do.
-_REMEDIES: tuple[tuple[str, str], ...] = (
-    ("chat not found", "TELEGRAM_CHAT_ID names no chat that the bot can see: add the bot to the group or channel, or "
-     "write it something first; groups begin with -, supergroups and channels with -100."),
-    ("bot was kicked", "The bot was removed from the chat: add it again."),
-    ("bot was blocked", "The person has blocked the bot: unblock it, or choose another chat in TELEGRAM_CHAT_ID."),
-    ("user is deactivated", "The account is deleted: choose another chat in TELEGRAM_CHAT_ID."),
-    ("bot is not a member", "Add the bot to the chat (to a channel: as an administrator)."),
-    ("need administrator rights", "Make the bot an administrator of the channel, with the right to post."),
-    ("not enough rights", "Give the bot the right to send messages and photos in this chat."),
-    ("have no rights to send", "Give the bot the right to send messages in this chat."),
-    ("chat_write_forbidden", "Give the bot the right to send messages in this chat."),
-    ("chat_restricted", "The bot is restricted in this chat: give it the right to send messages."),
-    ("user_banned_in_channel", "The bot is restricted in this chat: give it the right to send messages."),
-    ("chat_guest_send_forbidden", "Only members may write in this group: add the bot to it."),
-    ("channel_private", "The bot is not a member of the chat any more: add it again."),
-    ("chat_admin_required", "Make the bot an administrator of the channel, with the right to post."),
-    ("allow_payment_required", "The chat charges for messages: let the bot write for free, or choose another chat in "
-     "TELEGRAM_CHAT_ID."),
+_REMEDIES: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("chat not found", "peer_id_invalid"), "TELEGRAM_CHAT_ID names no chat that the bot can see: add the bot to the "
+     "group or channel, or write it something first; groups begin with -, supergroups and channels with -100."),
+    (("bot was kicked", "channel_private"), "The bot is not in the chat any more: add it again."),
+    (("bot was blocked",), "The person has blocked the bot: unblock it, or choose another chat in TELEGRAM_CHAT_ID."),
+    (("user is deactivated", "group chat was deactivated"), "It is gone: choose another chat in TELEGRAM_CHAT_ID."),
+    (("bot is not a member",), "Add the bot to the chat (to a channel: as an administrator)."),
+    (("need administrator rights", "chat_admin_required"), "Make the bot an administrator of the channel, with the "
+     "right to post."),
+    (("not enough rights", "have no rights to send", "chat_write_forbidden", "chat_restricted",
+      "user_banned_in_channel"), "Give the bot the right to send messages and photos in this chat."),
+    (("chat_guest_send_forbidden",), "Only members may write in this group: add the bot to it."),
+    (("allow_payment_required",), "The chat charges for messages: let the bot write for free, or choose another chat "
+     "in TELEGRAM_CHAT_ID."),
     # With a topic, the message goes without it first: what is closed here is the topic "General".
-    ("topic_closed", "The topic General of this group is closed: reopen it, or set TELEGRAM_THREAD_ID (in "
+    (("topic_closed",), "The topic General of this group is closed: reopen it, or set TELEGRAM_THREAD_ID (in "
      "TELEGRAM_ROUTES: chat/topic) to a topic that is open."),
-    ("group chat was deactivated", "The group is gone: choose another chat in TELEGRAM_CHAT_ID."),
-    ("peer_id_invalid", "TELEGRAM_CHAT_ID names no chat that the bot can see."),
-    ("bots can't send messages to bots", "TELEGRAM_CHAT_ID names a bot: choose a person, a group or a channel."),
+    (("bots can't send messages to bots",), "TELEGRAM_CHAT_ID names a bot: choose a person, a group or a channel."),
 )  # fmt: skip
 # One right of several: "CHAT_SEND_PHOTOS_FORBIDDEN", "not enough rights to send photos to the chat".
 _RIGHT = re.compile(r"chat_send_(?P<code>[a-z]+)_forbidden|not enough rights to send (?P<words>[a-z ]+?) to the chat")
@@ -121,7 +115,8 @@ def _remedy(status: int, said: str) -> str | None:
     if match := _RIGHT.search(said.lower()):
         right = match["code"] or match["words"]
         return f"Give the bot the right to send {_RIGHTS.get(right, right)} in this chat."
-    remedy = next((remedy for phrase, remedy in _REMEDIES if phrase in said.lower()), None)
+    found = (remedy for phrases, remedy in _REMEDIES if any(phrase in said.lower() for phrase in phrases))
+    remedy = next(found, None)
     if remedy is None and status == 403:
         return "Let the bot write to the chat, or choose another one in TELEGRAM_CHAT_ID."
     return remedy
