@@ -145,13 +145,6 @@ class Channel(ABC):
         except DeliveryError as caught:
             yield Finding(self.title, "problem", str(caught), NETWORK if caught.passes else "")
 
-    def remedy(self, failure: DeliveryError) -> str:
-        """What to do after a failure; empty if nothing is known but what the failure says."""
-        if failure.passes:
-            return NETWORK
-        remedies = (found.remedy for found in self.inspect() if found.status == "problem")
-        return " ".join(dict.fromkeys(filter(None, remedies)))
-
 
 # --- HTTP ------------------------------------------------------------------------------------------------------------
 #

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from metrics_platform.channel_settings import OUTBOX
 from metrics_platform.findings import Finding
-from metrics_platform.notifications.channel import Channel, RetryPolicy
+from metrics_platform.notifications.channel import NETWORK, Channel, RetryPolicy
 from metrics_platform.notifications.composer import Composer
 from metrics_platform.notifications.dispatcher import Dispatcher
 from metrics_platform.notifications.email import EmailChannel
@@ -81,7 +81,7 @@ def send_now(event: Notification, settings: Settings, policy: RetryPolicy = _TES
     attempts = [dispatcher.send(event.key, name) for name in channels]
     for attempt in attempts:
         if attempt.error is not None:
-            remedy = channels[attempt.channel].remedy(attempt.error)
+            remedy = NETWORK if attempt.error.passes else "To find out more, run: metrics-platform doctor"
             yield Finding(attempt.channel, "problem", str(attempt.error), remedy)
         else:
             sent = journal.history(event.key).steps(attempt.channel)[0]
