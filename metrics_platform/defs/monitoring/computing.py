@@ -33,7 +33,7 @@ from metrics_platform.incidents.store import (
     verdicts_at,
 )
 from metrics_platform.monitor.verdicts import MissingSlotsError, evaluate_slots
-from metrics_platform.notifications.heartbeat import beat
+from metrics_platform.notifications.channel import beat
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT, SlotRange
 from metrics_platform.warehouse.catalog_check import CheckedCatalog, check_catalog
