@@ -29,7 +29,7 @@ def _draw() -> Result:
 
     report, alert = pictures.report(4), pictures.alert(0.0)
     began = time.perf_counter()
-    from metrics_platform.charts.draw import draw  # noqa: PLC0415
+    from metrics_platform.charts.model import draw  # noqa: PLC0415
 
     first = draw(alert)
     return Result(

@@ -11,47 +11,33 @@ import datetime
 import re
 from dataclasses import dataclass, field
 from email.utils import parseaddr
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
-from pydantic_settings import NoDecode
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from metrics_platform.formats import Language
-from metrics_platform.setting_errors import nearest
 from metrics_platform.setting_types import SettingsPart, split_list
+from metrics_platform.suggestions import nearest
 
 Severity = Literal["critical", "failed", "warning", "resolved", "info"]
-Kind = Literal[
-    "daily_report",
-    "anomaly_opened",
-    "anomaly_updated",
-    "anomaly_still_open",
-    "anomaly_resolved",
-    "failed_run",
-    "failed_tick",
-    "failed_runs",
-    "recovered",
-    "failed_check",
-    "stale_data",
-    "fresh_data",
-    "odd_volume",
-    "success",
-    "report_not_delivered",
-    "test_message",
-    "digest",
-]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS = (
+    "daily_report", "anomaly_opened", "anomaly_updated", "anomaly_still_open", "anomaly_resolved", "failed_run",
+    "failed_tick", "failed_runs", "recovered", "failed_check", "stale_data", "fresh_data", "odd_volume", "success",
+    "report_not_delivered", "test_message", "digest",
+)  # fmt: skip
 # The channels in the order of preference, each with the setting that enables it; without any, the outbox folder.
 _ENABLED_BY = {"telegram": "telegram_bot_token", "slack": "slack_webhook_url", "email": "smtp_url"}
 OUTBOX = "outbox"
 # An edit goes to the channel that can edit, and to no other.
-_EDIT: Kind = "anomaly_updated"
+_EDIT = "anomaly_updated"
 _TOKEN = re.compile(r"\d{5,20}:[A-Za-z0-9_-]{20,100}")
 _CHAT = re.compile(r"-?\d{1,20}|@[A-Za-z][A-Za-z0-9_]{3,31}")
 _ROUTE = re.compile(r"(?P<what>\w+)\s*=\s*(?P<chat>-?\d{1,20}|@[A-Za-z][A-Za-z0-9_]{3,31})(?:/(?P<thread>\d{1,12}))?")
 _SMTP_FORM = "smtp://user:password@host:587 (STARTTLS) or smtps://user:password@host:465"
+_Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_list)]
 # What to write where an address is not one.
 _ADDRESS_FORMS = {
     "telegram_proxy": "write it as http://user:password@host:port",
@@ -86,79 +72,52 @@ class MailServer:
 class ChannelSettings(SettingsPart):
     """What messages contain and where they go."""
 
-    language: Language = Field("en", description="Language of messages: en or ru.")
-    environment: str = Field(
-        "production",
-        min_length=1,
-        max_length=40,
-        description="Name of this installation, shown in the last line of every message.",
-    )
-    dashboard_url: str | None = Field(None, description="Redash or Superset dashboard that messages link to.")
-    dagster_url: str | None = Field(
-        "http://localhost:3000", description="Address of Dagster's UI, for links to runs in messages."
-    )
-    dry_run: bool = Field(
-        False,
-        description="true: send nothing. Messages are written to the outbox folder in METRICS_DATA_DIR, as they are "
-        "when no channel is set up.",
-    )
-    fallback_after_minutes: int = Field(
-        15,
-        ge=1,
-        le=1440,
-        description="Minutes that a message waits for Telegram before it also goes to Slack or e-mail, if set up. If "
-        "the chat is misconfigured, it goes there at once.",
-    )
-    message_max_age_hours: int = Field(
-        24, ge=1, le=168, description="Hours after which an undelivered message is given up."
-    )
-    heartbeat_url: SecretStr | None = Field(
-        None,
-        description="Web address that receives a POST after each successful `anomaly_check`, so that an external "
-        "watcher such as healthchecks.io notices when the whole platform is down.",
-    )
-    copy_to_slack: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Kinds or severities that are also sent to Slack, comma-separated: critical, daily_report, …"
-    )
-    copy_to_email: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Kinds or severities that are also sent by e-mail, comma-separated."
-    )
+    model_config = SettingsConfigDict(use_attribute_docstrings=True)
 
-    telegram_bot_token: SecretStr | None = Field(
-        None, validation_alias="TELEGRAM_BOT_TOKEN", description="The bot's token, from @BotFather."
-    )
-    telegram_chat_id: str | None = Field(
-        None,
-        validation_alias="TELEGRAM_CHAT_ID",
-        description="The chat: a number (groups begin with -, supergroups and channels with -100) or @name.",
-    )
-    telegram_thread_id: int | None = Field(
-        None, ge=0, validation_alias="TELEGRAM_THREAD_ID", description="Topic of the chat, if it is a forum group."
-    )
-    telegram_routes: Annotated[tuple[str, ...], NoDecode] = Field(
-        (),
-        validation_alias="TELEGRAM_ROUTES",
-        description="Other chats by kind or severity, comma-separated: daily_report=-1001234567890/7, failed=@oncall. "
-        "A route by kind takes precedence over one by severity.",
-    )
-    telegram_api_base: str = Field(
-        "https://api.telegram.org",
-        validation_alias="TELEGRAM_API_BASE",
-        description="Address of the Bot API, for your own server or relay.",
-    )
-    telegram_proxy: SecretStr | None = Field(
-        None,
-        validation_alias="TELEGRAM_PROXY",
-        description="Proxy to Telegram: http://user:password@host:port. Not set: the environment's HTTPS_PROXY.",
-    )
-    slack_webhook_url: SecretStr | None = Field(
-        None, validation_alias="SLACK_WEBHOOK_URL", description="URL of the Slack incoming webhook."
-    )
+    language: Language = "en"
+    """Language of messages: en or ru."""
+    environment: str = Field("production", min_length=1, max_length=40)
+    """Name of this installation, shown in the last line of every message."""
+    dashboard_url: str | None = None
+    """Redash or Superset dashboard that messages link to."""
+    dagster_url: str | None = "http://localhost:3000"
+    """Address of Dagster's UI, for links to runs in messages."""
+    dry_run: bool = False
+    """true: send nothing. Messages are written to the outbox folder in METRICS_DATA_DIR, as they are when no channel is
+    set up."""
+    fallback_after_minutes: int = Field(15, ge=1, le=1440)
+    """Minutes that a message waits for Telegram before it also goes to Slack or e-mail, if set up. If the chat is
+    misconfigured, it goes there at once."""
+    message_max_age_hours: int = Field(24, ge=1, le=168)
+    """Hours after which an undelivered message is given up."""
+    heartbeat_url: SecretStr | None = None
+    """Web address that receives a POST after each successful `anomaly_check`, so that an external watcher such as
+    healthchecks.io notices when the whole platform is down."""
+    copy_to_slack: _Names = ()
+    """Kinds or severities that are also sent to Slack, comma-separated: critical, daily_report, …"""
+    copy_to_email: _Names = ()
+    """Kinds or severities that are also sent by e-mail, comma-separated."""
+
+    telegram_bot_token: SecretStr | None = Field(None, validation_alias="TELEGRAM_BOT_TOKEN")
+    """The bot's token, from @BotFather."""
+    telegram_chat_id: str | None = Field(None, validation_alias="TELEGRAM_CHAT_ID")
+    """The chat: a number (groups begin with -, supergroups and channels with -100) or @name."""
+    telegram_thread_id: int | None = Field(None, ge=0, validation_alias="TELEGRAM_THREAD_ID")
+    """Topic of the chat, if it is a forum group."""
+    telegram_routes: _Names = Field((), validation_alias="TELEGRAM_ROUTES")
+    """Other chats by kind or severity, comma-separated: daily_report=-1001234567890/7, failed=@oncall. A route by kind
+    takes precedence over one by severity."""
+    telegram_api_base: str = Field("https://api.telegram.org", validation_alias="TELEGRAM_API_BASE")
+    """Address of the Bot API, for your own server or relay."""
+    telegram_proxy: SecretStr | None = Field(None, validation_alias="TELEGRAM_PROXY")
+    """Proxy to Telegram: http://user:password@host:port. Not set: the environment's HTTPS_PROXY."""
+    slack_webhook_url: SecretStr | None = Field(None, validation_alias="SLACK_WEBHOOK_URL")
+    """URL of the Slack incoming webhook."""
     smtp_url: SecretStr | None = Field(None, validation_alias="SMTP_URL", description=f"Mail server: {_SMTP_FORM}.")
-    email_from: str | None = Field(None, validation_alias="EMAIL_FROM", description="Sender's address.")
-    email_to: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), validation_alias="EMAIL_TO", description="Recipients' addresses, comma-separated."
-    )
+    email_from: str | None = Field(None, validation_alias="EMAIL_FROM")
+    """Sender's address."""
+    email_to: _Names = Field((), validation_alias="EMAIL_TO")
+    """Recipients' addresses, comma-separated."""
 
     @field_validator("dashboard_url", "dagster_url", "telegram_api_base")
     @classmethod
@@ -169,13 +128,6 @@ class ChannelSettings(SettingsPart):
                 raise ValueError("write a web address, https://host/path")
         return value.rstrip("/") if value else value
 
-    @field_validator("telegram_bot_token")
-    @classmethod
-    def _check_token(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not _TOKEN.fullmatch(value.get_secret_value()):
-            raise ValueError("it does not look like a bot's token (123456789:AAE…, 35 characters after the colon)")
-        return value
-
     @field_validator("telegram_chat_id")
     @classmethod
     def _check_chat(cls, value: str | None) -> str | None:
@@ -183,27 +135,23 @@ class ChannelSettings(SettingsPart):
             raise ValueError("write a chat's number, such as -1001234567890, or @name of a public channel or group")
         return value
 
-    @field_validator("telegram_proxy", "slack_webhook_url", "heartbeat_url")
+    @field_validator("telegram_bot_token", "telegram_proxy", "slack_webhook_url", "heartbeat_url", "smtp_url")
     @classmethod
-    def _check_secret_address(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if value is not None:
-            parts, form = _parts_of(value.get_secret_value()), _ADDRESS_FORMS[str(info.field_name)]
-            lacks_path = info.field_name == "slack_webhook_url" and parts.path in ("", "/")
+    def _check_secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None:
+            return None
+        secret, name = value.get_secret_value(), str(info.field_name)
+        if name == "telegram_bot_token":
+            if not _TOKEN.fullmatch(secret):
+                raise ValueError("it does not look like a bot's token (123456789:AAE…, 35 characters after the colon)")
+        elif name == "smtp_url":
+            parse_smtp_url(secret)
+        else:
+            parts = _parts_of(secret)
+            lacks_path = name == "slack_webhook_url" and parts.path in ("", "/")
             if parts.scheme not in ("http", "https") or not parts.hostname or lacks_path:
-                raise ValueError(form)
+                raise ValueError(_ADDRESS_FORMS[name])
         return value
-
-    @field_validator("smtp_url")
-    @classmethod
-    def _check_smtp(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            parse_smtp_url(value.get_secret_value())
-        return value
-
-    @field_validator("copy_to_slack", "copy_to_email", "telegram_routes", "email_to", mode="before")
-    @classmethod
-    def _split_routes(cls, value: Any) -> Any:
-        return split_list(value)
 
     @field_validator("copy_to_slack", "copy_to_email")
     @classmethod
@@ -324,7 +272,6 @@ class ChannelSettings(SettingsPart):
 
     @property
     def telegram_targets(self) -> tuple[ChatTarget, ...]:
-        """Every chat that messages can go to."""
         names = [match["what"] for match in map(_ROUTE.fullmatch, self.telegram_routes) if match]
         found = [self.telegram_target("", ""), *(self.telegram_target(name, name) for name in names)]
         return tuple(dict.fromkeys(target for target in found if target is not None))

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from metrics_platform.catalog import load_catalog
-from metrics_platform.catalog_problems import CatalogError
+from metrics_platform.catalog_file import CatalogError
 from metrics_platform.findings import Finding
 from metrics_platform.notifications.channels import inspect_channels
 from metrics_platform.report.highlights import DAILY_METRICS
-from metrics_platform.setting_errors import choose
 from metrics_platform.settings import Settings, SettingsError, load_settings
+from metrics_platform.suggestions import choose
 from metrics_platform.warehouse.client import NoWarehouseError, Warehouse
 from metrics_platform.warehouse.inspection import inspect_warehouse
 

@@ -16,8 +16,8 @@ from pydantic_settings import NoDecode
 
 from metrics_platform.builtin_entries import builtin_entries
 from metrics_platform.channel_settings import Severity
-from metrics_platform.setting_errors import choose, nearest
 from metrics_platform.setting_types import SettingsPart, split_distinct, split_list
+from metrics_platform.suggestions import choose, nearest
 
 # What a mute or active hours may match, and the values that are known; of the others any.
 _LABELS: Mapping[str, tuple[str, ...]] = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 
-from metrics_platform.notifications.email_content import text_body
+from metrics_platform.notifications.composer import Composer
+from metrics_platform.notifications.email import text_body
 from metrics_platform.notifications.kinds import DailyReport
-from metrics_platform.notifications.templates import Composer
 from metrics_platform.report.reading import read_reports
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import day_of

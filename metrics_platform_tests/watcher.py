@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+
+from metrics_platform_tests.telegram.http_server import Answer, LoopbackServer, Request
 
 # What of its address is a secret.
 PATH = "/ping/5ecret-0b7c3a55"
@@ -15,31 +13,16 @@ QUERY = "token=5ecret-too"
 
 
 @contextmanager
-def watcher(status: int = 200, *, wait: float = 0.0, **headers: str) -> Iterator[tuple[str, list[str]]]:
-    """An outside watcher that answers so; yields its address and the paths that were called."""
+def watcher(status: int = 200, *, hang: bool = False) -> Iterator[tuple[str, list[str]]]:
+    """A watcher that answers so, or never; yields its address and the paths that were called."""
     called: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            called.append(self.path)
-            time.sleep(wait)
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            body = f"no check at {self.path}".encode()
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(request: Request) -> Answer:
+        called.append(f"{request.path}?{request.query}")
+        return Answer(status, f"no check at {called[-1]}".encode(), hang=hang)
 
-        def log_message(self, *_: Any) -> None:
-            """Nothing to say."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
+    server = LoopbackServer(answer)
     try:
-        yield f"http://127.0.0.1:{server.server_port}{PATH}?{QUERY}", called
+        yield f"http://127.0.0.1:{server.port}{PATH}?{QUERY}", called
     finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        server.stop()

@@ -8,7 +8,7 @@ import dagster as dg
 
 from metrics_platform.defs.clean_up import clean_up_definitions
 from metrics_platform.defs.daily import daily_definitions
-from metrics_platform.defs.delivery import delivery_definitions
+from metrics_platform.defs.delivery.notify import delivery_definitions
 from metrics_platform.defs.executor import run_executor
 from metrics_platform.defs.health import health_definitions
 from metrics_platform.defs.monitoring.assets import monitoring_definitions

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from metrics_platform.defs.delivery.names import ASSET
+from metrics_platform.defs.delivery.notify import ASSET
 from metrics_platform.defs.resources import default_schedule_status
 from metrics_platform.settings import Settings
 

@@ -40,8 +40,9 @@ def extended(values: Floats, positions: Integers) -> Floats:
 
 
 def cumulated(values: Any) -> npt.NDArray[Any]:
-    kind = np.float64 if values.dtype == np.float64 else np.int32
-    return np.concatenate([np.zeros((1, values.shape[1]), dtype=kind), np.cumsum(values, axis=0, dtype=kind)])
+    sums = np.zeros((len(values) + 1, values.shape[1]), dtype=np.float64 if values.dtype == np.float64 else np.int32)
+    np.cumsum(values, axis=0, out=sums[1:])
+    return sums
 
 
 def sizes_of_day(values: Floats) -> Floats:
@@ -239,11 +240,11 @@ def _scales(series: SlotSeries, days: Days) -> Floats:
 
     1 where that is not known, and for a gauge around zero.
     """
-    values = series.values
-    finite = np.isfinite(values)
     first = max(0, int(days.same.min()) - SLOTS_A_DAY - AHEAD) if (days.same >= 0).all() else 0
-    sums, known = cumulated(np.nan_to_num(values[first:])), cumulated(finite[first:])
-    sizes = cumulated(np.abs(np.nan_to_num(values[first:]))) if series.is_gauge else sums
+    finite = np.isfinite(series.values[first:])
+    values = np.where(finite, series.values[first:], 0.0)
+    sums, known = cumulated(values), cumulated(finite)
+    sizes = cumulated(np.abs(values)) if series.is_gauge else sums
     # Baselines reach AHEAD slots ahead, and what they are scaled by must not.
     now = days.positions[:, None] - AHEAD
     today, earlier = (_mean_of_day(sums, sizes, known, end - first) for end in (now, days.same - AHEAD))
@@ -282,25 +283,33 @@ _BOUNDS = (0.2, 5.0)
 # No slot moves the level far, so that an outage does not become the norm while it begins.
 _STEP = 0.15
 _STEP_SIGMAS = 2.5
+_NEARER = 0.5  # at most half as far away
 
 
-def level_of(series: SlotSeries, actual: Floats, usual: Floats) -> Floats:
-    """Today's level at each position, from the LEVEL_SLOTS before it; 1 where none of them is known."""
+def level_of(series: SlotSeries, actual: Floats, usual: Floats, plain: Floats) -> Floats:
+    """Today's level at each position, from the LEVEL_SLOTS before it; 1 where none of them is known.
+
+    Few slots say little, so the level is pulled towards 1, or towards `plain`, the value without the scale of the last
+    24 hours, where the slots are much nearer to that: the day after a holiday is as large as in other weeks.
+    """
     good = np.isfinite(actual) & np.isfinite(usual)
     sign = np.where(good, np.sign(usual), 0.0)  # a negative gauge grows downwards
     pad = ((LEVEL_SLOTS, 0), (0, 0))
-    value, plain = (np.pad(np.where(good, each * sign, 0.0), pad) for each in (actual, usual))
-    count = len(actual)
+    values = [np.pad(np.where(good, each * sign, 0.0), pad) for each in (actual, usual, plain)]
+    parts = [slice(step, step + len(actual)) for step in range(LEVEL_SLOTS)]
+    today, meant, weeks = (np.asarray(sum(each[part] for part in parts)) for each in values)
+    now, then = _ratio(today, meant), _ratio(weeks, meant)
+    pull = _PULL / LEVEL_SLOTS * meant
+    towards = pull * np.where(np.abs(now - then) < _NEARER * np.abs(now - 1.0), then, 1.0)
     above, below, level = np.zeros_like(actual), np.zeros_like(actual), np.ones_like(actual)
-    pull = _PULL / LEVEL_SLOTS * sum(plain[step : step + count] for step in range(LEVEL_SLOTS))
-    for step in range(LEVEL_SLOTS):
-        meant = plain[step : step + count] * level
-        room = _STEP * meant
+    for part in parts:
+        value, expected = (each[part] for each in values[:2])
+        room = _STEP * expected * level
         if not series.is_gauge:
-            room = np.maximum(room, _STEP_SIGMAS * np.sqrt(meant))
-        above = _DECAY * above + np.clip(value[step : step + count], meant - room, meant + room)
-        below = _DECAY * below + plain[step : step + count]
-        level = _ratio(above + pull, below + pull)
+            room = np.maximum(room, _STEP_SIGMAS * np.sqrt(expected * level))
+        above = _DECAY * above + np.clip(value, expected * level - room, expected * level + room)
+        below = _DECAY * below + expected
+        level = _ratio(above + towards, below + pull)
     return level
 
 

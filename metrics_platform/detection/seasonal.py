@@ -197,8 +197,9 @@ class _Run:
     @cached_property
     def levels(self) -> tuple[Floats, Floats]:
         """Today's level, of the usual and of the other kind of day."""
-        usual, other = (self._sized(rate) for rate in (self.baseline.usual, self.baseline.other))
-        return level_of(self.series, self.actual, usual), level_of(self.series, self.actual, other)
+        base = self.baseline
+        usual, other, plain = (self._sized(rate) for rate in (base.usual, base.other, base.plain))
+        return level_of(self.series, self.actual, usual, plain), level_of(self.series, self.actual, other, other)
 
     @cached_property
     def levels_then(self) -> Floats:

@@ -18,8 +18,13 @@ from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT, Slot, day_of, slot_at
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import tables_are_there
-from metrics_platform.warehouse.source_rows import SourceRows
-from metrics_platform.warehouse.sources import latest_event, rows_of_days, rows_of_slots, weeks_before
+from metrics_platform.warehouse.source_rows import (
+    SourceRows,
+    latest_event,
+    rows_of_days,
+    rows_of_slots,
+    weeks_before,
+)
 from metrics_platform.warehouse.tables import MONITOR_TABLES
 
 # How many weeks a period is compared with, and from how many on there is a baseline. More would lag behind growth.

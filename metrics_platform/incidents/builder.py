@@ -16,7 +16,7 @@ from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT, Slot
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.sources import latest_event
+from metrics_platform.warehouse.source_rows import latest_event
 from metrics_platform.warehouse.tables import read_sql
 
 DAY = datetime.timedelta(days=1)

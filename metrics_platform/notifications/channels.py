@@ -7,20 +7,19 @@ ClickHouse.
 from __future__ import annotations
 
 import datetime
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 
 from metrics_platform.channel_settings import OUTBOX
 from metrics_platform.findings import Finding
-from metrics_platform.notifications.channel import Channel, RetryPolicy
+from metrics_platform.notifications.channel import NETWORK, Channel, RetryPolicy
+from metrics_platform.notifications.composer import Composer
 from metrics_platform.notifications.dispatcher import Dispatcher
 from metrics_platform.notifications.email import EmailChannel
-from metrics_platform.notifications.history import Entry, Journal, Queued, Stored
+from metrics_platform.notifications.history import Journal, Queued, Storage
 from metrics_platform.notifications.kinds import Notification, TestMessage
 from metrics_platform.notifications.outbox import OutboxChannel
 from metrics_platform.notifications.slack import SlackChannel
-from metrics_platform.notifications.telegram.channel import TelegramChannel
-from metrics_platform.notifications.templates import Composer
+from metrics_platform.notifications.telegram import TelegramChannel
 from metrics_platform.settings import Settings
 
 
@@ -66,28 +65,14 @@ def inspect_channels(settings: Settings, policy: RetryPolicy = _POLICY) -> Itera
 _TEST_POLICY = RetryPolicy(budget=20, tries=3)
 
 
-class _NotStored:
-    """Storage without anything in it."""
-
-    def since(self, moment: float) -> Sequence[Stored]:
-        return ()
-
-    def of(self, keys: Sequence[str]) -> dict[str, Sequence[Stored]]:
-        return {}
-
-    def write(self, key: str, entry: Entry) -> Stored:
-        return Stored(time.time(), key, entry)
-
-
 def send_test_message(settings: Settings, policy: RetryPolicy = _TEST_POLICY) -> Iterator[Finding]:
-    """Send a test message; see `send_now`."""
     now = datetime.datetime.now(datetime.UTC)
     return send_now(TestMessage(key=f"test-{now:%Y-%m-%dT%H-%M-%S}", occurred_at=now), settings, policy)
 
 
 def send_now(event: Notification, settings: Settings, policy: RetryPolicy = _TEST_POLICY) -> Iterator[Finding]:
     """Send `event`; yields for each channel where it arrived, or what is wrong."""
-    journal = Journal(_NotStored())
+    journal = Journal(Storage())
     journal.write(event.key, Queued(notification=event))
     notes: list[str] = []
     channels = channels_for(settings, policy, warn=notes.append)
@@ -96,7 +81,7 @@ def send_now(event: Notification, settings: Settings, policy: RetryPolicy = _TES
     attempts = [dispatcher.send(event.key, name) for name in channels]
     for attempt in attempts:
         if attempt.error is not None:
-            remedy = channels[attempt.channel].remedy(attempt.error)
+            remedy = NETWORK if attempt.error.passes else "To find out more, run: metrics-platform doctor"
             yield Finding(attempt.channel, "problem", str(attempt.error), remedy)
         else:
             sent = journal.history(event.key).steps(attempt.channel)[0]

@@ -11,10 +11,10 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from metrics_platform.channel_settings import ChannelSettings
 from metrics_platform.notifications.channel import Channel, DeliveryContext, DeliveryError
+from metrics_platform.notifications.composer import Composer
 from metrics_platform.notifications.history import (
     Closed,
     Edited,
@@ -29,7 +29,6 @@ from metrics_platform.notifications.history import (
 from metrics_platform.notifications.kinds import AnomalyOpened, AnomalyResolved, AnomalyUpdated, Digest, Event
 from metrics_platform.notifications.message import Message, Picture
 from metrics_platform.notifications.queueing import Step, digest_of, next_step, unresolved
-from metrics_platform.notifications.templates import Composer
 from metrics_platform.redaction import mask
 
 UNKNOWN_REPORT = (
@@ -41,8 +40,6 @@ LINGER = datetime.timedelta(seconds=20)
 _POLL_SECONDS = 0.5
 # Then the run ends, so that one that goes on for much longer can be taken for dead.
 LONGEST = datetime.timedelta(minutes=10)
-# Further channels get the message as it was composed this recently.
-_SAME_MESSAGE = datetime.timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -56,14 +53,6 @@ class Attempt:
     error: DeliveryError | None = None
 
 
-@dataclass(frozen=True)
-class _Composed:
-    message: Message
-    pictures: tuple[Picture, ...]
-    at: datetime.datetime
-    edited_by: tuple[str, ...]
-
-
 @dataclass
 class Dispatcher:
     """Sends what is queued in the `journal`, over `channels`."""
@@ -74,7 +63,7 @@ class Dispatcher:
     settings: ChannelSettings
     now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC)
     warn: Callable[[str], None] = lambda _: None
-    _last: _Composed | None = None
+    _composed: tuple[Message | None, tuple[Picture, ...]] = (None, ())
 
     def drain(
         self,
@@ -95,7 +84,7 @@ class Dispatcher:
                 self.warn(f"{key} is given up. {why}")
                 self.journal.write(key, Closed(outcome="given_up", text=why))
             if step.digest:
-                digest = digest_of([event for key in step.digest if (event := self._event(key))])
+                digest = digest_of(self._events(step.digest))
                 self.journal.write(digest.key, Queued(notification=digest))
             elif step.send:
                 report(self.send(*step.send))
@@ -108,14 +97,8 @@ class Dispatcher:
                 return replace(step, reason=f"this run has taken {LONGEST}; another one continues")
 
     def deliver(self, key: str) -> list[Attempt]:
-        """Send one message over every channel that has not got it, whatever else is due.
-
-        Raises:
-            LookupError: no notification with this key is queued.
-        """
+        """Send one message, which is queued, over every channel that has not got it, whatever else is due."""
         history = self.journal.history(key)
-        if history.event is None:
-            raise LookupError(f"No notification {key!r} is queued.")
         if history.closed:
             return []
         return [self.send(key, name) for name in unresolved(history, self.settings) or [self.settings.first_channel]]
@@ -125,10 +108,10 @@ class Dispatcher:
         event = self._event(key)
         assert event is not None
         self.journal.write(key, Started(channel=name))
-        self._last = self._last if self._last and self._last.message.key == key else None
+        self._composed = (None, ())
         error: DeliveryError | None = None
         try:
-            self._perform(event, name)
+            self._perform(event, self.channels[name])
         except DeliveryError as caught:
             error = caught
         except Exception as caught:  # noqa: BLE001  (a bug in one channel must not hold up others)
@@ -141,14 +124,10 @@ class Dispatcher:
             failed = Failed(channel=name, reason=error.reason, text=str(error), retry_after=error.retry_after)
             self.journal.write(key, failed)
         self._close_if_done(event, done=() if error else (name,))
-        if self._last is None:
-            return Attempt(key, name, error=error)
-        return Attempt(key, name, self._last.message, self._last.pictures, error)
+        return Attempt(key, name, *self._composed, error)
 
-    def _perform(self, event: Event, name: str) -> None:
-        channel = self.channels.get(name)
-        if channel is None:
-            raise DeliveryError("misconfigured", f"The channel {name} is not set up.")
+    def _perform(self, event: Event, channel: Channel) -> None:
+        name = channel.name
         if isinstance(event, AnomalyUpdated):
             edited = self._edit_opening(event, channel)
             self.journal.write(event.key, Closed(outcome="delivered" if edited else "nothing_to_do", text=name))
@@ -167,45 +146,38 @@ class Dispatcher:
             note = "Each of its messages was sent there before."
             self.journal.write(key, Sent(channel=name, step=0, steps=1, notes=(note,)))
             return
-        composed = self._last = self._compose(event, history, name)
-        channel.deliver(
-            composed.message,
-            DeliveryContext(
-                pictures=composed.pictures,
-                done=history.steps(name),
-                reply_to=self.journal.history(event.thread).steps(name).get(0) if event.thread else None,
-                thread=event.thread,
-                repeat_unknown=not event.at_most_once,
-                sending=lambda step: self.journal.write(key, Sending(channel=name, step=step, composed_at=composed.at)),
-                sent=partial(self._record_sent, key),
-            ),
+        # As it was if a part of it was sent, for it is split in the same places; else as of now.
+        begun = history.composed_at(name)
+        moment = begun or self.now()
+        message = self._message(event, moment, edits=() if begun else history.edited_by)
+        pictures = self.composer.pictures(message)
+        self._composed = (message, pictures)
+        context = DeliveryContext(
+            pictures=pictures,
+            reply_to=self.journal.history(event.thread).steps(name).get(0) if event.thread else None,
+            thread=event.thread,
+            repeat_unknown=not event.at_most_once,
         )
+        steps, done = channel.steps(message, context), history.steps(name)
+        for number, step in enumerate(steps):
+            if number not in done:
+                self.journal.write(key, Sending(channel=name, step=number, composed_at=moment))
+                sent = Sent(channel=name, step=number, steps=len(steps), **step(done.get(0)))
+                self.journal.write(key, sent)
+                done[number] = sent
+                for note in sent.notes:
+                    self.warn(note)
         # A chart that was drawn before and cannot be drawn now leaves a step that no longer exists.
-        done = self.journal.history(key).steps(name)
-        steps = next(iter(done.values())).steps if done else 0
-        for step in set(range(steps)) - set(done):
+        total = next(iter(done.values())).steps if done else 0
+        for number in set(range(total)) - set(done):
             note = "It was left out: what it was made of no longer exists."
-            self.journal.write(key, Sent(channel=name, step=step, steps=steps, notes=(note,)))
+            self.journal.write(key, Sent(channel=name, step=number, steps=total, notes=(note,)))
 
-    def _record_sent(self, key: str, sent: Sent) -> None:
-        self.journal.write(key, sent)
-        for note in sent.notes:
-            self.warn(note)
-
-    def _compose(self, event: Event, history: History, name: str) -> _Composed:
-        """The message for a channel: split as it was if a part of it was sent, else as of now."""
-        begun, now = history.composed_at(name), self.now()
-        last = self._last
-        if begun is None and last and now - last.at < _SAME_MESSAGE and last.edited_by == history.edited_by:
-            return last
-        moment = begun or now
-        if begun is None and isinstance(event, AnomalyOpened):
-            changes = [change for key in history.edited_by if (change := self._event(key))]
-            message = self.composer.opening(event, changes, moment)
-        else:
-            keys = event.notifications if isinstance(event, Digest) else ()
-            message = self.composer.message(event, moment, [part for key in keys if (part := self._event(key))])
-        return _Composed(message, self.composer.pictures(message), moment, history.edited_by)
+    def _message(self, event: Event, moment: datetime.datetime, edits: Sequence[str]) -> Message:
+        if isinstance(event, AnomalyOpened):
+            return self.composer.opening(event, self._events(edits), moment)
+        parts = self._events(event.notifications) if isinstance(event, Digest) else ()
+        return self.composer.message(event, moment, parts)
 
     def _close_if_done(self, event: Event, done: Sequence[str]) -> None:
         history = self.journal.history(event.key)
@@ -252,7 +224,7 @@ class Dispatcher:
         history = self.journal.history(event.thread) if event.thread else None
         if history is None or not isinstance(history.event, AnomalyOpened) or event.key in history.edited_by:
             return False
-        changes = [change for key in history.edited_by if (change := self._event(key))]
+        changes = self._events(history.edited_by)
         if isinstance(event, AnomalyUpdated) and any(_is_newer(change, event) for change in changes):
             return False
         original = history.steps(channel.name).get(0)
@@ -268,6 +240,9 @@ class Dispatcher:
 
     def _event(self, key: str) -> Event | None:
         return self.journal.history(key).event
+
+    def _events(self, keys: Sequence[str]) -> list[Event]:
+        return [event for key in keys if (event := self._event(key))]
 
 
 def _is_newer(change: Event, event: Event) -> bool:

@@ -9,18 +9,41 @@ from __future__ import annotations
 import base64
 import contextlib
 import datetime
+import hashlib
+import re
 import smtplib
-import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from email.header import Header
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime, formataddr, parseaddr
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from metrics_platform.channel_settings import ChannelSettings, MailServer, parse_smtp_url
-from metrics_platform.notifications.channel import Channel, DeliveryContext, DeliveryError, RetryPolicy, Step, retry
-from metrics_platform.notifications.email_content import POLICY, email_of, envelope_address
-from metrics_platform.notifications.message import Message, Picture
-from metrics_platform.notifications.transport import CONNECT_TIMEOUT
+from metrics_platform.notifications.channel import (
+    CONNECT_TIMEOUT,
+    Channel,
+    DeliveryContext,
+    DeliveryError,
+    RetryPolicy,
+    Step,
+    retry,
+)
+from metrics_platform.notifications.message import (
+    Details,
+    Message,
+    Picture,
+    Preformatted,
+    Table,
+    clean,
+    is_label,
+    lines_of,
+    text_of,
+)
+from metrics_platform.notifications.writer import page
 from metrics_platform.redaction import mask
 
 Result = TypeVar("Result")
@@ -28,21 +51,19 @@ Result = TypeVar("Result")
 ANSWER_TIMEOUT = 60.0
 _GOODBYE_TIMEOUT = 3.0
 _CHECK_URL = "Check the host and port in SMTP_URL."
-_WRONG_LOGIN = "Correct user and password in SMTP_URL, percent-encoded. Some providers require an app password."
+_LOGIN = (
+    "user and password in SMTP_URL, percent-encoded (some providers require an app password), or leave them out if the "
+    "server offers no login"
+)
 _NO_STARTTLS = (
     "The mail server does not offer STARTTLS, so the login would cross the network unencrypted. It was not sent. Use "
     "smtps://…:465 in SMTP_URL, or a server with STARTTLS. Without user and password, mail may go unencrypted."
 )
-# What to do about a permanent refusal, by the error that smtplib raises for it.
-_REMEDIES: dict[type[Exception], str] = {
-    smtplib.SMTPConnectError: "It does not accept mail from this machine. Check SMTP_URL.",
-    smtplib.SMTPHeloError: "It does not accept mail from this machine. Check SMTP_URL.",
-    smtplib.SMTPAuthenticationError: _WRONG_LOGIN,
-    smtplib.SMTPSenderRefused: "Set EMAIL_FROM to an address that this login may send as. If the server requires a "
-    "login, put user and password into SMTP_URL.",
-    smtplib.SMTPRecipientsRefused: "Correct EMAIL_TO.",
-    # STARTTLS
-    smtplib.SMTPResponseException: "It does not begin TLS. Use smtps://…:465 in SMTP_URL, or another server.",
+# What to correct after a permanent refusal, by the error that smtplib raises for it; otherwise SMTP_URL.
+_TO_CORRECT: dict[type[Exception], str] = {
+    smtplib.SMTPAuthenticationError: _LOGIN,
+    smtplib.SMTPSenderRefused: "EMAIL_FROM (this login may not send as it), or put a login into SMTP_URL",
+    smtplib.SMTPRecipientsRefused: "EMAIL_TO",
 }
 _TOO_LARGE = 552
 
@@ -53,7 +74,6 @@ class _Tracked:
     handed_over = False
 
     def send(self, s: Any) -> None:
-        """Send bytes; see smtplib."""
         super().send(s)  # type: ignore[misc]
         self.handed_over = self.handed_over or (isinstance(s, bytes) and s.endswith(b"\r\n.\r\n"))
 
@@ -84,13 +104,11 @@ class EmailChannel(Channel):
 
     @classmethod
     def for_settings(cls, settings: ChannelSettings, policy: RetryPolicy) -> EmailChannel:
-        """The channel of SMTP_URL, EMAIL_FROM and EMAIL_TO, which must be set."""
         assert settings.smtp_url is not None
         assert settings.email_from is not None
         return cls(parse_smtp_url(settings.smtp_url.get_secret_value()), settings.email_from, settings.email_to, policy)
 
     def steps(self, message: Message, context: DeliveryContext) -> list[Step]:
-        """See `Channel`."""
         return [lambda _: self._send(message, context)]
 
     def _send(self, message: Message, context: DeliveryContext) -> dict[str, Any]:
@@ -106,11 +124,6 @@ class EmailChannel(Channel):
         return self._send_mail(message, (), context, notes=(note,))
 
     def check(self) -> str:
-        """Connect, log in and name sender and receivers to the server, without sending anything.
-
-        Raises:
-            DeliveryError: a message would not go out to all of the receivers.
-        """
 
         def probe(connection: smtplib.SMTP) -> None:
             connection.noop()
@@ -129,12 +142,7 @@ class EmailChannel(Channel):
         self, message: Message, pictures: tuple[Picture, ...], context: DeliveryContext, notes: tuple[str, ...] = ()
     ) -> dict[str, Any]:
         mail = email_of(
-            message,
-            pictures,
-            sender=self.sender,
-            receivers=self.receivers,
-            thread=context.thread,
-            date=self.now(),
+            message, pictures, sender=self.sender, receivers=self.receivers, thread=context.thread, date=self.now()
         )
         content, sender = mail.as_bytes(policy=POLICY), envelope_address(self.sender)
         refused = retry(
@@ -143,8 +151,7 @@ class EmailChannel(Channel):
             repeat_unknown=context.repeat_unknown,
         )
         if refused:
-            text = f"The mail server refused receivers: {self._listed(refused)}. Correct EMAIL_TO."
-            notes = (*notes, text)
+            notes = (*notes, f"The mail server refused receivers: {self._listed(refused)}. Correct EMAIL_TO.")
         return {
             "address": ", ".join(address for address in self._addresses if address not in refused),
             "message_ids": (str(mail["Message-ID"]),),
@@ -175,7 +182,8 @@ class EmailChannel(Channel):
     def _connected(self) -> _Plain | _Encrypted:
         host, port, timeout = self.server.host, self.server.port, self.timeouts[0]
         if self.server.tls:
-            return _Encrypted(host, port, timeout=timeout, context=self._tls())
+            context = ssl.create_default_context(cafile=self.ca_file)
+            return _Encrypted(host, port, timeout=timeout, context=context)
         return _Plain(host, port, timeout=timeout)
 
     def _greet(self, connection: smtplib.SMTP) -> None:
@@ -183,7 +191,7 @@ class EmailChannel(Channel):
         server = self.server
         connection.ehlo_or_helo_if_needed()
         if not server.tls and connection.has_extn("starttls"):
-            connection.starttls(context=self._tls())
+            connection.starttls(context=ssl.create_default_context(cafile=self.ca_file))
             connection.ehlo_or_helo_if_needed()
         elif not server.tls and server.user is not None:
             raise DeliveryError("misconfigured", _NO_STARTTLS)
@@ -192,15 +200,11 @@ class EmailChannel(Channel):
         assert connection.sock is not None
         connection.sock.settimeout(self.timeouts[1])
 
-    def _tls(self) -> ssl.SSLContext:
-        return ssl.create_default_context(cafile=self.ca_file)
-
     # --- errors ------------------------------------------------------------------------------------------------------
 
     def _explained(  # noqa: PLR0911  (one case per kind of error reads best)
         self, caught: Exception, connection: _Tracked | None
     ) -> DeliveryError:
-        """The error for what smtplib, ssl or the sockets raised."""
         server, said = f"The mail server {self.server.host}", self._masked(str(caught))
         match caught:
             case smtplib.SMTPRecipientsRefused():
@@ -208,12 +212,9 @@ class EmailChannel(Channel):
                 return self._refused(caught, min(code for code, _ in caught.recipients.values()))
             case smtplib.SMTPResponseException():
                 return self._refused(caught, caught.smtp_code)
-            case smtplib.SMTPNotSupportedError():
-                text = f"{server} offers no login. Leave user and password out of SMTP_URL."
-                return DeliveryError("misconfigured", text)
             case smtplib.SMTPException() if not isinstance(caught, smtplib.SMTPServerDisconnected):
-                # Of the ways to log in that the server offers, smtplib knows none.
-                return DeliveryError("misconfigured", f"{server}: {said} {_WRONG_LOGIN}")
+                # It offers no login, or none of the ways that smtplib knows.
+                return DeliveryError("misconfigured", f"{server}: {said} Correct {_LOGIN}.")
             case ssl.SSLCertVerificationError():
                 text = f"The certificate of {server.lower()} is not valid: {caught.verify_message}. Name the server in "
                 text += "SMTP_URL as its certificate does, or add its authority to the system's."
@@ -224,8 +225,6 @@ class EmailChannel(Channel):
             case ValueError() if not isinstance(caught, OSError):  # its text may hold the login
                 text = "The host, the login or the addresses have characters that SMTP cannot carry. Use ASCII only."
                 return DeliveryError("misconfigured", text)
-            case socket.gaierror():
-                return DeliveryError("unreachable", f"DNS does not know {server.lower()}. {_CHECK_URL}")
         if connection is None:
             return DeliveryError("unreachable", f"{server} cannot be reached: {said}. {_CHECK_URL}")
         if connection.handed_over:
@@ -242,11 +241,11 @@ class EmailChannel(Channel):
             said = f"{code} {self._said(caught.smtp_error)}"
         text = f"The mail server {self.server.host} answered {said[:300]}".rstrip(". ")
         if code < 500:
-            return DeliveryError("unreachable", f"{text}. This is temporary.", code=code)
+            return DeliveryError("unreachable", f"{text}. This is temporary.")
         is_too_large = code == _TOO_LARGE and isinstance(caught, smtplib.SMTPSenderRefused)
         if is_too_large or isinstance(caught, smtplib.SMTPDataError):
-            return DeliveryError("refused", f"{text}: it does not accept this message.", code=code)
-        return DeliveryError("misconfigured", f"{text}. {_REMEDIES[type(caught)]}", code=code)
+            return DeliveryError("refused", f"{text}: it does not accept this message.")
+        return DeliveryError("misconfigured", f"{text}. Correct {_TO_CORRECT.get(type(caught), 'SMTP_URL')}.")
 
     def _listed(self, refused: dict[str, tuple[int, bytes]]) -> str:
         answers = (f"{address} ({code} {self._said(said)[:200]})" for address, (code, said) in refused.items())
@@ -270,3 +269,138 @@ def _leave(connection: smtplib.SMTP) -> None:
             connection.sock.settimeout(_GOODBYE_TIMEOUT)
             connection.quit()
     connection.close()
+
+
+# --- the mail: its headers, its text, and its HTML with the charts inside ---------------------------------------------
+
+# 7-bit on the way, whatever the server can; lines as RFC 5321 wants them.
+POLICY = SMTP.clone(cte_type="7bit", refold_source="none")
+_SUBJECT = 200
+_TEXT_COLUMNS = 72
+
+
+def email_of(
+    message: Message,
+    pictures: Sequence[Picture],
+    *,
+    sender: str,
+    receivers: Sequence[str],
+    thread: str | None,
+    date: datetime.datetime,
+) -> EmailMessage:
+    """The e-mail with `message`; `thread` is the key of what it answers."""
+    domain = domain_of(sender)
+    mail = EmailMessage(policy=POLICY)
+    # Written here: in what EmailMessage folds itself, Python 3.11 loses spaces between encoded words.
+    mail.set_raw("From", _address(sender))
+    mail.set_raw("To", ",\r\n ".join(_address(each) for each in receivers))
+    mail.set_raw("Subject", _encoded(subject_of(message)))
+    mail["Date"] = format_datetime(date)
+    mail["Message-ID"] = message_id(message.key, domain)
+    if thread:
+        mail["In-Reply-To"] = mail["References"] = message_id(thread, domain)
+    # No out-of-office reply answers it.
+    mail["Auto-Submitted"] = "auto-generated"
+    mail["X-Auto-Response-Suppress"] = "All"
+    if message.severity in ("critical", "failed") and not message.silent:
+        mail["X-Priority"], mail["Importance"] = "1", "high"
+    names = [f"{number}.{message_id(message.key, domain)[1:-1]}" for number in range(len(pictures))]
+    mail.set_content(text_body(message))
+    mail.add_alternative(html_body(message, list(zip(names, pictures, strict=True))), subtype="html")
+    alternative = list(mail.iter_parts())[1]
+    assert isinstance(alternative, EmailMessage)
+    for name, picture in zip(names, pictures, strict=True):
+        file = f"{picture.name}.png"
+        alternative.add_related(picture.png, "image", "png", cid=f"<{name}>", filename=file, disposition="inline")
+    return mail
+
+
+def subject_of(message: Message) -> str:
+    """The headline as a header's value: one line, without what a header would read as encoded text."""
+    text = re.sub("[^\\S\u00a0\u202f]+", " ", text_of(message.headline)).strip()
+    text = text.replace("=?", "= ?")
+    return text if len(text) <= _SUBJECT else text[: _SUBJECT - 1] + "…"
+
+
+def message_id(key: str, domain: str) -> str:
+    """The Message-ID of the notification with this key: always the same, so that a reply finds it."""
+    # A key may have what an id may not; the digest keeps apart what looks the same then.
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", key)[:40].strip("-")
+    return f"<{readable}.{hashlib.sha256(key.encode()).hexdigest()[:16]}@{domain}>"
+
+
+def domain_of(address: str) -> str:
+    """The domain of an address, as DNS knows it."""
+    domain = parseaddr(address)[1].rpartition("@")[2]
+    try:
+        return domain.encode("idna").decode().lower()
+    except UnicodeError:
+        return "localhost"
+
+
+def envelope_address(address: str) -> str:
+    """The bare address for SMTP, its domain as DNS knows it.
+
+    Raises:
+        DeliveryError: before the @ it has letters that not every mail server takes.
+    """
+    local = parseaddr(address)[1].rpartition("@")[0]
+    if not local.isascii():
+        text = f"{address}: mail servers take only ASCII before the @. Correct EMAIL_FROM or EMAIL_TO."
+        raise DeliveryError("misconfigured", text)
+    return f"{local}@{domain_of(address)}"
+
+
+def _address(address: str) -> str:
+    name, bare = clean(parseaddr(address)[0]).replace("\n", " "), envelope_address(address)
+    return formataddr((name, bare)) if name.isascii() else f"{_encoded(name)} <{bare}>"
+
+
+def _encoded(text: str) -> str:
+    """A header's value in lines of ASCII."""
+    # `Subject` is the longest name of those headers: their lines stay within 76 characters.
+    header = Header(text, "us-ascii" if text.isascii() else "utf-8", maxlinelen=76, header_name="Subject")
+    return header.encode(linesep="\r\n")
+
+
+def text_body(message: Message) -> str:
+    """The text alternative."""
+    parts = [text_of(message.headline).strip()]
+    for block in message.blocks:
+        indent = "    " if isinstance(block, Preformatted) else "  " if isinstance(block, Details) else ""
+        lines = (text_of(line) for line in lines_of(block, _TEXT_COLUMNS))
+        # A table's header begins with blanks, which keep its columns above the numbers.
+        keeps_blanks = indent or isinstance(block, Table)
+        parts.append("\n".join(indent + (line if keeps_blanks else line.strip()) for line in lines))
+    parts.append("\n".join(f"{link.label}: {link.url}" for link in message.links))
+    text = "\n\n".join(part for part in parts if part.strip())
+    return f"{text}\n\n-- \n{text_of(message.footer).strip()}\n" if message.footer else f"{text}\n"
+
+
+def html_body(message: Message, pictures: Sequence[tuple[str, Picture]]) -> str:
+    """The HTML alternative; `pictures` by their content ids.
+
+    One picture follows the answer: the first block, or the one below the first label. Several come last, because no one
+    scrolls past them for a number.
+    """
+    # What an inbox shows behind the subject.
+    texts = [text_of(line) for block in message.blocks if not isinstance(block, Table) for line in lines_of(block)]
+    return page(
+        "email.html.j2",
+        message=message,
+        blocks=[(type(block).__name__, block) for block in message.blocks],
+        answer=2 if message.blocks and is_label(message.blocks[0]) else 1,
+        pictures=pictures,
+        links=[(link, _is_web(link.url)) for link in message.links],
+        subject=subject_of(message),
+        preview=" · ".join(text.strip() for text in texts[:3])[:160],
+    )
+
+
+def _is_web(url: str) -> bool:
+    """Whether it may be a link: a `javascript:` in data never is."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and clean(url) == url

@@ -39,31 +39,41 @@ class Event(Facts):
     digestible: ClassVar[bool] = True
 
     kind: str
-    key: Key = Field(description="Unique: an event that is queued twice is one message.")
-    occurred_at: AwareDatetime = Field(description="When it happened; a message that leaves much later says so.")
+    key: Key  # unique: an event that is queued twice is one message
+    occurred_at: AwareDatetime  # when it happened; a message that leaves much later says so
     severity: Severity = "info"
-    thread: Key | None = Field(default=None, description="The notification that this one answers, as a reply.")
-    run_id: str | None = Field(default=None, description="The Dagster run it is about, for its link.")
+    thread: Key | None = None  # the notification that this one answers, as a reply
+    run_id: str | None = None  # the Dagster run it is about, for its link
+
+
+class OfMetric(Facts):
+    """What is said of one metric."""
+
+    metric: str
+    unit: Unit
+
+
+class OfSeries(OfMetric):
+    """What is said of a metric, or of a slice of it."""
+
+    dimension: str | None = None
+    dimension_value: str | None = None
 
 
 # --- the report ------------------------------------------------------------------------------------------------------
 
 
-class ReportRow(Facts):
+class ReportRow(OfMetric):
     """One metric of the report: its value and what it was a day and a week before (None: missing or undefined)."""
 
-    metric: str
-    unit: Unit
     value: Number | None
     day_before: Number | None = None
     week_before: Number | None = None
 
 
-class ReportSeries(Facts):
+class ReportSeries(OfMetric):
     """A metric's last days, oldest first: seven, and the seven before them."""
 
-    metric: str
-    unit: Unit
     values: Values
     values_before: Values
 
@@ -97,25 +107,21 @@ class Contribution(Facts):
     share_of_change: Number | None = None
 
 
-class Highlight(Facts):
+class Highlight(OfMetric):
     """A metric of a day outside the band of usual values."""
 
-    metric: str
-    unit: Unit
     value: Number
     expected: Number
     lower: Number
     upper: Number
-    score: Number = Field(description="The deviation in units of the metric's usual deviation.")
+    score: Number  # the deviation in units of the metric's usual deviation
     week_before: Number | None = None
-    record_weeks: int | None = Field(default=None, description="It is the highest or lowest value for N weeks.")
-    record_weekday: bool = Field(default=False, description="The record is of the same weekday, not of all days.")
-    trend: Values = Field(
-        default=(),
-        description="Of a record, the days of the last eight weeks, oldest first; the same weekdays if record_weekday.",
-    )
+    record_weeks: int | None = None  # it is the highest or lowest value for N weeks
+    record_weekday: bool = False  # the record is of the same weekday, not of all days
+    # Of a record, the days of the last eight weeks, oldest first; the same weekdays if record_weekday.
+    trend: Values = ()
     is_holiday: bool = False
-    moved_with: tuple[str, ...] = Field(default=(), description="Metrics of the same kind that are unusual, too.")
+    moved_with: tuple[str, ...] = ()  # metrics of the same kind that are unusual, too
     contributions: tuple[Contribution, ...] = ()
 
     @property
@@ -129,11 +135,9 @@ class Highlight(Facts):
         return self.value > self.expected
 
 
-class WeekRow(Facts):
+class WeekRow(OfMetric):
     """A metric of a week: its value, and the mean of the four weeks before it (None: a day is missing)."""
 
-    metric: str
-    unit: Unit
     value: Number | None
     before: Number | None
 
@@ -154,13 +158,9 @@ class ReportWeek(Facts):
     cohorts: tuple[WeeklyCohort, ...] = ()
 
 
-class DayIncident(Facts):
+class DayIncident(OfSeries):
     """An incident of the reported day, or one that is open when the report is made (`closed_at` is None)."""
 
-    metric: str
-    unit: Unit
-    dimension: str | None = None
-    dimension_value: str | None = None
     severity: Literal["critical", "warning"] = "critical"
     opened_at: AwareDatetime
     closed_at: AwareDatetime | None = None
@@ -178,20 +178,14 @@ class DailyReport(Event):
     period_start: AwareDatetime
     period_end: AwareDatetime
     parts: tuple[ReportPart, ...]
-    highlights: tuple[Highlight, ...] | None = Field(
-        default=None, description="What stands out, most unusual first; None: too little history to know."
-    )
-    week: ReportWeek | None = Field(default=None, description="On Mondays: last week.")
-    correction: bool = Field(
-        default=False, description="The day was reported before (`thread`), and its numbers have changed since."
-    )
-    problem: Literal["missing", "partial", "incomplete", "failed_checks"] | None = Field(
-        default=None, description="What is wrong with its data: the first line says so."
-    )
-    not_computed: tuple[str, ...] = Field(
-        default=(), description="Tables behind the numbers that have not been computed for the day."
-    )
-    fresh_at: AwareDatetime | None = Field(default=None, description="When the day's load was last computed.")
+    # What stands out, most unusual first; None: too little history to know.
+    highlights: tuple[Highlight, ...] | None = None
+    week: ReportWeek | None = None  # on Mondays: last week
+    correction: bool = False  # the day was reported before (`thread`), and its numbers have changed since
+    # What is wrong with its data: the first line says so.
+    problem: Literal["missing", "partial", "incomplete", "failed_checks"] | None = None
+    not_computed: tuple[str, ...] = ()  # tables behind the numbers that have not been computed for the day
+    fresh_at: AwareDatetime | None = None  # when the day's load was last computed
     checks_passed: int | None = None
     checks_total: int | None = None
     day_incidents: tuple[DayIncident, ...] = ()
@@ -218,25 +212,21 @@ class History(Facts):
         return self
 
 
-class Anomaly(Facts):
+class Anomaly(OfSeries):
     """A metric (of a slice, if named) that left its band in one slot."""
 
-    incident: str = Field(description="The incident's short id, such as A7K2Q.")
-    metric: str
-    unit: Unit
-    dimension: str | None = None
-    dimension_value: str | None = None
+    incident: str  # the incident's short id, such as A7K2Q
     severity: Literal["critical", "warning"] = "critical"
     slot_start: AwareDatetime
     slot_end: AwareDatetime
-    value: Number | None = Field(description="None: no data at all.")
+    value: Number | None  # None: no data at all
     expected: Number | None
     lower: Number | None = None
     upper: Number | None = None
     day_before: Number | None = None
     detector: str = ""
-    reason: str = Field(default="", description="The detector's reason code, such as `last_hour`.")
-    score: Number | None = Field(default=None, description="The deviation in the detector's own unit.")
+    reason: str = ""  # the detector's reason code, such as `last_hour`
+    score: Number | None = None  # the deviation in the detector's own unit
     contributions: tuple[Contribution, ...] = ()
     history: History | None = None
 
@@ -271,8 +261,8 @@ class _Anomalies(Event):
 
 
 class _OpenAnomalies(_Anomalies):
-    moved_with: tuple[str, ...] = Field(default=(), description="Metrics that moved with it, without an incident.")
-    complete: bool = Field(default=True, description="Whether all of the slot's data were there when it was evaluated.")
+    moved_with: tuple[str, ...] = ()  # metrics that moved with it, without an incident
+    complete: bool = True  # whether all of the slot's data were there when it was evaluated
     fresh_at: AwareDatetime | None = None
 
 
@@ -297,20 +287,16 @@ class AnomalyStillOpen(_Anomalies):
     opened_at: AwareDatetime
 
 
-class ResolvedAnomaly(Facts):
+class ResolvedAnomaly(OfSeries):
     """An incident that is over: the metric has been back in its band."""
 
     incident: str
-    metric: str
-    unit: Unit
-    dimension: str | None = None
-    dimension_value: str | None = None
     opened_at: AwareDatetime
     resolved_at: AwareDatetime
     value: Number | None = None
-    worst_change: Number | None = Field(default=None, description="The largest deviation, a share of the expected.")
+    worst_change: Number | None = None  # the largest deviation, a share of the expected
     worst_at: AwareDatetime | None = None
-    new_normal: bool = Field(default=False, description="Its level has lasted, and is expected from now on.")
+    new_normal: bool = False  # its level has lasted, and is expected from now on
     history: History | None = None
 
 
@@ -320,7 +306,7 @@ class AnomalyResolved(Event):
     kind: Literal["anomaly_resolved"] = "anomaly_resolved"
     severity: Severity = "resolved"
     resolved: tuple[ResolvedAnomaly, ...] = Field(min_length=1)
-    still_open: tuple[str, ...] = Field(default=(), description="Metrics of the same message that are not back yet.")
+    still_open: tuple[str, ...] = ()  # metrics of the same message that are not back yet
 
 
 # --- the platform itself ---------------------------------------------------------------------------------------------
@@ -336,11 +322,11 @@ class FailedRun(Event):
     partition: str | None = None
     attempt: int | None = None
     attempts: int | None = None
-    cause: str = Field(description="The unwrapped cause, not only `Steps failed`.")
-    killed: bool = Field(default=False, description="The run's process ended without an error.")
-    never_started: bool = Field(default=False, description="The run failed before its process began.")
-    impact: tuple[str, ...] = Field(default=(), description="Assets that are stale now.")
-    repeats: int = Field(default=0, ge=0, description="How often the same cause came again since the last message.")
+    cause: str  # the unwrapped cause, not only `Steps failed`
+    killed: bool = False  # the run's process ended without an error
+    never_started: bool = False  # the run failed before its process began
+    impact: tuple[str, ...] = ()  # assets that are stale now
+    repeats: int = Field(default=0, ge=0)  # how often the same cause came again since the last message
 
 
 class FailedTick(Event):
@@ -350,8 +336,8 @@ class FailedTick(Event):
     severity: Severity = "failed"
     automation: Automation
     name: str
-    cause: str = Field(description="The exception that all others came from.")
-    repeats: int = Field(default=0, ge=0, description="How often the same cause came again since the last message.")
+    cause: str  # the exception that all others came from
+    repeats: int = Field(default=0, ge=0)  # how often the same cause came again since the last message
 
 
 class FailedRuns(Event):
@@ -363,8 +349,8 @@ class FailedRuns(Event):
     severity: Severity = "failed"
     failures: int = Field(ge=1)
     since: AwareDatetime
-    subjects: tuple[tuple[str, int], ...] = Field(description="Jobs and checks with how often each failed, most first.")
-    causes: tuple[tuple[str, int], ...] = Field(default=(), description="Causes with how often each came, most first.")
+    subjects: tuple[tuple[str, int], ...]  # jobs and checks with how often each failed, most first
+    causes: tuple[tuple[str, int], ...] = ()  # causes with how often each came, most first
 
 
 class Recovered(Event):
@@ -376,7 +362,7 @@ class Recovered(Event):
     asset: str | None = None
     check: str | None = None
     automation: Automation | None = None
-    name: str | None = Field(default=None, description="The name of the schedule, sensor or code location.")
+    name: str | None = None  # the name of the schedule, sensor or code location
     failures: int = Field(ge=1)
     failed_since: AwareDatetime
     failed_until: AwareDatetime
@@ -392,8 +378,8 @@ class FailedCheck(Event):
     partition: str | None = None
     description: str = ""
     blocking: bool = False
-    numbers: tuple[tuple[str, str], ...] = Field(default=(), description="What the check found, as name and value.")
-    repeats: int = Field(default=0, ge=0, description="How often it has failed again since the last message.")
+    numbers: tuple[tuple[str, str], ...] = ()  # what the check found, as name and value
+    repeats: int = Field(default=0, ge=0)  # how often it has failed again since the last message
 
 
 class StaleData(Event):
@@ -402,9 +388,9 @@ class StaleData(Event):
     kind: Literal["stale_data"] = "stale_data"
     severity: Severity = "warning"
     table: str
-    last_event_at: AwareDatetime | None = Field(description="None: there is no event at all.")
+    last_event_at: AwareDatetime | None  # None: there is no event at all
     limit: datetime.timedelta
-    still: bool = Field(default=False, description="A reminder.")
+    still: bool = False  # a reminder
 
 
 class FreshData(Event):

@@ -129,6 +129,8 @@ class Message:
     links: tuple[Link, ...] = ()
     # Made when they are drawn: a chart that cannot be made must not cost the text.
     charts: tuple[Callable[[], Drawable], ...] = ()
+    # Where they are seen, for channels that carry none.
+    pictures: str = ""
     silent: bool = False
     language: Literal["en", "ru"] = "en"
 

@@ -10,7 +10,8 @@ import datetime
 import json
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,8 +22,8 @@ from markupsafe import escape
 from metrics_platform.notifications.channel import Channel, DeliveryContext, DeliveryError, Step
 from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import Message, Picture, text_of
-from metrics_platform.notifications.pages import page
-from metrics_platform.notifications.telegram.rendering import Call, calls_of, request_of
+from metrics_platform.notifications.telegram_calls import Call, calls_of, request_of
+from metrics_platform.notifications.writer import page
 
 _SHOWN_IN_INDEX = 100
 
@@ -38,7 +39,6 @@ class OutboxChannel(Channel):
     zone: datetime.tzinfo = datetime.UTC
 
     def steps(self, message: Message, context: DeliveryContext) -> list[Step]:
-        """See `Channel`."""
         return [lambda _: self._send(message, context)]
 
     def _send(self, message: Message, context: DeliveryContext) -> dict[str, Any]:
@@ -46,14 +46,11 @@ class OutboxChannel(Channel):
         key = re.sub(r"[^A-Za-z0-9._-]+", "_", message.key)[:80]
         name = f"{now:%Y-%m-%dT%H-%M-%S-%f}-{key}"  # in UTC, so that names are in order
         local = now.astimezone(self.zone)
-
-        def write() -> None:
+        with self._usable():
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             replied = _facts(self._file(context.reply_to)) if context.reply_to else None
             facts = {"reply": replied and replied["title"], "moment": f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()}"}
             self._write_message(name, message, context.pictures, facts)
-
-        self._guarded(write)
         return {
             "address": str(self.directory),
             "message_ids": (f"{name}.html",),
@@ -68,24 +65,20 @@ class OutboxChannel(Channel):
             DeliveryError: the folder cannot be used.
         """
         name = Path(original.message_ids[0]).stem
-
-        def write() -> bool:
+        with self._usable():
             if (facts := _facts(self._file(original))) is None:
                 return False
             kept = [Picture(key, title, self._picture(name, key).read_bytes()) for key, title in facts["pictures"]]
             self._write_message(name, message, pictures or kept, {**facts, "edited": True})
-            return True
+        return True
 
-        return bool(self._guarded(write))
-
-    def _guarded(self, write: Callable[[], bool | None]) -> bool | None:
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
         try:
-            return write()
+            yield
         except OSError as caught:
-            what = caught.strerror
-        raise DeliveryError(
-            "misconfigured", f"The outbox folder {self.directory} cannot be used: {what}. Set METRICS_DATA_DIR."
-        )
+            text = f"The outbox folder {self.directory} cannot be used: {caught.strerror}. Set METRICS_DATA_DIR."
+            raise DeliveryError("misconfigured", text) from None
 
     def _file(self, sent: Sent) -> Path:
         return self.directory / f"{Path(sent.message_ids[0]).stem}.json"

@@ -124,38 +124,42 @@ class _Delivery:
     rank: tuple[bool, int, bool, datetime.datetime, str]
 
 
+@dataclass(frozen=True)
 class _Queue:
     """The waiting messages at one moment."""
 
-    def __init__(
-        self,
-        waiting: Sequence[History],
-        settings: ChannelSettings,
-        now: datetime.datetime,
-        reached: Mapping[str, datetime.datetime],
-    ) -> None:
-        self._settings, self._now, self._reached = settings, now, reached
-        self._first = settings.first_channel
-        self._events: dict[str, Event] = {each.key: each.event for each in waiting if each.event}
-        self._readable = {each.key: each for each in waiting if each.event}
-        self._unreadable = {each.key: each.unreadable for each in waiting if not each.event}
+    waiting: Sequence[History]
+    settings: ChannelSettings
+    now: datetime.datetime
+    reached: Mapping[str, datetime.datetime]
+
+    @property
+    def _first(self) -> str:
+        return self.settings.first_channel
+
+    @cached_property
+    def _readable(self) -> dict[str, History]:
+        return {each.key: each for each in self.waiting if each.event}
+
+    @cached_property
+    def _events(self) -> dict[str, Event]:
+        return {each.key: each.event for each in self.waiting if each.event}
 
     def next_step(self) -> Step:
-        """See `next_step`."""
-        give_up = {**self._unreadable, **self._too_old}
+        give_up = {each.key: each.unreadable for each in self.waiting if not each.event} | self._too_old
         left = [each for each in self._left if each.key not in give_up]
         deliveries = sorted(
             (delivery for each in left for delivery in self._deliveries(each)), key=lambda delivery: delivery.rank
         )
-        due = [each for each in deliveries if each.at <= self._now]
+        due = [each for each in deliveries if each.at <= self.now]
         if digest := self._burst(due):
             return Step(f"a burst: {len(digest)} messages become one", digest=digest, give_up=give_up)
         if due:
             return Step("due", send=(due[0].history.key, due[0].channel), give_up=give_up)
         if not left:
             return Step("given up" if give_up else "nothing is waiting", give_up=give_up)
-        at = min((each.at for each in deliveries), default=self._now + datetime.timedelta(minutes=1))
-        what = f"{self._first} cannot be reached: " if self._down.get(self._first, self._now) > self._now else ""
+        at = min((each.at for each in deliveries), default=self.now + datetime.timedelta(minutes=1))
+        what = f"{self._first} cannot be reached: " if self._down.get(self._first, self.now) > self.now else ""
         return Step(f"{what}{len(left)} waiting, next try at {at:%H:%M:%S} UTC", give_up=give_up, at=at)
 
     # --- digests -----------------------------------------------------------------------------------------------------
@@ -202,7 +206,7 @@ class _Queue:
         for each in due:
             history, event = each.history, self._events[each.history.key]
             other = self._fallback(history)
-            group = self._settings.digest_group(event.kind, event.severity)
+            group = self.settings.digest_group(event.kind, event.severity)
             allowed = event.digestible and group is not None and history.key not in sent_alone
             if allowed and each.channel not in self._down and not _has_begun(history, other):
                 fallback_sent = other is not None and history.is_sent(other)
@@ -221,12 +225,12 @@ class _Queue:
 
     def _channels(self, history: History) -> list[str]:
         """The channels that a message is still to be delivered over; the fallback, if it may get it, is the last."""
-        names, other = unresolved(history, self._settings), self._fallback(history)
-        return [*names, other] if other and wants_fallback(history, self._settings) else names
+        names, other = unresolved(history, self.settings), self._fallback(history)
+        return [*names, other] if other and wants_fallback(history, self.settings) else names
 
     def _fallback(self, history: History) -> str | None:
         event = self._events[history.key]
-        return self._settings.fallback(event.kind, event.severity)
+        return self.settings.fallback(event.kind, event.severity)
 
     def _rank(self, history: History, channel: str) -> tuple[bool, int, bool, datetime.datetime, str]:
         """While a channel is down, another message is tried each time: the one that failed may be the cause itself."""
@@ -246,7 +250,7 @@ class _Queue:
         if channel == self._fallback(history) and not is_hopeless(history, self._first):
             if self._first not in history.failures and self._first not in self._down:
                 return None
-            moments.append(self._queued_at(history) + self._settings.fallback_after)
+            moments.append(self._queued_at(history) + self.settings.fallback_after)
         return max(moments)
 
     def _wait(self, failure: Failure) -> datetime.timedelta:
@@ -258,7 +262,7 @@ class _Queue:
 
     def _is_back(self, failure: Failure) -> bool:
         """Whether the channel has taken another message since."""
-        reached = self._reached.get(failure.entry.channel)
+        reached = self.reached.get(failure.entry.channel)
         return reached is not None and reached > failure.at
 
     @cached_property
@@ -274,7 +278,7 @@ class _Queue:
                     found.setdefault(name, []).append(failure)
         down = {}
         for name, failures in found.items():
-            reached = self._reached.get(name)
+            reached = self.reached.get(name)
             failed = sorted(at for each in failures for at in each.times if reached is None or at > reached)
             wait = datetime.timedelta(seconds=_DOWN_WAITS[min(len(failed), len(_DOWN_WAITS)) - 1])
             asked = [each.at + datetime.timedelta(seconds=each.entry.retry_after or 0) for each in failures]
@@ -304,24 +308,24 @@ class _Queue:
 
         After a weekend without power everything is tried once more.
         """
-        hours = self._settings.message_max_age_hours
+        hours = self.settings.message_max_age_hours
         why = f"Not delivered within {hours} h (METRICS_MESSAGE_MAX_AGE_HOURS): too old."
         of_digest = "Its messages were sent individually, or given up."
         found = {key: of_digest for key in self._useless if not self._parts[key]}
         of_channel = [failure.at for each in self._left if (failure := each.failures.get(self._first))]
         for each in self._left:
             tried = [*filter(None, [each.tried_at]), *(of_channel if self._first in self._down else ())]
-            if self._is_old(each) and tried and max(tried) >= self._now - _LAST_CHANCE:
+            if self._is_old(each) and tried and max(tried) >= self.now - _LAST_CHANCE:
                 found[each.key] = of_digest if each.key in self._parts else why
                 found |= {part.key: why for part in self._parts.get(each.key, ()) if self._is_old(part)}
         return found
 
     def _is_old(self, history: History) -> bool:
-        return self._now - self._queued_at(history) > self._settings.message_max_age
+        return self.now - self._queued_at(history) > self.settings.message_max_age
 
 
 def _has_begun(history: History, other: str | None) -> bool:
     """Whether a part of a message is out, or may be: it must be finished as it is. The fallback's was finished."""
-    sent = any(isinstance(entry, Sent) and entry.channel != other for entry in history.entries)
-    channels = {str(getattr(entry, "channel", "")) for entry in history.entries}
-    return sent or any(history.outcome_unknown(name) for name in channels)
+    if any(isinstance(entry, Sent) and entry.channel != other for entry in history.entries):
+        return True
+    return any(history.outcome_unknown(str(getattr(entry, "channel", ""))) for entry in history.entries)

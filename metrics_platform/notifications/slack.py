@@ -17,7 +17,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from metrics_platform.channel_settings import ChannelSettings
-from metrics_platform.notifications.channel import Channel, DeliveryContext, DeliveryError, RetryPolicy, Step, retry
+from metrics_platform.notifications.channel import (
+    CONNECT_TIMEOUT,
+    READ_TIMEOUT,
+    Answer,
+    Channel,
+    DeliveryContext,
+    DeliveryError,
+    RetryPolicy,
+    Step,
+    Transport,
+    retry,
+)
 from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import (
     Block,
@@ -34,8 +45,6 @@ from metrics_platform.notifications.message import (
     text_of,
     units,
 )
-from metrics_platform.notifications.templates.writer import phrase
-from metrics_platform.notifications.transport import CONNECT_TIMEOUT, READ_TIMEOUT, Answer, Transport
 
 _NEW_WEBHOOK = "Create a new webhook in the Slack app's settings (Incoming Webhooks) and set SLACK_WEBHOOK_URL to it."
 _ASK_ADMIN = "Ask an administrator of the workspace to let the app post to this channel."
@@ -63,11 +72,11 @@ def refusal(answer: Answer) -> DeliveryError | None:
     if status == 200 and (said == "ok" or body.get("ok") is True):
         return None
     if word in _REMEDIES:
-        return DeliveryError("misconfigured", f"Slack refuses: {status} {word}. {_REMEDIES[word]}", code=status)
+        return DeliveryError("misconfigured", f"Slack refuses: {status} {word}. {_REMEDIES[word]}")
     if status in (400, 413):
-        return DeliveryError("refused", f"Slack refused the message ({status}): {said[:200]}", code=status)
+        return DeliveryError("refused", f"Slack refused the message ({status}): {said[:200]}")
     text = f"SLACK_WEBHOOK_URL was answered with {status} and {said[:200]!r}. Check the URL. {_NEW_WEBHOOK}"
-    return DeliveryError("misconfigured", text, code=status)
+    return DeliveryError("misconfigured", text)
 
 
 @dataclass
@@ -76,8 +85,6 @@ class SlackChannel(Channel):
 
     webhook_url: str = field(repr=False)
     policy: RetryPolicy = field(default_factory=RetryPolicy, repr=False)
-    # Whether Telegram gets the messages, too: then their pictures are there.
-    with_telegram: bool = False
     timeouts: tuple[float, float] = (CONNECT_TIMEOUT, READ_TIMEOUT)
     name = "slack"
     title = "Slack"
@@ -90,22 +97,14 @@ class SlackChannel(Channel):
 
     @classmethod
     def for_settings(cls, settings: ChannelSettings, policy: RetryPolicy) -> SlackChannel:
-        """The channel of SLACK_WEBHOOK_URL, which must be set."""
         assert settings.slack_webhook_url is not None
-        url = settings.slack_webhook_url.get_secret_value()
-        return cls(url, policy, with_telegram=settings.telegram_bot_token is not None)
+        return cls(settings.slack_webhook_url.get_secret_value(), policy)
 
     def steps(self, message: Message, context: DeliveryContext) -> list[Step]:
-        """See `Channel`."""
-        posts = posts_of(message, len(context.pictures), with_telegram=self.with_telegram)
+        posts = posts_of(message, has_pictures=bool(context.pictures))
         return [partial(self._send, post, repeat_unknown=context.repeat_unknown) for post in posts]
 
     def check(self) -> str:
-        """Ask whether the webhook lives, without posting: one that does refuses an empty message, and says so.
-
-        Raises:
-            DeliveryError: it does not live, or Slack cannot be reached.
-        """
         try:
             self._post({}, repeat_unknown=True)
         except DeliveryError as caught:
@@ -173,9 +172,9 @@ class Post:
         return {"text": escape(text), "mrkdwn": False, "unfurl_links": False, "unfurl_media": False}
 
 
-def posts_of(message: Message, pictures: int = 0, *, with_telegram: bool = False) -> list[Post]:
+def posts_of(message: Message, *, has_pictures: bool = False) -> list[Post]:
     """The message as posts, at least one; all of its text is in them."""
-    found = _pieces(message, pictures, with_telegram)
+    found = _pieces(message, has_pictures)
     packed = list(grouped(found, lambda piece, _: (1, units(piece.plain) + 2), (BLOCKS, POST)))
     headline = text_of(message.headline).strip()
     posts = []
@@ -199,7 +198,7 @@ def shortened(text: str, limit: int) -> str:
     return text.rstrip() + "…"
 
 
-def _pieces(message: Message, pictures: int, with_telegram: bool) -> Iterator[Piece]:
+def _pieces(message: Message, has_pictures: bool) -> Iterator[Piece]:
     headline = text_of(message.headline).strip()
     header = shortened(headline, HEADER)
     yield Piece({"type": "header", "text": _plain_text(header)}, header)
@@ -219,8 +218,8 @@ def _pieces(message: Message, pictures: int, with_telegram: bool) -> Iterator[Pi
             {"type": "actions", "elements": elements}, "\n".join(f"{each.label}: {each.url}" for each in buttons)
         )
     notes: list[Line] = [message.footer]
-    if pictures:
-        notes.insert(0, (Span(phrase(message.language, "pictures", count=pictures, in_telegram=with_telegram)),))
+    if has_pictures:
+        notes.insert(0, (Span(message.pictures),))
     for lines in _packed(notes):
         text = "\n".join(map(text_of, lines))
         yield Piece({"type": "context", "elements": [_plain_text(text)]}, text)

@@ -19,14 +19,13 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from PIL import Image
 
-from metrics_platform.charts.draw import draw, smaller
-from metrics_platform.charts.model import MAX_VALUE, Chart, Panel
-from metrics_platform_tests.charts.pictures import alert, chart, drawn, outside, overlaps, panel, report, slots
+from metrics_platform.charts.model import Chart, Panel, draw, smaller
+from metrics_platform_tests.charts.pictures import alert, chart, drawn, outside, overlaps, panel, report
 
 
 def test_importing_charts_does_not_import_what_draws_them() -> None:
     code = (
-        "import sys, metrics_platform.charts.draw, metrics_platform.charts.model; "
+        "import sys, metrics_platform.charts.model; "
         "print(sorted({'matplotlib', 'seaborn', 'pandas', 'dagster', 'clickhouse_connect'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -64,12 +63,7 @@ def test_threads_that_draw_at_once_draw_what_one_draws() -> None:
         assert list(pool.map(draw, charts)) == alone
 
 
-def test_two_months_of_slots_are_drawn() -> None:
-    values = [number % 700 for number in range(6000)]
-    assert len(draw(chart(panel(values, times=slots(6000))))) < 2**20
-
-
-values = st.none() | st.floats(-MAX_VALUE / 2, MAX_VALUE / 2) | st.floats(0, 1) | st.integers(0, 20_000)
+values = st.none() | st.floats(-5e14, 5e14) | st.floats(0, 1) | st.integers(0, 20_000)
 titles = st.text(max_size=60) | st.sampled_from(["Просмотры", "Сообщений на отправителя " * 5, "$", "$a$ \\frac", "_x"])
 starts = st.datetimes(datetime.datetime(1971, 1, 1), datetime.datetime(2198, 1, 1), timezones=st.just(datetime.UTC))
 
@@ -137,4 +131,3 @@ def test_a_smaller_picture_shows_the_same_in_fewer_bytes() -> None:
         expected = numpy.asarray(before.convert("RGB").resize(after.size), dtype=float)
         assert abs(numpy.asarray(after.convert("RGB"), dtype=float) - expected).mean() < 6
     assert len(small) < len(png) / 2
-    assert smaller(b"no picture", 960) == b"no picture"

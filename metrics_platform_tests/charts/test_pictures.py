@@ -15,8 +15,7 @@ from matplotlib.dates import date2num
 from PIL import Image
 
 from metrics_platform.catalog_entries import Unit
-from metrics_platform.charts.draw import draw
-from metrics_platform.charts.model import MAX_PANELS, Chart, HeatMap, Labels, Panel, Values
+from metrics_platform.charts.model import Chart, HeatMap, Labels, Panel, Values, draw
 from metrics_platform.formats import Language, formats_for
 from metrics_platform_tests.charts.pictures import (
     LAST_SLOT,
@@ -42,7 +41,7 @@ from metrics_platform_tests.charts.pictures import (
 )
 
 if TYPE_CHECKING:
-    from metrics_platform.charts.panel import ValueAxis
+    from metrics_platform.charts.figure import ValueAxis
 
 CHARTS = {
     "an outage": alert(0.0),
@@ -70,11 +69,6 @@ def test_every_text_is_legible_and_has_its_own_place(name: str) -> None:
         inside = {text.get_gid() for text in shown_texts(figure) if axes.bbox.overlaps(text.get_window_extent())}
         assert inside <= {"note", "no data", None}  # ticks, without a name, lie beside their axis
         assert len(axes.get_xticks()) >= 1
-
-
-def test_telegram_takes_as_many_panels_as_there_may_be() -> None:
-    width, height = drawn(report(MAX_PANELS, titles=[LONG] * MAX_PANELS)).bbox.size
-    assert width + height < 10_000
 
 
 @pytest.mark.parametrize("name", ["an outage", "six alerts"])
@@ -185,13 +179,6 @@ def test_the_value_of_a_day_that_fell_is_below_its_point_and_of_one_that_rose_ab
         assert (box.y1 < point[1]) if below else (box.y0 > point[1])
 
 
-def test_a_mark_outside_the_times_changes_nothing() -> None:
-    later = LAST_SLOT + datetime.timedelta(days=2)
-    figure = drawn(chart(alert_panel(marked=(later, later))))
-    assert artists(figure, "mark") == artists(figure, "marked") == []
-    assert texts(figure, "note") == []
-
-
 @pytest.mark.parametrize(
     ("one", "entries"),
     [
@@ -222,7 +209,7 @@ def test_texts_keep_what_the_fonts_have_and_lose_what_they_have_not() -> None:
 
 
 def axis_of(one: Panel, language: Language = "en") -> ValueAxis:
-    from metrics_platform.charts.panel import value_axis  # on use, since every worker collects this file
+    from metrics_platform.charts.figure import value_axis  # on use, since every worker collects this file
 
     return value_axis(one, formats_for(language), 4)
 

@@ -19,7 +19,7 @@ from typing import Any
 import dagster as dg
 
 from metrics_platform.defs import build_definitions
-from metrics_platform.defs.delivery.names import KEY
+from metrics_platform.defs.delivery.notify import KEY
 from metrics_platform.defs.delivery.storage import event_log, history_of, queued
 from metrics_platform.defs.resources import TelegramResource
 from metrics_platform.notifications.history import Closed, Entry, Queued

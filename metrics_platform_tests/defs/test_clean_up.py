@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from metrics_platform.defs.clean_up import clean_up
-from metrics_platform.defs.delivery.names import ASSET
+from metrics_platform.defs.delivery.notify import ASSET
 
 LATER = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
 DAYS = dg.StaticPartitionsDefinition(["monday", "tuesday"])

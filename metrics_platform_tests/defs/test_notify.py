@@ -13,15 +13,14 @@ import time_machine
 from dagster._cli.utils import get_possibly_temporary_instance_for_cli
 
 from metrics_platform.defs.delivery import sending
-from metrics_platform.defs.delivery.names import KEY
+from metrics_platform.defs.delivery.notify import KEY
 from metrics_platform.defs.delivery.storage import enqueue
 from metrics_platform.notifications import kinds
 from metrics_platform.settings import Settings
 from metrics_platform_tests.defs.post_office import PostOffice, failure_of, notify_process, wait_until
 from metrics_platform_tests.notifications import slack_webhook
 from metrics_platform_tests.notifications.examples import EXAMPLES, anomaly
-from metrics_platform_tests.telegram.bot_api import BotApi
-from metrics_platform_tests.telegram.faults import Fault
+from metrics_platform_tests.telegram.bot_api import BotApi, Fault
 
 
 @pytest.fixture
@@ -267,13 +266,6 @@ def test_an_outage_from_queue_to_fallback_to_chat(
         (message,) = api.messages(api.supergroup)
         assert "Delayed" in message.text
         assert len(slack.payloads) == 1
-
-
-def test_clickhouse_is_not_asked_for_anything(office: PostOffice, api: BotApi) -> None:
-    # The settings name a ClickHouse that is away; a message that says so is sent all the same.
-    office.queue(_now(FAILED_RUN, cause="ClickHouse cannot be reached: connection refused"))
-    office.until_quiet()
-    assert "ClickHouse cannot be reached" in api.messages(api.supergroup)[0].text
 
 
 def test_while_nothing_waits_a_tick_changes_nothing(office: PostOffice) -> None:

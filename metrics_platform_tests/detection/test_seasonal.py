@@ -224,6 +224,18 @@ def test_a_holiday_that_is_not_known_learns_its_level_and_an_outage_on_it_is_fou
     assert evaluated("views", dead, 4).anomalous[0, 0]
 
 
+@pytest.mark.parametrize("factor", [0.5, 1.5])
+def test_the_day_after_a_holiday_is_soon_expected_as_in_other_weeks(factor: float) -> None:
+    views = traffic(users=1000.0)["views"]
+    day = at(views, 30, 0)
+    after = changed(until(views, day + 2 * DAY), day, np.full(DAY, factor))
+    found = evaluated("views", after, DAY)
+    assert not found.anomalous.any()
+    expected = found.expected[:, 0] / after.values[-DAY:, 0]
+    assert np.median(expected[2 * 4 : 6 * 4]) == pytest.approx(1, abs=0.2)
+    assert np.median(expected[6 * 4 : 12 * 4]) == pytest.approx(1, abs=0.05)
+
+
 def test_the_slot_after_an_incident_is_normal(metrics: dict[str, SlotSeries]) -> None:
     series = changed(until(metrics["views"], at(metrics["views"], 32, 18)), -26, [0.0] * 24)
     assert statuses(evaluated("views", series, 2)) == [Status.NORMAL] * 2

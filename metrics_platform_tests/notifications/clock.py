@@ -43,11 +43,14 @@ def message(*blocks: Block, **more: Any) -> Message:
     return Message(**{**facts, **more}, blocks=blocks)
 
 
-def delivered(channel: Channel, told: Message, **context: Any) -> list[Sent]:
-    """The steps that sending a message took."""
-    sent: list[Sent] = []
-    channel.deliver(told, DeliveryContext(**{"sent": sent.append, **context}))
-    return sent
+def delivered(channel: Channel, told: Message, done: dict[int, Sent] | None = None, **context: Any) -> list[Sent]:
+    """The steps that sending a message took, without those that are `done` already."""
+    sent = dict(done or {})
+    steps = channel.steps(told, DeliveryContext(**context))
+    for number, step in enumerate(steps):
+        if number not in sent:
+            sent[number] = Sent(channel=channel.name, step=number, steps=len(steps), **step(sent.get(0)))
+    return [each for number, each in sorted(sent.items()) if number not in (done or {})]
 
 
 def failure(work: Callable[[], Any]) -> DeliveryError:

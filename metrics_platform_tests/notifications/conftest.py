@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from metrics_platform.notifications.telegram.channel import TelegramChannel
+from metrics_platform.notifications.telegram import TelegramChannel
 from metrics_platform_tests.notifications.clock import Clock
 from metrics_platform_tests.notifications.desk import Desk, running_desk
 from metrics_platform_tests.notifications.telegram_chat import channel_to

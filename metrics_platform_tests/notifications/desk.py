@@ -17,24 +17,22 @@ from typing import Any
 from metrics_platform.channel_settings import ChatTarget
 from metrics_platform.notifications import kinds
 from metrics_platform.notifications.channel import Channel, DeliveryError
+from metrics_platform.notifications.composer import Composer
 from metrics_platform.notifications.dispatcher import Attempt, Dispatcher
-from metrics_platform.notifications.history import Closed, Entry, Journal, Position, Queued, Stored
+from metrics_platform.notifications.history import Closed, Entry, Journal, Position, Queued, Storage, Stored
 from metrics_platform.notifications.message import Message as Text
 from metrics_platform.notifications.message import Paragraph, line
 from metrics_platform.notifications.queueing import Step
 from metrics_platform.notifications.slack import SlackChannel
-from metrics_platform.notifications.telegram.channel import TelegramChannel
-from metrics_platform.notifications.telegram.client import Pacer, TelegramClient
-from metrics_platform.notifications.templates import Composer
-from metrics_platform.notifications.templates.writer import Writer
+from metrics_platform.notifications.telegram import Pacer, TelegramChannel, TelegramClient
+from metrics_platform.notifications.writer import Writer
 from metrics_platform.settings import Settings, load_settings
 from metrics_platform_tests.notifications import slack_webhook
 from metrics_platform_tests.notifications.clock import Clock
 from metrics_platform_tests.notifications.examples import EXAMPLES, NOON, SLOT, anomaly, history, writer
 from metrics_platform_tests.notifications.slack_webhook import Slack
-from metrics_platform_tests.telegram.asking import picture
 from metrics_platform_tests.telegram.bot_api import BotApi, bot_api_server
-from metrics_platform_tests.telegram.state import Message
+from metrics_platform_tests.telegram.state import Message, picture
 
 START = NOON + 2 * SLOT
 PNG = picture()
@@ -48,7 +46,7 @@ class Killed(BaseException):
 
 
 @dataclass
-class MortalStorage:
+class MortalStorage(Storage):
     """A journal in memory that dies before or after its n-th write from now; another `error` fails that write alone."""
 
     now: Callable[[], float]
@@ -100,7 +98,6 @@ class Desk:
     chat: int
     clock: Clock = field(default_factory=Clock)
     warnings: list[str] = field(default_factory=list)
-    drawn: list[str] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     more_channels: dict[str, Channel] = field(default_factory=dict)
     more_settings: dict[str, Any] = field(default_factory=dict)
@@ -218,7 +215,6 @@ class Desk:
     def _draw(self, chart: Any) -> bytes:
         if self.cannot_draw:
             raise RuntimeError("no fonts here")
-        self.drawn.append(chart.name)
         return PNG
 
 

@@ -12,11 +12,13 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter
 
+from metrics_platform.catalog import builtin_catalog
 from metrics_platform.formats import Language
 from metrics_platform.notifications import kinds
+from metrics_platform.notifications.composer import render
 from metrics_platform.notifications.message import Message
-from metrics_platform.notifications.templates import render
-from metrics_platform.notifications.templates.writer import Writer
+from metrics_platform.notifications.writer import Writer
+from metrics_platform.settings import Settings
 
 ZONE = zoneinfo.ZoneInfo("Europe/Moscow")
 SLOT = datetime.timedelta(minutes=15)
@@ -24,17 +26,17 @@ NOON = datetime.datetime(2026, 11, 21, 10, 45, tzinfo=ZONE)
 DAY = datetime.date(2026, 11, 21)
 
 
-def writer(language: Language = "en", now: datetime.datetime = NOON + 2 * SLOT) -> Writer:
+def writer(language: Language = "en", now: datetime.datetime = NOON + 2 * SLOT, **settings: Any) -> Writer:
     """The writer of a desk in Moscow."""
-    return Writer(
-        language=language,
-        zone=ZONE,
-        environment="production",
-        owner="team:metrics",
-        now=now,
-        dashboard_url="https://bi.example.com/dashboards/7",
-        dagster_url="https://dagster.example.com",
-    )
+    given = {
+        "language": language,
+        "timezone": ZONE.key,
+        "environment": "production",
+        "owner": "team:metrics",
+        "dashboard_url": "https://bi.example.com/dashboards/7",
+        "dagster_url": "https://dagster.example.com",
+    }
+    return Writer(Settings.model_construct(**{**given, **settings}), now, builtin_catalog())
 
 
 @cache

@@ -25,12 +25,11 @@ from metrics_platform.notifications.message import (
     Preformatted,
     line,
 )
-from metrics_platform.notifications.telegram.channel import TelegramChannel
-from metrics_platform.notifications.telegram.client import Pacer, TelegramClient
+from metrics_platform.notifications.telegram import Pacer, TelegramChannel, TelegramClient
 from metrics_platform_tests.notifications.clock import Clock, delivered
 from metrics_platform_tests.notifications.clock import message as plain_message
 from metrics_platform_tests.telegram import BotApi, Fault
-from metrics_platform_tests.telegram.asking import picture
+from metrics_platform_tests.telegram.state import picture
 
 __all__ = ["delivered"]
 # Telegram's words for markup it does not read.

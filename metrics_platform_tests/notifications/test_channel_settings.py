@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from metrics_platform.channel_settings import (
     KINDS,
+    OUTBOX,
     SEVERITIES,
     ChannelSettings,
     ChatTarget,
     MailServer,
     parse_smtp_url,
 )
+from metrics_platform.notifications.kinds import Event
 from metrics_platform.redaction import mask
 from metrics_platform.settings import Settings, SettingsError, load_settings
+from metrics_platform_tests.notifications.desk import ALL_CLEAR, FAILED, REPORT, UPDATE, digest_of
 from metrics_platform_tests.notifications.examples import EXAMPLES
 
 TOKEN = "123456789:AAF0_made-up_for_tests_of_alerts_00"
@@ -42,7 +46,7 @@ def refusal(made: object, **given: str) -> str:
     return str(caught.value)
 
 
-# --- each bad value --------------------------------------------------------------------------------------------------
+# --- each bad value -------------------------------------------------------------------------------------------------
 
 BAD = [
     ("TELEGRAM_CHAT_ID", "metrics team", "@name"),
@@ -110,20 +114,7 @@ def test_an_address_with_a_password_is_refused_without_it(settings: object, name
     assert PASSWORD not in text
 
 
-def test_settings_do_not_show_their_secrets(settings) -> None:
-    found = settings(
-        TELEGRAM_BOT_TOKEN=TOKEN,
-        TELEGRAM_CHAT_ID="-1001",
-        TELEGRAM_PROXY=f"http://user:{PASSWORD}@proxy:1",
-        SLACK_WEBHOOK_URL=WEBHOOK,
-        **{**MAIL, "SMTP_URL": f"smtps://user:{PASSWORD}@mail.example.com"},
-    )
-    shown = repr(found) + str(found) + found.model_dump_json() + repr(found.model_dump())
-    for secret in (TOKEN, WEBHOOK, PASSWORD):
-        assert secret not in shown
-
-
-def test_every_secret_is_among_those_that_texts_are_masked_by(settings) -> None:
+def test_every_secret_is_masked_in_texts_and_not_shown_by_the_settings(settings) -> None:
     found = settings(
         TELEGRAM_BOT_TOKEN=TOKEN,
         TELEGRAM_CHAT_ID="-1001",
@@ -132,25 +123,17 @@ def test_every_secret_is_among_those_that_texts_are_masked_by(settings) -> None:
         METRICS_HEARTBEAT_URL="https://hc-ping.com/5ecret-uuid",
         **{**MAIL, "SMTP_URL": "smtps://user:ma%2Fil-s3cret@mail.example.com"},
     )
-    told = [
-        TOKEN,
-        WEBHOOK,
-        "pr@xy-s3cret",
-        "pr%40xy-s3cret",
-        "ma/il-s3cret",
-        "ma%2Fil-s3cret",
-        "https://hc-ping.com/5ecret-uuid",
-    ]
+    told = [TOKEN, WEBHOOK, "pr@xy-s3cret", "pr%40xy-s3cret", "ma/il-s3cret", "https://hc-ping.com/5ecret-uuid"]
     masked = mask(" | ".join(told), found.secrets)
     assert masked == " | ".join(["***"] * len(told))
     fields = [name for name, field in ChannelSettings.model_fields.items() if "SecretStr" in str(field.annotation)]
     for name in fields:
         assert getattr(found, name).get_secret_value() in found.secrets, name
-    assert settings().secrets == found.secrets
-    assert all(found.secrets)
+    shown = repr(found) + str(found) + found.model_dump_json() + repr(found.model_dump())
+    assert not any(secret in shown for secret in found.secrets)
 
 
-# --- partial channels ------------------------------------------------------------------------------------------------
+# --- partial channels -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -170,22 +153,7 @@ def test_half_a_channel_names_what_is_missing(settings: object, given: dict[str,
     assert TOKEN not in text
 
 
-def test_an_empty_value_is_the_same_as_none(settings) -> None:
-    found = settings(TELEGRAM_BOT_TOKEN="", SLACK_WEBHOOK_URL="", EMAIL_TO="", METRICS_COPY_TO_SLACK="")
-    assert (found.telegram_bot_token, found.slack_webhook_url, found.email_to, found.copy_to_slack) == (
-        None,
-        None,
-        (),
-        (),
-    )
-
-
-def test_a_name_that_is_nearly_one_of_ours_is_refused_and_another_programs_is_not(settings) -> None:
-    assert "did you mean TELEGRAM_CHAT_ID?" in refusal(settings, TELEGRAM_CHATID="-1001")
-    assert "did you mean METRICS_COPY_TO_SLACK?" in refusal(settings, METRICS_COPY_TO_SLAK="failed")
-
-
-# --- routes ----------------------------------------------------------------------------------------------------------
+# --- routes ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_kind_goes_before_a_severity_and_that_before_the_chat(settings) -> None:
@@ -206,19 +174,6 @@ def test_a_kind_goes_before_a_severity_and_that_before_the_chat(settings) -> Non
     }
 
 
-@pytest.mark.parametrize(("given", "thread"), [("0", None), ("1", None), ("2", 2)])
-def test_the_general_topic_is_no_topic(settings, given: str, thread: int | None) -> None:
-    found = settings(TELEGRAM_CHAT_ID="-1001", TELEGRAM_THREAD_ID=given, TELEGRAM_ROUTES=f"failed=-1002/{given}")
-    assert found.telegram_target("success", "info") == ChatTarget("-1001", thread)
-    assert found.telegram_target("failed_run", "failed") == ChatTarget("-1002", thread)
-
-
-def test_without_a_chat_there_is_no_target_but_those_of_routes(settings) -> None:
-    found = settings(TELEGRAM_ROUTES="failed=-1002")
-    assert found.telegram_target("success", "resolved") is None
-    assert found.telegram_targets == (ChatTarget("-1002"),)
-
-
 def test_every_kind_and_severity_of_a_notification_can_be_named(settings) -> None:
     assert {getattr(event, "kind", "") for event in EXAMPLES.values()} == set(KINDS)
     assert {event.severity for event in EXAMPLES.values()} <= set(SEVERITIES)
@@ -234,7 +189,7 @@ def test_every_kind_and_severity_of_a_notification_can_be_named(settings) -> Non
     assert found.copy_to_slack == names
 
 
-# --- the mail server -------------------------------------------------------------------------------------------------
+# --- the mail server ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -250,13 +205,98 @@ def test_the_mail_servers_url_is_read(url: str, expected: MailServer) -> None:
     assert parse_smtp_url(url) == expected
 
 
-def test_a_mail_server_does_not_show_its_password() -> None:
-    assert PASSWORD not in repr(parse_smtp_url(f"smtp://user:{PASSWORD}@mail"))
+# --- routes -----------------------------------------------------------------------------------------------------------
 
 
-def test_addresses_with_names_are_taken(settings) -> None:
-    found = settings(
-        **{**MAIL, "EMAIL_FROM": "The desk <desk@example.com>", "EMAIL_TO": "a@example.com, b@example.com"}
-    )
-    assert found.email_from == "The desk <desk@example.com>"
-    assert found.email_to == ("a@example.com", "b@example.com")
+TELEGRAM = {"telegram_bot_token": "123456789:" + "A" * 35, "telegram_chat_id": "-1001"}
+SLACK = {"slack_webhook_url": "https://hooks.slack.com/services/T0/B0/x"}
+EMAIL = {"smtp_url": "smtp://mail.example.com", "email_from": "desk@example.com", "email_to": ("team@example.com",)}
+ALL = {**TELEGRAM, **SLACK, **EMAIL}
+STALE = "stale-feed_actions-1"
+
+
+def recipients(event: Event, settings: Settings) -> tuple[str, ...]:
+    return settings.recipients(event.kind, event.severity)
+
+
+def fallback(event: Event, settings: Settings) -> str | None:
+    return settings.fallback(event.kind, event.severity)
+
+
+def digest_group(event: Event, settings: Settings) -> str | None:
+    return settings.digest_group(event.kind, event.severity)
+
+
+def made(given: dict[str, Any], **more: Any) -> Settings:
+    return load_settings(None, **{**given, **more})
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({}, ()),
+        (TELEGRAM, ("telegram",)),
+        (SLACK, ("slack",)),
+        ({**EMAIL, **SLACK}, ("slack", "email")),
+        (ALL, ("telegram", "slack", "email")),
+        ({**ALL, "dry_run": True}, ()),
+    ],
+)
+def test_the_channels_that_are_set_up_the_preferred_first(given: dict[str, Any], names: tuple[str, ...]) -> None:
+    settings = made(given)
+    assert settings.channels == names
+    assert settings.first_channel == (names[0] if names else OUTBOX)
+    assert recipients(EXAMPLES[FAILED], settings) == ((names[0] if names else OUTBOX),)
+    assert fallback(EXAMPLES[FAILED], settings) == (names[1] if len(names) > 1 else None)
+
+
+@pytest.mark.parametrize(
+    ("key", "copies", "expected", "other"),
+    [
+        (FAILED, {"copy_to_slack": ("failed",)}, ("telegram", "slack"), "email"),
+        (FAILED, {"copy_to_slack": ("failed_run",)}, ("telegram", "slack"), "email"),
+        (FAILED, {"copy_to_slack": ("critical", "daily_report")}, ("telegram",), "slack"),
+        (REPORT, {"copy_to_email": ("daily_report",)}, ("telegram", "email"), "slack"),
+        (
+            FAILED,
+            {"copy_to_slack": ("failed",), "copy_to_email": ("failed_run",)},
+            ("telegram", "slack", "email"),
+            None,
+        ),
+        (UPDATE, {"copy_to_slack": ("critical", "anomaly_updated")}, ("telegram",), None),
+        (ALL_CLEAR, {"copy_to_slack": ("resolved",)}, ("telegram", "slack"), "email"),
+    ],
+)
+def test_copies_by_kind_and_severity(
+    key: str, copies: dict[str, Any], expected: tuple[str, ...], other: str | None
+) -> None:
+    settings = made({**ALL, **copies})
+    assert recipients(EXAMPLES[key], settings) == expected
+    assert fallback(EXAMPLES[key], settings) == other
+
+
+# --- digests --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"telegram_routes": ("failed=-1002", "critical=-1003/7")},
+        {"telegram_routes": ("warning=-1002", "stale_data=-1003"), "copy_to_email": ("critical", "failed")},
+        {"copy_to_slack": ("critical", "fresh_data"), "copy_to_email": ("warning",)},
+    ],
+)
+def test_a_digest_goes_where_each_of_its_messages_would_go(more: dict[str, Any]) -> None:
+    settings = made(ALL, **more)
+    groups: dict[str, list[Event]] = {}
+    for event in EXAMPLES.values():
+        if event.digestible and (name := digest_group(event, settings)) is not None:
+            groups.setdefault(name, []).append(event)
+    for events in groups.values():
+        for worst in {event.severity for event in events}:
+            digest = digest_of(events, severity=worst)
+            for event in events:
+                assert recipients(digest, settings) == recipients(event, settings)
+                kind = getattr(event, "kind", "")
+                assert settings.telegram_target("digest", worst) == settings.telegram_target(kind, event.severity)

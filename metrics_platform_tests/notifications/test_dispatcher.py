@@ -2,64 +2,38 @@
 
 from __future__ import annotations
 
+import datetime
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from metrics_platform.channel_settings import parse_smtp_url
 from metrics_platform.notifications import kinds
+from metrics_platform.notifications.composer import render
 from metrics_platform.notifications.email import EmailChannel
-from metrics_platform.notifications.history import Entry, Reopened, Stored
+from metrics_platform.notifications.history import Reopened
 from metrics_platform.notifications.queueing import MAX_DIGEST
-from metrics_platform.notifications.templates.writer import Writer
+from metrics_platform.notifications.writer import Writer
 from metrics_platform_tests.notifications import mail_server
 from metrics_platform_tests.notifications.desk import (
     ALL_CLEAR,
     FAILED,
     OPENING,
     REPORT,
+    UPDATE,
     Desk,
+    Killed,
     Recorder,
     charted_alert,
     digest_of,
     failed_runs,
 )
-from metrics_platform_tests.notifications.examples import EXAMPLES
-from metrics_platform_tests.telegram.faults import Fault
+from metrics_platform_tests.notifications.examples import EXAMPLES, writer
+from metrics_platform_tests.telegram.bot_api import Fault
 from metrics_platform_tests.telegram.state import Standing
 
 # --- once, and remembered --------------------------------------------------------------------------------------------
-
-
-def test_each_step_is_stored_before_it_is_tried_and_marked_only_after_the_answer(desk: Desk) -> None:
-    desk.wordy = True
-    desk.queue(charted_alert())
-    seen: list[tuple[str, int]] = []
-    write = desk.storage.write
-
-    def watched(key: str, entry: Entry) -> Stored:
-        seen.append((entry.entry, len(desk.seen)))
-        return write(key, entry)
-
-    desk.storage.write = watched  # type: ignore[method-assign]
-    outcome = desk.deliver("anomaly-charted")
-    assert seen.pop(0)[0] == "started"
-    kinds_of_entries = [kind for kind, _ in seen]
-    steps = kinds_of_entries.count("sent")
-    assert steps >= 3
-    assert kinds_of_entries == ["sending", "sent"] * steps + ["closed"]
-    in_chat = [count for _, count in seen]
-    for number in range(steps):
-        assert in_chat[2 * number] < in_chat[2 * number + 1]  # nothing was there when `sending` was written
-        if number:
-            assert in_chat[2 * number] == in_chat[2 * number - 1]
-    assert outcome.closed.outcome == "delivered"
-
-
-def test_an_unknown_key_is_refused(desk: Desk) -> None:
-    with pytest.raises(LookupError, match="No notification 'unheard-of' is queued"):
-        desk.deliver("unheard-of")
-    assert desk.seen == []
 
 
 @pytest.mark.parametrize("key", [*EXAMPLES])
@@ -89,7 +63,7 @@ def test_a_reopened_message_is_sent_once_more_and_replies_go_to_the_new_one(desk
     assert "🔴" in desk.texts[0]
 
 
-# --- templates that fail ----------------------------------------------------------------------------------------------
+# --- templates that fail ---------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -114,25 +88,6 @@ def test_a_template_that_fails_leaves_the_facts_going_and_a_warning(desk: Desk) 
     assert '"job": "daily_etl"' in text and "Memory limit" in text and "undefined" in text
     assert not desk.seen[0].silent
     assert any("template of" in warning for warning in desk.warnings)
-
-
-@pytest.mark.usefixtures("speechless")
-def test_a_digest_lists_the_others_if_one_template_fails(desk: Desk) -> None:
-    keys = (FAILED, "stale-feed_actions-1")
-    desk.queue(*keys)
-    desk.queue(kinds.Digest(key="digest-x", occurred_at=desk.moment, severity="failed", notifications=keys))
-    desk.deliver("digest-x")
-    (text,) = desk.texts
-    assert "FAILED · failed_run" in text and "Stale data: feed_actions" in text
-
-
-def test_what_is_sent_differently_than_intended_is_noted_and_warned_about(desk: Desk) -> None:
-    desk.queue(FAILED)
-    desk.api.faults.add(Fault.refusal(400, "Bad Request: can't parse entities: Unsupported start tag"))
-    desk.deliver(FAILED)
-    (sent,) = desk.entries(FAILED, "sent")
-    assert "the text went plain" in sent.notes[0]
-    assert desk.warnings == list(sent.notes)
 
 
 # --- late, and in parts ----------------------------------------------------------------------------------------------
@@ -169,7 +124,7 @@ def test_the_parts_are_cut_the_same_on_a_later_try(desk: Desk) -> None:
     assert len(composed) == 1
 
 
-# --- charts ----------------------------------------------------------------------------------------------------------
+# --- charts ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_chart_that_cannot_be_drawn_leaves_the_text_going_and_a_warning(desk: Desk) -> None:
@@ -194,15 +149,7 @@ def test_a_chart_that_cannot_be_drawn_any_more_does_not_keep_the_message_open(de
     assert "left out" in desk.entries(REPORT, "sent")[-1].notes[0]
 
 
-def test_charts_are_drawn_once_for_all_channels_and_not_for_what_is_out(desk: Desk) -> None:
-    desk.with_slack(copy_to_slack="critical")
-    desk.queue(OPENING)
-    assert desk.deliver(OPENING).closed is not None
-    desk.deliver(OPENING)
-    assert len(desk.drawn) == 1
-
-
-# --- copies ----------------------------------------------------------------------------------------------------------
+# --- copies ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_message_with_a_copy_is_closed_when_both_are_sent_once(desk: Desk) -> None:
@@ -229,13 +176,6 @@ def test_a_bug_in_a_channel_is_recorded_and_the_others_still_send(desk: Desk) ->
     assert desk.api.token not in str(desk.warnings) + str(desk.entries(FAILED))
 
 
-def test_a_channel_that_is_not_set_up_is_a_misconfiguration(desk: Desk) -> None:
-    desk.queue(FAILED)
-    outcome = desk.deliver(FAILED, "carrier_pigeon", "telegram")
-    assert "not set up" in str(outcome.failures["carrier_pigeon"])
-    assert len(desk.seen) == 1
-
-
 def test_by_email_the_all_clear_is_in_the_thread_of_its_alert(desk: Desk, tmp_path: Path) -> None:
     certificate = mail_server.make_certificate(tmp_path)
     with mail_server.running(certificate, tls="none", login=False) as server:
@@ -257,7 +197,7 @@ def test_by_email_the_all_clear_is_in_the_thread_of_its_alert(desk: Desk, tmp_pa
         assert [len(server.mails), len(desk.seen)] == [2, 2]
 
 
-# --- digests ---------------------------------------------------------------------------------------------------------
+# --- digests --------------------------------------------------------------------------------------------------------
 
 
 def test_a_digest_closes_each_of_its_messages(desk: Desk) -> None:
@@ -287,3 +227,184 @@ def test_a_digest_of_what_a_channel_got_one_by_one_is_not_sent_there_again(desk:
     assert desk.entries("digest-x", "sent")[0].channel == "slack"
     assert desk.deliver("digest-x").closed is not None
     assert len(desk.seen) == 1
+
+
+# --- an incident is one message: changes are edits, the all-clear is a silent reply -----------------------------------
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]
+
+
+def _without_charts(key: str = OPENING) -> kinds.AnomalyOpened:
+    plain = tuple(anomaly.model_copy(update={"history": None}) for anomaly in EXAMPLES[OPENING].anomalies)
+    return EXAMPLES[OPENING].model_copy(update={"anomalies": plain, "key": key})
+
+
+@pytest.fixture(params=["as a caption", "as a text", "as a text with a picture"])
+def opening(request: pytest.FixtureRequest) -> kinds.AnomalyOpened:
+    return {
+        "as a caption": EXAMPLES[OPENING],
+        "as a text": _without_charts(),
+        "as a text with a picture": charted_alert(OPENING),
+    }[request.param]
+
+
+# --- the whole life of an incident ----------------------------------------------------------------------------------
+
+
+def test_an_incident_is_one_message_and_its_all_clear_a_silent_reply(desk: Desk, opening: kinds.AnomalyOpened) -> None:
+    desk.queue(opening, UPDATE, ALL_CLEAR)
+    for key in (OPENING, UPDATE, ALL_CLEAR):
+        desk.clock.now += 900
+        outcome = desk.deliver(key)
+        assert outcome.closed.outcome == "delivered"
+    beside = {make().title for make in render(opening, writer()).charts}  # a picture of its own below a long text
+    first, reply = [message for message in desk.seen if message.text and message.text not in beside]
+    # The picture of the opening shows one metric, that of the update two.
+    assert ("editMessageMedia" in [call.method for call in desk.api.calls]) == bool(first.photo)
+    assert not first.silent
+    assert reply.silent
+    assert reply.reply_to == first.message_id
+    assert reply.text.startswith("✅ RESOLVED")
+    assert len(first.edits) == 2
+    before, updated = first.edits
+    assert _first_line(before.text).startswith("🔴 CRITICAL")
+    assert "Likes" in _first_line(updated.text)
+    assert _first_line(first.text).startswith("✅ RESOLVED")
+    assert "Likes" in _first_line(first.text)
+    # Its whole text says that it is over: the values are those of the alert, and there is nothing left to do.
+    assert "Next" in updated.text and "Next" not in first.text
+    assert "At the alert, 10:45–11:00" in first.text
+
+
+def test_with_something_still_open_the_first_line_stays(desk: Desk) -> None:
+    partly = EXAMPLES[ALL_CLEAR].model_copy(update={"still_open": ("likes",), "key": "partly"})
+    desk.queue(OPENING, partly)
+    desk.deliver(OPENING)
+    desk.deliver("partly")
+    assert desk.texts[0].startswith("🔴")
+    assert desk.seen[1].reply_to == desk.seen[0].message_id
+
+
+def test_the_reminder_of_something_critical_replies_and_rings(desk: Desk) -> None:
+    desk.queue(OPENING, "anomaly-A7K2Q-reminder-1")
+    desk.deliver(OPENING)
+    desk.deliver("anomaly-A7K2Q-reminder-1")
+    assert (desk.seen[1].silent, desk.seen[1].reply_to) == (False, desk.seen[0].message_id)
+
+
+# --- where the opening is not as it should be -----------------------------------------------------------------------
+
+
+def test_an_opening_that_went_in_a_digest_is_replied_to_there_and_the_digest_stays(desk: Desk) -> None:
+    opening = _without_charts()
+    events = [opening, *failed_runs(6)]
+    desk.queue(*events, digest_of(events, severity="critical"), UPDATE, ALL_CLEAR)
+    desk.deliver("digest-x")
+    before = desk.texts[0]
+    update, all_clear = desk.deliver(UPDATE), desk.deliver(ALL_CLEAR)
+    assert update.closed.outcome == "nothing_to_do"
+    assert all_clear.closed is not None
+    assert desk.seen[1].reply_to == desk.seen[0].message_id
+    assert desk.texts[0] == before
+
+
+def test_an_all_clear_in_a_digest_still_changes_the_first_line_of_its_opening(desk: Desk) -> None:
+    desk.queue(OPENING)
+    desk.deliver(OPENING)
+    events = [EXAMPLES[ALL_CLEAR], *failed_runs(6)]
+    desk.queue(*events, digest_of(events))
+    desk.deliver("digest-x")
+    assert desk.texts[0].startswith("✅ RESOLVED")
+    assert len(desk.seen) == 2
+
+
+def test_an_opening_deleted_in_the_chat_costs_nothing(desk: Desk) -> None:
+    desk.queue(OPENING, UPDATE, ALL_CLEAR)
+    desk.deliver(OPENING)
+    del desk.api.chat(desk.chat).messages[desk.seen[0].message_id]
+    update, all_clear = desk.deliver(UPDATE), desk.deliver(ALL_CLEAR)
+    assert update.closed.outcome == "nothing_to_do"
+    assert all_clear.closed.outcome == "delivered"
+    (message,) = desk.seen
+    assert message.reply_to is None
+
+
+def test_an_all_clear_of_an_unknown_incident_costs_nothing(desk: Desk) -> None:
+    desk.queue(ALL_CLEAR, UPDATE)
+    assert desk.deliver(ALL_CLEAR).closed is not None
+    assert desk.deliver(UPDATE).closed is not None
+    assert len(desk.seen) == 1
+
+
+# --- in another order -----------------------------------------------------------------------------------------------
+
+
+def test_an_opening_after_its_all_clear_says_that_it_is_over_and_makes_no_sound(desk: Desk) -> None:
+    desk.queue(OPENING, UPDATE, ALL_CLEAR)
+    desk.deliver(UPDATE)
+    desk.deliver(ALL_CLEAR)
+    desk.deliver(OPENING)
+    all_clear, opening = desk.seen
+    assert all_clear.text.startswith("✅ RESOLVED")
+    assert _first_line(opening.text).startswith("✅ RESOLVED")
+    assert "Likes" in _first_line(opening.text)
+    assert opening.silent
+
+
+def test_an_update_after_the_all_clear_does_not_open_it_again(desk: Desk) -> None:
+    desk.queue(OPENING, UPDATE, ALL_CLEAR)
+    desk.deliver(OPENING)
+    desk.deliver(ALL_CLEAR)
+    outcome = desk.deliver(UPDATE)
+    assert outcome.closed.outcome == "nothing_to_do"
+    assert desk.texts[0].startswith("✅")
+
+
+def test_an_older_update_does_not_undo_a_newer_one(desk: Desk) -> None:
+    older = EXAMPLES[UPDATE]
+    newest = older.model_copy(
+        update={
+            "key": "newer",
+            "occurred_at": older.occurred_at + datetime.timedelta(minutes=15),
+            "anomalies": older.anomalies[:1],
+        }
+    )
+    desk.queue(OPENING, older, newest)
+    desk.deliver(OPENING)
+    desk.deliver("newer")
+    assert desk.deliver(UPDATE).closed is not None
+    assert "Likes" not in _first_line(desk.texts[0])
+
+
+# --- faults ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_failed_edit_is_tried_again_and_the_all_clear_is_not_doubled(desk: Desk) -> None:
+    desk.queue(OPENING, ALL_CLEAR)
+    desk.deliver(OPENING)
+    desk.api.faults.add(Fault.server_error(), method="editMessageCaption", times=4)
+    outcome = desk.deliver(ALL_CLEAR)
+    assert outcome.closed is None
+    assert outcome.failures["telegram"].reason == "unreachable"
+    assert len(desk.seen) == 2
+    assert desk.deliver(ALL_CLEAR).closed is not None
+    assert len(desk.seen) == 2
+    assert desk.texts[0].startswith("✅")
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("number", range(1, 7))
+def test_an_all_clear_killed_anywhere_ends_with_the_first_line_changed(desk: Desk, number: int, after: bool) -> None:
+    desk.queue(OPENING, ALL_CLEAR)
+    desk.deliver(OPENING)
+    desk.storage.die_at(number, after=after)
+    with suppress(Killed):
+        desk.deliver(ALL_CLEAR)
+    desk.storage.writes_left = None
+    last = desk.storage.written[-1].entry.entry
+    desk.deliver(ALL_CLEAR)
+    assert desk.texts[0].startswith("✅")
+    assert len(desk.seen) == (3 if last == "sending" and number == 3 else 2)
+    assert desk.entries(ALL_CLEAR, "closed")

@@ -20,7 +20,7 @@ from metrics_platform_tests.notifications.desk import (
     running_desk,
 )
 from metrics_platform_tests.notifications.examples import EXAMPLES
-from metrics_platform_tests.telegram.faults import Fault
+from metrics_platform_tests.telegram.bot_api import Fault
 from metrics_platform_tests.telegram.state import Message
 
 ALERT = charted_alert()
@@ -84,7 +84,7 @@ def _dies(desk: Desk, key: str, number: int, *, after: bool, error: type[BaseExc
     return any(one == "sending" and two != "sent" for one, two in pairwise([*written, "end"]))
 
 
-# --- killed ----------------------------------------------------------------------------------------------------------
+# --- killed ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("number", "after", "error"), DEATHS)
@@ -154,7 +154,7 @@ def test_a_kill_while_the_fallback_sends_doubles_the_message_there_at_most_once(
     assert len(desk.seen) == 1
 
 
-# --- answers that are lost -------------------------------------------------------------------------------------------
+# --- answers that are lost ------------------------------------------------------------------------------------------
 
 
 LOST = {
@@ -206,4 +206,4 @@ def test_a_report_lost_in_a_copy_is_unknown_there_and_not_doubled_anywhere(desk:
     assert desk.texts[0].startswith("📊")
 
 
-# --- what is recorded of failures ------------------------------------------------------------------------------------
+# --- what is recorded of failures -----------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ import pytest
 
 from metrics_platform.notifications import kinds
 from metrics_platform.notifications.dispatcher import Attempt
-from metrics_platform.notifications.history import Unreadable
 from metrics_platform.notifications.queueing import BURST
 from metrics_platform_tests.notifications.desk import (
     ALL_CLEAR,
@@ -27,7 +26,7 @@ from metrics_platform_tests.notifications.desk import (
     failed_runs,
 )
 from metrics_platform_tests.notifications.examples import EXAMPLES, anomaly
-from metrics_platform_tests.telegram.faults import Fault
+from metrics_platform_tests.telegram.bot_api import Fault
 
 STALE = "stale-feed_actions-1"
 
@@ -41,7 +40,7 @@ def _report(number: int) -> kinds.Event:
     return EXAMPLES[REPORT].model_copy(update={"key": f"report-{number}", "parts": ()})
 
 
-# --- outages ---------------------------------------------------------------------------------------------------------
+# --- outages --------------------------------------------------------------------------------------------------------
 
 
 def test_after_three_hours_without_telegram_each_message_arrives_once_and_late(desk: Desk) -> None:
@@ -145,7 +144,7 @@ def test_a_message_that_kills_its_runs_holds_up_no_other(desk: Desk) -> None:
     assert 4 <= len(started) <= 8  # less and less often
 
 
-# --- the fallback ----------------------------------------------------------------------------------------------------
+# --- the fallback ---------------------------------------------------------------------------------------------------
 
 
 def test_slack_gets_once_what_waits_too_long_and_telegram_gets_it_later(desk: Desk) -> None:
@@ -165,15 +164,7 @@ def test_slack_gets_once_what_waits_too_long_and_telegram_gets_it_later(desk: De
     assert (len(desk.seen), len(desk.slack_texts)) == (2, 2)
 
 
-# --- the queue -------------------------------------------------------------------------------------------------------
-
-
-def test_an_unreadable_message_is_given_up_and_stops_no_other(desk: Desk) -> None:
-    desk.write("from-the-future", Unreadable(text="This version of the platform cannot read it: kind"))
-    desk.happens(FAILED)
-    desk.drain()
-    assert len(desk.seen) == 1
-    assert "cannot read" in desk.entries("from-the-future", "closed")[0].text
+# --- the queue ------------------------------------------------------------------------------------------------------
 
 
 def test_a_run_waits_for_what_is_due_soon_and_ends_when_nothing_is(desk: Desk) -> None:

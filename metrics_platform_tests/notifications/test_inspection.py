@@ -41,33 +41,41 @@ def test_the_bot_and_every_chat_are_named_and_nothing_is_sent(api: BotApi) -> No
     assert {call.method for call in api.calls} == {"getMe", "getChat", "getChatMember"}
 
 
+def _standing(chat: str, how: Standing) -> Callable[[BotApi], int]:
+    def arranged(api: BotApi) -> int:
+        number: int = getattr(api, chat)
+        api.chat(number).standing = how
+        return number
+
+    return arranged
+
+
+_EXISTS = '{0.supergroup} exists, "Metrics, the supergroup": is that the one?'
+
+
 @pytest.mark.parametrize(
-    ("standing", "said"),
+    ("arrange", "said"),
     [
-        (Standing.KICKED, "add it again"),
-        (Standing.NOT_A_MEMBER, "Add the bot to the chat"),
-        (Standing.NO_MESSAGES, "send messages"),
-        (Standing.NO_PHOTOS, "send photos"),
-        (Standing.NO_DOCUMENTS, "send files"),
+        (_standing("supergroup", Standing.KICKED), "add it again"),
+        (_standing("supergroup", Standing.NOT_A_MEMBER), "Add the bot to the chat"),
+        (_standing("supergroup", Standing.NO_MESSAGES), "send messages"),
+        (_standing("supergroup", Standing.NO_PHOTOS), "send photos"),
+        (_standing("supergroup", Standing.NO_DOCUMENTS), "send files"),
+        (_standing("channel", Standing.NO_MESSAGES), "administrator"),
+        (lambda api: api.upgrade_group(api.group) and api.group, "TELEGRAM_CHAT_ID=-1003001234567"),
+        (lambda _: -100777, "TELEGRAM_CHAT_ID"),
+        (lambda _: 777, "a member of -777 or -100777?"),
+        (lambda api: -api.group, '{0.group} exists, "Metrics, the group": is that the one?'),
+        (lambda _: 2555000111, _EXISTS),
+        (lambda _: -2555000111, _EXISTS),
+        (lambda _: 1002555000111, _EXISTS),
     ],
 )
-def test_what_the_bot_may_not_do_in_a_chat_has_its_remedy(api: BotApi, standing: Standing, said: str) -> None:
-    api.chat(api.supergroup).standing = standing
-    finding = _findings(_settings(api, api.supergroup))[f"Telegram chat {api.supergroup}"]
+def test_what_is_wrong_with_a_chat_has_its_remedy(api: BotApi, arrange: Callable[[BotApi], int], said: str) -> None:
+    chat = arrange(api)
+    finding = _findings(_settings(api, chat))[f"Telegram chat {chat}"]
     assert finding.status == "problem"
-    assert said in f"{finding.detail} {finding.remedy}"
-
-
-def test_a_channel_where_the_bot_may_not_post_is_a_problem(api: BotApi) -> None:
-    api.chat(api.channel).standing = Standing.NO_MESSAGES
-    finding = _findings(_settings(api, api.channel))[f"Telegram chat {api.channel}"]
-    assert (finding.status, "administrator" in finding.remedy) == ("problem", True)
-
-
-def test_a_group_that_became_a_supergroup_names_its_new_id(api: BotApi) -> None:
-    new = api.upgrade_group(api.group)
-    finding = _findings(_settings(api, api.group))[f"Telegram chat {api.group}"]
-    assert (finding.status, f"TELEGRAM_CHAT_ID={new}" in finding.detail) == ("problem", True)
+    assert said.format(api) in f"{finding.detail} {finding.remedy}"
 
 
 def test_a_topic_in_a_chat_without_topics_is_a_problem(api: BotApi) -> None:
@@ -76,29 +84,11 @@ def test_a_topic_in_a_chat_without_topics_is_a_problem(api: BotApi) -> None:
     assert (finding.status, "TELEGRAM_THREAD_ID" in finding.remedy) == ("problem", True)
 
 
-def test_a_chat_that_is_not_there_and_a_wrong_token_say_which_setting_to_correct(api: BotApi) -> None:
-    assert "TELEGRAM_CHAT_ID" in _findings(_settings(api, -100777))["Telegram chat -100777"].detail
+def test_a_wrong_token_says_which_setting_to_correct_and_is_not_shown(api: BotApi) -> None:
     other = "1" * 9 + ":" + "x" * 35
     finding = _findings(_settings(api, api.group, telegram_bot_token=other))["Telegram"]
     assert (finding.status, "TELEGRAM_BOT_TOKEN" in finding.detail) == ("problem", True)
     assert other not in str(finding)
-
-
-@pytest.mark.parametrize("without", ["2555000111", "-2555000111", "1002555000111"])
-def test_a_supergroups_number_without_its_minus_or_its_100_is_found(api: BotApi, without: str) -> None:
-    finding = _findings(_settings(api, int(without)))[f"Telegram chat {without}"]
-    assert finding.status == "problem"
-    assert finding.remedy == f'{api.supergroup} exists, "Metrics, the supergroup": is that the one?'
-
-
-def test_a_groups_number_without_its_minus_is_found(api: BotApi) -> None:
-    finding = _findings(_settings(api, -api.group))[f"Telegram chat {-api.group}"]
-    assert finding.remedy == f'{api.group} exists, "Metrics, the group": is that the one?'
-
-
-def test_an_unknown_chat_number_explains_how_numbers_are_written(api: BotApi) -> None:
-    finding = _findings(_settings(api, 777))["Telegram chat 777"]
-    assert (finding.status, "a member of -777 or -100777?" in finding.remedy) == ("problem", True)
 
 
 def test_telegram_being_away_is_a_problem_of_the_network_without_the_token(api: BotApi) -> None:

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import math
-import zoneinfo
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from metrics_platform.notifications import kinds
 from metrics_platform.notifications.history import read_entry
-from metrics_platform_tests.notifications.examples import EXAMPLES, NOON, anomaly, history
-from metrics_platform_tests.notifications.test_template_limits import EVENTS
+from metrics_platform.notifications.message import (
+    Details,
+    Message,
+    Paragraph,
+    Preformatted,
+    Span,
+    Table,
+    bold,
+    clean,
+    code,
+    line,
+    read_blocks,
+    table_lines,
+    text_of,
+)
+from metrics_platform_tests.notifications.examples import EXAMPLES, NOON, anomaly, history, writer
 
 
 def stored(event: kinds.Event) -> Any:
@@ -36,22 +49,12 @@ def test_every_kind_reads_back_as_it_was_stored() -> None:
         assert stored(read) == stored(event)
 
 
-@settings(max_examples=30)
-@given(EVENTS)
-def test_any_facts_read_back_as_they_were_stored(event: kinds.Event) -> None:
-    assert read_notification(stored(event)) == event
-
-
-def test_fields_of_earlier_versions_are_ignored() -> None:
+def test_what_earlier_versions_stored_is_still_read() -> None:
     facts = stored(EXAMPLES["report-2026-11-20"])
     earlier = {"critical": 1, "warning": 0, "normal": 7, "incidents": [stored(anomaly())]}
     assert read_notification({**facts, **earlier}) == EXAMPLES["report-2026-11-20"]
-
-
-def test_an_unknown_kind_and_one_that_is_missing_are_refused() -> None:
-    for facts in ({**stored(EXAMPLES["test-1"]), "kind": "joke"}, {"key": "a"}, None, "text", []):
-        with pytest.raises(ValidationError):
-            read_notification(facts)
+    failed = {"entry": "failed", "channel": "telegram", "reason": "unreachable", "text": "no", "retry_after": None}
+    assert read_entry({**failed, "at": "2026-11-21T08:00:00Z", "number": 4}) == read_entry(failed)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "NaN"])
@@ -74,18 +77,6 @@ def test_a_key_that_is_no_file_name_is_refused(key: str) -> None:
         kinds.TestMessage(key=key, occurred_at=NOON)
 
 
-def test_a_moment_without_its_offset_is_refused() -> None:
-    with pytest.raises(ValidationError, match="occurred_at\n"):
-        kinds.TestMessage(key="a", occurred_at=NOON.replace(tzinfo=None))
-
-
-def test_a_moment_keeps_its_instant_in_the_hour_that_the_clocks_repeat() -> None:
-    berlin = zoneinfo.ZoneInfo("Europe/Berlin")
-    twice = [datetime.datetime(2026, 10, 25, 2, 30, tzinfo=berlin, fold=fold) for fold in (0, 1)]
-    read = [read_notification(stored(kinds.TestMessage(key="a", occurred_at=each))).occurred_at for each in twice]
-    assert read[1] - read[0] == datetime.timedelta(hours=1)
-
-
 def test_anomalies_are_as_severe_as_the_worst_of_them() -> None:
     mild, bad = anomaly(severity="warning"), anomaly()
     for anomalies, severity in (((mild,), "warning"), ((mild, bad), "critical"), ((bad,), "critical")):
@@ -94,26 +85,90 @@ def test_anomalies_are_as_severe_as_the_worst_of_them() -> None:
         assert read_notification(stored(event)).severity == severity
 
 
-def test_some_kinds_are_never_digested() -> None:
-    assert {type(event) for event in EXAMPLES.values() if not event.digestible} == {
-        kinds.DailyReport,
-        kinds.AnomalyUpdated,
-        kinds.FailedRuns,
-        kinds.TestMessage,
-        kinds.Digest,
-    }
-
-
 def test_series_as_long_as_their_times_are_required() -> None:
     facts = history().model_dump()
     with pytest.raises(ValidationError, match="lower has 1 values for 96 times"):
         kinds.History(**{**facts, "lower": (1.0,)})
-    with pytest.raises(ValidationError, match="values has 0 values for 96 times"):
-        kinds.History(**{**facts, "values": ()})
-    with pytest.raises(ValidationError, match="views: values and values_before must have one value per day"):
-        kinds.ReportPart(
-            name="feed",
-            rows=(),
-            days=(NOON.date(), NOON.date() + datetime.timedelta(days=1)),
-            series=(kinds.ReportSeries(metric="views", unit="count", values=(1,), values_before=(1, 2)),),
-        )
+
+
+# --- the message ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("a\r\nb\rc\nd", "a\nb\nc\nd"),
+        ("a\tb", "a    b"),
+        ("a\x00\x1b[31mb\x7f\x85", "a\ufffd\ufffd[31mb\ufffd\ufffd"),
+        ("half \ud83d of a pair", "half \ufffd of a pair"),
+        ("whole 😀 pair", "whole 😀 pair"),
+        ("\u2028\u2029\ufffe\uffff", "\ufffd" * 4),
+        ("iOS\u202egpj.exe\u202c \u2067x\u2069 \u200ey\u200f\u061c", "iOSgpj.exe x y"),
+    ],
+)
+def test_characters_that_no_channel_can_carry_are_replaced(text: str, cleaned: str) -> None:
+    assert clean(text) == cleaned
+    assert Preformatted(text).text == cleaned
+
+
+@given(st.text(st.characters()))
+def test_a_span_is_one_line_that_can_be_encoded(text: str) -> None:
+    span = Span(text)
+    assert "\n" not in span.text
+    span.text.encode()
+
+
+def test_a_message_without_a_headline_is_refused_by_its_key() -> None:
+    for headline in ((), line(" "), line("")):
+        with pytest.raises(ValueError, match="the message key-1 has no headline"):
+            Message("key-1", "kind", "info", headline, (), ())
+
+
+def test_a_template_is_read_as_blocks() -> None:
+    headline, blocks = read_blocks("""
+❌ <b>FAILED</b> · job <code>a &lt;b&gt;</code>
+
+one
+<b>two</b>  &amp;amp;
+<pre>  error
+  line </pre>
+three
+
+<table><tr><th>metric<th>value
+<tr><td>a &lt;td&gt; b<td><code>1</code></table>
+<blockquote>
+why
+
+because</blockquote>
+""")
+    assert headline == line("❌ ", bold("FAILED"), " · job ", code("a <b>"))
+    assert blocks == (
+        Paragraph((line("one"), line(bold("two"), "  &amp;"))),
+        Preformatted("  error\n  line "),
+        Paragraph((line("three"),)),
+        Table((("a <td> b", "1"),), ("metric", "value")),
+        Details((line("why"), line("because"))),
+    )
+
+
+@given(st.text(), st.text())
+def test_no_value_is_read_as_a_tag(first: str, second: str) -> None:
+    here = writer()
+    text = f"x {here.shown(first)} <b>y{here.shown(second)}</b>\n\n<pre>{here.quoted(first)}</pre>"
+    headline, _ = read_blocks(text)
+    assert text_of(headline) == text_of((Span(f"x {first} y{second}"),))
+
+
+def test_a_long_name_is_shortened_and_a_long_number_is_not() -> None:
+    rows = table_lines(Table((("A name that is very long indeed", "1,234,567", "+3%"),)), 24)
+    assert rows == ["A name th… 1,234,567 +3%"]
+    rows = table_lines(Table((("A name that is long", "1" * 40),)), 34)
+    assert rows == [f"A name … {'1' * 40}"]
+
+
+@given(st.lists(st.tuples(st.text(max_size=20), st.text(max_size=8)), min_size=1, max_size=6))
+def test_every_row_of_a_table_is_one_line_within_its_width(rows: list[tuple[str, str]]) -> None:
+    lines = table_lines(Table(tuple(rows)))
+    assert len(lines) == len(rows)
+    widest = max(len(clean(number)) for _, number in rows)
+    assert all("\n" not in each and len(each) <= max(34, 9 + widest) for each in lines)

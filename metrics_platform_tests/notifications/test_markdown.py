@@ -9,8 +9,8 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from metrics_platform.defs.delivery.sending import INLINE, message_markdown, picture_markdown
 from metrics_platform.formats import LANGUAGES
-from metrics_platform.notifications.markdown import INLINE, message_markdown, picture_markdown
 from metrics_platform.notifications.message import (
     Details,
     Link,

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import json
 from typing import Any
 
 import pytest
-from PIL import Image
 
-from metrics_platform.channel_settings import ChannelSettings
 from metrics_platform.notifications.history import Sent
-from metrics_platform.notifications.message import Paragraph, Picture, Preformatted, bold, line
-from metrics_platform.notifications.telegram.channel import TelegramChannel, link_to
-from metrics_platform.notifications.telegram.rendering import MAX_PHOTO_BYTES, is_photo
-from metrics_platform.notifications.templates import render
+from metrics_platform.notifications.message import Details, Paragraph, Picture, Preformatted, bold, code, line
+from metrics_platform.notifications.telegram import TelegramChannel, link_to
+from metrics_platform.notifications.telegram_calls import MAX_PHOTO_BYTES
 from metrics_platform_tests.notifications.clock import Clock, failure
-from metrics_platform_tests.notifications.examples import EXAMPLES, writer
 from metrics_platform_tests.notifications.telegram_chat import (
     BUTTON,
     LONG,
+    UNPARSED,
+    broken_png,
     channel_to,
     client_to,
     delivered,
@@ -28,14 +25,14 @@ from metrics_platform_tests.notifications.telegram_chat import (
     notes_of,
     pictures,
 )
-from metrics_platform_tests.telegram import BotApi, Fault
-from metrics_platform_tests.telegram.asking import picture
+from metrics_platform_tests.telegram import BotApi, Fault, Standing
+from metrics_platform_tests.telegram.state import picture
 
 # Too long for a caption, short enough for a text.
 MIDDLE = Preformatted("\n".join(f"line {number} of the error" for number in range(60)))
 
 
-# --- text and pictures -----------------------------------------------------------------------------------------------
+# --- text and pictures ----------------------------------------------------------------------------------------------
 
 
 def test_a_text_is_one_message_with_markup_and_buttons_and_no_preview(channel: TelegramChannel, api: BotApi) -> None:
@@ -77,14 +74,6 @@ def test_several_photos_follow_the_text_as_a_silent_album(channel: TelegramChann
     assert [len(each.message_ids) for each in sent] == [1, count]
 
 
-@pytest.mark.parametrize(("count", "groups"), [(11, [10, 1]), (12, [10, 2]), (25, [10, 10, 5])])
-def test_eleven_photos_are_several_albums(channel: TelegramChannel, api: BotApi, count: int, groups: list[int]) -> None:
-    sent = delivered(channel, message(), pictures=pictures(count))
-    assert [len(each.message_ids) for each in sent[1:]] == groups
-    assert {each.reply_to for each in api.messages(api.group)[1:]} == {1}
-    assert len(api.messages(api.group)) == 1 + count
-
-
 def large_png() -> bytes:
     """A picture of more bytes than a photo may have: a PNG may have anything behind its end."""
     return picture() + b"\x00" * MAX_PHOTO_BYTES
@@ -110,31 +99,11 @@ def test_a_picture_on_the_limit_is_a_photo(channel: TelegramChannel, api: BotApi
     assert api.messages(api.group)[0].photo == png
 
 
-def test_what_is_no_picture_at_all_is_no_photo() -> None:
-    buffer = io.BytesIO()
-    Image.new("RGB", (9, 9)).save(buffer, "GIF")
-    assert not any(map(is_photo, (b"", b"x" * 99, picture()[:20], buffer.getvalue())))
-
-
-@pytest.mark.parametrize("count", [1, 2])
-def test_a_title_too_long_for_a_caption_is_left_out(channel: TelegramChannel, api: BotApi, count: int) -> None:
-    charts = [Picture(f"chart-{number}", "🙂" * 513, picture()) for number in range(count)]
-    delivered(channel, message(MIDDLE), pictures=charts)
-    assert [each.text for each in api.messages(api.group)[1:]] == [""] * count
-
-
-def test_titles_with_markup_in_them_are_captions_as_they_are(channel: TelegramChannel, api: BotApi) -> None:
-    charts = [Picture("x", "<b>a & b", picture()), Picture("y", "c\x00d <", picture())]
-    assert notes_of(delivered(channel, message(), pictures=charts)) == ""
-    assert [each.text for each in api.messages(api.group)[1:]] == ["<b>a & b", "c\ufffdd <"]
-
-
-# --- long texts ------------------------------------------------------------------------------------------------------
+# --- long texts -----------------------------------------------------------------------------------------------------
 
 
 def test_a_long_text_is_several_messages_and_only_the_first_rings(channel: TelegramChannel, api: BotApi) -> None:
-    began: list[int] = []
-    sent = delivered(channel, message(LONG, links=(BUTTON,)), sending=began.append)
+    sent = delivered(channel, message(LONG, links=(BUTTON,)))
     seen = api.messages(api.group)
     assert len(seen) > 2
     assert [each.silent for each in seen] == [False] + [True] * (len(seen) - 1)
@@ -142,18 +111,7 @@ def test_a_long_text_is_several_messages_and_only_the_first_rings(channel: Teleg
     assert [len(each.buttons) for each in seen] == [0] * (len(seen) - 1) + [1]
     shown = "\n".join(each.text for each in seen).split("\n")
     assert [each for each in shown if each.startswith("line")] == LONG.text.split("\n")
-    assert began == [each.step for each in sent] == list(range(sent[0].steps))
-
-
-def test_steps_that_are_done_are_not_repeated_and_the_rest_replies(channel: TelegramChannel, api: BotApi) -> None:
-    told = message(LONG)
-    everything = delivered(channel, told, pictures=pictures(2))
-    before = len(api.messages(api.group))
-    rest = delivered(channel, told, pictures=pictures(2), done={0: everything[0], 2: everything[2]})
-    assert [each.step for each in rest] == [1, *range(3, everything[0].steps)]
-    again = api.messages(api.group)[before:]
-    assert {each.reply_to for each in again} == {1}
-    assert all(each.silent for each in again)
+    assert [each.step for each in sent] == list(range(sent[0].steps))
 
 
 # --- chats, topics, replies ------------------------------------------------------------------------------------------
@@ -208,33 +166,6 @@ def test_a_number_of_the_old_group_is_no_message_of_the_supergroup(api: BotApi, 
     assert api.messages(new)[-1].reply_to == int(answer.message_ids[0])
 
 
-def test_a_supergroup_that_is_known_already_is_not_asked_for_the_old_groups_topic(api: BotApi, clock: Clock) -> None:
-    new = api.upgrade_group(api.group)
-    channel = channel_to(api, clock, thread=7)
-    delivered(channel, message())
-    (sent,) = delivered(channel, message())
-    assert (sent.notes, len(api.messages(new)), len(api.calls)) == ((), 2, 3)
-
-
-def test_routes_of_kinds_and_severities_lead_to_their_chats_and_topics(api: BotApi, clock: Clock) -> None:
-    settings = ChannelSettings(
-        TELEGRAM_BOT_TOKEN=api.token,
-        TELEGRAM_CHAT_ID=str(api.group),
-        TELEGRAM_ROUTES=f"daily_report={api.channel_name},warning={api.forum}/{api.topic},success={api.forum}/1",
-    )
-    channel = TelegramChannel(client_to(api, clock), settings.telegram_target)
-    for key in ("report-2026-11-21", "stale-feed_actions-1", "success-2026-11-21", "run-killed"):
-        delivered(channel, render(EXAMPLES[key], writer()))
-    assert [call.parameters["chat_id"] for call in api.calls] == [
-        api.channel_name,
-        str(api.forum),
-        str(api.forum),
-        str(api.group),
-    ]
-    assert [each.thread_id for each in api.messages(api.forum)] == [api.topic, None]
-    assert api.token not in repr(settings)
-
-
 def test_without_a_chat_the_error_names_the_setting(api: BotApi, clock: Clock) -> None:
     channel = TelegramChannel(client_to(api, clock), lambda *_: None)
     error = failure(lambda: delivered(channel, message()))
@@ -262,13 +193,6 @@ def test_a_reply_to_a_message_that_is_gone_arrives_as_a_message(channel: Telegra
     assert (api.messages(api.group)[0].reply_to, sent.notes) == (None, ())
 
 
-def test_a_reply_that_is_refused_all_the_same_arrives_as_a_message(channel: TelegramChannel, api: BotApi) -> None:
-    original = Sent(channel="telegram", step=0, steps=1, address=str(api.group), message_ids=("77",))
-    api.faults.add(Fault.refusal(400, "Bad Request: message to be replied not found"))
-    (sent,) = delivered(channel, message(), reply_to=original)
-    assert (len(api.messages(api.group)), len(sent.notes)) == (1, 1)
-
-
 @pytest.mark.parametrize("address", ["-100999/7", ""])
 def test_a_message_in_another_chat_is_not_answered(channel: TelegramChannel, api: BotApi, address: str) -> None:
     original = Sent(channel="telegram", step=0, steps=1, address=address, message_ids=("1",))
@@ -289,6 +213,183 @@ def test_a_message_has_a_link_where_telegram_has_one(chat: dict[str, Any], link:
     assert link_to(chat, "7") == link
 
 
-def test_what_was_sent_knows_its_link(api: BotApi, clock: Clock) -> None:
-    (sent,) = delivered(channel_to(api, clock, api.channel_name), message())
-    assert sent.link == f"https://t.me/{api.channel_name[1:]}/1"
+# --- edits ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("count", "method"), [(0, "editMessageText"), (1, "editMessageCaption")])
+def test_an_edit_keeps_the_picture(channel: TelegramChannel, api: BotApi, count: int, method: str) -> None:
+    (original,) = delivered(channel, message(links=(BUTTON,)), pictures=pictures(count))
+    changed = message(Paragraph((line(bold("now")),)), headline=line("✅ over"), links=(BUTTON,))
+    assert channel.edit(changed, original) is True
+    (seen,) = api.messages(api.group)
+    assert (seen.text, seen.styled("bold"), len(seen.buttons)) == ("✅ over\n\nnow\n\nproduction", ["now"], 1)
+    assert seen.photo == (picture() if count else None)
+    assert len(seen.edits) == 1
+    assert api.calls[-1].method == method
+    if not count:
+        assert seen.link_preview_off
+
+
+def test_an_edit_replaces_the_picture_with_a_new_one(channel: TelegramChannel, api: BotApi) -> None:
+    (original,) = delivered(channel, message(links=(BUTTON,)), pictures=pictures(1))
+    new = picture(colour="red")
+    changed = message(Paragraph((line(bold("now")),)), links=(BUTTON,))
+    assert channel.edit(changed, original, pictures(1, new)) is True
+    (seen,) = api.messages(api.group)
+    assert (seen.photo, seen.styled("bold"), len(seen.buttons)) == (new, ["FAILED", "now"], 1)
+    assert [call.method for call in api.calls] == ["sendPhoto", "editMessageMedia"]
+
+
+def test_an_edit_whose_picture_is_refused_changes_the_caption(channel: TelegramChannel, api: BotApi) -> None:
+    (original,) = delivered(channel, message(), pictures=pictures(1))
+    api.faults.add(Fault.refusal(400, "Bad Request: IMAGE_PROCESS_FAILED"), method="editMessageMedia")
+    assert channel.edit(message(headline=line("✅ over")), original, pictures(1, picture(colour="red"))) is True
+    (seen,) = api.messages(api.group)
+    assert (seen.text.split("\n")[0], seen.photo) == ("✅ over", picture())
+
+
+def test_an_edit_to_the_same_text_is_fine(channel: TelegramChannel, api: BotApi) -> None:
+    warned: list[str] = []
+    channel.warn = warned.append
+    (original,) = delivered(channel, message())
+    assert channel.edit(message(), original) is True
+    assert (api.messages(api.group)[0].edits, warned) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("said", "more"),
+    [
+        ("TOPIC_CLOSED", {}),
+        ("group chat was upgraded to a supergroup chat", {"migrate_to_chat_id": -1_002_555_000_111}),
+    ],
+)
+def test_an_edit_stays_in_its_chat(channel: TelegramChannel, api: BotApi, said: str, more: dict[str, int]) -> None:
+    (original,) = delivered(channel, message())
+    api.faults.add(Fault.refusal(400, f"Bad Request: {said}", **more), method="editMessageText")
+    assert channel.edit(message(headline=line("changed")), original) is False
+    assert [call.parameters["chat_id"] for call in api.calls] == [str(api.group)] * 2
+
+
+def test_a_message_that_is_gone_or_not_ours_cannot_be_edited(channel: TelegramChannel, api: BotApi) -> None:
+    theirs = str(api.person_writes(api.group, "hello"))
+    for number in ("77", theirs):
+        original = Sent(
+            channel="telegram", step=0, steps=1, address=str(api.group), message_ids=(number,), carrier="text"
+        )
+        assert channel.edit(message(), original) is False
+    assert api.messages(api.group)[0].text == "hello"
+
+
+def test_what_has_no_text_of_its_own_is_not_edited(channel: TelegramChannel, api: BotApi) -> None:
+    of_album = {"carrier": "none", "message_ids": ("1",)}
+    in_digest = {"carrier": "text", "message_ids": ("1",), "within": "digest-1"}
+    without_number = {"carrier": "text"}
+    for facts in (of_album, in_digest, without_number):
+        original = Sent(channel="telegram", step=0, steps=1, address=str(api.group), **facts)  # type: ignore[arg-type]
+        assert channel.edit(message(), original) is False
+    assert api.calls == []
+
+
+def test_an_edit_that_is_misconfigured_or_has_to_wait_is_an_error(channel: TelegramChannel, api: BotApi) -> None:
+    (original,) = delivered(channel, message())
+    api.faults.add(Fault.server_error(503), times=4)
+    assert failure(lambda: channel.edit(message(headline=line("x")), original)).reason == "unreachable"
+    api.chat(api.group).standing = Standing.KICKED
+    assert failure(lambda: channel.edit(message(headline=line("x")), original)).reason == "misconfigured"
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_an_edit_that_grew_too_long_shows_its_beginning(channel: TelegramChannel, api: BotApi, count: int) -> None:
+    (original,) = delivered(channel, message(), pictures=pictures(count))
+    assert channel.edit(message(LONG), original) is True
+    (seen,) = api.messages(api.group)
+    assert seen.text.startswith("❌ FAILED · job daily_etl\n\nline 0 of")
+    assert seen.text.endswith("\n…")
+
+
+def test_an_edit_that_fits_only_without_its_details_loses_them(channel: TelegramChannel, api: BotApi) -> None:
+    (original,) = delivered(channel, message(), pictures=pictures(1))
+    told, details = Paragraph((line("likes moved with it"),)), Details((line("because " * 200),))
+    assert channel.edit(message(told, details), original) is True
+    (seen,) = api.messages(api.group)
+    assert "likes moved with it" in seen.text and seen.text.endswith("\n\nproduction")
+    assert "because" not in seen.text
+
+
+# --- what is given up where Telegram refuses a part of a message ------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_markup_that_is_refused_goes_again_as_plain_text(channel: TelegramChannel, api: BotApi, count: int) -> None:
+    api.faults.add(UNPARSED)
+    told = message(Paragraph((line("a < b & ", bold("c"), code("x.py")),)), links=(BUTTON,))
+    (sent,) = delivered(channel, told, pictures=pictures(count))
+    (seen,) = api.messages(api.group)
+    assert seen.text == "❌ FAILED · job daily_etl\n\na < b & cx.py\n\nproduction"
+    assert "parse_mode" not in api.calls[1].parameters
+    assert (seen.styled("bold"), len(seen.buttons), seen.kind) == ([], 1, "photo" if count else "text")
+    assert "Unsupported start tag" in sent.notes[0]
+
+
+def test_a_photo_that_is_refused_goes_as_a_file_with_the_caption(channel: TelegramChannel, api: BotApi) -> None:
+    (sent,) = delivered(channel, message(links=(BUTTON,)), pictures=pictures(1, broken_png()))
+    (seen,) = api.messages(api.group)
+    assert (seen.kind, seen.document, len(seen.buttons)) == ("document", broken_png(), 1)
+    assert (seen.styled("bold"), sent.carrier, seen.silent) == (["FAILED"], "caption", False)
+    assert methods(api) == ["sendPhoto", "sendDocument"]
+    assert "IMAGE_PROCESS_FAILED" in sent.notes[0]
+
+
+def test_an_album_with_a_refused_photo_goes_as_files_in_one_call(channel: TelegramChannel, api: BotApi) -> None:
+    charts = (*pictures(2), Picture("broken", "Broken", broken_png()))
+    sent = delivered(channel, message(), pictures=charts)
+    text, *files = api.messages(api.group)
+    assert methods(api) == ["sendMessage", "sendMediaGroup", "sendMediaGroup"]
+    assert [each.document for each in files] == [each.png for each in charts]
+    assert {(each.reply_to, each.silent) for each in files} == {(text.message_id, True)}
+    assert [len(each.message_ids) for each in sent] == [1, 3]
+
+
+def test_no_file_of_a_refused_album_is_sent_twice_where_a_try_fails(channel: TelegramChannel, api: BotApi) -> None:
+    charts = (*pictures(2), Picture("broken", "Broken", broken_png()))
+    api.faults.add(Fault.server_error(503), method="sendMediaGroup", nth=2, times=4)
+    assert "503" in str(failure(lambda: delivered(channel, message(), pictures=charts)))
+    text = Sent(channel="telegram", step=0, steps=2, address=str(api.group), message_ids=("1",))
+    delivered(channel, message(), pictures=charts, done={0: text})
+    assert [each.kind for each in api.messages(api.group)] == ["text", "album", "album", "album"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.refusal(400, "Bad Request: PHOTO_INVALID_DIMENSIONS"),
+        Fault.refusal(400, "Bad Request: IMAGE_PROCESS_FAILED"),
+        Fault.refusal(400, "Bad Request: file of size 11000000 bytes is too big for a photo"),
+        Fault.refusal(413, "Request Entity Too Large"),
+        Fault("413", "answer", 413, b"<html>413 Request Entity Too Large</html>", {"Content-Type": "text/html"}),
+        Fault.refusal(400, "Bad Request: not enough rights to send photos to the chat"),
+        Fault.refusal(400, "Bad Request: CHAT_SEND_MEDIA_FORBIDDEN"),
+        Fault.refusal(403, "Forbidden: CHAT_SEND_DOCS_FORBIDDEN"),
+        Fault.refusal(400, 'Bad Request: failed to send message #1 with the error message "PHOTO_SAVE_FILE_INVALID"'),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_picture_refused_in_every_form_costs_no_text(
+    channel: TelegramChannel, api: BotApi, fault: Fault, count: int
+) -> None:
+    for method in ("sendPhoto", "sendDocument", "sendMediaGroup"):
+        api.faults.add(fault, method=method, times=9)
+    sent = delivered(channel, message(links=(BUTTON,)), pictures=pictures(count))
+    (seen,) = api.messages(api.group)
+    assert (seen.kind, len(seen.buttons), seen.silent) == ("text", 1, False)
+    assert seen.text == "❌ FAILED · job daily_etl\n\ntext\n\nproduction"
+    assert (len(sent), sent[0].carrier, sent[0].message_ids) == (count, "text", ("1",))
+    assert "it was left out" in notes_of(sent)
+    if "right" in fault.body.decode() or "FORBIDDEN" in fault.body.decode():
+        assert "Give the bot the right to send" in notes_of(sent)
+
+
+def test_a_refusal_that_is_about_nothing_in_particular_is_tried_once(channel: TelegramChannel, api: BotApi) -> None:
+    api.faults.add(Fault.refusal(400, "Bad Request: something new"), times=9)
+    error = failure(lambda: delivered(channel, message(links=(BUTTON,)), pictures=pictures(1)))
+    assert (error.reason, len(api.calls)) == ("refused", 1)

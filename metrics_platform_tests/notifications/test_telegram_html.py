@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -27,11 +26,11 @@ from metrics_platform.notifications.message import (
     text_of,
     units,
 )
-from metrics_platform.notifications.telegram.rendering import fits, parts_of, takes_link
+from metrics_platform.notifications.telegram_calls import fits, parts_of, takes_link
 from metrics_platform_tests.notifications.any_message import messages, visible
 from metrics_platform_tests.notifications.clock import HEADLINE
 from metrics_platform_tests.notifications.telegram_chat import message
-from metrics_platform_tests.telegram import Parsed, ParseError, parse_html
+from metrics_platform_tests.telegram import Parsed, parse_html
 from metrics_platform_tests.telegram.parsing import accepted_url
 
 # Telegram's limits, said here again.
@@ -61,25 +60,7 @@ def paragraph(*lines: Line) -> Paragraph:
     return Paragraph(lines)
 
 
-# --- markup ----------------------------------------------------------------------------------------------------------
-
-
-def test_values_are_escaped_and_read_as_they_were() -> None:
-    text = "<b>1 < 2 && \"x\" > 'y'</b> &lt; &nbsp; <br> <p> &#65;"
-    told = message(
-        paragraph(line(text)), Preformatted(text), Table(((text, text),)), Details((line(bold(text)), line(text)))
-    )
-    (part,) = parts_of(told)
-    assert parse_html(part.html).text.count("1 < 2 && \"x\" > 'y'</b> &lt; &nbsp; <br> <p> &#65;") == 5
-    assert set(re.findall(r"&\w+;", part.html)) <= {"&lt;", "&gt;", "&amp;", "&quot;"}
-    assert set(re.findall(r"<(\w+)", part.html)) == {"b", "i", "pre", "blockquote"}
-
-
-def test_styles_are_what_they_say() -> None:
-    told = message(paragraph((Span("b", "bold"), Span("i", "italic"), Span("c", "code"), Span("p"))))
-    parsed = only(told)
-    words = [(each["type"], parsed.words(each)) for each in parsed.entities]
-    assert words == [("bold", "FAILED"), ("bold", "b"), ("italic", "i"), ("code", "c"), ("italic", "production")]
+# --- markup ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_table_and_an_error_are_preformatted_and_details_are_folded() -> None:
@@ -99,20 +80,7 @@ def test_a_table_and_an_error_are_preformatted_and_details_are_folded() -> None:
     assert "Numbers\nmetric now\nLikes    1\nViews   22\n\nError" in parsed.text
 
 
-def test_identifiers_in_code_become_no_links_also_in_the_last_line() -> None:
-    names = ("model.py", "/orders", "@metrics", "shop.id", "#tag", "10.0.0.5", "a@b.org")
-    spans = [each for name in names for each in (code(name), Span(" "))]
-    told = message(paragraph(tuple(spans)), Preformatted(" ".join(names)), footer=tuple(spans))
-    parsed = only(told)
-    assert parsed.accidental == []
-    assert [parsed.words(each) for each in parsed.entities if each["type"] == "code"] == [*names, *names]
-
-
-def test_an_empty_line_before_a_table_is_not_a_label() -> None:
-    assert "Likes" in only(message(Paragraph(((),)), Table((("Likes", "1"),)), Paragraph(()))).text
-
-
-# --- links -----------------------------------------------------------------------------------------------------------
+# --- links ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -135,23 +103,7 @@ def test_telegram_accepts_every_address_taken_for_a_link(scheme: str, host: str,
     assert not takes_link(url) or accepted_url(url)  # which raises what Telegram says against it
 
 
-@pytest.mark.parametrize(
-    "url",
-    ["https://a.b", "http://10.0.0.5:3000/x", "https://пример.рф/ы", "http://u:p@a.b?x#y", "https://a.b:443/?a=b"],
-)
-def test_ordinary_addresses_are_links(url: str) -> None:
-    accepted_url(url)
-    assert takes_link(url)
-
-
-@pytest.mark.parametrize("url", ["http://[broken", "", "http://", "https://ex ample.org/", "//a.b", "https://a.b:0/"])
-def test_broken_addresses_are_not_links_and_raise_nothing(url: str) -> None:
-    with pytest.raises(ParseError):
-        accepted_url(url if "://" in url else f"http://{url}".replace("http:////", "http:///"))
-    assert not takes_link(url)
-
-
-# --- limits ----------------------------------------------------------------------------------------------------------
+# --- limits ---------------------------------------------------------------------------------------------------------
 
 
 def filled(length: int, character: str) -> Message:
@@ -204,30 +156,7 @@ def test_a_part_has_at_most_a_hundred_entities_with_those_telegram_finds(span: S
     assert sum(len(parsed.entities) for parsed in seen) >= 250
 
 
-def test_a_line_full_of_found_links_is_broken_and_an_identifier_is_not() -> None:
-    found = parsed_parts(message(paragraph((Span("/x " * 300),))))
-    assert sum(len(parsed.accidental) for parsed in found) == 300
-    names = " ".join(["a.py"] * 150)
-    assert names in only(message(paragraph((code(names),)))).text
-    assert names in only(message(Preformatted(names))).text
-
-
-def test_a_line_longer_than_a_part_is_broken_at_spaces_if_it_has_any() -> None:
-    words = " ".join(f"word{number}" for number in range(2000))
-    shown = " ".join(parsed.text for parsed in parsed_parts(message(paragraph(line(words)))))
-    assert " ".join(shown.split()).count(words) == 1
-    endless = "x" * 10_000
-    shown = "".join(parsed.text for parsed in parsed_parts(message(paragraph(line(code(endless))))))
-    assert "".join(shown.split()).count(endless) == 1
-
-
-def test_no_part_is_blank() -> None:
-    told = message(Preformatted("x\n" + "\n" * 5000 + "y"), footer=())
-    texts = [parsed.text.strip() for parsed in parsed_parts(told)]
-    assert [each for each in texts if each] == texts
-
-
-# --- anything ---------------------------------------------------------------------------------------------------------
+# --- anything --------------------------------------------------------------------------------------------------------
 
 
 def first_difference(one: str, other: str) -> tuple[str, str] | None:

@@ -12,9 +12,7 @@ import pytest
 
 from metrics_platform.channel_settings import ChatTarget
 from metrics_platform.notifications.channel import DeliveryError
-from metrics_platform.notifications.telegram.channel import TelegramChannel
-from metrics_platform.notifications.telegram.client import TelegramClient
-from metrics_platform.notifications.transport import Transport
+from metrics_platform.notifications.telegram import TelegramChannel, TelegramClient
 from metrics_platform_tests.notifications.clock import Clock, everything_in
 from metrics_platform_tests.notifications.telegram_chat import (
     NOWHERE,
@@ -113,7 +111,6 @@ def test_a_success_leaves_no_token_in_the_logs(api: BotApi, logged: pytest.LogCa
 # Ways never to reach a Bot API server, as (API base, proxy, how the server at `{address}` speaks, what becomes of it).
 _ELSEWHERE: list[tuple[str, str | None, Any, str]] = [
     (NOWHERE, None, silent, "unreachable"),
-    ("http://telegram.invalid", None, silent, "unreachable"),
     (_AWAY, None, silent, "unreachable"),
     ("http://{address}", None, deaf, "unreachable"),
     ("http://{address}", None, silent, "unknown"),
@@ -121,37 +118,20 @@ _ELSEWHERE: list[tuple[str, str | None, Any, str]] = [
     ("http://{address}", None, answering(b"nonsense\r\n\r\n"), "unknown"),
     ("http://{address}", None, answering(_HEAD + b"Content-Length: 99\r\n\r\n{}"), "unknown"),
     ("http://{address}", None, answering(_HEAD + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"), "unknown"),
-    ("http://{address}", None, answering(_HEAD + b"Content-Length: 2, 3\r\n\r\n{}"), "unknown"),
-    ("http://{address}", None, answering(_HEAD + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n"), "unknown"),
     ("https://{address}", None, silent, "unreachable"),
     ("https://{address}", None, cutting, "unreachable"),
     ("https://{address}", None, answering(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "unreachable"),
     ("http://[broken", None, silent, "misconfigured"),
     ("http://", None, silent, "misconfigured"),
-    ("ftp://host.org", None, silent, "misconfigured"),
     ("nonsense", None, silent, "misconfigured"),
-    ("http://x:port", None, silent, "misconfigured"),
     ("http://" + "x" * 99 + ".org", None, silent, "misconfigured"),
     ("http://telegram.invalid", "http://anna:{password}@127.0.0.1:9", silent, "unreachable"),
     (_AWAY, "http://anna:{password}@127.0.0.1:9", silent, "unreachable"),
-    (_AWAY, "http://anna:{password}@proxy.invalid:1", silent, "unreachable"),
     (_AWAY, _PROXY, silent, "unreachable"),
-    (_AWAY, _PROXY, cutting, "unreachable"),
-    (
-        "https://telegram.invalid",
-        _PROXY,
-        answering(b"HTTP/1.1 407 Who?\r\n\r\n"),
-        "misconfigured",
-    ),
-    (
-        "https://telegram.invalid",
-        _PROXY,
-        answering(b"HTTP/1.1 502 No\r\n\r\n"),
-        "unreachable",
-    ),
+    ("https://telegram.invalid", _PROXY, answering(b"HTTP/1.1 407 Who?\r\n\r\n"), "misconfigured"),
+    ("https://telegram.invalid", _PROXY, answering(b"HTTP/1.1 502 No\r\n\r\n"), "unreachable"),
     (_AWAY, "https://anna:{password}@{address}", cutting, "unreachable"),
     (_AWAY, "http://anna:{password}@", silent, "misconfigured"),
-    (_AWAY, "http://anna:{password}@[broken", silent, "misconfigured"),
     (_AWAY, "http://anna:{password}@host:{password}", silent, "misconfigured"),
     (_AWAY, "http://anna:#{password}@host:1", silent, "unreachable"),
     (_AWAY, "http://anna:{password}#@host:1", silent, "misconfigured"),
@@ -159,7 +139,7 @@ _ELSEWHERE: list[tuple[str, str | None, Any, str]] = [
     (_AWAY, "http://anna:ж{password}@127.0.0.1:9", silent, "misconfigured"),
     (_AWAY, "socks9://anna:{password}@host:1", silent, "misconfigured"),
     (_AWAY, "anna:{password}@host:1", silent, "misconfigured"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("base", "proxy", "speak", "reason"), _ELSEWHERE)
@@ -182,30 +162,3 @@ def test_wherever_the_call_goes_it_has_its_reason_and_token_and_password_are_now
     for secret in (ODD_TOKEN, PASSWORD):
         assert not [text for text in told if holds(text, secret)]
     assert (error.__cause__, error.__context__) == (None, None)
-
-
-@pytest.mark.parametrize("where", ["text", "JSON"])
-def test_an_odd_token_that_comes_back_is_masked(where: str, logged: pytest.LogCaptureFixture) -> None:
-    heard: list[bytes] = []
-    with raw_server(answering(b"", heard)) as address:
-        client = TelegramClient(ODD_TOKEN, api_base=f"http://{address}", policy=Clock().policy, timeouts=TIMEOUTS)
-        with pytest.raises(DeliveryError):
-            client.call("getMe", {}, repeat_unknown=False)
-    path = heard[0].split()[1].decode()
-    body = f"no {path} here" if where == "text" else f'{{"description": "no {path} here"}}'
-    answer = f"HTTP/1.1 400 Bad Request\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
-    with raw_server(answering(answer)) as address:
-        client = TelegramClient(ODD_TOKEN, api_base=f"http://{address}", policy=Clock().policy, timeouts=TIMEOUTS)
-        with pytest.raises(DeliveryError) as caught:
-            client.call("getMe", {})
-    told = told_by(caught.value, logged)
-    assert "no /bot*** here" in str(caught.value) or "no /bot***/getMe here" in str(caught.value)
-    assert not [text for text in told if holds(text, ODD_TOKEN)]
-
-
-def test_an_error_while_another_is_handled_has_no_http_error_behind_it(api: BotApi) -> None:
-    api.down()
-    transport = Transport("Telegram", secrets=(api.token,), timeouts=TIMEOUTS)
-    with pytest.raises(DeliveryError) as caught:
-        transport.post(f"{api.base}/bot{api.token}/getMe")
-    assert everything_in(caught.value) == everything_in(DeliveryError("unreachable", str(caught.value)))

@@ -14,9 +14,9 @@ from pydantic import AwareDatetime
 
 from metrics_platform.formats import LANGUAGES, Language
 from metrics_platform.notifications import kinds
+from metrics_platform.notifications.composer import render
 from metrics_platform.notifications.message import Message, Preformatted, Table, table_lines, text_of
-from metrics_platform.notifications.telegram.rendering import CAPTION_UNITS, TEXT_UNITS, parts_of
-from metrics_platform.notifications.templates import render
+from metrics_platform.notifications.telegram_calls import CAPTION_UNITS, TEXT_UNITS, parts_of
 from metrics_platform_tests.notifications.examples import (
     DAY,
     EXAMPLES,
@@ -197,7 +197,7 @@ def test_a_digest_of_500_lists_the_loudest_forty(language: Language) -> None:
     assert text.count("✅") == 10
 
 
-# --- anything --------------------------------------------------------------------------------------------------------
+# --- anything -------------------------------------------------------------------------------------------------------
 
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.sampled_from(
     ["", *ODD_NAMES, *LONG_TEXTS.values()]

@@ -6,23 +6,27 @@ again: `python -m metrics_platform_tests.notifications.test_templates`.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import re
 import zoneinfo
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from metrics_platform.catalog import builtin_catalog
 from metrics_platform.charts.model import Chart, HeatMap
 from metrics_platform.formats import LANGUAGES, Language
 from metrics_platform.notifications import kinds
-from metrics_platform.notifications.message import Message, Table, table_lines, text_of
-from metrics_platform.notifications.telegram.rendering import CAPTION_UNITS, TEXT_UNITS, parts_of
-from metrics_platform.notifications.templates import render
-from metrics_platform.notifications.templates.writer import Writer
+from metrics_platform.notifications import writer as writer_module
+from metrics_platform.notifications.composer import render
+from metrics_platform.notifications.message import Details, Message, Paragraph, Table, lines_of, table_lines
+from metrics_platform.notifications.telegram_calls import CAPTION_UNITS, TEXT_UNITS, parts_of
+from metrics_platform.notifications.writer import Writer
 from metrics_platform_tests.notifications.examples import (
     DAY,
     EXAMPLES,
@@ -35,6 +39,7 @@ from metrics_platform_tests.notifications.examples import (
     told,
     writer,
 )
+from metrics_platform_tests.notifications.test_template_limits import with_name
 from metrics_platform_tests.telegram.parsing import parse_html
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -50,7 +55,7 @@ def shown(message: Message) -> str:
     return "\n".join(parse_html(part.html).text for part in parts_of(message))
 
 
-# --- what depends on the facts ---------------------------------------------------------------------------------------
+# --- what depends on the facts --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -61,8 +66,8 @@ class Variant:
     delay: datetime.timedelta = datetime.timedelta(0)
     over: kinds.AnomalyResolved | None = None
 
-    def writer(self, language: Language) -> Writer:
-        return writer(language, self.event.occurred_at + self.delay)
+    def writer(self, language: Language, **settings: Any) -> Writer:
+        return writer(language, self.event.occurred_at + self.delay, **settings)
 
 
 def _opened(*anomalies: kinds.Anomaly, **facts: Any) -> Variant:
@@ -164,7 +169,7 @@ VARIANTS: dict[str, Variant] = {
 }
 
 
-# --- golden texts ----------------------------------------------------------------------------------------------------
+# --- golden texts ---------------------------------------------------------------------------------------------------
 
 
 def _messages(language: Language) -> Iterator[tuple[str, Message]]:
@@ -205,7 +210,7 @@ def test_every_message_reads_as_its_golden_text(language: Language) -> None:
         assert text == expected[key]
 
 
-# --- every example ---------------------------------------------------------------------------------------------------
+# --- every example --------------------------------------------------------------------------------------------------
 
 
 def test_there_is_an_example_of_every_kind() -> None:
@@ -262,25 +267,11 @@ def test_a_message_that_leaves_late_says_so_below_its_first_line(language: Langu
         assert said not in shown(told(language, key)).replace("\N{NO-BREAK SPACE}", " ")
 
 
-@pytest.mark.parametrize("key", ["anomaly-A7K2Q", "anomaly-several", "anomaly-A7K2Q-2"])
-def test_headline_text_and_picture_name_the_same_metrics(key: str) -> None:
-    event = EXAMPLES[key]
-    message = told("en", key)
-    worst_first = sorted(event.anomalies, key=lambda anomaly: anomaly.severity != "critical")
-    names = [writer().plain(writer().series(anomaly)) for anomaly in worst_first]
-    headline, text = text_of(message.headline), shown(message).partition("\n")[2]
-    assert [name for name in names[:3] if name not in headline] == []
-    if len(names) > 1:
-        assert all(re.search(rf"\n{re.escape(name)}(?: \(warning\))?: ", text) for name in names)
-    (chart,) = [make() for make in message.charts]
-    assert all(panel.title.startswith(tuple(names)) for panel in chart.panels)
-
-
 def test_a_volume_names_its_day_also_when_that_has_25_hours() -> None:
     berlin = zoneinfo.ZoneInfo("Europe/Berlin")
     start, end = (datetime.datetime(2026, 10, day, tzinfo=berlin) for day in (25, 26))
     day = EXAMPLES[_VOLUME].model_copy(update={"period_start": start, "period_end": end})
-    assert "rows on Sun 25 Oct 2026, expected" in shown(render(day, replace(writer(), zone=berlin)))
+    assert "rows on Sun 25 Oct 2026, expected" in shown(render(day, writer(timezone="Europe/Berlin")))
 
 
 @pytest.mark.parametrize("secret", ["hunter2hunter2", "123456789:AAExampleExampleExampleExample01"])
@@ -303,3 +294,108 @@ if __name__ == "__main__":
     for each in LANGUAGES:
         texts = "".join(f"=== {key} {'=' * (75 - len(key))}\n{text}\n\n" for key, text in as_golden(each))
         (GOLDEN / f"messages.{each}.txt").write_text(texts, encoding="utf-8")
+
+
+# --- both languages ---------------------------------------------------------------------------------------------------
+
+
+FOLDER = Path(writer_module.__file__).parent / "templates"
+_MACRO = re.compile(r"{% macro (\w+)\(")
+
+
+@cache
+def rendered(language: Language) -> list[Message]:
+    """Every kind in every form, about things that are named in the language."""
+    name = {"en": "name", "ru": "имя"}[language]
+    variants = [Variant(event) for word in (name, f"{name} " * 99) for event in with_name(word)]
+    variants += [variant for key, variant in VARIANTS.items() if "cities" not in key]
+    variants += map(Variant, EXAMPLES.values())
+    return [
+        render(each.event, each.writer(language, environment=name, owner=name), parts_of_example(each.event), each.over)
+        for each in variants
+    ]
+
+
+def texts(message: Message) -> Iterator[str]:
+    """All that is said, without identifiers and what others wrote, such as errors."""
+    lines = [message.headline, message.footer]
+    for block in message.blocks:
+        lines += lines_of(block) if isinstance(block, Paragraph | Details) else ()
+    yield from (span.text for line in lines for span in line if span.style != "code")
+    yield from (link.label for link in message.links)
+
+
+def drawn_texts(message: Message) -> Iterator[str]:
+    """The texts of the pictures."""
+    for make in message.charts:
+        chart = make()
+        yield chart.title
+        yield chart.subtitle
+        if isinstance(chart, HeatMap):
+            yield from (chart.corner, *chart.rows, *chart.columns)
+        else:
+            yield from (text for panel in chart.panels for text in (panel.title, panel.finding, panel.note))
+            yield from dataclasses.astuple(chart.labels)
+
+
+def test_no_english_is_in_a_russian_message() -> None:
+    catalog = builtin_catalog()
+    metrics = [*catalog.metrics, *catalog.daily]
+    titles = " ".join(str(catalog.title(name, "ru", short=short)) for name in metrics for short in (False, True))
+    # Names of products and of the zone, and the slices of the examples.
+    names = {"Dagster", "Telegram", "Europe", "Moscow", "Android", "iOS", "ads"}
+    allowed = names | set(re.findall("[A-Za-z0-9]+", titles))
+    for message in rendered("ru"):
+        for text in (*texts(message), *drawn_texts(message)):
+            words = re.findall(r"[A-Za-z][A-Za-z0-9]*", re.sub(r" id .*", "", text))
+            assert set(words) <= allowed, (message.kind, text)
+
+
+def test_no_russian_is_in_an_english_message() -> None:
+    for message in rendered("en"):
+        for text in (*texts(message), *drawn_texts(message)):
+            assert not re.search("[А-Яа-яЁё]", text), (message.kind, text)
+
+
+def test_every_language_has_the_same_templates_and_phrases() -> None:
+    first, *others = ({path.name for path in (FOLDER / language).iterdir()} for language in LANGUAGES)
+    assert others
+    assert all(names == first for names in others)
+    phrases = [_MACRO.findall((FOLDER / language / "phrases.j2").read_text("utf-8")) for language in LANGUAGES]
+    assert all(names == phrases[0] for names in phrases)
+
+
+def test_every_template_is_used() -> None:
+    rendered = {event.kind for event in EXAMPLES.values()} - {"anomaly_updated", "anomaly_still_open"}
+    assert {path.stem for path in (FOLDER / "en").iterdir()} == rendered | {"phrases"}
+
+
+def test_every_phrase_is_used() -> None:
+    sources = [*FOLDER.parent.glob("*.py"), *(FOLDER / "en").iterdir()]
+    text = "\n".join(path.read_text("utf-8") for path in sources)
+    for name in _MACRO.findall((FOLDER / "en" / "phrases.j2").read_text("utf-8")):
+        found = re.findall(rf"\b{name}\b", text)
+        assert len(found) > 1, name
+
+
+def test_counts_choose_the_form_of_their_noun() -> None:
+    assert [writer("en").say("pictures", count=count, in_telegram=False) for count in (1, 2)] == [
+        "🖼 1 picture in Dagster",
+        "🖼 2 pictures in Dagster",
+    ]
+    counts = (1, 2, 5, 11, 21, 1002)
+    assert [writer("ru").say("pictures", count=count, in_telegram=True).split(" в ")[0] for count in counts] == [
+        "🖼 1 картинка",
+        "🖼 2 картинки",
+        "🖼 5 картинок",
+        "🖼 11 картинок",
+        "🖼 21 картинка",
+        "🖼 1\N{NO-BREAK SPACE}002 картинки",
+    ]
+
+
+def test_the_short_name_of_every_metric_fits_a_table_on_a_phone() -> None:
+    catalog = builtin_catalog()
+    for language in LANGUAGES:
+        shorts = [catalog.title(name, language, short=True) or "" for name in (*catalog.metrics, *catalog.daily)]
+        assert [short for short in shorts if not 1 <= len(short) <= 13] == []

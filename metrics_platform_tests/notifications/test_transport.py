@@ -5,20 +5,27 @@ from __future__ import annotations
 import http
 import json
 import socket
-import ssl
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import requests
-import trustme
 from requests.adapters import HTTPAdapter
 
-from metrics_platform.notifications.channel import DeliveryError, RetryPolicy, retry
+from metrics_platform.notifications import channel
+from metrics_platform.notifications.channel import (
+    CONNECT_TIMEOUT,
+    READ_TIMEOUT,
+    Answer,
+    DeliveryError,
+    Transport,
+    beat,
+    retry,
+)
 from metrics_platform.notifications.history import Reason
-from metrics_platform.notifications.transport import CONNECT_TIMEOUT, READ_TIMEOUT, Answer, Transport
 from metrics_platform_tests.notifications.clock import Clock, failure
 from metrics_platform_tests.notifications.telegram_chat import (
     NOWHERE,
@@ -28,6 +35,7 @@ from metrics_platform_tests.notifications.telegram_chat import (
     raw_server,
 )
 from metrics_platform_tests.telegram import BotApi, Fault, bot_api_server
+from metrics_platform_tests.watcher import PATH, QUERY, watcher
 
 pytestmark = pytest.mark.usefixtures("no_proxies")
 DATA = {"text": "x"}
@@ -52,7 +60,7 @@ def post_to(speak: Callable[[socket.socket], None], **more: Any) -> Answer:
         return transport(**more).post(f"http://{address}/", data=DATA)
 
 
-# --- what is asked ---------------------------------------------------------------------------------------------------
+# --- what is asked --------------------------------------------------------------------------------------------------
 
 
 class Recording(HTTPAdapter):
@@ -95,16 +103,7 @@ def test_passwords_in_the_persons_netrc_go_nowhere(tmp_path: Path, monkeypatch: 
     assert b"Content-Length: 6\r\n" in heard[0]
 
 
-# --- what came back --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("body", ["", "<html>", "[" * 100_000, '{"ok": tru', "\ufeff{"])
-def test_what_is_not_json_is_text_alone(body: str) -> None:
-    answer = post_to(answering(reply(body)))
-    assert (answer.json, answer.text) == (None, body[:2000])
-
-
-# --- what passes ---------------------------------------------------------------------------------------------------
+# --- what passes --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -124,24 +123,10 @@ def test_the_wait_is_the_bodys_else_the_headers_else_a_second(in_body: Any, in_h
     body = {"ok": False, "error_code": 429, "parameters": {"retry_after": in_body}}
     header = f"Retry-After: {in_header}\r\n" if in_header else ""
     error = failure(lambda: post_to(answering(reply(json.dumps(body), 429, header))))
-    assert (error.reason, error.code, error.retry_after) == ("unreachable", 429, wait)
+    assert (error.reason, error.retry_after) == ("unreachable", wait)
 
 
-# --- why nothing did -------------------------------------------------------------------------------------------------
-
-
-def test_with_an_unknown_certificate_nothing_has_arrived() -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
-
-    def speak(connection: socket.socket) -> None:
-        with context.wrap_socket(connection, server_side=True) as encrypted:
-            encrypted.recv(100)
-
-    with raw_server(speak) as address:
-        error = failure(lambda: transport().post(f"https://{address}/", data=DATA))
-    assert error.reason == "unreachable"
-    assert "CERTIFICATE_VERIFY_FAILED" in str(error)
+# --- why nothing did ------------------------------------------------------------------------------------------------
 
 
 def test_an_upload_that_is_cut_in_the_middle_cannot_have_arrived() -> None:
@@ -151,7 +136,7 @@ def test_an_upload_that_is_cut_in_the_middle_cannot_have_arrived() -> None:
     assert error.reason == "unreachable"
 
 
-# --- by way of a proxy -----------------------------------------------------------------------------------------------
+# --- by way of a proxy ----------------------------------------------------------------------------------------------
 
 
 def test_the_proxy_that_is_set_goes_before_the_environments(api: BotApi, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,11 +147,6 @@ def test_the_proxy_that_is_set_goes_before_the_environments(api: BotApi, monkeyp
     monkeypatch.setenv("NO_PROXY", "")
     assert transport(proxy=api.base).post(url).status == 200
     assert failure(lambda: transport().post(url, data=DATA)).reason == "unreachable"
-
-
-def test_without_one_the_environments_is_used(api: BotApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", api.base)
-    assert transport().post(f"http://telegram.invalid/bot{api.token}/getMe").status == 200
 
 
 def test_a_loopback_address_is_reached_past_a_proxy(api: BotApi, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,17 +167,7 @@ def test_an_error_names_the_proxy_without_its_password(scheme: str, monkeypatch:
         assert "hunter22" not in text
 
 
-def test_a_proxy_that_refuses_the_password_is_a_misconfiguration() -> None:
-    heard: list[bytes] = []
-    with raw_server(answering(reply("", 407), heard)) as address:
-        proxy = f"http://anna:p%40ssword@{address}"
-        error = failure(lambda: transport(proxy=proxy).post("https://telegram.invalid/", data=DATA))
-    assert error.reason == "misconfigured"
-    assert "password" in str(error)
-    assert b"Proxy-Authorization: Basic YW5uYTpwQHNzd29yZA==" in heard[0]
-
-
-# --- trying again ----------------------------------------------------------------------------------------------------
+# --- trying again ---------------------------------------------------------------------------------------------------
 
 
 def tried(clock: Clock, *errors: DeliveryError | None, repeat_unknown: bool = True) -> Any:
@@ -216,14 +186,6 @@ def error_of(reason: Reason, retry_after: float | None = None) -> DeliveryError:
     return DeliveryError(reason, reason, retry_after=retry_after)
 
 
-def test_waits_between_tries_double_and_have_up_to_half_on_top() -> None:
-    waits = list(RetryPolicy(tries=4, first_wait=2.0, jitter=lambda: 0.5).waits())
-    assert waits == [2.5, 5.0, 10.0]
-    drawn = [list(RetryPolicy().waits()) for _ in range(50)]
-    assert all(low <= wait <= 1.5 * low for waits in drawn for low, wait in zip((1, 2, 4), waits, strict=True))
-    assert len({waits[0] for waits in drawn}) > 1
-
-
 def test_a_wait_over_the_budget_is_not_begun() -> None:
     clock = Clock()
     error = failure(lambda: tried(clock, error_of("unreachable", 40), error_of("unreachable", 6), None))
@@ -236,7 +198,53 @@ def test_a_service_that_says_at_once_is_not_asked_a_thousand_times() -> None:
     assert len(clock.waits) <= 45
 
 
-def test_a_port_or_address_that_happens_to_hold_407_says_nothing_of_a_proxy() -> None:
-    # The text of an error names ports and the addresses of objects, in which any digits come by.
-    error = failure(lambda: transport().post("http://127.0.0.1:407/", data=DATA))
-    assert error.reason == "unreachable"
+# --- the heartbeat ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nothing_secret_is_logged(logged: pytest.LogCaptureFixture) -> Iterator[None]:
+    yield
+    texts = [f"{record.name} {record.getMessage()} {record.args}" for record in logged.get_records("call")]
+    assert any("urllib3" in text for text in texts)  # which says at DEBUG what is asked for
+    assert not any("5ecret" in text for text in texts)
+
+
+@pytest.mark.usefixtures("nothing_secret_is_logged")
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("/ping/5ecret-uuid", "no check 5ecret-uuid"),
+        ("/5ecret-uuid/", "no check 5ecret-uuid"),
+        ("/5ecret-key/nightly-5ecret", "no check NIGHTLY of 5ecret-key: nightly-5ecret"),
+        ("/push?5ecret-one", "token 5ecret-one is not known"),
+        ("/push?token=5ecret-one&msg=OK", "token 5ecret-one is not known"),
+        ("/push?token=5ecret%2Fone", "5ecret/one or 5ecret%2Fone"),
+        ("/5ecret%20one", "5ecret one or 5ecret%20one"),
+    ],
+)
+def test_an_answer_that_repeats_a_part_of_the_address_is_masked(address: str, told: str) -> None:
+    body = told.encode()
+    with raw_server(answering(b"HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))) as host:
+        said = beat(f"http://{host}{address}")
+    assert said.startswith("The heartbeat's watcher answered 404: ")
+    assert "***" in said and "5ecret" not in said
+
+
+@pytest.mark.usefixtures("nothing_secret_is_logged")
+@pytest.mark.parametrize("status", [200, 404, 500])
+def test_a_heartbeat_is_one_call_that_says_what_was_refused(status: int) -> None:
+    with watcher(status) as (url, called):
+        said = beat(url)
+    assert called == [f"{PATH}?{QUERY}"]
+    assert (str(status) in said) if status >= 300 else said == ""
+    assert "5ecret" not in said
+
+
+@pytest.mark.usefixtures("nothing_secret_is_logged")
+def test_a_watcher_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel, "HEARTBEAT_TIMEOUTS", (0.5, 0.2))
+    started = time.monotonic()
+    with watcher(hang=True) as (url, _):
+        said = beat(url)
+        assert time.monotonic() - started < 30
+    assert said and "5ecret" not in said

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from metrics_platform.catalog import builtin_catalog
-from metrics_platform.defs.daily.usual_day import usual_day_results
+from metrics_platform.defs.daily.metadata import usual_day_results
 from metrics_platform.notifications.channels import send_now
 from metrics_platform.report.reading import read_day_incidents
 from metrics_platform.report_command import build_report, write_report

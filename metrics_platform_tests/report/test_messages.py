@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from metrics_platform.catalog import builtin_catalog
 from metrics_platform.charts.model import Chart
 from metrics_platform.formats import LANGUAGES, Language
+from metrics_platform.notifications.composer import render
 from metrics_platform.notifications.kinds import DailyReport, ReportWeek, WeekRow
 from metrics_platform.notifications.message import Details, Message, Table, table_lines, text_of
 from metrics_platform.notifications.slack import posts_of
-from metrics_platform.notifications.telegram.rendering import TEXT_UNITS, parts_of
-from metrics_platform.notifications.templates import render
+from metrics_platform.notifications.telegram_calls import TEXT_UNITS, parts_of
 from metrics_platform_tests.charts.pictures import drawn, outside, overlaps
 from metrics_platform_tests.notifications.examples import writer
 from metrics_platform_tests.notifications.slack_webhook import check_payload
@@ -143,7 +143,7 @@ def test_it_is_one_message_in_which_every_number_is_right(language: Language, ca
         if isinstance(block, Table):
             lines = table_lines(block)
             assert all(len(line) <= 34 and "…" not in line for line in lines), "\n".join(lines)
-    (post,) = posts_of(message, len(message.charts))  # Slack, too
+    (post,) = posts_of(message)  # Slack, too
     check_payload(post.payload)
     assert post.payload["text"].startswith(("📊 ", "⚠️ "))
 

@@ -9,18 +9,34 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
+from collections import defaultdict, deque
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from metrics_platform_tests.telegram.content import Content, keyboard, text_of
-from metrics_platform_tests.telegram.errors import ApiError, bad_request, strictness
-from metrics_platform_tests.telegram.limits import RateLimits
-from metrics_platform_tests.telegram.media import Media, judge_document, judge_photo
-from metrics_platform_tests.telegram.members import full_chat, member
-from metrics_platform_tests.telegram.parameters import PARAMETERS, check_parameters
-from metrics_platform_tests.telegram.reading import Sent, UploadedFile, is_true
-from metrics_platform_tests.telegram.state import Chat, Message, World, unix_time
+from metrics_platform_tests.telegram.http_server import Sent, UploadedFile, is_true
+from metrics_platform_tests.telegram.parsing import (
+    MOST_ENTITIES,
+    ApiError,
+    Parsed,
+    ParseError,
+    accepted_url,
+    bad_request,
+    parse,
+    strictness,
+)
+from metrics_platform_tests.telegram.state import (
+    Button,
+    Chat,
+    Media,
+    Message,
+    Standing,
+    World,
+    judge_document,
+    judge_photo,
+    unix_time,
+)
 
 _NOT_MODIFIED = (
     "message is not modified: specified new message content and reply markup are exactly the same as a current "
@@ -225,3 +241,232 @@ def _json_list(text: str, name: str) -> list[Any]:
     if not isinstance(given, list):
         raise bad_request(f"expected an Array of {name}")
     return given
+
+
+# --- content ----------------------------------------------------------------------------------------------------------
+
+
+_MOST_TEXT, _MOST_CAPTION = 4096, 1024
+_PREVIEW = {"is_disabled", "url", "prefer_small_media", "prefer_large_media", "show_above_text"}
+
+
+@dataclass(frozen=True)
+class Content:
+    """A text or caption that could be read; whether it fits is a later question."""
+
+    source: str
+    parsed: Parsed
+    is_caption: bool
+    link_preview_off: bool = False
+
+    def check_length(self) -> None:
+        """Refuses what a person would see too much or nothing of."""
+        if not self.is_caption and not self.parsed.text:
+            raise bad_request("text must be non-empty")
+        if self.parsed.length > (_MOST_CAPTION if self.is_caption else _MOST_TEXT):
+            raise bad_request("message caption is too long" if self.is_caption else "message is too long")
+
+    def put_into(self, message: Message) -> Message:
+        """The message with this text; entities beyond Telegram's hundred are lost on the way."""
+        parsed = replace(self.parsed, entities=self.parsed.entities[:MOST_ENTITIES])
+        return replace(message, source=self.source, parsed=parsed, link_preview_off=self.link_preview_off)
+
+
+def text_of(given: dict[str, str], *, caption: bool = False) -> Content:
+    """The text or caption of a call, with its markup read."""
+    source = given.get("caption" if caption else "text", "")
+    if not source and not caption:
+        raise bad_request("message text is empty")
+    try:
+        parsed = parse(source, given.get("parse_mode", ""))
+    except KeyError:
+        raise bad_request("unsupported parse_mode") from None
+    except ParseError as refusal:
+        raise bad_request(str(refusal)) from None
+    return Content(source, parsed, caption, _preview_off(given.get("link_preview_options", "")))
+
+
+def _preview_off(options: str) -> bool:
+    if not options:
+        return False
+    given = json.loads(options)
+    if not isinstance(given, dict) or given.keys() - _PREVIEW:
+        raise strictness(f"link_preview_options has fields of {sorted(_PREVIEW)} only")
+    return is_true(json.dumps(given.get("is_disabled", False)))
+
+
+def keyboard(given: dict[str, str]) -> list[list[Button]]:
+    """The rows of an inline keyboard; one bad URL refuses the whole message, as at Telegram."""
+    if not given.get("reply_markup"):
+        return []
+    markup = json.loads(given["reply_markup"])
+    if not isinstance(markup, dict):
+        raise bad_request("object expected as reply markup")
+    if markup.keys() - {"inline_keyboard"}:
+        raise strictness("this server has no keyboards but inline ones")
+    rows = markup.get("inline_keyboard", [])
+    return [[_button(button) for button in row] for row in rows if row]
+
+
+def _button(given: Any) -> Button:
+    refused = "can't parse inline keyboard button: "
+    if not isinstance(given, dict):
+        raise bad_request(refused + "InlineKeyboardButton must be an Object")
+    unknown = given.keys() - {"text", "url"}
+    if unknown:
+        raise strictness(f"this server has no buttons with {', '.join(sorted(unknown))}")
+    if not given.get("text"):
+        raise bad_request(refused + 'Field "text" must be of type String and be non-empty')
+    if given.get("url"):
+        try:
+            return Button(given["text"], url=accepted_url(given["url"]))
+        except ParseError as refusal:
+            raise bad_request(f"inline keyboard button URL '{given['url']}' is invalid: {refusal}") from None
+    raise bad_request(refused + "Text buttons are unallowed in the inline keyboard")
+
+
+# --- members ----------------------------------------------------------------------------------------------------------
+
+
+_PERMISSIONS = (
+    "can_send_messages",
+    "can_send_audios",
+    "can_send_documents",
+    "can_send_photos",
+    "can_send_videos",
+    "can_send_video_notes",
+    "can_send_voice_notes",
+    "can_send_polls",
+    "can_send_other_messages",
+    "can_add_web_page_previews",
+    "can_react_to_messages",
+    "can_edit_tag",
+    "can_change_info",
+    "can_invite_users",
+    "can_pin_messages",
+    "can_manage_topics",
+)
+_ADMINISTRATOR = (
+    "is_anonymous",
+    "can_delete_messages",
+    "can_manage_video_chats",
+    "can_restrict_members",
+    "can_promote_members",
+    "can_change_info",
+    "can_invite_users",
+    "can_post_stories",
+    "can_edit_stories",
+    "can_delete_stories",
+    "can_send_welcome_messages",
+)
+_GIFTS = (
+    "unlimited_gifts",
+    "limited_gifts",
+    "unique_gifts",
+    "premium_subscription",
+    "gifts_from_channels",
+)
+
+
+def full_chat(chat: Chat) -> dict[str, Any]:
+    """The `ChatFullInfo` of a chat."""
+    answer = chat.json() | {"accent_color_id": 3, "max_reaction_count": 11}
+    answer["accepted_gift_types"] = dict.fromkeys(_GIFTS, False)
+    if chat.username:
+        answer["active_usernames"] = [chat.username]
+    if chat.is_group:
+        answer["permissions"] = _rights(chat)
+    return answer
+
+
+def member(world: World, chat: Chat, user_id: str) -> dict[str, Any]:
+    """The `ChatMember` of the bot in a chat."""
+    if user_id != str(world.bot_id):
+        raise bad_request("member not found" if user_id.isdigit() else "invalid user_id specified")
+    answer: dict[str, Any] = {"user": world.bot()}
+    if chat.kind == "channel":
+        can_post = chat.standing is not Standing.NO_MESSAGES
+        rights = dict.fromkeys(_ADMINISTRATOR, False) | {"can_be_edited": False, "can_manage_chat": True}
+        rights |= {"can_post_messages": can_post, "can_edit_messages": can_post}
+        return answer | {"status": "administrator"} | rights
+    if chat.standing in {Standing.NO_MESSAGES, Standing.NO_PHOTOS, Standing.NO_DOCUMENTS}:
+        return answer | {"status": "restricted", "is_member": True, "until_date": 0} | _rights(chat)
+    return answer | {"status": "member"}
+
+
+def _rights(chat: Chat) -> dict[str, bool]:
+    rights = dict.fromkeys(_PERMISSIONS, True)
+    for standing, name in ((Standing.NO_PHOTOS, "can_send_photos"), (Standing.NO_DOCUMENTS, "can_send_documents")):
+        rights[name] = chat.standing is not standing
+    return dict.fromkeys(rights, False) if chat.standing is Standing.NO_MESSAGES else rights
+
+
+# --- limits -----------------------------------------------------------------------------------------------------------
+
+
+_A_SECOND, _A_MINUTE, _A_MINUTE_IN_A_GROUP = 1.0, 60.0, 20
+# Seconds are floats: what was waited for exactly must not be refused for its last bit.
+_ROUNDING = 1e-6
+
+
+class RateLimits:
+    """What was sent recently, by chat."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.enabled = False
+        self._clock = clock
+        self._sent: dict[int, deque[float]] = defaultdict(deque)
+
+    def check(self, chat_id: int, *, is_group: bool, messages: int = 1) -> None:
+        """Count messages to a chat now, or raise 429 with the seconds to wait.
+
+        Each message of an album counts; edits do not. A refused call counts for nothing.
+        """
+        if not self.enabled:
+            return
+        now, sent = self._clock(), self._sent[chat_id]
+        while sent and sent[0] <= now - _A_MINUTE + _ROUNDING:
+            sent.popleft()
+        wait = sent[-1] + _A_SECOND - now if sent else 0.0
+        too_many = len(sent) + messages - _A_MINUTE_IN_A_GROUP
+        if is_group and too_many > 0 and sent:
+            wait = max(wait, sent[min(too_many, len(sent)) - 1] + _A_MINUTE - now)
+        if wait > _ROUNDING:
+            seconds = max(1, math.ceil(wait - _ROUNDING))
+            raise ApiError(429, f"Too Many Requests: retry after {seconds}", retry_after=seconds)
+        sent.extend([now] * messages)
+
+
+# --- parameters -------------------------------------------------------------------------------------------------------
+
+
+_TARGET = {"chat_id", "message_thread_id"}
+_MANNER = {"disable_notification", "reply_parameters", "reply_markup"}
+_CAPTION = {"caption", "parse_mode"}
+_EDITED = {"chat_id", "message_id"}
+
+PARAMETERS: dict[str, set[str]] = {
+    "getMe": set(),
+    "getChat": {"chat_id"},
+    "getChatMember": {"chat_id", "user_id"},
+    "sendMessage": _TARGET | _MANNER | {"text", "parse_mode", "link_preview_options"},
+    "sendPhoto": _TARGET | _MANNER | _CAPTION | {"photo"},
+    "sendDocument": _TARGET | _MANNER | _CAPTION | {"document"},
+    # An album has no keyboard.
+    "sendMediaGroup": (_TARGET | _MANNER | {"media"}) - {"reply_markup"},
+    "editMessageText": _EDITED | {"text", "parse_mode", "link_preview_options", "reply_markup"},
+    "editMessageCaption": _EDITED | _CAPTION | {"reply_markup"},
+    "editMessageMedia": _EDITED | {"media", "reply_markup"},
+}
+_FILES = {"sendPhoto": {"photo"}, "sendDocument": {"document"}}
+
+
+def check_parameters(method: str, sent: Sent) -> None:
+    """Refuses names that the documentation does not have for the method, and files that nothing refers to."""
+    unknown = sent.parameters.keys() - PARAMETERS[method]
+    if unknown:
+        raise strictness(f"{method} has no parameter {', '.join(sorted(unknown))}")
+    attached = {name for name in sent.files if any(f"attach://{name}" in value for value in sent.parameters.values())}
+    stray = sent.files.keys() - attached - _FILES.get(method, set())
+    if stray:
+        raise strictness(f"nothing refers to the file {', '.join(sorted(stray))}")

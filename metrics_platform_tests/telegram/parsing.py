@@ -15,8 +15,6 @@ from typing import Any
 
 import tdjson
 
-from metrics_platform_tests.telegram.errors import ParseError
-
 # Telegram keeps this many entities of a message and drops the others silently.
 MOST_ENTITIES = 100
 _MODE = {"@type": "textParseModeHTML"}
@@ -162,3 +160,42 @@ def _execute(request: dict[str, Any]) -> dict[str, Any]:
 # TDLib writes to standard error from its own threads; pytest's output is no place for it.
 _execute({"@type": "setLogVerbosityLevel", "new_verbosity_level": 0})
 _execute({"@type": "setLogStream", "log_stream": {"@type": "logStreamEmpty"}})
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+class ApiError(Exception):
+    """An answer that is not ok: `status` is both the HTTP status and `error_code`."""
+
+    def __init__(self, status: int, description: str, **parameters: int) -> None:
+        super().__init__(description)
+        self.status = status
+        self.description = description
+        self.parameters = parameters
+
+    def body(self) -> dict[str, Any]:
+        """The answer as the Bot API shapes it."""
+        answer: dict[str, Any] = {"ok": False, "error_code": self.status, "description": self.description}
+        return answer | ({"parameters": self.parameters} if self.parameters else {})
+
+
+class ParseError(ValueError):
+    """Telegram's parser refused the markup; the text is Telegram's own."""
+
+
+def bad_request(text: str) -> ApiError:
+    """400 as the Bot API server writes it: its own texts begin with a small letter, codes stay in capitals."""
+    first_word = text.split(" ", 1)[0]
+    small = text if first_word.isupper() and len(first_word) > 1 else text[:1].lower() + text[1:]
+    return ApiError(400, f"Bad Request: {small}")
+
+
+def forbidden(text: str) -> ApiError:
+    """403: the bot may not speak here."""
+    return ApiError(403, f"Forbidden: {text}")
+
+
+def strictness(text: str) -> ApiError:
+    """400 that a real server would not give: it catches typing mistakes and what the tests should not rely on."""
+    return ApiError(400, f"Bad Request (strictness of the test server, not Telegram's): {text}")

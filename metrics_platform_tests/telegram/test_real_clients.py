@@ -15,10 +15,8 @@ import telegram
 from telegram import error as telegram_errors
 from telegram.request import HTTPXRequest
 
-from metrics_platform_tests.telegram.asking import picture
-from metrics_platform_tests.telegram.bot_api import BotApi
-from metrics_platform_tests.telegram.faults import Fault
-from metrics_platform_tests.telegram.state import Standing
+from metrics_platform_tests.telegram.bot_api import BotApi, Fault
+from metrics_platform_tests.telegram.state import Standing, picture
 
 # aiogram builds its models for three seconds when it is imported: on use, since every worker collects this file.
 if TYPE_CHECKING:
@@ -84,24 +82,6 @@ def test_python_telegram_bot_reads_who_and_where_it_is(api: BotApi) -> None:
 
     with_telegram(api, work)
     assert {call.method for call in api.calls} == {"getMe", "getChat", "getChatMember"}
-
-
-def test_aiogram_reads_who_and_where_it_is(api: BotApi) -> None:
-    from aiogram import types as aiogram_types
-
-    async def work(bot: aiogram.Bot) -> None:
-        assert (await bot.me()).username == "metrics_desk_bot"
-        forum = await bot.get_chat(api.forum)
-        assert (forum.type, forum.title, forum.is_forum) == ("supergroup", "Metrics, the forum", True)
-        assert (await bot.get_chat(api.channel_name)).id == api.channel
-        assert isinstance(await bot.get_chat_member(api.group, bot.id), aiogram_types.ChatMemberMember)
-        admin = await bot.get_chat_member(api.channel, bot.id)
-        assert isinstance(admin, aiogram_types.ChatMemberAdministrator) and admin.can_post_messages
-        api.chat(api.group).standing = Standing.NO_MESSAGES
-        restricted = await bot.get_chat_member(api.group, bot.id)
-        assert isinstance(restricted, aiogram_types.ChatMemberRestricted) and not restricted.can_send_messages
-
-    with_aiogram(api, work)
 
 
 def test_python_telegram_bot_sends_replies_and_edits(api: BotApi) -> None:
@@ -245,38 +225,13 @@ def _fault(fault: Fault) -> Callable[[BotApi], None]:
 
 _REFUSALS: list[tuple[Callable[[BotApi], Any], type[Exception], str, str]] = [
     (_kicked, telegram_errors.Forbidden, "TelegramForbiddenError", "bot was kicked"),
-    (
-        lambda api: api.remove_chat(api.group),
-        telegram_errors.BadRequest,
-        "TelegramBadRequest",
-        "chat not found",
-    ),
-    (
-        lambda api: api.upgrade_group(api.group),
-        telegram_errors.ChatMigrated,
-        "TelegramMigrateToChat",
-        "-1003001234567",
-    ),
-    (
-        _fault(Fault.server_error(500)),
-        telegram_errors.NetworkError,
-        "TelegramServerError",
-        "Internal Server Error",
-    ),
-    (
-        _fault(Fault.dropped(processed=False)),
-        telegram_errors.NetworkError,
-        "TelegramNetworkError",
-        "disconnected",
-    ),
+    (lambda api: api.remove_chat(api.group), telegram_errors.BadRequest, "TelegramBadRequest", "chat not found"),
+    (lambda api: api.upgrade_group(api.group), telegram_errors.ChatMigrated, "TelegramMigrateToChat", "-1003001234567"),
+    (_fault(Fault.server_error(500)), telegram_errors.NetworkError, "TelegramServerError", "Internal Server Error"),
+    (_fault(Fault.dropped(processed=False)), telegram_errors.NetworkError, "TelegramNetworkError", "disconnected"),
     (_fault(Fault.too_many_requests(17)), telegram_errors.RetryAfter, "TelegramRetryAfter", "17"),
-    (
-        lambda _: None,
-        telegram_errors.BadRequest,
-        "TelegramBadRequest",
-        'unsupported start tag "br" at byte offset 1',
-    ),
-]
+    (lambda _: None, telegram_errors.BadRequest, "TelegramBadRequest", 'unsupported start tag "br" at byte offset 1'),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("prepare", "of_telegram", "of_aiogram", "words"), _REFUSALS)

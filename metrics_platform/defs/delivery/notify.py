@@ -1,7 +1,10 @@
-"""The job `notify` that sends what is queued, its sensor, and the asset `notifications` with a partition per message.
+"""The job `notify` that sends what is queued, its sensor, the asset `notifications` with a partition per message, and
+the check that asks each channel whether it would take one.
 
 The sensor starts a run when a message is due and no such run is queued or running. It never sends. Nothing is lost if
 it fails or is killed at any point: what is waiting is in the journal, and a run rereads that before each message.
+
+Other features queue a message with `storage.enqueue` (from a run) or `storage.queued` (from a sensor).
 
 What sends is imported on use: most processes of the platform load this page and never send.
 """
@@ -12,30 +15,30 @@ import datetime
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
-from metrics_platform.defs.delivery.names import (
-    ASSET,
-    CHANNELS,
-    CHECK_JOB,
-    DRAIN,
-    GROUP,
-    JOB,
-    LONGEST_RUN_SECONDS,
-    MONITOR_JOB,
-    PARTITIONS,
-    SENDERS,
-    SENSOR,
-)
 from metrics_platform.defs.resources import Cursor, TelegramResource
 from metrics_platform.settings import Settings
 
-if TYPE_CHECKING:
-    from metrics_platform.notifications.queueing import Step
-
+GROUP = "delivery"
+ASSET = "notifications"
+KEY = dg.AssetKey(ASSET)
+PARTITIONS = dg.DynamicPartitionsDefinition(name=ASSET)
+JOB = "notify"
+DRAIN = "send_waiting"
+# Its runs may queue alerts.
+MONITOR_JOB = "anomaly_check"
+CHANNELS = "channels"
+# Assets whose runs queue messages. Alerts about the platform itself are queued by sensors.
+SENDERS = ("daily_report", "incidents")
+CHECK = "channels_answer"
+CHECK_JOB = "check_channels"
+SENSOR = "notify_sensor"
+# A run of `notify` that takes longer is ended, and another one continues. It ends itself earlier.
+LONGEST_RUN_SECONDS = 900
 # Dagster evaluates sensors every 5 s. A tick therefore waits for a message until the next one: an alert starts its run
 # within half a second instead of 2.5 s on average.
 TICK_SECONDS = 4.5
@@ -71,6 +74,32 @@ class DrainConfig(dg.Config):
     """Where to read the queue from."""
 
     position: str = Field(default="{}", description="Set by the sensor. Without it, the whole queue is read.")
+
+
+def delivery_definitions(settings: Settings) -> dg.Definitions:
+    """The definitions of the delivery for these settings."""
+    channels = dg.AssetSpec(  # never materialised: its check keeps its last result
+        CHANNELS,
+        group_name=GROUP,
+        kinds={*settings.channels} or {"outbox"},
+        owners=[settings.owner],
+        description="The channels that messages are sent over: Telegram, Slack and e-mail if they are set up, else the "
+        "outbox folder. The check asks each channel whether it would accept a message, and sends none.",
+    )
+    check_job: Any = dg.define_asset_job(
+        CHECK_JOB,
+        selection=dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey(CHANNELS), CHECK)),
+        executor_def=dg.in_process_executor,
+        tags={"dagster/priority": "5", "dagster/max_retries": "0", "dagster/max_runtime": "900"},
+        description="Checks whether every channel would accept a message. Sends nothing.",
+    )
+    jobs = [notify_job(settings), check_job]
+    return dg.Definitions(
+        assets=[channels, notifications_asset(settings)],
+        asset_checks=[channels_check(settings)],
+        jobs=jobs,
+        sensors=[notify_sensor(jobs, settings)],
+    )
 
 
 def notifications_asset(settings: Settings) -> dg.AssetsDefinition:
@@ -175,17 +204,13 @@ def _tick(
         position = journal.position.model_dump_json()
         config = dg.RunConfig(ops={DRAIN: {"config": {"position": position}}})
         requests.append(dg.RunRequest(job_name=JOB, run_config=config))
+    reason = "a run of notify is sending" if is_running else step.reason
     kept = Remembered(position=journal.position, checked_by=_PROCESS)
     return dg.SensorResult(
         run_requests=requests or None,
-        skip_reason=None if requests else dg.SkipReason(_reason(step, is_running=is_running)),
+        skip_reason=None if requests else dg.SkipReason(f"{reason[:1].upper()}{reason[1:]}."),
         cursor=kept.model_dump_json(),
     )
-
-
-def _reason(step: "Step", *, is_running: bool) -> str:
-    reason = "a run of notify is sending" if is_running else step.reason
-    return f"{reason[:1].upper()}{reason[1:]}."
 
 
 def _is_running(instance: dg.DagsterInstance, now: datetime.datetime) -> bool:
@@ -203,3 +228,36 @@ def _check_has_started(instance: dg.DagsterInstance, now: datetime.datetime) -> 
     checks = dg.RunsFilter(job_name=MONITOR_JOB, statuses=[dg.DagsterRunStatus.STARTED])
     records = instance.get_run_records(checks, limit=1)
     return any(now.timestamp() - (each.start_time or 0) < _JUST_STARTED.total_seconds() for each in records)
+
+
+# --- the channels -----------------------------------------------------------------------------------------------------
+
+
+def channels_check(settings: Settings) -> dg.AssetChecksDefinition:
+    """The check that asks every channel whether it would take a message, without sending one."""
+
+    @dg.asset_check(
+        asset=CHANNELS,
+        name=CHECK,
+        description="Telegram knows the bot and the chat and lets it write there; Slack's webhook and the mail server "
+        "answer. Nothing is sent. Runs when the platform starts, and on demand.",
+    )
+    def channels_answer(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        from metrics_platform.notifications.channels import inspect_channels  # noqa: PLC0415
+
+        findings = list(inspect_channels(settings))
+        problems = [finding for finding in findings if finding.status == "problem"]
+        for finding in problems:
+            context.log.error(f"{finding.subject}: {finding.detail} {finding.remedy}")
+        texts = [f"{each.subject}: {each.detail}. {each.remedy}".strip() for each in problems or findings]
+        rows = [
+            dg.TableRecord({"what": each.subject, "status": each.status, "found": each.detail, "to do": each.remedy})
+            for each in findings
+        ]
+        return dg.AssetCheckResult(
+            passed=not problems,
+            description=" · ".join(texts),
+            metadata={"findings": dg.MetadataValue.table(rows)},
+        )
+
+    return channels_answer

@@ -19,7 +19,8 @@ from typing import Any
 import dagster as dg
 from pydantic import ValidationError
 
-from metrics_platform.defs.delivery.names import KEY
+from metrics_platform.defs.delivery.notify import KEY
+from metrics_platform.notifications.channel import masked_json
 from metrics_platform.notifications.history import (
     Entry,
     History,
@@ -27,12 +28,12 @@ from metrics_platform.notifications.history import (
     Position,
     Queued,
     Sent,
+    Storage,
     Stored,
     Unreadable,
     read_entry,
 )
 from metrics_platform.notifications.kinds import Event
-from metrics_platform.notifications.transport import masked_json
 from metrics_platform.redaction import mask
 from metrics_platform.settings import Settings
 
@@ -86,18 +87,16 @@ def observation(key: str, entry: Entry) -> dg.AssetObservation:
 
 
 @dataclass(frozen=True)
-class EventLog:
+class EventLog(Storage):
     """See `Storage`. Entries are written by `store`: a run's `log_event`, or the instance itself."""
 
     instance: dg.DagsterInstance
     store: Callable[[dg.AssetObservation], None]
 
     def since(self, moment: float) -> Iterator[Stored]:
-        """See `Storage`."""
         return self._read(dg.AssetRecordsFilter(KEY, after_timestamp=max(0.0, moment)))
 
     def of(self, keys: Sequence[str]) -> dict[str, list[Stored]]:
-        """See `Storage`."""
         found: dict[str, list[Stored]] = defaultdict(list)
         for first in range(0, len(keys), _KEYS):
             for stored in self._read(dg.AssetRecordsFilter(KEY, asset_partitions=list(keys[first : first + _KEYS]))):
@@ -105,7 +104,6 @@ class EventLog:
         return found
 
     def write(self, key: str, entry: Entry) -> Stored:
-        """See `Storage`."""
         self.store(observation(key, entry))
         return Stored(time.time(), key, entry)
 

@@ -22,9 +22,9 @@ from metrics_platform.alerts.alert import Alert, Condition, Notification, Subjec
 from metrics_platform.alerts.policies import FAILED_CHECK
 from metrics_platform.channel_settings import Severity
 from metrics_platform.defs.daily.schedule import JOB as DAILY_JOB
-from metrics_platform.defs.delivery.names import CHECK_JOB
-from metrics_platform.defs.delivery.names import JOB as NOTIFY_JOB
-from metrics_platform.defs.delivery.names import KEY as MESSAGES
+from metrics_platform.defs.delivery.notify import CHECK_JOB
+from metrics_platform.defs.delivery.notify import JOB as NOTIFY_JOB
+from metrics_platform.defs.delivery.notify import KEY as MESSAGES
 from metrics_platform.defs.delivery.storage import queued
 from metrics_platform.defs.health.alert_store import AlertCursor, update_alerts
 from metrics_platform.notifications import kinds

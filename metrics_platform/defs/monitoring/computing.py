@@ -25,7 +25,7 @@ from metrics_platform.incidents import store
 from metrics_platform.incidents.builder import NotificationBuilder
 from metrics_platform.incidents.command import shown_incident
 from metrics_platform.monitor.verdicts import MissingSlotsError, evaluate_slots
-from metrics_platform.notifications.heartbeat import beat
+from metrics_platform.notifications.channel import beat
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT, SlotRange
 from metrics_platform.warehouse.catalog_check import CheckedCatalog, check_catalog

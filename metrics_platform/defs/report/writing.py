@@ -10,12 +10,12 @@ from functools import cache
 
 import dagster as dg
 
-from metrics_platform.defs.delivery.metadata import message_metadata
+from metrics_platform.defs.delivery.sending import message_metadata
 from metrics_platform.defs.delivery.storage import enqueue, history_of
 from metrics_platform.defs.report.assets import DUE_AT
+from metrics_platform.notifications.composer import Composer
 from metrics_platform.notifications.history import History
 from metrics_platform.notifications.kinds import DailyReport
-from metrics_platform.notifications.templates import Composer
 from metrics_platform.report.facts import LoadState, content_of
 from metrics_platform.report.reading import read_reports
 from metrics_platform.settings import Settings

@@ -10,9 +10,8 @@ from __future__ import annotations
 import datetime
 import math
 import re
-import zoneinfo
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
-from metrics_platform.catalog import Catalog, builtin_catalog, load_catalog_or_builtin
+from metrics_platform.catalog import Catalog
 from metrics_platform.catalog_entries import Unit
 from metrics_platform.charts.model import Drawable
 from metrics_platform.formats import Formats, Language, formats_for
-from metrics_platform.notifications.kinds import Anomaly, DayIncident, Event, Highlight, ResolvedAnomaly
+from metrics_platform.notifications.kinds import Anomaly, Event, Highlight, OfMetric, OfSeries
 from metrics_platform.notifications.message import Details, Link, Message, Paragraph, clean, read_blocks, text_of
 from metrics_platform.redaction import mask
 from metrics_platform.settings import Settings
@@ -39,6 +38,11 @@ _WORDS = re.compile(r"[^\W_]+(?:[ _:-][^\W_]+)*")
 _LONG_NUMBER = re.compile(r"\d{5}")
 # The modules of an error's class: longer than a phone is wide, and in the run's log anyway.
 _MODULES = re.compile(r"^(?:\w{1,64}\.){1,16}(?=[A-Z]\w{0,64}(?:Error|Exception|Failure|Timeout): )", re.MULTILINE)
+# Letters of the reader's system, in e-mails and in the outbox alike.
+_FONTS = {
+    "sans": "-apple-system,BlinkMacSystemFont,'Segoe UI',Roboto,'Noto Sans','DejaVu Sans',sans-serif",
+    "mono": "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace",
+}
 # What is read of an error, and what is shown: its beginning says what, its end says where.
 _ERROR_READ, _ERROR_SHOWN = 3000, 1200
 
@@ -47,39 +51,23 @@ _ERROR_READ, _ERROR_SHOWN = 3000, 1200
 class Writer:
     """The words, numbers and links of one product, at the moment `now` (aware) at which a message is written."""
 
-    language: Language
-    zone: zoneinfo.ZoneInfo
-    environment: str
-    owner: str
+    settings: Settings
     now: datetime.datetime
-    dashboard_url: str | None = None
-    dagster_url: str | None = None
-    catalog: Catalog = field(default_factory=builtin_catalog)
+    catalog: Catalog
 
-    @classmethod
-    def for_settings(cls, settings: Settings, now: datetime.datetime) -> Writer:
-        """The writer of these settings."""
-        return cls(
-            language=settings.language,
-            zone=settings.zone,
-            environment=settings.environment,
-            owner=settings.owner,
-            now=now,
-            dashboard_url=settings.dashboard_url,
-            dagster_url=settings.dagster_url,
-            catalog=load_catalog_or_builtin(settings),
-        )
+    @property
+    def language(self) -> Language:
+        return self.settings.language
 
     @cached_property
     def formats(self) -> Formats:
-        """How numbers and dates are written."""
         return formats_for(self.language)
 
     # --- templates ---------------------------------------------------------------------------------------------------
 
     def text(self, template: str, **facts: Any) -> str:
         """A template of the language, filled in."""
-        found = _environment().get_template(f"{self.language}/{template}.j2")
+        found = _message_environment().get_template(f"{self.language}/{template}.j2")
         return found.render(self._variables, say=self._phrases, **facts)
 
     def say(self, phrase: str, **variables: Any) -> str:
@@ -88,7 +76,7 @@ class Writer:
 
     @cached_property
     def _phrases(self) -> Any:
-        return _environment().get_template(f"{self.language}/phrases.j2").make_module(self._variables)
+        return _message_environment().get_template(f"{self.language}/phrases.j2").make_module(self._variables)
 
     @property
     def _variables(self) -> dict[str, Any]:
@@ -112,7 +100,7 @@ class Writer:
             late = self._phrases.late(delay=delay, since=event.occurred_at)
             blocks = (Paragraph((read_blocks(late)[0],)), *blocks)
         names = self.listed([self.named(name, 80) for name in dict.fromkeys(identifiers)], 4)
-        parts = (self.named(self.environment, 40), self.named(self.owner, 80), Markup("id ") + names)
+        parts = (self.named(self.settings.environment, 40), self.named(self.settings.owner, 80), Markup("id ") + names)
         footer = read_blocks(Markup(" · ").join(parts))[0]
         if blocks and isinstance(blocks[-1], Details):
             blocks, footer = (*blocks[:-1], Details((*blocks[-1].lines, footer))), ()
@@ -125,19 +113,20 @@ class Writer:
             footer=footer,
             links=self._links(event),
             charts=charts,
+            pictures=self.say("pictures", count=len(charts), in_telegram="telegram" in self.settings.channels),
             silent=event.severity not in ("critical", "failed"),
             language=self.language,
         )
 
     def _links(self, event: Event) -> tuple[Link, ...]:
         """The dashboard and the run; for failures only the run, because no dashboard explains them."""
-        links = []
-        if self.dagster_url and event.run_id:
-            links.append(Link(self.say("link_run"), f"{self.dagster_url.rstrip('/')}/runs/{event.run_id}"))
-        elif self.dagster_url:
-            links.append(Link("Dagster", self.dagster_url))
-        if self.dashboard_url and (event.severity != "failed" or not links):
-            links.insert(0, Link(self.say("link_dashboard"), self.dashboard_url))
+        links, dagster, dashboard = [], self.settings.dagster_url, self.settings.dashboard_url
+        if dagster and event.run_id:
+            links.append(Link(self.say("link_run"), f"{dagster}/runs/{event.run_id}"))
+        elif dagster:
+            links.append(Link("Dagster", dagster))
+        if dashboard and (event.severity != "failed" or not links):
+            links.insert(0, Link(self.say("link_dashboard"), dashboard))
         return tuple(links)
 
     def shown(self, value: object) -> Markup:
@@ -163,7 +152,6 @@ class Writer:
         return self.shown(getattr(self._phrases, phrase)(subject))
 
     def code(self, text: str, length: int = 48) -> Markup:
-        """An identifier."""
         return Markup("<code>{}</code>").format(cut(text, length))
 
     def named(self, text: str, length: int = 32) -> Markup:
@@ -172,7 +160,7 @@ class Writer:
         is_words = not text or (_WORDS.fullmatch(text) and not _LONG_NUMBER.search(text))
         return escape(text) if is_words else self.code(text)
 
-    def series(self, subject: Anomaly | ResolvedAnomaly | DayIncident | str) -> Markup:
+    def series(self, subject: OfSeries | str) -> Markup:
         """A metric's name, with the slice it is of: "Views (OS Android)"."""
         if isinstance(subject, str):
             title = self.catalog.title(subject, self.language)
@@ -230,7 +218,7 @@ class Writer:
         value = self.of(of.value, of)
         return value if of.expected is None else f"0 → {value}"
 
-    def of(self, value: float | None, subject: Anomaly | ResolvedAnomaly) -> str:
+    def of(self, value: float | None, subject: OfMetric) -> str:
         """A value of an anomaly's metric."""
         return self.value(value, subject.unit, subject.metric)
 
@@ -296,8 +284,7 @@ class Writer:
     # --- times -------------------------------------------------------------------------------------------------------
 
     def local(self, moment: datetime.datetime) -> datetime.datetime:
-        """`moment` on the product's clocks."""
-        return moment.astimezone(self.zone)
+        return moment.astimezone(self.settings.zone)
 
     def moment(self, moment: datetime.datetime) -> str:
         """10:45, with its day where that is not today."""
@@ -321,7 +308,7 @@ class Writer:
     def day_and_times(self, start: datetime.datetime, end: datetime.datetime) -> str:
         """Sat 21 Nov 2026, with the times where it is not the whole day."""
         first, last = self.local(start), self.local(end)
-        day = day_of(first.date(), self.zone)
+        day = day_of(first.date(), self.settings.zone)
         written, times = self.formats.day(first.date()), self.formats.times(first, last)
         if (day.start, day.end) == (first, last):
             return written
@@ -330,12 +317,6 @@ class Writer:
 
 def _rounded(value: float, figures: int) -> float:
     return float(f"{value:.{figures}g}")
-
-
-def phrase(language: Language, name: str, **variables: Any) -> str:
-    """A phrase of a language, for texts outside of the templates."""
-    now = datetime.datetime.now(datetime.UTC)
-    return Writer(language, zoneinfo.ZoneInfo("UTC"), "", "", now).say(name, **variables)
 
 
 def cut(text: str, length: int = 64) -> str:
@@ -354,20 +335,35 @@ def shortened(text: str, length: int) -> str:
     return f"{text[:head].rstrip()}\n…\n{text[-(length - head - 3) :].lstrip()}"
 
 
+def page(template: str, **facts: Any) -> str:
+    """An HTML page of `templates/`, filled in: e-mails and the outbox."""
+    return _page_environment().get_template(template).render(**_FONTS, **facts)
+
+
+# The templates are compiled once. Those of messages find their writer among the variables.
 @cache
-def _environment() -> Environment:
-    """One for all writers: the templates are compiled once, and find their writer among the variables."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+def _message_environment() -> Environment:
+    environment = _environment(finalize=_by_writer("shown"))
+    environment.filters |= {name: _by_writer(name) for name in vars(Writer) if not name.startswith("_")}
+    environment.filters |= {"cut": cut, "mask": mask}
+    return environment
+
+
+@cache
+def _page_environment() -> Environment:
+    return _environment()
+
+
+def _environment(**options: Any) -> Environment:
+    """Jinja as all templates are written for it: every value is escaped."""
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
-        finalize=_by_writer("shown"),
+        **options,
     )
-    environment.filters |= {name: _by_writer(name) for name in vars(Writer) if not name.startswith("_")}
-    environment.filters |= {"cut": cut, "mask": mask}
-    return environment
 
 
 def _by_writer(method: str) -> Callable[..., Any]:

@@ -41,7 +41,7 @@ from metrics_platform.notifications.message import (
 Carrier = Literal["text", "caption", "none"]
 Files = dict[str, tuple[str, bytes, str]]
 # Telegram's limits.
-MAX_PHOTO_BYTES, MAX_PHOTO_SIDES, MAX_PHOTO_RATIO, MAX_ALBUM = 10 * 1024 * 1024, 10_000, 20, 10
+MAX_PHOTO_BYTES, MAX_PHOTO_SIDES, MAX_PHOTO_RATIO = 10 * 1024 * 1024, 10_000, 20
 TEXT_UNITS, CAPTION_UNITS = 4096, 1024
 # Telegram silently leaves the 101st entity of a message unformatted.
 ENTITIES = 100
@@ -95,9 +95,8 @@ def calls_of(message: Message, pictures: Sequence[Picture]) -> list[Call]:
         for number, part in enumerate(parts):
             last = number == len(parts) - 1
             calls.append(Call("sendMessage", {"reply_markup": keyboard if last else None}, part=part))
-        for first in range(0, len(photos), MAX_ALBUM):
-            album = tuple(photos[first : first + MAX_ALBUM])
-            calls.append(Call("sendPhoto" if len(album) == 1 else "sendMediaGroup", {}, album))
+        if photos:  # a message has three charts at most, and an album takes ten
+            calls.append(Call("sendPhoto" if len(photos) == 1 else "sendMediaGroup", {}, tuple(photos)))
         calls += [Call("sendDocument", {}, (picture,)) for picture in documents]
     return [
         call.with_parameters(disable_notification="true" if message.silent or number > 0 else "false")

@@ -1,1 +1,0 @@
-"""Telegram: messages as its HTML, its calls, its answers."""
