@@ -148,6 +148,7 @@ LIMITS = Limits(datetime.timedelta(hours=1), datetime.timedelta(hours=3))
 METRICS = builtin_catalog().metrics
 SOURCES = {name: metric.source for name, metric in METRICS.items()}
 _WEEK = 7 * SLOTS_A_DAY
+_STATUSES, _REASONS = ([member.name.lower() for member in each] for each in (Status, Reason))
 _REMEMBERED = datetime.timedelta(days=8)
 
 
@@ -169,9 +170,9 @@ class Simulation:
             alerts = self._remembered(self.incidents, slot)
             open_series = {Series.of(alert) for alert in alerts}
             found = [
-                _verdict(series, *column[:, number])
+                _verdict(series, *column[number])
                 for series, column in verdicts.items()
-                if column[0, number] == Status.ANOMALOUS or series in open_series
+                if column[number][0] == Status.ANOMALOUS or series in open_series
             ]
             conditions = conditions_of(slot, found, alerts, SOURCES)
             self._step(number, slot.start, self.incidents, alerts, conditions, self._remembered(self.platform, slot))
@@ -244,8 +245,8 @@ def _volume(events: np.ndarray, position: int) -> Volume:
     return evaluate_volume(int(events[position]), weeks)
 
 
-def _verdicts(product: Product) -> Iterator[tuple[Series, Floats]]:
-    """The verdicts of the detectors by series: status, reason, value and expected value, [4, slots]."""
+def _verdicts(product: Product) -> Iterator[tuple[Series, list[tuple[int, int, float, float]]]]:
+    """The verdicts of the detectors by series and slot: status, reason, value and expected value."""
     for name, (values, trials) in product.values.items():
         monitor = METRICS[name].monitor
         for first, end, config in ((0, 1, monitor.total), (1, len(NAMES), monitor.slices)):
@@ -253,16 +254,16 @@ def _verdicts(product: Product) -> Iterator[tuple[Series, Floats]]:
             below = None if trials is None else trials[:, first:end]
             series = SlotSeries(START, ZONE, values[:, first:end], below, kind=METRICS[name].kind)
             found = evaluate(series, product.slots, config).detections
+            numbers = (found.status, found.reason, found.value, found.expected)
             for column in range(end - first):
-                numbers = (found.status, found.reason, found.value, found.expected)
-                yield Series(name, *NAMES[first + column]), np.stack([each[:, column] for each in numbers])
+                rows = zip(*(each[:, column].tolist() for each in numbers), strict=True)
+                yield Series(name, *NAMES[first + column]), list(rows)
 
 
-def _verdict(series: Series, status: float, reason: float, value: float, expected: float) -> Verdict:
+def _verdict(series: Series, status: int, reason: int, value: float, expected: float) -> Verdict:
     change = value / expected - 1 if expected else 1.0
     severity = "" if status != Status.ANOMALOUS else "critical" if abs(change) >= 0.3 else "warning"
-    names = Status(int(status)).name.lower(), Reason(int(reason)).name.lower()
-    return Verdict(series, names[0], severity, names[1], value=float(value), expected=float(expected))
+    return Verdict(series, _STATUSES[status], severity, _REASONS[reason], value=value, expected=expected)
 
 
 @cache
