@@ -73,7 +73,7 @@ def _examine_catalog(settings: Settings) -> Iterator[Finding]:
                 "Catalogue", "problem", problem, f"Correct it in {settings.catalog}. Until then, the file is ignored."
             )
         return
-    for name in settings.silences(settings.zone).unknown_metrics(catalog.metrics):
+    for name in settings.unknown_metrics(catalog.metrics):
         yield Finding(
             "Catalogue",
             "problem",

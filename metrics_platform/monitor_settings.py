@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
@@ -68,29 +67,6 @@ class ActiveHours:
             return local.weekday() in self.days and self.start <= time < self.end
         began_yesterday = (local.weekday() - 1) % 7 in self.days and time < self.end
         return began_yesterday or (local.weekday() in self.days and time >= self.start)
-
-
-@dataclass(frozen=True)
-class Silences:
-    """All mutes and active hours."""
-
-    mutes: tuple[Mute, ...]
-    hours: tuple[ActiveHours, ...]
-    zone: ZoneInfo
-
-    def hold(self, labels: Mapping[str, str], now: datetime.datetime) -> bool:
-        """Whether an alert with these labels is not to be notified now."""
-        if any(mute.holds(labels, now) for mute in self.mutes):
-            return True
-        hours = [entry for entry in self.hours if entry.labels.items() <= labels.items()]
-        local = now.astimezone(self.zone)
-        return bool(hours) and not any(entry.contain(local) for entry in hours)
-
-    def unknown_metrics(self, known: Collection[str]) -> list[str]:
-        """The metrics that are named and not among the `known` ones."""
-        labels = [*(mute.labels for mute in self.mutes), *(hours.labels for hours in self.hours)]
-        named = {each.get("metric", "") for each in labels}
-        return sorted(named - {"", *known})
 
 
 def parse_mute(text: str) -> Mute:
@@ -200,9 +176,18 @@ class MonitorSettings(SettingsPart):
         "then.",
     )
 
-    def silences(self, zone: ZoneInfo) -> Silences:
-        """The mutes and the active hours, which are those of `zone`."""
-        return Silences(self.mutes, self.active_hours, zone)
+    def is_silenced(self, labels: Mapping[str, str], local: datetime.datetime) -> bool:
+        """Whether an alert with these labels is not to be notified at a local time of the product."""
+        if any(mute.holds(labels, local) for mute in self.mutes):
+            return True
+        hours = [entry for entry in self.active_hours if entry.labels.items() <= labels.items()]
+        return bool(hours) and not any(entry.contain(local) for entry in hours)
+
+    def unknown_metrics(self, known: Collection[str]) -> list[str]:
+        """The metrics that mutes and active hours name and that are not among the `known` ones."""
+        labels = [*(mute.labels for mute in self.mutes), *(hours.labels for hours in self.active_hours)]
+        named = {each.get("metric", "") for each in labels}
+        return sorted(named - {"", *known})
 
 
 _OFF = "off"

@@ -244,7 +244,7 @@ def severity_of(kind: Kind, usual: Severity, settings: Settings) -> Severity | N
 
 def muting(settings: Settings, now: datetime.datetime, catalog: Catalog | None = None) -> Callable[[Alert], bool]:
     """Whether an alert is not to be notified at `now`."""
-    silences = settings.silences(settings.zone)
+    local = now.astimezone(settings.zone)
     metrics = catalog.metrics.values() if catalog else ()
     until = {metric.name: metric.monitor.muted_until for metric in metrics if metric.monitor.muted_until}
 
@@ -256,6 +256,6 @@ def muting(settings: Settings, now: datetime.datetime, catalog: Catalog | None =
             labels |= {"metric": name, "slice": alert.subject.value}
             end = until.get(name)
         is_off = severity_of(kind, alert.severity, settings) is None
-        return is_off or (end is not None and now < end) or silences.hold(labels, now)
+        return is_off or (end is not None and now < end) or settings.is_silenced(labels, local)
 
     return is_muted

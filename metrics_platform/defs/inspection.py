@@ -196,17 +196,13 @@ def _daemons(instance: dg.DagsterInstance, home: str, now: datetime.datetime) ->
 def daemon_processes(home: str) -> list[int]:
     """The ids of this machine's daemon processes on DAGSTER_HOME; none where the system hides them (not Linux)."""
     wanted = Path(home).resolve()
-    return sorted(pid for pid in map(int, filter(str.isdigit, _listed("/proc"))) if _is_daemon_of(pid, wanted))
+    return sorted(int(process.name) for process in Path("/proc").glob("[0-9]*") if _is_daemon_of(process, wanted))
 
 
-def _listed(folder: str) -> list[str]:
-    return os.listdir(folder) if os.path.isdir(folder) else []  # noqa: PTH112, PTH208  (plain names are wanted)
-
-
-def _is_daemon_of(pid: int, home: Path) -> bool:
+def _is_daemon_of(process: Path, home: Path) -> bool:
     try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        command = (process / "cmdline").read_bytes().split(b"\0")
+        environment = (process / "environ").read_bytes().split(b"\0")
     except OSError:
         return False  # it has ended, or is another user's
     is_daemon = b"run" in command and any(part.endswith((b"dagster._daemon", b"dagster-daemon")) for part in command)

@@ -11,16 +11,7 @@ from typing import Any
 from metrics_platform.alerts.alert import Alert, Notification
 from metrics_platform.alerts.anomalies import Series, Verdict, contributions_to
 from metrics_platform.incidents.store import verdicts_at
-from metrics_platform.notifications.kinds import (
-    Anomaly,
-    AnomalyOpened,
-    AnomalyResolved,
-    AnomalyStillOpen,
-    AnomalyUpdated,
-    Event,
-    History,
-    ResolvedAnomaly,
-)
+from metrics_platform.notifications import kinds
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT, Slot
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
@@ -55,7 +46,7 @@ class NotificationBuilder:
     def verdicts(self) -> Mapping[Series, Verdict]:
         return verdicts_at(self.warehouse, self.slot)
 
-    def build(self, notification: Notification) -> Event:
+    def build(self, notification: Notification) -> kinds.Event:
         """The notification; raises WarehouseError if ClickHouse refused, failed or did not answer."""
         alerts = sorted(notification.alerts, key=self._importance)
         common: dict[str, Any] = {"key": notification.key, "run_id": self.run_id, "occurred_at": self.slot.end}
@@ -63,7 +54,7 @@ class NotificationBuilder:
             common["thread"] = notification.thread
         if notification.kind == "resolved":
             resolved = [self._resolved(alert, number) for number, alert in enumerate(alerts[:_MOST_ALERTS])]
-            return AnomalyResolved(**common, resolved=tuple(resolved))
+            return kinds.AnomalyResolved(**common, resolved=tuple(resolved))
         known = [alert for alert in alerts if Series.of(alert) in self.verdicts]
         firing = [alert for alert in known if self.verdicts[Series.of(alert)].status == "anomalous"]
         shown = (firing or known)[:_MOST_ALERTS]
@@ -71,7 +62,9 @@ class NotificationBuilder:
             self._anomaly(alert, with_history=number < _MOST_WITH_HISTORY) for number, alert in enumerate(shown)
         )
         if notification.kind == "reminder":
-            return AnomalyStillOpen(**common, anomalies=anomalies, opened_at=min(alert.opened_at for alert in alerts))
+            return kinds.AnomalyStillOpen(
+                **common, anomalies=anomalies, opened_at=min(alert.opened_at for alert in alerts)
+            )
         common |= {
             "anomalies": anomalies,
             "moved_with": self._correlated(alerts),
@@ -79,16 +72,16 @@ class NotificationBuilder:
         }
         if notification.kind == "updated":
             notified_at = min(alert.notified_at or self.slot.start for alert in alerts)
-            return AnomalyUpdated(**{**common, "occurred_at": notified_at + SLOT})
-        return AnomalyOpened(**common)
+            return kinds.AnomalyUpdated(**{**common, "occurred_at": notified_at + SLOT})
+        return kinds.AnomalyOpened(**common)
 
-    def _anomaly(self, alert: Alert, *, with_history: bool) -> Anomaly:
+    def _anomaly(self, alert: Alert, *, with_history: bool) -> kinds.Anomaly:
         series = Series.of(alert)
         verdict = self.verdicts[series]
         history, day_before = self._history(series, self.slot.end - _SHOWN) if with_history else (None, None)
         slices = [one for key, one in self.verdicts.items() if key.metric == series.metric and not key.is_total]
         shown = ("value", "expected", "lower", "upper", "detector", "reason", "score")
-        return Anomaly(
+        return kinds.Anomaly(
             **self._named(alert),
             **{name: getattr(verdict, name) for name in shown},
             severity="critical" if verdict.severity == "critical" else "warning",
@@ -99,11 +92,11 @@ class NotificationBuilder:
             history=history,
         )
 
-    def _resolved(self, alert: Alert, number: int) -> ResolvedAnomaly:
+    def _resolved(self, alert: Alert, number: int) -> kinds.ResolvedAnomaly:
         series = Series.of(alert)
         since = max(min(self.slot.end - _SHOWN, alert.opened_at - _BEFORE_OPENING), self.slot.end - _SHOWN_AT_MOST)
         verdict = self.verdicts.get(series)
-        return ResolvedAnomaly(
+        return kinds.ResolvedAnomaly(
             **self._named(alert),
             opened_at=alert.opened_at,
             resolved_at=alert.closed_at or self.slot.start,
@@ -137,7 +130,7 @@ class NotificationBuilder:
         latest = [latest_event(self.warehouse, found, self.settings, now) for found in rows]
         return min((moment for moment in latest if moment is not None), default=None)
 
-    def _history(self, series: Series, since: datetime.datetime) -> tuple[History, float | None]:
+    def _history(self, series: Series, since: datetime.datetime) -> tuple[kinds.History, float | None]:
         """The values from `since` up to the slot, with those a day before; and the slot's a day before."""
         rows = self.warehouse.query(
             read_sql("queries/slot_values.sql"),
@@ -155,7 +148,7 @@ class NotificationBuilder:
             return row[name] if row else None
 
         times = [since + number * SLOT for number in range((self.slot.end - since) // SLOT)]
-        history = History(
+        history = kinds.History(
             times=tuple(times),
             values=tuple(map(value, times)),
             lower=tuple(value(time, "lower") for time in times),

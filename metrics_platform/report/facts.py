@@ -15,16 +15,7 @@ from statistics import mean
 from typing import TYPE_CHECKING, Literal
 
 from metrics_platform.catalog_entries import Unit
-from metrics_platform.notifications.kinds import (
-    DailyReport,
-    DayIncident,
-    ReportPart,
-    ReportRow,
-    ReportSeries,
-    ReportWeek,
-    WeeklyCohort,
-    WeekRow,
-)
+from metrics_platform.notifications import kinds
 from metrics_platform.report.highlights import DAILY_METRICS, GROUPS, LOOKBACK, Rows, Slices, explain_all, highlights
 from metrics_platform.time_windows import Day
 
@@ -104,10 +95,10 @@ def report_of(
     load: LoadState,
     *,
     occurred_at: datetime.datetime,
-    week: ReportWeek | None = None,
-    incidents: Sequence[DayIncident] = (),
+    week: kinds.ReportWeek | None = None,
+    incidents: Sequence[kinds.DayIncident] = (),
     run_id: str | None = None,
-) -> DailyReport:
+) -> kinds.DailyReport:
     """The report of `day`.
 
     `week` is added on Mondays. `incidents` are those of the day, and those that are open when it is sent. A day that is
@@ -119,7 +110,7 @@ def report_of(
         found = highlights(
             day.date, data.rows, holidays=data.holidays, catalog_values=data.values, catalog_units=data.units
         )
-    return DailyReport(
+    return kinds.DailyReport(
         key=f"report-{day.key}",
         occurred_at=occurred_at,
         run_id=run_id,
@@ -138,7 +129,7 @@ def report_of(
     )
 
 
-def content_of(report: DailyReport) -> str:
+def content_of(report: kinds.DailyReport) -> str:
     """A hash of the report's problem and of the numbers in its tables: a report with the same hash is not sent again.
 
     Highlights, the week and incidents are left out, since other days change them; so are pictures, which show the
@@ -149,7 +140,7 @@ def content_of(report: DailyReport) -> str:
     return hashlib.sha256(json.dumps(sent, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def _parts(date: datetime.date, data: ReportData) -> Iterator[ReportPart]:
+def _parts(date: datetime.date, data: ReportData) -> Iterator[kinds.ReportPart]:
     """The headline metrics, all metrics in their groups, and the catalogue's sections, as far as they have values."""
     # The days that a picture shows, oldest first.
     days = tuple(date - back * _DAY for back in reversed(range(DAYS_SHOWN)))
@@ -157,7 +148,7 @@ def _parts(date: datetime.date, data: ReportData) -> Iterator[ReportPart]:
     for name, metrics in {HEADLINE: data.headline, **GROUPS, **sections}.items():
         found = [(metric, _unit(metric, data)) for metric in metrics if _is_shown(metric, date, data)]
         series = tuple(
-            ReportSeries(
+            kinds.ReportSeries(
                 metric=metric,
                 unit=unit,
                 values=tuple(_value(data, day, metric) for day in days),
@@ -166,7 +157,7 @@ def _parts(date: datetime.date, data: ReportData) -> Iterator[ReportPart]:
             for metric, unit in found
         )
         rows = tuple(
-            ReportRow(
+            kinds.ReportRow(
                 metric=metric,
                 unit=unit,
                 value=_value(data, date, metric),
@@ -177,7 +168,7 @@ def _parts(date: datetime.date, data: ReportData) -> Iterator[ReportPart]:
         )
         has_values = any(value is not None for one in series for value in (*one.values, *one.values_before))
         if rows and (name in {HEADLINE, *GROUPS} or has_values):
-            yield ReportPart(name=name, rows=rows, days=days, series=series)
+            yield kinds.ReportPart(name=name, rows=rows, days=days, series=series)
 
 
 def _is_shown(name: str, date: datetime.date, data: ReportData) -> bool:
@@ -213,7 +204,7 @@ _WEEKLY: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def week_of(date: datetime.date, rows: Rows, cohorts: Sequence[WeeklyCohort] = ()) -> ReportWeek | None:
+def week_of(date: datetime.date, rows: Rows, cohorts: Sequence[kinds.WeeklyCohort] = ()) -> kinds.ReportWeek | None:
     """The week that ends with `date`; None where that is no Sunday."""
     if date.isoweekday() != 7:
         return None
@@ -225,8 +216,8 @@ def week_of(date: datetime.date, rows: Rows, cohorts: Sequence[WeeklyCohort] = (
         value, *before = (_of_week(name, days) for days in weeks)
         known = [earlier for earlier in before if earlier is not None]
         usual = mean(known) if len(known) == WEEKS_BEFORE else None
-        found.append(WeekRow(metric=name, unit=DAILY_METRICS[name], value=value, before=usual))
-    return ReportWeek(first_day=date - 6 * _DAY, rows=tuple(found), cohorts=tuple(cohorts))
+        found.append(kinds.WeekRow(metric=name, unit=DAILY_METRICS[name], value=value, before=usual))
+    return kinds.ReportWeek(first_day=date - 6 * _DAY, rows=tuple(found), cohorts=tuple(cohorts))
 
 
 def _of_week(name: str, days: Sequence[Metrics]) -> float | None:

@@ -75,8 +75,11 @@ def test_before_the_product_and_after_it_there_is_nothing_to_check(dates: tuple[
 
 def _answer(due: datetime.datetime, now: datetime.datetime, instance: dg.DagsterInstance) -> dg.RunRequest | str:
     settings = settings_of()
-    schedule = anomaly_check_schedule(anomaly_check_job(), settings, load_catalog(settings), now=lambda: now)
-    with dg.build_schedule_context(instance, scheduled_execution_time=due) as context:  # it opens one of its own
+    schedule = anomaly_check_schedule(anomaly_check_job(), settings, load_catalog(settings))
+    with (
+        dg.build_schedule_context(instance, scheduled_execution_time=due) as context,  # it opens one of its own
+        time_machine.travel(now, tick=False),
+    ):
         answer = schedule(context)
     assert isinstance(answer, dg.RunRequest | dg.SkipReason)
     return answer if isinstance(answer, dg.RunRequest) else str(answer.skip_message)

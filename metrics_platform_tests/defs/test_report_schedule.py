@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
+import time_machine
 from dagster._utils.schedules import schedule_execution_time_iterator
 
 from metrics_platform.defs import build_definitions
@@ -34,8 +35,9 @@ def ticks(settings: Settings, first: datetime.date, days: int) -> list[datetime.
 
 def asked_for(settings: Settings, due: datetime.datetime, now: datetime.datetime | None = None) -> dg.RunRequest | str:
     """What a tick asks for at `due` as evaluated at `now`; the reason, where it asks for nothing."""
-    schedule = daily_report_schedule(daily_report_job(), settings, now=lambda: now or due)
-    answer = schedule(dg.build_schedule_context(scheduled_execution_time=due))
+    schedule = daily_report_schedule(daily_report_job(), settings)
+    with time_machine.travel(now or due, tick=False):
+        answer = schedule(dg.build_schedule_context(scheduled_execution_time=due))
     assert isinstance(answer, dg.RunRequest | dg.SkipReason)
     return answer if isinstance(answer, dg.RunRequest) else str(answer.skip_message)
 

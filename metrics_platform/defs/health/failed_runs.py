@@ -27,16 +27,7 @@ from metrics_platform.defs.delivery.notify import JOB as NOTIFY_JOB
 from metrics_platform.defs.delivery.notify import KEY as MESSAGES
 from metrics_platform.defs.delivery.storage import queued
 from metrics_platform.defs.health.alert_store import AlertCursor, update_alerts
-from metrics_platform.notifications.kinds import (
-    Automation,
-    Event,
-    FailedCheck,
-    FailedRun,
-    FailedRuns,
-    FailedTick,
-    Recovered,
-    Success,
-)
+from metrics_platform.notifications import kinds
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import RANGE_END, RANGE_START
 
@@ -57,7 +48,7 @@ _WILL_RETRY = "dagster/will_retry"
 # Every schedule and sensor fails with this error while the code server restarts.
 _UNREACHABLE = "DagsterUserCodeUnreachableError"
 _ENDED = [TickStatus.FAILURE, TickStatus.SUCCESS, TickStatus.SKIPPED]
-_KINDS: dict[InstigatorType, Automation] = {InstigatorType.SCHEDULE: "schedule", InstigatorType.SENSOR: "sensor"}
+_KINDS: dict[InstigatorType, kinds.Automation] = {InstigatorType.SCHEDULE: "schedule", InstigatorType.SENSOR: "sensor"}
 _CHECK_NUMBERS = 12
 _CAUSE_LENGTH = 600
 # What differs between failures of one cause: ids, numbers, times, memory addresses.
@@ -290,7 +281,7 @@ class EndedTick:
         return "The code server does not answer." if self.code_is_unreachable else _cause_of(self.tick.error)
 
     @property
-    def automation(self) -> tuple[Automation, str]:
+    def automation(self) -> tuple[kinds.Automation, str]:
         return _KINDS[self.state.instigator_type], self.state.name
 
     @property
@@ -389,7 +380,9 @@ def _name_of(evaluation: dg.AssetCheckEvaluation) -> str:
 # --- messages ---------------------------------------------------------------------------------------------------------
 
 
-def _events(notification: Notification, run_of: Callable[[str], EndedRun | None], graph: Any | None) -> Iterator[Event]:
+def _events(
+    notification: Notification, run_of: Callable[[str], EndedRun | None], graph: Any | None
+) -> Iterator[kinds.Event]:
     """The notification; none where the run has been deleted since."""
     alert = notification.alerts[0]
     common: dict[str, Any] = {
@@ -405,7 +398,7 @@ def _events(notification: Notification, run_of: Callable[[str], EndedRun | None]
         return
     common["repeats"] = notification.new_counts[0] - (not notification.thread)
     if alert.subject.kind in {"failed_tick", "code_location"}:
-        yield FailedTick(**common, **_about(alert), cause=str(alert.facts.get("cause", "")))
+        yield kinds.FailedTick(**common, **_about(alert), cause=str(alert.facts.get("cause", "")))
     elif (run := run_of(alert.origin)) is not None:
         common |= {"run_id": run.run_id, "partition": run.partition}
         is_run = alert.subject.kind == "failed_run"
@@ -424,9 +417,9 @@ def _about(alert: Alert) -> dict[str, Any]:
     return {"automation": automation, "name": own}
 
 
-def _failed_run(run: EndedRun, graph: Any | None, common: dict[str, Any]) -> FailedRun:
+def _failed_run(run: EndedRun, graph: Any | None, common: dict[str, Any]) -> kinds.FailedRun:
     attempt = int(run.tags.get("dagster/retry_number", 0)) + 1
-    return FailedRun(
+    return kinds.FailedRun(
         **common,
         job=run.job,
         steps=tuple(str(event.step_key) for event in run.step_failures),
@@ -439,10 +432,10 @@ def _failed_run(run: EndedRun, graph: Any | None, common: dict[str, Any]) -> Fai
     )
 
 
-def _failed_checks(alert: Alert, run: EndedRun, common: dict[str, Any]) -> Iterator[FailedCheck]:
+def _failed_checks(alert: Alert, run: EndedRun, common: dict[str, Any]) -> Iterator[kinds.FailedCheck]:
     for evaluation in run.failed_checks:
         if alert.subject.name == _name_of(evaluation):
-            yield FailedCheck(
+            yield kinds.FailedCheck(
                 **common,
                 **_about(alert),
                 severity="warning" if alert.severity == "warning" else "critical",
@@ -463,7 +456,7 @@ def _numbers_of(evaluation: dg.AssetCheckEvaluation) -> Iterator[tuple[str, str]
             yield name, text
 
 
-def _batch(notification: Notification) -> FailedRuns:
+def _batch(notification: Notification) -> kinds.FailedRuns:
     subjects: Counter[str] = Counter()
     causes: Counter[str] = Counter()
     counted = list(zip(notification.alerts, notification.new_counts, strict=True))
@@ -471,7 +464,7 @@ def _batch(notification: Notification) -> FailedRuns:
         subjects[_named(alert)] += count
         if cause := str(alert.facts.get("cause", "")).strip():
             causes[cause.partition("\n")[0]] += count
-    return FailedRuns(
+    return kinds.FailedRuns(
         key=notification.key,
         occurred_at=max(alert.last_at for alert in notification.alerts),
         failures=sum(notification.new_counts),
@@ -481,8 +474,8 @@ def _batch(notification: Notification) -> FailedRuns:
     )
 
 
-def _recovered(alert: Alert, common: dict[str, Any]) -> Recovered:
-    return Recovered(
+def _recovered(alert: Alert, common: dict[str, Any]) -> kinds.Recovered:
+    return kinds.Recovered(
         **{**common, "occurred_at": alert.normal_at or alert.last_at},
         failures=alert.count,
         failed_since=alert.opened_at,
@@ -496,9 +489,9 @@ def _named(alert: Alert) -> str:
     return prefix + alert.subject.name
 
 
-def _success(run: EndedRun) -> Success:
+def _success(run: EndedRun) -> kinds.Success:
     started = run.record.start_time or run.record.create_timestamp.timestamp()
-    return Success(
+    return kinds.Success(
         key=f"success-{run.first_run_id}",
         occurred_at=run.at,
         run_id=run.run_id,
@@ -509,7 +502,7 @@ def _success(run: EndedRun) -> Success:
     )
 
 
-def _summary(events: Iterable[Event], alerts: Iterable[Alert]) -> str:
+def _summary(events: Iterable[kinds.Event], alerts: Iterable[Alert]) -> str:
     if keys := [event.key for event in events]:
         return f"Queued: {', '.join(keys)}."
     lasting: Counter[str] = Counter()

@@ -7,7 +7,7 @@ computes is imported on use: most processes of the platform load this page and n
 # No `from __future__ import annotations` here: Dagster reads the annotations of the functions it is given.
 
 import datetime
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import dagster as dg
@@ -143,13 +143,8 @@ def anomaly_check_job() -> Any:
     )
 
 
-def anomaly_check_schedule(
-    job: Any,
-    settings: Settings,
-    catalog: Catalog,
-    now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
-) -> dg.ScheduleDefinition:
-    """Every slot, as soon as its events are in; `now` is the schedule's clock."""
+def anomaly_check_schedule(job: Any, settings: Settings, catalog: Catalog) -> dg.ScheduleDefinition:
+    """Every slot, as soon as its events are in."""
     lag = lag_of((source.lag for source in catalog.sources.values()), settings)
     minute = -(-int(lag.total_seconds()) // 60) % 15
     minutes = ",".join(str(minute + quarter) for quarter in (0, 15, 30, 45))
@@ -165,7 +160,7 @@ def anomaly_check_schedule(
     )
     def every_slot(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         due = context.scheduled_execution_time.astimezone(datetime.UTC)
-        if now() - due >= SLOT:
+        if datetime.datetime.now(datetime.UTC) - due >= SLOT:
             return dg.SkipReason(f"The check of {due:%Y-%m-%d %H:%M} UTC is too late: a newer one is due.")
         if context.instance.get_run_ids(dg.RunsFilter(job_name=JOB, statuses=_ACTIVE), limit=1):
             return dg.SkipReason("The check before is still running; the next one catches up.")

@@ -21,17 +21,9 @@ from metrics_platform.defs.health.alert_store import stored_alerts
 from metrics_platform.defs.monitoring.assets import CATALOG_CHECK, is_check, slots_of_run
 from metrics_platform.defs.resources import chosen_metrics
 from metrics_platform.formats import formats_for
+from metrics_platform.incidents import store
 from metrics_platform.incidents.builder import NotificationBuilder
 from metrics_platform.incidents.command import shown_incident
-from metrics_platform.incidents.store import (
-    Update,
-    create_incident_tables,
-    incidents_before,
-    last_processed_slot,
-    unevaluated_since,
-    updates,
-    verdicts_at,
-)
 from metrics_platform.monitor.verdicts import MissingSlotsError, evaluate_slots
 from metrics_platform.notifications.channel import beat
 from metrics_platform.settings import Settings
@@ -191,9 +183,9 @@ def _compute_verdicts(run: _Run) -> Iterator[Any]:
     """Evaluate the run's slots, and in a check all that were not evaluated before them."""
     context, warehouse, slots = run.context, run.warehouse, run.slots
     if is_check(context):
-        last = last_processed_slot(warehouse)
+        last = store.last_processed_slot(warehouse)
         begin = max(last.end if last else slots.end - _FIRST_EVALUATED, run.window.start)
-        since = unevaluated_since(warehouse, SlotRange(min(begin, slots.start), slots.end))
+        since = store.unevaluated_since(warehouse, SlotRange(min(begin, slots.start), slots.end))
         slots = SlotRange(min(slots.start, since), slots.end)
     with failing_at_once(MissingSlotsError):
         for result in evaluate_slots(warehouse, slots, run.checked, run.settings):
@@ -201,10 +193,10 @@ def _compute_verdicts(run: _Run) -> Iterator[Any]:
                 f"{result.slots}: {result.series} series in {len(result.slots)} slots evaluated, {result.anomalous} "
                 f"anomalous, {result.seconds:.2f} s"
             )
-    found = verdicts_at(warehouse, slots.last)
+    found = store.verdicts_at(warehouse, slots.last)
     change = formats_for("en").change
     quieter: dict[str, list[str]] = {}
-    for alert in incidents_before(warehouse, slots.end):
+    for alert in store.incidents_before(warehouse, slots.end):
         if alert.answered_by:
             until = ((alert.closed_at or alert.last_at) + QUIET_FOR).astimezone(run.settings.zone)
             of = "" if alert.is_total else f"{alert.subject.dimension} {alert.subject.value}, "
@@ -293,15 +285,15 @@ def _slice_record(verdict: Verdict) -> dg.TableRecord:
 def _update_incidents(run: _Run) -> Iterator[Any]:
     """Process the evaluated slots that come next, in their order, and queue the notifications."""
     context, warehouse, settings, slots = run.context, run.warehouse, run.settings, run.slots
-    create_incident_tables(warehouse)
-    last = last_processed_slot(warehouse)
+    store.create_incident_tables(warehouse)
+    last = store.last_processed_slot(warehouse)
     start = max(last.end, run.window.start) if last else slots.start
     now = datetime.datetime.now(datetime.UTC)
-    done: list[Update] = []
+    done: list[store.Update] = []
     if start < slots.end:
         stale = stored_alerts(context.instance, SOURCES)
         catalog = run.checked.catalog
-        for update in updates(warehouse, SlotRange(start, slots.end), settings, catalog, now, inhibitors=stale):
+        for update in store.updates(warehouse, SlotRange(start, slots.end), settings, catalog, now, inhibitors=stale):
             for slot, notification in update.notifications:
                 builder = NotificationBuilder(warehouse, settings, slot, run.checked, context.run.run_id)
                 event = builder.build(notification)
@@ -314,7 +306,7 @@ def _update_incidents(run: _Run) -> Iterator[Any]:
         "slots processed": sum(len(update.processed) for update in done),
         "notifications": ", ".join(keys) or "none",
     }
-    found = [alert for alert in incidents_before(warehouse, slots.end) if alert.is_open]
+    found = [alert for alert in store.incidents_before(warehouse, slots.end) if alert.is_open]
     found.sort(key=lambda alert: (not alert.is_total, alert.opened_at))
     if found:
         records = [dg.TableRecord(shown_incident(alert, settings)) for alert in found[:_SHOWN]]

@@ -6,7 +6,7 @@ What writes and draws is imported on use: most processes of the platform load th
 # No `from __future__ import annotations` here: Dagster reads the annotations of the functions it is given.
 
 import datetime
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -98,12 +98,8 @@ def daily_report_job() -> Any:
     )
 
 
-def daily_report_schedule(
-    job: Any,
-    settings: Settings,
-    now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
-) -> dg.ScheduleDefinition:
-    """Every morning at METRICS_REPORT_AT local time: the report of yesterday is sent; `now` is its clock."""
+def daily_report_schedule(job: Any, settings: Settings) -> dg.ScheduleDefinition:
+    """Every morning at METRICS_REPORT_AT local time: the report of yesterday is sent."""
 
     @dg.schedule(
         name=f"{ASSET}_schedule",
@@ -118,7 +114,7 @@ def daily_report_schedule(
         due = context.scheduled_execution_time
         today = due.astimezone(settings.zone).date()
         day = today - _ONE_DAY
-        if report_due_at(today + _ONE_DAY, settings) <= now():
+        if report_due_at(today + _ONE_DAY, settings) <= datetime.datetime.now(datetime.UTC):
             return dg.SkipReason(f"The report of {day} is too late: a newer one is due.")
         if reason := why_no_report(day, settings):
             return dg.SkipReason(reason)
