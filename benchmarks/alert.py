@@ -20,7 +20,7 @@ import dagster as dg
 from benchmarks.platform import Platform, running_platform
 from benchmarks.source import checked_catalog, write_evenly
 from metrics_platform.defs.delivery.storage import queued
-from metrics_platform.defs.monitoring.schedule import tags_of
+from metrics_platform.defs.monitoring.assets import tags_of
 from metrics_platform.notifications.kinds import DailyReport
 from metrics_platform.time_windows import RANGE_END, RANGE_START, SLOT, Slot, SlotRange, slot_at
 from metrics_platform.warehouse.slots import compute_slots, first_slot

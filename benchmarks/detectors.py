@@ -18,10 +18,8 @@ import pandas as pd
 
 from metrics_platform.catalog import load_catalog
 from metrics_platform.detection.config import Detector, DetectorConfig
-from metrics_platform.detection.detections import Detections
-from metrics_platform.detection.evaluate import evaluate
-from metrics_platform.detection.series import SlotSeries
-from metrics_platform.detection.siblings import TOTAL, Member, with_siblings
+from metrics_platform.detection.evaluate import TOTAL, Member, evaluate, with_siblings
+from metrics_platform.detection.series import Detections, SlotSeries
 from metrics_platform.settings import load_settings
 
 _NAMES = {"active_users_feed": "feed_users", "active_users_msg": "senders", "messages_sent": "messages"}

@@ -16,6 +16,7 @@ import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -24,7 +25,7 @@ from benchmarks.source import create_source, empty_clickhouse, settings_of, writ
 from metrics_platform.defs import build_definitions
 from metrics_platform.defs.clean_up import clean_up
 from metrics_platform.defs.delivery.storage import queued
-from metrics_platform.defs.monitoring.schedule import tags_of
+from metrics_platform.defs.monitoring.assets import tags_of
 from metrics_platform.notifications.kinds import DailyReport
 from metrics_platform.settings import load_settings
 from metrics_platform.time_windows import RANGE_END, RANGE_START, SLOT, SlotRange
@@ -120,40 +121,55 @@ def _copy_runs(home: Path, runs_a_day: dict[str, int], days: int, now: datetime.
     history = home / "history"
     runs = sqlite3.connect(history / "runs.db")
     index = sqlite3.connect(history / "runs" / "index.db")
+    tables = ((runs, "runs"), (runs, "run_tags"), (index, "event_logs"))
     day = str(now.date() - _ONE_DAY)
-    for back in range(days, 0, -1):
-        for run_id, times in runs_a_day.items():
+    for run_id, times in runs_a_day.items():
+        rows = [_rows(database, table, run_id) for database, table in tables]
+        for back in range(days, 0, -1):
             for number in range(times):
                 moment = now - back * _ONE_DAY + number * datetime.timedelta(minutes=15)
-                _copy(history, runs, index, run_id, day, moment)
+                new = str(uuid.uuid4())
+                _copy_events(history / "runs", run_id, new)
+                texts = {run_id: new, day: str(moment.date())}
+                for (database, table), of_run in zip(tables, rows, strict=True):
+                    _insert(database, table, [_changed(row, texts, moment) for row in of_run])
     for database in (runs, index):
         database.commit()
         database.close()
 
 
-def _copy(  # noqa: PLR0917  (of one run, into each of three places)
-    history: Path, runs: sqlite3.Connection, index: sqlite3.Connection, run_id: str, day: str, moment: datetime.datetime
-) -> None:
-    new = str(uuid.uuid4())
-    file = history / "runs" / f"{new}.db"
-    shutil.copy(history / "runs" / f"{run_id}.db", file)
-    with sqlite3.connect(file) as shard:
-        shard.execute("UPDATE event_logs SET run_id = ?, event = replace(event, ?, ?)", (new, run_id, new))
-    shard.close()
-    changed = {"run_id": new, "partition": str(moment.date()), "create_timestamp": f"{moment:%Y-%m-%d %H:%M:%S.%f}"}
-    for database, table in ((runs, "runs"), (runs, "run_tags"), (index, "event_logs")):
-        columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})") if row[1] != "id"]
-        rows = database.execute(f"SELECT {', '.join(columns)} FROM {table} WHERE run_id = ?", (run_id,)).fetchall()  # noqa: S608
-        for row in rows:
-            values = dict(zip(columns, row, strict=True))
-            values |= {name: value for name, value in changed.items() if values.get(name) is not None}
-            for name in ("run_body", "event"):
-                if name in values:
-                    values[name] = values[name].replace(run_id, new).replace(day, changed["partition"])
-            database.execute(
-                f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",  # noqa: S608
-                list(values.values()),
-            )
+def _rows(database: sqlite3.Connection, table: str, run_id: str) -> list[dict[str, Any]]:
+    """The rows of a run, without their own ids."""
+    database.row_factory = sqlite3.Row
+    found = database.execute(f"SELECT * FROM {table} WHERE run_id = ?", (run_id,))  # noqa: S608
+    return [{name: row[name] for name in row.keys() if name != "id"} for row in found]  # noqa: SIM118
+
+
+def _copy_events(folder: Path, run_id: str, new: str) -> None:
+    file = folder / f"{new}.db"
+    shutil.copy(folder / f"{run_id}.db", file)
+    with sqlite3.connect(file) as database:
+        database.execute("PRAGMA synchronous = OFF")
+        database.execute("UPDATE event_logs SET run_id = ?, event = replace(event, ?, ?)", (new, run_id, new))
+    database.close()
+
+
+def _changed(row: dict[str, Any], texts: dict[str, str], moment: datetime.datetime) -> dict[str, Any]:
+    """The row of another run: its id, day and time."""
+    changed = dict(row)
+    for name in ("run_id", "partition", "run_body", "event"):
+        for old, new in texts.items():
+            if changed.get(name):
+                changed[name] = changed[name].replace(old, new)
+    if changed.get("create_timestamp"):
+        changed["create_timestamp"] = f"{moment:%Y-%m-%d %H:%M:%S.%f}"
+    return changed
+
+
+def _insert(database: sqlite3.Connection, table: str, rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        values = ", ".join(f":{name}" for name in row)
+        database.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({values})", row)  # noqa: S608
 
 
 def _look(instance: dg.DagsterInstance, home: Path) -> Storage:

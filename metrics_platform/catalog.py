@@ -29,8 +29,14 @@ from metrics_platform.catalog_entries import (
     SourceEntry,
     Unit,
 )
-from metrics_platform.catalog_file import fill_placeholders, merged, read_file
-from metrics_platform.catalog_problems import CatalogError, problem_texts, reference_problems
+from metrics_platform.catalog_file import (
+    CatalogError,
+    fill_placeholders,
+    merged,
+    problem_texts,
+    read_file,
+    reference_problems,
+)
 from metrics_platform.detection.config import DetectorConfig, Kind, MonitorConfig
 from metrics_platform.settings import Settings
 from metrics_platform.table_names import TableName, parse_table_name

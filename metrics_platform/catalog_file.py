@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from metrics_platform.catalog_entries import PLACEHOLDER, CatalogFile
-from metrics_platform.catalog_problems import CatalogError
+from pydantic import BaseModel, ValidationError
+
+from metrics_platform.builtin_entries import builtin_entries
+from metrics_platform.catalog_entries import NAME, PLACEHOLDER, RESERVED, CatalogFile, MetricEntry
+from metrics_platform.expressions import problem_of
 from metrics_platform.settings import Settings, is_secret, setting_name
-from metrics_platform.suggestions import near
+from metrics_platform.suggestions import near, remedy_of
 
 
 def read_file(file: Path) -> dict[str, Any]:
@@ -106,3 +109,111 @@ def fill_placeholders(value: Any, settings: Settings, problems: list[str], path:
     if match := PLACEHOLDER.fullmatch(value):
         return found(match[1])
     return PLACEHOLDER.sub(lambda match: str(found(match[1])), value)
+
+
+# How pydantic names the alternatives of a key.
+_FALSE = "literal[False]"
+_ALTERNATIVES = {"ReportEntry", "MonitorEntry", "DetectorConfig"}
+_NO_KEYS = {"dict_type", "model_type"}
+
+
+class CatalogError(ValueError):
+    """A catalogue file cannot be read or is not valid; `problems` has one text per problem."""
+
+    def __init__(self, where: str, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join([f"{where} is not valid:", *(f"  - {problem}" for problem in self.problems)]))
+
+
+def problem_texts(error: ValidationError) -> list[str]:
+    """Turn Pydantic's errors about a catalogue file into texts with the key, the value and the remedy."""
+    details = error.errors()
+    # A key that is either false or has keys below it gives two errors. Keep the one about the keys.
+    either = {detail["loc"][:-1] for detail in details if detail["loc"][-1:] == (_FALSE,)}
+    found = []
+    for detail in details:
+        if detail["loc"][-1:] == (_FALSE,):
+            continue
+        path = [part for part in detail["loc"] if "[" not in str(part) and part not in _ALTERNATIVES]
+        or_false = ", or false" if detail["loc"][:-1] in either and detail["type"] in _NO_KEYS else ""
+        found.append(f"{'.'.join(map(str, path))}{_problem_text(detail, _keys(path))}{or_false}")
+    return found
+
+
+def _problem_text(detail: Any, keys: list[str]) -> str:
+    """The problem with a key, as text that follows its path."""
+    if detail["type"] == "extra_forbidden":
+        return f": no such key{near(str(detail['loc'][-1]), keys)}"
+    if detail["type"] == "missing":
+        return ": is missing; add it"
+    value = detail["loc"][-2] if detail["loc"][-1] == "[key]" else detail["input"]
+    if detail["type"] == "value_error" and isinstance(value, dict):  # about the whole entry
+        return f": {remedy_of(detail)}"
+    return f" = {value!r}: {remedy_of(detail)}"
+
+
+def _keys(path: list[Any]) -> list[str]:
+    """The known keys at the place where one was rejected."""
+    model: type[BaseModel] = CatalogFile
+    for part in path[:-1]:
+        if part in model.model_fields:
+            model = next(_models_in(model.model_fields[part].annotation), model)
+    return list(model.model_fields)
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)
+
+
+def reference_problems(entries: CatalogFile) -> Iterator[str]:
+    """Yield the mistakes that no entry shows alone: names, and references between entries."""
+    for section in CatalogFile.model_fields:
+        for name in getattr(entries, section):
+            yield from _name_problems(section, name)
+    for name, dimension in entries.dimensions.items():
+        if dimension.sql is None and (problem := problem_of(name)):
+            yield f"dimensions.{name}.sql = {name!r}: {problem}"
+    for name, source in entries.sources.items():
+        for missing in source.dimensions if source.enabled else ():
+            if missing not in entries.dimensions:
+                yield f"sources.{name}.dimensions = {missing!r}: no such dimension{near(missing, entries.dimensions)}"
+    for name, metric in entries.metrics.items():
+        if metric.enabled:
+            yield from _metric_problems(name, metric, entries)
+
+
+def _name_problems(section: str, name: str) -> Iterator[str]:
+    if not NAME.fullmatch(name):
+        yield f"{section}.{name}: use lower-case letters, digits and _ in a name, beginning with a letter"
+    elif name in RESERVED and section in ("dimensions", "metrics"):
+        yield f"{section}.{name}: this name is reserved; choose another"
+    elif section == "daily" and name not in builtin_entries()["daily"]:
+        yield f"daily.{name}: app_daily has no such column{near(name, builtin_entries()['daily'])}"
+
+
+def _metric_problems(name: str, entry: MetricEntry, entries: CatalogFile) -> Iterator[str]:
+    at = f"metrics.{name}"
+    if entry.source is not None and entry.source not in entries.sources:
+        yield f"{at}.source = {entry.source!r}: no such source{near(entry.source, entries.sources)}"
+    for key, part in (("numerator", entry.numerator), ("denominator", entry.denominator)):
+        if part is not None:
+            yield from _part_problems(f"{at}.{key}", name, part, entries)
+    if entry.was is None:
+        return
+    if entry.was in entries.metrics and entries.metrics[entry.was].enabled:
+        yield f"{at}.was = {entry.was!r}: that metric still exists; remove it, or remove `was`"
+    if any(other.was == entry.was and other.enabled for key, other in entries.metrics.items() if key != name):
+        yield f"{at}.was = {entry.was!r}: another metric has the same; keep one of them"
+
+
+def _part_problems(at: str, quotient: str, part: str, entries: CatalogFile) -> Iterator[str]:
+    found = entries.metrics.get(part)
+    if found is None:
+        yield f"{at} = {part!r}: no such metric{near(part, entries.metrics)}"
+    elif not found.enabled:
+        yield f"{at} = {part!r}: that metric is disabled; enable it, or disable {quotient} too"
+    elif found.sql is None or found.source is None:
+        yield f"{at} = {part!r}: is a quotient itself; name a metric with `sql`"

@@ -18,8 +18,8 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_va
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from metrics_platform.formats import Language
-from metrics_platform.setting_errors import nearest
 from metrics_platform.setting_types import SettingsPart, split_list
+from metrics_platform.suggestions import nearest
 
 Severity = Literal["critical", "failed", "warning", "resolved", "info"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)

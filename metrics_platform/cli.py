@@ -64,8 +64,7 @@ def clickhouse(path: Path | None, port: int | None, outlive_parent: bool, parent
     Its directory holds the URLs to connect with: `url` for the platform and `readonly_url` for BI tools. Press Ctrl-C
     to stop it.
     """
-    from metrics_platform.local.clickhouse import serve
-    from metrics_platform.local.ports import next_free_port
+    from metrics_platform.local.clickhouse import next_free_port, serve
     from metrics_platform.settings import load_settings
 
     directory = path or load_settings().data_dir / "clickhouse"
@@ -135,8 +134,9 @@ def load(feed: Path | None, messages: Path | None, columns: tuple[str, ...], **o
         raise click.BadParameter("Write it as FIELD=NAME, such as time=event_time.", param_hint="--column")
     settings = load_settings()
     warehouse, how = Warehouse.from_settings(settings), Options(columns=renamed, **options)
-    result = load_files(settings, warehouse, feed=feed, messages=messages, options=how)
-    click.echo(str(result))
+    loaded = load_files(settings, warehouse, feed=feed, messages=messages, options=how)
+    for file in loaded:
+        click.echo(str(file))
 
 
 @main.command()
@@ -254,11 +254,11 @@ def metrics(name: str | None, schema: bool) -> None:
     from rich.console import Console
 
     from metrics_platform import metrics_command
-    from metrics_platform.catalog_schema import FILE
+    from metrics_platform.generated_files import SCHEMA
     from metrics_platform.settings import load_settings
 
     if schema:
-        click.echo(FILE.read_text(encoding="utf-8"), nl=False)
+        click.echo(SCHEMA.read_text(encoding="utf-8"), nl=False)
         return
     settings, console = load_settings(), Console()
     if name is not None:

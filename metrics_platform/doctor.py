@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from metrics_platform.catalog import load_catalog
-from metrics_platform.catalog_problems import CatalogError
+from metrics_platform.catalog_file import CatalogError
 from metrics_platform.findings import Finding
 from metrics_platform.notifications.channels import inspect_channels
-from metrics_platform.report.metrics import DAILY_METRICS
-from metrics_platform.setting_errors import choose
+from metrics_platform.report.highlights import DAILY_METRICS
 from metrics_platform.settings import Settings, SettingsError, load_settings
+from metrics_platform.suggestions import choose
 from metrics_platform.warehouse.client import NoWarehouseError, Warehouse
 from metrics_platform.warehouse.inspection import inspect_warehouse
 
@@ -38,8 +38,7 @@ def _examine_dagster(settings: Settings, env_file: Path | None) -> Iterator[Find
     """Check Dagster. Its own commands read DAGSTER_HOME from .env first, then from the environment."""
     from dotenv import dotenv_values  # noqa: PLC0415  (a dependency of pydantic-settings)
 
-    from metrics_platform.defs.health.inspection import inspect_work  # noqa: PLC0415
-    from metrics_platform.defs.inspection import inspect_dagster  # noqa: PLC0415
+    from metrics_platform.defs.inspection import inspect_dagster, inspect_work  # noqa: PLC0415
 
     own = dotenv_values(env_file, encoding="utf-8") if env_file is not None and env_file.exists() else {}
     home = own.get("DAGSTER_HOME") or os.environ.get("DAGSTER_HOME")

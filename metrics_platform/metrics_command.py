@@ -37,12 +37,7 @@ class UnknownMetricError(LookupError):
 
 
 def list_metrics(settings: Settings, console: Console) -> bool:
-    """Print every metric with its latest values and state; returns whether all entries can be computed.
-
-    Raises:
-        CatalogError: METRICS_CATALOG is not valid.
-        WarehouseError: ClickHouse refused, failed or did not answer.
-    """
+    """Print every metric with its latest values and state; returns whether all entries can be computed."""
     catalog = load_catalog(settings)
     warehouse = Warehouse.from_settings(settings)
     checked = check_catalog(warehouse, catalog)
@@ -76,9 +71,7 @@ def show_metric(settings: Settings, name: str, console: Console) -> None:
     """Compute and print the values of an entry in the last two hours, and its SQL for the last slot; writes nothing.
 
     Raises:
-        CatalogError: METRICS_CATALOG is not valid.
         UnknownMetricError: the metric does not exist or cannot be computed.
-        WarehouseError: ClickHouse refused, failed or did not answer.
     """
     catalog = load_catalog(settings)
     if name not in catalog.metrics:

@@ -1,19 +1,143 @@
-"""Settings of the 15-minute monitor: when a slot is evaluated, how it is sliced, and what is reported."""
+"""Settings of the 15-minute monitor and of alerts: when a slot is evaluated, what is stale, what is sent, and when."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import math
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from metrics_platform.builtin_entries import builtin_entries
-from metrics_platform.setting_errors import choose
-from metrics_platform.setting_types import SettingsPart, split_distinct
-from metrics_platform.silences import ActiveHours, Mute, Silences, parse_active_hours, parse_mute
+from metrics_platform.channel_settings import Severity
+from metrics_platform.setting_types import SettingsPart, split_distinct, split_list
+from metrics_platform.suggestions import choose, nearest
+
+# What a mute or active hours may match, and the values that are known; of the others any.
+_LABELS: Mapping[str, tuple[str, ...]] = {
+    "kind": (
+        "anomaly", "stale_data", "odd_volume", "failed_run", "failed_check", "failed_tick", "report_not_delivered",
+    ),
+    "severity": ("warning", "critical", "failed"),
+    "metric": (),
+    "source": (),
+    "slice": (),
+    "name": (),
+}  # fmt: skip
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_TIME = r"(?:[01]\d|2[0-3]):[0-5]\d|24:00"
+_HOURS = re.compile(
+    rf"(?:(?P<first>{'|'.join(_DAYS)})(?:-(?P<last>{'|'.join(_DAYS)}))?\s+)?"
+    rf"(?P<start>{_TIME})-(?P<end>{_TIME})"
+)
+
+
+@dataclass(frozen=True)
+class Mute:
+    """Alerts with these labels are not notified before `until`; None: for good."""
+
+    labels: Mapping[str, str]
+    until: datetime.datetime | None = None
+
+    def holds(self, labels: Mapping[str, str], now: datetime.datetime) -> bool:
+        return self.labels.items() <= labels.items() and (self.until is None or now < self.until)
+
+
+@dataclass(frozen=True)
+class ActiveHours:
+    """Alerts with these labels are notified in these hours only, by the clocks of the product.
+
+    `days` are the weekdays (Monday is 0) on which the hours begin. They may end after midnight.
+    """
+
+    labels: Mapping[str, str]
+    days: frozenset[int]
+    start: datetime.time
+    end: datetime.time
+
+    def contain(self, local: datetime.datetime) -> bool:
+        time = local.time()
+        if self.start < self.end:
+            return local.weekday() in self.days and self.start <= time < self.end
+        began_yesterday = (local.weekday() - 1) % 7 in self.days and time < self.end
+        return began_yesterday or (local.weekday() in self.days and time >= self.start)
+
+
+@dataclass(frozen=True)
+class Silences:
+    """All mutes and active hours."""
+
+    mutes: tuple[Mute, ...]
+    hours: tuple[ActiveHours, ...]
+    zone: ZoneInfo
+
+    def hold(self, labels: Mapping[str, str], now: datetime.datetime) -> bool:
+        """Whether an alert with these labels is not to be notified now."""
+        if any(mute.holds(labels, now) for mute in self.mutes):
+            return True
+        hours = [entry for entry in self.hours if entry.labels.items() <= labels.items()]
+        local = now.astimezone(self.zone)
+        return bool(hours) and not any(entry.contain(local) for entry in hours)
+
+    def unknown_metrics(self, known: Collection[str]) -> list[str]:
+        """The metrics that are named and not among the `known` ones."""
+        labels = [*(mute.labels for mute in self.mutes), *(hours.labels for hours in self.hours)]
+        named = {each.get("metric", "") for each in labels}
+        return sorted(named - {"", *known})
+
+
+def parse_mute(text: str) -> Mute:
+    """An entry of METRICS_MUTES: `metric:views until 2026-12-01T09:00+03:00`; ValueError names the remedy."""
+    match, _, moment = text.partition(" until ")
+    until = None
+    if moment:
+        with contextlib.suppress(ValueError):
+            until = datetime.datetime.fromisoformat(moment.strip())
+        if until is None or until.tzinfo is None:
+            raise ValueError(f"{text!r}: write the end with its offset, such as until 2026-12-01T09:00+03:00")
+    return Mute(_labels(text, match), until)
+
+
+def parse_active_hours(text: str) -> ActiveHours:
+    """An entry of METRICS_ACTIVE_HOURS: `severity:warning mon-fri 08:00-20:00`; ValueError names the remedy."""
+    match, _, hours = text.partition(" ")
+    found = _HOURS.fullmatch(hours.strip().lower())
+    if found is None:
+        raise ValueError(f"{text!r}: write the hours as 09:00-21:00 or mon-fri 08:00-20:00")
+    start, end = (datetime.time.fromisoformat(found[name].replace("24:00", "00:00")) for name in ("start", "end"))
+    first = _DAYS.index(found["first"]) if found["first"] else 0
+    last = _DAYS.index(found["last"]) if found["last"] else first if found["first"] else 6
+    days = frozenset((first + number) % 7 for number in range((last - first) % 7 + 1))
+    return ActiveHours(_labels(text, match), days, start, end)
+
+
+def _labels(text: str, match: str) -> dict[str, str]:
+    """The labels of `kind:odd_volume+severity:warning`."""
+    labels = {}
+    for part in match.strip().split("+"):
+        name, _, value = (piece.strip() for piece in part.partition(":"))
+        if name not in _LABELS or not value:
+            near = nearest(name, _LABELS)
+            hint = f"; did you mean {near}:{value or '…'}?" if near and near != name else ""
+            form = "write label:value, such as metric:views or kind:odd_volume+severity:warning"
+            raise ValueError(f"{text!r}: {form}. Labels are {', '.join(_LABELS)}{hint}")
+        known = _LABELS[name]
+        if known and value not in known:
+            raise ValueError(f"{text!r}: {name} is one of {', '.join(known)}{_hint(value, known)}")
+        labels[name] = value
+    return labels
+
+
+def _hint(value: str, known: Iterable[str]) -> str:
+    near = nearest(value, known)
+    return f"; did you mean {near}?" if near else ""
 
 
 def _dimension(name: str) -> str:
@@ -79,3 +203,72 @@ class MonitorSettings(SettingsPart):
     def silences(self, zone: ZoneInfo) -> Silences:
         """The mutes and the active hours, which are those of `zone`."""
         return Silences(self.mutes, self.active_hours, zone)
+
+
+_OFF = "off"
+# A year. A number too large for a duration would fail only when the sensor runs.
+_MOST_HOURS = 366 * 24
+# The severities that a kind can have. Data problems are warnings or critical; failures of code are always `failed`.
+_SETTABLE: dict[str, tuple[str, ...]] = {
+    "stale_data": ("warning", "critical", _OFF),
+    "odd_volume": ("warning", "critical", _OFF),
+    "failed_check": ("warning", "critical", _OFF),
+    "failed_run": (_OFF,),
+    "report_not_delivered": (_OFF,),
+}
+
+
+def _stale_hours(value: tuple[float, ...]) -> tuple[float, ...]:
+    if len(value) != 2 or not 0 < value[0] <= value[1] < math.inf:
+        raise ValueError("write two numbers of hours, for a warning and for a critical alert, such as 1,3")
+    if value[1] > _MOST_HOURS:
+        raise ValueError(f"write at most {_MOST_HOURS} hours, which is a year")
+    return value
+
+
+def _severities(value: Any) -> dict[str, str]:
+    """Kind → severity, of `odd_volume=critical, failed_run=off`."""
+    found: dict[str, str] = {}
+    for entry in split_list(value):
+        kind, _, severity = (part.strip() for part in entry.partition("="))
+        if kind not in _SETTABLE:
+            known = ", ".join(_SETTABLE)
+            raise ValueError(f"{entry!r}: write kind=severity, the kind one of {known}{_hint(kind, _SETTABLE)}")
+        if severity not in _SETTABLE[kind]:
+            raise ValueError(f"{entry!r}: set {kind} to {' or '.join(_SETTABLE[kind])}")
+        if kind in found:
+            raise ValueError(f"name each kind only once: {kind}")
+        found[kind] = severity
+    return found
+
+
+StaleHours = Annotated[tuple[float, ...], NoDecode, BeforeValidator(split_list), AfterValidator(_stale_hours)]
+
+
+class HealthSettings(SettingsPart):
+    """Part of `Settings`: names as there, `METRICS_…`."""
+
+    feed_stale_hours: StaleHours = Field(
+        (1.0, 3.0),
+        description="Hours without a new feed event until a warning, and until a critical alert, comma-separated. Only "
+        "hours of the week that usually have events count. Limits of 24 or more count every hour.",
+    )
+    messages_stale_hours: StaleHours = Field(
+        (1.0, 3.0), description="The same for messages: until a warning, and critical."
+    )
+    severities: Annotated[dict[str, str], NoDecode, BeforeValidator(_severities)] = Field(
+        default_factory=dict,
+        description="Severity by kind, comma-separated: odd_volume=critical, stale_data=warning, failed_check=off, "
+        "failed_run=off (also for ticks), report_not_delivered=off.",
+    )
+    tell_success: bool = Field(
+        False, description="true: send a message when the nightly load succeeds, with the number of its warnings."
+    )
+    report_grace_minutes: int = Field(
+        15, ge=1, le=720, description="Minutes after METRICS_REPORT_AT until a missing report raises an alert."
+    )
+
+    def severity_of(self, kind: str, usual: Severity) -> Severity | None:
+        """The severity of a kind; None: it is not reported."""
+        wanted: Any = self.severities.get(kind, usual)
+        return None if wanted == _OFF else wanted

@@ -15,12 +15,7 @@ from metrics_platform.warehouse.client import Warehouse
 
 
 def build_report(date: datetime.date, settings: Settings) -> DailyReport:
-    """The report of `date` from ClickHouse. How the day was computed is Dagster's knowledge, and left out.
-
-    Raises:
-        WarehouseError: ClickHouse refused, failed or did not answer.
-        SchemaMismatchError: a table has other columns than this version reads.
-    """
+    """The report of `date` from ClickHouse. How the day was computed is Dagster's knowledge, and left out."""
     now, day = datetime.datetime.now(datetime.UTC), day_of(date, settings.zone)
     (report,) = read_reports(Warehouse.from_settings(settings), [day], settings, now)
     return report

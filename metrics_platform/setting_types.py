@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from metrics_platform.builtin_entries import further_dimensions
 from metrics_platform.connection import parse_url
-from metrics_platform.setting_errors import choose
+from metrics_platform.suggestions import choose
 from metrics_platform.table_names import parse_table_name
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import datetime
 import difflib
 import os
+import re
 import zoneinfo
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,9 @@ from pydantic_settings import SettingsConfigDict
 from metrics_platform import setting_types as types
 from metrics_platform.builtin_entries import DAILY_DIMENSIONS
 from metrics_platform.channel_settings import ChannelSettings
-from metrics_platform.health_settings import HealthSettings
-from metrics_platform.monitor_settings import MonitorSettings
-from metrics_platform.redaction import mask, secrets_of_url
-from metrics_platform.setting_errors import explained, without_secrets
+from metrics_platform.monitor_settings import HealthSettings, MonitorSettings
+from metrics_platform.redaction import MASK, mask, secrets_of_url
+from metrics_platform.suggestions import remedy_of
 
 PREFIX = "METRICS_"
 # Prefixes of the channels' settings. Other programs use them too, so an unknown name with one of these is rejected only
@@ -36,6 +36,9 @@ _REMOVED = {
     "METRICS_MONITORING_FILE": "METRICS_CATALOG replaces it. Write each metric's keys under `metrics.NAME.monitor` of "
     "a catalogue (docs/operations.md#upgrades), set METRICS_CATALOG to it, and remove METRICS_MONITORING_FILE.",
 }
+
+# What looks like a service's key: a long word of small and capital letters and digits.
+_KEY = re.compile(r"(?<![\w-])(?=[\w-]*[a-z])(?=[\w-]*[A-Z])(?=[\w-]*\d)[\w-]{24,}", re.ASCII)
 
 
 class SettingsError(ValueError):
@@ -229,11 +232,11 @@ def _unknown(name: str) -> str | None:
 
 def _problem(detail: Any, given: Mapping[str, str], overrides: Mapping[str, Any]) -> str:
     if not detail["loc"]:  # about several settings at once: the text names them
-        return without_secrets(f"{str(detail['msg']).removeprefix('Value error, ')}. Correct one of them.")
+        return without_secrets(f"{remedy_of(detail)}. Correct one of them.")
     named = {setting_name(field): field for field in Settings.model_fields}
     field = named.get(str(detail["loc"][0]), str(detail["loc"][0]))
     name = setting_name(field)
-    text = explained(detail, Settings.model_fields[field])
+    text = remedy_of(detail)
     value = "(secret)" if is_secret(field) else repr(overrides.get(field, given.get(name, "")))
     end = "" if text.endswith("?") else "."
     # The value may be another setting's secret, set here by mistake, and some texts repeat the value.
@@ -258,3 +261,8 @@ def _secrets(given: Mapping[str, str], overrides: Mapping[str, Any]) -> Iterator
         value = overrides.get(field, given.get(setting_name(field), ""))
         text = value.get_secret_value() if isinstance(value, SecretStr) else str(value or "")
         yield from secrets_of_url(text) if "://" in text else (text,)
+
+
+def without_secrets(text: str, secrets: Iterable[str] = ()) -> str:
+    """Mask the known `secrets` in `text`, and whatever looks like one: any setting may hold a secret by mistake."""
+    return _KEY.sub(MASK, mask(text, secrets))

@@ -11,7 +11,7 @@ import fastjsonschema
 import pytest
 import yaml
 
-from metrics_platform.catalog_schema import FILE, catalog_schema_text
+from metrics_platform.generated_files import SCHEMA, catalog_schema_text
 
 EXAMPLE = """
 sources:
@@ -44,7 +44,7 @@ metrics:
 
 @pytest.fixture(scope="module")
 def validate() -> Callable[[Any], Any]:
-    schema: Callable[[Any], Any] = fastjsonschema.compile(json.loads(FILE.read_text(encoding="utf-8")))
+    schema: Callable[[Any], Any] = fastjsonschema.compile(json.loads(SCHEMA.read_text(encoding="utf-8")))
     return schema
 
 
@@ -57,12 +57,12 @@ def _refusal(validate: Callable[[Any], Any], content: Any) -> str | None:
 
 
 def test_the_schema_file_is_current() -> None:
-    assert FILE.read_text(encoding="utf-8") == catalog_schema_text()
+    assert SCHEMA.read_text(encoding="utf-8") == catalog_schema_text()
 
 
 def test_the_builtin_catalogue_is_valid_and_names_the_schema(validate: Callable[[Any], Any]) -> None:
     text = (files("metrics_platform") / "metrics.yaml").read_text(encoding="utf-8")
-    assert f"$schema={FILE.name}" in text.splitlines()[0]
+    assert f"$schema={SCHEMA.name}" in text.splitlines()[0]
     assert _refusal(validate, yaml.safe_load(text)) is None
 
 

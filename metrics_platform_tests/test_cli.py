@@ -87,13 +87,6 @@ def test_metrics_lists_the_catalogue_and_tries_an_entry(environment: Settings) -
     assert (unknown.exit_code, "Unknown metric 'vews'. Choose from" in unknown.output) == (1, True)
 
 
-@pytest.mark.parametrize("command", ["load", "create-tables", "doctor", "clickhouse", "demo"])
-def test_every_command_has_a_help_text(command: str) -> None:
-    result = CliRunner().invoke(main, [command, "--help"])
-    assert result.exit_code == 0
-    assert len(result.output) > 150
-
-
 def test_a_bad_setting_is_one_message_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METRICS_TIMEZONE", "Nowhere")
     result = CliRunner().invoke(main, ["create-tables"])

@@ -72,17 +72,6 @@ def test_doctor_names_the_grant_of_the_monitors_table_engine(directory: Path) ->
     assert "TABLE ENGINE ON ReplacingMergeTree" in problem.detail
 
 
-def test_a_read_only_account_lacks_rights(tmp_path: Path) -> None:
-    with running_server(tmp_path / "data") as server:
-        create_tables(Warehouse.from_settings(_settings(server.url)), MONITOR_TABLES)
-    with restricted_server(tmp_path / "data", "GRANT SELECT ON *.*", engines=()) as url:
-        settings = _settings(url)
-        reader = Warehouse.from_settings(settings)
-        assert create_tables(reader, MONITOR_TABLES) == []  # nothing to create: no right is needed
-        problems = {f.subject: f for f in inspect_warehouse(reader, settings) if f.status == "problem"}
-    assert "GRANT" in problems["Rights"].remedy
-
-
 def test_an_unreadable_source_is_named_with_the_grant(directory: Path) -> None:
     own = [
         g.removesuffix(" TO metrics")

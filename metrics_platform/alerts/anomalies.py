@@ -29,17 +29,14 @@ class Series(NamedTuple):
 
     @property
     def is_total(self) -> bool:
-        """Whether it is the whole product."""
         return self.dimension == TOTAL
 
     @property
     def subject(self) -> Subject:
-        """The subject of its alerts."""
         return Subject("anomaly", *self)
 
     @classmethod
     def of(cls, alert: Alert) -> Series:
-        """The series that an alert is about."""
         return cls(*alert.subject[1:])
 
 

@@ -109,23 +109,32 @@ def figure_of(chart: Drawable) -> Figure:
 
 
 def _heat_map(chart: HeatMap) -> Figure:
+    from seaborn import heatmap  # noqa: PLC0415  (with pandas: only Mondays need it)
+
     formats, rows = formats_for(chart.language), len(chart.rows)
     values = np.array(chart.values, dtype=float)
+    texts = [["" if value is None else formats.percent(value, 0) for value in row] for row in chart.values]
     page = _Page(chart, 12 + 1.5 * _TEXT + _ROW * rows + _MARGIN)
     page.y += 12
     left = _MARGIN * 1.4 + max(width_of(name, _TICK) for name in (chart.corner, *chart.rows))
     page.write(_MARGIN, page.y, chart.corner, "corner", _TICK, color=MUTED)
     axes = page.axes(left, page.y + 1.5 * _TEXT, WIDTH - _MARGIN - left, _ROW * rows)
-    highest = max(float(np.nanmax(values, initial=0)) * 1.25, 0.01)
-    axes.pcolormesh(np.ma.masked_invalid(values), cmap="Blues", vmin=0, vmax=highest, edgecolors="white", linewidth=4)
-    for (row, column), value in np.ndenumerate(values):
-        text, colour = formats.percent(value, 0), "white" if value > highest / 2 else INK
-        if np.isfinite(value):
-            axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=_TICK, color=colour)
-    axes.invert_yaxis()
-    axes.set_xticks(np.arange(len(chart.columns)) + 0.5, chart.columns)
-    axes.set_yticks(np.arange(rows) + 0.5, chart.rows)
+    heatmap(
+        values,
+        ax=axes,
+        annot=np.array(texts),
+        fmt="",
+        cmap="Blues",
+        vmin=0,
+        vmax=max(float(np.nanmax(values)) * 1.25, 0.01) if np.isfinite(values).any() else 1,
+        cbar=False,
+        linewidths=4,
+        annot_kws={"fontsize": _TICK},
+        xticklabels=list(chart.columns),
+        yticklabels=list(chart.rows),
+    )
     axes.tick_params(labeltop=True, labelbottom=False, labelleft=True, labelright=False, length=0)
+    axes.tick_params(axis="y", rotation=0)
     axes.grid(visible=False)
     return page.figure
 

@@ -11,8 +11,8 @@ from metrics_platform.defs.daily import daily_definitions
 from metrics_platform.defs.delivery.notify import delivery_definitions
 from metrics_platform.defs.executor import run_executor
 from metrics_platform.defs.health import health_definitions
-from metrics_platform.defs.monitoring import monitoring_definitions
-from metrics_platform.defs.report import report_definitions
+from metrics_platform.defs.monitoring.assets import monitoring_definitions
+from metrics_platform.defs.report.assets import report_definitions
 from metrics_platform.defs.resources import ClickHouseResource, TelegramResource
 from metrics_platform.settings import Settings
 

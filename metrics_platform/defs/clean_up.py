@@ -12,7 +12,7 @@ from pathlib import Path
 import dagster as dg
 
 from metrics_platform.defs.delivery.notify import ASSET
-from metrics_platform.defs.schedules import default_schedule_status
+from metrics_platform.defs.resources import default_schedule_status
 from metrics_platform.settings import Settings
 
 JOB = "clean_up"
@@ -23,7 +23,6 @@ MOST_SECONDS = 3600.0
 
 
 def clean_up_definitions(settings: Settings) -> dg.Definitions:
-    """The job and its schedule."""
 
     @dg.op(description="Deletes finished runs that are older than METRICS_KEEP_RUNS_DAYS and that nothing needs.")
     def delete_old_runs(context: dg.OpExecutionContext) -> None:

@@ -24,7 +24,6 @@ class RangesInParallel(MultiprocessExecutor):
     def execute(
         self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
     ) -> Iterator[dg.DagsterEvent]:
-        """Execute the steps of a run."""
         if is_parallel(plan_context.dagster_run.tags):
             return super().execute(plan_context, execution_plan)
         return InProcessExecutor(self.retries).execute(plan_context, execution_plan)

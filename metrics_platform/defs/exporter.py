@@ -47,7 +47,6 @@ class PlatformState(Collector):
     settings: Settings
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """See `Collector`."""
         up = GaugeMetricFamily("metrics_platform_up", "1 if the part answers, else 0.", labels=["part"])
         for part, read in (("clickhouse", self._warehouse), ("dagster", self._dagster)):
             try:

@@ -1,7 +1,10 @@
-"""Dagster's part of `doctor`: whether it keeps its history, and whether the schedules are on."""
+"""Dagster's part of `doctor`: whether it keeps its history, whether schedules and daemon run, and what has failed."""
 
 from __future__ import annotations
 
+import contextlib
+import datetime
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +14,11 @@ from dagster._core.scheduler.instigation import InstigatorStatus
 
 from metrics_platform.defs.clean_up import JOB as CLEAN_UP_JOB
 from metrics_platform.defs.daily.schedule import JOB as DAILY_JOB
-from metrics_platform.defs.monitoring.schedule import JOB as MONITORING_JOB
+from metrics_platform.defs.health.failed_runs import EndedRun, ended_runs, ended_ticks
+from metrics_platform.defs.monitoring.assets import JOB as MONITORING_JOB
 from metrics_platform.defs.report.assets import ASSET as REPORT
 from metrics_platform.findings import Finding
+from metrics_platform.redaction import mask
 
 # Schedule → what it starts.
 _SCHEDULES = {
@@ -54,7 +59,10 @@ def _without_configuration(home: Path) -> Finding:
 
 def _schedules(home: Path, *, schedules_on: bool) -> Finding:
     try:
-        states = _stored_states(home)
+        states = {}
+        if _has_storage(home):
+            with dg.DagsterInstance.from_config(str(home)) as instance:
+                states = {state.name: state.status for state in instance.all_instigator_state()}
     except Exception as error:  # noqa: BLE001  (storages raise many types)
         return Finding(
             "Dagster",
@@ -72,11 +80,144 @@ def _schedules(home: Path, *, schedules_on: bool) -> Finding:
     return Finding("Dagster", "note", f"off: {named}", _SETTING_IS_OFF if by_setting else _SWITCH_ON)
 
 
-def _stored_states(home: Path) -> dict[str, InstigatorStatus]:
-    """The stored status of each schedule and sensor; empty if Dagster has not run yet."""
-    settings = yaml.safe_load((home / "dagster.yaml").read_text(encoding="utf-8"))
-    # Opening a SQLite storage would create it.
-    if "storage" not in (settings or {}) and not (home / "schedules" / "schedules.db").exists():
-        return {}
-    with dg.DagsterInstance.from_config(str(home)) as instance:
-        return {state.name: state.status for state in instance.all_instigator_state()}
+def _has_storage(home: Path) -> bool:
+    """Whether there is a storage to read: opening one of SQLite would create it."""
+    file = home / "dagster.yaml"
+    settings = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
+    return "storage" in (settings or {}) or (home / "schedules" / "schedules.db").exists()
+
+
+# --- its work ---------------------------------------------------------------------------------------------------------
+
+# A nightly job's latest run is within it.
+_RECENT = datetime.timedelta(days=2)
+_MOST_RUNS = 1000
+_WAITS_LONG = datetime.timedelta(minutes=5)
+_WAITING = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING]
+# A daemon writes a heartbeat for each of its parts every 30 seconds.
+_HEARTBEAT_AGE = datetime.timedelta(seconds=90)
+_CAUSE_LENGTH = 200
+
+
+def inspect_work(home: str | None, now: datetime.datetime) -> Iterator[Finding]:
+    """Look at the work of the Dagster in DAGSTER_HOME; nothing is changed there.
+
+    Nothing is found where Dagster has not run yet, or where its storage cannot be read (`inspect_dagster` says so).
+    """
+    found: list[Finding] = []
+    with contextlib.suppress(Exception):  # storages raise many types
+        if home and _has_storage(Path(home)):
+            with dg.DagsterInstance.from_config(home) as instance:
+                found = list(_work(instance, home, now))
+    yield from found
+
+
+def _work(instance: dg.DagsterInstance, home: str, now: datetime.datetime) -> Iterator[Finding]:
+    yield _daemons(instance, home, now)
+    failed = [*_failed_runs(instance, now), *_failed_ticks(instance)]
+    every = "the latest run of every job and the latest tick of every schedule and sensor succeeded"
+    yield from failed or [Finding("Runs and ticks", "ok", every)]
+    yield from _waiting_runs(instance, now)
+
+
+def _failed_runs(instance: dg.DagsterInstance, now: datetime.datetime) -> Iterator[Finding]:
+    """The jobs whose latest run failed; of manual runs, only success counts."""
+    latest: dict[str, EndedRun] = {}
+    for run in ended_runs(instance, now - _RECENT, _MOST_RUNS, latest_first=True):
+        if run.succeeded or run.is_automated:
+            latest.setdefault(run.job, run)
+    for job, run in sorted(latest.items()):
+        if not run.succeeded:
+            how = "never started" if run.never_started else "failed"
+            yield Finding(
+                "Runs",
+                "problem",
+                f"the latest run of {job} {how}, {_at(run.at)}: {_short(run.cause)}",
+                f"Remove the cause, then re-execute run {run.run_id[:8]} in Dagster's UI (Runs).",
+            )
+
+
+def _failed_ticks(instance: dg.DagsterInstance) -> Iterator[Finding]:
+    for ended in ended_ticks(instance, most=1).values():
+        for tick in ended:
+            if tick.failed:
+                kind, name = tick.automation
+                yield Finding(
+                    "Ticks",
+                    "problem",
+                    f"the latest tick of {kind} {name} failed, {_at(tick.at)}: {_short(tick.cause)}",
+                    "Remove the cause; Dagster tries again. Automation in its UI shows every tick.",
+                )
+
+
+def _waiting_runs(instance: dg.DagsterInstance, now: datetime.datetime) -> Iterator[Finding]:
+    records = instance.get_run_records(
+        dg.RunsFilter(statuses=_WAITING, created_before=now - _WAITS_LONG), limit=_MOST_RUNS, ascending=True
+    )
+    if records:
+        first = records[0]
+        yield Finding(
+            "Runs",
+            "note",
+            f"{len(records)} waiting to start, the oldest ({first.dagster_run.job_name}) since "
+            f"{_at(first.create_timestamp)}",
+            "Check in Dagster's UI that a daemon runs, and that no long run or backfill holds their places (Runs).",
+        )
+
+
+def _daemons(instance: dg.DagsterInstance, home: str, now: datetime.datetime) -> Finding:
+    """Whether exactly one daemon runs: each has an id of its own in its heartbeats, and on Linux is a process."""
+    subject = "Dagster daemon"
+    heartbeats = instance.get_daemon_heartbeats().values()
+    oldest = (now - _HEARTBEAT_AGE).timestamp()
+    ids = {heartbeat.daemon_id for heartbeat in heartbeats if heartbeat.timestamp >= oldest}
+    processes = " ".join(map(str, daemon_processes(home)))
+    if len(ids) > 1 or " " in processes:
+        end = f"kill {processes}" if " " in processes else "look for dagster._daemon in `ps`"
+        return Finding(
+            subject,
+            "problem",
+            f"more than one runs on {home}, and they fail each other's runs. An old one lives on where `dagster dev` "
+            "was killed",
+            f"Stop Dagster, end every daemon that is left ({end}), and start Dagster again.",
+        )
+    if ids:
+        return Finding(subject, "ok", "one is running")
+    latest = max((heartbeat.timestamp for heartbeat in heartbeats), default=None)
+    since = f" since {_at(datetime.datetime.fromtimestamp(latest, datetime.UTC))}" if latest else ""
+    return Finding(
+        subject,
+        "note",
+        f"none has run{since}: no schedule, sensor or queued run starts",
+        "Start Dagster: `dagster dev`, or `dagster-daemon run` in production.",
+    )
+
+
+def daemon_processes(home: str) -> list[int]:
+    """The ids of this machine's daemon processes on DAGSTER_HOME; none where the system hides them (not Linux)."""
+    wanted = Path(home).resolve()
+    return sorted(pid for pid in map(int, filter(str.isdigit, _listed("/proc"))) if _is_daemon_of(pid, wanted))
+
+
+def _listed(folder: str) -> list[str]:
+    return os.listdir(folder) if os.path.isdir(folder) else []  # noqa: PTH112, PTH208  (plain names are wanted)
+
+
+def _is_daemon_of(pid: int, home: Path) -> bool:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False  # it has ended, or is another user's
+    is_daemon = b"run" in command and any(part.endswith((b"dagster._daemon", b"dagster-daemon")) for part in command)
+    homes = [part.partition(b"=")[2] for part in environment if part.startswith(b"DAGSTER_HOME=")]
+    return is_daemon and any(Path(os.fsdecode(found)).resolve() == home for found in homes)
+
+
+def _at(moment: datetime.datetime) -> str:
+    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
+
+
+def _short(cause: str) -> str:
+    text = " ".join(mask(cause).split()) or "no cause is known"
+    return text if len(text) <= _CAUSE_LENGTH else f"{text[:_CAUSE_LENGTH]}…"

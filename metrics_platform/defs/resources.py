@@ -1,14 +1,17 @@
-"""The resources of the code location."""
+"""The resources of the code location, and what several features share: defaults, run config, cursors."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import dagster as dg
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from metrics_platform.catalog import Metric
 from metrics_platform.settings import Settings
+from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Warehouse
 
 if TYPE_CHECKING:
@@ -68,7 +71,6 @@ class TelegramResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         )
 
     def applied_to(self, settings: Settings) -> Settings:
-        """`settings` with this resource's chat."""
         return settings.model_copy(
             update={
                 "telegram_chat_id": self.chat_id or None,
@@ -79,7 +81,6 @@ class TelegramResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @property
     def retry_policy(self) -> RetryPolicy:
-        """How long a run tries."""
         from metrics_platform.notifications.channel import RetryPolicy  # noqa: PLC0415
 
         return RetryPolicy(budget=self.budget_seconds)
@@ -93,3 +94,47 @@ def _tags(context: dg.AssetExecutionContext) -> dict[str, str]:
         "asset": context.asset_key.to_user_string(),
         "partition": f"{first}…{others[-1]}" if others else first,
     }
+
+
+def default_schedule_status(settings: Settings) -> dg.DefaultScheduleStatus:
+    """The status of a schedule until it is switched in Dagster's UI."""
+    return dg.DefaultScheduleStatus.RUNNING if settings.schedules_on else dg.DefaultScheduleStatus.STOPPED
+
+
+class MetricsConfig(dg.Config):
+    """The run's config."""
+
+    metrics: list[str] = Field(
+        default=[], description="Metrics to compute. The rows of all others stay as they are. Empty: all metrics."
+    )
+
+
+def chosen_metrics(names: Sequence[str], checked: CheckedCatalog) -> tuple[Metric, ...] | None:
+    """The metrics named in the config; None means all. Fails the run if one of them cannot be computed."""
+    if not names:
+        return None
+    unknown = [name for name in names if name not in checked.metrics]
+    if unknown:
+        problems = [
+            checked.problems.get(f"metrics.{name}", f"the catalogue has no metric {name!r}") for name in unknown
+        ]
+        raise dg.Failure(
+            f"The run's config names metrics that cannot be computed: {'; '.join(problems)}. Choose from "
+            f"{', '.join(checked.metrics)}.",
+            allow_retries=False,
+        )
+    return tuple(checked.metrics[name] for name in names)
+
+
+class Cursor(BaseModel):
+    """Base class of the sensors' cursors. Every field has a default."""
+
+    model_config = ConfigDict(frozen=True, defer_build=True)
+
+    @classmethod
+    def from_cursor(cls, cursor: str | None) -> Self:
+        """Parse `cursor`. An unreadable one counts as empty; message keys then prevent duplicates."""
+        try:
+            return cls.model_validate_json(cursor or "{}")
+        except ValidationError:
+            return cls()

@@ -79,13 +79,11 @@ class DetectorConfig(Strict):
 
 
 class MonitorConfig(Strict):
-    """How a metric is evaluated, as a whole and by slice, and whether people are notified.
+    """How a metric is evaluated, as a whole and by slice, and whether people are notified."""
 
-    Attributes:
-        total: for the whole product; slices: for each slice. None: not evaluated.
-    """
-
+    # For the whole product.
     total: DetectorConfig | None = DetectorConfig()
+    # For each slice. None: not evaluated.
     slices: DetectorConfig | None = DetectorConfig()
     critical_change: float = Field(
         default=0.3, gt=0, description="Change, as a share of the expected value, from which an anomaly is critical."

@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from metrics_platform.detection.config import Iqr
-from metrics_platform.detection.detections import Detections, Reason, Status
-from metrics_platform.detection.series import Floats, SlotSeries
+from metrics_platform.detection.config import DetectorConfig
+from metrics_platform.detection.series import Detections, Floats, Reason, SlotSeries, Status
 
 # Sums of floating-point numbers differ in their last digits, which must not count as a spread.
 _ROUNDING = 1e-9
 
 
-def lookback(config: Iqr) -> int:
+def lookback(config: DetectorConfig) -> int:
     """How many slots, up to and with the evaluated one, are read."""
-    return 2 * config.n
+    return 2 * config.iqr.n
 
 
-def evaluate(series: SlotSeries, slots: int, config: Iqr) -> Detections:
+def evaluate(series: SlotSeries, slots: int, config: DetectorConfig, _holidays: Collection[int] = ()) -> Detections:
     """Evaluate the last `slots` slots: anomalous outside of [q25 - a IQR, q75 + a IQR] of the `n` slots before.
 
     Both bounds are smoothed over `n` slots. Where the quartiles are equal, nothing fires: every change would.
     """
+    n, a = config.iqr.n, config.iqr.a
     history = series.observed[max(0, series.length - slots - lookback(config) + 1) :]
     value = history[-slots:]
-    quartiles = _rolling(history, config.n, lambda windows: np.quantile(windows, (0.25, 0.5, 0.75), axis=-1))
+    quartiles = _rolling(history, n, lambda windows: np.quantile(windows, (0.25, 0.5, 0.75), axis=-1))
     low, middle, high = quartiles
     spread = high - low
     if series.is_gauge:
         spread = np.where(spread > _ROUNDING * np.maximum(np.abs(low), np.abs(high)), spread, 0.0 * spread)
     lower, upper = (
-        _rolling(bound, config.n, lambda windows: windows.mean(axis=-1)[None], current=True)[0][-slots:]
-        for bound in (low - config.a * spread, high + config.a * spread)
+        _rolling(bound, n, lambda windows: windows.mean(axis=-1)[None], current=True)[0][-slots:]
+        for bound in (low - a * spread, high + a * spread)
     )
     spread, expected = spread[-slots:], middle[-slots:]
     beyond = (spread > 0) & ((value < lower) | (value > upper))

@@ -27,35 +27,51 @@ Everything looks back a fixed number of slots (`LOOKBACK`), so that evaluating o
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
-from metrics_platform.detection.arrays import (
+from metrics_platform.detection.baseline import (
+    AHEAD,
+    FIT_SLOTS,
+    LAGS,
     MAD_TO_SIGMA,
+    NOISE_SLOTS,
     POOLED,
     TINY,
+    WARM_UP,
+    Baseline,
+    Days,
     arcsine,
     at,
     before,
     extended,
+    level_of,
+    levels_then,
     pooled,
     quantiles,
-    recent_sum,
     running_sum,
     share_of_zeros,
     sizes_of_day,
 )
-from metrics_platform.detection.baseline import Baseline
-from metrics_platform.detection.config import Seasonal
-from metrics_platform.detection.days import AHEAD, FIT_SLOTS, LAGS, WARM_UP, Days
-from metrics_platform.detection.decide import EMPTY, EMPTY_FROM, HOUR, TWO_HOURS, Jump, Window, decide
-from metrics_platform.detection.detections import Detections, Reason
-from metrics_platform.detection.level import level_of, levels_then
-from metrics_platform.detection.series import SLOTS_A_DAY, Booleans, Floats, SlotSeries
+from metrics_platform.detection.config import DetectorConfig
+from metrics_platform.detection.series import SLOTS_A_DAY, Booleans, Detections, Floats, Reason, SlotSeries, Status
 
+HOUR, TWO_HOURS = 4, 8
+# How many deviations the last slot of a longer window must be away itself, so that the alert is about now.
+_OWN = 1.2
+# Noisy hours widen the band. Counts and jumps often scatter half as much again by chance, so twice their usual noise is
+# where it begins; the level of a gauge does not. However noisy the hours before were, an outage is found.
+_WIDENS_FROM, _GAUGE_WIDENS_FROM, _WIDEST = 2.0, 1.0, 3.0
+# Of a slot without events that is normal by itself, siblings decide: from so many expected events on, which are all
+# missing by chance in one slot of twenty. This is its strength.
+EMPTY_FROM, EMPTY = 3.0, -1e-3
+# A gauge has no counting noise: a small change may be many deviations. So it is not enough that both the change and the
+# deviation are at their least: their product, each as a share of its least, has to be this large.
+_BOTH = 1.5
 # How far a baseline looks back: the longest lag, the day before it that it is scaled by, and a clock change.
 LOOKBACK = WARM_UP + (int(LAGS.max()) + 1) * SLOTS_A_DAY + AHEAD + 2 * HOUR
 
@@ -77,9 +93,12 @@ _WEEKLY = 3.0
 _CHUNK = 1_000_000  # cells of [slots, series, lags] at a time: the memory of a replay stays small
 
 
-def evaluate(
-    series: SlotSeries, slots: int, config: Seasonal, minimum_volume: float, holidays: Collection[int] = ()
-) -> Detections:
+def lookback(_config: DetectorConfig) -> int:
+    """How many slots, up to and with the evaluated one, are read."""
+    return LOOKBACK
+
+
+def evaluate(series: SlotSeries, slots: int, config: DetectorConfig, holidays: Collection[int] = ()) -> Detections:
     """Evaluate the last `slots` slots of `series`.
 
     `holidays` are local dates as days since 1970. Each slot depends on the LOOKBACK slots up to it. Where some of these
@@ -88,28 +107,62 @@ def evaluate(
     days = Days.of(series, slots, holidays)
     step = max(1, _CHUNK // (len(days.positions) * len(LAGS)))
     count = series.values.shape[1]
-    return Detections.side_by_side(
-        _evaluate(days, series.part(first, min(first + step, count)), slots, config, minimum_volume)
+    parts = [
+        _evaluate(days, series.part(first, min(first + step, count)), slots, config)
         for first in range(0, max(count, 1), step)
-    )
+    ]
+    return Detections.combined(parts, lambda arrays: np.concatenate(arrays, axis=1))
 
 
-def _evaluate(days: Days, series: SlotSeries, slots: int, config: Seasonal, minimum_volume: float) -> Detections:
+def _evaluate(days: Days, series: SlotSeries, slots: int, config: DetectorConfig) -> Detections:
     run = _Run(days, series, slots)
     windows = {length: run.window(length) for length in (1, HOUR, TWO_HOURS)}
     enough = run.baseline.count >= _LEAST_DAYS
     cut = slice(None, len(days.positions) - AHEAD)
-    found = decide(series, slots, windows, enough[cut], (config, minimum_volume))
+    found = _decide(series, slots, windows, enough[cut], config)
     if series.trials is None:
         return found
     usual = quantiles(at(series.trials, days.same[cut][-slots:]), (0.5,), days.weights[cut][-slots:])[0][0]
     missed = (series.trials[-slots:] == 0) & (usual >= EMPTY_FROM) & enough[cut][-slots:]
     # The share is unknown, but not what it means that nothing of its whole is there.
     score = (np.sqrt(0.375) - np.sqrt(usual + 0.375)) / _POISSON
-    sure = missed & (usual >= max(minimum_volume, _LEAST_TRIALS))
-    numbers = {"score": score, "strength": np.where(sure, score / config.slot_threshold, EMPTY)}
+    sure = missed & (usual >= max(config.minimum_volume, _LEAST_TRIALS))
+    numbers = {"score": score, "strength": np.where(sure, score / config.seasonal.slot_threshold, EMPTY)}
     silent = replace(found, **{name: np.where(missed, each, getattr(found, name)) for name, each in numbers.items()})
     return silent.where_anomalous(sure, Reason.NO_DATA)
+
+
+@dataclass(frozen=True)
+class Jump:
+    """A gauge's slots, compared with the slot before each; arrays [positions, series]."""
+
+    # The value that would be as far from the expected one as the slot before.
+    base: Floats
+    # The standard deviation of the distance from `base`.
+    sigma: Floats
+    # The distance from `base` in standard deviations.
+    score: Floats
+
+
+@dataclass(frozen=True)
+class Window:
+    """The slots up to each position, compared with what was expected; arrays [positions, series]."""
+
+    # Their sum, or share.
+    actual: Floats
+    # The expected sum or share.
+    expected: Floats
+    # The least and the largest value that is plausible, with `expected` between them.
+    low: Floats
+    high: Floats
+    # What `minimum_volume` applies to: the larger size of the two; of a share, its trials.
+    volume: Floats
+    # The standard deviation, on the scale on which it does not depend on the value; of a share, times √trials.
+    sigma: Floats
+    # The deviation from the nearest plausible value in standard deviations.
+    score: Floats
+    # Of one slot of a gauge, how it differs from the slot before.
+    jump: Jump | None = None
 
 
 @dataclass(frozen=True)
@@ -122,12 +175,20 @@ class _Run:
 
     @cached_property
     def actual(self) -> Floats:
-        """The values at the positions; unknown after the last slot."""
         return extended(self.series.values, self.days.positions)
 
     @cached_property
     def trials(self) -> Floats | None:
         return None if self.series.trials is None else extended(self.series.trials, self.days.positions)
+
+    @property
+    def _cut(self) -> slice:
+        """Without the positions after the last slot."""
+        return slice(None, len(self.days.positions) - AHEAD)
+
+    @property
+    def _trials_now(self) -> Floats | None:
+        return None if self.trials is None else self.trials[self._cut]
 
     @cached_property
     def baseline(self) -> Baseline:
@@ -136,12 +197,12 @@ class _Run:
     @cached_property
     def levels(self) -> tuple[Floats, Floats]:
         """Today's level, of the usual and of the other kind of day."""
-        usual, other = (self._sized(rate) for rate in (self.baseline.usual, self.baseline.other))
-        return level_of(self.series, self.actual, usual), level_of(self.series, self.actual, other)
+        base = self.baseline
+        usual, other, plain = (self._sized(rate) for rate in (base.usual, base.other, base.plain))
+        return level_of(self.series, self.actual, usual, plain), level_of(self.series, self.actual, other, other)
 
     @cached_property
     def levels_then(self) -> Floats:
-        """The level that each earlier day had at this time, [positions, series, lags]."""
         return levels_then(*self._then)
 
     @cached_property
@@ -163,7 +224,7 @@ class _Run:
 
     def window(self, length: int) -> Window:
         """The `length` slots up to each position, the positions after the last slot left out."""
-        base, cut = self.baseline, slice(None, len(self.days.positions) - AHEAD)
+        base, cut = self.baseline, self._cut
         level, other_level = (before(each, length - 1)[cut] for each in self.levels)
         sums = {
             name: running_sum(each, length)
@@ -196,10 +257,8 @@ class _Run:
 
     def _weekly(self, reached: Floats) -> Floats:
         """What two of the last weeks reached, where that is unusual, and the usual value elsewhere."""
-        cut = slice(None, len(self.days.positions) - AHEAD)
-        usual, reached = self._sized(self.baseline.usual)[cut], self._sized(reached)[cut]
-        trials = None if self.trials is None else self.trials[cut]
-        far = np.abs(self._deviation(reached, usual, trials)) >= _WEEKLY * self._sigma_of_slot
+        usual, reached = self._sized(self.baseline.usual)[self._cut], self._sized(reached)[self._cut]
+        far = np.abs(self._deviation(reached, usual, self._trials_now)) >= _WEEKLY * self._sigma_of_slot
         return np.where(far, reached, usual)
 
     def _score(self, actual: Floats, low: Floats, high: Floats, trials: Floats | None, sigma: Floats) -> Floats:
@@ -222,7 +281,6 @@ class _Run:
         return np.sqrt(actual + 0.375) - np.sqrt(expected + 0.375)
 
     def _sigma(self, expected: Floats, trials: Floats | None, length: int) -> Floats:
-        """The standard deviation of a window."""
         # Longer windows need their noise at the evaluated slots only, and where it is pooled from.
         start = 0 if length == 1 else max(0, len(expected) - self.slots - POOLED - length + 1)
         then, usual = (running_sum(each[start:], length) for each in self._then)
@@ -263,8 +321,7 @@ class _Run:
     @cached_property
     def _peak(self) -> Floats:
         """The noise of a gauge of few events: as large as its values get. Its deviations are rare, their median 0."""
-        cut = slice(None, len(self.days.positions) - AHEAD)
-        same, weights = self.days.same[cut], self.days.weights[cut]
+        same, weights = self.days.same[self._cut], self.days.weights[self._cut]
         zeros = share_of_zeros(at(self.series.values, same), weights)
         sizes = quantiles(at(sizes_of_day(self.series.values), same), (0.5,), weights)[0][0]
         return np.where(zeros >= _OFTEN_ZERO, np.nan_to_num(sizes), 0.0)
@@ -272,17 +329,146 @@ class _Run:
     @cached_property
     def looks_like_other(self) -> Booleans:
         """Where the hours before fit the other kind of day better, or the day is a known holiday."""
-        count = len(self.days.positions) - AHEAD
-        actual, trials = self.actual[:count], None if self.trials is None else self.trials[:count]
         misfits = []
         for base, level in zip((self.baseline.usual, self.baseline.other), self.levels, strict=True):
-            expected = (self._sized(base) * level)[:count]
-            misfit = np.square(self._deviation(actual, expected, trials) / self._sigma_of_slot)
-            misfits.append(before(recent_sum(np.nan_to_num(np.fmin(misfit, _WORST_FIT)), FIT_SLOTS), 1, 0.0))
-        return np.asarray((misfits[1] + _BETTER_FIT <= misfits[0]) | self.days.holiday[:count, None])
+            expected = (self._sized(base) * level)[self._cut]
+            deviation = self._deviation(self.actual[self._cut], expected, self._trials_now)
+            misfit = np.square(deviation / self._sigma_of_slot)
+            misfits.append(before(running_sum(np.nan_to_num(np.fmin(misfit, _WORST_FIT)), FIT_SLOTS, 0.0), 1, 0.0))
+        return np.asarray((misfits[1] + _BETTER_FIT <= misfits[0]) | self.days.holiday[self._cut, None])
 
     @cached_property
     def _sigma_of_slot(self) -> Floats:
-        count = len(self.days.positions) - AHEAD
-        expected = (self._sized(self.baseline.usual) * self.levels[0])[:count]
-        return self._sigma(expected, None if self.trials is None else self.trials[:count], 1)
+        expected = (self._sized(self.baseline.usual) * self.levels[0])[self._cut]
+        return self._sigma(expected, self._trials_now, 1)
+
+
+def _decide(
+    series: SlotSeries, slots: int, windows: Mapping[int, Window], enough: Booleans, config: DetectorConfig
+) -> Detections:
+    """The answers for the last `slots` slots, from the windows of one slot, an hour and two hours up to each.
+
+    `enough`: where the baseline is made of enough days.
+    """
+    limits = config.seasonal
+    one = windows[1]
+    wide = _widening(one.score, slots, _GAUGE_WIDENS_FROM if series.is_gauge else _WIDENS_FROM)
+    score = one.score[-slots:] / wide
+    jump_wide = np.ones_like(wide) if one.jump is None else _widening(one.jump.score, slots, _WIDENS_FROM)
+    if one.jump is not None:
+        jump = one.jump.score[-slots:] / jump_wide
+        score = np.where((np.sign(jump) == np.sign(score)) & (np.abs(jump) > np.abs(score)), jump, score)
+    tests = (
+        (Reason.THIS_SLOT, 1, limits.slot_threshold, 0.0),
+        (Reason.LAST_HOUR, HOUR, limits.hour_threshold, _OWN),
+        (Reason.LAST_TWO_HOURS, TWO_HOURS, limits.two_hours_threshold, _OWN),
+    )
+    value = series.observed[-slots:]
+    reason = np.full(value.shape, Reason.WITHIN_BAND, dtype=np.int8)
+    shown, width = score.copy(), np.full(value.shape, limits.slot_threshold)
+    strength = np.zeros(value.shape)
+    small, few = np.zeros(value.shape, dtype=bool), np.zeros(value.shape, dtype=bool)
+    for name, length, threshold, least in tests:
+        window = windows[length]
+        total = score if length == 1 else window.score[-slots:] / wide
+        now = (np.abs(score) >= least) & (np.sign(total) == np.sign(score))
+        deviation = np.where(now, np.abs(total) / threshold, 0.0)
+        change = _change(window)[-slots:] / max(limits.minimum_change, TINY)
+        if "minimum_change" in limits.model_fields_set:  # a user's own minimum holds even if a sibling is anomalous
+            change = np.where(change >= 1, change, 0.0)
+        enough_volume = window.volume[-slots:] >= config.minimum_volume
+        size = np.where(enough_volume, np.fmin(deviation, change), 0.0)
+        if series.is_gauge:
+            with np.errstate(invalid="ignore"):  # no deviation from an infinite change
+                size = np.fmin(size, np.sqrt(deviation * change / _BOTH))
+        strength = np.where(size > np.abs(strength), np.sign(total) * size, strength)
+        fires = (size >= 1) & (reason == Reason.WITHIN_BAND)
+        reason[fires] = name
+        shown[fires] = total[fires]
+        width[fires] = least or threshold
+        small |= (deviation >= 1) & enough_volume & (size < 1)
+        few |= (deviation >= 1) & ~enough_volume
+    quiet = reason == Reason.WITHIN_BAND
+    reason[quiet & small] = Reason.CHANGE_TOO_SMALL
+    reason[quiet & few] = Reason.BELOW_MINIMUM_VOLUME
+    if series.trials is None and not series.is_gauge:
+        reason[~quiet & (value == 0)] = Reason.NO_DATA
+        strength = np.where((value == 0) & (one.expected[-slots:] >= EMPTY_FROM), np.fmin(strength, EMPTY), strength)
+    narrow = width < limits.slot_threshold
+    if series.is_gauge:
+        lower, upper = _gauge_band(
+            one, slots, width * wide, width * jump_wide, np.where(narrow, 0.0, limits.minimum_change)
+        )
+    else:
+        lower, upper = _band(series, one, slots, width * wide, narrow, config)
+    status = np.where(quiet, Status.NORMAL, Status.ANOMALOUS).astype(np.int8)
+    expected = one.expected[-slots:]
+    found = Detections(status, reason, value, expected, lower, upper, shown, strength)
+    return found.where_unknown(~(enough[-slots:] & np.isfinite(expected)))
+
+
+def _change(window: Window) -> Floats:
+    """The size of the change as a share of the nearest plausible value."""
+    nearest = np.clip(window.actual, window.low, window.high)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change = np.abs(window.actual / nearest - 1)
+    return np.where(nearest != 0, change, np.where(window.actual != 0, np.inf, 0.0))
+
+
+def _widening(scores: Floats, slots: int, usual: float) -> Floats:
+    """The noise of the slots before each evaluated one as a multiple of `usual`, from 1 to _WIDEST."""
+    before = np.abs(np.concatenate([np.full((NOISE_SLOTS, scores.shape[1]), np.nan), scores[:-1]]))
+    ordered = np.sort(sliding_window_view(before, NOISE_SLOTS, axis=0)[-slots:], axis=-1)  # unknown ones come last
+    count = np.isfinite(ordered).sum(axis=-1)
+    middle = np.take_along_axis(ordered, (count // 2).clip(max=NOISE_SLOTS - 1)[..., None], axis=-1)[..., 0]
+    noise = MAD_TO_SIGMA * np.nan_to_num(middle)
+    return np.where(count >= NOISE_SLOTS // 2, np.clip(noise / usual, 1.0, _WIDEST), 1.0)
+
+
+def _band(  # noqa: PLR0917
+    series: SlotSeries, one: Window, slots: int, deviations: Floats, narrow: Booleans, config: DetectorConfig
+) -> tuple[Floats, Floats]:
+    """The band outside of which the slot is anomalous; where a longer window fired, that window's, which is narrower.
+
+    The minimum change and the minimum volume widen it, so that no value outside of it is called normal.
+    """
+    low, high, distance = one.low[-slots:], one.high[-slots:], deviations * one.sigma[-slots:]
+    if series.trials is None:
+        lower = np.maximum(np.sqrt(low + 0.375) - distance, 0.0) ** 2 - 0.375
+        upper = (np.sqrt(high + 0.375) + distance) ** 2 - 0.375
+        lower = np.where(one.expected[-slots:] < config.minimum_volume, 0.0, lower)
+        upper = np.where(narrow, upper, np.maximum(upper, config.minimum_volume))
+    else:
+        trials = series.trials[-slots:]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            distance = distance / np.sqrt(trials)
+            added = 0.375 / trials
+        weight = 1 + 2 * added
+        lower, upper = (
+            np.sin(np.clip(np.arcsin(np.sqrt((rate + added) / weight)) + way * distance, 0.0, np.pi / 2)) ** 2 * weight
+            - added
+            for rate, way in ((np.clip(low, 0, 1), -1), (np.clip(high, 0, 1), 1))
+        )
+    lower = np.where(narrow, lower, np.minimum(lower, low * (1 - config.seasonal.minimum_change)))
+    upper = np.where(narrow, upper, np.maximum(upper, high * (1 + config.seasonal.minimum_change)))
+    return np.maximum(lower, 0.0), upper
+
+
+def _gauge_band(
+    one: Window, slots: int, deviations: Floats, jumps: Floats, minimum_change: Floats
+) -> tuple[Floats, Floats]:
+    """The band of a gauge: so far from the plausible values, and no jump."""
+    assert one.jump is not None
+    base, jump = one.jump.base[-slots:], jumps * one.jump.sigma[-slots:]
+    edges = []
+    for nearest, way, inner in ((one.low[-slots:], -1, np.fmax), (one.high[-slots:], 1, np.fmin)):
+        least = minimum_change * np.abs(nearest)
+        by_level = _edge(nearest, nearest, deviations * one.sigma[-slots:], least, way)
+        edges.append(inner(by_level, _edge(base, nearest, jump, least, way)))
+    return edges[0], edges[1]
+
+
+def _edge(base: Floats, nearest: Floats, distance: Floats, least: Floats, way: int) -> Floats:
+    """The value `distance` from `base` and `least` from the nearest plausible one, and _BOTH times their product."""
+    both = np.sqrt(np.square((base - nearest) / 2) + _BOTH * distance * least)
+    return way * np.maximum(np.maximum(way * base + distance, way * nearest + least), way * (base + nearest) / 2 + both)

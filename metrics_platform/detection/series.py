@@ -1,4 +1,4 @@
-"""The detectors' input: a metric's history on the grid of slots, for many series at once.
+"""What detectors take and answer: a metric's history on the grid of slots, and whether each slot is normal.
 
 A series is the metric of the whole product or of one slice. All series of a metric are columns of one array, so that
 the same few numpy operations evaluate one of them or ten thousand.
@@ -7,8 +7,11 @@ the same few numpy operations evaluate one of them or ten thousand.
 from __future__ import annotations
 
 import datetime
+import enum
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -26,31 +29,21 @@ SLOTS_A_DAY = 96
 
 @dataclass(frozen=True)
 class SlotSeries:
-    """A metric's values by slot and series.
+    """A metric's values by slot and series."""
 
-    Attributes:
-        start: the begin of the first slot, in UTC.
-        zone: the product's zone, in which times of day are compared.
-        values: [slots, series]: the counts or gauges; of a share its numerator. NaN: unknown.
-        trials: of a share its denominator, [slots, series]; None for all other kinds.
-        kind: counts have counting noise, gauges and ratios have none. Of a share, which has trials, it is not used.
-        events: of a gauge or a ratio the usual number of events in a slot, [series]: a value of few events says little.
-            None: not known, and not looked at.
-    """
-
+    # The begin of the first slot, in UTC.
     start: datetime.datetime
+    # The product's zone, in which times of day are compared.
     zone: ZoneInfo
+    # [slots, series]: the counts or gauges; of a share its numerator. NaN: unknown.
     values: Floats
+    # Of a share its denominator, [slots, series]; None for all other kinds.
     trials: Floats | None = None
+    # Counts have counting noise, gauges and ratios have none. Of a share, which has trials, it is not used.
     kind: Kind = "count"
+    # Of a gauge or a ratio the usual number of events in a slot, [series]: a value of few events says little. None: not
+    # known, and not looked at.
     events: Floats | None = None
-
-    def __post_init__(self) -> None:
-        """Raises ValueError where the arrays do not fit."""
-        if self.values.ndim != 2:
-            raise ValueError(f"values must be [slots, series], not of {self.values.ndim} dimensions")
-        if self.trials is not None and self.trials.shape != self.values.shape:
-            raise ValueError(f"trials have the shape {self.trials.shape}, values {self.values.shape}")
 
     @property
     def is_gauge(self) -> bool:
@@ -59,13 +52,7 @@ class SlotSeries:
 
     @property
     def length(self) -> int:
-        """How many slots there are."""
         return int(self.values.shape[0])
-
-    @property
-    def number(self) -> int:
-        """The number of the first slot since 1970: blocks of hours are counted from there, never from a row."""
-        return int(self.start.timestamp() // SLOT.total_seconds())
 
     @cached_property
     def observed(self) -> Floats:
@@ -76,22 +63,21 @@ class SlotSeries:
             return np.where(self.trials > 0, self.values / self.trials, np.nan)
 
     @cached_property
-    def times(self) -> pd.DatetimeIndex:
-        """The begins of the slots, in UTC."""
-        return pd.date_range(self.start, periods=self.length, freq=SLOT)
+    def _clocks(self) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:
+        """The begins of the slots, in UTC and by the zone's clocks."""
+        times = pd.date_range(self.start, periods=self.length, freq=SLOT)
+        return times.tz_localize(None), times.tz_convert(self.zone).tz_localize(None)
 
     @cached_property
     def _clock_offsets(self) -> Integers:
         """The zone's offset from UTC at each slot, in slots."""
-        local = self.times.tz_convert(self.zone).tz_localize(None)
-        seconds = (local - self.times.tz_localize(None)).total_seconds().to_numpy()
-        return np.round(seconds / SLOT.total_seconds()).astype(np.int64)
+        utc, local = self._clocks
+        return np.round((local - utc).total_seconds().to_numpy() / SLOT.total_seconds()).astype(np.int64)
 
     @cached_property
     def dates(self) -> Integers:
         """The local date of each slot, in days since 1970."""
-        local = self.times.tz_convert(self.zone).tz_localize(None)
-        return local.to_numpy().astype("datetime64[D]").astype(np.int64)
+        return self._clocks[1].to_numpy().astype("datetime64[D]").astype(np.int64)
 
     def same_time(self, positions: Integers, days_before: Integers) -> Integers:
         """The positions of the same local time on earlier days, [positions, days]; negative: before the history.
@@ -105,7 +91,6 @@ class SlotSeries:
         return np.where(naive < 0, -1, shifted)
 
     def part(self, first: int, end: int) -> SlotSeries:
-        """The series from number `first` up to `end`."""
         trials = None if self.trials is None else self.trials[:, first:end]
         events = None if self.events is None else self.events[first:end]
         return replace(self, values=self.values[:, first:end], trials=trials, events=events)
@@ -118,3 +103,100 @@ class SlotSeries:
         """The slots from position `first` up to `end`, as a history of their own."""
         trials = None if self.trials is None else self.trials[first:end]
         return replace(self, start=self.start + first * SLOT, values=self.values[first:end], trials=trials)
+
+
+class Status(enum.IntEnum):
+    """Whether a slot is normal."""
+
+    NORMAL = 0
+    ANOMALOUS = 1
+    NOT_ENOUGH_HISTORY = 2
+    UNKNOWN = 3
+
+
+class Reason(enum.IntEnum):
+    """Why a slot got its status."""
+
+    WITHIN_BAND = 0
+    THIS_SLOT = 1
+    LAST_HOUR = 2
+    LAST_TWO_HOURS = 3
+    NO_DATA = 4
+    CHANGE_TOO_SMALL = 5
+    BELOW_MINIMUM_VOLUME = 6
+    NOT_ENOUGH_HISTORY = 7
+    NO_VALUE = 8
+    OTHER_DIRECTION = 9
+    NOT_LONG_ENOUGH = 10
+    FROM_ZERO = 11
+    WITH_SIBLING = 12
+
+
+@dataclass(frozen=True)
+class Detections:
+    """The answers for consecutive slots, each array [slots, series]; NaN where a number is not known."""
+
+    # A `Status`.
+    status: npt.NDArray[np.int8]
+    # A `Reason`.
+    reason: npt.NDArray[np.int8]
+    # The metric.
+    value: Floats
+    # The value that was expected.
+    expected: Floats
+    # The band in which the value is normal.
+    lower: Floats
+    upper: Floats
+    # The deviation in the detector's own unit, negative below the expected value.
+    score: Floats
+    # The smaller of the deviation and the change, each as a share of what makes a slot anomalous; negative below, 0
+    # where it does not count.
+    strength: Floats
+
+    @classmethod
+    def combined(cls, parts: Sequence[Detections], combine: Callable[[list[Any]], Any]) -> Detections:
+        """Each array made by `combine` from those of `parts`."""
+        return cls(*(combine([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
+
+    @property
+    def anomalous(self) -> npt.NDArray[np.bool_]:
+        """Where the metric is outside its band."""
+        return np.asarray(self.status == Status.ANOMALOUS)
+
+    @property
+    def change(self) -> Floats:
+        """The deviation as a share of the expected value; NaN where zero is expected."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.expected != 0, (self.value - self.expected) / np.abs(self.expected), np.nan)
+
+    def where_unknown(self, not_enough: npt.NDArray[np.bool_]) -> Detections:
+        """The same, but without an answer where there is no value or `not_enough` history."""
+        no_value = ~np.isfinite(self.value)
+        status = np.select([no_value, not_enough], [Status.UNKNOWN, Status.NOT_ENOUGH_HISTORY], self.status)
+        reason = np.select([no_value, not_enough], [Reason.NO_VALUE, Reason.NOT_ENOUGH_HISTORY], self.reason)
+        expected, lower, upper = (
+            np.where(not_enough, np.nan, numbers) for numbers in (self.expected, self.lower, self.upper)
+        )
+        score = np.where(no_value | not_enough, np.nan, self.score)
+        strength = np.where(no_value | not_enough, 0.0, self.strength)
+        return Detections(
+            status.astype(np.int8), reason.astype(np.int8), self.value, expected, lower, upper, score, strength
+        )
+
+    def where_anomalous(self, where: npt.NDArray[np.bool_], why: Reason) -> Detections:
+        """The same, but anomalous there."""
+        return replace(
+            self,
+            status=np.where(where, Status.ANOMALOUS, self.status).astype(np.int8),
+            reason=np.where(where, why, self.reason).astype(np.int8),
+        )
+
+    def where_normal(self, where: npt.NDArray[np.bool_], why: Reason) -> Detections:
+        """The same, but normal there, whatever its siblings do, and no evidence for them."""
+        changed = where & self.anomalous
+        return replace(
+            self,
+            status=np.where(changed, Status.NORMAL, self.status).astype(np.int8),
+            reason=np.where(changed, why, self.reason).astype(np.int8),
+            strength=np.where(where, 0.0, self.strength),
+        )

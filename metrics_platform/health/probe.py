@@ -1,61 +1,226 @@
-"""Probes of the sources: the latest event, the rows of the last complete day and of the latest slots."""
+"""Probes of the sources: do events arrive, and do the last day and the latest slots have as many as usual?
+
+What is decided is pure: the time and the rows are passed in. The period that is evaluated is never part of its own
+baseline. A period that was not computed is missing, one without events counts as zero.
+"""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
-from metrics_platform.alerts.alert import Condition
-from metrics_platform.alerts.volume import (
-    WEEKS,
-    Limits,
-    Volume,
-    combined,
-    evaluate_volume,
-    silent_slots,
-    stale_condition,
-    staleness,
-    usual_rows,
-    volume_condition,
-)
+from metrics_platform.alerts.alert import Condition, Subject
 from metrics_platform.incidents.store import last_processed_slot
 from metrics_platform.settings import Settings
-from metrics_platform.time_windows import SLOT, Slot, day_of
+from metrics_platform.time_windows import SLOT, Slot, day_of, slot_at
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import tables_are_there
-from metrics_platform.warehouse.source_rows import SourceRows
-from metrics_platform.warehouse.sources import Rows, latest_event, rows_of_days, rows_of_slots, weeks_before
+from metrics_platform.warehouse.source_rows import (
+    SourceRows,
+    latest_event,
+    rows_of_days,
+    rows_of_slots,
+    weeks_before,
+)
 from metrics_platform.warehouse.tables import MONITOR_TABLES
 
-FRESH, DAY_VOLUME, SLOT_VOLUME = "is_fresh", "day_volume", "slot_volume"
+# How many weeks a period is compared with, and from how many on there is a baseline. More would lag behind growth.
+WEEKS = 5
+LEAST_WEEKS = 3
+# Half of the band in robust deviations; never less than a share of the usual, nor than chance makes of a count (in
+# square roots of it).
+_DEVIATIONS = 4.0
+_LEAST_SHARE = 0.25
+_CHANCE = 5.0
+_TO_SIGMA = 1.4826
+# A silence in which fewer events than this are missing may be chance.
+_LEAST_MISSING = 5
+# A longer silence than this is not examined slot by slot.
+MOST_SILENT = datetime.timedelta(days=3)
 _HOUR = datetime.timedelta(hours=1)
 _DAY = datetime.timedelta(days=1)
+
+Level = Literal["fresh", "warning", "critical"]
+
+
+@dataclass(frozen=True)
+class Volume:
+    """The rows of a period against those of `weeks` weeks before; no band where there is not enough history."""
+
+    status: Literal["normal", "unusual", "not_enough_history"]
+    rows: int
+    weeks: int
+    expected: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+
+    @property
+    def change(self) -> float | None:
+        """The deviation as a share of the usual rows."""
+        return self.rows / self.expected - 1 if self.expected else None
+
+    @property
+    def direction(self) -> str:
+        return "up" if self.rows > (self.expected or 0.0) else "down"
+
+    @property
+    def severity(self) -> Literal["critical", "warning"]:
+        """Critical where half of the rows or more are missing."""
+        return "critical" if self.expected and self.rows <= self.expected / 2 else "warning"
+
+
+def evaluate_volume(rows: int, same_weekday: Sequence[int]) -> Volume:
+    """Evaluate a period by the rows of the same one in the weeks before, without those that are missing."""
+    if len(same_weekday) < LEAST_WEEKS:
+        return Volume("not_enough_history", rows, len(same_weekday))
+    usual = statistics.median(same_weekday)
+    deviation = _TO_SIGMA * statistics.median(abs(count - usual) for count in same_weekday)
+    half = max(_DEVIATIONS * deviation, _LEAST_SHARE * usual, _CHANCE * max(usual, 1.0) ** 0.5)
+    lower, upper = max(0.0, usual - half), usual + half
+    # Where the weeks before differ wildly, the band reaches down to zero: no rows at all are unusual all the same.
+    gone = rows == 0 and usual > _CHANCE**2
+    status: Literal["normal", "unusual"] = "unusual" if gone or not lower <= rows <= upper else "normal"
+    return Volume(status, rows, len(same_weekday), float(usual), lower, upper)
+
+
+def volume_condition(
+    source: str, name: str, start: datetime.datetime, end: datetime.datetime, volume: Volume
+) -> Condition:
+    """The condition of a source at the end of the period `[start, end)`; `name` is that of the day or the last slot."""
+    subject = Subject("odd_day" if end - start > _HOUR else "odd_hour", source)
+    if volume.status != "unusual":
+        return Condition(subject, "normal" if volume.status == "normal" else "unknown", end)
+    return Condition(
+        subject,
+        "firing",
+        end,
+        variant=volume.direction,
+        severity=volume.severity,
+        origin=source,
+        change=volume.change,
+        since=start,
+        key=f"volume-{source}-{name}",
+        facts={
+            "period_start": start.isoformat(),
+            "period_end": end.isoformat(),
+            "rows": volume.rows,
+            "expected": volume.expected or 0.0,
+            "lower": volume.lower or 0.0,
+            "upper": volume.upper or 0.0,
+        },
+    )
+
+
+def combined(volumes: Sequence[Volume]) -> Volume:
+    """Several periods as one: their rows and their bands added up, of those that have a band."""
+    known = [volume for volume in volumes if volume.expected is not None]
+    return Volume(
+        "unusual",
+        sum(volume.rows for volume in known),
+        min((volume.weeks for volume in known), default=0),
+        sum(volume.expected or 0.0 for volume in known),
+        sum(volume.lower or 0.0 for volume in known),
+        sum(volume.upper or 0.0 for volume in known),
+    )
+
+
+class Limits(NamedTuple):
+    """For how long events may be missing where they are usual. A limit of a day or more counts every hour."""
+
+    warning: datetime.timedelta
+    critical: datetime.timedelta
+
+
+def usual_rows(weeks: Sequence[int], days: Sequence[int]) -> int | None:
+    """How many rows a slot has at least, in all but one of the weeks before (else of the days before).
+
+    None: not enough history.
+    """
+    return next((sorted(counts)[1] for counts in (weeks, days) if len(counts) >= LEAST_WEEKS), None)
+
+
+def silent_slots(latest: datetime.datetime, now: datetime.datetime) -> list[Slot]:
+    """The slots that a silence touches, at most those of the last MOST_SILENT."""
+    first = slot_at(max(latest, now - MOST_SILENT))
+    return [Slot(first.start + number * SLOT) for number in range(-(-(now - first.start) // SLOT))]
+
+
+def staleness(
+    latest: datetime.datetime | None, now: datetime.datetime, limits: Limits, usual: Mapping[Slot, int | None]
+) -> Level:
+    """How stale a source is whose latest event is this; without any event it is as stale as can be.
+
+    `usual` are the rows that its silent slots usually have, as far as they are known: slots without any do not count.
+    """
+    if latest is None:
+        return "critical"
+    time, events = datetime.timedelta(0), 0.0
+    for slot in silent_slots(latest, now):
+        silent = min(slot.end, now) - max(slot.start, latest)
+        rows = usual.get(slot)
+        if rows is None or rows > 0:
+            time += silent
+            events += _LEAST_MISSING if rows is None else rows * (silent / SLOT)
+    if events < _LEAST_MISSING:
+        time = datetime.timedelta(0)
+
+    def exceeds(limit: datetime.timedelta) -> bool:
+        return (now - latest if limit >= _DAY else time) >= limit
+
+    return "critical" if exceeds(limits.critical) else "warning" if exceeds(limits.warning) else "fresh"
+
+
+def stale_condition(  # noqa: PLR0917
+    source: str,
+    latest: datetime.datetime | None,
+    since: datetime.datetime | None,
+    level: Level,
+    limits: Limits,
+    now: datetime.datetime,
+) -> Condition:
+    """The condition of a source whose latest event is `latest`, and whose silence began at `since`; None: never."""
+    subject = Subject("stale_data", source)
+    if level == "fresh":
+        # A second event, or an hour, shows that events flow again. A single one an hour does not.
+        return Condition(subject, "normal", max(latest or now, now - _HOUR))
+    limit = limits.critical if level == "critical" else limits.warning
+    stamp = f"{latest.astimezone(datetime.UTC):%Y-%m-%dT%H%M%S}" if latest else "never"
+    return Condition(
+        subject,
+        "firing",
+        since or datetime.datetime.fromtimestamp(0, datetime.UTC),
+        severity=level,
+        origin=source,
+        key=f"stale-{source}-{stamp}",
+        facts={"last_event_at": latest.isoformat() if latest else None, "limit_seconds": limit.total_seconds()},
+    )
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+FRESH, DAY_VOLUME, SLOT_VOLUME = "is_fresh", "day_volume", "slot_volume"
 # Slots in a row that must be unusual; they are notified as one period.
 _SLOTS_IN_A_ROW = 4
-# A monitor that has been silent for longer has no latest slots.
-_LATEST = _HOUR
 # After a pause of the sensor, at most this many slots are caught up on.
 _MOST_SLOTS = 12
 
 
 class Probed(NamedTuple):
-    """What a probe found: the condition of a source, and what its check shows.
+    """What a probe found: the condition of a source, and what its check shows."""
 
-    Attributes:
-        check: the check's name; description, metadata: its text and its numbers.
-        latest_event: of FRESH, the source's latest event.
-    """
-
+    # The check's name; description, metadata: its text and its numbers.
     check: str
     condition: Condition
     description: str
     metadata: Mapping[str, Any]
+    # Of FRESH, the source's latest event.
     latest_event: datetime.datetime | None = None
 
     @property
     def source(self) -> str:
-        """The source."""
         return self.condition.subject.name
 
 
@@ -84,7 +249,6 @@ def probe_sources(
 
 
 def _probe_freshness(warehouse: Warehouse, rows: SourceRows, settings: Settings, now: datetime.datetime) -> Probed:
-    """How fresh a source is; errors as of `latest_event`."""
     name, table = rows.source.name, rows.source.table
     limits = Limits(*rows.source.stale_limits)
     latest = latest_event(warehouse, rows, settings, now)
@@ -145,35 +309,32 @@ def _probe_slots(
     A slot that is unusual is described by the hour up to it.
     """
     last = last_processed_slot(warehouse) if tables_are_there(warehouse, MONITOR_TABLES) else None
-    if last is None or now - last.end > _LATEST:
+    # A monitor that has been silent for longer has no latest slots.
+    if last is None or now - last.end > _HOUR:
         return
     first = max(last.start - (_MOST_SLOTS - 1) * SLOT, after + SLOT if after else last.start)
     start = first - (_SLOTS_IN_A_ROW - 1) * SLOT
     slots = [Slot(start + number * SLOT) for number in range((last.end - start) // SLOT)]
     before = {slot: weeks_before(slot, settings.zone, WEEKS) for slot in slots}
     rows = rows_of_slots(warehouse, {*slots, *(each for weeks in before.values() for each in weeks)})
-    volumes = {slot: dict(_volumes(slot, before[slot], rows)) for slot in slots if slot in rows}
-    for slot in slots:
-        for source, volume in volumes.get(slot, {}).items() if slot.start >= first else ():
-            yield _hour(source, slot, volume, volumes, settings)
-
-
-def _volumes(slot: Slot, before: list[Slot], rows: Mapping[Slot, Rows]) -> Iterator[tuple[str, Volume]]:
-    for source, count in rows[slot].items():
-        yield source, evaluate_volume(count, [rows[each][source] for each in before if source in rows.get(each, {})])
-
-
-def _hour(
-    source: str, slot: Slot, volume: Volume, volumes: Mapping[Slot, Mapping[str, Volume]], settings: Settings
-) -> Probed:
-    start = slot.start
-    if volume.status == "unusual":
-        slots = [Slot(slot.start - number * SLOT) for number in range(_SLOTS_IN_A_ROW)]
-        found = [volumes[each][source] for each in slots if source in volumes.get(each, {})]
-        start, volume = slot.end - len(found) * SLOT, combined(found)
-    condition = volume_condition(source, slot.key, start, slot.end, volume)
-    first, end = start.astimezone(settings.zone), slot.end.astimezone(settings.zone)
-    return _volume(SLOT_VOLUME, condition, volume, f"{first:%Y-%m-%d %H:%M} – {end:%H:%M}")
+    volumes = {
+        (source, slot): evaluate_volume(
+            count, [rows[each][source] for each in before[slot] if source in rows.get(each, {})]
+        )
+        for slot in slots
+        for source, count in rows.get(slot, {}).items()
+    }
+    for (source, slot), volume in volumes.items():
+        if slot.start < first:
+            continue
+        start = slot.start
+        if volume.status == "unusual":
+            hour = [(source, Slot(slot.start - number * SLOT)) for number in range(_SLOTS_IN_A_ROW)]
+            found = [volumes[key] for key in hour if key in volumes]
+            start, volume = slot.end - len(found) * SLOT, combined(found)  # noqa: PLW2901
+        condition = volume_condition(source, slot.key, start, slot.end, volume)
+        shown, end = start.astimezone(settings.zone), slot.end.astimezone(settings.zone)
+        yield _volume(SLOT_VOLUME, condition, volume, f"{shown:%Y-%m-%d %H:%M} – {end:%H:%M}")
 
 
 def _volume(check: str, condition: Condition, volume: Volume, when: str) -> Probed:

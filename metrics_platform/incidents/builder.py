@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from metrics_platform.alerts.alert import Alert, Notification
 from metrics_platform.alerts.anomalies import Series, Verdict, contributions_to
-from metrics_platform.catalog_entries import Unit
 from metrics_platform.incidents.store import verdicts_at
 from metrics_platform.notifications.kinds import (
     Anomaly,
@@ -18,7 +17,6 @@ from metrics_platform.notifications.kinds import (
     AnomalyResolved,
     AnomalyStillOpen,
     AnomalyUpdated,
-    Contribution,
     Event,
     History,
     ResolvedAnomaly,
@@ -27,7 +25,7 @@ from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT, Slot
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.sources import latest_event
+from metrics_platform.warehouse.source_rows import latest_event
 from metrics_platform.warehouse.tables import read_sql
 
 DAY = datetime.timedelta(days=1)
@@ -45,11 +43,7 @@ _CORRELATED_SCORE, _CORRELATED_CHANGE = 2.0, 0.1
 
 @dataclass(frozen=True)
 class NotificationBuilder:
-    """Builds notifications about one slot.
-
-    Attributes:
-        run_id: the run that enqueues them.
-    """
+    """Builds notifications about one slot, which the run `run_id` enqueues."""
 
     warehouse: Warehouse
     settings: Settings
@@ -59,15 +53,10 @@ class NotificationBuilder:
 
     @cached_property
     def verdicts(self) -> Mapping[Series, Verdict]:
-        """The verdicts of the slot."""
         return verdicts_at(self.warehouse, self.slot)
 
     def build(self, notification: Notification) -> Event:
-        """The notification.
-
-        Raises:
-            WarehouseError: ClickHouse refused, failed or did not answer.
-        """
+        """The notification; raises WarehouseError if ClickHouse refused, failed or did not answer."""
         alerts = sorted(notification.alerts, key=self._importance)
         common: dict[str, Any] = {"key": notification.key, "run_id": self.run_id, "occurred_at": self.slot.end}
         if notification.thread:
@@ -79,7 +68,7 @@ class NotificationBuilder:
         firing = [alert for alert in known if self.verdicts[Series.of(alert)].status == "anomalous"]
         shown = (firing or known)[:_MOST_ALERTS]
         anomalies = tuple(
-            self.anomaly(alert, with_history=number < _MOST_WITH_HISTORY) for number, alert in enumerate(shown)
+            self._anomaly(alert, with_history=number < _MOST_WITH_HISTORY) for number, alert in enumerate(shown)
         )
         if notification.kind == "reminder":
             return AnomalyStillOpen(**common, anomalies=anomalies, opened_at=min(alert.opened_at for alert in alerts))
@@ -93,25 +82,20 @@ class NotificationBuilder:
             return AnomalyUpdated(**{**common, "occurred_at": notified_at + SLOT})
         return AnomalyOpened(**common)
 
-    def anomaly(self, alert: Alert, *, with_history: bool) -> Anomaly:
-        """An alert by the verdict of the slot."""
+    def _anomaly(self, alert: Alert, *, with_history: bool) -> Anomaly:
         series = Series.of(alert)
         verdict = self.verdicts[series]
         history, day_before = self._history(series, self.slot.end - _SHOWN) if with_history else (None, None)
+        slices = [one for key, one in self.verdicts.items() if key.metric == series.metric and not key.is_total]
+        shown = ("value", "expected", "lower", "upper", "detector", "reason", "score")
         return Anomaly(
             **self._named(alert),
+            **{name: getattr(verdict, name) for name in shown},
             severity="critical" if verdict.severity == "critical" else "warning",
             slot_start=self.slot.start,
             slot_end=self.slot.end,
-            value=verdict.value,
-            expected=verdict.expected,
-            lower=verdict.lower,
-            upper=verdict.upper,
             day_before=day_before,
-            detector=verdict.detector,
-            reason=verdict.reason,
-            score=verdict.score,
-            contributions=self._contributions(series),
+            contributions=contributions_to(verdict, slices) if series.is_total else (),
             history=history,
         )
 
@@ -130,28 +114,19 @@ class NotificationBuilder:
             history=self._history(series, since)[0] if number < _MOST_WITH_HISTORY else None,
         )
 
-    def _correlated(self, alerts: Iterable[Alert]) -> tuple[str, ...]:
+    def _correlated(self, alerts: Sequence[Alert]) -> tuple[str, ...]:
         """The other metrics that moved in the same direction at the same time, without an incident of their own."""
-        alerts = list(alerts)
         directions = {alert.variant for alert in alerts}
-        shown = {alert.subject.name for alert in alerts}
+        found = (self.verdicts.get(Series(name)) for name in self.checked.metrics)
         return tuple(
-            name
-            for name in self.checked.metrics
-            if name not in shown
-            and (verdict := self.verdicts.get(Series(name))) is not None
+            verdict.series.metric
+            for verdict in found
+            if verdict is not None
             and verdict.direction in directions
             and abs(verdict.score or 0.0) >= _CORRELATED_SCORE
             and abs(verdict.change or 0.0) >= _CORRELATED_CHANGE
+            and verdict.series.metric not in {alert.subject.name for alert in alerts}
         )
-
-    def _contributions(self, series: Series) -> tuple[Contribution, ...]:
-        if not series.is_total:
-            return ()
-        slices = [
-            verdict for each, verdict in self.verdicts.items() if each.metric == series.metric and not each.is_total
-        ]
-        return contributions_to(self.verdicts[series], slices)
 
     def _fresh_at(self, metrics: Iterable[str]) -> datetime.datetime | None:
         """The latest event of the metrics' sources. Of two, the earlier: one may have fallen silent."""
@@ -167,11 +142,9 @@ class NotificationBuilder:
         rows = self.warehouse.query(
             read_sql("queries/slot_values.sql"),
             {
-                "first_slot": f"{since - DAY:%Y-%m-%d %H:%M:%S}",
-                "end_slot": f"{self.slot.end:%Y-%m-%d %H:%M:%S}",
-                "metric": series.metric,
-                "dimension": series.dimension,
-                "dimension_value": series.dimension_value,
+                "first_slot": since - DAY,
+                "end_slot": self.slot.end,
+                **series._asdict(),
             },
             doing=f"Reading the history of {series.metric}",
         ).rows
@@ -193,20 +166,13 @@ class NotificationBuilder:
 
     def _named(self, alert: Alert) -> dict[str, Any]:
         """The id, and the names of what an alert is about."""
-        series = Series.of(alert)
-        metric = self.checked.metrics.get(series.metric)
-        unit: Unit = metric.unit if metric else "count"
-        return {
-            "incident": alert.id,
-            "metric": series.metric,
-            "unit": unit,
-            "dimension": None if series.is_total else series.dimension,
-            "dimension_value": None if series.is_total else series.dimension_value,
-        }
+        metric = self.checked.metrics.get(alert.subject.name)
+        about = Series.of(alert)._asdict()
+        if alert.is_total:
+            about |= {"dimension": None, "dimension_value": None}
+        return {"incident": alert.id, "unit": metric.unit if metric else "count", **about}
 
     def _importance(self, alert: Alert) -> tuple[bool, int, Series]:
         """The whole product before its slices, metrics in the order of the catalogue."""
-        order = list(self.checked.metrics)
-        series = Series.of(alert)
-        place = order.index(series.metric) if series.metric in order else len(order)
-        return not series.is_total, place, series
+        order = [*self.checked.metrics, alert.subject.name]
+        return not alert.is_total, order.index(alert.subject.name), Series.of(alert)

@@ -10,7 +10,7 @@ from rich.table import Column, Table
 from metrics_platform.alerts.alert import Alert
 from metrics_platform.alerts.policies import QUIET_FOR
 from metrics_platform.formats import formats_for
-from metrics_platform.incidents.store import create_incident_tables, incidents_before, save_answer
+from metrics_platform.incidents.store import incidents_before, save_answer
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 
@@ -22,17 +22,33 @@ class UnknownIncidentError(RuntimeError):
 def list_incidents(settings: Settings, console: Console) -> None:
     """Print the incidents that are open, ended in the last eight days, or keep others quiet; the latest first.
 
-    Raises:
-        WarehouseError: ClickHouse refused, failed or did not answer.
+    Raises WarehouseError if ClickHouse refused, failed or did not answer.
     """
-    table = Table("incident", "metric", "slice", "worst", Column("opened", no_wrap=True), "state", "sent", "answer")
-    for alert in sorted(_incidents(Warehouse.from_settings(settings)), key=lambda alert: alert.opened_at, reverse=True):
-        slice_of = "" if alert.is_total else f"{alert.subject.dimension} {alert.subject.value}"
-        opened = f"{alert.opened_at.astimezone(settings.zone):%d %b %H:%M}"
-        worst = formats_for("en").change(alert.worst_change)
-        sent = "yes" if alert.notification else "no"
-        table.add_row(alert.id, alert.subject.name, slice_of, worst, opened, alert.state, sent, alert.answer)
-    console.print(table if table.row_count else "No incident is open, and none ended in the last eight days.")
+    alerts = incidents_before(Warehouse.from_settings(settings), _now())
+    alerts.sort(key=lambda alert: alert.opened_at, reverse=True)
+    rows = [shown_incident(alert, settings) for alert in alerts]
+    if not rows:
+        console.print("No incident is open, and none ended in the last eight days.")
+        return
+    table = Table(*(Column(name, no_wrap=name == "opened") for name in rows[0]))
+    for row in rows:
+        table.add_row(*row.values())
+    console.print(table)
+
+
+def shown_incident(alert: Alert, settings: Settings) -> dict[str, str]:
+    """An incident as a row of a table."""
+    return {
+        "incident": alert.id,
+        "metric": alert.subject.name,
+        "slice": "" if alert.is_total else f"{alert.subject.dimension} {alert.subject.value}",
+        "severity": alert.severity,
+        "worst": formats_for("en").change(alert.worst_change),
+        "opened": f"{alert.opened_at.astimezone(settings.zone):%d %b %H:%M}",
+        "state": alert.state,
+        "sent": "yes" if alert.notification else f"no, {alert.inhibited_by}" if alert.inhibited_by else "no",
+        "answer": alert.answer,
+    }
 
 
 def answer(settings: Settings, incident: str, *, is_incident: bool, who: str, note: str) -> str:
@@ -43,11 +59,10 @@ def answer(settings: Settings, incident: str, *, is_incident: bool, who: str, no
         WarehouseError: ClickHouse refused, failed or did not answer.
     """
     warehouse = Warehouse.from_settings(settings)
-    found = next((alert for alert in _incidents(warehouse) if alert.id == incident.upper()), None)
+    found = next((alert for alert in incidents_before(warehouse, _now()) if alert.id == incident.upper()), None)
     if found is None:
         raise UnknownIncidentError(f"No recent incident {incident!r} exists. `metrics-platform incidents` lists them.")
-    now = datetime.datetime.now(datetime.UTC)
-    save_answer(warehouse, found, now, is_incident=is_incident, who=who, note=note)
+    save_answer(warehouse, found, _now(), is_incident=is_incident, who=who, note=note)
     if is_incident:
         return f"{found.id} counts as an incident again."
     if found.worst_change is None:
@@ -59,6 +74,5 @@ def answer(settings: Settings, incident: str, *, is_incident: bool, who: str, no
     )
 
 
-def _incidents(warehouse: Warehouse) -> list[Alert]:
-    create_incident_tables(warehouse)
-    return incidents_before(warehouse, datetime.datetime.now(datetime.UTC))
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)

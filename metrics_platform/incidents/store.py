@@ -1,8 +1,13 @@
-"""The incidents in ClickHouse: updated by evaluated slots in their order, each once; and the verdicts."""
+"""The incidents in ClickHouse: updated by evaluated slots in their order, each once; and the verdicts.
+
+Each function raises WarehouseError if ClickHouse refused, failed or did not answer, and SchemaMismatchError if a table
+is there with other columns.
+"""
 
 from __future__ import annotations
 
 import datetime
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -10,11 +15,10 @@ from typing import Any, NamedTuple
 from metrics_platform.alerts.alert import Alert, Notification, Subject
 from metrics_platform.alerts.anomalies import Series, Verdict, conditions_of
 from metrics_platform.alerts.engine import step
-from metrics_platform.alerts.muting import muting
-from metrics_platform.alerts.policies import QUIET_FOR, policies
+from metrics_platform.alerts.policies import QUIET_FOR, muting, policies
 from metrics_platform.catalog import Catalog
 from metrics_platform.settings import Settings
-from metrics_platform.time_windows import SLOT, Day, Slot, SlotRange
+from metrics_platform.time_windows import SLOT, Slot, SlotRange
 from metrics_platform.warehouse.client import Row, Warehouse
 from metrics_platform.warehouse.schema import create_tables, tables_are_there
 from metrics_platform.warehouse.tables import (
@@ -26,27 +30,18 @@ from metrics_platform.warehouse.tables import (
     read_sql,
 )
 
-_NUMBERS = ("value", "trials", "expected", "lower", "upper", "score")
-# The columns that people query, and the fields of an alert.
+# The columns that people query, where they are called otherwise than the fields of an alert.
+_RENAMED = {
+    "incident": "id", "direction": "variant", "calm": "normal_streak", "needed": "normal_needed",
+    "folded_into": "inhibited_by", "message": "notification", "told_at": "notified_at",
+}  # fmt: skip
 _COLUMNS = {
-    "incident": "id",
-    "state": "state",
-    "change": "change",
-    "direction": "variant",
-    "severity": "severity",
-    "opened_at": "opened_at",
-    "last_at": "last_at",
-    "closed_at": "closed_at",
-    "calm": "normal_streak",
-    "needed": "normal_needed",
-    "worst_change": "worst_change",
-    "worst_at": "worst_at",
-    "folded_into": "inhibited_by",
-    "message": "notification",
-    "told_at": "notified_at",
-    "reminders": "reminders",
-    "cleared": "cleared",
-}
+    column: _RENAMED.get(column, column)
+    for column in (
+        "incident", "state", "change", "direction", "severity", "opened_at", "last_at", "closed_at", "calm", "needed",
+        "worst_change", "worst_at", "folded_into", "message", "told_at", "reminders", "cleared",
+    )
+}  # fmt: skip
 
 
 class ProcessedSlot(NamedTuple):
@@ -60,16 +55,12 @@ class ProcessedSlot(NamedTuple):
 
 @dataclass
 class Update:
-    """Slots of one day, processed and not yet written.
+    """Slots of one day, processed and not yet written."""
 
-    Attributes:
-        steps: the alerts that are open or have changed after each slot.
-        processed: the slots.
-        notifications: what to enqueue, with the slot it is about.
-    """
-
+    # The alerts that are open or have changed after each slot.
     steps: list[tuple[datetime.datetime, tuple[Alert, ...]]] = field(default_factory=list)
     processed: list[ProcessedSlot] = field(default_factory=list)
+    # What to enqueue, with the slot it is about.
     notifications: list[tuple[Slot, Notification]] = field(default_factory=list)
 
     def write(self, warehouse: Warehouse) -> None:
@@ -95,56 +86,39 @@ def updates(  # noqa: PLR0917
     Slots up to the last one that was processed change nothing. The first slot without verdicts ends it: slots are
     processed in their order. `inhibitors` are alerts about the platform. Slots that ended longer ago than
     METRICS_ALERT_MAX_AGE_MINUTES send no notifications.
-
-    Raises:
-        WarehouseError: ClickHouse refused, failed or did not answer.
-        SchemaMismatchError: a table is there with other columns.
     """
-    for day, piece in slots.by_day(settings.zone):
-        last = last_processed_slot(warehouse)
-        rest = SlotRange(max(piece.start, last.end) if last else piece.start, piece.end)
-        if rest.start < rest.end:
-            update = _update(warehouse, day, rest, settings, catalog, now, inhibitors)
-            yield update
-            if len(update.processed) < len(rest):
-                return
-
-
-def _update(  # noqa: PLR0917
-    warehouse: Warehouse,
-    day: Day,
-    slots: SlotRange,
-    settings: Settings,
-    catalog: Catalog,
-    now: datetime.datetime,
-    inhibitors: Sequence[Alert],
-) -> Update:
-    """Process the slots of one day up to the first one without verdicts."""
     rules = policies(datetime.timedelta(hours=settings.reminder_hours))
     oldest = now - datetime.timedelta(minutes=settings.alert_max_age_minutes)
     sources = {name: metric.source for name, metric in catalog.metrics.items()}
-    alerts = {alert.id: alert for alert in incidents_before(warehouse, slots.start, sources)}
-    verdicts = verdicts_of(warehouse, day.date, slots, map(Series.of, alerts.values()))
-    evaluated = evaluated_slots(warehouse, day.date, slots)
-    update = Update()
-    for slot in slots:
-        if slot not in evaluated:
-            break
-        found = step(
-            slot.start,
-            alerts.values(),
-            conditions_of(slot, verdicts.get(slot.start, {}).values(), alerts.values(), sources),
-            rules,
-            notifies=slot.end >= oldest,
-            is_muted=muting(settings, slot.end, catalog),
-            inhibitors=inhibitors,
-        )
-        alerts |= {alert.id: alert for alert in found.alerts}
-        update.steps.append((slot.start, found.alerts))
-        open_now = sum(alert.is_open for alert in alerts.values())
-        update.processed.append(evaluated[slot]._replace(incidents=open_now))
-        update.notifications += [(slot, notification) for notification in found.notifications]
-    return update
+    for day, piece in slots.by_day(settings.zone):
+        last = last_processed_slot(warehouse)
+        rest = SlotRange(max(piece.start, last.end) if last else piece.start, piece.end)
+        if rest.start >= rest.end:
+            continue
+        alerts = {alert.id: alert for alert in incidents_before(warehouse, rest.start, sources)}
+        verdicts = _verdicts_of(warehouse, day.date, rest, map(Series.of, alerts.values()))
+        evaluated = _evaluated_slots(warehouse, day.date, rest)
+        update = Update()
+        for slot in rest:
+            if slot not in evaluated:
+                break
+            found = step(
+                slot.start,
+                alerts.values(),
+                conditions_of(slot, verdicts.get(slot, ()), alerts.values(), sources),
+                rules,
+                notifies=slot.end >= oldest,
+                is_muted=muting(settings, slot.end, catalog),
+                inhibitors=inhibitors,
+            )
+            alerts |= {alert.id: alert for alert in found.alerts}
+            update.steps.append((slot.start, found.alerts))
+            open_now = sum(alert.is_open for alert in alerts.values())
+            update.processed.append(evaluated[slot]._replace(incidents=open_now))
+            update.notifications += [(slot, notification) for notification in found.notifications]
+        yield update
+        if len(update.processed) < len(rest):
+            return
 
 
 def incidents_before(
@@ -155,9 +129,11 @@ def incidents_before(
     These are all of the eight days before, and those that are marked as not an incident. `sources` are the metrics,
     each with its source.
     """
+    if not tables_are_there(warehouse, [INCIDENTS, INCIDENT_ANSWERS]):
+        return []
     rows = warehouse.query(
         read_sql("queries/incidents_before.sql"),
-        {"first_slot": f"{moment:%Y-%m-%d %H:%M:%S}", "quiet_days": QUIET_FOR.days + 1},
+        {"first_slot": moment, "quiet_days": QUIET_FOR.days + 1},
         doing="Reading the incidents",
     ).rows
     return [_alert(row, sources or {}) for row in rows]
@@ -169,7 +145,6 @@ def save_incidents(warehouse: Warehouse, steps: Iterable[tuple[datetime.datetime
 
 
 def save_processed(warehouse: Warehouse, slots: Iterable[ProcessedSlot]) -> None:
-    """Write that slots were processed."""
     _insert(warehouse, MONITORED_SLOTS.name, [[found.slot.start, *found[1:]] for found in slots])
 
 
@@ -182,7 +157,6 @@ def save_answer(
 
 
 def create_incident_tables(warehouse: Warehouse) -> None:
-    """Create the tables that are missing; errors as of `create_tables`."""
     create_tables(warehouse, [VERDICTS, INCIDENTS, MONITORED_SLOTS, INCIDENT_ANSWERS])
 
 
@@ -196,11 +170,10 @@ def last_processed_slot(warehouse: Warehouse) -> Slot | None:
     return Slot(_utc(latest)) if latest else None
 
 
-def evaluated_slots(warehouse: Warehouse, date: datetime.date, slots: SlotRange) -> dict[Slot, ProcessedSlot]:
-    """Those of `slots`, all on the day `date`, that have verdicts."""
+def _evaluated_slots(warehouse: Warehouse, date: datetime.date, slots: SlotRange) -> dict[Slot, ProcessedSlot]:
     rows = warehouse.query(
         read_sql("queries/judged_slots.sql"),
-        {"event_date": date, **_bounds(slots.start, slots.end)},
+        {"event_date": date, "first_slot": slots.start, "end_slot": slots.end},
         doing="Reading which slots are evaluated",
     ).rows
     found = [ProcessedSlot(Slot(_utc(row["slot_start"])), row["series"], row["anomalous"]) for row in rows]
@@ -209,62 +182,57 @@ def evaluated_slots(warehouse: Warehouse, date: datetime.date, slots: SlotRange)
 
 def unevaluated_since(warehouse: Warehouse, slots: SlotRange) -> datetime.datetime:
     """The start of the first of `slots` that has no verdict; their end where all have one."""
-    rows = (
-        warehouse.query(
-            "SELECT DISTINCT slot_start FROM verdicts FINAL WHERE slot_start >= {first_slot:DateTime('UTC')} "
-            "AND slot_start < {end_slot:DateTime('UTC')} AND dimension = 'total' "
-            "AND event_date >= toDate({first_slot:DateTime('UTC')}) - 1",
-            _bounds(slots.start, slots.end),
-            doing="Looking for slots without verdicts",
-        ).rows
-        if tables_are_there(warehouse, [VERDICTS])
-        else []
-    )
+    if not tables_are_there(warehouse, [VERDICTS]):
+        return slots.start
+    rows = warehouse.query(
+        "SELECT DISTINCT slot_start FROM verdicts FINAL WHERE slot_start >= {first_slot:DateTime('UTC')} "
+        "AND slot_start < {end_slot:DateTime('UTC')} AND dimension = 'total' "
+        "AND event_date >= toDate({first_slot:DateTime('UTC')}) - 1",
+        {"first_slot": slots.start, "end_slot": slots.end},
+        doing="Looking for slots without verdicts",
+    ).rows
     evaluated = {_utc(row["slot_start"]) for row in rows}
     return next((slot.start for slot in slots if slot.start not in evaluated), slots.end)
 
 
-def verdicts_of(
+def _verdicts_of(
     warehouse: Warehouse, date: datetime.date, slots: SlotRange, known: Iterable[Series]
-) -> dict[datetime.datetime, dict[Series, Verdict]]:
-    """The verdicts of `slots` (on the day `date`) that incidents are made of, by the slot's begin and series."""
+) -> dict[Slot, list[Verdict]]:
+    """The verdicts of `slots` (on the day `date`) that incidents are made of, by slot."""
     series = sorted(set(known))
     rows = warehouse.query(
         read_sql("queries/verdicts_of_slots.sql"),
         {
             "event_date": date,
-            **_bounds(slots.start, slots.end),
+            "first_slot": slots.start,
+            "end_slot": slots.end,
             "metrics": [one.metric for one in series],
             "series_dimensions": [one.dimension for one in series],
             "series_values": [one.dimension_value for one in series],
         },
         doing="Reading the verdicts",
     ).rows
-    found: dict[datetime.datetime, dict[Series, Verdict]] = {}
+    found: dict[Slot, list[Verdict]] = defaultdict(list)
     for row in rows:
-        verdict = verdict_of(row)
-        found.setdefault(_utc(row["slot_start"]), {})[verdict.series] = verdict
+        found[Slot(_utc(row["slot_start"]))].append(_verdict(row))
     return found
 
 
 def verdicts_at(warehouse: Warehouse, slot: Slot) -> dict[Series, Verdict]:
-    """Every verdict of a slot, by series."""
     rows = warehouse.query(
         "SELECT * FROM verdicts FINAL WHERE slot_start = {first_slot:DateTime('UTC')} "
         # Which day of the product it is does not matter: no zone is further from UTC.
         "AND event_date BETWEEN toDate({first_slot:DateTime('UTC')}) - 1 AND toDate({first_slot:DateTime('UTC')}) + 1",
-        _bounds(slot.start, slot.end),
+        {"first_slot": slot.start},
         doing=f"Reading the verdicts of {slot.key}",
     ).rows
-    found = map(verdict_of, rows)
-    return {verdict.series: verdict for verdict in found}
+    return {verdict.series: verdict for verdict in map(_verdict, rows)}
 
 
-def verdict_of(row: Row) -> Verdict:
-    """A row of `verdicts`."""
+def _verdict(row: Row) -> Verdict:
+    fields = ("status", "severity", "reason", "detector", "value", "trials", "expected", "lower", "upper", "score")
     series = Series(row["metric"], row["dimension"], row["dimension_value"])
-    texts = {name: row[name] for name in ("status", "severity", "reason", "detector")}
-    return Verdict(series, **texts, **{name: row[name] for name in _NUMBERS})
+    return Verdict(series, **{name: row[name] for name in fields})
 
 
 def _insert(warehouse: Warehouse, table: str, rows: Sequence[Sequence[Any]]) -> None:
@@ -299,7 +267,3 @@ def _alert(row: Row, sources: Mapping[str, str]) -> Alert:
 
 def _utc(moment: datetime.datetime) -> datetime.datetime:
     return moment.replace(tzinfo=datetime.UTC) if moment.tzinfo is None else moment.astimezone(datetime.UTC)
-
-
-def _bounds(start: datetime.datetime, end: datetime.datetime) -> dict[str, str]:
-    return {"first_slot": f"{start:%Y-%m-%d %H:%M:%S}", "end_slot": f"{end:%Y-%m-%d %H:%M:%S}"}

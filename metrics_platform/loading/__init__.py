@@ -4,10 +4,10 @@
 `checks.sql` split, convert and check each row once. Good rows go into a staging table, bad ones into a rejects file.
 When all files are staged, one record in `load_history` commits them, and their partitions are moved into the targets.
 
-- Until that record exists, the targets are untouched, whatever is killed. The next load drops what was staged.
+- Until that record exists, the targets are untouched, whatever is killed. A load an hour later drops what was staged.
 - From then on, every load first completes what is missing, so a load that was killed in its commit is neither half
   there for good nor there twice. A commit that ClickHouse refuses outright (rights, columns) loads nothing.
-- A file that was loaded before is refused, also in another format: its rows are compared, not only its bytes.
+- A file that was loaded before is refused, also in another format: its rows are compared.
 - Readers see the days of a load appear one after the other, milliseconds apart. Materialized views of a target do not
   see moved rows; the load says so.
 - If ClickHouse itself dies during a move, a part can be in both tables. The next load then compares rows. That errs
@@ -15,6 +15,6 @@ When all files are staged, one record in `load_history` commits them, and their 
 """
 
 from metrics_platform.loading.files import LoadError
-from metrics_platform.loading.jobs import LoadedFile, LoadResult, Options, load
+from metrics_platform.loading.jobs import LoadedFile, Options, load
 
-__all__ = ["LoadError", "LoadResult", "LoadedFile", "Options", "load"]
+__all__ = ["LoadError", "LoadedFile", "Options", "load"]

@@ -11,26 +11,27 @@ import datetime
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from metrics_platform.loading.files import LoadError
 from metrics_platform.table_names import TableName
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.errors import UNKNOWN_DATABASE, WarehouseError
-from metrics_platform.warehouse.partitions import IDLE_SECONDS, STAGING_PREFIX
-from metrics_platform.warehouse.schema import create_database
-from metrics_platform.warehouse.tables import read_sql
+from metrics_platform.warehouse.errors import WarehouseError
+from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_idle_staging_tables
+from metrics_platform.warehouse.tables import DailyTable, read_sql
 
-HISTORY = "load_history"
+HISTORY = DailyTable("load_history")
 COMMITTING, COMMITTED, GIVEN_UP = 1, 2, 3
 PREFIX = f"{STAGING_PREFIX}load__"
 Say = Callable[[str], None]
 
 # A restart of ClickHouse takes seconds; longer absences are left to the next load.
 _WAITS = (1.0, 3.0, 6.0)
+# A load may work for minutes on one of its tables, while the others are idle.
+IDLE_SECONDS = 3600
 # ClickHouse's clocks have whole seconds here.
 _CLOCK_SLACK = 2
 _UNKNOWN_TABLE = 60
@@ -46,7 +47,6 @@ class Entry:
     load_id: str
     source: str
     file: str
-    sha256: str
     content: str
     rows: int
     rejected: int
@@ -60,35 +60,9 @@ class Entry:
     changed_at: datetime.datetime
 
 
-def create_history(warehouse: Warehouse) -> None:
-    """Create `load_history`, and the platform's database, where they are missing; add what an earlier version lacks."""
-    columns: set[str] = set()
-    try:
-        sql = "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String}"
-        columns = {row["name"] for row in warehouse.query(sql, {"table": HISTORY}, doing=f"Looking for {HISTORY}").rows}
-    except WarehouseError as error:
-        if error.code != UNKNOWN_DATABASE:
-            raise
-        create_database(warehouse, warehouse.database)
-    if not columns:
-        sql = read_sql("queries/load/create_load_history.sql")
-        warehouse.execute(sql, {"table": HISTORY}, doing=f"Creating table {HISTORY}", repeatable=True)
-    elif "content" not in columns:
-        sql = "ALTER TABLE {table:Identifier} ADD COLUMN IF NOT EXISTS content String AFTER sha256"
-        warehouse.execute(sql, {"table": HISTORY}, doing=f"Migrating table {HISTORY}", repeatable=True)
-
-
-def earlier_load(
-    warehouse: Warehouse, table: TableName, *, sha256: str = "", content: str = ""
-) -> dict[str, Any] | None:
-    """The latest load of the same bytes or rows into this table: `changed_at` (UTC) and `file`."""
-    parameters = {
-        "table": HISTORY,
-        "sha256": sha256,
-        "content": content,
-        "database": table.database,
-        "target": table.table,
-    }
+def earlier_load(warehouse: Warehouse, table: TableName, content: str) -> dict[str, Any] | None:
+    """The latest load of the same rows into this table: `changed_at` (UTC) and `file`."""
+    parameters = {"table": HISTORY.name, "content": content, "database": table.database, "target": table.table}
     sql = read_sql("queries/load/earlier_loads.sql")
     rows = warehouse.query(sql, parameters, doing="Looking for earlier loads of the file").rows
     return rows[0] if rows else None
@@ -113,7 +87,7 @@ def commit(warehouse: Warehouse, entries: Sequence[Entry], say: Say) -> None:
             rows = [[*(getattr(entry, name) for name in names), COMMITTING] for entry in entries]
             # One block, so both files or none; sent twice, its rows replace themselves.
             warehouse.run(
-                lambda client: client.insert(HISTORY, rows, column_names=[*names, "step"]),
+                lambda client: client.insert(HISTORY.name, rows, column_names=[*names, "step"]),
                 doing="Committing the load",
                 repeatable=True,
             )
@@ -136,8 +110,8 @@ def complete_interrupted(warehouse: Warehouse, say: Say) -> list[Entry]:
     """
     sql = read_sql("queries/load/open_loads.sql")
     loads: dict[str, list[Entry]] = {}
-    for row in warehouse.query(sql, {"table": HISTORY}, doing="Looking for interrupted loads").rows:
-        entry = Entry(**{name: _plain(value) for name, value in row.items()})
+    for row in warehouse.query(sql, {"table": HISTORY.name}, doing="Looking for interrupted loads").rows:
+        entry = Entry(**{**row, **times_in_utc(row)})
         loads.setdefault(entry.load_id, []).append(entry)
     completed: list[Entry] = []
     for entries in loads.values():
@@ -154,13 +128,8 @@ def complete_interrupted(warehouse: Warehouse, say: Say) -> list[Entry]:
 def drop_idle(warehouse: Warehouse, databases: Iterable[str]) -> None:
     """Drop what killed loads left before their commit; to be called when no commit is interrupted."""
     for database in databases:
-        rows = warehouse.query(
-            read_sql("queries/load/idle_staging_tables.sql"),
-            {"database": database, "prefix": PREFIX, "idle_seconds": IDLE_SECONDS},
-            doing="Looking for staging tables of killed loads",
-        ).rows
-        for row in rows:
-            drop(warehouse, TableName(database, row["name"]))
+        there = replace(warehouse, connection=replace(warehouse.connection, database=database))
+        drop_idle_staging_tables(there, PREFIX, IDLE_SECONDS)
 
 
 def drop(warehouse: Warehouse, table: TableName) -> None:
@@ -258,21 +227,17 @@ def _give_up_untouched(warehouse: Warehouse, entries: Sequence[Entry]) -> bool:
 
 
 def _end(warehouse: Warehouse, entries: Sequence[Entry], step: int) -> None:
-    parameters = {"table": HISTORY, "load_id": entries[0].load_id, "step": step}
+    parameters = {"table": HISTORY.name, "load_id": entries[0].load_id, "step": step}
     sql = read_sql("queries/load/end_load.sql")
     warehouse.execute(sql, parameters, doing="Recording the load", repeatable=True)
     for entry in entries:
         drop(warehouse, TableName(entry.database, entry.staging))
 
 
-def _plain(value: Any) -> Any:
-    """FixedString comes as bytes, and times in UTC come without an offset."""
-    return value.decode() if isinstance(value, bytes) else utc(value) if isinstance(value, datetime.datetime) else value
-
-
-def utc(time: datetime.datetime) -> datetime.datetime:
-    """A time from ClickHouse in UTC, whatever the column's zone."""
-    return time.replace(tzinfo=datetime.UTC) if time.tzinfo is None else time.astimezone(datetime.UTC)
+def times_in_utc(row: Mapping[str, Any]) -> dict[str, datetime.datetime]:
+    """The times of a row from ClickHouse in UTC, whatever the column's zone; those in UTC come without an offset."""
+    times = {name: row[name] for name in ("first_time", "last_time", "changed_at")}
+    return {name: (time if time.tzinfo else time.replace(tzinfo=datetime.UTC)) for name, time in times.items()}
 
 
 @contextmanager

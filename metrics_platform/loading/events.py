@@ -13,10 +13,10 @@ from metrics_platform.settings import Settings
 from metrics_platform.table_names import TableName, parse_table_name, quoted
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import create_database
+from metrics_platform.warehouse.source_rows import bare_type
 from metrics_platform.warehouse.tables import read_sql
 
 Kind = Literal["integer", "gender", "action", "time", "text"]
-_WRAPPED = re.compile(r"(?:LowCardinality|Nullable)\((?P<inner>.*)\)")
 _INTEGER = re.compile(r"(?P<unsigned>U?)Int(?P<bits>\d+)")
 RECEIVERS = ("receiver_id", "reciever_id")
 
@@ -116,12 +116,19 @@ _ATTRIBUTES = (
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a source table: `inner` is its type without LowCardinality and Nullable."""
+    """A column of a source table."""
 
     type: str
-    inner: str
-    is_nullable: bool
     has_default: bool
+
+    @property
+    def inner(self) -> str:
+        """Its type without LowCardinality and Nullable."""
+        return bare_type(self.type)
+
+    @property
+    def is_nullable(self) -> bool:
+        return "Nullable(" in self.type
 
 
 @dataclass(frozen=True)
@@ -183,14 +190,7 @@ def _columns(warehouse: Warehouse, table: TableName) -> dict[str, Column]:
         table._asdict(),
         doing=f"Reading the columns of {table}",
     ).rows
-    return {row["name"]: _column(row["type"], row["default_kind"]) for row in rows}
-
-
-def _column(type_: str, default_kind: str) -> Column:
-    inner = type_
-    while match := _WRAPPED.fullmatch(inner):
-        inner = match["inner"]
-    return Column(type_, inner, "Nullable(" in type_, bool(default_kind))
+    return {row["name"]: Column(row["type"], bool(row["default_kind"])) for row in rows}
 
 
 def _check_engine(table: TableName, engine: str) -> None:
@@ -233,7 +233,7 @@ class Checks:
         columns: the target's columns that are written, as SQL; `values` are their names in the table of checked rows.
         types: the declarations of `values`.
         sql: a SELECT over the rows of a file of line, reason (empty: it is good), row (the text of a bad one),
-            is_local, is_twice, odd_gender, and the values.
+            is_local, odd_gender, and the values.
     """
 
     columns: str
@@ -273,7 +273,7 @@ def checks_for(
         "NOT isValidUTF8(text), 'it is not UTF-8 (convert the file, e.g. with `iconv -t utf-8`)', "
         f"arrayStringConcat(arrayFilter(reason -> reason != '', [{', '.join(reasons)}]), '; ')) AS reason, "
         "if(reason = '', '', replaceAll(trim(TRAILING '\\r' FROM text), '\\x1F', ',')) AS row, "
-        f"is_local_time({time}) AS is_local, is_twice_on_clocks({time}, instant({time})) AS is_twice, "
+        f"is_local_time({time}) AS is_local, "
         f"if(isNull(gender({gender})), shown({gender}), '') AS odd_gender, {', '.join(values)} FROM ({rows})"
     )
     for name, literal in {

@@ -25,16 +25,9 @@ _MOST_LINES = 100
 _DELIMITERS = ",;\t|"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _PARQUET_ROWS = 100_000
-_OTHER_FORMATS = {
-    b"PK\x03\x04": "a zip archive: unpack it",
-    b"\x28\xb5\x2f\xfd": "compressed with zstd: unpack it (`zstd -d`), or use gzip",
-    b"BZh": "compressed with bzip2: unpack it (`bunzip2`), or use gzip",
-    b"\xfd7zXZ": "compressed with xz: unpack it (`unxz`), or use gzip",
-    b"ORC": "an ORC file: save it as Parquet",
-    b"Obj\x01": "an Avro file: save it as Parquet",
-    b"\xff\xfe": "text in UTF-16: save it as UTF-8",
-    b"\xfe\xff": "text in UTF-16: save it as UTF-8",
-}
+# Other formats, and text in UTF-16, have such bytes in what would be the header.
+_NO_TEXT = re.compile(rb"[\0-\x08]")
+_FIRST_BYTES = 1024
 
 
 class LoadError(RuntimeError):
@@ -47,24 +40,25 @@ def open_file(path: Path, known: frozenset[str]) -> EventFile:
     Raises:
         LoadError: it is missing, empty, unreadable, or neither CSV, gzipped CSV nor Parquet.
     """
-    if path.is_dir():
-        raise LoadError(f"{path} is a directory. Name one file; load several one after the other.")
     if not path.exists():
         raise LoadError(f"{path} does not exist (looked in {Path.cwd()}). Correct the path.")
     if not path.is_file():
-        raise LoadError(f"{path} is not a regular file. It is read twice, so save it to one first.")
+        raise LoadError(f"{path} is not a regular file. Name one; load several one after the other.")
     with _readable(path), path.open("rb") as stream:
-        start = stream.read(8)
+        start = stream.read(_FIRST_BYTES)
     if not start:
         raise LoadError(f"{path} is empty: it has no header line. Was it written completely?")
     if start.startswith(b"PAR1"):
         return ParquetFile(path)
-    for magic, meaning in _OTHER_FORMATS.items():
-        if start.startswith(magic):
-            raise LoadError(f"{path} is {meaning}. CSV, gzipped CSV and Parquet are read.")
     if path.suffix.lower() in {".parquet", ".pq"}:
         raise LoadError(f"{path} is not a Parquet file, despite its name: it does not begin with PAR1.")
-    return CsvFile(path, known, is_gzip=start.startswith(b"\x1f\x8b"))
+    is_gzip = start.startswith(b"\x1f\x8b")
+    if _NO_TEXT.search(start.partition(b"\n")[0]) and not is_gzip:
+        raise LoadError(
+            f"{path} is neither CSV, gzipped CSV nor Parquet. Unpack an archive (zip, bzip2, xz, zstd); save UTF-16 as "
+            "UTF-8."
+        )
+    return CsvFile(path, known, is_gzip=is_gzip)
 
 
 class CsvFile:

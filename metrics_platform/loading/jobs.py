@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
 import os
 import shutil
-import time
 import uuid
 import zoneinfo
 from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +36,7 @@ from metrics_platform.settings import Settings
 from metrics_platform.table_names import TableName
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
+from metrics_platform.warehouse.schema import create_tables
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -81,7 +80,6 @@ class LoadedFile:
         table: the source table, database.table.
         rejected: rows that were not loaded; they are in `rejects_file` (None where there are none).
         first_day, last_day: the days of the product that the rows touch; None without rows.
-        earlier: the rows were loaded by completing an interrupted load of the same file, not by reading it again.
     """
 
     source: Literal["feed", "messages"]
@@ -92,24 +90,11 @@ class LoadedFile:
     rejects_file: Path | None
     first_day: datetime.date | None
     last_day: datetime.date | None
-    earlier: bool
 
     def __str__(self) -> str:
         days = f", {self.first_day} to {self.last_day}" if self.rows else ""
         rejected = f"; {self.rejected:,} rejected, in {self.rejects_file}" if self.rejected else ""
         return f"{self.source}: {self.rows:,} rows of {self.file} into {self.table}{days}{rejected}"
-
-
-@dataclass(frozen=True)
-class LoadResult:
-    """What a load did: each file, and the seconds it took."""
-
-    files: tuple[LoadedFile, ...]
-    seconds: float
-
-    def __str__(self) -> str:
-        rows = sum(file.rows for file in self.files)
-        return "\n".join([*map(str, self.files), f"Loaded {rows:,} rows in {self.seconds:.1f} s."])
 
 
 def load(
@@ -120,39 +105,37 @@ def load(
     messages: Path | None = None,
     options: Options | None = None,
     say: Say | None = None,
-) -> LoadResult:
+) -> tuple[LoadedFile, ...]:
     """Load event files into the source tables: both completely, or nothing; see this package for the promises.
 
-    `say` is called with each line for people, which otherwise goes to standard error. A bar shows the progress where
-    that is a terminal.
+    `say` is called with each line for people, which otherwise goes to standard error.
 
     Raises:
         LoadError: a file, a row (`strict`) or a table cannot be used, a file was loaded before (without `again`), or
             the commit was interrupted.
         WarehouseError: ClickHouse refused or is away; nothing was loaded.
     """
-    started, say = time.perf_counter(), say or partial(click.echo, err=True)
+    say = say or partial(click.echo, err=True)
     paths = {feed_source(): feed, messages_source(settings.receiver_column): messages}
     jobs = _open(paths, warehouse, options or Options(), say)
-    commit.create_history(warehouse)
+    create_tables(warehouse, [commit.HISTORY])
     completed = commit.complete_interrupted(warehouse, say)
     for job in jobs:
-        job.prepare(settings, completed)
+        job.target = prepare_target(settings, warehouse, job.source)
     commit.drop_idle(warehouse, {job.target.table.database for job in jobs})
-    new = [job for job in jobs if job.entry is None]
     try:
-        for job in new:
-            job.stage()
+        for job in jobs:
+            job.stage(completed)
     except BaseException:
-        _drop(warehouse, [job.staging for job in new])
+        _drop(warehouse, [job.staging for job in jobs])
         raise
     finally:
-        _drop(warehouse, [job.checked for job in new])
-    if entries := [job.entry for job in new if job.entry]:
+        _drop(warehouse, [job.checked for job in jobs])
+    if entries := [job.entry for job in jobs if job.entry and job.entry not in completed]:
         commit.commit(warehouse, entries, say)
-    files = tuple(job.result(settings, earlier=job not in new) for job in jobs)
+    files = tuple(job.result(settings) for job in jobs)
     _report_days(settings, files, say)
-    return LoadResult(files, time.perf_counter() - started)
+    return files
 
 
 def _open(paths: Mapping[Source, Path | None], warehouse: Warehouse, options: Options, say: Say) -> list[_Job]:
@@ -205,8 +188,6 @@ class _Job:
     file: EventFile
     places: dict[str, int]
     rejects_file: Path
-    sha256: str = ""
-    is_known: bool = False
     rejected: int = 0
     entry: commit.Entry | None = None
     target: Target = field(init=False)
@@ -221,20 +202,10 @@ class _Job:
         """The table of all rows: their values, and what is wrong with bad ones."""
         return TableName(self.staging.database, f"{self.staging.table}_raw")
 
-    def prepare(self, settings: Settings, completed: Sequence[commit.Entry]) -> None:
-        """Find the target, and refuse a file whose bytes were loaded before, unless it has just been completed."""
-        self.target = prepare_target(settings, self.warehouse, self.source)
-        with self.file.path.open("rb") as stream:
-            self.sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-        for entry in completed:
-            if (entry.sha256, entry.database, entry.target) == (self.sha256, *self.target.table):
-                self.say(f"{self.file.path} is that file, so it is not loaded again. To load it twice, add --again.")
-                self.entry, self.rejected = entry, entry.rejected
-                return
-        self._refuse_if_loaded("the same bytes", sha256=self.sha256)
-
-    def stage(self) -> None:
+    def stage(self, completed: Sequence[commit.Entry]) -> None:
         """Send the rows to ClickHouse, check them there, and fill the staging table with the good ones.
+
+        They are left out if they are those of a load that has just been `completed`.
 
         Raises:
             LoadError: no row is good, one is not (`strict`), or the same rows were loaded before.
@@ -256,13 +227,18 @@ class _Job:
             self.say(f"{self.file.path} has a header and no rows.")
             commit.drop(self.warehouse, self.staging)
             return
-        self._refuse_if_loaded("the same rows", content=staged["content"])
+        for entry in completed:
+            if (entry.content, entry.database, entry.target) == (staged["content"], *self.target.table):
+                self.say(f"{self.file.path} is that file, so it is not loaded again. To load it twice, add --again.")
+                commit.drop(self.warehouse, self.staging)
+                self.entry = entry
+                return
+        self._refuse_if_loaded(staged["content"])
         partitions = commit.staged_partitions(self.warehouse, *self.staging, self.target.table.table)
         self.entry = commit.Entry(
             load_id=self.load_id,
             source=self.source.name,
             file=str(self.file.path.absolute()),
-            sha256=self.sha256,
             rejected=self.rejected,
             database=self.staging.database,
             target=self.target.table.table,
@@ -272,7 +248,7 @@ class _Job:
             **staged,
         )
 
-    def result(self, settings: Settings, *, earlier: bool) -> LoadedFile:
+    def result(self, settings: Settings) -> LoadedFile:
         """What became of the file, for callers and for people."""
         days = [
             time.astimezone(settings.zone).date() if time else None
@@ -287,15 +263,14 @@ class _Job:
             rejects_file=self.rejects_file if self.rejected else None,
             first_day=days[0],
             last_day=days[1],
-            earlier=earlier,
         )
 
-    def _refuse_if_loaded(self, alike: str, **fingerprint: str) -> None:
-        found = commit.earlier_load(self.warehouse, self.target.table, **fingerprint)
+    def _refuse_if_loaded(self, content: str) -> None:
+        found = commit.earlier_load(self.warehouse, self.target.table, content)
         if not found:
             return
         before = (
-            f"{self.file.path} was loaded into {self.target.table} before: {found['file']} has {alike} "
+            f"{self.file.path} was loaded into {self.target.table} before: {found['file']} has the same rows "
             f"({found['changed_at']:%Y-%m-%d %H:%M:%S} UTC)"
         )
         if not self.options.again:
@@ -303,9 +278,7 @@ class _Job:
                 f"{before}. Nothing was loaded. To load its events again, because they were deleted or are wanted "
                 "twice, add --again."
             )
-        if not self.is_known:
-            self.say(f"{before}. Unless they were deleted since, its events will exist twice.")
-        self.is_known = True
+        self.say(f"{before}. Unless they were deleted since, its events will exist twice.")
 
     def _report_columns(self) -> None:
         path, names, table = self.file.path, self.file.names, self.target.table
@@ -324,7 +297,7 @@ class _Job:
         """Create the tables, and try the rights and the columns that the commit needs before anything is read."""
         staging, target = self.staging.sql, self.target.table.sql
         statements = [
-            f"CREATE TABLE {self.checked.sql} (line UInt64, reason String, row String, is_local Bool, is_twice Bool, "
+            f"CREATE TABLE {self.checked.sql} (line UInt64, reason String, row String, is_local Bool, "
             f"odd_gender String, {checks.types}) ENGINE = MergeTree ORDER BY line "
             f"SETTINGS non_replicated_deduplication_window = {_REMEMBERED_INSERTS}, {_NO_MERGES}, "
             "parts_to_delay_insert = 1000000, parts_to_throw_insert = 1000000",
@@ -357,17 +330,13 @@ class _Job:
     def _summarise(self) -> int:
         """Report how values were read; returns the number of rows."""
         (counts,) = self._query(
-            "SELECT count() AS rows, countIf(is_local) AS local_times, countIf(is_twice) AS twice, "  # noqa: S608
+            "SELECT count() AS rows, countIf(is_local) AS local_times, "  # noqa: S608
             "countIf(odd_gender != '') AS genders, groupUniqArrayIf(3)(odd_gender, odd_gender != '') AS such_as "
             f"FROM {self.checked.sql}"
         ).rows
         path, zone = self.file.path, self.options.time_zone
         if counts["local_times"]:
             self.say(f"{path}: times without an offset are in {zone} (--time-zone names another zone).")
-        if counts["twice"]:
-            self.say(
-                f"{path}: {counts['twice']:,} times are in an hour that happens twice in {zone}; the first was taken."
-            )
         if counts["genders"]:
             self.say(
                 f"{path}: {counts['genders']:,} rows have a gender that is not recognised, such as "
@@ -399,8 +368,7 @@ class _Job:
             f"concat(toString(rows), ':', hex(sum(cityHash64(tuple({checks.columns}))))) "
             f"AS content, now() AS changed_at FROM {self.staging.sql}"
         ).rows
-        times = {name: commit.utc(row[name]) for name in ("first_time", "last_time", "changed_at")}
-        return {**row, **times}
+        return {**row, **commit.times_in_utc(row)}
 
     def _reject(self, total: int) -> None:
         """Write the bad rows into the rejects file and report the first of them.

@@ -21,7 +21,6 @@ from typing import IO
 
 from metrics_platform.local.clickhouse_directory import EmbeddedServerError, ServerDirectory
 from metrics_platform.local.clickhouse_engine import TESTED_VERSION, installed_version, run
-from metrics_platform.local.ports import port_is_taken
 
 _STOP_SECONDS = 20  # queries drain for 5 s, then logs are flushed; after that it is killed
 
@@ -184,3 +183,19 @@ def _check_port(port: int) -> None:
 
 def _say(text: str) -> None:
     sys.stderr.write(f"metrics-platform clickhouse: {text}\n")
+
+
+# Ports that are tried, from the preferred one on.
+_TRIED = 50
+
+
+def port_is_taken(port: int) -> bool:
+    """Whether a program answers on the port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def next_free_port(preferred: int) -> int:
+    """The preferred port or the next free one after it; 0, which means any, where none of the next 50 is free."""
+    ports = range(preferred, min(preferred + _TRIED, 65_536))
+    return next((port for port in ports if not port_is_taken(port)), 0)

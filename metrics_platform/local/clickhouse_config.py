@@ -9,90 +9,26 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from xml.sax.saxutils import escape
 
 # Without a limit the query log grows for ever.
 QUERY_LOG_DAYS = 7
 
+
+def _template(name: str) -> str:
+    return (files("metrics_platform.local") / "engine" / name).read_text(encoding="utf-8")
+
+
 # The engine is clickhouse-local, which checks neither access to local files nor <remote_url_allow_hosts>. The grants
 # below are the barrier. No grant covers INSERT … FROM INFILE, which opens any file: protect the URL of `platform` like
 # the files themselves (0600). `readonly` cannot insert.
-_CONFIG = """\
-<clickhouse>
-  <listen_host>127.0.0.1</listen_host>
-  <http_port>{port}</http_port>
-  <users_config>users.xml</users_config>
-  <!-- Otherwise `default` would show the files of the working directory as tables. -->
-  <default_database></default_database>
-  <database>default</database>
-  <!-- Empty: no Access-Control-* headers, so no web page reads an answer. -->
-  <http_options_response></http_options_response>
-  <!-- Its warnings are about the size of its own thread pools, every few seconds. -->
-  <log-level>error</log-level>
-  <logger><log>{log}</log><size>10M</size><count>2</count></logger>
-  <max_server_memory_usage_to_ram_ratio>0.5</max_server_memory_usage_to_ram_ratio>
-  <!-- The default, every 50 ms, is half of the idle server's CPU. -->
-  <memory_worker_period_ms>500</memory_worker_period_ms>
-  <query_log>
-    <database>system</database>
-    <table>query_log</table>
-    <partition_by>event_date</partition_by>
-    <ttl>event_date + INTERVAL {query_log_days} DAY DELETE</ttl>
-  </query_log>
-</clickhouse>
-"""
+_CONFIG = _template("config.xml")
 
-_USERS = """\
-<clickhouse>
-  <profiles>
-    <default>
-      <implicit_select>0</implicit_select>
-      <storage_file_read_method>pread</storage_file_read_method>
-      <!-- To compile a query takes longer than most queries on a laptop take. -->
-      <compile_expressions>0</compile_expressions>
-      <compile_aggregate_expressions>0</compile_aggregate_expressions>
-      <compile_sort_description>0</compile_sort_description>
-      <!-- Samples only go to trace_log, which is off. -->
-      <query_profiler_real_time_period_ns>0</query_profiler_real_time_period_ns>
-      <query_profiler_cpu_time_period_ns>0</query_profiler_cpu_time_period_ns>
-      <!-- python() would end the process: its threads are not Python's. -->
-      <allow_python_table_function>0</allow_python_table_function>
-      <constraints>{constraints}</constraints>
-    </default>
-    <!-- 1: changes no setting, so no query lifts the limits. -->
-    <readonly><profile>default</profile><readonly>1</readonly>{readonly_limits}</readonly>
-    <!-- The engine's own session is the one session: no one becomes `default` over HTTP. -->
-    <engine><profile>default</profile><max_sessions_for_user>1</max_sessions_for_user></engine>
-  </profiles>
-  <quotas><default/></quotas>
-  <users>
-    <default>
-      <password></password>
-      <networks><ip>127.0.0.1</ip></networks>
-      <profile>engine</profile>
-      <quota>default</quota>
-      <grants>
-        <query>GRANT SYSTEM LISTEN ON *.*</query>
-        <query>GRANT SELECT ON system.numbers</query>
-      </grants>
-    </default>
-{users}
-  </users>
-</clickhouse>
-"""
+_USERS = _template("users.xml")
 
-_USER = """\
-    <{name}>
-      <password_sha256_hex>{password_hash}</password_sha256_hex>
-      <networks><ip>127.0.0.1</ip></networks>
-      <profile>{profile}</profile>
-      <quota>default</quota>
-      <grants>{grants}</grants>
-      <!-- The query that keeps the engine up must survive a `KILL QUERY WHERE 1`. -->
-      <databases><system><processes><filter>{visible_processes}</filter></processes></system></databases>
-    </{name}>
-"""
+_USER = _template("user.xml")
 
 # Settings that name a file, a disk or a host: in clickhouse-local they read and write whatever the user can.
 _FROZEN_SETTINGS = (

@@ -27,7 +27,6 @@ from metrics_platform.settings import CHANNEL_PREFIXES, PREFIX
 # Dagster's webserver, daemon and code server stop one after the other. What a busy machine does not finish in time is
 # killed, which is safe: the next start cancels the runs that were going on.
 _STOP_SECONDS = 15
-_FIRST_REPORT_SECONDS = 30.0
 _REQUEST_SECONDS = 10
 _LAST_LINES = 15
 # The code location has the name it has everywhere (pyproject.toml, the project's workspace.yaml).
@@ -177,21 +176,13 @@ class DagsterUI:
     log: Path
     _process: subprocess.Popen[bytes]
 
-    def wait_until_ready(self, report: Callable[[str], None] = lambda _text: None) -> None:
+    def wait_until_ready(self) -> None:
         """Wait until it answers, has loaded the code location and its scheduler ticks, without a time limit.
-
-        Args:
-            report: called with what it waits for, at growing intervals.
 
         Raises:
             DagsterError: its process has ended, or the code location cannot be loaded; with the reason.
         """
-        began = time.monotonic()
-        next_report = _FIRST_REPORT_SECONDS
-        while problem := self._problem():
-            if (waited := time.monotonic() - began) >= next_report:
-                report(f"Dagster is not ready after {waited:.0f} s: {problem}. Still waiting. Log: {self.log}")
-                next_report *= 2
+        while self._problem():
             time.sleep(0.5)
 
     def check(self) -> None:

@@ -8,14 +8,17 @@ from __future__ import annotations
 import datetime
 import sys
 import textwrap
+import zlib
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 import numpy as np
+import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.progress import track
@@ -24,14 +27,12 @@ from rich.table import Table
 from metrics_platform.alerts.policies import POLICIES
 from metrics_platform.catalog import Catalog, Metric, load_catalog
 from metrics_platform.detection.config import Detector, DetectorConfig
-from metrics_platform.detection.evaluate import evaluate, lookback
+from metrics_platform.detection.evaluate import TOTAL, evaluate, lookback
 from metrics_platform.detection.seasonal import LOOKBACK
-from metrics_platform.detection.series import SLOTS_A_DAY, SlotSeries
-from metrics_platform.detection.siblings import TOTAL
-from metrics_platform.monitor.generated import HOLIDAYS, Product, generated_histories
-from metrics_platform.monitor.history import HistoryReader, SlotHistory
+from metrics_platform.detection.series import SLOTS_A_DAY, Floats, SlotSeries
+from metrics_platform.monitor.verdicts import HistoryReader, SlotHistory
 from metrics_platform.settings import Settings
-from metrics_platform.time_windows import SLOT, Slot, SlotRange, slot_at
+from metrics_platform.time_windows import SLOT, SlotRange
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import tables_are_there
 from metrics_platform.warehouse.tables import SLOT_METRICS
@@ -52,17 +53,14 @@ class BacktestError(RuntimeError):
 
 
 class Fault(NamedTuple):
-    """A fault: what the values of its slots are multiplied by.
-
-    Attributes:
-        factors: one per slot. Of a share and a ratio they change the numerator alone.
-        hits_slice: only one slice is hit, and the total by as much.
-        is_outage: events are missing, which leaves averages, shares and ratios unknown.
-    """
+    """A fault: what the values of its slots are multiplied by."""
 
     name: str
+    # One per slot. Of a share and a ratio they change the numerator alone.
     factors: tuple[float, ...]
+    # Only one slice is hit, and the total by as much.
     hits_slice: bool = False
+    # Events are missing, which leaves averages, shares and ratios unknown.
     is_outage: bool = False
 
 
@@ -81,27 +79,21 @@ HEADINGS = ("metric", "detector", "alerts a day", "alerts a day, per slice", *(f
 
 @dataclass
 class Row:
-    """One metric, evaluated by one detector: the sum over its histories.
-
-    Attributes:
-        days: the number of evaluated days.
-        alerts: the incidents that the total would have opened in them.
-        slice_alerts, slice_days: the incidents and the evaluated days of all slices together.
-        delays: fault → after how many slots each trial found it; NaN: never. Faults that it cannot show are
-            left out.
-    """
+    """One metric, evaluated by one detector: the sum over its histories."""
 
     metric: str
     detector: Detector
+    # The number of evaluated days, and the incidents that the total would have opened in them.
     days: float = 0.0
     alerts: int = 0
+    # The same of all slices together.
     slice_alerts: int = 0
     slice_days: float = 0.0
+    # Fault → after how many slots each trial found it; NaN: never. Faults that it cannot show are left out.
     delays: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
     @property
     def alerts_a_day(self) -> float:
-        """Alerts of the total per day."""
         return self.alerts / self.days if self.days else 0.0
 
     def share(self, fault: Fault) -> float:
@@ -191,7 +183,6 @@ class _Test(NamedTuple):
         return float(np.argmax(noticed)) if noticed.any() else np.nan
 
     def largest_slice(self) -> SlotSeries:
-        """The largest slice of the first dimension."""
         history = self.history
         same = [number for number, (name, _) in enumerate(history.names) if name == history.names[1][0]]
         sizes = history.numerators if history.denominators is None else history.denominators
@@ -238,11 +229,8 @@ def backtest_history(
 ) -> tuple[list[Row], str]:
     """Evaluate the days from `first` to `last` of `slot_metrics`, by default all of them; returns rows and a title.
 
-    Raises:
-        BacktestError: a metric of `names` is unknown or not monitored, or has no slots in these days.
-        CatalogError: METRICS_CATALOG cannot be read or is not valid.
-        WarehouseError: ClickHouse refused, failed or did not answer.
-        SchemaMismatchError: the table is there with other columns.
+    Raises BacktestError if a metric of `names` is unknown or not monitored, or has no slots in these days. Raises
+    CatalogError, WarehouseError or SchemaMismatchError if the catalogue, ClickHouse or the table cannot be read.
     """
     catalog = load_catalog(settings)
     metrics = _chosen(catalog, names)
@@ -251,12 +239,17 @@ def backtest_history(
     rows: list[Row] = []
     for metric, slots in track(stretches, description="Evaluating", transient=True):
         own = [Row(metric.name, detector) for detector in detectors]
-        for history, evaluated, share in _pieces(warehouse, catalog, metric, slots, settings, trials):
-            for row in own:
-                row.add(history, evaluated, share, len(rows), settings.holidays)
+        for begin, end in pairwise([*range(0, len(slots), _SLOTS_AT_A_TIME), len(slots)]):
+            piece = SlotRange(slots.start + begin * SLOT, slots.start + end * SLOT)
+            share = round(trials * end / len(slots)) - round(trials * begin / len(slots))
+            reader = HistoryReader(warehouse, piece, settings)
+            needed = WARM_UP_DAYS * SLOTS_A_DAY + _SAME_INCIDENT
+            for history in reader.read(metric, catalog.sources[metric.source], needed):
+                for row in own:
+                    row.add(history, len(piece), share, len(rows), settings.holidays)
         rows += own
-    start, end = min(slots.start for _, slots in stretches), max(slots.end for _, slots in stretches)
-    return rows, f"{(end - start) // SLOT / SLOTS_A_DAY:.1f} days of slot_metrics, {SlotRange(start, end)}"
+    whole = SlotRange(min(slots.start for _, slots in stretches), max(slots.end for _, slots in stretches))
+    return rows, f"{len(whole) / SLOTS_A_DAY:.1f} days of slot_metrics, {whole}"
 
 
 def backtest_generated(
@@ -270,11 +263,8 @@ def backtest_generated(
 ) -> tuple[list[Row], str]:
     """Evaluate GENERATED_DAYS of made-up products with `users` active users in a slot; returns rows and a title.
 
-    Their holidays are known, as those in METRICS_HOLIDAYS are for a real product.
-
-    Raises:
-        BacktestError: a metric of `names` is unknown or not monitored.
-        CatalogError: METRICS_CATALOG cannot be read or is not valid.
+    Their holidays are known, as those in METRICS_HOLIDAYS are for a real product. Raises BacktestError and CatalogError
+    as above.
     """
     catalog = load_catalog(settings)
     rows = [Row(metric.name, detector) for metric in _chosen(catalog, names) for detector in detectors]
@@ -286,7 +276,6 @@ def backtest_generated(
 
 
 def _chosen(catalog: Catalog, names: Sequence[str]) -> list[Metric]:
-    """The metrics of these names, or all that are monitored."""
     monitored = {name: metric for name, metric in catalog.metrics.items() if metric.monitor.total is not None}
     for name in names:
         if name not in catalog.metrics:
@@ -319,26 +308,11 @@ def _stretches(
             f"slot_metrics has no slots of these metrics{days}. Materialise slot_metrics for a few weeks in Dagster, "
             "choose other days, or use --generated USERS."
         )
-    known = {row["name"]: SlotRange.of(_slot(row["start"]), _slot(row["last"])) for row in rows}
+    utc = datetime.UTC
+    known = {
+        row["name"]: SlotRange(row["start"].replace(tzinfo=utc), row["last"].replace(tzinfo=utc) + SLOT) for row in rows
+    }
     return [(metric, known[metric.name]) for metric in metrics if metric.name in known]
-
-
-def _pieces(  # noqa: PLR0917  (a stretch of a metric, of a table, by settings)
-    warehouse: Warehouse, catalog: Catalog, metric: Metric, slots: SlotRange, settings: Settings, trials: int
-) -> Iterator[tuple[SlotHistory, int, int]]:
-    """The histories that a metric is evaluated by, each with its number of evaluated slots and of trials."""
-    bounds = [*range(0, len(slots), _SLOTS_AT_A_TIME), len(slots)]
-    source = catalog.sources[metric.source]
-    for begin, end in pairwise(bounds):
-        piece = SlotRange(slots.start + begin * SLOT, slots.start + end * SLOT)
-        share = round(trials * end / len(slots)) - round(trials * begin / len(slots))
-        needed = WARM_UP_DAYS * SLOTS_A_DAY + _SAME_INCIDENT
-        for history in HistoryReader(warehouse, piece, settings).read(metric, source, needed):
-            yield history, len(piece), share
-
-
-def _slot(moment: datetime.datetime) -> Slot:
-    return slot_at(moment.replace(tzinfo=datetime.UTC))
 
 
 def show(rows: Sequence[Row], title: str, *, markdown: bool, picture: Path | None, echo: Callable[[str], None]) -> None:
@@ -396,3 +370,121 @@ def write_picture(rows: Sequence[Row], title: str, file: Path) -> None:
     axes.set_title(title, fontsize=15, loc="left")
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file)
+
+
+# --- made-up histories ------------------------------------------------------------------------------------------------
+
+# Relative activity by local hour of a working day and of a weekend, 00 to 23: steep mornings, evenings the highest.
+WORKDAY = (18, 10, 6, 4, 3, 4, 9, 20, 33, 36, 34, 35, 40, 41, 37, 36, 38, 43, 50, 57, 62, 60, 48, 32)
+WEEKEND = (28, 18, 11, 7, 5, 4, 6, 11, 20, 31, 40, 46, 50, 52, 50, 49, 50, 52, 55, 60, 63, 60, 50, 38)
+# On these days a fifth of the users stay away.
+HOLIDAYS = (datetime.date(2026, 4, 3), datetime.date(2026, 4, 6))
+NAMES = (TOTAL, ("slice", "larger"), ("slice", "smaller"))
+_BERLIN = ZoneInfo("Europe/Berlin")
+_LARGER = 0.62  # the larger slice's share
+_PART = 0.2  # of a share: its usual value
+# How much whole days, hours and slots differ.
+_DAY_NOISE, _HOUR_NOISE, _SLOT_NOISE = 0.03, 0.03, 0.02
+# A metric's minimum volume is ten independent users, and what they do.
+_USERS_OF_MINIMUM = 10
+
+
+@dataclass(frozen=True)
+class Product:
+    """A made-up product, with the noise of a real one.
+
+    It has a daily and a weekly course, growth, holidays, days and hours that are higher or lower as a whole, and counts
+    that scatter more than Poisson's: users come in sessions, and each does many things at once.
+    """
+
+    # Active users in a slot, on the average of a working day.
+    users: float
+    days: int
+    # The first slot, in UTC. The default history has a clock change in it.
+    start: datetime.datetime = datetime.datetime(2026, 1, 25, 23, tzinfo=datetime.UTC)
+    zone: ZoneInfo = _BERLIN
+    holidays: Sequence[datetime.date] = HOLIDAYS
+    # The share by which it grows in a week.
+    weekly_growth: float = 0.01
+
+    def activity(self, random: np.random.Generator) -> Floats:
+        """The expected number of active users in each slot, [slots]."""
+        slots = self.days * SLOTS_A_DAY
+        day = np.repeat(_drifting(random, self.days, 0.5), SLOTS_A_DAY) * _DAY_NOISE
+        hour = _drifting(random, slots, 0.93) * _HOUR_NOISE
+        slot = random.standard_normal(slots) * _SLOT_NOISE
+        growth = (1 + self.weekly_growth) ** (np.arange(slots) / (7 * SLOTS_A_DAY))
+        return np.asarray(self._course() * growth * np.exp(day + hour + slot) * self.users)
+
+    def _course(self) -> Floats:
+        """The expected activity of each slot, 1 on the average of a working day."""
+        local = pd.date_range(self.start, periods=self.days * SLOTS_A_DAY, freq=SLOT).tz_convert(self.zone)
+        clock = (local.hour + local.minute / 60 + 0.125).to_numpy()
+        hours = np.arange(25) + 0.5
+        workday, weekend = (np.interp(clock, hours, [*curve, curve[0]]) for curve in (WORKDAY, WEEKEND))
+        weekday = local.day_of_week.to_numpy()
+        course = np.where(weekday >= 5, 0.92 * weekend, workday) / np.mean(WORKDAY)
+        course *= np.array([1.0, 1.01, 1.02, 1.0, 0.97, 1.0, 1.03])[weekday]
+        free = np.isin(local.date, np.array(self.holidays, dtype=object))
+        return np.asarray(np.where(free, course * 0.78, course))
+
+
+def generated_histories(catalog: Catalog, product: Product, seed: int) -> dict[str, SlotHistory]:
+    """The history of every metric: the total and two slices. The same seed gives the same numbers."""
+    # The numerator of a share is a part of its denominator.
+    wholes = {
+        str(metric.numerator): str(metric.denominator) for metric in catalog.metrics.values() if metric.kind == "share"
+    }
+    aggregates: dict[str, Floats] = {}
+
+    def values_of(name: str) -> Floats:
+        if name not in aggregates:
+            random = np.random.default_rng([seed, zlib.crc32(name.encode())])
+            # Two metrics that are shares of each other end there.
+            whole = wholes.pop(name, None)
+            if whole is None:
+                aggregates[name] = _values(catalog.metrics[name], product, random)
+            else:
+                aggregates[name] = _part(values_of(whole), random)
+        return aggregates[name]
+
+    def history(metric: Metric) -> SlotHistory:
+        above = values_of(metric.numerator or metric.name)
+        below = values_of(metric.denominator) if metric.denominator else None
+        return SlotHistory(metric, product.start, product.zone, NAMES, above, below)
+
+    return {name: history(metric) for name, metric in catalog.metrics.items()}
+
+
+def _values(metric: Metric, product: Product, random: np.random.Generator) -> Floats:
+    activity = product.activity(random)
+    if metric.kind == "gauge":
+        total = activity * np.exp(0.05 * random.standard_normal(activity.shape))
+        larger = total * np.clip(_LARGER + 0.02 * random.standard_normal(total.shape), 0, 1)
+        return np.stack([total, larger, total - larger], axis=1)
+    count = random.poisson(activity)
+    actions = (metric.monitor.total.minimum_volume if metric.monitor.total else 0) / _USERS_OF_MINIMUM
+    if actions > 1:
+        # What a user does scatters like a geometric number: the sum over users has a Gamma intensity.
+        count = random.poisson(np.where(count > 0, random.gamma(np.maximum(count, 1e-9)), 0.0) * actions)
+    part = random.binomial(count, _LARGER)
+    return np.stack([count, part, count - part], axis=1).astype(np.float64)
+
+
+def _part(whole: Floats, random: np.random.Generator) -> Floats:
+    """A part of the values, such as the views that are followed by a like, whose share drifts."""
+    slices = whole[:, 1:]
+    drift = 0.015 * _drifting(random, len(whole), 0.98) + 0.01 * random.standard_normal(len(whole))
+    # Users differ in how often they do it, as if only a third of the values were independent.
+    independent = np.maximum(slices / 3, 1)
+    share = random.beta(independent * _PART, independent * (1 - _PART)) * np.exp(drift)[:, None]
+    parts = random.binomial(slices.astype(np.int64), np.clip(share, 0, 1)).astype(np.float64)
+    return np.concatenate([parts.sum(axis=1, keepdims=True), parts], axis=1)
+
+
+def _drifting(random: np.random.Generator, count: int, memory: float) -> Floats:
+    """Standard normal numbers, each with `memory` of the one before."""
+    steps = random.standard_normal(count)
+    for row in range(1, count):
+        steps[row] = memory * steps[row - 1] + np.sqrt(1 - memory**2) * steps[row]
+    return steps

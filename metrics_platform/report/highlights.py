@@ -1,32 +1,58 @@
-"""What stands out on a day: the metrics outside their usual bands, ranked, and the slices that explain them. Pure."""
+"""What stands out on a day: the metrics outside their usual bands, ranked, and the slices that explain them. Pure.
+
+*Expected* is the median over the same weekday of the last eight weeks, each brought to today's level: the median ratio
+of the last seven days to the seven days before that earlier day, weekday by weekday. A single outage moves neither
+median, and a launch is followed within four days.
+
+*Noise* is the median deviation from such expectations on the last 28 days. Deviations are taken as logarithms of
+value / expected, so that one rule fits 50 users and 50 million. A value is *unusual* outside the band: 3.3 deviations,
+or 2.5 where a count changes by at least 10 %. With ten metrics that calls about one quiet day in twenty unusual.
+"""
 
 from __future__ import annotations
 
 import datetime
+import math
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from metrics_platform.alerts.anomalies import Series as SliceKey
 from metrics_platform.alerts.anomalies import Verdict, contributions_to
 from metrics_platform.catalog_entries import Unit
 from metrics_platform.notifications.kinds import Highlight
-from metrics_platform.report.expectation import (
-    WEEKS,
-    Expectation,
-    Record,
-    Series,
-    expect,
-    expected_value,
-    record_of,
-)
-from metrics_platform.report.metrics import DAILY_METRICS
+
+Series = Mapping[datetime.date, float | None]
+Rows = Mapping[datetime.date, Mapping[str, float | None]]
+# Numerator and denominator (None: no quotient) of a slice by its dimension and value, by day.
+Slices = Mapping[tuple[str, str], Mapping[datetime.date, tuple[float | None, float | None]]]
+
+# The metrics of `app_daily` by its columns, in the groups in which the report folds them.
+GROUPS: Mapping[str, Sequence[str]] = {
+    "audience": (
+        "app_dau", "feed_dau", "messenger_dau", "feed_only", "messenger_only", "both_services", "wau", "mau",
+        "stickiness",
+    ),
+    "activity": ("views", "likes", "ctr", "views_per_user", "likes_per_user"),
+    "messenger": (
+        "messages_sent", "senders", "receivers", "sent_per_sender", "received_per_receiver", "sent_received",
+    ),
+    "growth": ("new_users", "new_users_ads", "new_users_organic", "new_users_other"),
+    "retention": ("retention_d1", "retention_d7"),
+}  # fmt: skip
+_UNITS: Mapping[str, Unit] = {
+    "ctr": "share", "stickiness": "share", "retention_d1": "share", "retention_d7": "share",
+    "views_per_user": "ratio", "likes_per_user": "ratio",
+    "sent_per_sender": "ratio", "received_per_receiver": "ratio", "sent_received": "ratio",
+}  # fmt: skip
+DAILY_METRICS: Mapping[str, Unit] = {name: _UNITS.get(name, "count") for names in GROUPS.values() for name in names}
 
 MOST_HIGHLIGHTS = 5
 # Metrics that say the same news: the first that is unusual is shown, the others are named with it. Parts of them
 # (feed only, new users by source) are left out, since with every metric more some day looks unusual by chance. So are
 # WAU, MAU and stickiness: they repeat for weeks what happened on one day.
-FAMILIES: Sequence[Sequence[str]] = (
+_FAMILIES: Sequence[Sequence[str]] = (
     ("app_dau", "feed_dau", "messenger_dau"),
     ("views", "likes"),
     ("ctr",),
@@ -37,23 +63,144 @@ FAMILIES: Sequence[Sequence[str]] = (
 )
 _TRIALS = {"ctr": "views", "retention_d1": "cohort_d1", "retention_d7": "cohort_d7"}
 # The metric of `metric_daily` whose slices explain a metric of `app_daily`.
-SLICED_AS = {
+_SLICED_AS = {
     "feed_dau": "feed_users", "views": "views", "likes": "likes", "ctr": "ctr",
     "messages_sent": "messages", "messenger_dau": "senders",
 }  # fmt: skip
 
-Rows = Mapping[datetime.date, Mapping[str, float | None]]
-# Numerator and denominator (None: no quotient) of a slice by its dimension and value, by day.
-Slices = Mapping[tuple[str, str], Mapping[datetime.date, tuple[float | None, float | None]]]
+_DAY = datetime.timedelta(days=1)
+_WEEK = datetime.timedelta(days=7)
+_WEEKS = 8
+_RESIDUAL_DAYS = 28
+# A median of fewer weeks, or a spread of fewer days, means little.
+_LEAST_WEEKS = 3
+_LEAST_RESIDUALS = 7
+_MAD_TO_SIGMA = 1.4826
+_STRICT, _LARGE_CHANGE, _LOOSE = 3.3, math.log(1.1), 2.5
+# Smaller changes are no news, however quiet the metric is: of counts, and of shares and ratios.
+_LEAST_CHANGE = {"count": math.log(1.03), "share": math.log(1.01), "ratio": math.log(1.02)}
+# A record of fewer weeks is no news.
+_RECORD_WEEKS = 4
+# Days that an expectation looks back: the residuals, the weeks, and the week before the earliest of them.
+LOOKBACK = datetime.timedelta(days=_RESIDUAL_DAYS + 7 * (_WEEKS + 1))
 
 
 @dataclass(frozen=True)
-class _Metric:
-    name: str
-    unit: Unit
-    family: int
-    series: Series
-    trials: float | None
+class Expectation:
+    """What was to be expected of a metric: the value, the band of usual values, and the deviation from it, signed."""
+
+    value: float
+    expected: float
+    lower: float
+    upper: float
+    score: float
+
+    @property
+    def is_unusual(self) -> bool:
+        return not self.lower <= self.value <= self.upper
+
+
+def expect(
+    series: Series,
+    date: datetime.date,
+    unit: str = "count",
+    *,
+    trials: float | None = None,
+    holidays: Collection[datetime.date] = (),
+) -> Expectation | None:
+    """Compare the value of `date` with the days before it; None where it, or enough history, is missing.
+
+    `trials` is the denominator of a share, such as the size of a retention cohort: small ones scatter. Holidays are no
+    part of the history, and a holiday's own band is twice as wide.
+    """
+    value = series.get(date)
+    past = _history(series, date, holidays)
+    expected = _expected(past, date)
+    residuals = [abs(residual) for residual in _residuals(past, date)]
+    if value is None or expected is None or expected <= 0 or len(residuals) < _LEAST_RESIDUALS:
+        return None
+    noise = max(_MAD_TO_SIGMA * median(residuals), _sampling_noise(expected, unit, trials))
+    half = _STRICT * noise
+    if unit == "count":
+        half = min(half, max(_LOOSE * noise, _LARGE_CHANGE))
+    half = max(half, _LEAST_CHANGE[unit])
+    half *= 2 if date in holidays else 1
+    deviation = math.log(max(value, 0.5 if unit == "count" else 1e-9) / expected)
+    return Expectation(
+        value, expected, expected * math.exp(-half), expected * math.exp(half), deviation / max(noise, half / _STRICT)
+    )
+
+
+def _history(series: Series, date: datetime.date, holidays: Collection[datetime.date]) -> dict[datetime.date, float]:
+    return {day: value for day, value in series.items() if day < date and value is not None and day not in holidays}
+
+
+def _expected(past: Mapping[datetime.date, float], date: datetime.date) -> float | None:
+    """The median of the same weekdays at today's level; None where there is too little history."""
+    found = [
+        past[earlier] * level
+        for week in range(1, _WEEKS + 1)
+        if (earlier := date - week * _WEEK) in past and (level := _level(past, date, earlier)) is not None
+    ]
+    return median(found) if len(found) >= _LEAST_WEEKS else None
+
+
+def _level(past: Mapping[datetime.date, float], date: datetime.date, earlier: datetime.date) -> float | None:
+    """How the week before `date` compares with the week before `earlier`: days of the same weekdays."""
+    pairs = ((past.get(date - number * _DAY), past.get(earlier - number * _DAY)) for number in range(1, 8))
+    ratios = [now / then for now, then in pairs if now is not None and then]
+    return median(ratios) if ratios else None
+
+
+def _residuals(past: Mapping[datetime.date, float], date: datetime.date) -> Iterator[float]:
+    """The last days' logarithms of value / expected."""
+    for number in range(1, _RESIDUAL_DAYS + 1):
+        day = date - number * _DAY
+        if day in past and past[day] > 0:
+            expected = _expected(past, day)  # it reads days before `day` only
+            if expected:
+                yield math.log(past[day] / expected)
+
+
+def _sampling_noise(expected: float, unit: str, trials: float | None) -> float:
+    """The relative noise that chance alone makes: of a count, and of a share of few trials."""
+    if unit == "count":
+        return 1 / math.sqrt(expected)
+    if unit == "share" and trials and expected < 1:
+        return math.sqrt((1 - expected) / (expected * trials))
+    return 0.0
+
+
+@dataclass(frozen=True)
+class Record:
+    """The highest or lowest value for a while: of all days, or of the same weekday (`weekday`), in whole weeks."""
+
+    is_high: bool
+    weeks: int
+    weekday: bool
+
+
+def record_of(series: Series, date: datetime.date) -> Record | None:
+    """The value's rank among the days before it, from four weeks on; None where it is no record."""
+    value = series.get(date)
+    known = {day: earlier for day, earlier in series.items() if earlier is not None and day < date}
+    if value is None or not known:
+        return None
+    weeks = (date - min(known)).days // 7
+    for weekday, step in ((False, _DAY), (True, _WEEK)):
+        for is_high in (True, False):
+            day = date - step
+            while day >= date - weeks * _WEEK:
+                if day in known and (known[day] >= value if is_high else known[day] <= value):
+                    break
+                day -= step
+            lasted = (date - day - step).days // 7
+            if lasted >= _RECORD_WEEKS:
+                return Record(is_high, lasted, weekday)
+    return None
+
+
+# --- what stands out --------------------------------------------------------------------------------------------------
 
 
 def highlights(
@@ -69,16 +216,49 @@ def highlights(
     `rows` are those of `app_daily`, `catalog_values` those of the catalogue's own metrics, each of which is news of
     its own.
     """
-    metrics = [*_builtin_metrics(date, rows), *_catalog_metrics(catalog_values or {}, catalog_units or {})]
-    found = [(metric, compared) for metric in metrics if (compared := _expectation(metric, date, holidays))]
-    if not found:
-        return None
-    news: dict[tuple[int, bool], list[tuple[_Metric, Expectation]]] = defaultdict(list)
-    for metric, compared in found:
-        if compared.is_unusual:
-            news[metric.family, compared.score > 0].append((metric, compared))
-    ranked = sorted(news.values(), key=lambda members: -max(abs(compared.score) for _, compared in members))
-    return tuple(_highlight(members, date, is_holiday=date in holidays) for members in ranked[:MOST_HIGHLIGHTS])
+    families: list[tuple[str, int | str, Unit, Rows]] = [
+        (name, number, DAILY_METRICS[name], rows) for number, names in enumerate(_FAMILIES) for name in names
+    ]
+    families += [(name, name, unit, catalog_values or {}) for name, unit in (catalog_units or {}).items()]
+    is_known = False
+    news: dict[tuple[int | str, bool], list[Highlight]] = defaultdict(list)
+    for name, family, unit, values in families:
+        series = {day: row.get(name) for day, row in values.items()}
+        trials = values.get(date, {}).get(_TRIALS[name]) if values is rows and name in _TRIALS else None
+        compared = expect(series, date, unit, trials=trials, holidays=holidays)
+        is_known |= compared is not None
+        if compared is not None and compared.is_unusual:
+            highlight = _highlight(name, unit, series, compared, date, is_holiday=date in holidays)
+            news[family, compared.score > 0].append(highlight)
+    ranked = sorted(news.values(), key=lambda members: -max(abs(member.score) for member in members))
+    found = (
+        first.model_copy(update={"moved_with": tuple(other.metric for other in others)}) for first, *others in ranked
+    )
+    return tuple(found)[:MOST_HIGHLIGHTS] if is_known else None
+
+
+def _highlight(
+    name: str, unit: Unit, series: Series, compared: Expectation, date: datetime.date, *, is_holiday: bool
+) -> Highlight:
+    record = record_of(series, date)
+    # A high that is still below its band is no explanation of why the value is low.
+    if record is not None and record.is_high != (compared.score > 0):
+        record = None
+    # The days, or the same weekdays, of the last eight weeks.
+    back = range(7 * _WEEKS, -1, -7 if record and record.weekday else -1)
+    return Highlight(
+        metric=name,
+        unit=unit,
+        **vars(compared),
+        week_before=series.get(date - _WEEK),
+        record_weeks=record.weeks if record else None,
+        record_weekday=record is not None and record.weekday,
+        trend=tuple(series.get(date - number * _DAY) for number in back) if record else (),
+        is_holiday=is_holiday,
+    )
+
+
+# --- the slices that explain it ---------------------------------------------------------------------------------------
 
 
 def explain_all(
@@ -89,7 +269,7 @@ def explain_all(
 ) -> tuple[Highlight, ...]:
     """The highlights, each with the slices that explain it, where its metric has slices."""
     return tuple(
-        _explained(highlight, date, read_slices(SLICED_AS.get(highlight.metric, highlight.metric)), holidays)
+        _explained(highlight, date, read_slices(_SLICED_AS.get(highlight.metric, highlight.metric)), holidays)
         for highlight in found
     )
 
@@ -107,8 +287,7 @@ def _explained(
     if any(verdict.trials is not None for verdict in found):
         first = found[0].series.dimension
         trials = sum(verdict.trials or 0.0 for verdict in found if verdict.series.dimension == first)
-    key = SliceKey(highlight.metric, "total", "total")
-    total = Verdict(key, "", value=highlight.value, trials=trials, expected=highlight.expected)
+    total = Verdict(SliceKey(highlight.metric), "", value=highlight.value, trials=trials, expected=highlight.expected)
     return highlight.model_copy(update={"contributions": contributions_to(total, found)})
 
 
@@ -126,7 +305,8 @@ def _slice_verdict(
     if date not in series and is_quotient:
         return None
     numerator, denominator = series.get(date, (0.0, None))
-    expected = expected_value({day: _quotient(*pair) for day, pair in series.items()}, date, holidays)
+    past = _history({day: _quotient(*pair) for day, pair in series.items()}, date, holidays)
+    expected = _expected(past, date)
     if expected is None:
         return None
     return Verdict(key, "", value=_quotient(numerator, denominator), trials=denominator, expected=expected)
@@ -136,55 +316,3 @@ def _quotient(numerator: float | None, denominator: float | None) -> float | Non
     if denominator is None or numerator is None:
         return numerator
     return numerator / denominator if denominator else None
-
-
-def _builtin_metrics(date: datetime.date, rows: Rows) -> Iterable[_Metric]:
-    for family, names in enumerate(FAMILIES):
-        for name in names:
-            yield _Metric(
-                name=name,
-                unit=DAILY_METRICS[name],
-                family=family,
-                series={day: row.get(name) for day, row in rows.items()},
-                trials=rows.get(date, {}).get(_TRIALS.get(name, "")),
-            )
-
-
-def _catalog_metrics(values: Rows, units: Mapping[str, Unit]) -> Iterable[_Metric]:
-    for number, (name, unit) in enumerate(units.items()):
-        series = {day: row.get(name) for day, row in values.items()}
-        yield _Metric(name, unit, len(FAMILIES) + number, series, None)
-
-
-def _expectation(metric: _Metric, date: datetime.date, holidays: Collection[datetime.date]) -> Expectation | None:
-    return expect(metric.series, date, metric.unit, trials=metric.trials, holidays=holidays)
-
-
-def _highlight(members: Sequence[tuple[_Metric, Expectation]], date: datetime.date, *, is_holiday: bool) -> Highlight:
-    """The first metric of a family that moved, with the names of the others."""
-    metric, compared = members[0]
-    record = record_of(metric.series, date)
-    # A high that is still below its band is no explanation of why the value is low.
-    if record is not None and record.is_high != (compared.score > 0):
-        record = None
-    return Highlight(
-        metric=metric.name,
-        unit=metric.unit,
-        value=compared.value,
-        expected=compared.expected,
-        lower=compared.lower,
-        upper=compared.upper,
-        score=compared.score,
-        week_before=metric.series.get(date - datetime.timedelta(days=7)),
-        record_weeks=record.weeks if record else None,
-        record_weekday=record is not None and record.weekday,
-        trend=_trend(metric.series, date, record) if record else (),
-        is_holiday=is_holiday,
-        moved_with=tuple(other.name for other, _ in members[1:]),
-    )
-
-
-def _trend(series: Series, date: datetime.date, record: Record) -> tuple[float | None, ...]:
-    """The days, or the same weekdays, of the last eight weeks, oldest first."""
-    step = 7 if record.weekday else 1
-    return tuple(series.get(date - datetime.timedelta(days=back)) for back in range(7 * WEEKS, -1, -step))

@@ -1,15 +1,18 @@
-"""Reading what the morning report is made from: days of metrics as a whole and by slice, and weekly cohorts."""
+"""Reading what the morning report is made from: days of metrics as a whole and by slice, and weekly cohorts.
+
+Each function raises WarehouseError if ClickHouse refused, failed or did not answer, and SchemaMismatchError if a table
+has other columns than this version reads. Before the first load, tables that do not exist are empty.
+"""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from metrics_platform.catalog import Catalog, load_catalog_or_builtin
 from metrics_platform.notifications.kinds import DailyReport, DayIncident, WeeklyCohort
-from metrics_platform.report.facts import LoadState, ReportData, dates_needed, report_of
+from metrics_platform.report.facts import LoadState, ReportData, dates_needed, report_of, week_of
 from metrics_platform.report.highlights import Slices
-from metrics_platform.report.week import week_of
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import Day
 from metrics_platform.warehouse.client import Warehouse
@@ -25,14 +28,18 @@ def read_reports(  # noqa: PLR0917
     load_of: Callable[[Day, bool], LoadState] = lambda *_: LoadState(),
     run_id: str | None = None,
 ) -> Iterator[DailyReport]:
-    """The reports of some days, as of `occurred_at`; `load_of` says how a day was computed, and gets whether it was.
-
-    Raises:
-        WarehouseError: ClickHouse refused, failed or did not answer.
-        SchemaMismatchError: a table has other columns than this version reads.
-    """
+    """The reports of some days, as of `occurred_at`; `load_of` says how a day was computed, and gets whether it was."""
     catalog = load_catalog_or_builtin(settings)
-    data = read_report_data(warehouse, [day.date for day in days], settings, catalog)
+    first, last = min(dates_needed(day.date)[0] for day in days), max(day.date for day in days)
+    names = [metric.name for metrics in catalog.sections.values() for metric in metrics]
+    data = ReportData(
+        rows=read_app_days(warehouse, first, last),
+        values=_read_metric_days(warehouse, names, first, last),
+        sections=catalog.sections,
+        headline=settings.report_metrics,
+        read_slices=lambda metric: _read_slices(warehouse, metric, first, last),
+        holidays=settings.holidays,
+    )
     for day in days:
         until = min(occurred_at, day.end + datetime.timedelta(days=1))
         yield report_of(
@@ -46,39 +53,10 @@ def read_reports(  # noqa: PLR0917
         )
 
 
-def read_report_data(
-    warehouse: Warehouse, dates: Iterable[datetime.date], settings: Settings, catalog: Catalog
-) -> ReportData:
-    """Everything that reports of `dates` need; slices are read where a report asks for them.
-
-    Raises:
-        WarehouseError: ClickHouse refused, failed or did not answer.
-        SchemaMismatchError: a table has other columns than this version reads.
-    """
-    days = sorted(dates)
-    first, last = dates_needed(days[0])[0], days[-1]
-    names = [metric.name for metrics in catalog.sections.values() for metric in metrics]
-    return ReportData(
-        rows=read_app_days(warehouse, first, last),
-        values=read_metric_days(warehouse, names, first, last),
-        sections=catalog.sections,
-        headline=settings.report_metrics,
-        read_slices=lambda metric: read_slices(warehouse, metric, first, last),
-        holidays=settings.holidays,
-    )
-
-
 def read_app_days(
     warehouse: Warehouse, first: datetime.date, last: datetime.date
 ) -> dict[datetime.date, dict[str, float | None]]:
-    """The metrics (columns of `app_daily`) of each day from `first` to `last` that has been computed, by its date.
-
-    Empty before the first load, when the table or the database may not exist.
-
-    Raises:
-        WarehouseError: ClickHouse refused, failed or did not answer.
-        SchemaMismatchError: the table has other columns than this version reads.
-    """
+    """The metrics (columns of `app_daily`) of each day from `first` to `last` that has been computed, by its date."""
     if not tables_are_there(warehouse, [APP_DAILY]):
         return {}
     answer = warehouse.query(
@@ -89,15 +67,10 @@ def read_app_days(
     return {row.pop("event_date"): row for row in map(dict, answer.rows)}
 
 
-def read_metric_days(
+def _read_metric_days(
     warehouse: Warehouse, names: Sequence[str], first: datetime.date, last: datetime.date
 ) -> dict[datetime.date, dict[str, float | None]]:
-    """The values of some metrics in the whole product, by day; a day that was not computed is left out.
-
-    Raises:
-        WarehouseError: ClickHouse refused, failed or did not answer.
-        SchemaMismatchError: the table has other columns than this version reads.
-    """
+    """The values of some metrics in the whole product, by day; a day that was not computed is left out."""
     if not names or not tables_are_there(warehouse, [METRIC_DAILY]):
         return {}
     rows = warehouse.query(
@@ -112,8 +85,8 @@ def read_metric_days(
     return found
 
 
-def read_slices(warehouse: Warehouse, metric: str, first: datetime.date, last: datetime.date) -> Slices:
-    """A metric of `metric_daily` by dimension and value, then by day: numerator and denominator; errors as above."""
+def _read_slices(warehouse: Warehouse, metric: str, first: datetime.date, last: datetime.date) -> Slices:
+    """A metric of `metric_daily` by dimension and value, then by day: numerator and denominator."""
     if not tables_are_there(warehouse, [METRIC_DAILY]):
         return {}
     rows = warehouse.query(
@@ -133,11 +106,7 @@ def read_day_incidents(
 ) -> tuple[DayIncident, ...]:
     """The incidents of the day that people were notified of, as they were at `until`.
 
-    None where the monitor has not run, or its table has other columns: the monitor's own runs report that.
-
-    Raises:
-        WarehouseError: ClickHouse refused, failed or did not answer.
-    """
+    None where the monitor has not run, or its table has other columns: the monitor's own runs report that."""
     try:
         if not tables_are_there(warehouse, [INCIDENTS]):
             return ()
@@ -164,7 +133,7 @@ def read_day_incidents(
 
 
 def read_weekly_cohorts(warehouse: Warehouse, last: datetime.date) -> tuple[WeeklyCohort, ...]:
-    """The cohorts of the last weeks up to the Sunday `last`, oldest first; errors as above."""
+    """The cohorts of the last weeks up to the Sunday `last`, oldest first."""
     if not tables_are_there(warehouse, [USER_COHORTS]):
         return ()
     rows = warehouse.query(

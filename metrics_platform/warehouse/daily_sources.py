@@ -78,16 +78,11 @@ class DailySources:
 
         Raises:
             SourceError: a source or an attribute in it does not fit the source's table.
-            WarehouseError: ClickHouse refused, failed or did not answer.
         """
         return _filled(sql, self._part)
 
     def problems(self) -> list[str]:
-        """What does not fit, with the remedy: at most one for each source, and one for `age_group`.
-
-        Raises:
-            WarehouseError: ClickHouse refused, failed or did not answer.
-        """
+        """What does not fit, with the remedy: at most one for each source, and one for `age_group`."""
         found = []
         for name in (f"{FEED}_sets", f"{MESSENGER}_sets", "known_age_group"):
             try:

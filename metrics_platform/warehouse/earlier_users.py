@@ -50,8 +50,6 @@ def build_earlier_users(sources: DailySources, settings: Settings, log: Callable
     Running it again after a kill goes on from the last finished stretch. `log` gets a line for each stretch.
 
     Raises:
-        SourceError: a source does not fit its table.
-        WarehouseError: ClickHouse refused, failed or did not answer.
         PartitionMismatchError: something else wrote the same snapshot at the same time.
     """
     base = settings.start_date - _ONE_DAY

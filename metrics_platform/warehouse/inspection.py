@@ -6,28 +6,32 @@ tells whether the rights, quotas and settings of an account are enough.
 
 from __future__ import annotations
 
+import datetime
+import difflib
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
+from metrics_platform.catalog import Source, load_catalog_or_builtin
 from metrics_platform.findings import Finding, looked_at
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse import tables
-from metrics_platform.warehouse.client import Warehouse, connection_of
-from metrics_platform.warehouse.cluster_inspection import inspect_cluster, inspect_replicas
+from metrics_platform.warehouse.catalog_check import CheckedCatalog, check_catalog
+from metrics_platform.warehouse.client import Parameters, Warehouse, connection_of
+from metrics_platform.warehouse.daily_sources import DailySources
 from metrics_platform.warehouse.partitions import IDLE_SECONDS, STAGING_PREFIX, drop_idle_staging_tables
 from metrics_platform.warehouse.schema import (
-    SchemaMismatchError,
     create_staging,
     create_table,
     drop_table,
     missing_tables,
     outside_database,
-    tables_are_there,
 )
 from metrics_platform.warehouse.slot_migration import tables_to_migrate
-from metrics_platform.warehouse.source_inspection import inspect_sources, names_of, source_tables, there_is
+from metrics_platform.warehouse.source_rows import SourceRows, resolve
+from metrics_platform.warehouse.tables import DailyTable
 
 MINIMUM_VERSION = (24, 8)
 
@@ -52,15 +56,14 @@ def inspect_warehouse(warehouse: Warehouse, settings: Settings) -> Iterator[Find
         yield looked_at("Tables", lambda: _own_tables(warehouse, settings))
         yield from inspect_replicas(warehouse, tables.all_tables(settings.dimensions))
     # The platform's own database may not be there yet.
-    first_day = yield from inspect_sources(outside_database(warehouse), settings)
-    if database.status == "ok" and first_day is not None and first_day < settings.start_date:
-        yield from _first_snapshot(warehouse, settings)
+    yield from inspect_sources(outside_database(warehouse), settings)
 
 
 def needed_rights(settings: Settings) -> list[str]:
     """The GRANT statements that give the account of METRICS_CLICKHOUSE_URL all it needs, and no more."""
     account = connection_of(settings)
-    sources = [f"GRANT SELECT ON {table} TO {account.user}" for table in source_tables(settings).values()]
+    catalog = load_catalog_or_builtin(settings)
+    sources = [f"GRANT SELECT ON {source.table} TO {account.user}" for source in catalog.sources.values()]
     own = "SELECT, INSERT, OPTIMIZE, ALTER DELETE, ALTER COLUMN, CREATE TABLE, DROP TABLE"
     # To tell what a killed run left behind from what another run is writing.
     system = [f"GRANT SELECT ON system.{table} TO {account.user}" for table in ("parts", "processes")]
@@ -119,32 +122,281 @@ def _rights(warehouse: Warehouse) -> Finding:
 
 def _own_tables(warehouse: Warehouse, settings: Settings) -> Finding:
     wanted = tables.all_tables(settings.dimensions)
-    try:
-        if old := tables_to_migrate(warehouse):
-            text = f"tables of an earlier version, or of a migration that was interrupted: {', '.join(old)}"
-            return Finding("Tables", "problem", text, "Run `metrics-platform create-tables`. No row is lost.")
-        missing = missing_tables(warehouse, wanted)
-    except SchemaMismatchError as error:
-        text, _, remedy = str(error).partition("\nWhat to do: ")
-        return Finding("Tables", "problem", text, remedy)
-    if missing:
+    if old := tables_to_migrate(warehouse):
+        text = f"tables of an earlier version, or of a migration that was interrupted: {', '.join(old)}"
+        return Finding("Tables", "problem", text, "Run `metrics-platform create-tables`. No row is lost.")
+    if missing := missing_tables(warehouse, wanted):
         return Finding("Tables", "note", f"missing, created on first use: {', '.join(missing)}")
     return Finding("Tables", "ok", f"all {len(wanted)} exist, with the columns that this version writes")
 
 
-def _first_snapshot(warehouse: Warehouse, settings: Settings) -> Iterator[Finding]:
-    """Is the snapshot that the first day continues there? An earlier version computed that day without one."""
-    if not tables_are_there(warehouse, [tables.USERS]):
-        return
-    (row,) = warehouse.query(
-        "SELECT countIf(event_date < {start:Date}) AS before, countIf(event_date >= {start:Date}) AS since FROM users",
-        {"start": settings.start_date},
-        doing="Looking for the users before the first day",
-    ).rows
-    if row["since"] and not row["before"]:
-        yield Finding(
-            "Tables",
-            "note",
-            f"users of {settings.start_date} was computed without the events before it, so all users were new then",
-            f"Materialise daily_etl from {settings.start_date} to yesterday in one run: its first day includes them.",
+_SUBJECT = "Cluster"
+_CLOUD = "SELECT count() FROM system.settings WHERE name = 'cloud_mode' AND value IN ('1', 'true')"
+_SERVER = "SELECT concat(hostName(), ' ', toString(serverUUID()), ' ', toString(tcpPort()))"
+_CLUSTERS = "SELECT DISTINCT cluster FROM system.clusters ORDER BY cluster"
+_ENGINES = """
+SELECT groupArrayIf(name, NOT startsWith(engine, 'Replicated') AND NOT startsWith(engine, 'Shared')) AS plain,
+       countIf(startsWith(engine, 'Replicated')) AS replicated
+FROM system.tables WHERE database = currentDatabase() AND name IN {tables:Array(String)}
+"""
+_REPLICAS = """
+SELECT groupArrayIf(table, is_readonly) AS readonly, max(absolute_delay) AS delay,
+       min(active_replicas) AS active, max(total_replicas) AS total
+FROM system.replicas WHERE database = currentDatabase()
+"""
+_CONVERT = "Make them anew with that engine (docs/operations.md, From one server to a cluster)."
+_LATE_SECONDS = 60
+
+
+def inspect_cluster(warehouse: Warehouse) -> Finding:
+    """Whether METRICS_CLICKHOUSE_CLUSTER and METRICS_CLICKHOUSE_ENGINE fit what answers at METRICS_CLICKHOUSE_URL."""
+    return looked_at(_SUBJECT, lambda: _cluster(outside_database(warehouse)))
+
+
+def inspect_replicas(warehouse: Warehouse, tables: Iterable[DailyTable]) -> Iterator[Finding]:
+    """Whether the platform's tables are where the settings say, and their replicas are up to date."""
+    if warehouse.cluster or warehouse.engine != "MergeTree":
+        yield looked_at(_SUBJECT, lambda: _tables(warehouse, [table.name for table in tables]))
+
+
+def _cluster(warehouse: Warehouse) -> Finding:
+    named = warehouse.cluster
+    cloud = bool(warehouse.value(_CLOUD, doing="Looking for ClickHouse Cloud"))
+    if cloud and not named:
+        return Finding(_SUBJECT, "problem", "this is ClickHouse Cloud", "Set METRICS_CLICKHOUSE_CLUSTER=default.")
+    servers = 1 if cloud else len(set(_servers(warehouse)))
+    if servers > 1 and not named:
+        return Finding(
+            _SUBJECT,
+            "problem",
+            f"{servers} servers answer at METRICS_CLICKHOUSE_URL: it is a load balancer",
+            "Name one replica there; or set METRICS_CLICKHOUSE_CLUSTER and METRICS_CLICKHOUSE_ENGINE.",
         )
+    if not named:
+        return Finding(_SUBJECT, "ok", "one server")
+    clusters = [row["cluster"] for row in warehouse.query(_CLUSTERS, doing="Reading the clusters").rows]
+    if named not in clusters:
+        known = f"there is {', '.join(clusters)}" if clusters else "the server knows none"
+        detail = f"METRICS_CLICKHOUSE_CLUSTER = {named}: {known}"
+        return Finding(_SUBJECT, "problem", detail, "Correct it, or leave it out for one server.")
+    if warehouse.engine == "MergeTree" and not cloud:
+        detail = f"tables of METRICS_CLICKHOUSE_CLUSTER = {named} would be other tables on each replica"
+        return Finding(_SUBJECT, "problem", detail, "Set METRICS_CLICKHOUSE_ENGINE=ReplicatedMergeTree.")
+    place = "ClickHouse Cloud" if cloud else "a load balancer" if servers > 1 else "one replica"
+    return Finding(_SUBJECT, "ok", f"{place}, cluster {named}")
+
+
+def _servers(warehouse: Warehouse) -> Iterator[str]:
+    """Who answers: on three connections, two requests each, since balancers choose by either."""
+    for _ in range(3):
+        warehouse.close()
+        for _ in range(2):
+            yield warehouse.value(_SERVER, doing="Looking which server answers")
+
+
+def _tables(warehouse: Warehouse, names: list[str]) -> Finding:
+    (engines,) = warehouse.query(_ENGINES, {"tables": names}, doing="Reading the tables' engines").rows
+    if engines["plain"]:
+        detail = f"{', '.join(engines['plain'])}: not replicated, as METRICS_CLICKHOUSE_ENGINE says"
+        return Finding(_SUBJECT, "problem", detail, _CONVERT)
+    if not engines["replicated"]:
+        return Finding(_SUBJECT, "ok", "no table of the platform is replicated by ClickHouse Keeper")
+    (state,) = warehouse.query(_REPLICAS, doing="Reading the replicas' state").rows
+    if state["readonly"]:
+        detail = f"{', '.join(state['readonly'])}: read-only"
+        return Finding(_SUBJECT, "problem", detail, "Check that ClickHouse Keeper is running. See system.replicas.")
+    shown = f"{state['active']} of {state['total']} replicas, at most {state['delay']} s behind"
+    if state["active"] < state["total"] or state["delay"] > _LATE_SECONDS:
+        remedy = "Start the missing replica, or wait until it has caught up."
+        if warehouse.cluster:
+            return Finding(_SUBJECT, "problem", shown, f"{remedy} Every replica must have what is written.")
+        return Finding(_SUBJECT, "note", shown, remedy)
+    return Finding(_SUBJECT, "ok", shown)
+
+
+_SETTINGS = {"feed_actions": "METRICS_FEED_TABLE", "message_actions": "METRICS_MESSAGES_TABLE"}
+_RECEIVERS = ("receiver_id", "reciever_id")
+_NAMES_SHOWN = 5
+_ALIKE = 0.6
+# Values are looked at in the last days of events: what the product writes now.
+_VALUES_OF_DAYS = 7
+_VALUES_SHOWN = 5
+
+
+def inspect_sources(warehouse: Warehouse, settings: Settings) -> Iterator[Finding]:
+    """Look at every source and at every entry of the catalogue that is computed from it."""
+    catalog = load_catalog_or_builtin(settings)
+    checked = check_catalog(warehouse, catalog)
+    first_days: list[datetime.date] = []
+    for source in catalog.sources.values():
+        yield looked_at(f"Source {source.table}", partial(_mapping, warehouse, source, checked))
+        rows = checked.rows.get(source.name)
+        if rows is not None:
+            yield looked_at(f"Source {source.table}", partial(_times, warehouse, settings, rows, first_days))
+            yield from _values(warehouse, rows)
+    for entry, problem in checked.problems.items():
+        section, _, name = entry.partition(".")
+        # A metric of a source that cannot be read is not computed either: the source says why.
+        if section == "dimensions" or (section == "metrics" and catalog.sources_of(name) <= checked.rows.keys()):
+            yield Finding(
+                "Catalogue", "problem", problem, "Correct the entry in METRICS_CATALOG; the others are computed."
+            )
+    yield from _daily_load(DailySources(warehouse, catalog), checked)
+    if len(first_days) == len(catalog.sources) and min(first_days) > settings.start_date:
+        first, days = min(first_days), (min(first_days) - settings.start_date).days
+        yield Finding(
+            "Settings",
+            "note",
+            f"METRICS_START_DATE = {settings.start_date}, but the first event is on {first}",
+            f"Set METRICS_START_DATE={first}: else {days:,} day{'s' * (days > 1)} without events will be computed.",
+        )
+
+
+def _daily_load(sources: DailySources, checked: CheckedCatalog) -> Iterator[Finding]:
+    """What the daily load needs beyond the metrics: all attributes of users, whatever events are sliced by."""
+    for problem in sources.problems():
+        # An entry that no metric can be computed with was named before.
+        if not problem.startswith(tuple(checked.problems)):
+            text, _, remedy = problem.partition(" What to do: ")
+            yield Finding("Daily load", "problem", text, remedy)
+
+
+def _mapping(warehouse: Warehouse, source: Source, checked: CheckedCatalog) -> Finding:
+    """Does the source's table have what the catalogue names?"""
+    subject = f"Source {source.table}"
+    problem = next(
+        (text for entry, text in checked.problems.items() if entry.startswith(f"sources.{source.name}.")), None
+    )
+    if problem is not None:
+        return Finding(subject, "problem", problem, _remedy(warehouse, source))
+    rows = checked.rows[source.name]
+    missing = f"; no column for {', '.join(rows.missing)} (always unknown)" if rows.missing else ""
+    engine = warehouse.query(
+        "SELECT engine FROM system.tables WHERE database = {database:String} AND name = {table:String}",
+        {"database": source.table.database, "table": source.table.table},
+        doing=f"Reading the engine of {source.table}",
+    ).rows
+    if engine and "Replacing" in engine[0]["engine"]:
+        return Finding(
+            subject,
+            "note",
+            f"it is a {engine[0]['engine']}: rows that are replaced later are counted until ClickHouse merges them",
+            f"Name a view of {source.table} with FINAL in the catalogue, if that makes a difference.",
+        )
+    dimensions = ", ".join(dimension.name for dimension in source.dimensions) or "nothing"
+    return Finding(subject, "ok", f"can be read as {source.name}, sliced by {dimensions}{missing}")
+
+
+def _remedy(warehouse: Warehouse, source: Source) -> str:
+    """What to set, for a table or a column that is not there."""
+    setting = _SETTINGS.get(source.name)
+    columns = names_of(
+        warehouse,
+        "SELECT name FROM system.columns WHERE database = {database:String} AND table = {table:String}",
+        {"database": source.table.database, "table": source.table.table},
+    )
+    if not columns:
+        tables = names_of(
+            warehouse,
+            "SELECT concat(database, '.', name) AS name FROM system.tables "
+            "WHERE lower(database) NOT IN ('system', 'information_schema')",
+            {},
+        )
+        there = there_is(str(source.table), tables, _ALIKE)
+        create = "; or create the table with `metrics-platform load`" if setting else ""
+        key = setting or f"sources.{source.name}.table"
+        return f"{there}Set {key} to the table's name; GRANT SELECT ON {source.table} TO the account{create}."
+    others = [name for name in _RECEIVERS if name in columns]
+    if setting and source.receiver not in columns and others:
+        return f"Set METRICS_RECEIVER_COLUMN={others[0]}, which is there."
+    return f"Map the columns in METRICS_CATALOG, under sources.{source.name} (docs/catalog.md)."
+
+
+def _times(warehouse: Warehouse, settings: Settings, rows: SourceRows, first_days: list[datetime.date]) -> Finding:
+    """Do the events' times make sense in the settings' zone and from the start date on? Adds the first event's day."""
+    table, subject = rows.source.table, f"Source {rows.source.table}"
+    selected = f"FROM {table.sql}" + (f" WHERE {rows.source.where}" if rows.source.where else "")
+    (row,) = warehouse.query(
+        f"SELECT count() AS events, toDateTime(min(time), 'UTC') AS first, toDateTime(max(time), 'UTC') AS last, "  # noqa: S608
+        f"toDateTime(now(), 'UTC') AS now, (SELECT count() FROM {table.sql}) AS every, "
+        f"(SELECT count() {selected}) AS selected, (SELECT count() FROM {rows.without_user}) AS without_user "
+        f"FROM {rows.sql}",
+        doing=f"Reading {table}",
+    ).rows
+    # ClickHouse counts `events` last, and some may have arrived since.
+    untimed = max(0, row["selected"] - row["events"] - row["without_user"])
+    without = {"user": row["without_user"], "time that can be read": untimed}
+    left_out = sum(without.values())
+    why = " and ".join(f"{count:,} without a {what}" for what, count in without.items() if count)
+    if not row["events"]:
+        said = f"it is empty as {rows.source.name}, but has {row['every']:,} rows" if row["every"] else "it is empty"
+        said += f": {why}" if why else ""
+        return Finding(subject, "note", said, "Load events (`metrics-platform load`), or wait until some arrive.")
+    first, last, now = (row[key].replace(tzinfo=datetime.UTC) for key in ("first", "last", "now"))
+    local = f"{first.astimezone(settings.zone):%Y-%m-%d %H:%M} – {last.astimezone(settings.zone):%Y-%m-%d %H:%M}"
+    detail = f"{row['events']:,} events, {local} {settings.timezone}"
+    if why:
+        detail += f"; {left_out:,} more rows ({left_out / row['selected']:.2%}) are left out: {why}"
+    first_day = first.astimezone(settings.zone).date()
+    first_days.append(first_day)
+    if last > now + datetime.timedelta(minutes=10):
+        return Finding(
+            subject,
+            "note",
+            f"{detail}: the last is in the future",
+            "Are local times stored as if they were UTC? Compare with the product, and correct the times or "
+            "METRICS_TIMEZONE."
+            if last < now + datetime.timedelta(days=1)
+            else "No day is computed before it is over. Are these events a mistake? Look at those after now().",
+        )
+    if first_day < settings.start_date:
+        detail += f"; users of those before METRICS_START_DATE = {settings.start_date} are in the first snapshot"
+    if why:
+        return Finding(
+            subject,
+            "note",
+            detail,
+            "Rows whose user, receiver or time is NULL, or a text that is not a time, are left out of every metric. If "
+            "they should count, correct them in the source.",
+        )
+    return Finding(subject, "ok", detail)
+
+
+def _values(warehouse: Warehouse, rows: SourceRows) -> Iterator[Finding]:
+    """Values of `action` and `gender` that are not recognised: they are counted nowhere, or as unknown."""
+    source = rows.source
+    rows = resolve(warehouse, source, ["action"])
+    looks = []
+    if "action" in source.columns:
+        looks.append(("action", "toString(action)", "action NOT IN ('view', 'like')", "are neither views nor likes"))
+    gender = next((dimension for dimension in source.dimensions if dimension.name == "gender"), None)
+    if gender is not None and gender.is_builtin and "gender" not in rows.missing:
+        unknown = f"({gender.sql}) IS NULL AND ifNull(toString(gender), '') NOT IN ('', '-1')"
+        looks.append(("gender", "toString(gender)", unknown, "count as unknown"))
+    for column, shown, condition, consequence in looks:
+        found = warehouse.query(
+            f"SELECT {shown} AS value, count() AS events, sum(count()) OVER () AS unrecognised "  # noqa: S608
+            f"FROM {rows.sql} WHERE time >= (SELECT max(time) FROM {rows.sql}) - toIntervalDay({_VALUES_OF_DAYS}) "
+            f"AND ({condition}) GROUP BY value ORDER BY events DESC, value LIMIT {_VALUES_SHOWN}",
+            doing=f"Reading values of {column} in {source.table}",
+        ).rows
+        if found:
+            listed = ", ".join(f"{row['value']!r} ({row['events']:,})" for row in found)
+            yield Finding(
+                f"Source {source.table}",
+                "note",
+                f"{found[0]['unrecognised']:,} events of the last {_VALUES_OF_DAYS} days have an unrecognised "
+                f"{column}: {listed}. They {consequence}",
+                f"Map them in METRICS_CATALOG, under sources.{source.name}.columns.{column} (docs/catalog.md).",
+            )
+
+
+def names_of(warehouse: Warehouse, query: str, parameters: Parameters) -> list[str]:
+    """The column `name` of a query."""
+    return [str(row["name"]) for row in warehouse.query(query, parameters, doing="Looking for names").rows]
+
+
+def there_is(wanted: str, names: Sequence[str], alike: float = 0.0) -> str:
+    """What a mistyped name may have been meant to be, as a sentence: the names that are `alike` (0 to 1)."""
+    near = difflib.get_close_matches(wanted, names, n=_NAMES_SHOWN, cutoff=alike)
+    return f"There is {', '.join(near)}. " if near else ""

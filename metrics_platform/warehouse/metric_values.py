@@ -24,7 +24,7 @@ from metrics_platform.warehouse.comparison import Comparison
 from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.partitions import drop_leftovers, staged_partition
 from metrics_platform.warehouse.schema import create_tables
-from metrics_platform.warehouse.slice_choice import choose_slices
+from metrics_platform.warehouse.slice_choice import add_slices, choose_slices
 from metrics_platform.warehouse.source_rows import RefusedError, SourceRows, refusals
 from metrics_platform.warehouse.tables import SLICE_VALUES, DailyTable
 from metrics_platform.warehouse.value_sql import (
@@ -198,6 +198,8 @@ def _compute(warehouse: Warehouse, scope: Scope) -> ValuesResult:
     choose_slices(warehouse, scope)
     for attempt in range(1, _TRIES + 1):
         with staged_partition(warehouse, scope.table, scope.date, _selects(warehouse, scope)) as staged:
+            if attempt < _TRIES and add_slices(warehouse, scope, staged.name):
+                continue
             comparisons = _compare(warehouse, scope, staged.name)
             holds = all(comparison.holds for comparison in comparisons)
             if holds:

@@ -1,7 +1,8 @@
 """The ClickHouse settings that every query sends, so that no settings profile can change what a query returns.
 
 `FIXED` covers what alters a result without an error: rows left out, groups cut off, approximate counts, other NULLs.
-Most values are ClickHouse's defaults.
+Most values are ClickHouse's defaults. They are sent all the same: shards and other servers have profiles of
+their own, and ClickHouse passes on to them only what was sent.
 """
 
 from __future__ import annotations

@@ -48,9 +48,6 @@ def drop_what_is_old(warehouse: Warehouse, settings: Settings, today: datetime.d
     """Drop partitions that are older than the settings say, and staging tables that are not in use.
 
     Returns what was dropped, as `table partition` and names of staging tables.
-
-    Raises:
-        WarehouseError: ClickHouse refused, failed or did not answer.
     """
     # Of a product whose events have ended, the last ones are kept.
     first_kept = first_days_kept(settings, min(today, settings.end_date or today))
@@ -82,9 +79,6 @@ def merge_past_days(warehouse: Warehouse, today: datetime.date) -> list[str]:
     """Merge days of the slots that nothing writes any more into a single part, a few at a time: they are read faster.
 
     Returns what was merged, as `table day`.
-
-    Raises:
-        WarehouseError: ClickHouse refused, failed or did not answer.
     """
     rows = warehouse.query(
         "SELECT table, partition FROM system.parts WHERE database = currentDatabase() AND active "

@@ -35,10 +35,6 @@ def create_tables(warehouse: Warehouse, daily_tables: Iterable[DailyTable]) -> l
     """Change tables of an earlier version, and create missing ones; returns the names of those created.
 
     The database is created, too, where it is missing.
-
-    Raises:
-        WarehouseError: no right to create or alter, or no ClickHouse.
-        SchemaMismatchError: a table is there with other columns.
     """
     wanted = {table.name: table for table in daily_tables}
     existing = existing_columns(warehouse, wanted)
@@ -52,12 +48,7 @@ def create_tables(warehouse: Warehouse, daily_tables: Iterable[DailyTable]) -> l
 
 
 def missing_tables(warehouse: Warehouse, daily_tables: Iterable[DailyTable]) -> list[str]:
-    """The names of those tables that are not there yet; before the first load there is perhaps not even the database.
-
-    Raises:
-        WarehouseError: ClickHouse refused, failed or did not answer.
-        SchemaMismatchError: a table is there with other columns.
-    """
+    """The names of those tables that are not there yet; perhaps not even the database is."""
     wanted = {table.name: table for table in daily_tables}
     return _missing(warehouse, wanted, existing_columns(warehouse, wanted))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from metrics_platform.catalog import Dimension, Source
 from metrics_platform.time_windows import SLOT, day_of
@@ -13,21 +13,51 @@ from metrics_platform.warehouse.value_sql import Cells, Scope, filled, sql_array
 
 
 def choose_slices(warehouse: Warehouse, scope: Scope) -> None:
-    """Choose which values of each dimension are slices of their own on the day, as far as that is still open.
+    """Choose which values of each dimension are slices of their own on the day, where none has been chosen so far.
 
-    First by the volume of the seven days before; then, as long as there is room, by the events of the stretch.
+    By the volume of the seven days before; in a dimension that had no values then, by the events of the stretch.
     """
     for source, rows in scope.rows.items():
         dimensions = scope.dimensions_of(rows.source)
-        if not dimensions:
+        if new := _not_in(dimensions, _chosen(warehouse, scope, rows.source)):
+            _choose(warehouse, scope, source, new, *_candidates_before(warehouse, scope, source, new))
+            if new := _not_in(dimensions, _chosen(warehouse, scope, rows.source)):
+                _choose_from_stretch(warehouse, scope, source, new)
+
+
+def add_slices(warehouse: Warehouse, scope: Scope, staging: str) -> bool:
+    """Make values that are `other` in the staged rows slices of their own, where their dimension has room.
+
+    Returns whether there are any; then the stretch has to be computed again.
+    """
+    folded = warehouse.query(
+        "SELECT metric, dimension FROM {staging:Identifier} WHERE dimension_value = 'other' AND value > 0 "
+        "AND NOT is_deleted AND has({metrics:Array(String)}, toString(metric))",
+        {"staging": staging, "metrics": [rows.source.events_metric for rows in scope.rows.values()]},
+        doing=f"Looking for new slices on {scope.date}",
+    ).rows
+    found = {(row["metric"], row["dimension"]) for row in folded}
+    added = False
+    for source, rows in scope.rows.items():
+        with_others = [
+            each for each in scope.dimensions_of(rows.source) if (rows.source.events_metric, each.name) in found
+        ]
+        if not with_others:
             continue
         chosen = _chosen(warehouse, scope, rows.source)
-        if first := [dimension for dimension in dimensions if not chosen.get(dimension.name)]:
-            _choose(warehouse, scope, source, first, *_candidates_before(warehouse, scope, source, first))
-            chosen = _chosen(warehouse, scope, rows.source)
-        if open_ := [dimension for dimension in dimensions if chosen.get(dimension.name, 0) < dimension.values]:
-            stretch = {"from": scope.start, "until": scope.end}
-            _choose(warehouse, scope, source, open_, _candidates_sql(rows, open_), stretch)
+        if with_room := [each for each in with_others if chosen.get(each.name, 0) < each.values]:
+            _choose_from_stretch(warehouse, scope, source, with_room)
+            added = added or _chosen(warehouse, scope, rows.source) != chosen
+    return added
+
+
+def _not_in(dimensions: Iterable[Dimension], chosen: Mapping[str, int]) -> list[Dimension]:
+    return [dimension for dimension in dimensions if dimension.name not in chosen]
+
+
+def _choose_from_stretch(warehouse: Warehouse, scope: Scope, source: str, dimensions: Sequence[Dimension]) -> None:
+    stretch = {"from": scope.start, "until": scope.end}
+    _choose(warehouse, scope, source, dimensions, _candidates_sql(scope.rows[source], dimensions), stretch)
 
 
 def _chosen(warehouse: Warehouse, scope: Scope, source: Source) -> dict[str, int]:

@@ -51,7 +51,6 @@ def tables_to_migrate(warehouse: Warehouse) -> list[str]:
     """The tables of earlier versions, and those whose migration was interrupted.
 
     Raises:
-        WarehouseError: ClickHouse refused, failed or did not answer.
         SchemaMismatchError: there are two tables with the old columns.
     """
     columns = _columns(warehouse)

@@ -53,10 +53,6 @@ def missing_slots(warehouse: Warehouse, slots: SlotRange, checked: CheckedCatalo
 
     A metric lacks a slot whose value is not there, or was computed by another definition. What is missing of a day is
     taken from its first to its last missing slot, so that a gap is one statement.
-
-    Raises:
-        WarehouseError: ClickHouse refused, failed or did not answer.
-        SchemaMismatchError: the table is there with other columns.
     """
     create_tables(warehouse, [SLICE_VALUES, SLOT_METRICS])
     if not len(slots):

@@ -52,8 +52,6 @@ def require_upstream(sources: DailySources, table: DailyTable, day: Day, setting
 
     Raises:
         NotComputedError: names what to materialise first.
-        SourceError: a source does not fit its table.
-        WarehouseError: ClickHouse refused, failed or did not answer.
     """
     missing = not_computed(sources, table, day, settings)
     if not missing:
@@ -68,12 +66,7 @@ def require_upstream(sources: DailySources, table: DailyTable, day: Day, setting
 
 
 def not_computed(sources: DailySources, table: DailyTable, day: Day, settings: Settings) -> list[NotComputed]:
-    """The tables above a day of `table` that have not been computed, in the order in which to materialise them.
-
-    Raises:
-        SourceError: a source does not fit its table.
-        WarehouseError: ClickHouse refused, failed or did not answer.
-    """
+    """The tables above a day of `table` that have not been computed, in the order in which to materialise them."""
     above = _names_above(table, settings.dimensions)
     if not above:
         return []

@@ -1,20 +1,131 @@
-"""The rules of alerts about metrics, each as a course of slots; see `course.verdict` for the signs."""
+"""A course of slots for the alert engine: what each metric was in each slot, and what was notified at which."""
 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metrics_platform.alerts.alert import Alert, Condition, Subject
-from metrics_platform.alerts.anomalies import Series, conditions_of
+from metrics_platform.alerts.alert import Alert, Condition, Notification, Subject
+from metrics_platform.alerts.anomalies import Series, Verdict, conditions_of, contributions_to
 from metrics_platform.alerts.engine import step
-from metrics_platform.alerts.policies import POLICIES, policies
+from metrics_platform.alerts.policies import POLICIES, Policies, policies
+from metrics_platform.catalog import builtin_catalog
 from metrics_platform.time_windows import SLOT, Slot
-from metrics_platform_tests.alerts.course import METRICS, SERIES, START, Course, verdict
+
+START = datetime.datetime(2026, 11, 20, 10, tzinfo=datetime.UTC)
+METRICS = {name: metric.source for name, metric in builtin_catalog().metrics.items()}
+SERIES = {
+    "views": Series("views"),
+    "likes": Series("likes"),
+    "messages": Series("messages"),
+    "views Android": Series("views", "os", "Android"),
+    "views iOS": Series("views", "os", "iOS"),
+    "likes Android": Series("likes", "os", "Android"),
+}
+_VALUES = {".": 100.0, "-": 75.0, "=": 20.0, "0": 0.0, "+": 140.0, "*": 200.0, "h": 80.0, "t": 80.0}
+_SEVERITIES = {".": "", "-": "warning", "h": "warning", "t": "warning"}
+_REASONS = {"h": "last_hour", "t": "last_two_hours"}
+
+
+def verdict(series: Series, sign: str) -> Verdict:
+    """A verdict by one character.
+
+    `.` normal, `-` a fall, `=` a critical one, `0` a fall to nothing, `+` a rise, `*` a larger one, `?` unknown; `h`
+    and `t` falls that only the last hour and the last two hours show.
+    """
+    if sign == "?":
+        return Verdict(series, "unknown")
+    severity = _SEVERITIES.get(sign, "critical")
+    status = "anomalous" if severity else "normal"
+    reason = _REASONS.get(sign, "this_slot")
+    return Verdict(series, status, severity, reason, value=_VALUES[sign], expected=100.0)
+
+
+@dataclass
+class Course:
+    """Steps through slots, keeping alerts as the store does."""
+
+    policies: Policies = field(default_factory=lambda: POLICIES)
+    alerts: dict[str, Alert] = field(default_factory=dict)
+    sent: list[tuple[int, Notification]] = field(default_factory=list)
+    number: int = 0
+    start: datetime.datetime = START
+
+    def answer(self, name: str) -> None:
+        """Mark the latest alert of a series as not an incident."""
+        alert = self.alert(name)
+        self.alerts[alert.id] = replace(alert, answered_by="ann", quiet_up_to=alert.worst_change)
+
+    def run(
+        self,
+        lines: Mapping[str, str],
+        *,
+        old: Iterable[int] = (),
+        muted: Iterable[int] = (),
+        stale: Iterable[int] = (),
+        metrics: Mapping[str, str] | None = None,
+    ) -> str:
+        """One slot per character of the lines; what was notified, such as `2 opened, 7 resolved`.
+
+        Nothing is notified at the slots `old`, everything is muted at the slots `muted`, and the feed is stale, which
+        was notified, at the slots `stale`.
+        """
+        before = len(self.sent)
+        length = max(map(len, lines.values()))
+        for position in range(length):
+            signs = {SERIES[name]: line[position] for name, line in lines.items() if position < len(line)}
+            verdicts = [verdict(series, sign) for series, sign in signs.items() if sign != " "]
+            slot = Slot(self.start + self.number * SLOT)
+            alerts = self.alerts.values()
+            found = step(
+                slot.start,
+                alerts,
+                list(conditions_of(slot, verdicts, alerts, metrics or METRICS)),
+                self.policies,
+                notifies=self.number not in set(old),
+                is_muted=lambda _, number=self.number: number in set(muted),  # type: ignore[misc]
+                inhibitors=[_stale_alert()] if self.number in set(stale) else [],
+            )
+            self.alerts |= {alert.id: alert for alert in found.alerts}
+            self.sent += [(self.number, notification) for notification in found.notifications]
+            self.number += 1
+        return ", ".join(f"{number} {notification.kind}" for number, notification in self.sent[before:])
+
+    def alert(self, name: str) -> Alert:
+        """The latest alert of a series."""
+        found = [alert for alert in self.alerts.values() if Series.of(alert) == SERIES[name]]
+        return max(found, key=lambda alert: alert.opened_at)
+
+    def names(self, position: int) -> set[str]:
+        """The series that a notification is about."""
+        names = {series: name for name, series in SERIES.items()}
+        return {names[Series.of(alert)] for alert in self.sent[position][1].alerts}
+
+
+def _stale_alert() -> Alert:
+    from metrics_platform.alerts.alert import Subject
+
+    return Alert(
+        id="STALE",
+        subject=Subject("stale_data", "feed_actions"),
+        variant="",
+        state="open",
+        severity="warning",
+        opened_at=START,
+        last_at=START,
+        normal_needed=2,
+        change="opened",
+        origin="feed_actions",
+        notification="stale-feed_actions",
+        notified_at=START,
+    )
+
 
 HOUR = 4
 DAY = 96
@@ -317,3 +428,46 @@ def test_hundreds_of_slices_are_one_message_and_one_all_clear() -> None:
         alerts |= {alert.id: alert for alert in found.alerts}
         kinds += [notification.kind for notification in found.notifications]
     assert kinds == ["opened", "resolved"]
+
+
+def _verdict(
+    dimension: str, value: str, actual: float | None, expected: float | None, trials: float | None = None
+) -> Verdict:
+    return Verdict(Series("views", dimension, value), "anomalous", value=actual, expected=expected, trials=trials)
+
+
+TOTAL = _verdict("total", "total", 580, 1000)
+ANDROID, IOS = _verdict("os", "Android", 200, 600), _verdict("os", "iOS", 380, 400)
+ADS, ORGANIC = _verdict("source", "ads", 290, 500), _verdict("source", "organic", 290, 500)
+
+
+def test_the_dimension_in_which_the_change_is_most_uneven_explains_it() -> None:
+    found = contributions_to(TOTAL, [ADS, ORGANIC, IOS, ANDROID])
+    assert [(each.dimension, each.value) for each in found] == [("os", "Android"), ("os", "iOS")]
+    assert found[0].change == pytest.approx(-2 / 3)
+    assert found[0].share_of_change == pytest.approx(400 / 420)
+    assert found[1].share_of_change is None  # a twentieth of the drop is not worth a word
+
+
+def test_where_all_moved_alike_nothing_explains_it() -> None:
+    assert contributions_to(TOTAL, [ADS, ORGANIC]) == ()
+
+
+def test_slices_without_an_expected_value_and_tiny_ones_are_left_out() -> None:
+    unknown, tiny = _verdict("os", "new", 5, None), _verdict("os", "Symbian", 0, 3)
+    assert {each.value for each in contributions_to(TOTAL, [ANDROID, IOS, unknown, tiny])} == {"Android", "iOS"}
+
+
+def test_of_a_rate_a_slice_counts_by_its_trials() -> None:
+    total = _verdict("total", "total", 0.10, 0.20, trials=1000)
+    small, large = _verdict("os", "iOS", 0.0, 0.20, trials=100), _verdict("os", "Android", 0.111, 0.20, trials=900)
+    found = contributions_to(total, [small, large])
+    assert [each.value for each in found] == ["Android", "iOS"]
+    assert found[1].share_of_change == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("total", [
+    _verdict("total", "total", None, 1000), _verdict("total", "total", 5, 0), _verdict("total", "total", 7, 7),
+])  # fmt: skip
+def test_a_total_that_cannot_be_compared_is_explained_by_nothing(total: Verdict) -> None:
+    assert contributions_to(total, [ANDROID, IOS]) == ()

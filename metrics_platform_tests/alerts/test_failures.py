@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -11,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metrics_platform.alerts.alert import Condition, Notification, Subject
-from metrics_platform.alerts.notifier import MOST
+from metrics_platform.alerts.engine import MOST
 from metrics_platform.alerts.policies import FAILED_CHECK
 from metrics_platform.defs.health.alert_store import AlertCursor, update_alerts
-from metrics_platform.defs.health.run_facts import without_ids
+from metrics_platform.defs.health.failed_runs import without_ids
 from metrics_platform.settings import Settings, load_settings
 
 START = datetime.datetime(2026, 11, 20, 20, tzinfo=datetime.UTC)
@@ -36,35 +35,33 @@ class Watch:
     sent: list[Notification] = field(default_factory=list)
     number: int = 0
 
-    def after(self, span: datetime.timedelta) -> Watch:
-        """Time passes."""
-        self.now += span
-        return self
+    def plays(self, script: str) -> str:
+        """What is sent, with the number of failures that people have not been notified of.
 
-    def fails(self, subject: Subject = ETL, cause: str = "no answer", times: int = 1) -> list[str]:
-        """Failures, and what the tick sends."""
-        conditions = []
-        for _ in range(times):
+        `F` is a failure of the nightly load and `F:cause` one with a cause, `O` of another job, `C7` of check 7; the
+        same in small letters is a success. `T` is a tick without either. `15m`, `2h` and `1d` pass.
+        """
+        said = []
+        for word in script.split():
+            name, _, cause = word.partition(":")
+            if name[0].isdigit():
+                self.now += int(name[:-1]) * {"m": MINUTE, "h": HOUR, "d": DAY}[name[-1]]
+                continue
+            subject = {"F": ETL, "O": OTHER}.get(name[0].upper()) or check(int(name[1:] or 0))
             self.number += 1
             run = f"run-{self.number}"
-            conditions.append(Condition(subject, "firing", self.now, cause, "failed", run, key=run))
-        return self.tick(*conditions)
-
-    def succeeds(self, subject: Subject = ETL) -> list[str]:
-        """A success, and what the tick sends."""
-        return self.tick(Condition(subject, "normal", self.now))
+            failure = Condition(subject, "firing", self.now, cause or "no answer", "failed", run, key=run)
+            success = Condition(subject, "normal", self.now)
+            said += self.tick(*([] if name == "T" else [failure if name[0].isupper() else success]))
+        return ", ".join(said)
 
     def tick(self, *conditions: Condition) -> list[str]:
-        """A tick; what it sends, with the number of failures that people have not been notified of."""
+        """A tick, and what it sends."""
         alerts = AlertCursor.from_cursor(self.cursor).alerts
         alerts, found = update_alerts(alerts, self.now, conditions, self.settings)
         self.cursor = AlertCursor(alerts=alerts).model_dump_json()
         self.sent += found
         return [f"{notification.kind} {sum(notification.new_counts)}" for notification in found]
-
-    def every(self, span: datetime.timedelta, times: int, what: Callable[[int], list[str]]) -> list[str]:
-        """The same at intervals; everything that was sent."""
-        return [text for number in range(times) for text in self.after(span) and what(number)]
 
 
 def word(number: int) -> str:
@@ -76,70 +73,53 @@ def check(number: int) -> Subject:
     return Subject("failed_check", f"{word(number)}:c")
 
 
-# --- one failure ------------------------------------------------------------------------------------------------------
+_TEN_CHECKS = " ".join(f"C{number}" for number in range(10))
+_OPENED = "opened 1"
 
 
-def test_a_failure_that_repeats_is_counted_and_reminded_of_at_doubled_gaps() -> None:
+@pytest.mark.parametrize(
+    ("script", "sent"),
+    [
+        # what repeats is counted, with reminders at doubled gaps; of a nightly job, every night
+        ("F" + " 15m F" * 96, "opened 1, reminder 16, reminder 32"),
+        ("F" + " 1d F" * 6, "opened 1" + ", reminder 1" * 6),
+        ("F" + " 1h T" * 100, "opened 1"),
+        # the next success of its own is the all-clear
+        ("F 15m F 1m o 15m f 15m f", "opened 1, resolved 1"),
+        # what fails again soon is announced, and must then succeed four times
+        ("F 15m f 15m F" + " 15m f" * 4 + " 1d F", "opened 1, resolved 0, reminder 1, resolved 0, opened 1"),
+        ("F 15m f" + " 15m F 15m f" * 19, "opened 1, resolved 0, reminder 1"),
+        # each cause is an alert, and one success ends all
+        ("F 1m F:table-is-missing 1m f", "opened 1, opened 1, resolved 0, resolved 0"),
+        # after five in an hour the others share a message, have no all-clear of their own, and are counted on
+        (_TEN_CHECKS + " 4m T 1m T 1m C9 1h T 1m c9", f"{', '.join([_OPENED] * 5)}, batch 5, batch 1"),
+        # one or two that were held back have messages of their own
+        ("C0 C1 C2 C3 C4 C5 5m T 1m c5", f"{', '.join([_OPENED] * 6)}, resolved 0"),
+        # so has the third cause of a job, which shares a message, no influence on another job
+        ("F:a F:b F:c F:d F:e 2h T 1m O", "opened 1, opened 1, batch 3, opened 1"),
+    ],
+)
+def test_what_is_sent_of_failures(script: str, sent: str) -> None:
+    assert Watch().plays(script) == sent
+
+
+def test_reminders_and_all_clears_are_in_the_thread() -> None:
     watch = Watch()
-    assert watch.fails() == ["opened 1"]
-    assert watch.every(15 * MINUTE, 96, lambda _: watch.fails()) == ["reminder 16", "reminder 32"]
-    assert watch.sent[1].thread == watch.sent[0].key == "run-1"
-    assert watch.sent[1].key == "run-1-reminder-1"
+    watch.plays("F 5h F 15m f")
+    opened, reminder, over = watch.sent
+    assert (opened.key, reminder.key) == ("run-1", "run-1-reminder-1")
+    assert reminder.thread == over.thread == "run-1"
+    assert over.alerts[0].count == 2 and over.alerts[0].normal_at == watch.now
 
 
-def test_a_job_that_fails_every_night_is_notified_every_night() -> None:
-    watch = Watch()
-    assert watch.fails() + watch.every(DAY, 6, lambda _: watch.fails()) == ["opened 1"] + ["reminder 1"] * 6
-
-
-def test_what_failed_once_has_no_reminder() -> None:
-    watch = Watch()
-    watch.fails()
-    assert watch.every(HOUR, 100, lambda _: watch.tick()) == []
-
-
-def test_the_next_success_is_an_all_clear_in_the_thread() -> None:
-    watch = Watch()
-    watch.fails()
-    watch.after(15 * MINUTE).fails(times=1)
-    early = Condition(ETL, "normal", watch.now - MINUTE)
-    assert watch.after(MINUTE).tick(early) == []  # it ended before the last failure
-    assert watch.succeeds(OTHER) == []
-    assert watch.after(15 * MINUTE).succeeds() == ["resolved 1"]
-    over = watch.sent[-1]
-    assert over.thread == "run-1" and over.alerts[0].count == 2 and over.alerts[0].normal_at == watch.now
-    assert watch.after(15 * MINUTE).succeeds() == []
-
-
-def test_what_fails_again_soon_is_announced_and_must_succeed_four_times() -> None:
-    watch = Watch()
-    watch.fails()
-    watch.after(15 * MINUTE).succeeds()
-    assert watch.after(15 * MINUTE).fails() == ["reminder 1"]
-    assert watch.every(15 * MINUTE, 4, lambda _: watch.succeeds()) == ["resolved 0"]
-    assert watch.after(DAY).fails() == ["opened 1"]
-
-
-def test_a_job_that_fails_every_other_time_makes_a_handful_of_messages() -> None:
-    watch = Watch()
-    watch.every(15 * MINUTE, 40, lambda number: watch.succeeds() if number % 2 else watch.fails())
-    assert [found.kind for found in watch.sent] == ["opened", "resolved", "reminder"]
-
-
-def test_each_cause_is_an_alert_and_one_success_ends_all() -> None:
-    watch = Watch()
-    watch.fails(cause="no answer")
-    assert watch.after(MINUTE).fails(cause="table is missing") == ["opened 1"]
-    assert watch.after(MINUTE).succeeds() == ["resolved 0", "resolved 0"]
-
-
-def test_a_run_that_is_read_again_is_no_second_failure() -> None:
+def test_an_earlier_success_ends_nothing_and_a_run_read_again_counts_once() -> None:
     watch = Watch()
     failure = Condition(ETL, "firing", watch.now, "no answer", "failed", "run-1", key="run-1")
     watch.tick(failure)
-    watch.after(5 * HOUR).tick(failure)
-    assert [alert.count for alert in AlertCursor.from_cursor(watch.cursor).alerts] == [1]
-    assert len(watch.sent) == 1
+    watch.plays("5h")
+    assert watch.tick(failure, Condition(ETL, "normal", START - MINUTE)) == []
+    (alert,) = AlertCursor.from_cursor(watch.cursor).alerts
+    assert alert.is_open and alert.count == 1
 
 
 @pytest.mark.parametrize(
@@ -156,9 +136,6 @@ def test_causes_are_the_same_where_only_numbers_and_ids_differ(one: str, other: 
     assert (without_ids(one) == without_ids(other)) == same
 
 
-# --- inhibition and mutes ---------------------------------------------------------------------------------------------
-
-
 def test_a_failed_check_inhibits_the_run_that_it_failed() -> None:
     watch = Watch()
     run = Condition(ETL, "firing", START, FAILED_CHECK, "failed", "run-1", key="run-1")
@@ -167,10 +144,9 @@ def test_a_failed_check_inhibits_the_run_that_it_failed() -> None:
     assert watch.sent[0].key == "check-1"
     # The check holds again, and its job fails for another cause: only that is news.
     other = Condition(ETL, "firing", START + HOUR, "no answer", "failed", "run-2", key="run-2")
-    assert watch.after(HOUR).tick(Condition(Subject("failed_check", "t:c"), "normal", watch.now), other) == [
-        "opened 1",
-        "resolved 0",
-    ]
+    watch.plays("1h")
+    holds = Condition(failed.subject, "normal", watch.now)
+    assert watch.tick(holds, other) == ["opened 1", "resolved 0"]
     assert watch.sent[1].key == "run-2"
 
 
@@ -181,55 +157,24 @@ def test_an_unreachable_code_location_inhibits_its_ticks() -> None:
                    for each in subjects]  # fmt: skip
     assert watch.tick(*unreachable) == ["opened 1"]
     assert watch.sent[0].key == "tick-desk"
-    back = [Condition(each, "normal", watch.after(MINUTE).now) for each in subjects]
-    assert watch.tick(*back) == ["resolved 0"]
+    watch.plays("1m")
+    assert watch.tick(*(Condition(each, "normal", watch.now) for each in subjects)) == ["resolved 0"]
 
 
 def test_a_muted_failure_is_notified_when_the_mute_ends_if_it_lasts() -> None:
     until = START + HOUR
     muted = Watch(load_settings(None, mutes=f"kind:failed_run until {until.isoformat()}"))
-    assert muted.fails() == [] and muted.fails(OTHER) == []
-    assert muted.after(MINUTE).succeeds(OTHER) == []
-    assert muted.after(HOUR).tick() == ["opened 1"]
-    assert muted.after(HOUR).tick() == []
+    assert muted.plays("F O 1m o") == ""
+    assert muted.plays("1h T 1h T") == "opened 1"
 
 
 # --- floods -----------------------------------------------------------------------------------------------------------
 
 
-def test_after_five_failures_an_hour_the_others_share_a_message() -> None:
-    watch = Watch()
-    assert [watch.fails(check(number)) for number in range(10)] == [["opened 1"]] * 5 + [[]] * 5
-    assert watch.after(4 * MINUTE).tick() == []
-    assert watch.after(MINUTE).tick() == ["batch 5"]
-    # They have no all-clear of their own, and are counted on.
-    assert watch.after(MINUTE).fails(check(9)) == []
-    assert watch.after(HOUR).tick() == ["batch 1"]
-    assert watch.after(MINUTE).succeeds(check(9)) == []
-
-
-def test_one_or_two_that_were_held_back_have_messages_of_their_own() -> None:
-    watch = Watch()
-    for number in range(6):
-        watch.fails(check(number))
-    assert watch.after(5 * MINUTE).tick() == ["opened 1"]
-    assert watch.sent[-1].key == "run-6"
-    assert watch.after(MINUTE).succeeds(check(5)) == ["resolved 0"]
-
-
-def test_a_third_cause_of_a_job_shares_a_message_and_another_job_has_its_own() -> None:
-    watch = Watch()
-    assert [watch.fails(cause=word(number)) for number in range(5)] == [["opened 1"]] * 2 + [[]] * 3
-    assert watch.after(2 * HOUR).tick() == ["batch 3"]
-    assert watch.after(MINUTE).fails(OTHER) == ["opened 1"]
-
-
 @pytest.mark.parametrize("distinct", [True, False])
 def test_a_night_with_200_failures_makes_a_handful_of_messages(distinct: bool) -> None:
     watch = Watch()
-    seconds = datetime.timedelta(seconds=180)
-    watch.every(seconds, 200, lambda number: watch.fails(cause=word(number) if distinct else "the one"))
-    watch.after(9 * HOUR).tick()
+    watch.plays(" ".join(f"3m F:{word(number) if distinct else 'one'}" for number in range(200)) + " 9h T")
     assert len(watch.sent) <= (10 if distinct else 4)
     if distinct:
         assert sum(sum(found.new_counts) for found in watch.sent) == 200
@@ -238,40 +183,28 @@ def test_a_night_with_200_failures_makes_a_handful_of_messages(distinct: bool) -
 def test_500_failures_at_once_are_three_messages() -> None:
     watch = Watch()
     watch.tick(*(Condition(ETL, "firing", START, word(n), "failed", f"run-{n}", key=f"run-{n}") for n in range(500)))
-    watch.after(5 * MINUTE).tick()
+    watch.plays("5m T")
     assert [found.kind for found in watch.sent] == ["opened", "opened", "batch"]
     assert len(AlertCursor.from_cursor(watch.cursor).alerts) == MOST
-    assert watch.after(HOUR).succeeds() == ["resolved 0"] * 2
+    assert watch.plays("1h f") == "resolved 0, resolved 0"
 
 
 _STEPS = st.lists(
-    st.tuples(
-        st.sampled_from(["fail", "succeed", "nothing"]),
-        st.sampled_from([ETL, OTHER, check(0)]),
-        st.sampled_from(["one", "two", "three"]),
-        st.integers(1, 600),  # minutes since the step before
-    ),
+    st.tuples(st.sampled_from(["F:one", "F:two", "O:one", "C0:one", "f", "o", "c0", "T"]), st.integers(1, 600)),
     max_size=40,
 )
 
 
 @settings(max_examples=max(10, settings().max_examples))
 @given(_STEPS)
-def test_no_message_is_sent_twice_and_every_thread_ends(steps: list[tuple[str, Subject, str, int]]) -> None:
+def test_no_message_is_sent_twice_and_every_thread_ends(steps: list[tuple[str, int]]) -> None:
     watch = Watch()
     at: list[datetime.datetime] = []
-    for what, subject, cause, minutes in steps:
-        watch.after(minutes * MINUTE)
-        sent = (
-            watch.fails(subject, cause)
-            if what == "fail"
-            else watch.succeeds(subject)
-            if what == "succeed"
-            else watch.tick()
-        )
-        at += [watch.now] * len([text for text in sent if not text.startswith("resolved")])
-    for subject in (ETL, OTHER, check(0)):
-        watch.every(MINUTE, 97, lambda _, subject=subject: watch.succeeds(subject))  # type: ignore[misc]
+    for what, minutes in steps:
+        sent = watch.plays(f"{minutes}m {what}").split(", ")
+        at += [watch.now] * len([text for text in sent if text and not text.startswith("resolved")])
+    for success in ("f", "o", "c0"):
+        watch.plays(f" 1m {success}" * 97)
     keys = [found.key for found in watch.sent]
     assert len(set(keys)) == len(keys)
     for number, found in enumerate(watch.sent):

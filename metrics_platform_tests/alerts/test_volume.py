@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics_platform.alerts.volume import (
+from metrics_platform.health.probe import (
     Limits,
     Volume,
     combined,

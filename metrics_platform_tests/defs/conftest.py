@@ -17,6 +17,7 @@ import pytest
 from metrics_platform.defs.delivery import notify
 from metrics_platform.notifications import dispatcher
 from metrics_platform.settings import Settings, load_settings
+from metrics_platform_tests.defs.monitor_world import MonitorWorld
 from metrics_platform_tests.defs.post_office import PostOffice
 from metrics_platform_tests.telegram.bot_api import BotApi
 
@@ -84,3 +85,11 @@ def _without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tick does not wait for messages, and a run not for what is due soon."""
     monkeypatch.setattr(notify, "TICK_SECONDS", 0)
     monkeypatch.setattr(dispatcher, "LINGER", datetime.timedelta(0))
+
+
+@pytest.fixture
+def world(
+    make_settings: Callable[..., Settings], instance: dg.DagsterInstance, api: BotApi, tmp_path: Path
+) -> MonitorWorld:
+    """A monitored product whose messages go to the Bot API server."""
+    return MonitorWorld.create(make_settings, instance, **api.settings, data_dir=tmp_path / "data")

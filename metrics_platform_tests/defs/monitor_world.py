@@ -13,7 +13,7 @@ import time_machine
 from metrics_platform.alerts.alert import Alert, Subject
 from metrics_platform.catalog import load_catalog
 from metrics_platform.defs.delivery.notify import KEY
-from metrics_platform.defs.monitoring.schedule import tags_of
+from metrics_platform.defs.monitoring.assets import tags_of
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import RANGE_END, RANGE_START, SLOT, Slot, SlotRange, slot_at
 from metrics_platform.warehouse.client import Row, Warehouse

@@ -7,10 +7,12 @@ settings name.
 
 from __future__ import annotations
 
+import datetime
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -18,9 +20,9 @@ import dagster as dg
 
 from metrics_platform.defs import build_definitions
 from metrics_platform.defs.delivery.notify import KEY
-from metrics_platform.defs.delivery.storage import history_of, queued
+from metrics_platform.defs.delivery.storage import event_log, history_of, queued
 from metrics_platform.defs.resources import TelegramResource
-from metrics_platform.notifications.history import Closed, Entry
+from metrics_platform.notifications.history import Closed, Entry, Queued
 from metrics_platform.notifications.kinds import Event
 from metrics_platform.settings import Settings
 from metrics_platform_tests.faults.run_day import processes
@@ -68,11 +70,6 @@ class PostOffice:
         self.cursor = result.cursor
         self.runs += runs
         return runs
-
-    def store(self, result: dg.SensorResult) -> None:
-        """What the daemon does with the events of another sensor's tick."""
-        for event in result.asset_events:
-            self.instance.report_runless_asset_event(event)
 
     def notify(self, request: dg.RunRequest | None = None) -> dg.ExecuteInProcessResult:
         """A run of `notify`, as requested; without a request, as a user launches it."""
@@ -127,6 +124,39 @@ class PostOffice:
             if found and "attempts" in found.metadata:
                 return str(found.description), dict(found.metadata)
         raise AssertionError("no failed attempt is shown")
+
+
+@dataclass
+class SensorTicks:
+    """A sensor of `defs/health`, tick by tick."""
+
+    office: PostOffice
+    module: str
+    cursor: str | None = None
+    summary: str = ""
+    shown: list[dg.AssetCheckEvaluation] = field(default_factory=list)
+
+    def tick(self, now: datetime.datetime) -> list[Any]:
+        """The notifications that a tick queues."""
+        instance = self.office.instance
+        context = dg.build_sensor_context(instance, cursor=self.cursor, definitions=self.office.definitions)
+        result = import_module(f"metrics_platform.defs.health.{self.module}").tick(context, self.office.settings, now)
+        reason = result if isinstance(result, dg.SkipReason) else result.skip_reason
+        self.summary = str(reason.skip_message) if reason else ""
+        if isinstance(result, dg.SkipReason):
+            return []
+        for event in result.asset_events:
+            instance.report_runless_asset_event(event)
+        self.cursor = result.cursor
+        self.shown = [each for each in result.asset_events if isinstance(each, dg.AssetCheckEvaluation)]
+        messages = [each for each in result.asset_events if isinstance(each, dg.AssetObservation)]
+        return [history_of(instance, str(each.partition)).event for each in messages]
+
+    @property
+    def queued(self) -> list[Any]:
+        """Every notification that was ever queued."""
+        stored = event_log(self.office.instance).since(0.0)
+        return [each.entry.notification for each in stored if isinstance(each.entry, Queued)]
 
 
 def failure_of(run: dg.ExecuteInProcessResult) -> str:

@@ -21,16 +21,20 @@ LOCATION = "metrics_platform"
 
 
 def switch_on(
-    instance: dg.DagsterInstance, name: str, kind: InstigatorType, *, cursor: str | None = None
+    instance: dg.DagsterInstance,
+    name: str,
+    kind: InstigatorType = InstigatorType.SCHEDULE,
+    *,
+    status: InstigatorStatus = InstigatorStatus.DECLARED_IN_CODE,
+    since: datetime.datetime | None = None,
+    cursor: str | None = None,
 ) -> InstigatorState:
-    """A schedule or sensor that is on."""
-    origin = RemoteInstigatorOrigin(
-        RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(LOCATION), "__repository__"), name
-    )
-    data = (
-        ScheduleInstigatorData("* * * * *") if kind == InstigatorType.SCHEDULE else SensorInstigatorData(cursor=cursor)
-    )
-    state = InstigatorState(origin, kind, InstigatorStatus.DECLARED_IN_CODE, data)
+    """A schedule or sensor that is on by its default, or as it was switched in the UI."""
+    repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(LOCATION), "__repository__")
+    started = since and since.timestamp()
+    schedule = ScheduleInstigatorData("* * * * *", start_timestamp=started)
+    data = schedule if kind == InstigatorType.SCHEDULE else SensorInstigatorData(cursor=cursor)
+    state = InstigatorState(RemoteInstigatorOrigin(repository, name), kind, status, data)
     instance.add_instigator_state(state)
     return state
 

@@ -10,13 +10,13 @@ import time_machine
 
 from metrics_platform.catalog import load_catalog
 from metrics_platform.defs import build_definitions
-from metrics_platform.defs.monitoring.assets import monitored_days
-from metrics_platform.defs.monitoring.schedule import (
+from metrics_platform.defs.monitoring.assets import (
     FIRST_SLOT,
     LAST_SLOT,
     anomaly_check_job,
     anomaly_check_schedule,
     due_slots,
+    monitored_days,
 )
 from metrics_platform.settings import Settings, load_settings
 from metrics_platform.time_windows import SLOT, SlotRange

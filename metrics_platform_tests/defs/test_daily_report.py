@@ -21,14 +21,12 @@ from metrics_platform.charts import figure
 from metrics_platform.defs.report.writing import LINEAGE, load_state
 from metrics_platform.report.facts import LoadState
 from metrics_platform.settings import Settings, load_settings
-from metrics_platform.warehouse import tables, upstream
+from metrics_platform.warehouse import upstream
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.schema import create_database, create_tables
-from metrics_platform.warehouse.tables import columns_of
 from metrics_platform_tests.defs.post_office import PostOffice
 from metrics_platform_tests.defs.running import QUIET, Desk, check_outcomes, failure_texts
 from metrics_platform_tests.defs.test_daily_runs import DAYS, fill_sources
-from metrics_platform_tests.report.days import day
+from metrics_platform_tests.report.days import day, put_days
 from metrics_platform_tests.telegram.bot_api import BotApi
 from metrics_platform_tests.telegram.state import Message
 
@@ -48,16 +46,8 @@ class ReportDesk:
 
     def put(self, rows: Mapping[datetime.date, Mapping[str, float | None]]) -> None:
         """Days of `app_daily` as if they had been computed, in place of those that are there."""
-        if not rows:
-            return
-        warehouse = Warehouse.from_settings(self.desk.settings)
-        create_database(warehouse, warehouse.database)
-        create_tables(warehouse, [tables.APP_DAILY])
-        names = [column.name for column in columns_of("app_daily")]
-        for date, row in rows.items():
-            warehouse.execute(f"ALTER TABLE app_daily DROP PARTITION '{date}'")
-            values = [[date, *(row[name] for name in names[1:])]]
-            warehouse.run(lambda client, v=values: client.insert("app_daily", v, column_names=names), doing="Test")  # type: ignore[misc]
+        if rows:
+            put_days(self.desk.settings, rows)
 
     def report(
         self,

@@ -16,14 +16,11 @@ from dagster._daemon.monitoring.run_monitoring import monitor_starting_run
 
 from metrics_platform.alerts.alert import Alert
 from metrics_platform.defs.daily import assets, metric_daily
-from metrics_platform.defs.delivery.storage import event_log, history_of
-from metrics_platform.defs.health import failed_runs
 from metrics_platform.defs.health.alert_store import AlertCursor
-from metrics_platform.notifications.history import Queued
 from metrics_platform.notifications.kinds import FailedRun
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform_tests.defs.post_office import PostOffice
+from metrics_platform_tests.defs.post_office import PostOffice, SensorTicks
 from metrics_platform_tests.defs.stored_ticks import LOCATION, raised, switch_on, tick, unreachable
 from metrics_platform_tests.telegram.bot_api import BotApi
 
@@ -36,55 +33,56 @@ HOUR = datetime.timedelta(hours=1)
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-class Watch:
-    """The sensor of failed runs, tick by tick, and the instance it reads."""
+class Watch(SensorTicks):
+    """The sensor of failed runs, and the runs that it reads."""
 
     def __init__(self, office: PostOffice) -> None:
-        self.office = office
-        self.cursor: str | None = None
+        super().__init__(office, "failed_runs")
         self.now = datetime.datetime.now(datetime.UTC)
         self.tick()  # failures from before it was there do not count
 
-    def tick(self) -> list[FailedRun]:
-        """The messages that a tick queues."""
-        context = dg.build_sensor_context(self.office.instance, cursor=self.cursor, definitions=self.office.definitions)
-        result = failed_runs.tick(context, self.office.settings, self.now)
-        self.office.store(result)
-        self.cursor = result.cursor
-        partitions = [str(event.partition) for event in result.asset_events]
-        found = [history_of(self.office.instance, partition).event for partition in partitions]
-        return [event for event in found if isinstance(event, FailedRun)]
-
-    @property
-    def queued(self) -> list[Any]:
-        """Every notification that was ever queued."""
-        stored = event_log(self.office.instance).since(0.0)
-        return [each.entry.notification for each in stored if isinstance(each.entry, Queued)]
+    def tick(self, now: datetime.datetime | None = None) -> list[FailedRun]:
+        """The failed runs that a tick queues."""
+        return [event for event in super().tick(now or self.now) if isinstance(event, FailedRun)]
 
     def alerts(self) -> tuple[Alert, ...]:
         """The alerts that the sensor keeps."""
         return AlertCursor.from_cursor(self.cursor).alerts
 
-    def dies(self, job: str, cause: str, *, by_schedule: bool = True) -> None:
-        """A run whose process is killed."""
-        run = self._made(job, by_schedule=by_schedule)
+    def dies(
+        self,
+        job: str = "anomaly_check",
+        cause: str = "no answer",
+        tags: dict[str, str] = BY_SCHEDULE,
+        *,
+        started: bool = False,
+    ) -> dg.DagsterRun:
+        """A run whose process is killed, before it began or when it has `started`."""
+        run = self._made(job, tags)
+        if started:
+            self.office.instance.report_dagster_event(dg.DagsterEvent("PIPELINE_START", job_name=job), run.run_id)
         self.office.instance.report_run_failed(run, message=cause)
+        return run
 
-    def succeeds(self, job: str, *, by_schedule: bool = True) -> None:
+    def succeeds(self, job: str = "anomaly_check", tags: dict[str, str] = BY_SCHEDULE) -> None:
         """A run that has done what it was to do."""
-        run = self._made(job, by_schedule=by_schedule)
+        run = self._made(job, tags)
         event = dg.DagsterEvent("PIPELINE_SUCCESS", job_name=job)
         self.office.instance.report_dagster_event(event, run.run_id)
 
-    def _made(self, job: str, *, by_schedule: bool) -> dg.DagsterRun:
-        tags = {**(RANGE if job == "daily_etl" else {}), **(BY_SCHEDULE if by_schedule else {})}
-        definition = self.office.definitions.resolve_job_def(job)
-        return self.office.instance.create_run_for_job(definition, tags=tags)
+    def checks(self, **tags: str) -> None:
+        """A run of an asset with checks."""
+        dg.materialize([sums], instance=self.office.instance, run_config=QUIET, tags=tags)
 
-    def run(self, **tags: str) -> dg.ExecuteInProcessResult:
-        """A run of `daily_etl`; the ClickHouse of these settings is away."""
-        return self.office.definitions.resolve_job_def("daily_etl").execute_in_process(
-            instance=self.office.instance, run_config=QUIET, raise_on_error=False, tags={**RANGE, **tags}
+    def texts(self, api: BotApi) -> list[str]:
+        """What is in the chat when all is delivered."""
+        self.office.until_quiet()
+        return [message.text for message in api.messages(api.supergroup)]
+
+    def _made(self, job: str, tags: dict[str, str]) -> dg.DagsterRun:
+        ranged = RANGE if job == "daily_etl" else {}
+        return self.office.instance.create_run_for_job(
+            self.office.definitions.resolve_job_def(job), tags={**ranged, **tags}
         )
 
 
@@ -106,7 +104,9 @@ def test_clickhouse_down_is_one_message_with_job_steps_days_cause_and_impact(
         monkeypatch.setattr(module, "RETRY_POLICY", dg.RetryPolicy(max_retries=0))
     monkeypatch.setattr(Warehouse, "from_settings", partial(Warehouse.from_settings, retry_waits=()))
     watch = Watch(office)
-    run = watch.run(**BY_SCHEDULE)
+    run = office.definitions.resolve_job_def("daily_etl").execute_in_process(
+        instance=office.instance, run_config=QUIET, raise_on_error=False, tags={**RANGE, **BY_SCHEDULE}
+    )
     assert not run.success
     (event,) = watch.tick()
     assert watch.tick() == []
@@ -130,17 +130,19 @@ def test_clickhouse_down_is_one_message_with_job_steps_days_cause_and_impact(
 
 
 def test_manual_runs_and_backfills_send_nothing(watch: Watch) -> None:
-    watch.run()
-    watch.run(**BY_SCHEDULE, **{"dagster/backfill": "abcdefgh"})
-    assert watch.tick() == []
+    for tags in ({}, {**BY_SCHEDULE, "dagster/backfill": "abcdefgh"}):
+        watch.dies("daily_etl", tags=tags)
+        watch.checks(**tags)
+    watch.tick()
+    assert watch.queued == []
 
 
 def test_a_run_and_its_retries_are_one_message_about_the_last_failure(watch: Watch) -> None:
-    first = watch.run(**BY_SCHEDULE, **{"dagster/will_retry": "true", "dagster/max_retries": "1"})
+    retried = {**BY_SCHEDULE, "dagster/max_retries": "1", "dagster/will_retry": "true"}
+    first = watch.dies("daily_etl", tags=retried)
     assert watch.tick() == []
-    root = {"dagster/root_run_id": first.run_id, "dagster/parent_run_id": first.run_id}
-    retry = {"dagster/retry_number": "1", "dagster/max_retries": "1", "dagster/will_retry": "false"}
-    watch.run(**BY_SCHEDULE, **root, **retry)
+    retry = {"dagster/root_run_id": first.run_id, "dagster/retry_number": "1", "dagster/will_retry": "false"}
+    watch.dies("daily_etl", tags={**retried, **retry})
     (event,) = watch.tick()
     assert (event.attempt, event.attempts, event.key) == (2, 2, f"run-{first.run_id}")
 
@@ -168,14 +170,10 @@ def test_a_failed_run_waits_until_dagster_decides_on_its_retry(
 
 
 def test_a_run_whose_process_was_killed_is_reported_as_killed(watch: Watch, api: BotApi) -> None:
-    job = watch.office.definitions.resolve_job_def("daily_etl")
-    run = watch.office.instance.create_run_for_job(job, tags={**RANGE, **BY_SCHEDULE})
-    watch.office.instance.report_dagster_event(dg.DagsterEvent("PIPELINE_START", job_name="daily_etl"), run.run_id)
-    watch.office.instance.report_run_failed(run, message="Run worker process 4242 is gone.")
+    watch.dies("daily_etl", "Run worker process 4242 is gone.", started=True)
     (event,) = watch.tick()
     assert event.killed and "4242" in event.cause
-    watch.office.until_quiet()
-    assert "killed" in api.messages(api.supergroup)[0].text
+    assert "killed" in watch.texts(api)[0]
 
 
 def times_out(watch: Watch, **tags: str) -> dg.DagsterRun:
@@ -197,9 +195,8 @@ def test_a_run_that_timed_out_before_its_start_is_reported_before_its_retries(wa
     times_out(watch, **root, **{"dagster/will_retry": "true"})
     assert watch.tick() == []
     assert [alert.count for alert in watch.alerts()] == [2]
-    watch.office.until_quiet()
-    (message,) = api.messages(api.supergroup)
-    assert "never started" in message.text and "killed" not in message.text
+    (text,) = watch.texts(api)
+    assert "never started" in text and "killed" not in text
 
 
 def test_a_tick_that_raises_is_one_message_with_repeats_counted_and_an_all_clear(watch: Watch, api: BotApi) -> None:
@@ -218,8 +215,7 @@ def test_a_tick_that_raises_is_one_message_with_repeats_counted_and_an_all_clear
     watch.now += HOUR
     tick(instance, sensor, watch.now)
     watch.tick()
-    watch.office.until_quiet()
-    first, again, over = [message.text for message in api.messages(api.supergroup)]
+    first, again, over = watch.texts(api)
     assert first.startswith("❌ FAILED · sensor source_sensor") and "no such column" in first
     assert "3 more times" in again
     assert over.startswith("✅ RESOLVED · sensor source_sensor works again")
@@ -258,29 +254,27 @@ def test_more_failures_than_dagsters_own_sensors_take_are_one_message_per_job(wa
     assert sum(alert.count for alert in watch.alerts()) == 12
     watch.now += 4 * HOUR
     assert watch.tick() == []
-    watch.office.until_quiet()
-    texts = [message.text for message in api.messages(api.supergroup)]
+    texts = watch.texts(api)
     assert len(texts) == 2 and all("5 more times" in text for text in texts)
 
 
 def test_causes_that_differ_share_a_message_after_the_first_two(watch: Watch, api: BotApi) -> None:
     words = ["disk full", "no route", "out of memory", "bad file", "no rights", "time-out"]
     for word in words:
-        watch.dies("anomaly_check", word)
+        watch.dies(cause=word)
     assert [event.cause for event in watch.tick()] == words[:2]
     watch.now += datetime.timedelta(minutes=6)
     watch.tick()
-    watch.office.until_quiet()
-    *_, last = api.messages(api.supergroup)
-    assert last.text.startswith("❌ FAILED · 4 more failures")
-    assert "4 × anomaly_check" in last.text and "1 × no rights" in last.text
+    *_, last = watch.texts(api)
+    assert last.startswith("❌ FAILED · 4 more failures")
+    assert "4 × anomaly_check" in last and "1 × no rights" in last
 
 
 def test_a_success_after_failures_is_a_silent_all_clear_in_reply(watch: Watch, api: BotApi) -> None:
-    watch.dies("anomaly_check", "ClickHouse does not answer")
-    watch.dies("anomaly_check", "ClickHouse does not answer")
+    watch.dies()
+    watch.dies()
     watch.tick()
-    watch.succeeds("anomaly_check")
+    watch.succeeds()
     watch.tick()
     watch.office.until_quiet()
     first, last = api.messages(api.supergroup)
@@ -289,12 +283,12 @@ def test_a_success_after_failures_is_a_silent_all_clear_in_reply(watch: Watch, a
 
 
 def test_a_manual_success_ends_the_alert_and_a_manual_failure_adds_nothing(watch: Watch) -> None:
-    watch.dies("anomaly_check", "no answer")
+    watch.dies()
     watch.tick()
-    watch.dies("anomaly_check", "no answer", by_schedule=False)
+    watch.dies(tags={})
     watch.tick()
     assert [alert.count for alert in watch.alerts()] == [1]
-    watch.succeeds("anomaly_check", by_schedule=False)
+    watch.succeeds(tags={})
     watch.tick()
     assert not any(alert.is_open for alert in watch.alerts())
 
@@ -316,31 +310,19 @@ def sums(context: dg.AssetExecutionContext) -> Iterator[Any]:
     )
 
 
-def check_run(watch: Watch, **tags: str) -> None:
-    """A run of the asset above."""
-    dg.materialize([sums], instance=watch.office.instance, run_config=QUIET, tags=tags)
-
-
 def test_a_check_that_fails_with_error_is_one_critical_message_of_a_green_run(watch: Watch, api: BotApi) -> None:
-    check_run(watch, **BY_SCHEDULE)
+    watch.checks(**BY_SCHEDULE)
     watch.tick()
-    check_run(watch, **BY_SCHEDULE)
+    watch.checks(**BY_SCHEDULE)
     watch.tick()
     watch.office.until_quiet()
     (message,) = api.messages(api.supergroup)
     assert message.text.startswith("🔴 CRITICAL · Failed check adds_up of sums")
     assert "41 is not 42" in message.text and "expected" in message.text and not message.silent
-    check_run(watch, good="yes", **BY_SCHEDULE)
+    watch.checks(good="yes", **BY_SCHEDULE)
     watch.tick()
     watch.office.until_quiet()
     assert api.messages(api.supergroup)[-1].text.startswith("✅ RESOLVED · check adds_up of sums passes again")
-
-
-def test_a_failed_check_of_a_manual_run_or_a_backfill_sends_nothing(watch: Watch) -> None:
-    check_run(watch)
-    check_run(watch, **BY_SCHEDULE, **{"dagster/backfill": "abcdefgh"})
-    watch.tick()
-    assert watch.queued == []
 
 
 @dg.asset(check_specs=[dg.AssetCheckSpec("reconciles", asset="totals", blocking=True)])
@@ -381,8 +363,8 @@ def test_a_failed_check_is_reported_whatever_its_name(watch: Watch, api: BotApi)
 def test_severities_are_set_and_switched_off_by_setting(watch: Watch) -> None:
     severities = {"severities": {"failed_check": "warning", "failed_run": "off"}}
     watch.office.settings = watch.office.settings.model_copy(update=severities)
-    check_run(watch, **BY_SCHEDULE)
-    watch.dies("anomaly_check", "no answer")
+    watch.checks(**BY_SCHEDULE)
+    watch.dies()
     watch.tick()
     assert [(event.kind, event.severity) for event in watch.queued] == [("failed_check", "warning")]
 
@@ -391,15 +373,13 @@ def test_a_success_of_the_nightly_load_is_reported_where_a_setting_asks_for_it(w
     watch.succeeds("daily_etl")
     watch.tick()
     watch.office.settings = watch.office.settings.model_copy(update={"tell_success": True})
-    for job, by_schedule in (("daily_etl", True), ("daily_etl", False), ("anomaly_check", True)):
-        watch.succeeds(job, by_schedule=by_schedule)
+    for job, tags in (("daily_etl", BY_SCHEDULE), ("daily_etl", {}), ("anomaly_check", BY_SCHEDULE)):
+        watch.succeeds(job, tags)
     watch.tick()
     assert [(event.kind, event.job) for event in watch.queued] == [("success", "daily_etl")]
 
 
 @pytest.mark.parametrize("job", ["notify", "check_channels"])
-def test_a_failed_delivery_queues_no_message_about_itself(watch: Watch, api: BotApi, job: str) -> None:
-    tags: dict[str, Any] = {"dagster/sensor_name": "notify_sensor"}
-    run = watch.office.instance.create_run_for_job(watch.office.definitions.resolve_job_def(job), tags=tags)
-    watch.office.instance.report_run_failed(run)
+def test_a_failed_delivery_queues_no_message_about_itself(watch: Watch, job: str) -> None:
+    watch.dies(job, tags={"dagster/sensor_name": "notify_sensor"})
     assert watch.tick() == []

@@ -11,8 +11,7 @@ import pytest
 from dagster._utils.schedules import schedule_execution_time_iterator
 
 from metrics_platform.defs import build_definitions
-from metrics_platform.defs.report.assets import DUE_AT
-from metrics_platform.defs.report.schedule import daily_report_job, daily_report_schedule
+from metrics_platform.defs.report.assets import DUE_AT, daily_report_job, daily_report_schedule
 from metrics_platform.settings import Settings, SettingsError, load_settings
 
 ONE_DAY = datetime.timedelta(days=1)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 import pytest
 from dagster._core.scheduler.instigation import InstigatorStatus
 
-from metrics_platform.defs.delivery.storage import history_of, observation, queued
-from metrics_platform.defs.health.report_watch import tick
+from metrics_platform.defs.delivery.storage import observation
 from metrics_platform.notifications.history import Closed, Entry, Failed, Sent
 from metrics_platform.notifications.kinds import DailyReport, ReportNotDelivered
 from metrics_platform.settings import Settings
-from metrics_platform_tests.defs.post_office import PostOffice
-from metrics_platform_tests.defs.switched_on import switched_on
+from metrics_platform_tests.defs.post_office import PostOffice, SensorTicks
+from metrics_platform_tests.defs.stored_ticks import switch_on
 
 MINUTE = datetime.timedelta(minutes=1)
 DAY = datetime.date(2026, 11, 21)
@@ -25,30 +23,21 @@ DUE = datetime.datetime(2026, 11, 22, 8, tzinfo=datetime.UTC)  # 11:00 in Moscow
 KEY = "report-2026-11-21"
 
 
-@dataclass
-class Watch:
+class Watch(SensorTicks):
     """The sensor, every four minutes and at the moments of the test."""
 
-    settings: Settings
-    instance: dg.DagsterInstance
-    cursor: str | None = None
-    summary: str = ""
+    def __init__(self, settings: Settings, instance: dg.DagsterInstance) -> None:
+        super().__init__(PostOffice(settings, instance), "report_watch")
+        self.instance = instance
 
     def until(self, moment: datetime.datetime, start: datetime.datetime = DUE - 10 * MINUTE) -> list[Any]:
         """Ticks from `start` to `moment`; what they queue."""
-        events = []
-        for at in [*(start + step * MINUTE for step in range(0, (moment - start) // MINUTE, 4)), moment]:
-            context = dg.build_sensor_context(self.instance, cursor=self.cursor)
-            result = tick(context, self.settings, at)
-            self.cursor, self.summary = result.cursor, str(result.skip_reason.skip_message)  # type: ignore[union-attr]
-            for event in result.asset_events:
-                self.instance.report_runless_asset_event(event)
-                events.append(history_of(self.instance, str(event.partition)).event)
-        return events
+        steps = [*(start + step * MINUTE for step in range(0, (moment - start) // MINUTE, 4)), moment]
+        return [event for at in steps for event in self.tick(at)]
 
     def switch_on(self, at: datetime.datetime) -> None:
         """The schedule is turned on."""
-        self.instance.add_instigator_state(switched_on("daily_report_schedule", at))
+        switch_on(self.instance, "daily_report_schedule", status=InstigatorStatus.RUNNING, since=at)
 
     def write(self, *entries: Entry) -> None:
         """What the delivery has stored of the report."""
@@ -57,18 +46,15 @@ class Watch:
 
     def queue_report(self) -> None:
         """The run of the report queues it."""
-        report = DailyReport(
-            key=KEY, occurred_at=DUE, date=DAY, period_start=DUE, period_end=DUE + 24 * 60 * MINUTE, parts=()
-        )
-        for event in queued(report):
-            self.instance.report_runless_asset_event(event)
+        end = DUE + 24 * 60 * MINUTE
+        report = DailyReport(key=KEY, occurred_at=DUE, date=DAY, period_start=DUE, period_end=end, parts=())
+        self.office.queue(report)
 
-    def run(self, office: PostOffice, status: str, **tags: str) -> dg.DagsterRun:
+    def run(self, *, fails: bool) -> dg.DagsterRun:
         """A run of the report's job, as the schedule starts it."""
-        job = office.definitions.resolve_job_def("daily_report_job")
-        every = {"dagster/schedule_name": "daily_report_schedule", "dagster/partition": DAY.isoformat(), **tags}
-        run = self.instance.create_run_for_job(job, tags=every)
-        if status == "failed":
+        tags = {"dagster/schedule_name": "daily_report_schedule", "dagster/partition": DAY.isoformat()}
+        run = self.instance.create_run_for_job(self.office.definitions.resolve_job_def("daily_report_job"), tags=tags)
+        if fails:
             self.instance.report_run_failed(run, message="ClickHouse does not answer")
         return run
 
@@ -100,25 +86,21 @@ def test_a_schedule_that_is_on_by_default_is_watched(
 ) -> None:
     watch = Watch(telegram_settings(start_date="2026-10-01"), instance)
     since = DUE - 9 * 24 * 60 * MINUTE
-    instance.add_instigator_state(switched_on("daily_report_schedule", since, status=InstigatorStatus.DECLARED_IN_CODE))
+    switch_on(instance, "daily_report_schedule", since=since)
     (event,) = watch.until(DUE + 15 * MINUTE)
     assert isinstance(event, ReportNotDelivered)
 
 
-def test_the_cause_of_its_failed_run_is_sent_in_reply_to_that_message(
-    watch: Watch, office: PostOffice, instance: dg.DagsterInstance
-) -> None:
-    run = watch.run(office, "failed")
-    sent = ReportNotDelivered(key=f"run-{run.run_id}", occurred_at=DUE, date=DAY, due_at=DUE)
-    for event in queued(sent):
-        instance.report_runless_asset_event(event)
+def test_the_cause_of_its_failed_run_is_sent_in_reply_to_that_message(watch: Watch) -> None:
+    run = watch.run(fails=True)
+    watch.office.queue(ReportNotDelivered(key=f"run-{run.run_id}", occurred_at=DUE, date=DAY, due_at=DUE))
     (event,) = watch.until(DUE + 15 * MINUTE)
     assert event.reason == "Its run has failed. ClickHouse does not answer"
     assert event.thread == f"run-{run.run_id}"
 
 
-def test_the_state_of_its_run_is_the_reason(watch: Watch, office: PostOffice) -> None:
-    watch.run(office, "waits")
+def test_the_state_of_its_run_is_the_reason(watch: Watch) -> None:
+    watch.run(fails=False)
     (event,) = watch.until(DUE + 15 * MINUTE)
     assert event.reason == "Its run is not started."
 

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 import pytest
 import time_machine
+from pydantic import SecretStr
 
-from metrics_platform.defs.delivery.storage import event_log, history_of
-from metrics_platform.defs.health.source_probe import tick
-from metrics_platform.notifications.history import Queued
+from metrics_platform.defs.delivery.storage import history_of
+from metrics_platform.monitor_settings import parse_active_hours, parse_mute
 from metrics_platform.notifications.kinds import Event
 from metrics_platform.settings import Settings
-from metrics_platform.silences import parse_active_hours, parse_mute
 from metrics_platform.time_windows import SLOT, slot_at
 from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.tables import INCIDENTS, METRIC_DAILY, MONITOR_TABLES, SLOT_METRICS, columns_of
-from metrics_platform_tests.defs.post_office import PostOffice
+from metrics_platform_tests.defs.post_office import PostOffice, SensorTicks
 from metrics_platform_tests.generated_events import FEED_COLUMNS, MESSAGE_COLUMNS, TYPES
 from metrics_platform_tests.worlds import SourceTables, insert_event_counts
 
@@ -32,16 +30,18 @@ DAY = datetime.timedelta(days=1)
 WHO = (1, 25, "", "", "iOS", "ads", 0)
 
 
-@dataclass
-class Sensor:
-    """The sensor, tick by tick, over source tables of its own."""
+class Sensor(SensorTicks):
+    """The sensor over source tables of its own."""
 
-    settings: Settings
-    instance: dg.DagsterInstance
-    sources: SourceTables
-    cursor: str | None = None
-    summary: str = ""
-    shown: list[dg.AssetCheckEvaluation] = field(default_factory=list)
+    def __init__(self, settings: Settings, instance: dg.DagsterInstance) -> None:
+        super().__init__(PostOffice(settings, instance), "sources")
+        self.sources = SourceTables.create(settings)
+
+    def change(self, **changes: Any) -> Settings:
+        """Other settings; returns those before."""
+        before = self.office.settings
+        self.office = PostOffice(before.model_copy(update=changes), self.office.instance)
+        return before
 
     def event(self, moment: datetime.datetime, *, feed: bool = True, messages: bool = True) -> None:
         """Something happens in the product."""
@@ -58,28 +58,12 @@ class Sensor:
     def probe(self, moment: datetime.datetime) -> list[str]:
         """A tick at `moment`; the keys of what it queues."""
         before = {event.key for event in self.queued}
-        context = dg.build_sensor_context(self.instance, cursor=self.cursor)
-        result = tick(context, self.settings, moment)
-        if isinstance(result, dg.SkipReason):
-            self.summary = str(result.skip_message)
-            return []
-        assert isinstance(result, dg.SensorResult)
-        for event in result.asset_events:
-            self.instance.report_runless_asset_event(event)
-        self.shown = [each for each in result.asset_events if isinstance(each, dg.AssetCheckEvaluation)]
-        self.cursor = result.cursor
-        self.summary = str(result.skip_reason.skip_message) if result.skip_reason else ""
+        self.tick(moment)
         return [event.key for event in self.queued if event.key not in before]
-
-    @property
-    def queued(self) -> list[Any]:
-        """Every notification that was ever queued."""
-        stored = event_log(self.instance).since(0.0)
-        return [each.entry.notification for each in stored if isinstance(each.entry, Queued)]
 
     def notification(self, key: str) -> Any:
         """The queued notification with a key."""
-        event: Event | None = history_of(self.instance, key).event
+        event: Event | None = history_of(self.office.instance, key).event
         assert event is not None
         return event
 
@@ -107,7 +91,7 @@ class Sensor:
 def sensor(make_settings: Callable[..., Settings], instance: dg.DagsterInstance) -> Sensor:
     """A product in Moscow with both source tables, empty."""
     settings = make_settings(timezone="Europe/Moscow", start_date=datetime.date(2026, 9, 1))
-    return Sensor(settings, instance, SourceTables.create(settings))
+    return Sensor(settings, instance)
 
 
 # --- freshness -------------------------------------------------------------------------------------------------------
@@ -120,7 +104,7 @@ def test_a_source_that_falls_silent_is_an_alert_with_an_end(sensor: Sensor) -> N
     assert sensor.probe(NOON + 61 * MINUTE) == ["stale-feed_actions-2026-11-20T120000"]
     sent = sensor.notification("stale-feed_actions-2026-11-20T120000")
     assert (sent.table, sent.last_event_at, sent.limit, sent.severity) == (
-        sensor.settings.feed_table, NOON, HOUR, "warning",
+        sensor.office.settings.feed_table, NOON, HOUR, "warning",
     )  # fmt: skip
     sensor.event(NOON + 3 * HOUR, feed=False)
     assert sensor.probe(NOON + 3 * HOUR) == ["stale-feed_actions-2026-11-20T120000-critical"]
@@ -150,28 +134,19 @@ def test_a_silence_counts_only_where_events_are_usual(sensor: Sensor, usual: int
 
 
 def test_muted_stale_data_is_recorded_and_sent_when_the_mute_ends(sensor: Sensor) -> None:
-    usual = sensor.settings
     hours = parse_active_hours("source:feed_actions 16:00-16:01")
-    sensor.settings = usual.model_copy(
-        update={"mutes": (parse_mute("source:message_actions"),), "active_hours": (hours,)}
-    )
+    usual = sensor.change(mutes=(parse_mute("source:message_actions"),), active_hours=(hours,))
     sensor.event(NOON)
     assert sensor.probe(NOON + 2 * HOUR) == []
-    sensor.settings = usual
+    sensor.office.settings = usual
     assert len(sensor.probe(NOON + 2 * HOUR + 2 * MINUTE)) == 2
-
-
-def _secret(token: str) -> Any:
-    from pydantic import SecretStr
-
-    return SecretStr(token)
 
 
 def test_a_source_without_any_event_is_stale_but_not_in_a_products_first_hours(
     make_settings: Callable[..., Settings], instance: dg.DagsterInstance
 ) -> None:
     settings = make_settings(start_date=NOON.date())
-    sensor = Sensor(settings, instance, SourceTables.create(settings))
+    sensor = Sensor(settings, instance)
     midnight = NOON - 12 * HOUR
     assert sensor.probe(midnight + 30 * MINUTE) == []
     assert sensor.probe(midnight + 3 * HOUR) == ["stale-feed_actions-never", "stale-message_actions-never"]
@@ -181,12 +156,11 @@ def test_if_clickhouse_is_down_the_tick_says_so_and_keeps_its_cursor(sensor: Sen
     sensor.event(NOON)
     sensor.probe(NOON + 2 * HOUR)
     cursor = sensor.cursor
-    settings = sensor.settings
-    sensor.settings = settings.model_copy(update={"clickhouse_url": _secret("http://u:pa55-w0rd@127.0.0.1:1/metrics")})
+    settings = sensor.change(clickhouse_url=SecretStr("http://u:pa55-w0rd@127.0.0.1:1/metrics"))
     assert sensor.probe(NOON + 2 * HOUR + 2 * MINUTE) == []
     assert "cannot be probed" in sensor.summary and "pa55-w0rd" not in sensor.summary
     assert sensor.cursor == cursor
-    sensor.settings = settings
+    sensor.office.settings = settings
     assert sensor.probe(NOON + 2 * HOUR + 4 * MINUTE) == []
 
 
@@ -198,7 +172,7 @@ def test_a_lost_cursor_sends_nothing_twice(sensor: Sensor) -> None:
 
 
 def test_a_kind_is_as_severe_as_the_setting_says(sensor: Sensor) -> None:
-    sensor.settings = sensor.settings.model_copy(update={"severities": {"stale_data": "critical"}})
+    sensor.change(severities={"stale_data": "critical"})
     sensor.event(NOON)
     assert len(sensor.probe(NOON + 2 * HOUR)) == 2
     assert {event.severity for event in sensor.queued} == {"critical"}
@@ -327,7 +301,7 @@ def test_the_checks_are_written_again_only_when_they_change(sensor: Sensor) -> N
     assert sensor.shown == []
     sensor.probe(NOON + 2 * HOUR)
     assert {(each.check_name, each.passed) for each in sensor.shown} == {("is_fresh", False), ("day_volume", True)}
-    stored = sensor.instance.event_log_storage.get_asset_check_execution_history(
+    stored = sensor.office.instance.event_log_storage.get_asset_check_execution_history(
         dg.AssetCheckKey(dg.AssetKey("feed_actions"), "is_fresh"), limit=1
     )
     (evaluation,) = [record.evaluation for record in stored]
@@ -337,13 +311,12 @@ def test_the_checks_are_written_again_only_when_they_change(sensor: Sensor) -> N
 
 def executed(sensor: Sensor) -> dict[str, dg.AssetCheckEvaluation]:
     """The checks of the feed, executed two hours after NOON."""
-    office = PostOffice(sensor.settings, sensor.instance)
     names = ("is_fresh", "day_volume", "slot_volume")
     keys = [dg.AssetCheckKey(dg.AssetKey("feed_actions"), name) for name in names]
     job = dg.define_asset_job("manual", selection=dg.AssetSelection.checks(*keys))
-    definitions = dg.Definitions.merge(office.definitions, dg.Definitions(jobs=[job]))
+    definitions = dg.Definitions.merge(sensor.office.definitions, dg.Definitions(jobs=[job]))
     with time_machine.travel(NOON + 2 * HOUR, tick=True):
-        result = definitions.resolve_job_def("manual").execute_in_process(instance=sensor.instance)
+        result = definitions.resolve_job_def("manual").execute_in_process(instance=sensor.office.instance)
     return {evaluation.check_name: evaluation for evaluation in result.get_asset_check_evaluations()}
 
 
@@ -360,7 +333,7 @@ def test_checks_executed_manually_probe_at_once_and_send_nothing(sensor: Sensor)
 
 def test_of_a_product_whose_events_have_ended_nothing_is_stale(sensor: Sensor) -> None:
     sensor.event(NOON - 3 * DAY)
-    sensor.settings = sensor.settings.model_copy(update={"end_date": NOON.date() - 2 * DAY})
+    sensor.change(end_date=NOON.date() - 2 * DAY)
     assert sensor.probe(NOON) == []
     assert "No events are expected" in sensor.summary
     found = executed(sensor)["is_fresh"]

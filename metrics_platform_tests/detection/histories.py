@@ -12,10 +12,9 @@ import numpy as np
 
 from metrics_platform.catalog import Catalog, load_catalog
 from metrics_platform.detection.config import DetectorConfig, Kind
-from metrics_platform.detection.detections import Detections, Reason, Status
 from metrics_platform.detection.evaluate import evaluate
-from metrics_platform.detection.series import SLOTS_A_DAY, Floats, SlotSeries
-from metrics_platform.monitor.generated import Product, generated_histories
+from metrics_platform.detection.series import Detections, Floats, Reason, SlotSeries, Status
+from metrics_platform.monitor.backtest import Product, generated_histories
 from metrics_platform.settings import load_settings
 
 UTC = ZoneInfo("UTC")
@@ -57,6 +56,16 @@ def changed(series: SlotSeries, first: int, factors: list[float] | Floats) -> Sl
     return replace(series, values=values)
 
 
+def ending(series: SlotSeries, value: float, trials: float | None = None) -> SlotSeries:
+    """The series with another value, of a share with so many trials, in its last slot."""
+    values = series.values.copy()
+    values[-1] = value
+    below = None if series.trials is None else series.trials.copy()
+    if below is not None:
+        below[-1] = trials
+    return replace(series, values=values, trials=below)
+
+
 def evaluated(metric: str, series: SlotSeries, slots: int = 1, holidays: tuple[int, ...] = ()) -> Detections:
     """The last slots, evaluated as the catalogue says."""
     return evaluate(series, slots, config_of(metric), holidays).detections
@@ -82,6 +91,3 @@ def at(series: SlotSeries, day: int, hour: float) -> int:
 def until(series: SlotSeries, end: int) -> SlotSeries:
     """The history up to position `end`, which is left out."""
     return series.between(0, end)
-
-
-__all__ = ["SLOTS_A_DAY", "at", "changed", "evaluated", "flat", "reasons", "statuses", "traffic", "until"]

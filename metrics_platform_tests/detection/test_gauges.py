@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from metrics_platform.detection.config import Detector, DetectorConfig, Kind
-from metrics_platform.detection.detections import Detections, Status
 from metrics_platform.detection.evaluate import evaluate
-from metrics_platform.detection.series import SLOTS_A_DAY, Floats, SlotSeries
-from metrics_platform.monitor.generated import Product
-from metrics_platform_tests.detection.histories import START, at, changed, flat, statuses, until
-from metrics_platform_tests.detection.patterns import PATTERNS
+from metrics_platform.detection.series import SLOTS_A_DAY, Detections, Floats, SlotSeries, Status
+from metrics_platform.monitor.backtest import Product
+from metrics_platform_tests.detection.histories import START, at, changed, ending, flat, statuses, until
+from metrics_platform_tests.detection.test_patterns import PATTERNS
 
 DAY = SLOTS_A_DAY
 DAYS = 40
@@ -37,19 +36,14 @@ def _now(series: SlotSeries) -> SlotSeries:
     return until(series, at(series, *NOW))
 
 
-@pytest.mark.parametrize("kind", ["gauge", "ratio"])
+@pytest.mark.parametrize(("kind", "factors"), [
+    ("gauge", [0.0, 0.0]), ("ratio", [0.0, 0.0]), ("gauge", [0.3]), ("gauge", [2.0]),
+])  # fmt: skip
 @pytest.mark.parametrize("size", SIZES)
-def test_an_outage_of_a_gauge_is_found_in_its_first_slot(size: float, kind: Kind) -> None:
-    series = changed(_now(_gauge(size, kind=kind)), -2, [0.0, 0.0])
-    found = _evaluated(series, 2)
-    assert statuses(found) == [Status.ANOMALOUS] * 2
-    assert (np.sign(found.score) == -np.sign(size)).all()
-
-
-@pytest.mark.parametrize("factor", [0.3, 2.0])
-@pytest.mark.parametrize("size", SIZES)
-def test_a_large_change_of_a_gauge_is_found(size: float, factor: float) -> None:
-    assert statuses(_evaluated(changed(_now(_gauge(size)), -1, [factor]))) == [Status.ANOMALOUS]
+def test_a_large_change_of_a_gauge_is_found_in_its_first_slot(size: float, kind: Kind, factors: list[float]) -> None:
+    found = _evaluated(changed(_now(_gauge(size, kind=kind)), -len(factors), factors), len(factors))
+    assert statuses(found) == [Status.ANOMALOUS] * len(factors)
+    assert (np.sign(found.score) == np.sign(size * (factors[0] - 1))).all()
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.02, 0.05])
@@ -146,10 +140,7 @@ def test_a_gauge_that_is_unknown_at_night_keeps_its_level() -> None:
 
 
 def test_a_slot_without_a_value_is_unknown() -> None:
-    series = _now(_gauge(50.0, kind="ratio"))
-    values = series.values.copy()
-    values[-1] = np.nan
-    assert statuses(_evaluated(replace(series, values=values))) == [Status.UNKNOWN]
+    assert statuses(_evaluated(ending(_now(_gauge(50.0, kind="ratio")), np.nan))) == [Status.UNKNOWN]
 
 
 @pytest.mark.parametrize("detector", ["seasonal", "day_over_day", "iqr"])

@@ -11,17 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metrics_platform.detection.config import DetectorConfig, Kind, Seasonal
-from metrics_platform.detection.detections import Detections, Reason, Status
+from metrics_platform.detection.evaluate import SUPPORTED
 from metrics_platform.detection.evaluate import evaluate as evaluate_as_configured
 from metrics_platform.detection.seasonal import LOOKBACK, evaluate
-from metrics_platform.detection.series import SLOTS_A_DAY, SlotSeries
-from metrics_platform.detection.siblings import SUPPORTED
-from metrics_platform.monitor.generated import Product, generated_histories
+from metrics_platform.detection.series import SLOTS_A_DAY, Detections, Reason, SlotSeries, Status
+from metrics_platform.monitor.backtest import Product, generated_histories
 from metrics_platform_tests.detection.histories import (
     START,
     at,
     catalog,
     changed,
+    ending,
     evaluated,
     flat,
     reasons,
@@ -39,23 +39,29 @@ def metrics() -> dict[str, SlotSeries]:
     return traffic()
 
 
-@pytest.mark.parametrize("metric", ["views", "senders"])
-def test_a_total_outage_is_found_in_its_first_slot_and_every_slot_after(
-    metrics: dict[str, SlotSeries], metric: str
+@pytest.fixture(scope="module")
+def views(metrics: dict[str, SlotSeries]) -> SlotSeries:
+    """The views up to 14:00 of a day."""
+    return until(metrics["views"], at(metrics["views"], 32, 14))
+
+
+# The last slots before 14:00, multiplied: every one is anomalous, with no reason but this where one is named.
+@pytest.mark.parametrize(("metric", "factors", "reason"), [
+    ("views", [0.0] * 8, Reason.NO_DATA),
+    ("senders", [0.0] * 8, Reason.NO_DATA),
+    ("messages", [0.0] * 2, Reason.NO_DATA),
+    ("ctr", [0.5] * 2, None),
+], ids=["an outage", "of few senders", "of the messenger", "a halved CTR"])  # fmt: skip
+def test_what_happens_is_found_in_its_first_slot_and_every_slot_after(
+    metrics: dict[str, SlotSeries], metric: str, factors: list[float], reason: Reason | None
 ) -> None:
-    series = changed(until(metrics[metric], at(metrics[metric], 32, 14)), -8, [0.0] * 8)
-    found = evaluated(metric, series, 8)
-    assert statuses(found) == [Status.ANOMALOUS] * 8
-    assert reasons(found) == [Reason.NO_DATA] * 8
+    end, slots = at(metrics[metric], 32, 14), len(factors)
+    found = evaluated(metric, changed(until(metrics[metric], end), -slots, factors), slots)
+    assert statuses(found) == [Status.ANOMALOUS] * slots
+    assert set(reasons(found)) == {reason} or reason is None
     assert (found.score < -4).all()
-
-
-def test_an_outage_of_the_messenger_leaves_the_feed_normal(metrics: dict[str, SlotSeries]) -> None:
-    end = at(metrics["views"], 32, 14)
-    dead = changed(until(metrics["messages"], end), -2, [0.0, 0.0])
-    assert statuses(evaluated("messages", dead, 2)) == [Status.ANOMALOUS] * 2
-    for metric in ("feed_users", "views", "likes", "ctr"):
-        assert statuses(evaluated(metric, until(metrics[metric], end), 2)) == [Status.NORMAL] * 2, metric
+    for other in {*COUNTS, "ctr"} - {metric}:
+        assert statuses(evaluated(other, until(metrics[other], end), slots)) == [Status.NORMAL] * slots, other
 
 
 @pytest.mark.parametrize(("hour", "status", "reason"), [
@@ -64,20 +70,14 @@ def test_an_outage_of_the_messenger_leaves_the_feed_normal(metrics: dict[str, Sl
 ])  # fmt: skip
 def test_a_ctr_without_views_has_no_data_where_views_are_expected(hour: int, status: Status, reason: Reason) -> None:
     series = traffic(users=30.0)["ctr"]
-    series = until(series, at(series, 32, hour))
-    values, trials = series.values.copy(), np.asarray(series.trials).copy()
-    values[-1], trials[-1] = 0, 0
-    found = evaluated("ctr", SlotSeries(series.start, series.zone, values, trials))
+    found = evaluated("ctr", ending(until(series, at(series, 32, hour)), 0, 0))
     assert (statuses(found), reasons(found)) == ([status], [reason])
     assert np.isnan(found.value).all()
     assert 0 < found.expected[0, 0] < 1
 
 
-def test_a_slot_that_was_never_computed_is_unknown(metrics: dict[str, SlotSeries]) -> None:
-    series = until(metrics["views"], at(metrics["views"], 32, 14))
-    values = series.values.copy()
-    values[-1] = np.nan
-    assert statuses(evaluated("views", SlotSeries(series.start, series.zone, values))) == [Status.UNKNOWN]
+def test_a_slot_that_was_never_computed_is_unknown(views: SlotSeries) -> None:
+    assert statuses(evaluated("views", ending(views, np.nan))) == [Status.UNKNOWN]
 
 
 def test_the_first_days_are_not_enough_history(metrics: dict[str, SlotSeries]) -> None:
@@ -87,20 +87,20 @@ def test_the_first_days_are_not_enough_history(metrics: dict[str, SlotSeries]) -
     assert Status.NOT_ENOUGH_HISTORY not in statuses(found)[5 * DAY + 1 :]
 
 
-def test_a_constant_series_is_normal_and_its_end_is_found() -> None:
-    values = [200.0] * (20 * DAY)
+@pytest.mark.parametrize(("usual", "value", "status", "reason"), [
+    (200.0, 0.0, Status.ANOMALOUS, Reason.NO_DATA),
+    (200.0, 320.0, Status.ANOMALOUS, Reason.THIS_SLOT),
+    (200.0, 210.0, Status.NORMAL, Reason.WITHIN_BAND),
+    (0.0, 49.0, Status.NORMAL, Reason.BELOW_MINIMUM_VOLUME),
+    (0.0, 60.0, Status.ANOMALOUS, Reason.THIS_SLOT),
+])  # fmt: skip
+def test_a_constant_series_is_normal_and_its_change_is_found(
+    usual: float, value: float, status: Status, reason: Reason
+) -> None:
+    values = [usual] * (20 * DAY)
     assert set(statuses(evaluated("views", flat(values), 10 * DAY))) == {Status.NORMAL}
-    assert statuses(evaluated("views", flat([*values, 0.0]))) == [Status.ANOMALOUS]
-    assert statuses(evaluated("views", flat([*values, 320.0]))) == [Status.ANOMALOUS]
-    assert statuses(evaluated("views", flat([*values, 210.0]))) == [Status.NORMAL]
-
-
-def test_a_series_of_zeros_is_normal_and_a_rise_is_found_from_the_least_volume() -> None:
-    values = [0.0] * (20 * DAY)
-    assert set(statuses(evaluated("views", flat(values), 10 * DAY))) == {Status.NORMAL}
-    few, many = evaluated("views", flat([*values, 49.0])), evaluated("views", flat([*values, 60.0]))
-    assert (statuses(few), reasons(few)) == ([Status.NORMAL], [Reason.BELOW_MINIMUM_VOLUME])
-    assert statuses(many) == [Status.ANOMALOUS]
+    found = evaluated("views", flat([*values, value]))
+    assert (statuses(found), reasons(found)) == ([status], [reason])
 
 
 def test_small_counts_at_night_are_normal_and_a_dead_night_is_found_in_two_hours() -> None:
@@ -114,17 +114,8 @@ def test_small_counts_at_night_are_normal_and_a_dead_night_is_found_in_two_hours
 
 def test_a_ctr_over_a_few_views_does_not_shout_and_over_many_it_does(metrics: dict[str, SlotSeries]) -> None:
     series = until(metrics["ctr"], at(metrics["ctr"], 32, 14))
-    for likes, views, expected in ((7, 7, Status.NORMAL), (0, 30, Status.NORMAL), (0, 3000, Status.ANOMALOUS)):
-        values, trials = series.values.copy(), np.asarray(series.trials).copy()
-        values[-1], trials[-1] = likes, views
-        found = evaluated("ctr", SlotSeries(series.start, series.zone, values, trials))
-        assert statuses(found) == [expected], (likes, views)
-
-
-def test_a_halved_ctr_is_found_while_its_views_are_normal(metrics: dict[str, SlotSeries]) -> None:
-    end = at(metrics["ctr"], 32, 14)
-    assert statuses(evaluated("ctr", changed(until(metrics["ctr"], end), -2, [0.5, 0.5]), 2)) == [Status.ANOMALOUS] * 2
-    assert statuses(evaluated("views", until(metrics["views"], end), 2)) == [Status.NORMAL] * 2
+    for likes, trials, expected in ((7, 7, Status.NORMAL), (0, 30, Status.NORMAL), (0, 3000, Status.ANOMALOUS)):
+        assert statuses(evaluated("ctr", ending(series, likes, trials))) == [expected], (likes, trials)
 
 
 def test_growth_is_no_anomaly() -> None:
@@ -164,19 +155,18 @@ def test_a_missing_stretch_of_the_history_is_left_out_and_not_taken_for_zeros() 
     series = until(views, at(views, 32, 14))
     values = series.values.copy()
     values[series.length - 9 * DAY : series.length - 5 * DAY] = np.nan
-    gap = SlotSeries(series.start, series.zone, values)
+    gap = replace(series, values=values)
     whole, holed = evaluated("views", series, DAY), evaluated("views", gap, DAY)
     assert holed.anomalous.sum() <= 1
     assert np.nanmax(np.abs(holed.expected / whole.expected - 1)) < 0.15
     assert statuses(evaluated("views", changed(gap, -1, [0.3]))) == [Status.ANOMALOUS]
 
 
-def test_half_missing_hours_are_not_taken_for_a_change_of_the_days(metrics: dict[str, SlotSeries]) -> None:
-    series = until(metrics["views"], at(metrics["views"], 32, 14))
-    values = series.values.copy()
+def test_half_missing_hours_are_not_taken_for_a_change_of_the_days(views: SlotSeries) -> None:
+    values = views.values.copy()
     for before in range(2, 5 * DAY, 8):  # every other hour of the last five days
-        values[series.length - before - 4 : series.length - before] = np.nan
-    whole, holed = evaluated("views", series), evaluated("views", SlotSeries(series.start, series.zone, values))
+        values[views.length - before - 4 : views.length - before] = np.nan
+    whole, holed = evaluated("views", views), evaluated("views", replace(views, values=values))
     assert holed.expected[0, 0] == pytest.approx(whole.expected[0, 0], rel=0.15)
 
 
@@ -234,15 +224,26 @@ def test_a_holiday_that_is_not_known_learns_its_level_and_an_outage_on_it_is_fou
     assert evaluated("views", dead, 4).anomalous[0, 0]
 
 
+@pytest.mark.parametrize("factor", [0.5, 1.5])
+def test_the_day_after_a_holiday_is_soon_expected_as_in_other_weeks(factor: float) -> None:
+    views = traffic(users=1000.0)["views"]
+    day = at(views, 30, 0)
+    after = changed(until(views, day + 2 * DAY), day, np.full(DAY, factor))
+    found = evaluated("views", after, DAY)
+    assert not found.anomalous.any()
+    expected = found.expected[:, 0] / after.values[-DAY:, 0]
+    assert np.median(expected[2 * 4 : 6 * 4]) == pytest.approx(1, abs=0.2)
+    assert np.median(expected[6 * 4 : 12 * 4]) == pytest.approx(1, abs=0.05)
+
+
 def test_the_slot_after_an_incident_is_normal(metrics: dict[str, SlotSeries]) -> None:
     series = changed(until(metrics["views"], at(metrics["views"], 32, 18)), -26, [0.0] * 24)
     assert statuses(evaluated("views", series, 2)) == [Status.NORMAL] * 2
 
 
-def test_a_holiday_doubles_the_band(metrics: dict[str, SlotSeries]) -> None:
-    series = until(metrics["views"], at(metrics["views"], 32, 14))
+def test_a_holiday_doubles_the_band(views: SlotSeries) -> None:
     day = (datetime.date(2026, 4, 3) - datetime.date(1970, 1, 1)).days
-    plain, holiday = evaluated("views", series), evaluated("views", series, holidays=(day,))
+    plain, holiday = evaluated("views", views), evaluated("views", views, holidays=(day,))
     below = [float(np.sqrt(each.expected[0, 0]) - np.sqrt(each.lower[0, 0])) for each in (plain, holiday)]
     assert below[1] >= 1.8 * below[0]
 
@@ -282,13 +283,13 @@ def test_evaluating_one_slot_and_replaying_the_history_agree(  # noqa: PLR0917
     trials = None if series.trials is None else np.where(np.isnan(values), np.nan, series.trials)
     series = replace(series, values=np.round(values), trials=trials, kind=kind)
     holidays = [(datetime.date(2026, 3, 20) - datetime.date(1970, 1, 1)).days]
-    replay = evaluate(series, series.length, Seasonal(), 10.0, holidays)
+    replay = evaluate(series, series.length, DetectorConfig(), holidays)
     random = np.random.default_rng(seed)
     for position in {*random.integers(0, series.length, 20).tolist(), 0, place, place + 1, series.length - 1}:
         if position >= series.length:
             continue
         alone = series.between(max(0, position + 1 - LOOKBACK), position + 1)
-        found = evaluate(alone, 1, Seasonal(), 10.0, holidays)
+        found = evaluate(alone, 1, DetectorConfig(), holidays)
         for name in Detections.__dataclass_fields__:
             one, replayed = getattr(found, name)[0], getattr(replay, name)[position]
             if kind == "count":

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from metrics_platform.detection.decide import EMPTY
-from metrics_platform.detection.detections import Detections, Reason, Status
-from metrics_platform.detection.siblings import SUPPORTED, TOTAL, Member, with_siblings
+from metrics_platform.detection.evaluate import SUPPORTED, TOTAL, Member, with_siblings
+from metrics_platform.detection.seasonal import EMPTY
+from metrics_platform.detection.series import Detections, Reason, Status
 
 IOS = ("os", "iOS")
 

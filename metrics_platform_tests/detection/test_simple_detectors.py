@@ -9,12 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metrics_platform.detection import day_over_day, iqr
-from metrics_platform.detection.config import DayOverDay, Iqr
-from metrics_platform.detection.detections import Reason, Status
-from metrics_platform.detection.series import SLOTS_A_DAY, SlotSeries
+from metrics_platform.detection.config import DayOverDay, DetectorConfig, Iqr
+from metrics_platform.detection.series import SLOTS_A_DAY, Reason, SlotSeries, Status
 from metrics_platform_tests.detection.histories import START, UTC, flat, reasons, statuses
 
 _VALUES = st.one_of(st.integers(0, 40).map(float), st.just(float("nan")))
+
+
+def _compared(least: float, **given: float) -> DetectorConfig:
+    return DetectorConfig(day_over_day=DayOverDay(**given), minimum_volume=least)
 
 
 def _day_over_day(values: list[float], threshold: float, least: float) -> list[Status]:
@@ -41,13 +44,13 @@ def _day_over_day(values: list[float], threshold: float, least: float) -> list[S
     least=st.sampled_from([0.0, 1.0, 20.0]),
 )
 def test_day_over_day_equals_the_words_of_its_description(values: list[float], threshold: float, least: float) -> None:
-    found = day_over_day.evaluate(flat(values), len(values), DayOverDay(threshold_pct=threshold), least)
+    found = day_over_day.evaluate(flat(values), len(values), _compared(least, threshold_pct=threshold))
     assert statuses(found) == _day_over_day(values, threshold, least)
 
 
 def test_day_over_day_never_divides_by_a_base_of_zero() -> None:
     values = [0.0] * SLOTS_A_DAY + [0.0, 9.0, 10.0]
-    found = day_over_day.evaluate(flat(values), 3, DayOverDay(), 10.0)
+    found = day_over_day.evaluate(flat(values), 3, DetectorConfig())
     assert statuses(found) == [Status.NORMAL, Status.NORMAL, Status.ANOMALOUS]
     assert reasons(found)[-1] == Reason.FROM_ZERO
     assert np.isnan(found.score).all()
@@ -57,7 +60,7 @@ def test_day_over_day_never_divides_by_a_base_of_zero() -> None:
 def test_day_over_day_of_a_rate_looks_at_the_trials_behind_it() -> None:
     likes, views = [0.0] * SLOTS_A_DAY + [1.0, 30.0], [100.0] * SLOTS_A_DAY + [3.0, 200.0]
     series = SlotSeries(START, UTC, np.array(likes)[:, None], np.array(views)[:, None])
-    assert statuses(day_over_day.evaluate(series, 2, DayOverDay(), 100.0)) == [Status.NORMAL, Status.ANOMALOUS]
+    assert statuses(day_over_day.evaluate(series, 2, _compared(100.0))) == [Status.NORMAL, Status.ANOMALOUS]
 
 
 def _iqr(values: list[float], n: int, a: float) -> list[Status]:
@@ -84,41 +87,10 @@ def _iqr(values: list[float], n: int, a: float) -> list[Status]:
     a=st.sampled_from([1.0, 2.0, 4.0]),
 )
 def test_iqr_equals_the_words_of_its_description(values: list[float], n: int, a: float) -> None:
-    found = iqr.evaluate(flat(values), len(values), Iqr(n=n, a=a))
+    found = iqr.evaluate(flat(values), len(values), DetectorConfig(iqr=Iqr(n=n, a=a)))
     assert statuses(found) == _iqr(values, n, a)
 
 
 @pytest.mark.parametrize("value", [0.0, 50.0, 5000.0])
 def test_iqr_never_fires_where_the_quartiles_are_equal(value: float) -> None:
-    assert statuses(iqr.evaluate(flat([50.0] * 20 + [value]), 1, Iqr())) == [Status.NORMAL]
-
-
-@given(
-    values=st.lists(_VALUES, min_size=SLOTS_A_DAY + 5, max_size=140),
-    position=st.integers(0, 139),
-)
-def test_evaluating_one_slot_and_replaying_agree(values: list[float], position: int) -> None:
-    series = flat(values)
-    position = min(position, series.length - 1)
-    for evaluate, lookback in (
-        (lambda s, slots: day_over_day.evaluate(s, slots, DayOverDay(), 10.0), day_over_day.LOOKBACK),
-        (lambda s, slots: iqr.evaluate(s, slots, Iqr()), iqr.lookback(Iqr())),
-    ):
-        alone = evaluate(series.between(max(0, position + 1 - lookback), position + 1), 1)
-        replay = evaluate(series, series.length)
-        assert alone.status[0] == replay.status[position]
-        for name in ("expected", "lower", "upper", "score"):
-            np.testing.assert_allclose(getattr(alone, name)[0], getattr(replay, name)[position], rtol=1e-12)
-
-
-@pytest.mark.parametrize("value", [0.0, 1e6])
-def test_no_evaluated_slot_is_part_of_its_own_baseline(value: float) -> None:
-    quiet = [50.0, 52.0, 48.0, 51.0, 49.0] * 30
-    for evaluate in (
-        lambda last: iqr.evaluate(flat([*quiet, last]), 1, Iqr()),
-        lambda last: day_over_day.evaluate(flat([*quiet, last]), 1, DayOverDay(), 10.0),
-    ):
-        far, near = evaluate(value), evaluate(50.0)
-        assert (statuses(far), statuses(near)) == ([Status.ANOMALOUS], [Status.NORMAL])
-        for name in ("expected", "lower", "upper"):
-            np.testing.assert_array_equal(getattr(far, name), getattr(near, name))
+    assert statuses(iqr.evaluate(flat([50.0] * 20 + [value]), 1, DetectorConfig())) == [Status.NORMAL]

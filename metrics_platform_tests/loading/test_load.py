@@ -12,8 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from metrics_platform.loading import LoadError, Options, load
-from metrics_platform.loading.commit import HISTORY
-from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform_tests.loading.conftest import Loading
 from metrics_platform_tests.loading.event_files import (
@@ -36,13 +34,12 @@ EVENT = {
 
 
 def test_both_files_are_loaded_into_tables_that_are_made_for_them(loading: Loading, tmp_path: Path) -> None:
-    result = loading(feed=write_feed(tmp_path / "feed.csv", 3), messages=write_messages(tmp_path / "messages.csv", 2))
-    feed, messages = result.files
+    files = {"feed": write_feed(tmp_path / "feed.csv", 3), "messages": write_messages(tmp_path / "messages.csv", 2)}
+    feed, messages = loading(**files)
     assert (feed.source, feed.rows, feed.rejected, feed.rejects_file) == ("feed", 9, 0, None)
     assert (feed.first_day, feed.last_day) == (datetime.date(2026, 1, 1), datetime.date(2026, 1, 3))
     assert (messages.source, messages.rows, messages.table) == ("messages", 4, loading.settings.messages_table)
-    assert "feed: 9 rows" in str(result)
-    assert "Loaded 13 rows" in str(result)
+    assert str(feed).startswith("feed: 9 rows of ")
     assert users_in(loading.warehouse, loading.settings.feed_table) == list(range(9))
     assert users_in(loading.warehouse, loading.settings.messages_table) == list(range(4))
     assert loading.staging_tables == []
@@ -82,10 +79,8 @@ def test_the_same_rows_are_refused_in_any_file_unless_again_is_asked_for(loading
     header, *lines = file.read_text().splitlines()
     moved.write_text("\n".join([header, *reversed(lines)]))
     pq.write_table(table, tmp_path / "feed.parquet")
-    for other, alike in ((copy, "bytes"), (moved, "rows"), (tmp_path / "feed.parquet", "rows")):
-        with pytest.raises(
-            LoadError, match=rf"before: .*feed\.csv has the same {alike} .* Nothing was loaded\. .*--again"
-        ):
+    for other in (copy, moved, tmp_path / "feed.parquet"):
+        with pytest.raises(LoadError, match=r"before: .*feed\.csv has the same rows .* Nothing was loaded\. .*--again"):
             loading.feed(other)
     assert users_in(loading.warehouse, loading.settings.feed_table) == list(range(6))
     assert loading.staging_tables == []
@@ -98,15 +93,6 @@ def test_other_rows_are_not_refused(loading: Loading, tmp_path: Path) -> None:
     for number, users in enumerate(((1, 1), (2, 2), (1, 2), (1, 1, 1))):
         loading.feed(write_csv(tmp_path / f"{number}.csv", [feed_row(user_id=user) for user in users]))
     assert len(loading.feed_rows) == 9
-
-
-def test_a_history_of_an_earlier_version_is_used(loading: Loading, tmp_path: Path) -> None:
-    file = write_feed(tmp_path / "feed.csv", 1)
-    loading.feed(file)
-    loading.warehouse.execute(f"ALTER TABLE {HISTORY} DROP COLUMN content")
-    with pytest.raises(LoadError, match="has the same bytes"):
-        loading.feed(file)
-    assert loading.feed(write_feed(tmp_path / "more.csv", 2)).rows == 6
 
 
 def test_bad_rows_are_named_and_written_to_a_rejects_file(loading: Loading, tmp_path: Path) -> None:
@@ -141,7 +127,7 @@ def test_files_of_the_same_name_have_rejects_files_of_their_own(loading: Loading
         (tmp_path / name).mkdir()
     feed = write_lines(tmp_path / "feed" / "events.csv", FEED_LINE, "x")
     messages = write_lines(tmp_path / "messages" / "events.csv", "y", MESSAGE_LINE, header=MESSAGES_HEADER)
-    rejects = [file.rejects_file for file in loading(feed=feed, messages=messages).files]
+    rejects = [file.rejects_file for file in loading(feed=feed, messages=messages)]
     assert [file and file.name for file in rejects] == [
         "events.csv.feed.rejected.csv",
         "events.csv.messages.rejected.csv",
@@ -161,15 +147,9 @@ def test_no_file_and_an_unknown_zone_are_refused(loading: Loading, tmp_path: Pat
         loading(feed=write_feed(tmp_path / "feed.csv", 1), time_zone="Mars/Olympus")
 
 
-def test_unused_columns_are_named_once(loading: Loading, tmp_path: Path) -> None:
-    loading.feed(write_csv(tmp_path / "feed.csv", [feed_row(session="x", score=1)]))
-    assert [line for line in loading.said if "session, score" in line]
-    assert loading.feed_rows == [EVENT]
-
-
 def test_an_empty_file_does_not_stop_the_other(loading: Loading, tmp_path: Path) -> None:
     empty = write_lines(tmp_path / "messages.csv", header=MESSAGES_HEADER)
-    files = loading(feed=write_feed(tmp_path / "feed.csv", 1), messages=empty).files
+    files = loading(feed=write_feed(tmp_path / "feed.csv", 1), messages=empty)
     assert [file.rows for file in files] == [3, 0]
     assert loading.staging_tables == []
 
@@ -222,13 +202,6 @@ def test_an_unfit_table_is_refused(loading: Loading, tmp_path: Path, columns: st
         loading.feed(write_feed(tmp_path / "feed.csv", 1))
 
 
-def test_a_view_is_refused(loading: Loading, tmp_path: Path) -> None:
-    table = loading.create("user_id UInt32, action String, time DateTime", table=f"{loading.settings.feed_table}_raw")
-    loading.warehouse.execute(f"CREATE VIEW {loading.settings.feed_table} AS SELECT * FROM {table}")
-    with pytest.raises(LoadError, match="is a view"):
-        loading.feed(write_feed(tmp_path / "feed.csv", 1))
-
-
 def test_the_other_spelling_in_the_table_names_the_setting(loading: Loading, tmp_path: Path) -> None:
     loading.create("user_id UInt32, reciever_id UInt32, time DateTime", table=loading.settings.messages_table)
     with pytest.raises(LoadError, match="METRICS_RECEIVER_COLUMN=reciever_id"):
@@ -242,19 +215,6 @@ def test_views_that_will_not_see_the_rows_are_named(loading: Loading, tmp_path: 
     )
     loading.feed(write_feed(tmp_path / "feed.csv", 1))
     assert any(f"{table}_view" in line for line in loading.said)
-
-
-def test_without_rights_to_write_nothing_happens(loading: Loading, clickhouse_server: object, tmp_path: Path) -> None:
-    loading.create("user_id UInt32, action String, time DateTime")
-    readonly = clickhouse_server.readonly_url.rsplit("/", 1)[0]  # type: ignore[attr-defined]
-    settings = loading.settings.model_copy(
-        update={"clickhouse_url": type(loading.settings.clickhouse_url)(f"{readonly}/{loading.warehouse.database}")}
-    )
-    reader = Loading(settings, Warehouse.from_settings(settings), tmp_path)
-    with pytest.raises(WarehouseError) as caught:
-        reader.feed(write_feed(tmp_path / "feed.csv", 1))
-    assert caught.value.code in {164, 497}
-    assert loading.feed_rows == []
 
 
 def test_lines_have_no_control_characters(loading: Loading, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

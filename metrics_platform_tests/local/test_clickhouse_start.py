@@ -14,7 +14,7 @@ import pytest
 
 from metrics_platform.local.clickhouse import EmbeddedServerError, running_server, serve
 from metrics_platform.local.clickhouse_directory import ServerDirectory
-from metrics_platform_tests.local import COMMAND, HANGS, PREFIX, rows, started, url_of, wait_until
+from metrics_platform_tests.local import COMMAND, HANGS, PREFIX, rows, wait_until
 
 Refused = Callable[[Path, int], str]
 
@@ -28,16 +28,6 @@ def refused(path: Path, port: int = 0) -> str:
     assert ended.stderr.startswith(PREFIX)
     assert len(ended.stderr.splitlines()) <= 2
     return ended.stderr
-
-
-def test_one_line_says_that_it_is_ready_and_the_address_is_written_before(tmp_path: Path) -> None:
-    with started(tmp_path / "data") as process:
-        assert rows(url_of(tmp_path / "data"), "SELECT 1") == ["1"]
-        process.terminate()
-        output, messages = process.communicate(timeout=HANGS)
-    assert (process.returncode, output) == (0, "")
-    assert messages.splitlines()[-1] == f"{PREFIX}stopped: SIGTERM"
-    assert all(line.startswith(PREFIX) for line in messages.splitlines())
 
 
 def test_passwords_tables_and_the_query_log_live_on_in_a_directory(

@@ -19,7 +19,6 @@ import psutil
 import pytest
 import yaml
 
-from metrics_platform.local import dagster_local
 from metrics_platform.local.dagster_local import (
     DagsterError,
     DagsterUI,
@@ -167,23 +166,6 @@ def dagster(tmp_path: Path, script: Script) -> Iterator[DagsterUI]:
     server.stop()
     process.kill()
     process.wait()
-
-
-def test_a_webserver_that_answers_late_is_reported(
-    dagster: DagsterUI, script: Script, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dagster_local, "_REQUEST_SECONDS", 0.5)
-    monkeypatch.setattr(dagster_local, "_FIRST_REPORT_SECONDS", 0.3)
-    reports: list[str] = []
-
-    def late() -> dict[str, Any]:
-        time.sleep(1)
-        return _status(ticks=True)
-
-    script += [late, late, lambda: _status(ticks=True)]
-    dagster.wait_until_ready(reports.append)
-    assert reports
-    assert all("its webserver does not answer" in report for report in reports)
 
 
 def test_dagster_is_ready_once_it_has_loaded_and_its_scheduler_ticks(dagster: DagsterUI, script: Script) -> None:

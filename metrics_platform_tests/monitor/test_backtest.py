@@ -23,15 +23,17 @@ from metrics_platform.monitor import backtest
 from metrics_platform.monitor.backtest import (
     FAULTS,
     GENERATED_DAYS,
+    NAMES,
     WARM_UP_DAYS,
     BacktestError,
     Fault,
+    Product,
     Row,
     backtest_history,
+    generated_histories,
     inject,
 )
-from metrics_platform.monitor.generated import NAMES, Product, generated_histories
-from metrics_platform.monitor.history import SlotHistory
+from metrics_platform.monitor.verdicts import SlotHistory
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import create_tables
@@ -73,7 +75,7 @@ def _definitions() -> dict[str, object]:
 def seasonal() -> list[Row]:
     """Two products; one of them has as many views as the detector's thresholds were chosen by, and faults."""
     rows = [Row(metric, "seasonal") for metric in catalog().metrics]
-    for users, trials in ((900, 10), (400, 0)):
+    for users, trials in ((900, 5), (400, 0)):
         histories = generated_histories(catalog(), Product(users, WARM_UP_DAYS + GENERATED_DAYS), users)
         for seed, row in enumerate(rows):
             row.add(histories[row.metric], GENERATED_DAYS * SLOTS_A_DAY, trials, seed)

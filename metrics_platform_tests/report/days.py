@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from typing import Any
 
 from hypothesis import strategies as st
 
 from metrics_platform.notifications.kinds import DailyReport
 from metrics_platform.report.facts import LoadState, Metrics, ReportData, dates_needed, report_of
-from metrics_platform.settings import load_settings
+from metrics_platform.settings import Settings, load_settings
 from metrics_platform.time_windows import day_of
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.schema import create_database, create_tables
+from metrics_platform.warehouse.tables import APP_DAILY
 
 DATE = datetime.date(2026, 11, 21)
 ZONE = load_settings(None, timezone="Europe/Moscow").zone
@@ -103,6 +107,18 @@ def histories(draw: st.DrawFn) -> Rows:
     dates = [DATE - datetime.timedelta(days=back) for back in range(20)]
     chosen = draw(st.lists(st.sampled_from(dates), unique=True))
     return {date: draw(_DAYS) for date in chosen}
+
+
+def put_days(settings: Settings, rows: Mapping[datetime.date, Mapping[str, float | None]]) -> None:
+    """Store days of `app_daily` as if they had been computed, in place of those that are there."""
+    warehouse = Warehouse.from_settings(settings)
+    create_database(warehouse, warehouse.database)
+    create_tables(warehouse, [APP_DAILY])
+    names = [column.name for column in APP_DAILY.columns]
+    values = [[date, *(row[name] for name in names[1:])] for date, row in rows.items()]
+    for date in rows:
+        warehouse.execute(f"ALTER TABLE app_daily DROP PARTITION '{date}'")
+    warehouse.run(lambda client: client.insert("app_daily", values, column_names=names), doing="Test")
 
 
 def report(rows: Rows, date: datetime.date = DATE, load: LoadState | None = None) -> DailyReport:

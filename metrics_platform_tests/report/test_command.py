@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from metrics_platform.catalog import builtin_catalog
-from metrics_platform.defs.daily.usual_day import usual_day_results
+from metrics_platform.defs.daily.metadata import usual_day_results
 from metrics_platform.notifications.channels import send_now
 from metrics_platform.report.reading import read_day_incidents
 from metrics_platform.report_command import build_report, write_report
@@ -20,7 +20,7 @@ from metrics_platform.warehouse.daily import DayResult
 from metrics_platform.warehouse.partitions import Totals
 from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.tables import APP_DAILY, INCIDENTS, USERS
-from metrics_platform_tests.report.days import day
+from metrics_platform_tests.report.days import day, put_days
 from metrics_platform_tests.report.products import Planted, product
 
 
@@ -30,14 +30,8 @@ def fill(make_settings: Callable[..., Settings]) -> Callable[[Planted | None], t
 
     def filled(planted: Planted | None) -> tuple[Settings, datetime.date]:
         settings = make_settings(data_dir=Path("unused"))
-        warehouse = Warehouse.from_settings(settings)
-        create_tables(warehouse, [APP_DAILY])
-        rows = product(1, 100, planted)
-        names = [column.name for column in APP_DAILY.columns]
-        values = [
-            [({**day(1000, 100, 50), **row, "event_date": date})[name] for name in names] for date, row in rows.items()
-        ]
-        warehouse.run(lambda client: client.insert("app_daily", values, column_names=names), doing="Test")
+        rows = {date: day(1000, 100, 50) | row for date, row in product(1, 100, planted).items()}
+        put_days(settings, rows)
         return settings, max(rows)
 
     return filled

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 
 from metrics_platform.catalog import builtin_catalog
 from metrics_platform.formats import LANGUAGES
-from metrics_platform.report.expectation import LOOKBACK
-from metrics_platform.report.facts import LoadState, content_of, dates_needed
-from metrics_platform.report.metrics import DAILY_METRICS
+from metrics_platform.report.facts import LoadState, content_of, week_of
+from metrics_platform.report.highlights import DAILY_METRICS
+from metrics_platform.report.reading import read_weekly_cohorts
+from metrics_platform.settings import Settings
 from metrics_platform.time_windows import day_of
-from metrics_platform.warehouse.tables import columns_of
+from metrics_platform.warehouse.client import Warehouse
+from metrics_platform.warehouse.schema import create_tables
+from metrics_platform.warehouse.tables import USER_COHORTS, columns_of
 from metrics_platform_tests.report.days import (
     CASES,
     DATE,
@@ -38,18 +43,6 @@ def test_every_number_is_looked_up_by_its_date(rows: Rows) -> None:
     facts = facts_of(rows) if rows else facts_of({DATE: NOTHING}).iloc[:0]
     for date in (DATE, DATE - 5 * ONE_DAY, DATE + ONE_DAY):
         assert_report_equals(report(rows, date), facts)
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_every_number_is_looked_up_by_its_date_in_the_cases_people_meet(case: str) -> None:
-    rows = CASES[case]
-    assert_report_equals(report(rows), facts_of(rows) if rows else facts_of({DATE: NOTHING}).iloc[:0])
-
-
-def test_a_report_reads_the_days_that_its_expectations_look_back() -> None:
-    first, last = dates_needed(DATE)
-    assert last == DATE
-    assert DATE - first == LOOKBACK
 
 
 def test_a_metric_is_a_column_of_app_daily_and_has_a_name_in_every_language() -> None:
@@ -103,3 +96,75 @@ def test_the_content_depends_on_numbers_and_problem_and_not_on_the_time() -> Non
     assert content_of(report(before)) != content_of(told)
     assert content_of(report(two_weeks(), load=LoadState(DAY.end - ONE_DAY, 11, 11))) != content_of(told)
     assert content_of(type(told).model_validate_json(told.model_dump_json())) == content_of(told)
+
+
+SUNDAY = datetime.date(2026, 11, 22)
+
+
+def five_weeks() -> Rows:
+    return {
+        SUNDAY - back * ONE_DAY: day(20_000 + 37 * back, 2_400 + 11 * back, 1_200, likes=4_000 + 3 * back)
+        for back in range(35)
+    }
+
+
+def test_the_week_equals_pandas() -> None:
+    rows = five_weeks()
+    table = facts_of(rows).set_index("event_date").sort_index().astype(float)
+    weeks = table.groupby([(SUNDAY - date).days // 7 for date in table.index])
+    sums, last = weeks.sum(), weeks.last()
+    expected = pd.DataFrame(
+        {
+            "wau": last["wau"],
+            **{name: sums[name] for name in ("views", "likes", "messages_sent", "new_users")},
+            "ctr": sums["likes"] / sums["views"],
+            "retention_d1": sums["retained_d1"] / sums["cohort_d1"],
+            "retention_d7": sums["retained_d7"] / sums["cohort_d7"],
+        }
+    )
+
+    week = week_of(SUNDAY, rows)
+
+    assert week.first_day == SUNDAY - 6 * ONE_DAY
+    assert {row.metric: row.value for row in week.rows} == pytest.approx(expected.loc[0].to_dict())
+    assert {row.metric: row.before for row in week.rows} == pytest.approx(expected.loc[1:4].mean().to_dict())
+
+
+def test_a_week_with_a_missing_day_is_not_compared() -> None:
+    rows = five_weeks()
+    del rows[SUNDAY - 3 * ONE_DAY]
+    week = week_of(SUNDAY, rows)
+    assert {row.value for row in week.rows} == {None}
+    assert all(row.before is not None for row in week.rows)
+
+    del rows[SUNDAY - 10 * ONE_DAY]
+    week = week_of(SUNDAY, rows)
+    assert {row.before for row in week.rows} == {None}
+
+
+def test_only_a_report_of_a_sunday_has_the_week() -> None:
+    assert week_of(SUNDAY - ONE_DAY, five_weeks()) is None
+
+
+def test_a_weekly_cohort_is_shown_once_all_its_days_are_old_enough(make_settings: Callable[..., Settings]) -> None:
+    warehouse = Warehouse.from_settings(make_settings())
+    create_tables(warehouse, [USER_COHORTS])
+    monday = SUNDAY - 20 * ONE_DAY
+    rows = []
+    for offset in range(21):
+        for first in range(offset + 1):
+            since = offset - first
+            active = 10 if since == 0 else 4 if since == 7 else 1
+            date, first_day = monday + offset * ONE_DAY, monday + first * ONE_DAY
+            rows += [(date, first_day, since, source, 10, active) for source in ("ads", "organic")]
+    # Users who began before the first computed day: their cohort has no size.
+    rows += [(SUNDAY, SUNDAY - 49 * ONE_DAY, 49, "ads", 10, 1)]
+    names = [column.name for column in USER_COHORTS.columns]
+    warehouse.run(lambda client: client.insert("user_cohorts", rows, column_names=names), doing="Test")
+
+    cohorts = read_weekly_cohorts(warehouse, SUNDAY)
+
+    assert [(cohort.first_day, cohort.users) for cohort in cohorts] == [
+        (monday, 140), (monday + 7 * ONE_DAY, 140), (monday + 14 * ONE_DAY, 140),
+    ]  # fmt: skip
+    assert [cohort.retention for cohort in cohorts] == [(0.4, 0.1), (0.4, None), (None, None)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import io
 import re
 import sys
 import warnings
@@ -14,13 +13,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from metrics_platform.catalog import builtin_catalog
-from metrics_platform.charts.model import Chart, HeatMap, draw
+from metrics_platform.charts.model import Chart
 from metrics_platform.formats import LANGUAGES, Language
 from metrics_platform.notifications.composer import render
-from metrics_platform.notifications.kinds import DailyReport, DayIncident, ReportWeek, WeeklyCohort, WeekRow
+from metrics_platform.notifications.kinds import DailyReport, ReportWeek, WeekRow
 from metrics_platform.notifications.message import Details, Message, Table, table_lines, text_of
 from metrics_platform.notifications.slack import posts_of
 from metrics_platform.notifications.telegram_calls import TEXT_UNITS, parts_of
@@ -221,36 +219,6 @@ def test_a_usual_report_is_short(planted: Planted) -> None:
         shown = [block for block in message.blocks if not isinstance(block, Details)]
         lines = texts(replace(message, blocks=tuple(shown)))[0].splitlines()
         assert len(lines) <= 26
-
-
-def test_incidents_of_the_day_are_named_with_their_times() -> None:
-    opened = long_report(None).period_start + datetime.timedelta(hours=12)
-    incidents = (
-        DayIncident(metric="views", unit="count", opened_at=opened, closed_at=opened + SLOT * 5, worst_change=-0.52),
-        DayIncident(metric="ctr", unit="share", opened_at=opened, dimension="os", dimension_value="iOS"),
-    )
-    (text,) = texts(told(long_report(None).model_copy(update={"day_incidents": incidents}), "en"))
-    assert "🔴 Views −52%, 12:00–13:15" in text
-    assert "🔴 CTR (OS iOS), open since 28 Nov 12:00" in text
-
-
-def test_mondays_add_the_week_and_its_cohorts() -> None:
-    made = long_report(None)
-    cohorts = tuple(
-        WeeklyCohort(first_day=DATE - datetime.timedelta(days=7 * back), users=500, retention=(0.3, None))
-        for back in (2, 1)
-    )
-    rows = (WeekRow(metric="views", unit="count", value=1000, before=800),)
-    week = ReportWeek(first_day=datetime.date(2026, 11, 22), rows=rows, cohorts=cohorts)
-    message = told(made.model_copy(update={"week": week}), "en")
-    (text,) = texts(message)
-    assert "Week from 22 Nov, against the four before" in text
-    assert re.search(r"Views\s+1,000\s+\+25%", text)
-    *_, heat_map = [make() for make in message.charts]
-    assert isinstance(heat_map, HeatMap)
-    assert heat_map.values == ((0.3, None), (0.3, None))
-    with Image.open(io.BytesIO(draw(heat_map))) as image:
-        assert image.width == 1280
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

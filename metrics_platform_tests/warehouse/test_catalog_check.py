@@ -79,17 +79,6 @@ def test_a_source_that_does_not_fit_its_table_is_named_with_the_remedy(
     assert _problem(payments, entry) == f"{entry} = {value!r}{problem}"
 
 
-def test_a_missing_table_is_named_with_the_remedy(payments: Payments) -> None:
-    payments.source = {"table": "shop.paiments"}
-    checked = payments.check()
-    assert checked.problems["sources.payments.table"] == (
-        "sources.payments.table = shop.paiments: the table does not exist, or the account may not read it. "
-        "Correct the name, "
-        "or GRANT SELECT ON shop.paiments TO the account."
-    )
-    assert set(checked.metrics) == set()
-
-
 _UNGROUPED = "is not under aggregate function and not in GROUP BY keys. Put every column inside an aggregate"
 _NO_AGGREGATES = {
     "amount": f"Column platform_events.amount {_UNGROUPED}",
@@ -138,12 +127,6 @@ def test_a_dimension_that_does_not_fit_is_left_out_and_metrics_go_on(payments: P
     payments.slots(0, 1)
     assert payments.values("revenue", "plan") == {(0, "pro"): 2}
     assert payments.values("revenue", "region") == {}
-
-
-def test_a_dimension_that_is_an_aggregate_is_left_out(payments: Payments) -> None:
-    payments.dimensions = {"plan": {}, "size": {"sql": "sum(amount)"}}
-    assert "size.sql = 'sum(amount)' does not fit" in _problem(payments, "dimensions.size")
-    assert _problem(payments, "dimensions.size").endswith(": it is an aggregate; write an expression over one row.")
 
 
 _SOUND = (
@@ -216,24 +199,6 @@ def test_a_dimension_that_fails_on_the_rows_is_left_out_and_the_others_go_on(pay
     assert set(result.problems) == {"dimensions.number"}
     assert result.problems["dimensions.number"].startswith("dimensions.number.sql = 'toInt32(name)' fails on a row of ")
     assert payments.values("revenue", "plan") == {(0, "pro"): 2}
-
-
-def test_a_dimension_that_fails_on_the_rows_of_one_source_stays_in_the_others(payments: Payments) -> None:
-    payments.dimensions = {"number": {"sql": "toInt32(name)"}}
-    payments.more_sources = {
-        "renamed": {
-            "table": payments.table,
-            "time": "paid_at",
-            "columns": {"name": "toString(user)"},
-            "dimensions": ["number"],
-        }
-    }
-    payments.metrics["renamed"] = {"source": "renamed", "sql": "count()"}
-    payments.pay((1, MIDNIGHT, "pro", 2.0))
-    (result,) = payments.slots(0, 1)
-    assert set(result.problems) == {"dimensions.number"}
-    assert payments.values("revenue", "number") == {}
-    assert payments.values("renamed", "number") == {(0, "1"): 1}
 
 
 def test_a_source_that_fails_on_the_rows_leaves_the_other_sources(payments: Payments) -> None:

@@ -19,7 +19,6 @@ from metrics_platform.warehouse.errors import Cause, WarehouseError
 from metrics_platform.warehouse.partitions import PartitionMismatchError
 from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.tables import USERS
-from metrics_platform.warehouse.upstream import NotComputedError
 from metrics_platform_tests.oracle import Oracle, assert_same_rows
 from metrics_platform_tests.worlds import SourceTables, compute_all, read_table
 
@@ -167,11 +166,6 @@ def test_the_first_day_again_gives_the_same_rows_and_reads_no_history(
     assert result.published
     assert read_table(sources.warehouse, "users").equals(before)
     assert logged == []
-
-
-def test_a_later_day_is_refused_while_the_first_snapshot_is_missing(sources: SourceTables) -> None:
-    with pytest.raises(NotComputedError, match=f"users of {START}.*daily_etl from {START} to"):
-        list(compute_days(sources.warehouse, USERS, [START + datetime.timedelta(days=1)], sources.settings))
 
 
 def test_without_earlier_events_nothing_is_built(make_settings: Callable[..., Settings]) -> None:

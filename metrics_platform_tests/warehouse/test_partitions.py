@@ -56,14 +56,6 @@ def _staging_tables(warehouse: Warehouse) -> list[str]:
     return [row["name"] for row in rows]
 
 
-def test_writing_a_day_twice_replaces_it_and_touches_no_other_day(warehouse: Warehouse) -> None:
-    _write(warehouse, DAY, rows=3)
-    _write(warehouse, OTHER_DAY, rows=2)
-    _write(warehouse, DAY, rows=5, views=10)
-    assert _seen(warehouse) == {DAY: (5, 50), OTHER_DAY: (2, 2)}
-    assert _staging_tables(warehouse) == []
-
-
 def test_a_day_without_rows_ends_empty(warehouse: Warehouse) -> None:
     _write(warehouse, DAY, rows=0)
     assert _seen(warehouse) == {}

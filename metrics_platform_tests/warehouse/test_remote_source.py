@@ -31,7 +31,10 @@ def test_events_of_another_server_are_computed_without_its_password_in_sql(tmp_p
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with restricted_server(
-        tmp_path / "events", "GRANT ALL ON *.*", config=f"<tcp_port>{port}</tcp_port>"
+        tmp_path / "events",
+        "GRANT ALL ON *.*",
+        profile="<transform_null_in>1</transform_null_in>",
+        config=f"<tcp_port>{port}</tcp_port>",
     ) as events_url:
         settings = settings_factory(events_url)(start_date=DAY)
         source = SourceTables.create(settings)
@@ -52,6 +55,12 @@ def test_events_of_another_server_are_computed_without_its_password_in_sql(tmp_p
             create_database(warehouse, warehouse.database)
             assert [each for each in inspect_warehouse(warehouse, own) if each.status == "problem"] == []
             assert _extracts(warehouse, own) == expected
+            # The profile there changes nothing.
+            there = warehouse.value(
+                "SELECT value FROM remote(events, database = 'system', table = 'settings') "
+                "WHERE name = 'transform_null_in'"
+            )
+            assert there == "0"
             warehouse.execute("SYSTEM FLUSH LOGS")
             shown = warehouse.value(
                 "SELECT count() FROM system.query_log WHERE position(query, {p:String}) > 0 AND query_kind != 'Select'",

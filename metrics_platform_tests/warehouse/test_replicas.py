@@ -35,8 +35,7 @@ from metrics_platform.settings import Settings, load_settings
 from metrics_platform.time_windows import SLOT, Slot, SlotRange
 from metrics_platform.warehouse.catalog_check import check_catalog
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.cluster_inspection import inspect_cluster
-from metrics_platform.warehouse.inspection import inspect_warehouse
+from metrics_platform.warehouse.inspection import inspect_cluster, inspect_warehouse
 from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_leftovers
 from metrics_platform.warehouse.schema import create_database, create_staging, create_tables, existing_columns
 from metrics_platform.warehouse.slot_migration import migrate_slot_tables

@@ -130,12 +130,6 @@ def test_old_leftovers_of_any_table_are_dropped_and_other_tables_stay(warehouse:
     assert drop_what_is_old(warehouse, at_once, TODAY) == ["staging__city_slice__20261101__abc"]
 
 
-def test_where_the_tables_are_not_there_yet_nothing_is_to_be_dropped(settings: Settings, warehouse: Warehouse) -> None:
-    for table in MONITOR_TABLES:
-        warehouse.execute(f"DROP TABLE {table.name}")
-    assert drop_what_is_old(warehouse, settings, TODAY) == []
-
-
 def test_past_days_of_the_slots_are_merged_a_few_at_a_time(warehouse: Warehouse, settings: Settings) -> None:
     past = [TODAY - datetime.timedelta(days=back) for back in (2, 3, 4, 5, 6)]
     for _ in range(2):

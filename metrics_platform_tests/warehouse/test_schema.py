@@ -5,16 +5,12 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import pytest
 
-from metrics_platform.connection import parse_url
-from metrics_platform.local.clickhouse import EmbeddedServer
 from metrics_platform.report.reading import read_app_days
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.schema import SchemaMismatchError, create_database, create_tables
 from metrics_platform.warehouse.tables import (
     APP_DAILY,
@@ -116,33 +112,10 @@ def test_a_column_that_is_new_is_added_in_its_place(warehouse: Warehouse) -> Non
     _assert_migrated(warehouse)
 
 
-def test_a_migration_of_which_a_part_was_run_is_finished(warehouse: Warehouse) -> None:
-    _make_old(warehouse)
-    warehouse.execute("ALTER TABLE app_daily MODIFY COLUMN wau Nullable(Int64)")
-    create_tables(warehouse, TABLES)
-    _assert_migrated(warehouse)
-
-
 def test_a_reader_of_a_table_that_waits_for_its_migration_is_told_to_run_it(warehouse: Warehouse) -> None:
     _make_old(warehouse)
     with pytest.raises(SchemaMismatchError, match="create-tables`, which migrates the table and keeps its rows"):
         read_app_days(warehouse, datetime.date(2026, 1, 1), datetime.date(2026, 1, 1))
-
-
-def test_an_account_without_the_right_to_create_is_told_so(
-    clickhouse_server: EmbeddedServer, warehouse: Warehouse
-) -> None:
-    reader = replace(parse_url(clickhouse_server.readonly_url), database=warehouse.database)
-    with pytest.raises(WarehouseError) as failure:
-        create_tables(Warehouse(reader), TABLES)
-    assert failure.value.code in (164, 497)
-    assert "What to do" in str(failure.value)
-
-
-def test_every_sql_file_of_a_table_is_there_and_opens_with_what_it_is_for() -> None:
-    for table in TABLES:
-        for name in (f"schema/{table.file}.sql", f"queries/{table.file}.sql", f"queries/checks/{table.file}.sql"):
-            assert read_sql(name).startswith("-- "), name
 
 
 def test_final_keeps_the_rows_of_every_day(warehouse: Warehouse) -> None:

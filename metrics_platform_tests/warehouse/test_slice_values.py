@@ -10,6 +10,7 @@ import pytest
 
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT
+from metrics_platform.warehouse import slice_choice
 from metrics_platform_tests.warehouse.payments import DAY, MIDNIGHT, MINUTE, Payments
 
 _DAY = timedelta(days=1)
@@ -65,6 +66,24 @@ def test_a_value_that_appears_during_the_day_takes_a_free_place(payments: Paymen
     assert payments.values("revenue", "plan") == {
         (0, "a"): 1, (1, "a"): 0, (1, "b"): 1, (2, "a"): 0, (2, "b"): 0, (2, "other"): 1,
     }  # fmt: skip
+
+
+def test_only_slots_with_new_values_count_the_events_by_value(
+    payments: Payments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = []
+    original = slice_choice._choose_from_stretch
+    monkeypatch.setattr(
+        slice_choice,
+        "_choose_from_stretch",
+        lambda warehouse, scope, *more: (counted.append(scope.start), original(warehouse, scope, *more)),
+    )
+    payments.pay(*((1, MIDNIGHT + number * SLOT, "a", 1) for number in range(3)), (1, MIDNIGHT + 2 * SLOT, "b", 1))
+    for number in range(4):
+        payments.slots(number, number + 1)
+    # A place is free until `b` takes it.
+    assert counted == [MIDNIGHT, MIDNIGHT + 2 * SLOT]
+    assert payments.values("revenue", "plan")[2, "b"] == 1
 
 
 def test_a_day_that_is_computed_again_keeps_its_slices(payments: Payments) -> None:

@@ -129,6 +129,7 @@ def test_every_value_is_in_the_long_tables_under_its_day(warehouse: Warehouse, s
     (found,) = (each for each in inspect_warehouse(warehouse, settings) if each.subject == "Tables")
     assert (found.status, "slot_metrics, verdicts" in found.detail) == ("problem", True)
     assert "create-tables" in found.remedy
+    incidents = _rows(warehouse, "SELECT * FROM incidents FINAL")
     values, verdicts = migrate_slot_tables(warehouse, settings)
     assert (values.table, values.days, values.rows) == ("slot_metrics", DAYS + 1, DAYS * 96 * 3 * 8)
     assert (verdicts.kept_as, verdicts.rows) == ("verdicts_before_catalog", DAYS * 96 * 3)
@@ -136,40 +137,22 @@ def test_every_value_is_in_the_long_tables_under_its_day(warehouse: Warehouse, s
     assert tables_to_migrate(warehouse) == []
     assert migrate_slot_tables(warehouse, settings) == []
 
-
-def test_a_quotient_keeps_its_parts_and_a_source_its_events(warehouse: Warehouse, settings: Settings) -> None:
-    migrate_slot_tables(warehouse, settings)
-    row = "slot_start = {slot:DateTime('UTC')} AND dimension = 'os' AND dimension_value = 'iOS'"
-    for slot in (START, START + 4 * SLOT):
-        found = {
-            values["metric"]: (values["value"], values["numerator"], values["denominator"])
-            for values in warehouse.query(
-                f"SELECT metric, value, numerator, denominator FROM slot_metrics FINAL WHERE {row}",
-                {"slot": f"{slot:%Y-%m-%d %H:%M:%S}"},
-            ).rows
-        }
-        views, likes = found["views"][0], found["likes"][0]
-        assert found["ctr"] == (likes / views if views else None, likes, views)
-        assert found["likes"] == (likes, likes, None)
-        assert found["feed_actions.events"] == (views + likes, views + likes, None)
-        assert found["message_actions.events"][0] == found["messages"][0]
-
-
-def test_migrated_slots_are_not_computed_again(warehouse: Warehouse, settings: Settings) -> None:
-    migrate_slot_tables(warehouse, settings)
     checked = check_catalog(warehouse, load_catalog(settings))
-    assert missing_slots(warehouse, SlotRange(START, END), checked, settings) == []
     (missing,) = missing_slots(warehouse, SlotRange(START, END + SLOT), checked, settings)
-    assert missing.slots == SlotRange(END, END + SLOT)
-
-
-def test_an_open_incident_and_its_verdicts_survive(warehouse: Warehouse, settings: Settings) -> None:
-    before = _rows(warehouse, "SELECT * FROM incidents FINAL")
-    migrate_slot_tables(warehouse, settings)
-    assert _rows(warehouse, "SELECT * FROM incidents FINAL") == before
+    assert missing.slots == SlotRange(END, END + SLOT)  # what was migrated is not computed again
+    assert _rows(warehouse, "SELECT * FROM incidents FINAL") == incidents
     (alert,) = incidents_before(warehouse, END)
     assert (alert.id, alert.state) == ("aaaaa", "open")
     assert Series.of(alert) in verdicts_at(warehouse, Slot(END - SLOT))
+    for slot in (START, START + 4 * SLOT):
+        row = f"slot_start = '{slot:%Y-%m-%d %H:%M:%S}' AND dimension_value = 'iOS'"
+        sql = f"SELECT metric, value, numerator, denominator FROM slot_metrics FINAL WHERE {row}"
+        parts = {metric: numbers for metric, *numbers in _rows(warehouse, sql)}
+        views, likes = parts["views"][0], parts["likes"][0]
+        assert parts["ctr"] == [likes / views if views else None, likes, views]
+        assert parts["likes"] == [likes, likes, None]
+        assert parts["feed_actions.events"] == [views + likes, views + likes, None]
+        assert parts["message_actions.events"][0] == parts["messages"][0]
 
 
 def test_a_slot_that_was_computed_meanwhile_is_not_overwritten(warehouse: Warehouse, settings: Settings) -> None:
@@ -229,19 +212,6 @@ def test_a_kept_table_in_the_way_is_named_with_the_remedy(warehouse: Warehouse, 
     warehouse.execute("CREATE TABLE verdicts_before_catalog AS verdicts")
     with pytest.raises(SchemaMismatchError, match="Rename or drop verdicts_before_catalog"):
         migrate_slot_tables(warehouse, settings)
-
-
-def test_a_metric_that_the_users_catalogue_redefines_is_computed_again(
-    warehouse: Warehouse, settings: Settings, tmp_path: Path
-) -> None:
-    file = tmp_path / "catalogue.yaml"
-    file.write_text("metrics: {views: {sql: \"countIf(action = 'view') + 0\"}}", encoding="utf-8")
-    changed = settings.model_copy(update={"catalog": file})
-    migrate_slot_tables(warehouse, changed)
-    (missing,) = missing_slots(
-        warehouse, SlotRange(START, END), check_catalog(warehouse, load_catalog(changed)), changed
-    )[:1]
-    assert {metric.name for metric in missing.metrics} == {"views", "ctr"}
 
 
 def test_a_column_added_to_an_earlier_version_is_kept_as_a_metric(warehouse: Warehouse, settings: Settings) -> None:

@@ -16,8 +16,7 @@ from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT, Slot, slot_at
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import create_tables
-from metrics_platform.warehouse.source_rows import SourceError, resolve
-from metrics_platform.warehouse.sources import latest_event, rows_of_days, rows_of_slots, weeks_before
+from metrics_platform.warehouse.source_rows import latest_event, resolve, rows_of_days, rows_of_slots, weeks_before
 from metrics_platform.warehouse.tables import METRIC_DAILY, SLOT_METRICS
 from metrics_platform_tests.generated_events import FEED_COLUMNS, MESSAGE_COLUMNS, TYPES
 from metrics_platform_tests.worlds import SourceTables, insert_event_counts
@@ -79,12 +78,6 @@ def test_the_latest_event_is_an_instant_whatever_the_columns_type_and_zone(sourc
     assert latest(sources) == NOW - datetime.timedelta(seconds=30)
 
 
-def test_a_table_that_is_not_there_is_named(sources: SourceTables) -> None:
-    sources.warehouse.execute(f"DROP TABLE {sources.settings.feed_table}")
-    with pytest.raises(SourceError, match=sources.settings.feed_table):
-        latest(sources)
-
-
 def test_rows_of_days_are_those_that_were_computed_and_zero_where_nothing_happened(sources: SourceTables) -> None:
     date = datetime.date(2026, 11, 19)
     assert rows_of_days(sources.warehouse, [date]) == {}  # there is no table yet
@@ -114,20 +107,6 @@ def test_rows_of_slots_are_the_totals_of_those_that_were_computed(sources: Sourc
         Slot(NOW + SLOT): dict.fromkeys(SOURCES, 0),
     }
     assert rows_of_slots(sources.warehouse, []) == {}
-
-
-@pytest.mark.parametrize(
-    ("local", "before"),
-    [
-        ("2026-11-01 02:15", "10-25 02:15 +0200"),  # that night it was 02:15 twice: the first
-        ("2026-04-05 02:15", "03-29 03:15 +0200"),  # and that one never: an hour later
-        ("2026-03-29 03:15", "03-22 03:15 +0100"),
-    ],
-)
-def test_a_time_that_a_week_ago_was_twice_or_never_has_one_slot_there_all_the_same(local: str, before: str) -> None:
-    zone = zoneinfo.ZoneInfo("Europe/Berlin")
-    (found,) = weeks_before(slot_at(datetime.datetime.fromisoformat(local).replace(tzinfo=zone)), zone, 1)
-    assert f"{found.start.astimezone(zone):%m-%d %H:%M %z}" == before
 
 
 @given(

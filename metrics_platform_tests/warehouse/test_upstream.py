@@ -87,16 +87,6 @@ def test_a_dropped_partition_anywhere_above_a_table_stops_its_day(two_days: Sour
     assert all(result.published for result in compute_all(two_days.warehouse, two_days.settings, [DAY]))
 
 
-def test_a_day_whose_tables_above_were_never_computed_is_refused(two_days: SourceTables) -> None:
-    _feed(two_days, AFTER)
-    _messages(two_days, AFTER)
-    remedy = rf"materialise feed_user_daily of {AFTER} first.*daily_etl for {AFTER}"
-    for name in ABOVE:
-        with pytest.raises(NotComputedError, match=remedy):
-            _compute(two_days, name, AFTER)
-        assert read_table(two_days.warehouse, name, AFTER).empty
-
-
 def test_a_gap_of_snapshots_is_named_from_its_first_day_to_its_last(two_days: SourceTables) -> None:
     later = AFTER + datetime.timedelta(days=1)
     for name in EXTRACTS:
@@ -109,14 +99,6 @@ def test_a_gap_of_snapshots_is_named_from_its_first_day_to_its_last(two_days: So
         _compute(two_days, "user_daily", later)
 
 
-def test_a_day_without_events_needs_its_snapshot_and_is_published_with_zeros(two_days: SourceTables) -> None:
-    with pytest.raises(NotComputedError, match=f"materialise users of {AFTER} first"):
-        _compute(two_days, "app_daily", AFTER)
-    compute_all(two_days.warehouse, two_days.settings, [AFTER])
-    (row,) = read_table(two_days.warehouse, "app_daily", AFTER).to_dict("records")
-    assert (row["app_dau"], row["views"], row["cohort_d1"]) == (0, 0, 0)
-
-
 def test_the_sources_are_asked_only_where_an_extract_has_no_rows(two_days: SourceTables) -> None:
     nowhere = two_days.settings.model_copy(
         update={"feed_table": "nowhere.events", "messages_table": "nowhere.messages"}
@@ -125,6 +107,21 @@ def test_the_sources_are_asked_only_where_an_extract_has_no_rows(two_days: Sourc
     assert result.published
     with pytest.raises(SourceError, match=r"nowhere\.events"):
         list(compute_days(two_days.warehouse, _table("user_daily"), [AFTER], nowhere))
+
+
+def test_a_snapshot_that_continues_an_older_one_is_refused(two_days: SourceTables) -> None:
+    _feed(two_days, FIRST, 101)
+    two_days.warehouse.execute(
+        f"INSERT INTO {two_days.settings.feed_table} SELECT 777, 1, 'view', "
+        f"toDateTime('{FIRST} 12:00:00', 'UTC'), {EVENT}"
+    )
+    for name in (*EXTRACTS, "users"):
+        _compute(two_days, name, FIRST)
+    result = _compute(two_days, "app_daily", DAY)
+    assert not result.published
+    (violation,) = result.violations
+    assert violation.quantity == "users known before, in the snapshot of the day before"
+    assert all(_compute(two_days, name, DAY).published for name in (*MERGED, "app_daily"))
 
 
 def test_a_product_with_one_service_alone_is_published(make_settings: Callable[..., Settings]) -> None:
@@ -141,18 +138,3 @@ def test_late_events_are_forgiven_up_to_their_bound(two_days: SourceTables) -> N
         checks = {(each.check, each.quantity): each for each in result.comparisons}
         views = checks["reconciles_with_source", "views"]
         assert (views.late, views.late_allowed, result.published) == (late, 11, published)
-
-
-def test_a_snapshot_that_continues_an_older_one_is_refused(two_days: SourceTables) -> None:
-    _feed(two_days, FIRST, 101)
-    two_days.warehouse.execute(
-        f"INSERT INTO {two_days.settings.feed_table} SELECT 777, 1, 'view', "
-        f"toDateTime('{FIRST} 12:00:00', 'UTC'), {EVENT}"
-    )
-    for name in (*EXTRACTS, "users"):
-        _compute(two_days, name, FIRST)
-    result = _compute(two_days, "app_daily", DAY)
-    assert not result.published
-    (violation,) = result.violations
-    assert violation.quantity == "users known before, in the snapshot of the day before"
-    assert all(_compute(two_days, name, DAY).published for name in (*MERGED, "app_daily"))

@@ -213,7 +213,7 @@ def test_a_writer_killed_before_it_publishes_changes_nothing(
     payments.pay((1, MIDNIGHT, "pro", 1))
     payments.slots(0, 2)
     before = payments.visible()
-    payments.pay((2, MIDNIGHT, "new", 1))
+    payments.pay((2, MIDNIGHT, "pro", 1))
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt

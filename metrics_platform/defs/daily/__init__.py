@@ -8,7 +8,7 @@ from metrics_platform.catalog import load_catalog_or_builtin
 from metrics_platform.defs.daily.assets import daily_assets
 from metrics_platform.defs.daily.metric_daily import metric_daily_asset
 from metrics_platform.defs.daily.schedule import daily_etl_job, daily_etl_schedule
-from metrics_platform.defs.sources import source_assets
+from metrics_platform.defs.lineage import source_assets
 from metrics_platform.settings import Settings
 
 

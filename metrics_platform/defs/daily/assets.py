@@ -12,8 +12,13 @@ from typing import Any
 
 import dagster as dg
 
-from metrics_platform.defs.daily.metadata import check_results, day_metadata, difference
-from metrics_platform.defs.daily.usual_day import usual_day_results, usual_day_specs
+from metrics_platform.defs.daily.metadata import (
+    check_results,
+    day_metadata,
+    difference,
+    usual_day_results,
+    usual_day_specs,
+)
 from metrics_platform.defs.lineage import table_metadata
 from metrics_platform.defs.resources import ClickHouseResource
 from metrics_platform.settings import Settings

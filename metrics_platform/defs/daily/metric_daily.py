@@ -10,8 +10,7 @@ import dagster as dg
 from metrics_platform.catalog import Catalog
 from metrics_platform.defs.daily.assets import GROUP, RETRY_POLICY, day_partitions, failing_at_once
 from metrics_platform.defs.lineage import table_metadata
-from metrics_platform.defs.metrics_config import MetricsConfig
-from metrics_platform.defs.resources import ClickHouseResource
+from metrics_platform.defs.resources import ClickHouseResource, MetricsConfig
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.tables import METRIC_DAILY
 from metrics_platform.warehouse.value_sql import VALUES_QUERY

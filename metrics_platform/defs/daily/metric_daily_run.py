@@ -10,7 +10,7 @@ import dagster as dg
 
 from metrics_platform.catalog import Metric, load_catalog_or_builtin
 from metrics_platform.defs.daily.metadata import check_results
-from metrics_platform.defs.metrics_config import chosen_metrics
+from metrics_platform.defs.resources import chosen_metrics
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.catalog_check import CheckedCatalog, check_catalog
 from metrics_platform.warehouse.client import Warehouse

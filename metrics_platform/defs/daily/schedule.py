@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from metrics_platform.defs.daily.assets import GROUP
-from metrics_platform.defs.schedules import default_schedule_status
+from metrics_platform.defs.resources import default_schedule_status
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import RANGE_END, RANGE_START
 from metrics_platform.warehouse import tables

@@ -20,8 +20,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from metrics_platform.defs.cursor import Cursor
-from metrics_platform.defs.resources import TelegramResource
+from metrics_platform.defs.resources import Cursor, TelegramResource
 from metrics_platform.settings import Settings
 
 GROUP = "delivery"

@@ -6,29 +6,28 @@ What a tick of a sensor does is loaded at the tick: most processes never do.
 # No `from __future__ import annotations` here: Dagster reads the annotations of the functions it is given.
 
 import datetime
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
 import dagster as dg
 
-from metrics_platform.catalog import load_catalog_or_builtin
-from metrics_platform.defs.health.source_checks import source_checks
+from metrics_platform.catalog import Source, load_catalog_or_builtin
 from metrics_platform.settings import Settings
 
 SOURCES = "source_sensor"
+_CHECKS = {
+    "is_fresh": "Events have not been missing for longer than the limit ({limits}), counting only hours of the week "
+    "that usually have events. Checked every few minutes.",
+    "day_volume": "The last complete day has as many rows as the same weekday of the weeks before.",
+    "slot_volume": "The latest slot of 15 minutes has as many rows as the same one on that weekday of the weeks "
+    "before.",
+}
 
 
 def health_definitions(settings: Settings) -> dg.Definitions:
-    """The definitions of the platform's own health for these settings."""
-    return dg.Definitions(
-        asset_checks=source_checks(settings, load_catalog_or_builtin(settings)),
-        sensors=_sensors(settings),
-    )
-
-
-def _sensors(settings: Settings) -> list[dg.SensorDefinition]:
     """A sensor for the failures of runs, checks and ticks, one for the sources, one for the morning report."""
-    return [
+    sensors = [
         _sensor(
             "failed_run_sensor",
             15,
@@ -42,7 +41,7 @@ def _sensors(settings: Settings) -> list[dg.SensorDefinition]:
         _sensor(
             SOURCES,
             120,
-            "source_probe",
+            "sources",
             settings,
             "Every 2 minutes: for how long each source has had no events where events are usual "
             "(METRICS_FEED_STALE_HOURS, METRICS_MESSAGES_STALE_HOURS), and whether the last day and the latest slots "
@@ -58,6 +57,8 @@ def _sensors(settings: Settings) -> list[dg.SensorDefinition]:
             "Telegram is away: then the report itself is on its way. Only while daily_report_schedule is on.",
         ),
     ]
+    sources = load_catalog_or_builtin(settings).sources.values()
+    return dg.Definitions(asset_checks=[_source_checks(source, settings) for source in sources], sensors=sensors)
 
 
 def _sensor(name: str, seconds: int, module: str, settings: Settings, description: str) -> dg.SensorDefinition:
@@ -74,3 +75,20 @@ def _sensor(name: str, seconds: int, module: str, settings: Settings, descriptio
         return tick(context, settings, datetime.datetime.now(datetime.UTC))
 
     return evaluate
+
+
+def _source_checks(source: Source, settings: Settings) -> dg.AssetChecksDefinition:
+    warning, critical = (limit.total_seconds() / 3600 for limit in source.stale_limits)
+    limits = f"{warning:g} h, then {critical:g} h"
+    specs = [
+        dg.AssetCheckSpec(name, asset=source.name, description=text.format(limits=limits))
+        for name, text in _CHECKS.items()
+    ]
+
+    @dg.multi_asset_check(name=f"{source.name}_probe", specs=specs, can_subset=True)
+    def checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        from metrics_platform.defs.health.sources import check_results  # noqa: PLC0415
+
+        yield from check_results(context.selected_asset_check_keys, source, settings)
+
+    return checks

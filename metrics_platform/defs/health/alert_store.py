@@ -9,12 +9,10 @@ from dataclasses import replace
 import dagster as dg
 
 from metrics_platform.alerts.alert import Alert, Condition, Notification
-from metrics_platform.alerts.engine import step
-from metrics_platform.alerts.muting import muting, severity_of
-from metrics_platform.alerts.notifier import MOST, is_batched
-from metrics_platform.alerts.policies import policies
+from metrics_platform.alerts.engine import MOST, is_batched, step
+from metrics_platform.alerts.policies import muting, policies, severity_of
 from metrics_platform.channel_settings import Severity
-from metrics_platform.defs.cursor import Cursor
+from metrics_platform.defs.resources import Cursor
 from metrics_platform.settings import Settings
 
 # An alert that has neither fired nor ended for this long is no longer followed.

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import dagster as dg
 
 from metrics_platform.alerts.alert import Condition, Subject
 from metrics_platform.defs.delivery.storage import history_of, queued
 from metrics_platform.defs.health.alert_store import AlertCursor, update_alerts
-from metrics_platform.defs.health.run_facts import EndedRun
-from metrics_platform.defs.report.schedule import JOB, report_due_at, why_no_report
+from metrics_platform.defs.health.failed_runs import EndedRun
+from metrics_platform.defs.report.assets import JOB, report_due_at, why_no_report
 from metrics_platform.notifications.kinds import ReportNotDelivered
 from metrics_platform.settings import Settings
 
@@ -20,7 +19,6 @@ _ONE_DAY = datetime.timedelta(days=1)
 # Ticks further apart than this mean that the platform was off: what it has missed is given its time first.
 _PAUSE = datetime.timedelta(minutes=5)
 _SCHEDULE = "daily_report_schedule"
-_PARTITION = "dagster/partition"
 
 
 class _Cursor(AlertCursor):
@@ -31,98 +29,62 @@ class _Cursor(AlertCursor):
     settled: datetime.date | None = None
 
 
-@dataclass(frozen=True)
-class _State:
-    """Whether the report of a day is delivered, to be waited for, or missing; why; and the message to answer."""
+class _State(NamedTuple):
+    """Whether the report of a day is delivered, may still come, or is missing; why; and the message to answer."""
 
-    name: Literal["delivered", "on its way", "missing"]
-    reason: str
+    name: Literal["not expected", "delivered", "on its way", "missing"]
+    reason: str = ""
     thread: str | None = None
 
 
 def tick(context: dg.SensorEvaluationContext, settings: Settings, now: datetime.datetime) -> dg.SensorResult:
     """Look for the report, and enqueue a notification if it is missing."""
-    before = _after_tick(context.cursor, now)
-    due = _last_due(now, settings)
-    day = due.astimezone(settings.zone).date() - _ONE_DAY
+    before = _Cursor.from_cursor(context.cursor)
+    paused = now.timestamp() - before.ticked_at > _PAUSE.total_seconds()
+    since = now.timestamp() if paused else before.since
+    due = report_due_at(now.astimezone(settings.zone).date(), settings)
+    if due > now:
+        due = report_due_at(due.date() - _ONE_DAY, settings)
+    day = due.date() - _ONE_DAY
     subject = Subject("report_not_delivered", day.isoformat())
-    summary, state = _examine(context.instance, before, day, due, now, settings)
+    state = _State("delivered") if before.settled == day else _state_of(context.instance, day, due, settings)
+    # After a downtime, the schedule catches up on the report: its time starts then.
+    late = max(due, datetime.datetime.fromtimestamp(since, datetime.UTC))
+    late += datetime.timedelta(minutes=settings.report_grace_minutes)
     conditions = []
-    if state and state.name == "delivered":
+    if state.name == "delivered":
         conditions.append(Condition(subject, "normal", now))
-    elif state and state.name == "missing":
+        summary = f"The report of {day} is delivered."
+    elif state.name == "not expected":
+        summary = state.reason
+    elif now < late or state.name == "on its way":
+        at = f"{late.astimezone(datetime.UTC):%H:%M} UTC"
+        summary = f"The report of {day} has not arrived (reported from {at} on): {state.reason}"
+    else:
         conditions.append(Condition(subject, "firing", due, severity="failed", key=f"no-report-{day}"))
+        summary = f"The report of {day} is missing. {state.reason}"
     known = [alert for alert in before.alerts if alert.subject == subject]
     alerts, notifications = update_alerts(known, now, conditions, settings)
     events = [
         ReportNotDelivered(
             key=notification.key,
-            thread=state.thread if state else None,
+            thread=state.thread,
             occurred_at=now,
-            date=datetime.date.fromisoformat(notification.alerts[0].subject.name),
+            date=day,
             due_at=notification.alerts[0].opened_at,
-            reason=state.reason if state else "",
+            reason=state.reason,
         )
         for notification in notifications
     ]
-    settled = day if state and state.name == "delivered" else before.settled
-    cursor = before.model_copy(update={"settled": settled, "alerts": alerts})
+    settled = day if state.name == "delivered" else before.settled
+    cursor = _Cursor(ticked_at=now.timestamp(), since=since, settled=settled, alerts=alerts)
     return dg.SensorResult(skip_reason=summary, cursor=cursor.model_dump_json(), asset_events=queued(*events))
 
 
-def _examine(  # noqa: PLR0917
-    instance: dg.DagsterInstance,
-    before: _Cursor,
-    day: datetime.date,
-    due: datetime.datetime,
-    now: datetime.datetime,
-    settings: Settings,
-) -> tuple[str, _State | None]:
-    """What the tick shows, and the state of the report; None: it is of no interest."""
-    if before.settled == day:
-        return f"The report of {day} is delivered.", None
-    if reason := why_no_report(day, settings):
-        return reason, None
-    if not _was_on(instance, due):
-        return f"{_SCHEDULE} is off, or was at {due:%Y-%m-%d %H:%M}: no report was expected then.", None
-    state = _state_of(instance, day, settings)
-    if state.name == "delivered":
-        return f"The report of {day} is delivered.", state
-    # After a downtime, the schedule catches up on the report: its time starts then.
-    watched_from = max(due, datetime.datetime.fromtimestamp(before.since, datetime.UTC))
-    late = watched_from + datetime.timedelta(minutes=settings.report_grace_minutes)
-    if now < late or state.name == "on its way":
-        return f"The report of {day} has not arrived (reported from {late:%H:%M} UTC on): {state.reason}", None
-    return f"The report of {day} is missing. {state.reason}", state
-
-
-def _after_tick(cursor: str | None, now: datetime.datetime) -> _Cursor:
-    """The cursor, with this tick."""
-    before = _Cursor.from_cursor(cursor)
-    paused = now.timestamp() - before.ticked_at > _PAUSE.total_seconds()
-    return before.model_copy(
-        update={"ticked_at": now.timestamp(), "since": now.timestamp() if paused else before.since}
-    )
-
-
-def _last_due(now: datetime.datetime, settings: Settings) -> datetime.datetime:
-    """When the latest report was due."""
-    today = now.astimezone(settings.zone).date()
-    due = report_due_at(today, settings)
-    return due if due <= now else report_due_at(today - _ONE_DAY, settings)
-
-
-def _was_on(instance: dg.DagsterInstance, due: datetime.datetime) -> bool:
-    """Whether the schedule is on, and was when the report was due."""
-    for state in instance.all_instigator_state():
-        if state.name == _SCHEDULE and state.instigator_type.value == "SCHEDULE" and state.is_running:
-            since = getattr(state.instigator_data, "start_timestamp", None)
-            return since is None or since <= due.timestamp()
-    return False
-
-
-def _state_of(instance: dg.DagsterInstance, day: datetime.date, settings: Settings) -> _State:
+def _state_of(instance: dg.DagsterInstance, day: datetime.date, due: datetime.datetime, settings: Settings) -> _State:
     """The state of the report by its journal; before it is enqueued, by its run."""
+    if reason := why_no_report(day, settings) or _why_off(instance, due):
+        return _State("not expected", reason)
     history = history_of(instance, f"report-{day}")
     event, end = history.event, history.closed
     if event is None:
@@ -131,7 +93,7 @@ def _state_of(instance: dg.DagsterInstance, day: datetime.date, settings: Settin
         return _State("missing" if end.outcome == "given_up" else "delivered", end.text)
     other = settings.fallback(event.kind, event.severity)
     if history.is_sent(settings.first_channel) or (other is not None and history.is_sent(other)):
-        return _State("delivered", "")
+        return _State("delivered")
     failure = history.failures.get(settings.first_channel)
     failed = failure.entry if failure else None
     if failed is not None and failed.reason in ("misconfigured", "refused"):
@@ -140,16 +102,26 @@ def _state_of(instance: dg.DagsterInstance, day: datetime.date, settings: Settin
     return _State("on its way", failed.text if failed else "it waits for its turn.")
 
 
+def _why_off(instance: dg.DagsterInstance, due: datetime.datetime) -> str:
+    """Empty: the schedule is on, and was when the report was due."""
+    for state in instance.all_instigator_state():
+        if state.name == _SCHEDULE and state.instigator_type.value == "SCHEDULE" and state.is_running:
+            since = getattr(state.instigator_data, "start_timestamp", None)
+            if since is None or since <= due.timestamp():
+                return ""
+    return f"{_SCHEDULE} is off, or was at {due:%Y-%m-%d %H:%M}: no report was expected then."
+
+
 def _state_of_run(instance: dg.DagsterInstance, day: datetime.date) -> _State:
-    selection = dg.RunsFilter(job_name=JOB, tags={_PARTITION: day.isoformat()})
+    selection = dg.RunsFilter(job_name=JOB, tags={"dagster/partition": day.isoformat()})
     records = instance.get_run_records(selection, limit=1)
     if not records:
         return _State("missing", f"{_SCHEDULE} has not started a run for it: see its ticks under Automation.")
     run = EndedRun(instance, records[0])
-    if run.run.status == dg.DagsterRunStatus.FAILURE:
+    if records[0].dagster_run.is_failure:
         alert = f"run-{run.first_run_id}"
         thread = alert if history_of(instance, alert).event else None
         return _State("missing", f"Its run has failed. {run.cause}".strip(), thread)
     if run.succeeded:
         return _State("missing", "Its run has written it and was not asked to send it (config `send: true`).")
-    return _State("missing", f"Its run is {run.run.status.value.lower().replace('_', ' ')}.")
+    return _State("missing", f"Its run is {records[0].dagster_run.status.value.lower().replace('_', ' ')}.")

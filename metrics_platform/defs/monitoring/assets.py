@@ -1,26 +1,38 @@
-"""The monitor's assets: `slot_metrics` → `verdicts` → `incidents`, partitioned by day, today included.
+"""The 15-minute monitor: `slot_metrics` → `verdicts` → `incidents`, partitioned by day; the job and its schedule.
 
-What computes is imported on use: most processes of the platform load this page and never evaluate a slot.
+A check has its slots in tags. A run without them was started manually, or is a backfill, and computes its days. What
+computes is imported on use: most processes of the platform load this page and never evaluate a slot.
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of the functions it is given.
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import dagster as dg
 
-from metrics_platform.catalog import Catalog
+from metrics_platform.catalog import Catalog, load_catalog_or_builtin
 from metrics_platform.defs.daily.assets import RETRY_POLICY, failing_at_once
 from metrics_platform.defs.lineage import table_metadata
-from metrics_platform.defs.metrics_config import MetricsConfig
-from metrics_platform.defs.resources import ClickHouseResource
+from metrics_platform.defs.resources import ClickHouseResource, MetricsConfig, default_schedule_status
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import RANGE_END, RANGE_START, SLOT, Slot, SlotRange, day_of_key, slot_at, slots_of
+from metrics_platform.warehouse.slots import first_slot, lag_of, last_complete_slot
 from metrics_platform.warehouse.tables import INCIDENTS, SLOT_METRICS, VERDICTS, DailyTable
 from metrics_platform.warehouse.value_sql import VALUES_QUERY
 
 GROUP = "monitoring"
+JOB = "anomaly_check"
+# Tags of a check: the first and the last slot that are due, as instants in UTC.
+FIRST_SLOT, LAST_SLOT = "metrics/first_slot", "metrics/last_slot"
+_FORMAT = "%Y-%m-%dT%H:%MZ"
+_ACTIVE = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+]
 CATALOG_CHECK = "catalog_is_valid"
 _DESCRIPTIONS = {
     SLOT_METRICS.name: "The 15-minute value of every metric of the catalogue, for the whole product and by slice, on "
@@ -49,44 +61,28 @@ def monitored_days(settings: Settings) -> dg.DailyPartitionsDefinition:
     )
 
 
-def monitoring_assets(settings: Settings, catalog: Catalog) -> list[dg.AssetsDefinition]:
-    """The 15-minute values, the verdicts and the incidents."""
-    return [
-        _asset(
-            SLOT_METRICS,
-            list(catalog.sources),
-            {"clickhouse", "sql"},
-            [
-                *(
-                    dg.AssetCheckSpec(name, asset=SLOT_METRICS.name, description=promise, blocking=True)
-                    for name, promise in SLOT_METRICS.checks.items()
-                ),
-                dg.AssetCheckSpec(
-                    CATALOG_CHECK,
-                    asset=SLOT_METRICS.name,
-                    description="Every entry of the catalogue fits its source: tables, columns, types and SQL.",
-                ),
-            ],
-            settings,
-        ),
-        _asset(
-            VERDICTS,
-            [SLOT_METRICS.name],
-            {"python", "numpy"},
-            [
-                dg.AssetCheckSpec(
-                    metric.name,
-                    asset=VERDICTS.name,
-                    description=f"{metric.description} The latest slot is in its expected band, as a "
-                    "whole and in each slice.".strip(),
-                )
-                for metric in catalog.metrics.values()
-                if metric.monitor.total or metric.monitor.slices
-            ],
-            settings,
-        ),
-        _asset(INCIDENTS, [VERDICTS.name], {"python", "clickhouse"}, [], settings),
+def monitoring_definitions(settings: Settings) -> dg.Definitions:
+    job = anomaly_check_job()
+    catalog = load_catalog_or_builtin(settings)
+    values, verdicts = SLOT_METRICS.name, VERDICTS.name
+    blocking = [
+        dg.AssetCheckSpec(name, asset=values, description=promise, blocking=True)
+        for name, promise in SLOT_METRICS.checks.items()
     ]
+    fits = "Every entry of the catalogue fits its source: tables, columns, types and SQL."
+    in_band = "The latest slot is in its expected band, as a whole and in each slice."
+    metrics = [
+        dg.AssetCheckSpec(metric.name, asset=verdicts, description=f"{metric.description} {in_band}".strip())
+        for metric in catalog.metrics.values()
+        if metric.monitor.total or metric.monitor.slices
+    ]
+    catalog_check = dg.AssetCheckSpec(CATALOG_CHECK, asset=values, description=fits)
+    assets = [
+        _asset(SLOT_METRICS, list(catalog.sources), {"clickhouse", "sql"}, [*blocking, catalog_check], settings),
+        _asset(VERDICTS, [values], {"python", "numpy"}, metrics, settings),
+        _asset(INCIDENTS, [verdicts], {"python", "clickhouse"}, [], settings),
+    ]
+    return dg.Definitions(assets=assets, jobs=[job], schedules=[anomaly_check_schedule(job, settings, catalog)])
 
 
 def _asset(
@@ -107,32 +103,123 @@ def _asset(
         "metadata": table_metadata(table, deps, settings, VALUES_QUERY if table == SLOT_METRICS else None),
         "check_specs": checks,
     }
+
+    def work(
+        context: dg.AssetExecutionContext, clickhouse: ClickHouseResource, names: Sequence[str] = ()
+    ) -> Iterator[Any]:
+        from metrics_platform.defs.monitoring import computing  # noqa: PLC0415
+
+        with failing_at_once():
+            yield from computing.compute(table.name, context, clickhouse.warehouse(context, settings), settings, names)
+
     if table == SLOT_METRICS:
 
         @dg.asset(**common)  # type: ignore[untyped-decorator]
         def compute_values(
             context: dg.AssetExecutionContext, config: MetricsConfig, clickhouse: ClickHouseResource
         ) -> Iterator[Any]:
-            from metrics_platform.defs.monitoring.computing import compute_slot_metrics  # noqa: PLC0415
-
-            with failing_at_once(*_not_retried()):
-                warehouse = clickhouse.warehouse(context, settings)
-                yield from compute_slot_metrics(context, warehouse, settings, config.metrics)
+            yield from work(context, clickhouse, config.metrics)
 
         return cast(dg.AssetsDefinition, compute_values)
 
     @dg.asset(**common)  # type: ignore[untyped-decorator]
     def compute(context: dg.AssetExecutionContext, clickhouse: ClickHouseResource) -> Iterator[Any]:
-        from metrics_platform.defs.monitoring.computing import WORK  # noqa: PLC0415
-
-        with failing_at_once(*_not_retried()):
-            yield from WORK[table.name](context, clickhouse.warehouse(context, settings), settings)
+        yield from work(context, clickhouse)
 
     return cast(dg.AssetsDefinition, compute)
 
 
-def _not_retried() -> tuple[type[Exception], ...]:
-    from metrics_platform.defs.monitoring.schedule import NoCompleteSlotError  # noqa: PLC0415
-    from metrics_platform.monitor.verdicts import MissingSlotsError  # noqa: PLC0415
+def anomaly_check_job() -> Any:
+    """The job that computes and evaluates slots and updates the incidents."""
+    return dg.define_asset_job(
+        JOB,
+        selection=dg.AssetSelection.groups(GROUP),
+        # Three steps of a second each: a process for every one would take longer than they do.
+        executor_def=dg.in_process_executor,
+        # Before reports and backfills in the queue, behind messages. A check that hangs would hold up all that follow.
+        tags={"dagster/priority": "7", "dagster/max_runtime": "3600"},
+        description="Computes the 15-minute metrics of the slots that are due, evaluates them, and reports incidents. "
+        "For a day, it computes the day's complete slots again; recorded incidents never change.",
+    )
 
-    return MissingSlotsError, NoCompleteSlotError
+
+def anomaly_check_schedule(
+    job: Any,
+    settings: Settings,
+    catalog: Catalog,
+    now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
+) -> dg.ScheduleDefinition:
+    """Every slot, as soon as its events are in; `now` is the schedule's clock."""
+    lag = lag_of((source.lag for source in catalog.sources.values()), settings)
+    minute = -(-int(lag.total_seconds()) // 60) % 15
+    minutes = ",".join(str(minute + quarter) for quarter in (0, 15, 30, 45))
+
+    @dg.schedule(
+        name=f"{JOB}_schedule",
+        cron_schedule=f"{minutes} * * * *",
+        execution_timezone="UTC",
+        job=job,
+        default_status=default_schedule_status(settings),
+        description=f"Every 15 minutes, {lag.total_seconds():g} s after the end of a slot: that slot, "
+        f"{settings.recompute_slots} before it again for late events, and every slot that is missing.",
+    )
+    def every_slot(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        due = context.scheduled_execution_time.astimezone(datetime.UTC)
+        if now() - due >= SLOT:
+            return dg.SkipReason(f"The check of {due:%Y-%m-%d %H:%M} UTC is too late: a newer one is due.")
+        if context.instance.get_run_ids(dg.RunsFilter(job_name=JOB, statuses=_ACTIVE), limit=1):
+            return dg.SkipReason("The check before is still running; the next one catches up.")
+        slots = due_slots(due, lag, settings)
+        if slots is None:
+            return dg.SkipReason(
+                f"No slot to check: METRICS_START_DATE is {settings.start_date}, METRICS_END_DATE "
+                f"{settings.end_date or 'not set'}."
+            )
+        days = [day.key for day, _ in slots.by_day(settings.zone)]
+        return dg.RunRequest(run_key=slots.last.key, tags={RANGE_START: days[0], RANGE_END: days[-1], **tags_of(slots)})
+
+    return every_slot
+
+
+def due_slots(due: datetime.datetime, lag: datetime.timedelta, settings: Settings) -> SlotRange | None:
+    """The slots of the check that is due: the latest complete one, and those before it for late events.
+
+    What else is missing, after a downtime or on the first day, is found by the check itself. None: there is no slot
+    yet, or there are none any more.
+    """
+    last = last_complete_slot(settings, lag, due)
+    if last is None or due - last.end >= lag + 2 * SLOT:
+        return None
+    first = max(last.start - settings.recompute_slots * SLOT, first_slot(settings).start)
+    return SlotRange(first, last.end)
+
+
+def tags_of(slots: SlotRange) -> dict[str, str]:
+    """The tags of a run that computes these slots."""
+    return {FIRST_SLOT: f"{slots.start:{_FORMAT}}", LAST_SLOT: f"{slots.last.start:{_FORMAT}}"}
+
+
+def is_check(context: dg.AssetExecutionContext) -> bool:
+    """Whether a run is a check of due slots, and not of whole days."""
+    return FIRST_SLOT in context.run.tags
+
+
+def slots_of_run(context: dg.AssetExecutionContext, settings: Settings, lag: datetime.timedelta) -> SlotRange:
+    """The slots that the run computes; fails it if no slot of its days has ended."""
+    tags = context.run.tags
+    if FIRST_SLOT in tags:
+        return SlotRange.of(_slot(tags[FIRST_SLOT]), _slot(tags[LAST_SLOT]))
+    last = last_complete_slot(settings, lag, datetime.datetime.now(datetime.UTC))
+    keys = sorted(context.partition_keys)
+    first_day, last_day = (day_of_key(key, settings.zone) for key in (keys[0], keys[-1]))
+    end = slots_of(last_day, last.end).end if last else first_day.start
+    if end <= first_day.start:
+        raise dg.Failure(
+            f"No slot of {keys[0]} is complete yet. The 15-minute check computes each as soon as it is.",
+            allow_retries=False,
+        )
+    return SlotRange(first_day.start, end)
+
+
+def _slot(text: str) -> Slot:
+    return slot_at(datetime.datetime.strptime(text, _FORMAT).replace(tzinfo=datetime.UTC))

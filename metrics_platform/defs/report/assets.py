@@ -1,27 +1,31 @@
-"""The asset `daily_report`: the report of a day as people get it, with its pictures; sent when asked to.
+"""The asset `daily_report`: the report of a day as people get it, sent when asked to; its job and its schedule.
 
 What writes and draws is imported on use: most processes of the platform load this page and never report.
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of the functions it is given.
 
-from collections.abc import Iterator
+import datetime
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
 from metrics_platform.defs.daily.assets import RETRY_POLICY, day_partitions, failing_at_once
-from metrics_platform.defs.resources import ClickHouseResource
+from metrics_platform.defs.resources import ClickHouseResource, default_schedule_status
 from metrics_platform.settings import Settings
-from metrics_platform.time_windows import day_of_key
+from metrics_platform.time_windows import day_of, day_of_key
 from metrics_platform.warehouse import tables
 
 ASSET = "daily_report"
 GROUP = "report"
+# Not the asset's name: that is the name of its step, and Dagster lets no job have the name of a step.
+JOB = "daily_report_job"
 CHECK = "data_is_complete"
 # The tag of a run that a schedule asked for: when the report was due (ISO 8601).
 DUE_AT = "metrics/due_at"
+_ONE_DAY = datetime.timedelta(days=1)
 _DESCRIPTION = """\
 The morning report of a day: what stands out against the last eight weeks and the slices that explain it, the \
 day's incidents, the headline metrics with their changes to the day before and a week before, and all other metrics \
@@ -43,9 +47,13 @@ class DailyReportConfig(dg.Config):
     )
 
 
-def daily_report_asset(settings: Settings) -> dg.AssetsDefinition:
-    """The asset whose partitions are reports."""
+def report_definitions(settings: Settings) -> dg.Definitions:
+    job = daily_report_job()
+    schedule = daily_report_schedule(job, settings)
+    return dg.Definitions(assets=[_report_asset(settings)], jobs=[job], schedules=[schedule])
 
+
+def _report_asset(settings: Settings) -> dg.AssetsDefinition:
     @dg.asset(
         name=ASSET,
         deps=[tables.APP_DAILY.name, tables.METRIC_DAILY.name],
@@ -75,3 +83,65 @@ def daily_report_asset(settings: Settings) -> dg.AssetsDefinition:
         yield dg.MaterializeResult(check_results=[check_result(CHECK, reports)])
 
     return daily_report
+
+
+def daily_report_job() -> Any:
+    """The job of the report alone: in one process, for it is one step."""
+    return dg.define_asset_job(
+        JOB,
+        selection=dg.AssetSelection.assets(ASSET),
+        executor_def=dg.in_process_executor,
+        # Before a backfill in the queue, behind messages.
+        tags={"dagster/priority": "5", "dagster/max_runtime": "3600"},
+        description="Writes the report of a day and, with the config `send: true`, sends it. The schedule does so "
+        "every morning; started manually it sends nothing unless asked.",
+    )
+
+
+def daily_report_schedule(
+    job: Any,
+    settings: Settings,
+    now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
+) -> dg.ScheduleDefinition:
+    """Every morning at METRICS_REPORT_AT local time: the report of yesterday is sent; `now` is its clock."""
+
+    @dg.schedule(
+        name=f"{ASSET}_schedule",
+        cron_schedule=f"{settings.report_at.minute} {settings.report_at.hour} * * *",
+        execution_timezone=settings.timezone,
+        job=job,
+        default_status=default_schedule_status(settings),
+        description=f"Every morning at {settings.report_at:%H:%M} {settings.timezone}: the report of yesterday is "
+        "sent. After a downtime the latest one that was missed, late, and none of those before it.",
+    )
+    def morning(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        due = context.scheduled_execution_time
+        today = due.astimezone(settings.zone).date()
+        day = today - _ONE_DAY
+        if report_due_at(today + _ONE_DAY, settings) <= now():
+            return dg.SkipReason(f"The report of {day} is too late: a newer one is due.")
+        if reason := why_no_report(day, settings):
+            return dg.SkipReason(reason)
+        return dg.RunRequest(
+            run_key=day.isoformat(),
+            partition_key=day.isoformat(),
+            run_config=dg.RunConfig(ops={ASSET: DailyReportConfig(send=True)}),
+            tags={DUE_AT: due.astimezone(datetime.UTC).isoformat()},
+        )
+
+    return morning
+
+
+def why_no_report(day: datetime.date, settings: Settings) -> str | None:
+    """Why there is no report of `day`; None: there is to be one."""
+    if day_of(day, settings.zone).hours == 0:
+        return f"In {settings.timezone} there was no {day}: the zone's clocks skipped it."
+    if settings.end_date and day > settings.end_date:
+        return f"The events have ended: METRICS_END_DATE is {settings.end_date}."
+    if day < settings.start_date:
+        return f"No complete day yet: METRICS_START_DATE is {settings.start_date}, today is {day + _ONE_DAY}."
+    return None
+
+
+def report_due_at(date: datetime.date, settings: Settings) -> datetime.datetime:
+    return datetime.datetime.combine(date, settings.report_at, tzinfo=settings.zone)

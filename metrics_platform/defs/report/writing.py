@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
-from itertools import count, takewhile
-from typing import Any
 
 import dagster as dg
 
@@ -51,13 +50,20 @@ def write_reports(
         missing = _not_computed(context, warehouse, day, settings) if is_computed else ()
         return replace(load_state(context.instance, day.key), not_computed=missing)
 
+    due = context.run.tags.get(DUE_AT)
+    occurred_at = datetime.datetime.fromisoformat(due) if due else datetime.datetime.now(datetime.UTC)
     reports = []
-    for report in read_reports(warehouse, days, settings, _occurred_at(context), load_of, context.run.run_id):
+    for report in read_reports(warehouse, days, settings, occurred_at, load_of, context.run.run_id):
         reports.append(report)
-        sent = send_once(context, report) if send and report.date == days[-1].date else ""
-        context.add_asset_metadata(
-            report_metadata(report, settings, sent=sent, warn=context.log.warning), partition_key=str(report.date)
-        )
+        sent = _send_once(context, report) if send and report.date == days[-1].date else ""
+        composer = Composer.for_settings(settings, context.log.warning)
+        message = composer.message(report, datetime.datetime.now(datetime.UTC))
+        metadata = {
+            **message_metadata(message, composer.pictures(message)),
+            "data": _data(report),
+            "sent": sent or "Not sent. To send it, set `send: true` in the run's config.",
+        }
+        context.add_asset_metadata(metadata, partition_key=str(report.date))
         context.log.info(f"{report.key}: {report.problem or 'complete'}. {sent}".strip())
     return reports
 
@@ -78,12 +84,6 @@ def _not_computed(
         context.log.warning(f"Whether the data of {day.key} are whole is not known. {error}")
         return ()
     return tuple(each.table for each in found)
-
-
-def _occurred_at(context: dg.AssetExecutionContext) -> datetime.datetime:
-    """When the report was due; of a manual run, now."""
-    due = context.run.tags.get(DUE_AT)
-    return datetime.datetime.fromisoformat(due) if due else datetime.datetime.now(datetime.UTC)
 
 
 # --- the state of the load --------------------------------------------------------------------------------------------
@@ -120,7 +120,10 @@ def _evaluations(instance: dg.DagsterInstance, key: str) -> Iterator[dg.AssetChe
     @cache
     def computes_the_day(run_id: str) -> bool:
         run = instance.get_run_by_id(run_id)
-        return run is not None and _is_of(run.tags, key)
+        tags = run.tags if run else {}
+        if _PARTITION in tags:
+            return tags[_PARTITION] == key
+        return RANGE_START in tags and tags[RANGE_START] <= key <= tags.get(RANGE_END, "")  # dates sort as texts
 
     for table in LINEAGE:
         for name in table.checks:
@@ -131,29 +134,6 @@ def _evaluations(instance: dg.DagsterInstance, key: str) -> Iterator[dg.AssetChe
                 if isinstance(evaluation, dg.AssetCheckEvaluation) and computes_the_day(record.run_id):
                     yield evaluation
                     break
-
-
-def _is_of(tags: Mapping[str, str], key: str) -> bool:
-    """Whether a run with these tags computes the partition; keys are dates, which sort as texts."""
-    if _PARTITION in tags:
-        return tags[_PARTITION] == key
-    return RANGE_START in tags and tags[RANGE_START] <= key <= tags.get(RANGE_END, "")
-
-
-# --- what Dagster shows -----------------------------------------------------------------------------------------------
-
-
-def report_metadata(
-    report: DailyReport, settings: Settings, *, sent: str, warn: Callable[[str], None]
-) -> dict[str, Any]:
-    """The metadata of one report: the message and the pictures as people get them."""
-    composer = Composer.for_settings(settings, warn)
-    message = composer.message(report, datetime.datetime.now(datetime.UTC))
-    return {
-        **message_metadata(message, composer.pictures(message)),
-        "data": _data(report),
-        "sent": sent or "Not sent. To send it, set `send: true` in the run's config.",
-    }
 
 
 def check_result(name: str, reports: Sequence[DailyReport]) -> dg.AssetCheckResult:
@@ -177,39 +157,30 @@ def _data(report: DailyReport) -> str:
 # --- sending ----------------------------------------------------------------------------------------------------------
 
 
-def send_once(context: dg.AssetExecutionContext, report: DailyReport) -> str:
+def _send_once(context: dg.AssetExecutionContext, report: DailyReport) -> str:
     """Queue the report, unless the last one of the day has the same numbers; returns what was done, as a sentence.
 
     A day that was reported with other numbers is reported again as a correction, in reply to the first report. A report
     that was given up has reached no one, so it does not count.
     """
-    histories = (history_of(context.instance, key) for key in _keys(report.key))
-    earlier = {history.key: history for history in takewhile(lambda history: history.stored, histories)}
-    queued = [key for key, history in earlier.items() if _outcome(history) != "given_up"]
-    if queued and _has_same_content(earlier[queued[-1]], report):
-        how = (_outcome(earlier[queued[-1]]) or "on its way").replace("_", " ")
-        return (
-            f"Not queued: these numbers were queued before, as {queued[-1]} ({how}). To send them once more, "
-            "materialise that partition of the asset notifications with the config again: true."
-        )
-    key = next(each for each in _keys(report.key) if each not in earlier)
-    if not queued:
+    # The keys that a day's reports have, one after the other: report-2026-11-21, report-2026-11-21-2 …
+    keys = itertools.chain([report.key], (f"{report.key}-{number}" for number in itertools.count(2)))
+    reached: list[History] = []
+    for key in keys:
+        history = history_of(context.instance, key)
+        if not history.stored:
+            break
+        if history.closed is None or history.closed.outcome != "given_up":
+            reached.append(history)
+    if not reached:
         enqueue(context, report.model_copy(update={"key": key}))
         return f"Queued as {key}."
-    enqueue(context, report.model_copy(update={"key": key, "correction": True, "thread": queued[0]}))
-    return f"Queued as a correction, {key}: the numbers have changed since {queued[-1]}."
-
-
-def _keys(first: str) -> Iterator[str]:
-    """The keys that a day's reports have, one after the other: report-2026-11-21, report-2026-11-21-2 …"""
-    yield first
-    yield from (f"{first}-{number}" for number in count(2))
-
-
-def _outcome(history: History) -> str | None:
-    return history.closed.outcome if history.closed else None
-
-
-def _has_same_content(history: History, report: DailyReport) -> bool:
-    last = history.event
-    return isinstance(last, DailyReport) and content_of(last) == content_of(report)
+    last = reached[-1]
+    if isinstance(last.event, DailyReport) and content_of(last.event) == content_of(report):
+        how = last.closed.outcome.replace("_", " ") if last.closed else "on its way"
+        return (
+            f"Not queued: these numbers were queued before, as {last.key} ({how}). To send them once more, "
+            "materialise that partition of the asset notifications with the config again: true."
+        )
+    enqueue(context, report.model_copy(update={"key": key, "correction": True, "thread": reached[0].key}))
+    return f"Queued as a correction, {key}: the numbers have changed since {last.key}."

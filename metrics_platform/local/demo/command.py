@@ -9,8 +9,9 @@ import sys
 import threading
 import time
 import webbrowser
+from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -18,7 +19,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from rich.console import Console
 
-from metrics_platform.local.clickhouse import EmbeddedServer, running_server
+from metrics_platform.local.clickhouse import EmbeddedServer, next_free_port, port_is_taken, running_server
 from metrics_platform.local.dagster_local import (
     DagsterError,
     DagsterUI,
@@ -28,14 +29,19 @@ from metrics_platform.local.dagster_local import (
     stop_on_signals,
 )
 from metrics_platform.local.demo import preparing
-from metrics_platform.local.demo.background import BackgroundTask
 from metrics_platform.local.demo.output import TABLES, Output, Steps
-from metrics_platform.local.demo.product import INCIDENT_LASTS, InjectedIncident, inject
-from metrics_platform.local.demo.state import DemoError, State, exclusive_lock, lock_holder
-from metrics_platform.local.demo.stream import Clock, FastSchedules, Stream
-from metrics_platform.local.ports import next_free_port, port_is_taken
+from metrics_platform.local.demo.preparing import (
+    Clock,
+    DemoError,
+    FastSchedules,
+    State,
+    Stream,
+    exclusive_lock,
+    lock_holder,
+)
+from metrics_platform.local.demo.product import INCIDENT_LASTS, InjectedIncident, Product, inject
 from metrics_platform.settings import CHANNEL_PREFIXES, given_values, load_settings
-from metrics_platform.time_windows import first_instant, slot_at
+from metrics_platform.time_windows import slot_at
 from metrics_platform.warehouse.client import Warehouse
 
 _TICK_SECONDS = 5.0
@@ -214,7 +220,7 @@ class _Demo:
             dagster = stack.enter_context(running_dagster(self.directory, self.options.port))
             stack.callback(self.console.print, "\nStopping Dagster and ClickHouse …")
             preparing.send_report(yesterday)
-            dagster.wait_until_ready(output.notice)
+            dagster.wait_until_ready()
         return dagster
 
     def _continue(
@@ -226,18 +232,16 @@ class _Demo:
         server: EmbeddedServer,
     ) -> None:
         """Write events and print new messages of the outbox, until Ctrl-C."""
-        tasks = [
-            BackgroundTask("Writing events", stream.write, output.notice),
-            *([BackgroundTask("Checking and loading", fast.run_due, output.notice)] if fast else []),
-            BackgroundTask("Reading messages", output.new_messages, output.notice),
-            BackgroundTask("Dagster", dagster.check_answers, output.notice),
-        ]
+        attempts = Attempts(output.notice)
         with self.console.status("") if self.console.is_terminal else nullcontext() as status:
             while not self.stop_requested.is_set():
                 dagster.check()
                 _check_clickhouse(server)
-                for task in tasks:
-                    task.run_if_due()
+                attempts.attempt("Writing events", stream.write)
+                if fast:
+                    attempts.attempt("Checking and loading", fast.run_due)
+                attempts.attempt("Reading messages", output.new_messages)
+                attempts.attempt("Dagster", dagster.check_answers)
                 if status:
                     product_time = stream.state.written_until.astimezone(output.settings.zone)
                     status.update(f"In the product it is {product_time:%Y-%m-%d %H:%M:%S}")
@@ -276,9 +280,8 @@ def _clear(directory: Path) -> None:
 
 def _new(directory: Path, days: int, now: datetime.datetime, zone: ZoneInfo) -> State:
     today = now.astimezone(zone).date()
-    first_day = today - days * _ONE_DAY
-    begin = first_instant(first_day, zone)
-    return State(directory=directory, first_day=first_day, today=today, zone=zone, written_until=begin)
+    product = Product(today - days * _ONE_DAY, today, zone)
+    return State(directory=directory, product=product, written_until=product.first_instant())
 
 
 def _zone(name: str | None) -> ZoneInfo:
@@ -316,3 +319,24 @@ def _open(url: str) -> None:
     has_screen = sys.platform == "darwin" or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
     if has_screen and sys.stdout.isatty():
         webbrowser.open(url)
+
+
+@dataclass
+class Attempts:
+    """What is tried again and again: a failure is reported once, as is its end, and never ends the demo."""
+
+    report: Callable[[str], None]
+    _failing: set[str] = field(default_factory=set, init=False)
+
+    def attempt(self, name: str, action: Callable[[], object]) -> None:
+        """Call `action`; `name` says what it does, as a noun phrase that begins a sentence."""
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001  (whatever fails, the demo goes on and reports it)
+            if name not in self._failing:
+                self.report(f"{name} failed: {str(error).strip() or type(error).__name__}. Trying again.")
+            self._failing.add(name)
+        else:
+            if name in self._failing:
+                self.report(f"{name} works again.")
+            self._failing.discard(name)

@@ -27,8 +27,6 @@ _PROGRAM = "metrics-platform"
 _BEGAN_IN = Path.cwd()
 # With less of a slot left, most of it is normal, and the alert comes with the next one.
 _ENOUGH_OF_A_SLOT = datetime.timedelta(minutes=6)
-# A step takes minutes. In a pipe, each further fifth of it is a line, so that no one waits in silence.
-_SHARE_OF_A_LINE = 0.2
 
 
 class Steps(Progress):
@@ -48,16 +46,7 @@ class Steps(Progress):
         begun = time.monotonic()
         task = self.add_task(description, total=1)
         self._print_line(f"{description} …")
-        next_line = _SHARE_OF_A_LINE
-
-        def report(share: float) -> None:
-            nonlocal next_line
-            self.update(task, completed=share)
-            if next_line <= share < 1:
-                self._print_line(f"{description}: {share:.0%}")
-                next_line = share + _SHARE_OF_A_LINE
-
-        yield report
+        yield lambda share: self.update(task, completed=share)
         self.update(task, completed=1)
         self._print_line(f"{description}: done in {time.monotonic() - begun:.0f} s")
 

@@ -6,15 +6,23 @@ All of it runs in this process, before Dagster's schedules start, and does not d
 from __future__ import annotations
 
 import datetime
+import fcntl
 import itertools
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
+
 from metrics_platform.catalog import load_catalog
+from metrics_platform.local.clickhouse_directory import write_private
 from metrics_platform.local.dagster_local import run_job
 from metrics_platform.local.demo.product import Product
 from metrics_platform.settings import Settings
-from metrics_platform.time_windows import RANGE_END, RANGE_START, SLOT, SlotRange
+from metrics_platform.time_windows import RANGE_END, RANGE_START, SLOT, SlotRange, slot_at
 from metrics_platform.warehouse.catalog_check import check_catalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.slots import compute_slots, first_slot, last_complete_slot, missing_slots
@@ -97,7 +105,7 @@ def compute_slot_history(warehouse: Warehouse, until: datetime.datetime, setting
 
 def check_slots(slots: SlotRange, zone: ZoneInfo) -> None:
     """Check the slots in one run of `anomaly_check`; it also computes what is missing before them."""
-    from metrics_platform.defs.monitoring.schedule import tags_of  # noqa: PLC0415
+    from metrics_platform.defs.monitoring.assets import tags_of  # noqa: PLC0415
 
     days = [day.key for day, _ in slots.by_day(zone)]
     run_job("anomaly_check", tags={RANGE_START: days[0], RANGE_END: days[-1], **tags_of(slots)})
@@ -106,3 +114,140 @@ def check_slots(slots: SlotRange, zone: ZoneInfo) -> None:
 def send_report(day: datetime.date) -> None:
     """Write the morning report of the day and queue its message, unless these numbers have been sent already."""
     run_job("daily_report_job", {"daily_report": {"config": {"send": True}}}, partition_key=day.isoformat())
+
+
+class DemoError(RuntimeError):
+    """The demo cannot run here; the text says what to do."""
+
+
+class State(BaseModel):
+    """The demo of a directory. `written_until`: the first instant (UTC) whose events are not written yet."""
+
+    directory: Path = Field(Path(), exclude=True)
+    product: Product
+    written_until: AwareDatetime
+
+    @classmethod
+    def read(cls, directory: Path) -> State | None:
+        """Read the state of the directory; None where no demo has been made yet. Raises DemoError if it is broken."""
+        file = directory / "demo.json"
+        try:
+            state = cls.model_validate_json(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (ValidationError, UnicodeError) as error:
+            raise DemoError(f"{file} cannot be read. Start with --fresh to make a new demo.") from error
+        state.directory = directory
+        return state
+
+    def write(self) -> None:
+        """Write it in one step: a reader sees the old or the new."""
+        write_private(self.directory / "demo.json", self.model_dump_json(indent=2) + "\n")
+
+
+@contextmanager
+def exclusive_lock(directory: Path) -> Iterator[bool]:
+    """Lock the directory against another demo; yields False where one runs in it already."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "demo.lock").open("a", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield True
+
+
+def lock_holder(directory: Path) -> str:
+    """The process id of the demo that runs in the directory."""
+    return (directory / "demo.lock").read_text(encoding="utf-8").strip()
+
+
+# A slot of 15 minutes takes one.
+_SPEED = 15
+# A fast product starts this far behind: it has caught up after 34 minutes.
+_BEHIND = datetime.timedelta(hours=8)
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+
+
+@dataclass
+class Clock:
+    """Whole seconds in UTC: `begins` until `start` is called, then a faster time that catches up with the real one.
+
+    Only the past can be replayed: Dagster has no partition of a slot before it is over.
+    """
+
+    begins: datetime.datetime | None = None
+    real: Callable[[], datetime.datetime] = field(default=_now, repr=False)
+    _started: datetime.datetime | None = field(default=None, init=False)
+
+    @classmethod
+    def fast(cls, written_until: datetime.datetime | None, real: Callable[[], datetime.datetime] = _now) -> Clock:
+        """The last hours again, from the beginning of a slot on, without those whose events are written already."""
+        slot = slot_at(real() - _BEHIND)
+        return cls(max(slot.start, written_until) if written_until else slot.start, real)
+
+    def start(self) -> None:
+        """Let a faster time begin to run; real time needs no start."""
+        self._started = self.real()
+
+    def now(self) -> datetime.datetime:
+        """The product's time."""
+        if self.begins is None:
+            return self.real()
+        passed = self.real() - self._started if self._started else datetime.timedelta()
+        return min(self.begins + _SPEED * passed, self.real())
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the product's time is behind the real one."""
+        return self.now() < self.real()
+
+
+@dataclass
+class Stream:
+    """Writes what has happened in the product since the last call, and remembers it."""
+
+    state: State
+    warehouse: Warehouse
+    clock: Clock
+
+    def write(self, progress: Progress = lambda _share: None) -> None:
+        """Write up to the product's present, and remember it after each day; after an error, the next call goes on."""
+        since, until = self.state.written_until, self.clock.now()
+        product = self.state.product
+        if since == product.first_instant():
+            product.write_earlier_days(self.warehouse)
+        # Closed at an interrupt, too: otherwise it would continue to write while the exception refers to it.
+        with closing(product.write_events(self.warehouse, since, until)) as days:
+            for written in days:
+                self.state.written_until = written
+                self.state.write()
+                progress((written - since) / (until - since))
+
+
+@dataclass
+class FastSchedules:
+    """Runs the check and the nightly load by the product's time, because Dagster's schedules go by the real one."""
+
+    state: State
+    checked_until: datetime.datetime
+    computed_until: datetime.date
+    """The last day that has been computed."""
+
+    def run_due(self) -> None:
+        """Run what has come due since the last call; what failed then is run again."""
+        written, zone = self.state.written_until, self.state.product.zone
+        complete = slot_at(written).start
+        if complete > self.checked_until:
+            check_slots(SlotRange(self.checked_until, complete), zone)
+            self.checked_until = complete
+        if days := days_between(self.computed_until + _ONE_DAY, written.astimezone(zone).date()):
+            compute_days(days)
+            self.computed_until = days[-1]

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from metrics_platform.loading.events import create_source_tables
-from metrics_platform.monitor.generated import WEEKEND, WORKDAY
+from metrics_platform.monitor.backtest import WEEKEND, WORKDAY
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import Day, day_of, first_instant
 from metrics_platform.warehouse.client import Warehouse
@@ -78,11 +78,7 @@ class Product:
     campaign_users: int = 5_000
 
     def create(self, warehouse: Warehouse, settings: Settings) -> None:
-        """Make the source tables, the people and the scenario, where they are missing.
-
-        Raises:
-            WarehouseError: ClickHouse refused or did not answer.
-        """
+        """Make the source tables, the people and the scenario, where they are missing."""
         create_source_tables(settings, warehouse)
         for name in _TABLES:
             warehouse.execute(_read(f"schema/{name}.sql"), doing=f"Making simulator.{name}", repeatable=True)
@@ -106,9 +102,6 @@ class Product:
         """Write one event per user and earlier day, so that not every user is new on the first day.
 
         It empties the feed first, which holds only the result of an interrupted attempt at that time.
-
-        Raises:
-            WarehouseError: ClickHouse refused or did not answer.
         """
         warehouse.execute("TRUNCATE TABLE simulator.feed_actions", doing="Emptying the demo's feed")
         days = (day_of(self.first_day - number * _ONE_DAY, self.zone) for number in range(_EARLIER_DAYS, 0, -1))

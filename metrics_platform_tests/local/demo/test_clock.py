@@ -7,7 +7,7 @@ import datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics_platform.local.demo.stream import Clock
+from metrics_platform.local.demo.preparing import Clock
 
 NOW = datetime.datetime(2026, 11, 27, 17, 38, 12, tzinfo=datetime.UTC)
 SECOND = datetime.timedelta(seconds=1)
@@ -20,12 +20,6 @@ class _Watch:
 
     def __call__(self) -> datetime.datetime:
         return self.now
-
-
-def test_real_time_needs_no_start_and_is_never_behind() -> None:
-    clock = Clock(real=_Watch())
-    assert clock.now() == NOW
-    assert not clock.is_behind
 
 
 def test_a_fast_time_waits_for_its_start_and_then_replays_a_slot_in_a_minute() -> None:

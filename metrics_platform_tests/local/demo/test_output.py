@@ -12,16 +12,14 @@ from metrics_platform.local.demo.output import Output, Steps
 from metrics_platform.settings import load_settings
 
 
-def test_a_pipe_gets_lines_when_a_step_begins_proceeds_and_ends() -> None:
+def test_a_pipe_gets_lines_when_a_step_begins_and_ends() -> None:
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb", buffering=0) as read, os.fdopen(writer, "w") as write:
         console = Console(file=write)
         with Steps(console) as steps:
             with steps.step("Making events") as progress:
                 assert read.read(200).decode() == "Making events …\n"
-                for share in (0.1, 0.3, 0.4, 0.5, 1):
-                    progress(share)
-                assert read.read(200).decode() == "Making events: 30%\nMaking events: 50%\n"
+                progress(1)
             assert read.read(200).decode() == "Making events: done in 0 s\n"
 
 

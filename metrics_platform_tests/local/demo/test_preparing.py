@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -41,21 +40,6 @@ def test_days_are_missing_from_the_first_one_that_lacks_a_last_table(instance: d
     assert preparing.missing_days(PRODUCT, NOW) == days_between(FIRST.replace(day=3), FIRST.replace(day=6))
     _materialize(instance, "dimension_metrics", 3)
     assert preparing.missing_days(PRODUCT, NOW) == []
-
-
-def test_days_are_computed_oldest_first_in_runs_of_a_week(monkeypatch: pytest.MonkeyPatch) -> None:
-    ranges: list[tuple[str, ...]] = []
-    shares: list[float] = []
-
-    def run_job(job: str, **options: Any) -> None:
-        assert job == "daily_etl"
-        ranges.append(tuple(options["tags"].values()))
-
-    monkeypatch.setattr(preparing, "run_job", run_job)
-    preparing.compute_days(days_between(FIRST, FIRST.replace(day=17)), shares.append)
-    assert ranges == [("2026-11-01", "2026-11-07"), ("2026-11-08", "2026-11-14"), ("2026-11-15", "2026-11-16")]
-    assert shares == sorted(shares)
-    assert shares[-1] == 1
 
 
 def test_runs_that_an_earlier_stop_cut_off_are_cancelled(instance: dg.DagsterInstance) -> None:

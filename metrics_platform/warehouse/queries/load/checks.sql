@@ -29,10 +29,9 @@ WITH
         match(v, '^[0-9]{16}([.]0*)?$'), fromUnixTimestamp64Micro(toInt64OrZero(substring(v, 1, 16)), 'UTC'),
         match(v, '^[0-9]{19}$'), fromUnixTimestamp64Micro(intDiv(toInt64OrZero(v), 1000), 'UTC'),
         NULL) AS instant,
-    -- To the minute, as clocks in the file's zone show it. In UTC no time is skipped or happens twice.
+    -- To the minute, as clocks in the file's zone show it. In UTC no time is skipped.
     t -> formatDateTime(t, '%Y-%m-%d %H:%i', {zone}) AS clock,
     (v, t) -> {zone} != 'UTC' AND is_local_time(v) AND clock(t) != replaceOne(substring(v, 1, 16), 'T', ' ') AS is_skipped_by_clocks,
-    (v, t) -> {zone} != 'UTC' AND is_local_time(v) AND clock(t) = clock(t + toIntervalHour(1)) AS is_twice_on_clocks,
     (v, t) -> multiIf(
         isNull(t) AND match(v, '^[0-9]{4}-[0-9]{2}-[0-9]{2}$'), 'it has no time of day; write it as 2026-01-05 10:00',
         isNull(t) AND match(v, '^[0-9]{1,2}[./-][0-9]{1,2}[./-][0-9]{2,4}'),

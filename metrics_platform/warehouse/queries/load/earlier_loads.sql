@@ -1,8 +1,8 @@
--- When a file with the same bytes, or with the same rows, was loaded into the same table; latest first.
+-- When the same rows were loaded into the same table; latest first.
 SELECT changed_at, file
 FROM {table:Identifier} FINAL
 WHERE step = 2
-  AND (sha256 = {sha256:String} OR content = {content:String} AND content != '')
+  AND content = {content:String}
   AND database = {database:String} AND target = {target:String}
 ORDER BY changed_at DESC
 LIMIT 1

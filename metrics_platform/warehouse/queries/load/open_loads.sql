@@ -1,6 +1,6 @@
 -- Commits that were begun and not ended, oldest first.
 SELECT
-    load_id, source, file, sha256, content, rows, rejected, first_time, last_time, database, target, staging,
+    load_id, source, file, content, rows, rejected, first_time, last_time, database, target, staging,
     partition_ids, rows_before, changed_at
 FROM {table:Identifier} FINAL
 WHERE step = 1

@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS {table:Identifier}
     step           UInt8                  COMMENT '1 committing, 2 committed, 3 given up: nothing of it was loaded',
     changed_at     DateTime64(3, 'UTC')   COMMENT 'when the step was reached',
     file           String                 COMMENT 'the file, as it was named',
-    sha256         FixedString(64)        COMMENT 'fingerprint of its bytes',
+    sha256         FixedString(64)        COMMENT 'not used any more',
     content        String                 COMMENT 'fingerprint of its rows, whatever their order and the format',
     rows           UInt64                 COMMENT 'rows loaded',
     rejected       UInt64                 COMMENT 'rows rejected',

@@ -1,1 +1,0 @@
-"""The monitor's assets, run through Dagster in this process."""

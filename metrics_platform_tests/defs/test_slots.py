@@ -1,0 +1,247 @@
+"""Which slots a check computes and processes: after a downtime, in a backfill, of one metric."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import re
+
+import dagster as dg
+import pytest
+import time_machine
+from dagster._core.definitions.run_request import InstigatorType
+from pydantic import SecretStr
+from rich.console import Console
+
+from metrics_platform.defs.health.alert_store import AlertCursor
+from metrics_platform.incidents.command import UnknownIncidentError, answer, list_incidents
+from metrics_platform.time_windows import SLOT
+from metrics_platform_tests.defs.monitor_world import LAG, NOON, OPENED, MonitorWorld, stale
+from metrics_platform_tests.defs.running import check_outcomes, failure_texts
+from metrics_platform_tests.defs.stored_ticks import switch_on
+from metrics_platform_tests.watcher import PATH, QUERY, watcher
+
+
+def test_after_a_downtime_only_what_still_lasts_is_sent(world: MonitorWorld) -> None:
+    dead = {"iOS": 0.0, "Android": 0.0}
+    for number in range(15):
+        world.happens(number, **(dead if number in (1, 2, 13, 14) else {}))
+    assert world.check(0, 14).success
+    assert world.queued() == ["anomaly-2026-11-20-15:15"]
+    totals = [row for row in world.rows("incidents") if row["dimension"] == "total"]
+    assert {row["opened_at"].strftime("%H:%M") for row in totals} == {"12:15", "15:15"}
+
+
+def test_a_processed_slot_whose_data_change_opens_no_incident(world: MonitorWorld) -> None:
+    world.happens(0)
+    world.happens(1)
+    world.check(0, 1)
+    before = [world.rows(table) for table in ("incidents", "monitored_slots")]
+    for table in (world.settings.feed_table, world.settings.messages_table):
+        world.warehouse.execute(f"TRUNCATE TABLE {table}")
+    assert world.check(0, 1).success
+    views = [row for row in world.rows("verdicts") if (row["metric"], row["dimension"]) == ("views", "total")]
+    assert [row["status"] for row in views[-2:]] == ["anomalous", "anomalous"]
+    assert [world.rows(table) for table in ("incidents", "monitored_slots")] == before
+    assert world.queued() == []
+
+
+def test_a_backfill_of_old_slots_sends_nothing(world: MonitorWorld) -> None:
+    world.happens(0)
+    result = world.check(0, 3, now=NOON + datetime.timedelta(days=2))
+    assert result.success
+    assert world.queued() == []
+    assert {row["metric"] for row in world.rows("incidents")} >= {"views", "messages"}
+
+
+def test_a_check_computes_the_slots_that_a_downtime_left_out(world: MonitorWorld) -> None:
+    for number in range(8):
+        world.happens(number)
+    assert world.check(0).success
+    # A slot is computed alone, then someone materialises the day, and the schedule goes on with the next slot.
+    assert world.check(3).success
+    job = world.office.definitions.resolve_job_def("anomaly_check")
+    with time_machine.travel(NOON + 6 * SLOT + LAG, tick=True):
+        assert job.execute_in_process(instance=world.instance, partition_key="2026-11-20").success
+    assert world.check(7).success
+    views = [row for row in world.rows("slot_metrics") if (row["metric"], row["dimension"]) == ("views", "total")]
+    assert [row["value"] for row in views[-8:]] == [240.0] * 8
+    slots = sorted(row["slot_start"] for row in world.rows("monitored_slots"))
+    assert slots == [(NOON + number * SLOT).replace(tzinfo=None) for number in range(8)]
+
+
+def test_verdicts_of_slots_without_values_name_what_to_materialise(world: MonitorWorld) -> None:
+    job = world.office.definitions.resolve_job_def("anomaly_check")
+    with time_machine.travel(NOON + 5 * SLOT, tick=True):
+        result = job.execute_in_process(
+            instance=world.instance,
+            raise_on_error=False,
+            partition_key="2026-11-20",
+            asset_selection=[dg.AssetKey("verdicts")],
+        )
+    assert not result.success
+    assert "Materialise `slot_metrics` of 2026-11-20 first." in failure_texts(result)["verdicts"]
+
+
+def test_a_run_of_one_metric_leaves_the_others_and_refuses_an_unknown_one(world: MonitorWorld) -> None:
+    world.happens(0)
+    world.check(0)
+    world.happens(0)  # late events: recomputed metrics see them, the others do not
+    before = [row for row in world.rows("slot_metrics") if row["metric"] not in ("likes", "feed_actions.events")]
+    job = world.office.definitions.resolve_job_def("anomaly_check")
+    with time_machine.travel(NOON + SLOT + LAG, tick=True):
+        result = job.execute_in_process(
+            instance=world.instance,
+            partition_key="2026-11-20",
+            asset_selection=[dg.AssetKey("slot_metrics")],
+            run_config={"ops": {"slot_metrics": {"config": {"metrics": ["likes"]}}}},
+        )
+    assert result.success
+    after = world.rows("slot_metrics")
+    assert [row for row in after if row["metric"] not in ("likes", "feed_actions.events")] == before
+    likes = [row["value"] for row in after if (row["metric"], row["dimension"]) == ("likes", "total")]
+    assert likes[-1] == 2 * 81
+    with time_machine.travel(NOON + SLOT + LAG, tick=True):
+        result = job.execute_in_process(
+            instance=world.instance,
+            raise_on_error=False,
+            partition_key="2026-11-20",
+            asset_selection=[dg.AssetKey("slot_metrics")],
+            run_config={"ops": {"slot_metrics": {"config": {"metrics": ["vews"]}}}},
+        )
+    assert not result.success
+    assert "the catalogue has no metric 'vews'. Choose from feed_users, views" in failure_texts(result)["slot_metrics"]
+
+
+def test_a_good_check_of_the_latest_slots_sends_a_heartbeat_that_may_fail(
+    world: MonitorWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    with watcher() as (url, beats):
+        world.restart(heartbeat_url=SecretStr(url))
+        world.happens(0)
+        world.check(0)
+        assert beats == [f"{PATH}?{QUERY}"]
+        world.check(0, now=NOON + datetime.timedelta(days=2))  # of old slots: says nothing of now
+        world.restart(heartbeat_url=SecretStr("http://127.0.0.1:1/ping/5ecret"))
+        result = world.check(0)
+        assert result.success
+        said = [entry.user_message for entry in world.instance.all_logs(result.run_id)]
+        assert any("heartbeat" in each.lower() for each in said)
+        assert not any("5ecret" in each for each in [*said, caplog.text])
+        world.restart(heartbeat_url=SecretStr(url))
+        world.warehouse.execute("DROP TABLE slot_metrics")
+        world.warehouse.execute("CREATE TABLE slot_metrics (x UInt8) ENGINE = MergeTree ORDER BY x")
+        assert not world.check(0).success
+        assert beats == [f"{PATH}?{QUERY}"]
+
+
+def test_a_catalogue_that_is_not_valid_is_named_and_the_built_in_one_goes_on(world: MonitorWorld) -> None:
+    world.use_catalog("metrics: {views: {kind: counts}}")
+    world.happens(0)
+    result = world.check(0)
+    assert result.success
+    check = check_outcomes(result)["slot_metrics: catalog_is_valid"]
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert "metrics.views.kind = 'counts': write count, gauge, share or ratio; did you mean count?" in str(
+        check.description
+    )
+    assert check_outcomes(result)["verdicts: views"].passed
+
+
+def test_a_broken_entry_fails_its_own_check_and_the_others_go_on(world: MonitorWorld) -> None:
+    world.use_catalog(
+        "metrics:\n"
+        "  countries: {source: feed_actions, sql: uniqExact(country)}\n"
+        "  broken: {source: feed_actions, sql: sum(amount)}\n"
+    )
+    world.restart(start_date=NOON.date())  # no history of the new metrics to compute
+    world.happens(0)
+    result = world.check(0)
+    assert result.success
+    checks = check_outcomes(result)
+    assert not checks["verdicts: broken"].passed
+    assert "metrics.broken.sql = 'sum(amount)'" in str(checks["verdicts: broken"].description)
+    assert "Unknown expression or function identifier `amount`" in str(
+        checks["slot_metrics: catalog_is_valid"].description
+    )
+    assert checks["verdicts: countries"].passed
+    assert {row["metric"] for row in world.rows("slot_metrics")} >= {"countries", "views"}
+
+
+def test_a_removed_metric_ends_its_incidents(world: MonitorWorld) -> None:
+    world.happens(0)
+    assert world.check(0, 1).success
+    world.use_catalog("metrics: {feed_users: {enabled: false}}")
+    assert world.check(2).success
+    latest = {row["metric"]: row for row in world.rows("incidents") if row["dimension"] == "total"}
+    assert (latest["feed_users"]["state"], latest["feed_users"]["change"]) == ("expired", "metric_removed")
+    assert latest["views"]["state"] == "open"
+
+
+def test_a_muted_metric_is_recorded_and_no_one_is_notified(world: MonitorWorld) -> None:
+    names = ("feed_users", "views", "likes", "ctr", "messages", "senders")
+    muted = "".join(f"  {name}: {{monitor: {{muted_until: 2026-11-21T00:00:00Z}}}}\n" for name in names)
+    world.use_catalog(f"metrics:\n{muted}")
+    world.happens(0)
+    assert world.check(0, 1).success
+    assert world.queued() == []
+    assert {row["message"] for row in world.rows("incidents")} == {""}
+
+
+@pytest.fixture
+def stored_world(world: MonitorWorld, stored_instance: dg.DagsterInstance) -> MonitorWorld:
+    """On a Dagster that stores the cursors of sensors."""
+    world.instance = stored_instance
+    world.restart()
+    return world
+
+
+@pytest.mark.parametrize(
+    ("notification", "sent", "inhibited_by"),
+    [("stale", [], {"stale feed_actions", "stale message_actions"}), ("", [OPENED], {""})],
+)
+def test_stale_data_that_was_notified_inhibits_metrics_at_zero(
+    stored_world: MonitorWorld, notification: str, sent: list[str], inhibited_by: set[str]
+) -> None:
+    alerts = tuple(stale(source, notification) for source in ("feed_actions", "message_actions"))
+    cursor = AlertCursor(alerts=alerts).model_dump_json()
+    switch_on(stored_world.instance, "source_sensor", InstigatorType.SENSOR, cursor=cursor)
+    stored_world.happens(0)
+    assert stored_world.check(0, 1).success
+    assert stored_world.queued() == sent
+    totals = [row for row in stored_world.rows("incidents") if row["dimension"] == "total"]
+    assert {row["folded_into"] for row in totals} == inhibited_by
+    # Events are back, but too few: if nothing was sent of the metrics, they are sent now.
+    stored_world.happens(2, iOS=0.3, Android=0.3)
+    assert stored_world.check(2).success
+    assert stored_world.queued() == (sent or ["anomaly-2026-11-20-12:30"])
+
+
+def test_what_is_marked_as_not_an_incident_is_sent_again_only_if_it_is_larger(world: MonitorWorld) -> None:
+    shares = {1: 0.3, 2: 0.3, 15: 0.4, 16: 0.0}
+    for number in range(17):
+        world.happens(number, iOS=shares.get(number, 1.0), Android=shares.get(number, 1.0))
+    world.check(0, 4)
+    sent = world.queued()
+    found = {row["incident"] for row in world.rows("incidents") if row["message"]}
+    printed = io.StringIO()
+    with time_machine.travel(NOON + 5 * SLOT, tick=True):
+        for incident in found:
+            said = answer(world.settings, incident, is_incident=False, who="ann", note="a deploy")
+            assert f"{incident} is marked as not an incident" in said
+        with pytest.raises(UnknownIncidentError, match="`metrics-platform incidents` lists them"):
+            answer(world.settings, "XXXXX", is_incident=False, who="ann", note="")
+        list_incidents(world.settings, Console(file=printed, width=200))
+    assert printed.getvalue().count("not an incident (ann): a deploy") == len(found)
+
+    result = world.check(5, 15)
+    assert world.queued() == sent
+    latest = [row for row in world.rows("incidents") if row["opened_at"].strftime("%H:%M") == "15:45"]
+    assert {row["folded_into"] for row in latest if row["metric"] in ("views", "likes")} >= {
+        f"answered {each}"
+        for each in {row["incident"] for row in world.rows("incidents") if row["metric"] in ("views", "likes")} & found
+    }
+    quieter = str(check_outcomes(result)["verdicts: views"].metadata["quieter"].value)
+    assert re.fullmatch(r"up to −7\d% until 2026-12-18 \S+, marked as not an incident \(ann\): a deploy", quieter)
+    world.check(16)
+    assert world.queued() == [*sent, "anomaly-2026-11-20-16:00"]
