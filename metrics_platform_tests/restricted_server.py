@@ -6,13 +6,14 @@ python -m metrics_platform_tests.restricted_server DIRECTORY "<setting>1</settin
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from metrics_platform.local import clickhouse_config
+from metrics_platform.local import clickhouse_directory
 from metrics_platform.local.clickhouse import serve
 
 ENGINES = ("MergeTree", "ReplacingMergeTree")
@@ -43,12 +44,15 @@ if __name__ == "__main__":
     _, directory, profile, config, *grants = sys.argv
     # In a profile of its own, since the engine's session has the default one; both texts are templates of str.format.
     profile, config = (text.replace("{", "{{").replace("}", "}}") for text in (profile, config))
-    tested = f"<profiles><tested><profile>default</profile>{profile}</tested>"
-    clickhouse_config._USERS = clickhouse_config._USERS.replace("<profiles>", tested)
-    clickhouse_config._CONFIG = clickhouse_config._CONFIG.replace("<clickhouse>", f"<clickhouse>{config}")
-    clickhouse_config._PLATFORM_GRANTS = tuple(grants)
-    user = clickhouse_config._user
-    clickhouse_config._user = lambda name, password, profile, grants: user(
-        name, password, "tested" if name == "platform" else profile, grants
-    )
+    queries = "".join(f"<query>{grant}</query>" for grant in grants)
+    engine_file = clickhouse_directory.engine_file
+
+    def restricted(name: str) -> str:
+        text = engine_file(name).replace("<clickhouse>", f"<clickhouse>{config if name == 'config.xml' else ''}")
+        tested = f"<profiles><tested><profile>default</profile>{profile}</tested>"
+        others, user, platform = text.replace("<profiles>", tested).partition("<platform>")
+        platform = re.sub(r"<grants>.*?</grants>", f"<grants>{queries}</grants>", platform, count=1, flags=re.DOTALL)
+        return others + user + platform.replace("<profile>default</profile>", "<profile>tested</profile>", 1)
+
+    clickhouse_directory.engine_file = restricted
     sys.exit(serve(Path(directory), 0, parent_pid=os.getppid()))

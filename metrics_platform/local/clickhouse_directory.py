@@ -9,29 +9,49 @@ data/ run/ logs/       the engine's tables, its configuration, its output (0700)
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
+import secrets
 import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from urllib.parse import urlsplit
-
-from metrics_platform.local.clickhouse_config import (
-    FILE_FUNCTION,
-    Passwords,
-    config_xml,
-    new_password,
-    users_xml,
-)
+from xml.sax.saxutils import escape
 
 # There from the first start: the engine's own two, the platform's tables, and the sources.
 DATABASES = ("system", "default", "metrics", "simulator")
 _OURS = ("engine.json", "lock", "url", "readonly_url", "data", "run", "logs")
 _PASSWORD = re.compile(r"[A-Za-z0-9_-]{20,100}")
+
+
+def engine_file(name: str) -> str:
+    """A file that the engine reads when it starts. `users.xml` has its security on one page."""
+    return (files("metrics_platform.local") / "engine" / name).read_text(encoding="utf-8")
+
+
+def new_password() -> str:
+    """A random password of 32 characters that needs no escaping in a URL, XML or a shell."""
+    return secrets.token_urlsafe(24)
+
+
+@dataclass(frozen=True)
+class Passwords:
+    """The passwords of the three users that can log in; none of them shows in a repr."""
+
+    platform: str = field(default_factory=new_password, repr=False)
+    readonly: str = field(default_factory=new_password, repr=False)
+    launcher: str = field(default_factory=new_password, repr=False)
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """User → the SHA-256 of the password, as `users.xml` has it."""
+        return {user: hashlib.sha256(password.encode()).hexdigest() for user, password in vars(self).items()}
 
 
 class EmbeddedServerError(RuntimeError):
@@ -169,9 +189,11 @@ class ServerDirectory:
         with self._explained():
             for part in (self.data, self.run, self.log.parent, metadata, functions):
                 part.mkdir(mode=0o700, exist_ok=True)
-            write_private(self.run / "config.xml", config_xml(port, self.log))
-            write_private(self.run / "users.xml", users_xml(passwords))
-            write_private(functions / "function_file.sql", FILE_FUNCTION)
+            write_private(
+                self.run / "config.xml", engine_file("config.xml").format(port=port, log=escape(str(self.log)))
+            )
+            write_private(self.run / "users.xml", engine_file("users.xml").format(**passwords.hashes))
+            write_private(functions / "function_file.sql", engine_file("function_file.sql"))
             for file in (metadata / f"{database}.sql" for database in DATABASES):
                 if not file.exists():
                     write_private(file, f"ATTACH DATABASE _ UUID '{uuid.uuid4()}' ENGINE = Atomic\n")

@@ -24,8 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from metrics_platform.local.clickhouse_config import Passwords
-from metrics_platform.local.clickhouse_directory import EmbeddedServerError, ServerDirectory
+from metrics_platform.local.clickhouse_directory import EmbeddedServerError, Passwords, ServerDirectory
 
 # The version that was tested; pyproject.toml pins the same.
 TESTED_VERSION = "26.9.0"

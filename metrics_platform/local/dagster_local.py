@@ -190,11 +190,6 @@ class DagsterUI:
         if self._process.poll() is not None:
             raise DagsterError(f"Dagster has ended with exit code {self._process.returncode}. {self._last_words()}")
 
-    def check_answers(self) -> None:
-        """Raise DagsterError if the webserver does not answer or the scheduler does not tick."""
-        if problem := self._problem():
-            raise DagsterError(problem)
-
     def ask(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the data of a GraphQL query.
 

@@ -1,4 +1,4 @@
-"""What every channel does: send a message step by step, record each step, and repeat what may be repeated.
+"""What every channel shares: the steps that send a message, requests over HTTP, and the repetition of both.
 
 A request that never left may always be repeated. One whose answer was lost is repeated only where twice is better than
 never. Configuration errors and refusals are never repeated.

@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from metrics_platform.channel_settings import SEVERITIES, ChannelSettings
 from metrics_platform.notifications.history import Failure, History, Reason, Sent
@@ -26,14 +27,12 @@ _DOWN_WAITS = (15, 30, 60, 120, 300)
 # A message's own waits after its first, second, … failure over a channel. Each lost answer may be one more copy of an
 # alert in the chat, so those are repeated less often.
 _WAITS: Mapping[Reason, tuple[int, ...]] = {
-    "unreachable": _DOWN_WAITS,
+    "unreachable": (15, 30, 60),  # the channel's wait is longer, until it has taken another message
     "unknown": (30, 120, 300, 900, 1800),
-    "misconfigured": (60, 300, 900, 3600),
+    "misconfigured": (60, 300, 900),
     "refused": (60, 300, 900, 3600),
 }
 _WAITS_AFTER_A_CRASH = (15, 60, 300, 900)
-# The longest wait where the channel has taken another message since.
-_WAITS_WHEN_BACK: Mapping[Reason, int] = {"unreachable": 60, "misconfigured": 900}
 # A message whose attempts crash this often is the cause itself: it must not hold up others.
 _CRASHES = 3
 # A message is given up only if it, or its channel, was tried this recently: the platform may have been off.
@@ -121,7 +120,6 @@ class _Delivery:
     history: History
     channel: str
     at: datetime.datetime
-    rank: tuple[bool, int, bool, datetime.datetime, str]
 
 
 @dataclass(frozen=True)
@@ -148,9 +146,7 @@ class _Queue:
     def next_step(self) -> Step:
         give_up = {each.key: each.unreadable for each in self.waiting if not each.event} | self._too_old
         left = [each for each in self._left if each.key not in give_up]
-        deliveries = sorted(
-            (delivery for each in left for delivery in self._deliveries(each)), key=lambda delivery: delivery.rank
-        )
+        deliveries = sorted((delivery for each in left for delivery in self._deliveries(each)), key=self._rank)
         due = [each for each in deliveries if each.at <= self.now]
         if digest := self._burst(due):
             return Step(f"a burst: {len(digest)} messages become one", digest=digest, give_up=give_up)
@@ -221,7 +217,7 @@ class _Queue:
         for name in self._channels(history) or [self._first]:
             at = self._next_try(history, name)
             if at is not None and not self._is_behind(history, name):
-                yield _Delivery(history, name, at, self._rank(history, name))
+                yield _Delivery(history, name, at)
 
     def _channels(self, history: History) -> list[str]:
         """The channels that a message is still to be delivered over; the fallback, if it may get it, is the last."""
@@ -232,8 +228,9 @@ class _Queue:
         event = self._events[history.key]
         return self.settings.fallback(event.kind, event.severity)
 
-    def _rank(self, history: History, channel: str) -> tuple[bool, int, bool, datetime.datetime, str]:
+    def _rank(self, delivery: _Delivery) -> tuple[Any, ...]:
         """While a channel is down, another message is tried each time: the one that failed may be the cause itself."""
+        history, channel = delivery.history, delivery.channel
         urgent = self._events[history.key].severity in ("critical", "failed")
         tries = len(history.failures[channel].times) if channel in self._down and channel in history.failures else 0
         return (is_hopeless(history, channel), tries, not urgent, self._queued_at(history), history.key)
@@ -254,10 +251,8 @@ class _Queue:
         return max(moments)
 
     def _wait(self, failure: Failure) -> datetime.timedelta:
-        reason, waits = failure.entry.reason, _WAITS[failure.entry.reason]
-        seconds: float = waits[min(len(failure.times), len(waits)) - 1]
-        if reason in _WAITS_WHEN_BACK and self._is_back(failure):
-            seconds = min(seconds, _WAITS_WHEN_BACK[reason])
+        waits = _WAITS[failure.entry.reason]
+        seconds = waits[min(len(failure.times), len(waits)) - 1]
         return datetime.timedelta(seconds=max(seconds, failure.entry.retry_after or 0))
 
     def _is_back(self, failure: Failure) -> bool:

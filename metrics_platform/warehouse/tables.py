@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 
-_COLUMN = re.compile(r"^\s{4}(?P<name>\w+)\s+(?P<type>\S.*?)\s+COMMENT '(?P<comment>(?:[^']|'')*)',?$")
+_COLUMN = re.compile(r"^\s{4}(?P<name>\w+)\s+(?P<type>\S.*?)\s+COMMENT '(?P<comment>(?:[^']|'')*)'(?: CODEC\(.+\))?,?$")
 
 _COUNTS = ("Int64", "UInt64")
 _NO_COUNTS = ("user_id", "definition", "version")

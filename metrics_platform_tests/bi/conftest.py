@@ -13,12 +13,13 @@ import requests
 
 from metrics_platform.connection import Connection, parse_url
 from metrics_platform.local.clickhouse import EmbeddedServer
-from metrics_platform.local.clickhouse_config import READONLY_TABLES
+from metrics_platform.local.clickhouse_directory import engine_file
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.tables import METRIC_DAILY, MONITOR_TABLES, daily_tables
 
 BI = Path(__file__).parents[2] / "bi"
+READONLY_TABLES = re.findall(r"GRANT SELECT ON metrics\.(\w+)", engine_file("users.xml"))
 
 
 @dataclass(frozen=True)

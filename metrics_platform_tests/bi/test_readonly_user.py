@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from xml.etree import ElementTree
 
 import yaml
 
-from metrics_platform.local.clickhouse_config import READONLY_LIMITS, READONLY_TABLES
+from metrics_platform.local.clickhouse_directory import engine_file
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform_tests.bi.conftest import BI, Reader
+from metrics_platform_tests.bi.conftest import BI, READONLY_TABLES, Reader
 
 SQL = re.sub(r"--.*", "", (BI / "clickhouse" / "readonly_user.sql").read_text(encoding="utf-8"))
 STATEMENTS = [statement.strip() for statement in SQL.split(";") if statement.strip()]
@@ -29,7 +30,8 @@ def test_the_embedded_servers_reader_runs_under_the_same_limits(reader: Reader) 
     names = ", ".join(f"'{name}'" for name in settings)
     rows = reader.ask(f"SELECT name, value FROM system.settings WHERE name IN ({names})").rows
     assert {row["name"]: row["value"] for row in rows} == settings
-    assert settings == {"readonly": "1", **READONLY_LIMITS}
+    own = ElementTree.fromstring(engine_file("users.xml")).find("profiles/readonly")
+    assert settings == {limit.tag: limit.text for limit in own if limit.tag != "profile"}
 
 
 def test_the_embedded_servers_reader_reads_the_same_tables() -> None:

@@ -35,7 +35,7 @@ print(json.dumps({"missing": sorted(set(names) - loaded), "later": later, "threa
 _FORKS = f"""
 import dagster._grpc.server as server
 import metrics_platform.definitions
-from metrics_platform.forked_runs import LOADED_ONCE
+from metrics_platform.definitions import LOADED_ONCE
 code_server = object.__new__(server.DagsterApiServer)
 process = code_server._mp_ctx.Process(target=exec, args=({_IN_A_RUN!r}, {{"names": LOADED_ONCE}}))
 process.start()

@@ -185,13 +185,6 @@ def test_dagster_is_reached_past_a_proxy(dagster: DagsterUI, script: Script, mon
     assert dagster.ask("{ version }") == {"version": "1"}
 
 
-def test_a_running_dagster_whose_scheduler_stops_ticking_is_an_error(dagster: DagsterUI, script: Script) -> None:
-    script += [lambda ticks=ticks: _status(ticks=ticks) for ticks in (True, False)]
-    dagster.check_answers()
-    with pytest.raises(DagsterError, match="does not tick"):
-        dagster.check_answers()
-
-
 def test_code_that_cannot_be_loaded_is_an_error_and_not_waited_for(dagster: DagsterUI, script: Script) -> None:
     broken = _status(ticks=True)
     error = {"message": "outer", "errorChain": [{"error": {"message": "METRICS_TIMEZONE = 'x'"}}]}

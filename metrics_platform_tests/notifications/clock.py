@@ -9,7 +9,7 @@ import pytest
 
 from metrics_platform.notifications.channel import Channel, DeliveryContext, DeliveryError, RetryPolicy
 from metrics_platform.notifications.history import Sent
-from metrics_platform.notifications.message import Block, Message, bold, line
+from metrics_platform.notifications.message import Block, Message, Paragraph, bold, line
 
 
 class Clock:
@@ -32,7 +32,7 @@ HEADLINE = line("❌ ", bold("FAILED"), " · job daily_etl")
 
 
 def message(*blocks: Block, **more: Any) -> Message:
-    """A message of these blocks."""
+    """A message of these blocks, with a text if there are none."""
     facts: dict[str, Any] = {
         "key": "key-1",
         "kind": "failed_run",
@@ -40,7 +40,7 @@ def message(*blocks: Block, **more: Any) -> Message:
         "headline": HEADLINE,
         "footer": line("production"),
     }
-    return Message(**{**facts, **more}, blocks=blocks)
+    return Message(**{**facts, **more}, blocks=blocks or (Paragraph((line("text"),)),))
 
 
 def delivered(channel: Channel, told: Message, done: dict[int, Sent] | None = None, **context: Any) -> list[Sent]:

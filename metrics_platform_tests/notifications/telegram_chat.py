@@ -17,35 +17,23 @@ from typing import Any
 from metrics_platform.channel_settings import ChatTarget
 from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import (
-    Block,
     Link,
-    Message,
-    Paragraph,
     Picture,
     Preformatted,
-    line,
 )
 from metrics_platform.notifications.telegram import Pacer, TelegramChannel, TelegramClient
-from metrics_platform_tests.notifications.clock import Clock, delivered
-from metrics_platform_tests.notifications.clock import message as plain_message
+from metrics_platform_tests.notifications.clock import Clock
 from metrics_platform_tests.telegram import BotApi, Fault
 from metrics_platform_tests.telegram.state import picture
 
-__all__ = ["delivered"]
 # Telegram's words for markup it does not read.
 UNPARSED = Fault.refusal(400, 'Bad Request: can\'t parse entities: Unsupported start tag "x" at byte offset 2')
 # Long ones, lest a busy machine looks like a lost answer; short ones are for servers that never answer.
 TIMEOUTS, SHORT_TIMEOUTS = (10.0, 10.0), (0.5, 0.5)
-TEXT = Paragraph((line("text"),))
 LONG = Preformatted("\n".join(f"line {number} of the error" for number in range(400)))
 BUTTON = Link("Run", "https://dagster.example.com/runs/1")
 # No one listens there.
 NOWHERE = "http://127.0.0.1:9"
-
-
-def message(*blocks: Block, **more: Any) -> Message:
-    """A message of these blocks, with a text if there are none."""
-    return plain_message(*(blocks or (TEXT,)), **more)
 
 
 def pictures(count: int, png: bytes | None = None) -> tuple[Picture, ...]:

@@ -278,20 +278,43 @@ def test_an_incident_is_one_message_and_its_all_clear_a_silent_reply(desk: Desk,
     assert "At the alert, 10:45–11:00" in first.text
 
 
-def test_with_something_still_open_the_first_line_stays(desk: Desk) -> None:
-    partly = EXAMPLES[ALL_CLEAR].model_copy(update={"still_open": ("likes",), "key": "partly"})
-    desk.queue(OPENING, partly)
-    desk.deliver(OPENING)
-    desk.deliver("partly")
-    assert desk.texts[0].startswith("🔴")
-    assert desk.seen[1].reply_to == desk.seen[0].message_id
+_PARTLY = EXAMPLES[ALL_CLEAR].model_copy(update={"still_open": ("likes",), "key": "partly"})
+_NEWER = EXAMPLES[UPDATE].model_copy(
+    update={
+        "key": "newer",
+        "occurred_at": EXAMPLES[UPDATE].occurred_at + datetime.timedelta(minutes=15),
+        "anomalies": EXAMPLES[UPDATE].anomalies[:1],
+    }
+)
 
 
-def test_the_reminder_of_something_critical_replies_and_rings(desk: Desk) -> None:
-    desk.queue(OPENING, "anomaly-A7K2Q-reminder-1")
-    desk.deliver(OPENING)
-    desk.deliver("anomaly-A7K2Q-reminder-1")
-    assert (desk.seen[1].silent, desk.seen[1].reply_to) == (False, desk.seen[0].message_id)
+# Of each message in the chat: how it begins, whether its first line names the metric of the update, whether it is
+# silent, and whether it replies to the first message.
+@pytest.mark.parametrize(
+    ("delivered", "seen"),
+    [
+        ([OPENING, _PARTLY], [("🔴", False, False, False), ("✅", False, True, True)]),
+        ([OPENING, "anomaly-A7K2Q-reminder-1"], [("🔴", False, False, False), ("🔴", False, False, True)]),
+        ([ALL_CLEAR, UPDATE], [("✅", False, True, False)]),
+        ([UPDATE, OPENING], [("🔴", True, False, False)]),
+        ([UPDATE, ALL_CLEAR, OPENING], [("✅", False, True, False), ("✅", True, True, False)]),
+        ([OPENING, ALL_CLEAR, UPDATE], [("✅", False, False, False), ("✅", False, True, True)]),
+        ([OPENING, _NEWER, UPDATE], [("🔴", False, False, False)]),
+    ],
+    ids=["partly over", "a reminder", "unknown", "updated before", "over before", "updated after", "older update"],
+)
+def test_an_incident_reads_right_whatever_the_order_of_its_messages(
+    desk: Desk, delivered: list[str | kinds.Event], seen: list[tuple[str, bool, bool, bool]]
+) -> None:
+    keys = [event if isinstance(event, str) else event.key for event in delivered]
+    desk.queue(*delivered)
+    for key in keys:
+        assert desk.deliver(key).closed is not None
+    first = desk.seen[0].message_id
+    shown = [
+        (each.text[0], "Likes" in _first_line(each.text), each.silent, each.reply_to == first) for each in desk.seen
+    ]
+    assert shown == seen
 
 
 # --- where the opening is not as it should be -----------------------------------------------------------------------
@@ -329,53 +352,6 @@ def test_an_opening_deleted_in_the_chat_costs_nothing(desk: Desk) -> None:
     assert all_clear.closed.outcome == "delivered"
     (message,) = desk.seen
     assert message.reply_to is None
-
-
-def test_an_all_clear_of_an_unknown_incident_costs_nothing(desk: Desk) -> None:
-    desk.queue(ALL_CLEAR, UPDATE)
-    assert desk.deliver(ALL_CLEAR).closed is not None
-    assert desk.deliver(UPDATE).closed is not None
-    assert len(desk.seen) == 1
-
-
-# --- in another order -----------------------------------------------------------------------------------------------
-
-
-def test_an_opening_after_its_all_clear_says_that_it_is_over_and_makes_no_sound(desk: Desk) -> None:
-    desk.queue(OPENING, UPDATE, ALL_CLEAR)
-    desk.deliver(UPDATE)
-    desk.deliver(ALL_CLEAR)
-    desk.deliver(OPENING)
-    all_clear, opening = desk.seen
-    assert all_clear.text.startswith("✅ RESOLVED")
-    assert _first_line(opening.text).startswith("✅ RESOLVED")
-    assert "Likes" in _first_line(opening.text)
-    assert opening.silent
-
-
-def test_an_update_after_the_all_clear_does_not_open_it_again(desk: Desk) -> None:
-    desk.queue(OPENING, UPDATE, ALL_CLEAR)
-    desk.deliver(OPENING)
-    desk.deliver(ALL_CLEAR)
-    outcome = desk.deliver(UPDATE)
-    assert outcome.closed.outcome == "nothing_to_do"
-    assert desk.texts[0].startswith("✅")
-
-
-def test_an_older_update_does_not_undo_a_newer_one(desk: Desk) -> None:
-    older = EXAMPLES[UPDATE]
-    newest = older.model_copy(
-        update={
-            "key": "newer",
-            "occurred_at": older.occurred_at + datetime.timedelta(minutes=15),
-            "anomalies": older.anomalies[:1],
-        }
-    )
-    desk.queue(OPENING, older, newest)
-    desk.deliver(OPENING)
-    desk.deliver("newer")
-    assert desk.deliver(UPDATE).closed is not None
-    assert "Likes" not in _first_line(desk.texts[0])
 
 
 # --- faults ---------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from metrics_platform.notifications.history import Sent
 from metrics_platform.notifications.message import Details, Paragraph, Picture, Preformatted, bold, code, line
 from metrics_platform.notifications.telegram import TelegramChannel, link_to
 from metrics_platform.notifications.telegram_calls import MAX_PHOTO_BYTES
-from metrics_platform_tests.notifications.clock import Clock, failure
+from metrics_platform_tests.notifications.clock import Clock, delivered, failure, message
 from metrics_platform_tests.notifications.telegram_chat import (
     BUTTON,
     LONG,
@@ -19,8 +19,6 @@ from metrics_platform_tests.notifications.telegram_chat import (
     broken_png,
     channel_to,
     client_to,
-    delivered,
-    message,
     methods,
     notes_of,
     pictures,

@@ -28,8 +28,7 @@ from metrics_platform.notifications.message import (
 )
 from metrics_platform.notifications.telegram_calls import fits, parts_of, takes_link
 from metrics_platform_tests.notifications.any_message import messages, visible
-from metrics_platform_tests.notifications.clock import HEADLINE
-from metrics_platform_tests.notifications.telegram_chat import message
+from metrics_platform_tests.notifications.clock import HEADLINE, message
 from metrics_platform_tests.telegram import Parsed, parse_html
 from metrics_platform_tests.telegram.parsing import accepted_url
 

@@ -13,7 +13,7 @@ import pytest
 from metrics_platform.channel_settings import ChatTarget
 from metrics_platform.notifications.channel import DeliveryError
 from metrics_platform.notifications.telegram import TelegramChannel, TelegramClient
-from metrics_platform_tests.notifications.clock import Clock, everything_in
+from metrics_platform_tests.notifications.clock import Clock, delivered, everything_in, message
 from metrics_platform_tests.notifications.telegram_chat import (
     NOWHERE,
     SHORT_TIMEOUTS,
@@ -22,8 +22,6 @@ from metrics_platform_tests.notifications.telegram_chat import (
     client_to,
     cutting,
     deaf_server,
-    delivered,
-    message,
     pictures,
     raw_server,
     silent,

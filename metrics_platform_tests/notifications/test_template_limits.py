@@ -38,16 +38,8 @@ LONG_TEXTS = {
 }
 LONG_NAME = "analytics__dimension_metrics_by_age_group_and_city_" * 200
 ODD_NAMES = [
-    "shop.id",
-    "model.py",
-    "@anna_x",
-    "/orders",
-    "#tag",
-    "$AAPL",
-    "a@shop.id",
-    "https://shop.id/x",
-    "+79161234567",
-]
+    "shop.id", "model.py", "@anna_x", "/orders", "#tag", "$AAPL", "a@shop.id", "https://shop.id/x", "+79161234567",
+]  # fmt: skip
 HUGE = 1e15
 
 

@@ -111,17 +111,10 @@ _NO_BOUNDS = dict.fromkeys(("expected", "lower", "upper", "day_before"))
 _LASTING = _resolved((2, 4), new_normal=True, value=4800)
 _VOLUME = "volume-message_actions-2026-11-20"
 _REASONS: list[dict[str, Any]] = [
-    {"score": 7},
-    {"reason": "last_hour"},
-    {"reason": "last_two_hours"},
-    {"reason": "no_data", "value": 0},
-    {"reason": "new_code"},
-    {"reason": "", "score": None},
-    {"reason": "from_zero", "score": None},
-    {"detector": "day_over_day"},
-    {"detector": "iqr"},
-    {"detector": "new"},
-]
+    {"score": 7}, {"reason": "last_hour"}, {"reason": "last_two_hours"}, {"reason": "no_data", "value": 0},
+    {"reason": "new_code"}, {"reason": "", "score": None}, {"reason": "from_zero", "score": None},
+    {"detector": "day_over_day"}, {"detector": "iqr"}, {"detector": "new"},
+]  # fmt: skip
 VARIANTS: dict[str, Variant] = {
     "rise": _of_views(value=16320, score=4.9, contributions=[_part("os", "iOS", 3.0, 0.9)]),
     "rise-from-zero": _of_views(value=4812, expected=0, score=4.9, contributions=[_part("os", "iOS", None, 1)]),

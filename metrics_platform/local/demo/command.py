@@ -141,12 +141,6 @@ class _Demo:
             raise DemoError("This demo has reached the present, and only the past can be replayed: add --fresh.")
         if state is None:
             return _new(self.directory, self.options.days, clock.now(), _zone(zone_name)), clock
-        if zone_name and zone_name != state.product.zone.key:
-            self.console.print(
-                f"[yellow]This demo keeps its time zone, {state.product.zone.key}; METRICS_TIMEZONE is {zone_name}. "
-                "Add --fresh to make a new one.[/]",
-                soft_wrap=True,
-            )
         return state, clock
 
     def _settings(self, state: State, own: dict[str, str]) -> dict[str, str]:
@@ -241,7 +235,6 @@ class _Demo:
                 if fast:
                     attempts.attempt("Checking and loading", fast.run_due)
                 attempts.attempt("Reading messages", output.new_messages)
-                attempts.attempt("Dagster", dagster.check_answers)
                 if status:
                     product_time = stream.state.written_until.astimezone(output.settings.zone)
                     status.update(f"In the product it is {product_time:%Y-%m-%d %H:%M:%S}")

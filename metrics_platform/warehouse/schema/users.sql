@@ -8,16 +8,16 @@
 CREATE TABLE IF NOT EXISTS {table:Identifier}
 (
     event_date      Date                             COMMENT 'the day at whose end the snapshot is taken',
-    user_id         UInt64                           COMMENT 'a user who made an event up to the end of the day',
+    user_id         UInt64                           COMMENT 'a user who made an event up to the end of the day' CODEC(Delta, ZSTD(1)),
     os              LowCardinality(Nullable(String)) COMMENT 'latest known operating system; NULL: never known',
     gender          LowCardinality(Nullable(String)) COMMENT 'latest known gender, male or female; NULL: never known',
-    age             Nullable(Int32)                  COMMENT 'latest known age in years; NULL: never known',
+    age             Nullable(Int32)                  COMMENT 'latest known age in years; NULL: never known' CODEC(T64, Default),
     country         LowCardinality(Nullable(String)) COMMENT 'latest known country; NULL: never known',
     city            LowCardinality(Nullable(String)) COMMENT 'latest known city; NULL: never known',
-    exp_group       Nullable(Int32)                  COMMENT 'latest known experiment group; NULL: never known',
+    exp_group       Nullable(Int32)                  COMMENT 'latest known experiment group; NULL: never known' CODEC(T64, Default),
     source          LowCardinality(Nullable(String)) COMMENT 'acquisition source of the user''s very first event; NULL: not known',
-    first_day       Date                             COMMENT 'the day of the user''s first event',
-    last_active_day Date                             COMMENT 'the latest day with an event of the user'
+    first_day       Date                             COMMENT 'the day of the user''s first event' CODEC(T64, Default),
+    last_active_day Date                             COMMENT 'the latest day with an event of the user' CODEC(T64, Default)
 )
 ENGINE = MergeTree
 PARTITION BY event_date

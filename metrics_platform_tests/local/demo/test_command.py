@@ -81,17 +81,6 @@ def test_the_time_zone_comes_from_the_env_file(directory: Path, monkeypatch: pyt
     assert "METRICS_TIMEZONE = 'Europe/Moskau' is not a time zone" in _demo(directory, "--port", "39999").output
 
 
-def test_a_demo_keeps_the_time_zone_it_was_made_in_and_says_so(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _remember(directory)
-    monkeypatch.setenv("METRICS_TIMEZONE", "Asia/Tokyo")
-    monkeypatch.setenv("METRICS_LANGUAGE", "xx")  # which stops the demo before it starts anything
-    result = _demo(directory, "--port", "39999")
-    assert "keeps its time zone, UTC; METRICS_TIMEZONE is Asia/Tokyo" in " ".join(result.output.split())
-    assert "METRICS_LANGUAGE" in result.output
-
-
 def test_a_demo_in_the_present_cannot_be_replayed(directory: Path) -> None:
     _remember(directory, NOW + datetime.timedelta(hours=1))
     result = _demo(directory, "--fast", "--port", "39999")
