@@ -14,7 +14,7 @@ from dagster._core.scheduler.instigation import InstigatorStatus
 
 from metrics_platform.defs.clean_up import JOB as CLEAN_UP_JOB
 from metrics_platform.defs.daily.schedule import JOB as DAILY_JOB
-from metrics_platform.defs.health.failed_runs import EndedRun, ended_runs, ended_ticks
+from metrics_platform.defs.health.ended import EndedRun, ended_runs, ended_ticks
 from metrics_platform.defs.monitoring.assets import JOB as MONITORING_JOB
 from metrics_platform.defs.report.assets import ASSET as REPORT
 from metrics_platform.findings import Finding

@@ -31,7 +31,7 @@ SLOTS_A_DAY = 96
 class SlotSeries:
     """A metric's values by slot and series."""
 
-    # The begin of the first slot, in UTC.
+    # The start of the first slot, in UTC.
     start: datetime.datetime
     # The product's zone, in which times of day are compared.
     zone: ZoneInfo
@@ -64,7 +64,7 @@ class SlotSeries:
 
     @cached_property
     def _clocks(self) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:
-        """The begins of the slots, in UTC and by the zone's clocks."""
+        """The starts of the slots, in UTC and by the zone's clocks."""
         times = pd.date_range(self.start, periods=self.length, freq=SLOT)
         return times.tz_localize(None), times.tz_convert(self.zone).tz_localize(None)
 

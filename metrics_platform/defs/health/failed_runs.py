@@ -10,13 +10,9 @@ import datetime
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick, TickStatus
 
 from metrics_platform.alerts.alert import Alert, Condition, Notification, Subject
 from metrics_platform.alerts.policies import FAILED_CHECK
@@ -24,31 +20,18 @@ from metrics_platform.channel_settings import Severity
 from metrics_platform.defs.daily.schedule import JOB as DAILY_JOB
 from metrics_platform.defs.delivery.notify import CHECK_JOB
 from metrics_platform.defs.delivery.notify import JOB as NOTIFY_JOB
-from metrics_platform.defs.delivery.notify import KEY as MESSAGES
 from metrics_platform.defs.delivery.storage import queued
 from metrics_platform.defs.health.alert_store import AlertCursor, update_alerts
+from metrics_platform.defs.health.ended import EndedRun, EndedTick, ended_runs, ended_ticks
 from metrics_platform.notifications import kinds
 from metrics_platform.settings import Settings
-from metrics_platform.time_windows import RANGE_END, RANGE_START
 
 # Runs are read again for this long: the clocks of machines differ.
 _OVERLAP = datetime.timedelta(minutes=5)
 # A tick has a minute; reading a run takes some ten milliseconds. The next tick goes on where this one ends.
 _MOST_RUNS = 500
-# Sensors tick every 15 seconds at most, and every tick of `failed_run_sensor` reads them: a few are enough.
-_MOST_TICKS = 20
-# Dagster decides on a retry milliseconds after the failure, unless its process was killed in between.
-_DECIDED_WITHIN = datetime.timedelta(minutes=1)
 # A message about each of their failures would have no end. The journal and the UI show them.
 _ABOUT_MESSAGES = (NOTIFY_JOB, CHECK_JOB)
-# People watch the runs that they start manually. A backfill of a month must not fill a chat.
-_STARTED_BY = ("dagster/schedule_name", "dagster/sensor_name")
-_BACKFILL = "dagster/backfill"
-_WILL_RETRY = "dagster/will_retry"
-# Every schedule and sensor fails with this error while the code server restarts.
-_UNREACHABLE = "DagsterUserCodeUnreachableError"
-_ENDED = [TickStatus.FAILURE, TickStatus.SUCCESS, TickStatus.SKIPPED]
-_KINDS: dict[InstigatorType, kinds.Automation] = {InstigatorType.SCHEDULE: "schedule", InstigatorType.SENSOR: "sensor"}
 _CHECK_NUMBERS = 12
 _CAUSE_LENGTH = 600
 # What differs between failures of one cause: ids, numbers, times, memory addresses.
@@ -74,7 +57,7 @@ def tick(context: dg.SensorEvaluationContext, settings: Settings, now: datetime.
     ended = ended_runs(context.instance, since, _MOST_RUNS + len(before.seen))
     found = [run for run in ended if not run.is_undecided(now)]  # those are read again
     fresh = [run for run in found if run.run_id not in before.seen]
-    runs = [run for run in fresh if run.job not in _ABOUT_MESSAGES and _BACKFILL not in run.tags]
+    runs = [run for run in fresh if run.job not in _ABOUT_MESSAGES and not run.is_of_backfill]
     ticks, known_ticks = _new_ticks(context.instance, before.ticks, now)
     conditions = [
         *(condition for run in runs for condition in _conditions_of_run(run)),
@@ -97,207 +80,6 @@ def tick(context: dg.SensorEvaluationContext, settings: Settings, now: datetime.
     return dg.SensorResult(
         skip_reason=_summary(events, alerts), cursor=cursor.model_dump_json(), asset_events=queued(*events)
     )
-
-
-# --- what Dagster knows of runs ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class EndedRun:
-    """A run that has ended, read as far as it is asked for."""
-
-    instance: dg.DagsterInstance
-    record: dg.RunRecord
-
-    @property
-    def tags(self) -> dict[str, str]:
-        return dict(self.record.dagster_run.tags)
-
-    @property
-    def run_id(self) -> str:
-        return self.record.dagster_run.run_id
-
-    @property
-    def job(self) -> str:
-        return self.record.dagster_run.job_name
-
-    @property
-    def first_run_id(self) -> str:
-        """The id of the run that this one is a retry of, else its own."""
-        return self.tags.get("dagster/root_run_id", self.run_id)
-
-    @property
-    def at(self) -> datetime.datetime:
-        return datetime.datetime.fromtimestamp(self.record.end_time or self.updated_at, datetime.UTC)
-
-    @property
-    def updated_at(self) -> float:
-        """When Dagster wrote of it last, in seconds since 1970."""
-        return self.record.update_timestamp.timestamp()
-
-    @property
-    def is_automated(self) -> bool:
-        """Whether a schedule or a sensor started it, and neither a person nor a backfill."""
-        return any(tag in self.tags for tag in _STARTED_BY) and _BACKFILL not in self.tags
-
-    @property
-    def succeeded(self) -> bool:
-        return self.record.dagster_run.is_success
-
-    @property
-    def is_retried(self) -> bool:
-        """Whether Dagster starts it again."""
-        return self.tags.get(_WILL_RETRY) == "true"
-
-    @property
-    def never_started(self) -> bool:
-        """Whether it failed before its process began."""
-        return not self.succeeded and self.record.start_time is None
-
-    def is_undecided(self, now: datetime.datetime) -> bool:
-        """Whether Dagster has not said yet whether it starts it again: it marks a run as failed, and tags it then."""
-        failed = self.record.dagster_run.is_failure and _WILL_RETRY not in self.tags
-        return failed and self.instance.run_retries_enabled and now - self.at < _DECIDED_WITHIN
-
-    @property
-    def partition(self) -> str | None:
-        """Its partition, or `first…last` of a range."""
-        first, last = self.tags.get(RANGE_START), self.tags.get(RANGE_END)
-        if first and last:
-            return first if first == last else f"{first}…{last}"
-        return self.tags.get("dagster/partition")
-
-    @cached_property
-    def step_failures(self) -> tuple[dg.DagsterEvent, ...]:
-        """The failures of steps, without those that only followed from another's."""
-        return tuple(self._events(dg.DagsterEventType.STEP_FAILURE))
-
-    @cached_property
-    def evaluations(self) -> tuple[dg.AssetCheckEvaluation, ...]:
-        """What its checks said, the last word of each."""
-        found: dict[dg.AssetCheckKey, dg.AssetCheckEvaluation] = {}
-        for event in self._events(dg.DagsterEventType.ASSET_CHECK_EVALUATION):
-            evaluation = event.event_specific_data
-            if isinstance(evaluation, dg.AssetCheckEvaluation):
-                found[evaluation.asset_check_key] = evaluation
-        return tuple(found.values())
-
-    @property
-    def failed_checks(self) -> tuple[dg.AssetCheckEvaluation, ...]:
-        """The checks with severity ERROR that failed: its data are wrong."""
-        return tuple(e for e in self.evaluations if not e.passed and e.severity == dg.AssetCheckSeverity.ERROR)
-
-    @property
-    def failed_by_checks(self) -> bool:
-        """Whether it failed for its data alone: every step that failed did so with a check of its own."""
-        assets = {evaluation.asset_key.to_python_identifier() for evaluation in self.failed_checks}
-        steps = {str(event.step_key) for event in self.step_failures}
-        return bool(steps) and steps <= assets
-
-    @property
-    def cause(self) -> str:
-        """Why it failed: what the step says, else the exception that all others came from, else Dagster's words."""
-        for event in self.step_failures:
-            data = event.step_failure_data
-            said = data.user_failure_data.description if data.user_failure_data else None
-            return said or _cause_of(data.error)
-        messages = [event.message or "" for event in self._events(dg.DagsterEventType.RUN_FAILURE)]
-        return messages[-1] if messages else ""
-
-    def stale_assets(self, graph: Any | None) -> tuple[str, ...]:
-        """The assets it was to compute and did not, and what is computed from these: what people read comes first.
-
-        Messages are downstream only in the lineage graph.
-        """
-        planned = self._asset_keys(dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
-        done = self._asset_keys(dg.DagsterEventType.ASSET_MATERIALIZATION)
-        stale = [key for key in planned if key not in done]
-        if graph is not None:
-            for key in stale:  # it grows meanwhile
-                for child in sorted(graph.get(key).child_keys) if graph.has(key) else ():
-                    if child != MESSAGES and child not in {*stale, *done} and graph.get(child).is_materializable:
-                        stale.append(child)
-            order = {key: number for number, key in enumerate(graph.toposorted_asset_keys)}
-            stale.sort(key=lambda key: -order.get(key, 0))
-        return tuple(key.to_user_string() for key in stale)
-
-    def _asset_keys(self, kind: dg.DagsterEventType) -> list[dg.AssetKey]:
-        return list(dict.fromkeys(event.asset_key for event in self._events(kind) if event.asset_key is not None))
-
-    def _events(self, kind: dg.DagsterEventType) -> Iterator[dg.DagsterEvent]:
-        for entry in self.instance.all_logs(self.run_id, of_type=kind):
-            if entry.dagster_event is not None:
-                yield entry.dagster_event
-
-
-def ended_runs(
-    instance: dg.DagsterInstance, since: datetime.datetime, most: int, *, latest_first: bool = False
-) -> list[EndedRun]:
-    """The runs that have failed or succeeded after `since`, in the order in which they ended, at most `most`."""
-    ended = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]
-    records = instance.get_run_records(
-        dg.RunsFilter(statuses=ended, updated_after=since),
-        limit=most,
-        order_by="update_timestamp",
-        ascending=not latest_first,
-    )
-    return [EndedRun(instance, record) for record in records]
-
-
-def _cause_of(error: Any) -> str:
-    """The text of the exception that all others came from; `error` is as Dagster stores it, or None."""
-    while error is not None and error.cause is not None:
-        error = error.cause
-    return re.sub(r"\s+\Z", "", error.message) if error else ""
-
-
-def without_ids(cause: str) -> str:
-    """A cause without what differs between its failures."""
-    return _VARYING.sub("#", cause)
-
-
-# --- what Dagster knows of ticks --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class EndedTick:
-    """A tick that has ended, of a schedule or sensor `automation`: its kind and name."""
-
-    state: InstigatorState
-    tick: InstigatorTick
-
-    @property
-    def at(self) -> datetime.datetime:
-        """When it ended; older versions of Dagster stored only when it began."""
-        return datetime.datetime.fromtimestamp(self.tick.end_timestamp or self.tick.timestamp, datetime.UTC)
-
-    @property
-    def failed(self) -> bool:
-        return self.tick.is_failure
-
-    @property
-    def cause(self) -> str:
-        """The exception that all others came from."""
-        return "The code server does not answer." if self.code_is_unreachable else _cause_of(self.tick.error)
-
-    @property
-    def automation(self) -> tuple[kinds.Automation, str]:
-        return _KINDS[self.state.instigator_type], self.state.name
-
-    @property
-    def code_is_unreachable(self) -> bool:
-        """Whether it failed because the code server did not answer: then all others fail, too."""
-        return self.failed and self.tick.error is not None and self.tick.error.cls_name == _UNREACHABLE
-
-
-def ended_ticks(instance: dg.DagsterInstance, most: int = _MOST_TICKS) -> dict[str, list[EndedTick]]:
-    """The latest ticks that have ended, oldest first, by the selector id of each schedule and sensor that is on."""
-    found: dict[str, list[EndedTick]] = {}
-    for state in instance.all_instigator_state():
-        if state.is_running and state.instigator_type in _KINDS:
-            ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=most, statuses=_ENDED)
-            found[state.selector_id] = sorted((EndedTick(state, tick) for tick in ticks), key=lambda ended: ended.at)
-    return found
 
 
 def _new_ticks(
@@ -371,6 +153,11 @@ def _failure(
     cause = cause[:_CAUSE_LENGTH]
     facts = {"cause": cause}
     return Condition(subject, "firing", at, without_ids(cause), severity, origin, key=key, facts=facts)
+
+
+def without_ids(cause: str) -> str:
+    """A cause without what differs between its failures."""
+    return _VARYING.sub("#", cause)
 
 
 def _name_of(evaluation: dg.AssetCheckEvaluation) -> str:

@@ -10,7 +10,7 @@ import dagster as dg
 from metrics_platform.alerts.alert import Condition, Subject
 from metrics_platform.defs.delivery.storage import history_of, queued
 from metrics_platform.defs.health.alert_store import AlertCursor, update_alerts
-from metrics_platform.defs.health.failed_runs import EndedRun
+from metrics_platform.defs.health.ended import EndedRun
 from metrics_platform.defs.report.assets import JOB, report_due_at, why_no_report
 from metrics_platform.notifications.kinds import ReportNotDelivered
 from metrics_platform.settings import Settings
