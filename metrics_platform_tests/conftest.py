@@ -30,7 +30,7 @@ hypothesis_settings.register_profile(
     "default",
     deadline=None,
     suppress_health_check=_CHECKS,
-    max_examples=3,
+    max_examples=5,
     phases=_QUICK,
     derandomize=True,
     database=None,
