@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
+import threading
 import zoneinfo
 from pathlib import Path
 from typing import Any
@@ -147,3 +148,24 @@ def test_an_edit_of_a_page_that_is_gone_says_that_it_cannot(channel: OutboxChann
     sent = delivered(channel, message())
     (channel.directory / sent.message_ids[0]).with_suffix(".json").unlink()
     assert not channel.edit(message(), sent)
+
+
+def test_a_half_written_page_is_never_seen(channel: OutboxChannel) -> None:
+    sent = delivered(channel, message())
+    path = channel.directory / sent.message_ids[0]
+    ended, broken = threading.Event(), []
+
+    def look() -> None:
+        while not ended.is_set():
+            for each in (path, channel.directory / "index.html"):
+                if not each.read_text(encoding="utf-8").endswith("</html>"):
+                    broken.append(each)
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    for number in range(15):
+        channel.edit(message(f"{number} " * 10_000), sent)
+    ended.set()
+    reader.join()
+    assert broken == []
+    assert not [each for each in channel.directory.iterdir() if each.name.startswith(".")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http
 import json
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+import trustme
 from requests.adapters import HTTPAdapter
 
 from metrics_platform.notifications import channel
@@ -248,3 +250,17 @@ def test_a_watcher_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch)
         said = beat(url)
         assert time.monotonic() - started < 30
     assert said and "5ecret" not in said
+
+
+def test_with_an_unknown_certificate_nothing_has_arrived() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+
+    def speak(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as encrypted:
+            encrypted.recv(100)
+
+    with raw_server(speak) as address:
+        error = failure(lambda: transport().post(f"https://{address}/", data=DATA))
+    assert error.reason == "unreachable"
+    assert "CERTIFICATE_VERIFY_FAILED" in str(error)

@@ -277,3 +277,21 @@ def test_a_missing_right_is_named_and_metrics_without_it_go_on(tmp_path: Path) -
     with restricted_server(tmp_path / "data", "GRANT SELECT ON nothing.nothing") as url:
         checked = check_catalog(Warehouse(replace(parse_url(url), database="system")), catalog)
         assert f"GRANT SELECT ON {payments.table} TO the account" in checked.problems["sources.payments.table"]
+
+
+def test_a_dimension_that_fails_on_the_rows_of_one_source_stays_in_the_others(payments: Payments) -> None:
+    payments.dimensions = {"number": {"sql": "toInt32(name)"}}
+    payments.more_sources = {
+        "renamed": {
+            "table": payments.table,
+            "time": "paid_at",
+            "columns": {"name": "toString(user)"},
+            "dimensions": ["number"],
+        }
+    }
+    payments.metrics["renamed"] = {"source": "renamed", "sql": "count()"}
+    payments.pay((1, MIDNIGHT, "pro", 2.0))
+    (result,) = payments.slots(0, 1)
+    assert set(result.problems) == {"dimensions.number"}
+    assert payments.values("revenue", "number") == {}
+    assert payments.values("renamed", "number") == {(0, "1"): 1}

@@ -247,3 +247,16 @@ def test_the_command_migrates_and_the_refusal_names_it(
         in answer.output
     )
     _assert_migrated(warehouse)
+
+
+def test_a_metric_that_the_users_catalogue_redefines_is_computed_again(
+    warehouse: Warehouse, settings: Settings, tmp_path: Path
+) -> None:
+    file = tmp_path / "catalogue.yaml"
+    file.write_text("metrics: {views: {sql: \"countIf(action = 'view') + 0\"}}", encoding="utf-8")
+    changed = settings.model_copy(update={"catalog": file})
+    migrate_slot_tables(warehouse, changed)
+    (missing,) = missing_slots(
+        warehouse, SlotRange(START, END), check_catalog(warehouse, load_catalog(changed)), changed
+    )[:1]
+    assert {metric.name for metric in missing.metrics} == {"views", "ctr"}

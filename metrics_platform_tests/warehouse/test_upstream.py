@@ -138,3 +138,11 @@ def test_late_events_are_forgiven_up_to_their_bound(two_days: SourceTables) -> N
         checks = {(each.check, each.quantity): each for each in result.comparisons}
         views = checks["reconciles_with_source", "views"]
         assert (views.late, views.late_allowed, result.published) == (late, 11, published)
+
+
+def test_a_day_without_events_needs_its_snapshot_and_is_published_with_zeros(two_days: SourceTables) -> None:
+    with pytest.raises(NotComputedError, match=f"materialise users of {AFTER} first"):
+        _compute(two_days, "app_daily", AFTER)
+    compute_all(two_days.warehouse, two_days.settings, [AFTER])
+    (row,) = read_table(two_days.warehouse, "app_daily", AFTER).to_dict("records")
+    assert (row["app_dau"], row["views"], row["cohort_d1"]) == (0, 0, 0)
