@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import datetime
 import time
-import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from string import Template
 from typing import Any, NamedTuple
@@ -28,8 +27,8 @@ from metrics_platform.table_names import quoted
 from metrics_platform.time_windows import SLOT, SlotRange
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Warehouse, bound
-from metrics_platform.warehouse.partitions import STAGING_PREFIX, drop_leftovers, drop_staging, merged_days
-from metrics_platform.warehouse.schema import create_staging, create_tables
+from metrics_platform.warehouse.partitions import drop_leftovers, merged_days, staged_partition
+from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.slots import first_slot, missing_slots
 from metrics_platform.warehouse.tables import SLICE_VALUES, SLOT_METRICS, VERDICTS, read_sql
 
@@ -37,6 +36,11 @@ from metrics_platform.warehouse.tables import SLICE_VALUES, SLOT_METRICS, VERDIC
 _SERIES_AT_A_TIME = 2_000
 _ROWS_AN_INSERT = 100_000
 _EPOCH = datetime.date(1970, 1, 1)
+_VANISHED = Template(read_sql("queries/vanished_rows.sql")).substitute(
+    table=VERDICTS.name,
+    in_range="slot_start >= {start:DateTime('UTC')} AND slot_start < {end:DateTime('UTC')}",
+    keys="event_date, slot_start",
+)
 
 
 @dataclass(frozen=True)
@@ -189,13 +193,22 @@ def evaluate_slots(
         started = time.perf_counter()
         metrics = _complete_metrics(warehouse, piece, checked, settings)
         reader = HistoryReader(warehouse, piece, settings)
-        series = anomalous = 0
-        with _staged(warehouse, day.date, piece, [metric.name for metric in metrics]) as insert:
-            for rows in _in_batches(_day_rows(reader, metrics, day.date, piece, checked, settings)):
-                insert(rows)
-                series += rows.num_rows // len(piece)
-                anomalous += pc.sum(pc.equal(rows.column("status"), "anomalous")).as_py()
-        yield VerdictsResult(piece, series, anomalous, time.perf_counter() - started)
+        doing = f"Publishing {VERDICTS.name} of {day.date}"
+        version = int(warehouse.value("SELECT toUnixTimestamp64Micro(now64(6))", doing=doing))
+        parameters = {
+            "event_date": day.date,
+            "start": piece.start,
+            "end": piece.end,
+            "version": version,
+            "metrics": [metric.name for metric in metrics],
+        }
+        found: Counter[str] = Counter()
+        rows = _in_batches(_day_rows(reader, metrics, day.date, piece, checked, settings, version), found)
+        # Readers see all rows at once; what is gone is marked as deleted.
+        with staged_partition(warehouse, VERDICTS, day.date, [(_VANISHED, parameters)], rows) as staged:
+            attach = f"ALTER TABLE {VERDICTS.name} ATTACH PARTITION '{day.date}' FROM {quoted(staged.name)}"
+            warehouse.execute(attach, doing=doing, repeatable=True)
+        yield VerdictsResult(piece, found["rows"] // len(piece), found["anomalous"], time.perf_counter() - started)
 
 
 def _complete_metrics(
@@ -230,6 +243,7 @@ def _day_rows(  # noqa: PLR0917
     slots: SlotRange,
     checked: CheckedCatalog,
     settings: Settings,
+    version: int,
 ) -> Iterator[pa.Table]:
     """The verdicts of some slots of a day, source by source: its metrics are each other's evidence."""
     holidays = [(holiday - _EPOCH).days for holiday in settings.holidays]
@@ -242,7 +256,7 @@ def _day_rows(  # noqa: PLR0917
         ]
         found = with_siblings([answer.member for answer in answers])
         for answer, detections in zip(answers, found, strict=True):
-            yield _rows(answer, detections, date, slots)
+            yield _rows(answer, detections, date, slots, version)
 
 
 def _answers(
@@ -270,7 +284,7 @@ def _answers(
             yield _Answer(metric, member, found, below)
 
 
-def _rows(answer: _Answer, found: Detections, date: datetime.date, slots: SlotRange) -> pa.Table:
+def _rows(answer: _Answer, found: Detections, date: datetime.date, slots: SlotRange, version: int) -> pa.Table:
     metric, evaluation = answer.metric, answer.evaluation
     count, series = found.value.shape
     starts = int(slots.start.timestamp()) + int(SLOT.total_seconds()) * np.arange(count)
@@ -302,6 +316,8 @@ def _rows(answer: _Answer, found: Detections, date: datetime.date, slots: SlotRa
         "slot_start": pa.array(np.repeat(starts, series).astype(np.uint32)),
         **{name: pa.array(column.astype(object), type=pa.string()) for name, column in texts.items()},
         **{name: pa.array(cells.ravel(), mask=~np.isfinite(cells.ravel())) for name, cells in numbers.items()},
+        "version": pa.array(np.full(count * series, version, dtype=np.uint64)),
+        "is_deleted": pa.array(np.zeros(count * series, dtype=np.uint8)),
     }
     return pa.table(columns)
 
@@ -310,56 +326,14 @@ def _named(names: type[Status] | type[Reason], codes: npt.NDArray[np.int8]) -> n
     return np.array([member.name.lower() for member in names], dtype=np.str_)[codes].ravel()
 
 
-def _in_batches(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """The same rows in fewer tables: each of them is an insert."""
+def _in_batches(tables: Iterator[pa.Table], found: Counter[str]) -> Iterator[pa.Table]:
+    """The same rows in fewer tables, since each is an insert; `found` counts them, and the anomalous ones."""
     waiting: list[pa.Table] = []
     for table in tables:
+        found.update(rows=table.num_rows, anomalous=pc.sum(pc.equal(table.column("status"), "anomalous")).as_py())
         waiting.append(table)
         if sum(rows.num_rows for rows in waiting) >= _ROWS_AN_INSERT:
             yield pa.concat_tables(waiting)
             waiting = []
     if waiting:
         yield pa.concat_tables(waiting)
-
-
-@contextmanager
-def _staged(
-    warehouse: Warehouse, date: datetime.date, slots: SlotRange, metrics: list[str]
-) -> Iterator[Callable[[pa.Table], None]]:
-    """Inserts rows into a staging table for one day. At the end readers see all of them at once, and no others."""
-    name = f"{STAGING_PREFIX}{VERDICTS.name}__{date:%Y%m%d}__{uuid.uuid4().hex[:12]}"
-    doing = f"Writing {VERDICTS.name} of {date}"
-    version = int(warehouse.value("SELECT toUnixTimestamp64Micro(now64(6))", doing=doing))
-    create_staging(warehouse, name, VERDICTS.name, doing=doing)
-
-    def insert(rows: pa.Table) -> None:
-        versions = pa.array(np.full(rows.num_rows, version, dtype=np.uint64))
-        deleted = pa.array(np.zeros(rows.num_rows, dtype=np.uint8))
-        versioned = rows.append_column("version", versions).append_column("is_deleted", deleted)
-        warehouse.run(lambda client: client.insert_arrow(name, versioned), doing=doing)
-
-    try:
-        yield insert
-        # What is gone is marked as deleted.
-        gone = Template(read_sql("queries/vanished_rows.sql")).substitute(
-            table=VERDICTS.name,
-            in_range="slot_start >= {start:DateTime('UTC')} AND slot_start < {end:DateTime('UTC')}",
-            keys="event_date, slot_start",
-        )
-        columns = ", ".join(column.name for column in VERDICTS.columns)
-        warehouse.execute(
-            f"INSERT INTO {quoted(name)} ({columns})\n{gone}",
-            {
-                "event_date": date,
-                "start": slots.start,
-                "end": slots.end,
-                "version": version,
-                "staging": name,
-                "metrics": metrics,
-            },
-            doing=doing,
-        )
-        attach = f"ALTER TABLE {VERDICTS.name} ATTACH PARTITION '{date}' FROM {quoted(name)}"
-        warehouse.execute(attach, doing=doing, repeatable=True)
-    finally:
-        drop_staging(warehouse, name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -79,9 +79,9 @@ def staged_partition(
     table: DailyTable,
     date: datetime.date,
     selects: Sequence[tuple[str, Parameters]],
-    rows: pyarrow.Table | None = None,
+    rows: Iterable[pyarrow.Table] = (),
 ) -> Iterator[Staged]:
-    """Fill a staging table of `table` with what `selects` and `rows` hold; drop it on leaving, whatever happened.
+    """Fill a staging table of `table` with `rows` and what `selects` hold; drop it on leaving, whatever happened.
 
     The SELECTs run one after the other; `{staging:Identifier}` in one is the table that those before it have filled.
 
@@ -94,13 +94,13 @@ def staged_partition(
     create_staging(warehouse, name, table.name, doing=doing)
     try:
         read = written = 0
+        for part in rows:
+            warehouse.run(partial(_insert, name=name, rows=part), doing=doing)
+            written += part.num_rows
         for select, parameters in selects:
             done = warehouse.execute(f"INSERT INTO `{name}`\n{select}", {**parameters, "staging": name}, doing=doing)
             read += done.read_rows
             written += done.written_rows
-        if rows is not None:
-            warehouse.run(partial(_insert, name=name, rows=rows), doing=doing)
-            written += rows.num_rows
         totals, others = _totals(warehouse, table, name, date)
         if others or totals.rows != written:
             raise PartitionMismatchError(
