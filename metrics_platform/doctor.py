@@ -38,12 +38,11 @@ def _examine_dagster(settings: Settings, env_file: Path | None) -> Iterator[Find
     """Check Dagster. Its own commands read DAGSTER_HOME from .env first, then from the environment."""
     from dotenv import dotenv_values  # noqa: PLC0415  (a dependency of pydantic-settings)
 
-    from metrics_platform.defs.inspection import inspect_dagster, inspect_work  # noqa: PLC0415
+    from metrics_platform.defs.inspection import inspect_dagster  # noqa: PLC0415
 
     own = dotenv_values(env_file, encoding="utf-8") if env_file is not None and env_file.exists() else {}
     home = own.get("DAGSTER_HOME") or os.environ.get("DAGSTER_HOME")
-    yield from inspect_dagster(home, schedules_on=settings.schedules_on)
-    yield from inspect_work(home, datetime.datetime.now(datetime.UTC))
+    yield from inspect_dagster(home, datetime.datetime.now(datetime.UTC), schedules_on=settings.schedules_on)
 
 
 def _examine_start(settings: Settings) -> Finding:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import dagster as dg
@@ -32,7 +31,7 @@ _SWITCH_ON = "Switch them on in Dagster's UI, under Automation."
 _SETTING_IS_OFF = "METRICS_SCHEDULES_ON is false: remove it and restart Dagster, or switch them on under Automation."
 
 
-def inspect_dagster(home: str | None, *, schedules_on: bool) -> Iterator[Finding]:
+def inspect_dagster(home: str | None, now: datetime.datetime, *, schedules_on: bool) -> Iterator[Finding]:
     """Inspect the Dagster of DAGSTER_HOME without changing anything; `schedules_on` is METRICS_SCHEDULES_ON."""
     if not home:
         yield Finding(
@@ -43,7 +42,26 @@ def inspect_dagster(home: str | None, *, schedules_on: bool) -> Iterator[Finding
     elif not (Path(home) / "dagster.yaml").is_file():
         yield _without_configuration(Path(home))
     else:
-        yield _schedules(Path(home), schedules_on=schedules_on)
+        yield from _stored(home, now, schedules_on=schedules_on)
+
+
+def _stored(home: str, now: datetime.datetime, *, schedules_on: bool) -> list[Finding]:
+    """What Dagster's storage says of its schedules and its work."""
+    try:
+        if not _has_storage(Path(home)):
+            return [_schedules({}, schedules_on=schedules_on)]
+        with dg.DagsterInstance.from_config(home) as instance:
+            states = {state.name: state.status for state in instance.all_instigator_state()}
+            return [_schedules(states, schedules_on=schedules_on), *_work(instance, home, now)]
+    except Exception as error:  # noqa: BLE001  (storages raise many types)
+        return [
+            Finding(
+                "Dagster",
+                "note",
+                f"its storage cannot be read ({type(error).__name__}), so it is unknown whether its schedules are on",
+                f"Run doctor where Dagster runs, with the environment that {home}/dagster.yaml names.",
+            )
+        ]
 
 
 def _without_configuration(home: Path) -> Finding:
@@ -57,19 +75,8 @@ def _without_configuration(home: Path) -> Finding:
     )
 
 
-def _schedules(home: Path, *, schedules_on: bool) -> Finding:
-    try:
-        states = {}
-        if _has_storage(home):
-            with dg.DagsterInstance.from_config(str(home)) as instance:
-                states = {state.name: state.status for state in instance.all_instigator_state()}
-    except Exception as error:  # noqa: BLE001  (storages raise many types)
-        return Finding(
-            "Dagster",
-            "note",
-            f"its storage cannot be read ({type(error).__name__}), so it is unknown whether its schedules are on",
-            f"Run doctor where Dagster runs, with the environment that {home}/dagster.yaml names.",
-        )
+def _schedules(states: Mapping[str, InstigatorStatus], *, schedules_on: bool) -> Finding:
+    """Whether all schedules are on; `states` are as Dagster has stored them."""
     switched = {name: status for name, status in states.items() if status is not InstigatorStatus.DECLARED_IN_CODE}
     default = InstigatorStatus.RUNNING if schedules_on else InstigatorStatus.STOPPED
     off = [name for name in _SCHEDULES if switched.get(name, default) is not InstigatorStatus.RUNNING]
@@ -82,8 +89,7 @@ def _schedules(home: Path, *, schedules_on: bool) -> Finding:
 
 def _has_storage(home: Path) -> bool:
     """Whether there is a storage to read: opening one of SQLite would create it."""
-    file = home / "dagster.yaml"
-    settings = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
+    settings = yaml.safe_load((home / "dagster.yaml").read_text(encoding="utf-8"))
     return "storage" in (settings or {}) or (home / "schedules" / "schedules.db").exists()
 
 
@@ -97,19 +103,6 @@ _WAITING = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED, dg.Dags
 # A daemon writes a heartbeat for each of its parts every 30 seconds.
 _HEARTBEAT_AGE = datetime.timedelta(seconds=90)
 _CAUSE_LENGTH = 200
-
-
-def inspect_work(home: str | None, now: datetime.datetime) -> Iterator[Finding]:
-    """Look at the work of the Dagster in DAGSTER_HOME; nothing is changed there.
-
-    Nothing is found where Dagster has not run yet, or where its storage cannot be read (`inspect_dagster` says so).
-    """
-    found: list[Finding] = []
-    with contextlib.suppress(Exception):  # storages raise many types
-        if home and _has_storage(Path(home)):
-            with dg.DagsterInstance.from_config(home) as instance:
-                found = list(_work(instance, home, now))
-    yield from found
 
 
 def _work(instance: dg.DagsterInstance, home: str, now: datetime.datetime) -> Iterator[Finding]:

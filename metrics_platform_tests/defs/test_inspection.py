@@ -20,7 +20,7 @@ from dagster._daemon.types import DaemonHeartbeat
 
 from metrics_platform.cli import main
 from metrics_platform.defs import build_definitions
-from metrics_platform.defs.inspection import daemon_processes, inspect_dagster, inspect_work
+from metrics_platform.defs.inspection import daemon_processes, inspect_dagster
 from metrics_platform.findings import Finding
 from metrics_platform.settings import load_settings
 from metrics_platform_tests.defs.stored_ticks import raised, switch_on, tick
@@ -31,7 +31,7 @@ ALL_ON = Finding("Dagster", "ok", "all 4 schedules are on")
 
 
 def _finding(home: str | None, *, schedules_on: bool = True) -> Finding:
-    (finding,) = inspect_dagster(home, schedules_on=schedules_on)
+    (finding,) = (each for each in inspect_dagster(home, NOW, schedules_on=schedules_on) if each.subject == "Dagster")
     return finding
 
 
@@ -138,8 +138,8 @@ def now() -> datetime.datetime:
 
 
 def findings(instance: dg.DagsterInstance, at: datetime.datetime | None = None) -> dict[str, Finding]:
-    """The findings by subject."""
-    found = list(inspect_work(instance.root_directory, at or now()))
+    """The findings about its work by subject."""
+    found = list(inspect_dagster(instance.root_directory, at or now(), schedules_on=True))
     assert len({finding.subject for finding in found}) == len(found)
     return {finding.subject: finding for finding in found}
 
@@ -241,6 +241,5 @@ def test_a_home_without_a_readable_storage_is_left_alone(tmp_path: Path, setting
     if settings:
         (tmp_path / "dagster.yaml").write_text(settings, encoding="utf-8")
     before = sorted(tmp_path.iterdir())
-    assert list(inspect_work(str(tmp_path), now())) == []
-    assert list(inspect_work(None, now())) == []
+    assert len(list(inspect_dagster(str(tmp_path), now(), schedules_on=True))) == 1
     assert sorted(tmp_path.iterdir()) == before
