@@ -15,6 +15,6 @@ When all files are staged, one record in `load_history` commits them, and their 
 """
 
 from metrics_platform.loading.files import LoadError
-from metrics_platform.loading.jobs import LoadedFile, Options, load
+from metrics_platform.loading.jobs import FileLoad, Options, load
 
-__all__ = ["LoadError", "LoadedFile", "Options", "load"]
+__all__ = ["FileLoad", "LoadError", "Options", "load"]

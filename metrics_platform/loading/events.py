@@ -85,17 +85,6 @@ class Source:
         )
 
 
-def feed_source() -> Source:
-    """Views and likes."""
-    fields = (
-        Field("user_id", "integer", None),
-        Field("post_id", "integer", "0"),
-        Field("action", "action", None),
-        Field("time", "time", None),
-    )
-    return Source("feed", "feed events", fields + _ATTRIBUTES)
-
-
 def messages_source(receiver_column: str) -> Source:
     """Messages; a file may spell the receiver's column either way, or as the table does."""
     fields = (
@@ -111,6 +100,17 @@ _ATTRIBUTES = (
     Field("age", "integer", "0"),
     *(Field(name, "text", "") for name in ("country", "city", "os", "source")),
     Field("exp_group", "integer", "-1"),
+)
+FEED = Source(
+    "feed",
+    "feed events",
+    (
+        Field("user_id", "integer", None),
+        Field("post_id", "integer", "0"),
+        Field("action", "action", None),
+        Field("time", "time", None),
+        *_ATTRIBUTES,
+    ),
 )
 
 
@@ -144,7 +144,7 @@ class Target:
 
 def create_source_tables(settings: Settings, warehouse: Warehouse) -> None:
     """Create both source tables where they are missing."""
-    for source in (feed_source(), messages_source(settings.receiver_column)):
+    for source in (FEED, messages_source(settings.receiver_column)):
         prepare_target(settings, warehouse, source)
 
 

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
 import pyarrow as pa
@@ -22,12 +22,12 @@ from rich.progress import wrap_file
 
 from metrics_platform.loading import commit
 from metrics_platform.loading.events import (
+    FEED,
     RECEIVERS,
     Checks,
     Source,
     Target,
     checks_for,
-    feed_source,
     messages_source,
     prepare_target,
 )
@@ -72,31 +72,6 @@ class Options:
     columns: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class LoadedFile:
-    """What became of one file.
-
-    Attributes:
-        table: the source table, database.table.
-        rejected: rows that were not loaded; they are in `rejects_file` (None where there are none).
-        first_day, last_day: the days of the product that the rows touch; None without rows.
-    """
-
-    source: Literal["feed", "messages"]
-    file: Path
-    table: str
-    rows: int
-    rejected: int
-    rejects_file: Path | None
-    first_day: datetime.date | None
-    last_day: datetime.date | None
-
-    def __str__(self) -> str:
-        days = f", {self.first_day} to {self.last_day}" if self.rows else ""
-        rejected = f"; {self.rejected:,} rejected, in {self.rejects_file}" if self.rejected else ""
-        return f"{self.source}: {self.rows:,} rows of {self.file} into {self.table}{days}{rejected}"
-
-
 def load(
     settings: Settings,
     warehouse: Warehouse,
@@ -105,7 +80,7 @@ def load(
     messages: Path | None = None,
     options: Options | None = None,
     say: Say | None = None,
-) -> tuple[LoadedFile, ...]:
+) -> list[FileLoad]:
     """Load event files into the source tables: both completely, or nothing; see this package for the promises.
 
     `say` is called with each line for people, which otherwise goes to standard error.
@@ -116,8 +91,8 @@ def load(
         WarehouseError: ClickHouse refused or is away; nothing was loaded.
     """
     say = say or partial(click.echo, err=True)
-    paths = {feed_source(): feed, messages_source(settings.receiver_column): messages}
-    jobs = _open(paths, warehouse, options or Options(), say)
+    paths = {FEED: feed, messages_source(settings.receiver_column): messages}
+    jobs = _open(paths, warehouse, options or Options(), say, settings.zone)
     create_tables(warehouse, [commit.HISTORY])
     completed = commit.complete_interrupted(warehouse, say)
     for job in jobs:
@@ -133,12 +108,13 @@ def load(
         _drop(warehouse, [job.checked for job in jobs])
     if entries := [job.entry for job in jobs if job.entry and job.entry not in completed]:
         commit.commit(warehouse, entries, say)
-    files = tuple(job.result(settings) for job in jobs)
-    _report_days(settings, files, say)
-    return files
+    _report_days(settings, jobs, say)
+    return jobs
 
 
-def _open(paths: Mapping[Source, Path | None], warehouse: Warehouse, options: Options, say: Say) -> list[_Job]:
+def _open(
+    paths: Mapping[Source, Path | None], warehouse: Warehouse, options: Options, say: Say, zone: zoneinfo.ZoneInfo
+) -> list[FileLoad]:
     """Open the files, and refuse what cannot be loaded before anything is written."""
     fields = {field.name for source in paths for field in source.fields}
     _check(options, fields)
@@ -153,7 +129,7 @@ def _open(paths: Mapping[Source, Path | None], warehouse: Warehouse, options: Op
         file = open_file(path, known)
         places = source.find(file.names, path, options.columns)
         rejects_file = options.rejects / f"{path.name}{f'.{source.name}' if alike else ''}.rejected.csv"
-        jobs.append(_Job(warehouse, options, say, load_id, source, file, places, rejects_file))
+        jobs.append(FileLoad(warehouse, options, say, zone, load_id, source, file, places, rejects_file))
     found = {name.lower() for job in jobs for name in job.file.names}
     if absent := [name for name in options.columns.values() if name.lower() not in found]:
         raise LoadError(f"No file has the column {absent[0]!r} that --column names. Correct the name.")
@@ -177,12 +153,18 @@ def _check(options: Options, fields: set[str]) -> None:
 
 
 @dataclass(eq=False)
-class _Job:
-    """One file on its way; `entry` is set once its rows are staged, and stays None where it has none."""
+class FileLoad:
+    """One file on its way, and then what became of it.
+
+    Attributes:
+        rejected: rows that were not loaded; they are in `rejects_file`.
+        entry: set once its rows are staged; None where it has none.
+    """
 
     warehouse: Warehouse
     options: Options
     say: Say
+    zone: zoneinfo.ZoneInfo
     load_id: str
     source: Source
     file: EventFile
@@ -248,22 +230,23 @@ class _Job:
             **staged,
         )
 
-    def result(self, settings: Settings) -> LoadedFile:
-        """What became of the file, for callers and for people."""
-        days = [
-            time.astimezone(settings.zone).date() if time else None
-            for time in (self.entry and self.entry.first_time, self.entry and self.entry.last_time)
-        ]
-        return LoadedFile(
-            source=self.source.name,
-            file=self.file.path,
-            table=str(self.target.table),
-            rows=self.entry.rows if self.entry else 0,
-            rejected=self.rejected,
-            rejects_file=self.rejects_file if self.rejected else None,
-            first_day=days[0],
-            last_day=days[1],
-        )
+    @property
+    def rows(self) -> int:
+        """How many rows were loaded."""
+        return self.entry.rows if self.entry else 0
+
+    @property
+    def days(self) -> tuple[datetime.date, datetime.date] | None:
+        """The first and the last day of the product that the rows touch."""
+        if self.entry is None:
+            return None
+        first, last = (time.astimezone(self.zone).date() for time in (self.entry.first_time, self.entry.last_time))
+        return first, last
+
+    def __str__(self) -> str:
+        days = ", {} to {}".format(*self.days) if self.days else ""
+        rejected = f"; {self.rejected:,} rejected, in {self.rejects_file}" if self.rejected else ""
+        return f"{self.source.name}: {self.rows:,} rows of {self.file.path} into {self.target.table}{days}{rejected}"
 
     def _refuse_if_loaded(self, content: str) -> None:
         found = commit.earlier_load(self.warehouse, self.target.table, content)
@@ -415,13 +398,13 @@ def _drop(warehouse: Warehouse, tables: Sequence[TableName]) -> None:
             commit.drop(warehouse, table)
 
 
-def _report_days(settings: Settings, files: Sequence[LoadedFile], say: Say) -> None:
+def _report_days(settings: Settings, jobs: Sequence[FileLoad], say: Say) -> None:
     """Which days of what was loaded will not be computed, or not soon."""
     today = datetime.datetime.now(settings.zone).date()
-    for file in files:
-        if file.last_day and file.last_day > today:
-            say(f"{file.file}: the last event is of {file.last_day}, in the future. A day is computed when it is over.")
-    first = min((file.first_day for file in files if file.first_day), default=settings.start_date)
+    for job in jobs:
+        if job.days and (last := job.days[1]) > today:
+            say(f"{job.file.path}: the last event is of {last}, in the future. A day is computed when it is over.")
+    first = min((job.days[0] for job in jobs if job.days), default=settings.start_date)
     if first < settings.start_date:
         say(
             f"The events begin on {first}, but days before METRICS_START_DATE={settings.start_date} are not computed. "

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from metrics_platform.loading import LoadedFile, Options, load
+from metrics_platform.loading import FileLoad, Options, load
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import create_database
@@ -25,9 +25,7 @@ class Loading:
     rejects: Path
     said: list[str] = field(default_factory=list)
 
-    def __call__(
-        self, *, feed: Path | None = None, messages: Path | None = None, **options: Any
-    ) -> tuple[LoadedFile, ...]:
+    def __call__(self, *, feed: Path | None = None, messages: Path | None = None, **options: Any) -> list[FileLoad]:
         self.said.clear()
         return load(
             self.settings,
@@ -38,12 +36,12 @@ class Loading:
             say=self.said.append,
         )
 
-    def feed(self, file: Path, **options: Any) -> LoadedFile:
+    def feed(self, file: Path, **options: Any) -> FileLoad:
         """Load one feed file."""
         (loaded,) = self(feed=file, **options)
         return loaded
 
-    def messages(self, file: Path, **options: Any) -> LoadedFile:
+    def messages(self, file: Path, **options: Any) -> FileLoad:
         """Load one file of messages."""
         (loaded,) = self(messages=file, **options)
         return loaded

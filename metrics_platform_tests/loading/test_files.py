@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from metrics_platform.loading import LoadError
-from metrics_platform.loading.events import Source, feed_source, messages_source
+from metrics_platform.loading.events import FEED, Source, messages_source
 from metrics_platform.loading.files import EventFile, open_file
 from metrics_platform_tests.loading.event_files import (
     FEED_HEADER,
@@ -27,8 +27,7 @@ _ZIPPED = gzip.compress(b"".join([_TEXT, *([FEED_LINE.encode() + b"\n"] * 5000)]
 MESSAGES = messages_source("receiver_id")
 
 
-def _read(path: Path, source: Source | None = None) -> EventFile:
-    source = source or feed_source()
+def _read(path: Path, source: Source = FEED) -> EventFile:
     file = open_file(path, frozenset(field.name for field in source.fields))
     places = source.find(file.names, path, {})
     for _ in file.batches(sorted(places.values())):

@@ -36,10 +36,10 @@ EVENT = {
 def test_both_files_are_loaded_into_tables_that_are_made_for_them(loading: Loading, tmp_path: Path) -> None:
     files = {"feed": write_feed(tmp_path / "feed.csv", 3), "messages": write_messages(tmp_path / "messages.csv", 2)}
     feed, messages = loading(**files)
-    assert (feed.source, feed.rows, feed.rejected, feed.rejects_file) == ("feed", 9, 0, None)
-    assert (feed.first_day, feed.last_day) == (datetime.date(2026, 1, 1), datetime.date(2026, 1, 3))
-    assert (messages.source, messages.rows, messages.table) == ("messages", 4, loading.settings.messages_table)
-    assert str(feed).startswith("feed: 9 rows of ")
+    assert (feed.rows, feed.rejected) == (9, 0)
+    into = loading.settings.feed_table
+    assert str(feed) == f"feed: 9 rows of {files['feed']} into {into}, 2026-01-01 to 2026-01-03"
+    assert str(messages).startswith("messages: 4 rows of ")
     assert users_in(loading.warehouse, loading.settings.feed_table) == list(range(9))
     assert users_in(loading.warehouse, loading.settings.messages_table) == list(range(4))
     assert loading.staging_tables == []
@@ -48,7 +48,7 @@ def test_both_files_are_loaded_into_tables_that_are_made_for_them(loading: Loadi
 def test_a_table_with_a_quoted_name_is_made_and_loaded(loading_as: Callable[..., Loading], tmp_path: Path) -> None:
     loading = loading_as(feed_table="`лента-2`.`события.ленты`")
     loaded = loading.feed(write_lines(tmp_path / "feed.csv", FEED_LINE))
-    assert loaded.table == "лента-2.`события.ленты`"
+    assert " into лента-2.`события.ленты`, " in str(loaded)
     assert loading.feed_rows == [EVENT]
 
 
@@ -63,7 +63,7 @@ def test_the_receiver_is_found_under_either_spelling(loading_as: Callable[..., L
 def test_days_are_those_of_the_products_zone(loading_as: Callable[..., Loading], tmp_path: Path) -> None:
     loading = loading_as(timezone="Asia/Tokyo", start_date=datetime.date(2026, 1, 1))
     loaded = loading.feed(write_csv(tmp_path / "feed.csv", [feed_row(time="2026-01-05 20:00:00")]))
-    assert (loaded.first_day, loaded.last_day) == (datetime.date(2026, 1, 6), datetime.date(2026, 1, 6))
+    assert loaded.days == (datetime.date(2026, 1, 6), datetime.date(2026, 1, 6))
 
 
 def test_events_before_the_start_date_are_loaded_with_a_hint(loading: Loading, tmp_path: Path) -> None:
@@ -127,11 +127,8 @@ def test_files_of_the_same_name_have_rejects_files_of_their_own(loading: Loading
         (tmp_path / name).mkdir()
     feed = write_lines(tmp_path / "feed" / "events.csv", FEED_LINE, "x")
     messages = write_lines(tmp_path / "messages" / "events.csv", "y", MESSAGE_LINE, header=MESSAGES_HEADER)
-    rejects = [file.rejects_file for file in loading(feed=feed, messages=messages)]
-    assert [file and file.name for file in rejects] == [
-        "events.csv.feed.rejected.csv",
-        "events.csv.messages.rejected.csv",
-    ]
+    rejects = [job.rejects_file.name for job in loading(feed=feed, messages=messages)]
+    assert rejects == ["events.csv.feed.rejected.csv", "events.csv.messages.rejected.csv"]
 
 
 def test_an_unusable_rejects_directory_is_refused_first(loading: Loading, tmp_path: Path) -> None:

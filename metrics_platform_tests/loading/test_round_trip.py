@@ -81,8 +81,8 @@ def test_events_come_back_as_they_were_written(
     loaded = loading.feed(file, again=True)
     assert (loaded.rows, loaded.rejected) == (len(rows), 0)
     assert Counter(map(_as_key, loading.feed_rows)) == Counter(map(_as_key, rows))
-    assert loaded.first_day == min(row["time"] for row in rows).date()
-    assert loaded.last_day == max(row["time"] for row in rows).date()
+    times = [row["time"] for row in rows]
+    assert loaded.days == (min(times).date(), max(times).date())
 
 
 def _as_key(row: Row) -> tuple[Any, ...]:
