@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from metrics_platform.redaction import mask
+
 # Codes after which the same statement may well succeed: the server or its network was busy or going away.
 # A memory limit (241) counts only when the whole server was full: see `_is_transient`.
 TRANSIENT_CODES: dict[int, str] = {
@@ -117,9 +119,6 @@ _TLS = re.compile(r"SSL\w*Error\(1, ['\"](?P<text>.*?)(?: \(_ssl\.c:\d+\))?['\"]
 # The driver's own refusal, before it asks the server.
 _MAY_NOT_SET = re.compile(r"Setting \w+ is (?:unknown or )?readonly")
 _TAGS = re.compile(r"<[^<>]*>")
-_URL_PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):[^/\s@]*@")
-# One that is shorter is in every other word, and is masked in URLs alone (as in redaction.py).
-_SHORTEST_SECRET = 4
 
 
 class Cause(NamedTuple):
@@ -154,11 +153,7 @@ class WarehouseError(RuntimeError):
 
 
 def cause_of(error: BaseException, secret: str = "") -> Cause:
-    """Read the code, name, text and remedy out of an exception of clickhouse-connect or urllib3.
-
-    `secret` is masked wherever it occurs in the text; one of up to three characters, which other words are made of,
-    where it is a URL's password.
-    """
+    """Read the code, name, text without `secret`, and remedy out of an exception of clickhouse-connect or urllib3."""
     raw = str(error)
     code = getattr(error, "code", None)
     if code is None and (match := re.search(r"\bCode:\s*(\d+)", raw)):
@@ -173,10 +168,7 @@ def cause_of(error: BaseException, secret: str = "") -> Cause:
         text = innermost["text"]
     else:
         text = _TAGS.sub(" ", text)  # a web server's page
-    text = _URL_PASSWORD.sub(r"\1:***@", text)
-    if len(secret) >= _SHORTEST_SECRET:
-        text = text.replace(secret, "***")
-    text = " ".join(text.split())
+    text = " ".join(mask(text, [secret]).split())
     if len(text) > 1000:
         text = text[:1000] + " …"
     name = names[-1] if names else ""
