@@ -6,7 +6,7 @@ import contextlib
 import datetime
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ from pydantic_settings import NoDecode
 from metrics_platform.builtin_entries import builtin_entries
 from metrics_platform.channel_settings import Severity
 from metrics_platform.setting_types import SettingsPart, split_distinct, split_list
-from metrics_platform.suggestions import choose, nearest
+from metrics_platform.suggestions import choose, meant, nearest
 
 # What a mute or active hours may match, and the values that are known; of the others any.
 _LABELS: Mapping[str, tuple[str, ...]] = {
@@ -106,14 +106,9 @@ def _labels(text: str, match: str) -> dict[str, str]:
             raise ValueError(f"{text!r}: {form}. Labels are {', '.join(_LABELS)}{hint}")
         known = _LABELS[name]
         if known and value not in known:
-            raise ValueError(f"{text!r}: {name} is one of {', '.join(known)}{_hint(value, known)}")
+            raise ValueError(f"{text!r}: {name} is one of {', '.join(known)}{meant(value, known)}")
         labels[name] = value
     return labels
-
-
-def _hint(value: str, known: Iterable[str]) -> str:
-    near = nearest(value, known)
-    return f"; did you mean {near}?" if near else ""
 
 
 def _dimension(name: str) -> str:
@@ -218,7 +213,7 @@ def _severities(value: Any) -> dict[str, str]:
         kind, _, severity = (part.strip() for part in entry.partition("="))
         if kind not in _SETTABLE:
             known = ", ".join(_SETTABLE)
-            raise ValueError(f"{entry!r}: write kind=severity, the kind one of {known}{_hint(kind, _SETTABLE)}")
+            raise ValueError(f"{entry!r}: write kind=severity, the kind one of {known}{meant(kind, _SETTABLE)}")
         if severity not in _SETTABLE[kind]:
             raise ValueError(f"{entry!r}: set {kind} to {' or '.join(_SETTABLE[kind])}")
         if kind in found:

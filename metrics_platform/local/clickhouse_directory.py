@@ -58,36 +58,15 @@ class EmbeddedServerError(RuntimeError):
     """The embedded ClickHouse cannot run, or did not start; the text says why and what to do."""
 
 
-@dataclass(frozen=True)
 class ServerDirectory:
-    """The directory of one embedded server; `root` is absolute."""
+    """The directory of one embedded server; `root` is absolute. In `output` is why the engine does not start."""
 
-    root: Path
-
-    @property
-    def data(self) -> Path:
-        return self.root / "data"
-
-    @property
-    def run(self) -> Path:
-        return self.root / "run"
-
-    @property
-    def log(self) -> Path:
-        return self.root / "logs" / "clickhouse.log"
-
-    @property
-    def output(self) -> Path:
-        """What the engine prints: the reason when it does not start."""
-        return self.root / "logs" / "output.log"
-
-    @property
-    def url(self) -> Path:
-        return self.root / "url"
-
-    @property
-    def readonly_url(self) -> Path:
-        return self.root / "readonly_url"
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.data, self.run = root / "data", root / "run"
+        self.log, self.output = root / "logs" / "clickhouse.log", root / "logs" / "output.log"
+        self.url, self.readonly_url = root / "url", root / "readonly_url"
+        self._engine = root / "engine.json"
 
     @contextmanager
     def held(self, port: int, engine_version: str) -> Iterator[None]:
@@ -171,10 +150,6 @@ class ServerDirectory:
                 f"{engine_version}.\nInstall chdb-core {wrote} again, or name another directory with --path."
             )
         write_private(self._engine, json.dumps({"chdb-core": engine_version}) + "\n")
-
-    @property
-    def _engine(self) -> Path:
-        return self.root / "engine.json"
 
     def passwords(self) -> Passwords:
         """The passwords of the last start, so that connections of BI tools stay valid; new ones at the first start."""

@@ -148,12 +148,6 @@ def _origin(job: str) -> Any:
     return RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(_LOCATION), "__repository__"), job)
 
 
-def _environment() -> dict[str, str]:
-    """This process's environment, in which its code is found even if it is not installed."""
-    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-
-
 @cache
 def _relax_sqlite() -> None:
     """Let this process write to Dagster's SQLite files without waiting for the disk, which halves the time of a run.
@@ -251,7 +245,6 @@ def running_dagster(directory: Path, port: int) -> Iterator[DagsterUI]:
         process = subprocess.Popen(  # noqa: S603  (our own command)
             [*command, "-h", "127.0.0.1", "-p", str(port), "--log-level", "warning"],
             cwd=directory,
-            env=_environment(),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
