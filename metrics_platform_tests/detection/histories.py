@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import replace
-from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from metrics_platform.catalog import Catalog, load_catalog
+from metrics_platform.catalog import builtin_catalog as catalog
 from metrics_platform.detection.config import DetectorConfig, Kind
 from metrics_platform.detection.evaluate import evaluate
 from metrics_platform.detection.series import Detections, Floats, Reason, SlotSeries, Status
 from metrics_platform.monitor.backtest import Product, generated_histories
-from metrics_platform.settings import load_settings
 
 UTC = ZoneInfo("UTC")
 BERLIN = ZoneInfo("Europe/Berlin")
 START = datetime.datetime(2026, 3, 1, 23, tzinfo=datetime.UTC)  # midnight in Berlin, a Monday
 DAYS = 34
-
-
-@cache
-def catalog() -> Catalog:
-    """The built-in catalogue."""
-    return load_catalog(load_settings(None))
 
 
 def config_of(metric: str) -> DetectorConfig:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from metrics_platform.catalog import Catalog, builtin_catalog, load_catalog
+from metrics_platform.catalog import Catalog, load_catalog
 from metrics_platform.cli import main
 from metrics_platform.detection.config import DETECTORS, Detector, Kind
 from metrics_platform.detection.series import SLOTS_A_DAY, Floats, SlotSeries
@@ -66,11 +66,6 @@ SETTINGS max_partitions_per_insert_block = 1000
 """
 
 
-def _definitions() -> dict[str, object]:
-    metrics = builtin_catalog().metrics.values()
-    return {"names": [metric.name for metric in metrics], "definitions": [metric.definition for metric in metrics]}
-
-
 @pytest.fixture(scope="module")
 def seasonal() -> list[Row]:
     """Two products; one of them has as many views as the detector's thresholds were chosen by, and faults."""
@@ -86,10 +81,6 @@ def seasonal() -> list[Row]:
 def own_settings(make_settings: Callable[..., Settings], tmp_path: Path) -> Settings:
     (tmp_path / "own.yaml").write_text(_OWN)
     return make_settings(catalog=tmp_path / "own.yaml", start_date="2026-01-01")
-
-
-def _history(metric: str, values: Floats, names: tuple[tuple[str, str], ...] = NAMES[:1]) -> SlotHistory:
-    return SlotHistory(catalog().metrics[metric], START, BERLIN, names, values, None)
 
 
 def test_seasonal_raises_at_most_0_3_false_alerts_a_week_and_series(seasonal: list[Row]) -> None:
@@ -227,48 +218,56 @@ def test_an_unknown_or_unmonitored_metric_is_refused_by_name(own_settings: Setti
 def test_the_command_prints_a_table_and_writes_a_picture(tmp_path: Path) -> None:
     picture = tmp_path / "deep" / "backtest.png"
     command = ["backtest", "--generated", "300", "--products", "1", "--trials", "1", "--detector", "iqr"]
-    command += ["--metric", "views", "--metric", "ctr"]
-    answer = CliRunner().invoke(main, [*command, "--markdown", "--picture", str(picture)])
+    command += ["--metric", "views", "--metric", "ctr", "--markdown", "--picture", str(picture)]
+    answer = CliRunner().invoke(main, command)
     assert answer.exit_code == 0, answer.output
     assert re.findall(r"^\| (\w+) +\| iqr +\|", answer.output, re.MULTILINE) == ["views", "ctr"]
     with Image.open(picture) as image:
         assert image.width > 1000
-    answer = CliRunner().invoke(main, command)
-    assert re.findall(r"│ (\w+) +│ iqr", answer.output) == ["views", "ctr"]
+    said: list[str] = []
+    rows = [Row("views", "iqr"), Row("ctr", "iqr")]
+    backtest.show(rows, "a title", markdown=False, picture=None, echo=said.append)
+    assert re.findall(r"│ (\w+) +│ iqr", said[0]) == ["views", "ctr"]
 
 
-def test_a_history_is_evaluated_on_the_days_asked_for(make_settings: Callable[..., Settings]) -> None:
+@pytest.fixture
+def stored(make_settings: Callable[..., Settings]) -> Settings:
+    """Settings of a product with 25 days of slots."""
     settings = make_settings(start_date="2026-01-01", timezone="UTC")
     warehouse = Warehouse.from_settings(settings)
-    create_tables(warehouse, [])
-    options = {"detectors": ("seasonal",), "trials": 2}
+    create_tables(warehouse, [SLOT_METRICS])
+    metrics = catalog().metrics.values()
+    definitions = {"names": [each.name for each in metrics], "definitions": [each.definition for each in metrics]}
+    warehouse.execute(_INSERT, definitions)
+    return settings
+
+
+def test_without_a_history_the_command_says_what_to_do(make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings()
+    create_tables(Warehouse.from_settings(settings), [])
     with pytest.raises(BacktestError, match=r"slot_metrics has no slots of these metrics\. Materialise"):
-        backtest_history(settings, None, None, **options)  # type: ignore[arg-type]
-    assert create_tables(warehouse, [SLOT_METRICS])  # it had created none
-    warehouse.execute(_INSERT, _definitions())
+        backtest_history(settings, None, None, detectors=("seasonal",), trials=2)
+    assert create_tables(Warehouse.from_settings(settings), [SLOT_METRICS])  # it had created none
+
+
+def test_a_history_is_evaluated_on_the_days_asked_for(stored: Settings) -> None:
     first, last = datetime.date(2026, 1, 20), datetime.date(2026, 1, 23)
-    rows, title = backtest_history(settings, first, last, **options)  # type: ignore[arg-type]
+    rows, title = backtest_history(stored, first, last, detectors=("seasonal",), trials=2)
     assert "4.0 days of slot_metrics, 2026-01-20 00:00 – 2026-01-24 00:00 UTC" in title
     assert {row.metric: (row.alerts, row.slice_alerts) for row in rows} == {
         "views": (1, 0),
         "likes": (0, 0),
         "ctr": (0, 0),
     }
-    rows, _ = backtest_history(settings, first, last, names=["views"], **options)  # type: ignore[arg-type]
+    rows, _ = backtest_history(stored, first, last, detectors=("iqr",), trials=2, names=["views"])
     assert [row.metric for row in rows] == ["views"]
     with pytest.raises(BacktestError, match="no slots of these metrics in the days from 2027-01-01 to the last"):
-        backtest_history(settings, datetime.date(2027, 1, 1), None, **options)  # type: ignore[arg-type]
+        backtest_history(stored, datetime.date(2027, 1, 1), None, detectors=("iqr",), trials=2)
 
 
-def test_a_history_in_pieces_gives_the_same_alerts_as_in_one(
-    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = make_settings(start_date="2026-01-01", timezone="UTC")
-    create_tables(Warehouse.from_settings(settings), [SLOT_METRICS])
-    Warehouse.from_settings(settings).execute(_INSERT, _definitions())
-
+def test_a_history_in_pieces_gives_the_same_alerts_as_in_one(stored: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     def alerts() -> list[tuple[str, int, int, float, int]]:
-        rows, _ = backtest_history(settings, None, None, detectors=("seasonal", "iqr"), trials=5)
+        rows, _ = backtest_history(stored, None, None, detectors=("seasonal", "iqr"), trials=5)
         trials = [sum(map(len, row.delays.values())) for row in rows]
         return [(row.metric, row.alerts, row.slice_alerts, row.days, n) for row, n in zip(rows, trials, strict=True)]
 

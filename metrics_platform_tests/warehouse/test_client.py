@@ -25,7 +25,7 @@ from metrics_platform.settings import Settings
 from metrics_platform.warehouse import clients
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import TRANSIENT_CODES, WarehouseError, cause_of
-from metrics_platform_tests.http_stub import misbehaving_proxy
+from metrics_platform_tests.http_stub import Faults, misbehaving_proxy
 
 NO_WAITS = (0.0, 0.0, 0.0)
 
@@ -34,27 +34,32 @@ def _warehouse(url: str) -> Warehouse:
     return Warehouse(parse_url(url), retry_waits=NO_WAITS)
 
 
-@pytest.mark.parametrize("code", sorted(TRANSIENT_CODES))
-def test_a_select_is_tried_again_after_a_transient_answer(clickhouse_server: EmbeddedServer, code: int) -> None:
+@pytest.fixture
+def faulty(clickhouse_server: EmbeddedServer) -> Iterator[tuple[Warehouse, Faults]]:
+    """A warehouse behind a proxy with faults for `SELECT 41 + 1`."""
     with misbehaving_proxy(clickhouse_server.url) as (url, faults):
         warehouse = _warehouse(url)
         warehouse.value("SELECT 1")
-        faults.when, faults.left, faults.code = (lambda sql: "41 + 1" in sql), 2, code
-        assert warehouse.value("SELECT 41 + 1") == 42
-        assert faults.left == 0
+        faults.when = lambda sql: "41 + 1" in sql
+        yield warehouse, faults
 
 
-def test_a_select_is_tried_again_when_the_connection_is_lost(clickhouse_server: EmbeddedServer) -> None:
-    with misbehaving_proxy(clickhouse_server.url) as (url, faults):
-        said: list[str] = []
-        warehouse = replace(_warehouse(url), on_retry=said.append)
-        warehouse.value("SELECT 1")
-        # The driver itself asks a second time on a connection that was closed; the third try is ours.
-        faults.when, faults.left = (lambda sql: "41 + 1" in sql), 3
-        assert warehouse.value("SELECT 41 + 1", doing="Counting") == 42
-        assert faults.left == 0
-        assert said
-        assert all("Counting" in line and "trying again" in line for line in said)
+def test_a_select_is_tried_again_after_a_transient_answer(faulty: tuple[Warehouse, Faults]) -> None:
+    warehouse, faults = faulty
+    for code in TRANSIENT_CODES:
+        faults.left, faults.code = 2, code
+        assert warehouse.value("SELECT 41 + 1") == 42, code
+        assert faults.left == 0, code
+
+
+def test_a_select_is_tried_again_when_the_connection_is_lost(faulty: tuple[Warehouse, Faults]) -> None:
+    said: list[str] = []
+    warehouse, faults = replace(faulty[0], on_retry=said.append), faulty[1]
+    # The driver itself asks a second time on a connection that was closed; the third try is ours.
+    faults.left = 3
+    assert warehouse.value("SELECT 41 + 1", doing="Counting") == 42
+    assert faults.left == 0
+    assert said and all("Counting" in line and "trying again" in line for line in said)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
@@ -81,43 +86,34 @@ def test_a_proxy_that_fails_is_named_and_not_clickhouse_blamed(monkeypatch: pyte
     assert "Is ClickHouse running" not in text and "hunter22" not in text
 
 
-@pytest.mark.parametrize(
-    ("code", "name"), [(60, "missing table"), (497, "no rights"), (159, "timeout"), (62, "syntax")]
-)
-def test_what_waiting_cannot_mend_is_not_tried_again(clickhouse_server: EmbeddedServer, code: int, name: str) -> None:
-    with misbehaving_proxy(clickhouse_server.url) as (url, faults):
-        warehouse = _warehouse(url)
-        warehouse.value("SELECT 1")
-        faults.when, faults.left, faults.code = (lambda sql: "41 + 1" in sql), 5, code
+def test_what_waiting_cannot_mend_is_not_tried_again(faulty: tuple[Warehouse, Faults]) -> None:
+    warehouse, faults = faulty
+    for code in (60, 497, 159, 62):  # a missing table, no rights, a timeout, bad syntax
+        faults.left, faults.code = 5, code
         with pytest.raises(WarehouseError) as failure:
             warehouse.value("SELECT 41 + 1")
-        assert faults.left == 4, name
-        assert (failure.value.code, failure.value.transient) == (code, False)
+        assert (faults.left, failure.value.code, failure.value.transient) == (4, code, False)
 
 
-def test_an_insert_is_never_sent_twice(clickhouse_server: EmbeddedServer, admin: Warehouse) -> None:
+def test_an_insert_is_never_sent_twice(faulty: tuple[Warehouse, Faults], admin: Warehouse) -> None:
+    warehouse, faults = faulty
     admin.execute("CREATE TABLE once (n UInt8) ENGINE = MergeTree ORDER BY n")
     try:
-        with misbehaving_proxy(clickhouse_server.url) as (url, faults):
-            warehouse = _warehouse(url)
-            warehouse.value("SELECT 1")
-            # The answer is lost after the server has done the work: the client cannot know.
-            faults.when, faults.left, faults.after = (lambda sql: "INSERT" in sql), 1, True
-            with pytest.raises(WarehouseError) as failure:
-                warehouse.execute("INSERT INTO once SELECT 1")
-            assert failure.value.transient
+        # The answer is lost after the server has done the work: the client cannot know.
+        faults.when, faults.left, faults.after = (lambda sql: "INSERT" in sql), 1, True
+        with pytest.raises(WarehouseError) as failure:
+            warehouse.execute("INSERT INTO once SELECT 1")
+        assert failure.value.transient
         assert admin.value("SELECT count() FROM once") == 1
     finally:
         admin.execute("DROP TABLE once")
 
 
-def test_a_repeatable_statement_survives_a_lost_answer(clickhouse_server: EmbeddedServer, admin: Warehouse) -> None:
-    with misbehaving_proxy(clickhouse_server.url) as (url, faults):
-        warehouse = _warehouse(url)
-        warehouse.value("SELECT 1")
-        faults.when, faults.left, faults.after = (lambda sql: "CREATE" in sql), 1, True
-        warehouse.execute("CREATE TABLE IF NOT EXISTS made (n UInt8) ENGINE = MergeTree ORDER BY n", repeatable=True)
-        assert faults.left == 0
+def test_a_repeatable_statement_survives_a_lost_answer(faulty: tuple[Warehouse, Faults], admin: Warehouse) -> None:
+    warehouse, faults = faulty
+    faults.when, faults.left, faults.after = (lambda sql: "CREATE" in sql), 1, True
+    warehouse.execute("CREATE TABLE IF NOT EXISTS made (n UInt8) ENGINE = MergeTree ORDER BY n", repeatable=True)
+    assert faults.left == 0
     assert admin.value("EXISTS TABLE made") == 1
     admin.execute("DROP TABLE made")
 
