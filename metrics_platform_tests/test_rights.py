@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from metrics_platform.findings import Finding
 from metrics_platform.local.clickhouse import running_server
 from metrics_platform.settings import Settings, load_settings
 from metrics_platform.warehouse.client import Warehouse
@@ -26,6 +27,14 @@ def _settings(url: str) -> Settings:
     return load_settings(None, clickhouse_url=url, start_date=DAY)
 
 
+GRANTS = [each.removesuffix(" TO metrics") for each in needed_rights(_settings("http://metrics:x@h:1/metrics"))]
+
+
+def _problems(url: str) -> list[Finding]:
+    settings = _settings(url)
+    return [each for each in inspect_warehouse(Warehouse.from_settings(settings), settings) if each.status == "problem"]
+
+
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A server's directory with source tables that an administrator made."""
@@ -42,11 +51,10 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_documented_rights_are_enough_for_doctor_load_and_migration(directory: Path) -> None:
-    grants = [grant.removesuffix(" TO metrics") for grant in needed_rights(_settings("http://metrics:x@h:1/metrics"))]
-    with restricted_server(directory, *grants) as url:
+    with restricted_server(directory, *GRANTS) as url:
         settings = _settings(url)
         warehouse = Warehouse.from_settings(settings)
-        assert [f for f in inspect_warehouse(warehouse, settings) if f.status == "problem"] == []
+        assert _problems(url) == []
         compute_all(warehouse, settings, [DAY])
         create_tables(warehouse, MONITOR_TABLES)
         assert warehouse.value("SELECT sum(views) FROM dimension_metrics WHERE dimension = 'os'") == 1
@@ -62,30 +70,20 @@ def test_the_documented_rights_are_enough_for_doctor_load_and_migration(director
 
 
 def test_doctor_names_the_grant_of_the_monitors_table_engine(directory: Path) -> None:
-    grants = [grant.removesuffix(" TO metrics") for grant in needed_rights(_settings("http://metrics:x@h:1/metrics"))]
-    with restricted_server(directory, *grants, engines=("MergeTree",)) as url:
-        settings = _settings(url)
-        (problem,) = [
-            f for f in inspect_warehouse(Warehouse.from_settings(settings), settings) if f.status == "problem"
-        ]
+    with restricted_server(directory, *GRANTS, engines=("MergeTree",)) as url:
+        (problem,) = _problems(url)
     assert problem.subject == "Rights"
     assert "TABLE ENGINE ON ReplacingMergeTree" in problem.detail
 
 
 def test_an_unreadable_source_is_named_with_the_grant(directory: Path) -> None:
-    own = [
-        g.removesuffix(" TO metrics")
-        for g in needed_rights(_settings("http://metrics:x@h:1/metrics"))
-        if "simulator" not in g
-    ]
-    with restricted_server(directory, *own) as url:
+    with restricted_server(directory, *(grant for grant in GRANTS if "simulator" not in grant)) as url:
         settings = _settings(url)
         warehouse = Warehouse.from_settings(settings)
-        problems = [f for f in inspect_warehouse(warehouse, settings) if f.status == "problem"]
-        assert {problem.subject for problem in problems} == {
-            "Source simulator.feed_actions",
-            "Source simulator.message_actions",
-        }
+        problems = _problems(url)
+        assert [problem.subject for problem in problems] == [
+            "Source simulator.feed_actions", "Source simulator.message_actions",
+        ]  # fmt: skip
         assert "GRANT SELECT ON simulator.feed_actions" in problems[0].remedy
         before = warehouse.value("SELECT count() FROM feed_user_daily")
         with pytest.raises(SourceError, match=r"GRANT SELECT ON simulator\.feed_actions TO"):

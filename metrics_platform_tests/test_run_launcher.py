@@ -57,11 +57,8 @@ def _ended() -> int:
     return process.pid
 
 
-def test_a_run_whose_process_lives_is_running(instance: dg.DagsterInstance) -> None:
+def test_a_run_is_lost_once_its_process_has_ended(instance: dg.DagsterInstance) -> None:
     assert _status(instance, _run(instance, os.getpid())) == WorkerStatus.RUNNING
-
-
-def test_a_run_whose_process_has_ended_is_lost(instance: dg.DagsterInstance) -> None:
     assert _status(instance, _run(instance, _ended())) == WorkerStatus.NOT_FOUND
 
 
@@ -87,10 +84,6 @@ def test_a_process_that_reuses_the_id_after_a_reboot_is_another_one(
     assert _status(instance, run) == WorkerStatus.NOT_FOUND
 
 
-@pytest.mark.parametrize("host", [None, "code.example.com"], ids=["a command's own run", "another machine's run"])
-def test_a_run_of_another_machine_is_left_alone(instance: dg.DagsterInstance, host: str | None) -> None:
-    assert _status(instance, _run(instance, _ended(), host)) == WorkerStatus.RUNNING
-
-
-def test_a_run_without_a_known_process_is_left_alone(instance: dg.DagsterInstance) -> None:
-    assert _status(instance, _run(instance, None)) == WorkerStatus.RUNNING
+def test_a_run_of_another_machine_or_without_a_known_process_is_left_alone(instance: dg.DagsterInstance) -> None:
+    for run in (_run(instance, _ended(), None), _run(instance, _ended(), "code.example.com"), _run(instance, None)):
+        assert _status(instance, run) == WorkerStatus.RUNNING

@@ -15,7 +15,7 @@ import pytest
 from metrics_platform.settings import Settings
 from metrics_platform.table_names import parse_table_name
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.daily import compute_days
+from metrics_platform.warehouse.daily import DayResult, compute_days
 from metrics_platform.warehouse.daily_sources import DailySources
 from metrics_platform.warehouse.schema import create_database
 from metrics_platform.warehouse.source_rows import SourceError
@@ -187,6 +187,19 @@ def plain(make_settings: Callable[..., Settings]) -> SourceTables:
     return sources
 
 
+@pytest.fixture
+def mapped(plain: SourceTables, tmp_path: Path) -> Callable[[str, DailyTable], list[DayResult]]:
+    """Computes a table of the first day with a catalogue file of this text."""
+
+    def compute(text: str, table: DailyTable) -> list[DayResult]:
+        file = tmp_path / "catalog.yaml"
+        file.write_text(text, encoding="utf-8")
+        settings = plain.settings.model_copy(update={"catalog": file})
+        return list(compute_days(plain.warehouse, table, [DAYS[0]], settings))
+
+    return compute
+
+
 @pytest.mark.parametrize(
     ("entry", "table", "said"),
     [
@@ -203,12 +216,10 @@ def plain(make_settings: Callable[..., Settings]) -> SourceTables:
     ],
 )
 def test_an_entry_that_does_not_fit_is_named_with_the_remedy(
-    plain: SourceTables, tmp_path: Path, entry: str, table: DailyTable, said: str
+    mapped: Callable[[str, DailyTable], list[DayResult]], entry: str, table: DailyTable, said: str
 ) -> None:
-    file = tmp_path / "catalog.yaml"
-    file.write_text(entry, encoding="utf-8")
     with pytest.raises(SourceError) as refusal:
-        list(compute_days(plain.warehouse, table, [DAYS[0]], plain.settings.model_copy(update={"catalog": file})))
+        mapped(entry, table)
     assert said in str(refusal.value)
     assert "What to do:" in str(refusal.value)
 
@@ -226,24 +237,21 @@ def test_an_entry_that_does_not_fit_is_named_with_the_remedy(
     ],
 )
 def test_a_day_is_not_computed_without_the_mapping_of_a_catalogue_that_is_not_valid(
-    plain: SourceTables, tmp_path: Path, mapping: str, is_computed: bool
+    mapped: Callable[[str, DailyTable], list[DayResult]], mapping: str, is_computed: bool
 ) -> None:
-    file = tmp_path / "catalog.yaml"
-    file.write_text(f"metrics: {{views: {{knd: count}}}}\n{mapping}", encoding="utf-8")
-    settings = plain.settings.model_copy(update={"catalog": file})
+    text = f"metrics: {{views: {{knd: count}}}}\n{mapping}"
     if is_computed:
-        assert all(day.published for day in compute_days(plain.warehouse, FEED_USER_DAILY, [DAYS[0]], settings))
+        assert all(day.published for day in mapped(text, FEED_USER_DAILY))
         return
     with pytest.raises(SourceError, match="is not valid") as refusal:
-        list(compute_days(plain.warehouse, FEED_USER_DAILY, [DAYS[0]], settings))
+        mapped(text, FEED_USER_DAILY)
     assert "mapping of sources.feed_actions is not known" in str(refusal.value)
 
 
-def test_one_sources_mistake_does_not_stop_the_other_extract(plain: SourceTables, tmp_path: Path) -> None:
-    file = tmp_path / "catalog.yaml"
-    file.write_text("sources: {feed_actions: {user: nobody}}", encoding="utf-8")
-    settings = plain.settings.model_copy(update={"catalog": file})
-    (result,) = compute_days(plain.warehouse, MESSAGE_USER_DAILY, [DAYS[0]], settings)
+def test_one_sources_mistake_does_not_stop_the_other_extract(
+    mapped: Callable[[str, DailyTable], list[DayResult]],
+) -> None:
+    (result,) = mapped("sources: {feed_actions: {user: nobody}}", MESSAGE_USER_DAILY)
     assert result.published
 
 

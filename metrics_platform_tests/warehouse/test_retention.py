@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 
@@ -39,29 +40,32 @@ def warehouse(settings: Settings) -> Warehouse:
     return made
 
 
-def fill(warehouse: Warehouse, table: str, dates: list[datetime.date]) -> None:
+def fill(warehouse: Warehouse, tables: Iterable[str], dates: Iterable[object]) -> None:
     """A row on each of these days."""
-    for date in dates:
-        moment = f"toDateTime('{date} 12:00:00', 'UTC')"
-        of_a_day = any(column.name == "event_date" for column in columns_of(table))
-        names, values = ("event_date, slot_start", f"'{date}', {moment}") if of_a_day else ("slot_start", moment)
-        warehouse.execute(f"INSERT INTO {table} ({names}) SELECT {values}")
+    for table, date in itertools.product(tables, dates):
+        names = [each.name for each in columns_of(_file(table)) if each.name in ("event_date", "slot_start")]
+        values = ", ".join([f"'{date}'"] * len(names))
+        warehouse.execute(f"INSERT INTO {table} ({', '.join(names)}) SELECT {values}")
 
 
 def days(warehouse: Warehouse, table: str) -> list[str]:
-    rows = warehouse.query(f"SELECT DISTINCT toDate(slot_start) AS d FROM {table} ORDER BY d").rows
-    return [str(row["d"]) for row in rows]
+    day = columns_of(_file(table))[0].name
+    return [
+        str(row["d"]) for row in warehouse.query(f"SELECT DISTINCT toDate({day}) AS d FROM {table} ORDER BY d").rows
+    ]
+
+
+def _file(table: str) -> str:
+    return "slice" if table.endswith("_slice") else table
 
 
 def test_old_days_of_slots_and_whole_old_months_of_incidents_are_dropped(
     warehouse: Warehouse, settings: Settings
 ) -> None:
     slots = [TODAY - datetime.timedelta(days=back) for back in (0, 59, 60, 61, 400)]
-    for table in ("slot_metrics", "verdicts"):
-        fill(warehouse, table, slots)
+    fill(warehouse, ("slot_metrics", "verdicts"), slots)
     # A hundred days before the 27th of November are the 19th of August: all of July goes, August stays.
-    for table in ("incidents", "monitored_slots"):
-        fill(warehouse, table, [datetime.date(2026, 7, 31), datetime.date(2026, 8, 1), TODAY])
+    fill(warehouse, ("incidents", "monitored_slots"), ["2026-07-31", "2026-08-01", TODAY])
     dropped = drop_what_is_old(warehouse, settings, TODAY)
     for table in ("slot_metrics", "verdicts"):
         assert days(warehouse, table) == ["2026-09-28", "2026-09-29", "2026-11-27"]
@@ -81,23 +85,17 @@ def test_old_days_of_users_go_except_those_that_older_days_continue(
     warehouse = Warehouse.from_settings(settings)
     create_tables(warehouse, daily_tables(settings.dimensions))
     stored = ["2026-08-14", "2026-08-15", "2026-09-01", "2026-09-29", "2026-10-01", "2026-10-22", "2026-10-23"]
-    for table in ("users", "feed_user_daily", "user_daily", "app_daily"):
-        for date in stored:
-            warehouse.execute(f"INSERT INTO {table} (event_date) SELECT '{date}'")
+    fill(warehouse, ("users", "feed_user_daily", "user_daily", "app_daily"), stored)
     assert drop_what_is_old(warehouse, settings, TODAY) == []  # a backfill has just written them
     monkeypatch.setattr(retention, "_WRITTEN_HOURS", 0)
     time.sleep(1.1)  # ClickHouse's clock of parts has whole seconds
     drop_what_is_old(warehouse, settings, TODAY)
-    assert _stored(warehouse, "users") == ["2026-08-14", "2026-09-01", "2026-10-01", "2026-10-23"]
-    assert _stored(warehouse, "feed_user_daily") == ["2026-10-23"]
-    assert _stored(warehouse, "user_daily") == ["2026-09-29", "2026-10-01", "2026-10-22", "2026-10-23"]
-    assert _stored(warehouse, "app_daily") == stored
+    assert days(warehouse, "users") == ["2026-08-14", "2026-09-01", "2026-10-01", "2026-10-23"]
+    assert days(warehouse, "feed_user_daily") == ["2026-10-23"]
+    assert days(warehouse, "user_daily") == ["2026-09-29", "2026-10-01", "2026-10-22", "2026-10-23"]
+    assert days(warehouse, "app_daily") == stored
     drop_what_is_old(warehouse, settings, TODAY + datetime.timedelta(days=90))
-    assert _stored(warehouse, "users")[-1] == "2026-10-23"  # the next night continues it
-
-
-def _stored(warehouse: Warehouse, table: str) -> list[str]:
-    return [str(row["d"]) for row in warehouse.query(f"SELECT DISTINCT event_date AS d FROM {table} ORDER BY d").rows]
+    assert days(warehouse, "users")[-1] == "2026-10-23"  # the next night continues it
 
 
 def test_the_results_are_kept_as_long_as_the_setting_says(make_settings: Callable[..., Settings]) -> None:
@@ -106,11 +104,9 @@ def test_the_results_are_kept_as_long_as_the_setting_says(make_settings: Callabl
     tables = (*daily_tables(settings.dimensions)[4:], METRIC_DAILY, SLICE_VALUES)
     create_tables(warehouse, tables)
     stored = ["2026-08-28", "2026-08-29", "2026-09-27", "2026-09-28", "2026-11-27"]  # TODAY is the 27th of November
-    for table in tables:
-        for date in stored:
-            warehouse.execute(f"INSERT INTO {table.name} (event_date) SELECT '{date}'")
+    fill(warehouse, [table.name for table in tables], stored)
     drop_what_is_old(warehouse, settings, TODAY)
-    assert {table.name: _stored(warehouse, table.name) for table in tables} == {
+    assert {table.name: days(warehouse, table.name) for table in tables} == {
         **{table.name: stored[3:] for table in tables},
         "slice_values": stored[1:],
     }
@@ -118,7 +114,7 @@ def test_the_results_are_kept_as_long_as_the_setting_says(make_settings: Callabl
 
 def test_of_a_product_whose_events_have_ended_the_last_ones_stay(warehouse: Warehouse, settings: Settings) -> None:
     ended = settings.model_copy(update={"end_date": datetime.date(2004, 10, 26)})
-    fill(warehouse, "slot_metrics", [datetime.date(2004, 10, 26), datetime.date(2004, 8, 1)])
+    fill(warehouse, ["slot_metrics"], ["2004-10-26", "2004-08-01"])
     assert drop_what_is_old(warehouse, ended, TODAY) == ["slot_metrics 2004-08-01"]
 
 
@@ -133,7 +129,7 @@ def test_old_leftovers_of_any_table_are_dropped_and_other_tables_stay(warehouse:
 def test_past_days_of_the_slots_are_merged_a_few_at_a_time(warehouse: Warehouse, settings: Settings) -> None:
     past = [TODAY - datetime.timedelta(days=back) for back in (2, 3, 4, 5, 6)]
     for _ in range(2):
-        fill(warehouse, "slot_metrics", [*past, TODAY])
+        fill(warehouse, ["slot_metrics"], [*past, TODAY])
     merged = merge_past_days(warehouse, TODAY)
     assert merged == [f"slot_metrics {day}" for day in past[:4]]
     assert set(merged_days(warehouse, SLOT_METRICS)) == {str(day) for day in past[:4]}
