@@ -1,20 +1,17 @@
 """A real HTTP server on loopback that stands before a ClickHouse and misbehaves on demand.
 
 It passes requests on to the real server, but first answers a given number of them with an error of
-ClickHouse's or by hanging up; it notes every statement it saw.
+ClickHouse's or by hanging up.
 """
 
 from __future__ import annotations
 
-import http.client
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import ThreadingHTTPServer
+from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
-from metrics_platform_tests.request_handler import RequestHandler
+from metrics_platform_tests.request_handler import RequestHandler, serving
 
 
 @dataclass
@@ -24,9 +21,7 @@ class Faults:
     when: Callable[[str], bool] = lambda _: False
     left: int = 0
     code: int | None = None  # ClickHouse's error code; None hangs up
-    text: str = "DB::Exception: told to fail"
     after: bool = False  # True: the real server has done the work before the answer is lost
-    statements: list[str] = field(default_factory=list)
 
 
 @contextmanager
@@ -38,39 +33,18 @@ def misbehaving_proxy(url: str) -> Iterator[tuple[str, Faults]]:
     class Handler(RequestHandler):
         def respond(self, body: bytes) -> None:
             statement = body.decode(errors="replace") + " ".join(parse_qs(urlsplit(self.path).query).get("query", []))
-            faults.statements.append(statement)
-            if faults.left and faults.when(statement):
-                faults.left -= 1
-                self._fail(body)
-            else:
-                self.reply(*self._ask(body))
-
-        def _fail(self, body: bytes) -> None:
+            if not (faults.left and faults.when(statement)):
+                self.reply(*self.answer_of(str(target.hostname), int(target.port or 0), body))
+                return
+            faults.left -= 1
             if faults.after:
-                self._ask(body)
+                self.answer_of(str(target.hostname), int(target.port or 0), body)
             if faults.code is None:
                 self.close_connection = True
                 self.connection.close()
                 return
             headers = [("X-ClickHouse-Exception-Code", str(faults.code))]
-            self.reply(500, headers, f"Code: {faults.code}. {faults.text}".encode())
+            self.reply(500, headers, f"Code: {faults.code}. DB::Exception: told to fail".encode())
 
-        def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-            connection = http.client.HTTPConnection(target.hostname or "", target.port, timeout=600)
-            headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
-            connection.request(self.command, self.path, body, headers)
-            response = connection.getresponse()
-            found = response.status, response.getheaders(), response.read()
-            connection.close()
-            return found
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        place = url.replace(f":{target.port}/", f":{server.server_port}/")
-        yield place, faults
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(timeout=5)
+    with serving(Handler) as port:
+        yield url.replace(f":{target.port}/", f":{port}/"), faults

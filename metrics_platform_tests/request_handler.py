@@ -1,12 +1,15 @@
-"""The base of HTTP servers on loopback that read a request as a whole and answer it as a whole."""
+"""HTTP servers on loopback that read a request as a whole and answer it as a whole, or pass it on."""
 
 from __future__ import annotations
 
+import http.client
+import threading
 from abc import abstractmethod
-from collections.abc import Iterable
-from http.server import BaseHTTPRequestHandler
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-HOP_HEADERS = {"host", "connection", "content-length", "transfer-encoding", "keep-alive"}
+_HOP_HEADERS = {"host", "connection", "content-length", "transfer-encoding", "keep-alive"}
 
 
 class RequestHandler(BaseHTTPRequestHandler):
@@ -22,11 +25,19 @@ class RequestHandler(BaseHTTPRequestHandler):
         """Send an answer; its length replaces the headers that concern one connection."""
         self.send_response(status)
         for name, value in headers:
-            if name.lower() not in HOP_HEADERS:
+            if name.lower() not in _HOP_HEADERS:
                 self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+    def answer_of(self, host: str, port: int, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        """Status, headers and content that another server answers to this request."""
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_HEADERS}
+        with closing(http.client.HTTPConnection(host, port, timeout=600)) as connection:
+            connection.request(self.command, self.path, body, headers)
+            response = connection.getresponse()
+            return response.status, response.getheaders(), response.read()
 
     def do_POST(self) -> None:
         self.respond(self._body())
@@ -45,3 +56,15 @@ class RequestHandler(BaseHTTPRequestHandler):
             self.rfile.readline()
         self.rfile.readline()
         return body
+
+
+@contextmanager
+def serving(handler: type[RequestHandler]) -> Iterator[int]:
+    """Answer requests on a free port, which is yielded."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads, server.block_on_close = True, False
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
