@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-_HOP_HEADERS = {"host", "connection", "content-length", "transfer-encoding", "keep-alive"}
+HOP_HEADERS = {"host", "connection", "content-length", "transfer-encoding", "keep-alive"}
 
 
 class RequestHandler(BaseHTTPRequestHandler):
@@ -25,7 +25,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         """Send an answer; its length replaces the headers that concern one connection."""
         self.send_response(status)
         for name, value in headers:
-            if name.lower() not in _HOP_HEADERS:
+            if name.lower() not in HOP_HEADERS:
                 self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
@@ -33,7 +33,7 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     def answer_of(self, host: str, port: int, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         """Status, headers and content that another server answers to this request."""
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_HEADERS}
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_HEADERS}
         with closing(http.client.HTTPConnection(host, port, timeout=600)) as connection:
             connection.request(self.command, self.path, body, headers)
             response = connection.getresponse()
@@ -58,11 +58,18 @@ class RequestHandler(BaseHTTPRequestHandler):
         return body
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of a client that was killed."""
+
+
 @contextmanager
 def serving(handler: type[RequestHandler]) -> Iterator[int]:
     """Answer requests on a free port, which is yielded."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads, server.block_on_close = True, False
+    with _Server(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         try:
             yield server.server_port

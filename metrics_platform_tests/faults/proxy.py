@@ -17,13 +17,12 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import ClassVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from metrics_platform.connection import parse_url
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
+from metrics_platform_tests.request_handler import HOP_HEADERS, RequestHandler, serving
 
 _STAGING = re.compile(r"staging__(?P<table>\w+?)__(?P<date>\d{8})__\w+")
 _SWAP = re.compile(r"ALTER TABLE `(?P<table>\w+)` (?:REPLACE|DROP) PARTITION '(?P<date>[\d-]+)'")
@@ -179,59 +178,26 @@ def striking_proxy(url: str, look_now: Callable[[], None] = lambda: None) -> Ite
     """
     target = urlsplit(url)
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version: ClassVar[str] = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+    class Handler(RequestHandler):
+        def respond(self, body: bytes) -> None:
             parameters = dict(parse_qsl(urlsplit(self.path).query))
             sql = (parameters.get("query", "") + body.decode(errors="replace")).lstrip()
             statement = recognised(sql, parameters)
             fault = proxy.fault_of(statement)
             looked_at = statement.kind is Kind.SWAP if statement else not sql.startswith(("SELECT", "WITH", "SHOW"))
             try:
-                answer = _answer(self, body, statement, fault, proxy, looked_at=looked_at)
-                self._deliver(*answer)
+                self.reply(*_answer(self, body, statement, fault, proxy, looked_at=looked_at))
             except (HangUpError, OSError, http.client.HTTPException):
                 self.close_connection = True
                 self.connection.close()
 
-        def do_GET(self) -> None:
-            self.do_POST()
-
-        def _deliver(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
-            self.send_response(status)
-            for name, value in headers:
-                if name.lower() not in ("transfer-encoding", "content-length", "connection", "keep-alive"):
-                    self.send_header(name, value)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            return
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        block_on_close = False
-
-        def handle_error(self, *_: object) -> None:
-            return  # its client was killed
-
-    server = Server(("127.0.0.1", 0), Handler)
-    proxy = Proxy(url.replace(f":{target.port}/", f":{server.server_port}/"), url, look_now)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
+    with serving(Handler) as port:
+        proxy = Proxy(url.replace(f":{target.port}/", f":{port}/"), url, look_now)
         yield proxy
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(timeout=5)
 
 
 def _answer(
-    request: BaseHTTPRequestHandler,
+    request: RequestHandler,
     body: bytes,
     statement: Statement | None,
     fault: Fault | None,
@@ -248,9 +214,7 @@ def _answer(
         body, path = _trickling(body, statement.table, proxy.trickle_seconds), f"{path}&{_TRICKLE_SETTINGS}"
     target = urlsplit(proxy.target)
     with closing(http.client.HTTPConnection(target.hostname or "", target.port, timeout=_ANSWER_SECONDS)) as connection:
-        headers = {
-            name: value for name, value in request.headers.items() if name.lower() not in ("host", "content-length")
-        }
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_HEADERS}
         connection.request(request.command, path, body, headers)
         if fault and statement and phase is Phase.DURING:
             if statement.kind is Kind.INSERT:
