@@ -16,7 +16,6 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from metrics_platform.channel_settings import ChannelSettings
 from metrics_platform.notifications.channel import (
     CONNECT_TIMEOUT,
     READ_TIMEOUT,
@@ -94,11 +93,6 @@ class SlackChannel(Channel):
         token = path.strip("/").partition("/")[2]
         secrets = (self.webhook_url, path, token, token.rpartition("/")[2])
         self._transport = Transport("Slack", secrets=secrets, timeouts=self.timeouts)
-
-    @classmethod
-    def for_settings(cls, settings: ChannelSettings, policy: RetryPolicy) -> SlackChannel:
-        assert settings.slack_webhook_url is not None
-        return cls(settings.slack_webhook_url.get_secret_value(), policy)
 
     def steps(self, message: Message, context: DeliveryContext) -> list[Step]:
         posts = posts_of(message, has_pictures=bool(context.pictures))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from metrics_platform.catalog_entries import Unit
 from metrics_platform.notifications import kinds
-from metrics_platform.report.highlights import DAILY_METRICS, GROUPS, LOOKBACK, Rows, Slices, explain_all, highlights
+from metrics_platform.report.highlights import DAILY_METRICS, GROUPS, Rows, Slices, explain_all, highlights
 from metrics_platform.time_windows import Day
 
 if TYPE_CHECKING:
@@ -49,11 +49,6 @@ class LoadState:
     not_computed: tuple[str, ...] = ()
 
 
-def dates_needed(date: datetime.date) -> tuple[datetime.date, datetime.date]:
-    """The first and the last date whose rows a report of `date` needs, to know what was to be expected of it."""
-    return date - LOOKBACK, date
-
-
 def problem_of(day: Day, rows: Rows, load: LoadState) -> Problem | None:
     """What is wrong with the data of the day, the worst of it."""
     if day.date not in rows:
@@ -69,7 +64,7 @@ def problem_of(day: Day, rows: Rows, load: LoadState) -> Problem | None:
 
 @dataclass(frozen=True)
 class ReportData:
-    """What a report is made from, each by its date (see `dates_needed`)."""
+    """What a report is made from, each by its date: of the day, and of LOOKBACK before it."""
 
     # The rows of `app_daily`.
     rows: Rows
