@@ -33,7 +33,6 @@ from metrics_platform.notifications.message import (
     Block,
     Details,
     Line,
-    Link,
     Message,
     Paragraph,
     Span,
@@ -200,7 +199,8 @@ def _pieces(message: Message, has_pictures: bool) -> Iterator[Piece]:
         yield from _rich_texts("rich_text_section", [message.headline])
     for block in message.blocks:
         yield from _rich_texts(_type_of(block), lines_of(block))
-    buttons = [link for link in message.links if _is_button(link)][:BUTTONS]
+    shown = [link for link in message.links if is_public(link.url) and units(link.url) <= BUTTON_URL]
+    buttons = [link for link in shown if link.label.strip()][:BUTTONS]
     others = [(Span(f"{link.label}: "), Span(link.url, "code")) for link in message.links if link not in buttons]
     yield from _rich_texts("rich_text_section", others)
     if buttons:
@@ -250,7 +250,3 @@ def _packed(lines: Iterable[Line]) -> Iterator[list[Line]]:
 
 def _plain_text(text: str) -> dict[str, Any]:
     return {"type": "plain_text", "text": text, "emoji": False}
-
-
-def _is_button(link: Link) -> bool:
-    return bool(link.label.strip()) and is_public(link.url) and units(link.url) <= BUTTON_URL

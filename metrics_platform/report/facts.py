@@ -140,8 +140,9 @@ def _parts(date: datetime.date, data: ReportData) -> Iterator[kinds.ReportPart]:
     # The days that a picture shows, oldest first.
     days = tuple(date - back * _DAY for back in reversed(range(DAYS_SHOWN)))
     sections = {section: [metric.name for metric in metrics] for section, metrics in data.sections.items()}
-    for name, metrics in {HEADLINE: data.headline, **GROUPS, **sections}.items():
-        found = [(metric, _unit(metric, data)) for metric in metrics if _is_shown(metric, date, data)]
+    units = {**data.units, **DAILY_METRICS}
+    for part, metrics in {HEADLINE: data.headline, **GROUPS, **sections}.items():
+        found = [(name, units[name]) for name in metrics if _is_shown(name, date, data)]
         series = tuple(
             kinds.ReportSeries(
                 metric=metric,
@@ -162,8 +163,8 @@ def _parts(date: datetime.date, data: ReportData) -> Iterator[kinds.ReportPart]:
             for metric, unit in found
         )
         has_values = any(value is not None for one in series for value in (*one.values, *one.values_before))
-        if rows and (name in {HEADLINE, *GROUPS} or has_values):
-            yield kinds.ReportPart(name=name, rows=rows, days=days, series=series)
+        if rows and (part in {HEADLINE, *GROUPS} or has_values):
+            yield kinds.ReportPart(name=part, rows=rows, series=series)
 
 
 def _is_shown(name: str, date: datetime.date, data: ReportData) -> bool:
@@ -171,10 +172,6 @@ def _is_shown(name: str, date: datetime.date, data: ReportData) -> bool:
     if name in _ONLY_IF_ANY:
         return any(_value(data, date - back * _DAY, name) for back in (0, 1, 7))
     return name in DAILY_METRICS or name in data.units
-
-
-def _unit(name: str, data: ReportData) -> Unit:
-    return DAILY_METRICS.get(name) or data.units[name]
 
 
 def _value(data: ReportData, date: datetime.date, name: str) -> float | None:
