@@ -7,7 +7,6 @@ URLs that may hold a password are `SecretStr`.
 from __future__ import annotations
 
 import contextlib
-import datetime
 import re
 from dataclasses import dataclass, field
 from email.utils import parseaddr
@@ -203,16 +202,6 @@ class ChannelSettings(SettingsPart):
             if copies and not channel:
                 raise ValueError(f"{name} = {','.join(copies)}, but that channel is not set up")
         return self
-
-    @property
-    def fallback_after(self) -> datetime.timedelta:
-        """How long a message waits for its first channel before it also goes to the fallback."""
-        return datetime.timedelta(minutes=self.fallback_after_minutes)
-
-    @property
-    def message_max_age(self) -> datetime.timedelta:
-        """How long a message is retried before it is given up."""
-        return datetime.timedelta(hours=self.message_max_age_hours)
 
     @property
     def secrets(self) -> tuple[str, ...]:

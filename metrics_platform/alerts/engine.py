@@ -65,7 +65,7 @@ def step(
         is_muted: whether an alert is muted, or outside of its active hours. It is notified afterwards, if it lasts.
         inhibitors: alerts of another store, which only inhibit.
     """
-    update = _Notifier(now, alerts, policies)
+    update = _Update(now, alerts, policies)
     for condition in conditions:
         update.take(condition)
     update.expire()
@@ -75,14 +75,15 @@ def step(
 
 
 class _Update:
-    """The alerts, by id, while a step's conditions are applied."""
+    """The alerts, by id, while a step's conditions are applied; then what is notified, which it marks in them."""
 
     def __init__(self, now: datetime.datetime, alerts: Iterable[Alert], policies: Policies) -> None:
         self.alerts = {alert.id: alert for alert in alerts}
         # The condition of each alert that fires now; those that did not fire before.
         self._firing: dict[str, Condition] = {}
         self._started: set[str] = set()
-        self._now = now
+        self._changed: set[str] = set()  # messages that look different now
+        self._now, self._stamp = now, now.strftime(SLOT_KEY_FORMAT)
         self._policies = policies
         self._before = dict(self.alerts)
         self._evaluated: set[str] = set()
@@ -166,7 +167,7 @@ class _Update:
 
     def _opened(self, condition: Condition) -> Alert:
         alert = Alert(
-            id=alert_id([*condition.subject, condition.variant, self._now.strftime(SLOT_KEY_FORMAT)]),
+            id=alert_id([*condition.subject, condition.variant, self._stamp]),
             subject=condition.subject,
             variant=condition.variant,
             state="pending",
@@ -240,17 +241,7 @@ class _Update:
         self.alerts[made.id] = made
         return made
 
-
-# --- what is notified -------------------------------------------------------------------------------------------------
-
-
-class _Notifier(_Update):
-    """Decides what is notified, and marks it in the alerts."""
-
-    def __init__(self, now: datetime.datetime, alerts: Iterable[Alert], policies: Policies) -> None:
-        super().__init__(now, alerts, policies)
-        self._stamp = now.strftime(SLOT_KEY_FORMAT)
-        self._changed: set[str] = set()  # messages that look different now
+    # --- what is notified --------------------------------------------------------------------------------------------
 
     def notifications(self) -> list[Notification]:
         """The notifications, in the order in which they are to be sent."""

@@ -67,10 +67,10 @@ class Update:
         """Write it, after its notifications have been enqueued.
 
         After a crash in between, the slots are processed again and enqueue the same keys. The other way round, the
-        notifications would be lost.
+        notifications would be lost. Rows of the same slot replace each other, so repeating it does no harm.
         """
-        save_incidents(warehouse, self.steps)
-        save_processed(warehouse, self.processed)
+        _insert(warehouse, INCIDENTS.name, [_row(at, alert) for at, alerts in self.steps for alert in alerts])
+        _insert(warehouse, MONITORED_SLOTS.name, [[each.slot.start, *each[1:]] for each in self.processed])
 
 
 def updates(  # noqa: PLR0917
@@ -137,15 +137,6 @@ def incidents_before(
         doing="Reading the incidents",
     ).rows
     return [_alert(row, sources or {}) for row in rows]
-
-
-def save_incidents(warehouse: Warehouse, steps: Iterable[tuple[datetime.datetime, Iterable[Alert]]]) -> None:
-    """Write the alerts after slots. Rows of the same slot replace each other, so repeating it does no harm."""
-    _insert(warehouse, INCIDENTS.name, [_row(at, alert) for at, alerts in steps for alert in alerts])
-
-
-def save_processed(warehouse: Warehouse, slots: Iterable[ProcessedSlot]) -> None:
-    _insert(warehouse, MONITORED_SLOTS.name, [[found.slot.start, *found[1:]] for found in slots])
 
 
 def save_answer(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterator, Mapping
 
-from metrics_platform.channel_settings import OUTBOX
+from metrics_platform.channel_settings import OUTBOX, parse_smtp_url
 from metrics_platform.findings import Finding
 from metrics_platform.notifications.channel import NETWORK, Channel, RetryPolicy
 from metrics_platform.notifications.composer import Composer
@@ -19,7 +19,7 @@ from metrics_platform.notifications.history import Journal, Queued, Storage
 from metrics_platform.notifications.kinds import Notification, TestMessage
 from metrics_platform.notifications.outbox import OutboxChannel
 from metrics_platform.notifications.slack import SlackChannel
-from metrics_platform.notifications.telegram import TelegramChannel
+from metrics_platform.notifications.telegram import Pacer, TelegramChannel, TelegramClient
 from metrics_platform.settings import Settings
 
 
@@ -34,13 +34,24 @@ def channels_for(
 
     `recent`: when (seconds since 1970) other processes wrote to each of Telegram's chats.
     """
-    makers: dict[str, Callable[[], Channel]] = {
-        "telegram": lambda: TelegramChannel.for_settings(settings, policy, recent, warn),
-        "slack": lambda: SlackChannel.for_settings(settings, policy),
-        "email": lambda: EmailChannel.for_settings(settings, policy),
-        OUTBOX: lambda: OutboxChannel(settings.outbox, settings.zone),
-    }
-    return {name: makers[name]() for name in settings.channels or (OUTBOX,)}
+    if not settings.channels:
+        return {OUTBOX: OutboxChannel(settings.outbox, settings.zone)}
+    found: dict[str, Channel] = {}
+    if token := settings.telegram_bot_token:
+        client = TelegramClient(
+            token.get_secret_value(),
+            api_base=settings.telegram_api_base,
+            proxy=proxy.get_secret_value() if (proxy := settings.telegram_proxy) else None,
+            policy=policy,
+            pacer=Pacer(recent, sleep=policy.sleep),
+        )
+        found["telegram"] = TelegramChannel(client, settings.telegram_target, settings.telegram_targets, warn)
+    if webhook := settings.slack_webhook_url:
+        found["slack"] = SlackChannel(webhook.get_secret_value(), policy)
+    if settings.smtp_url and settings.email_from:
+        server = parse_smtp_url(settings.smtp_url.get_secret_value())
+        found["email"] = EmailChannel(server, settings.email_from, settings.email_to, policy)
+    return found
 
 
 # A user waits for the answer.

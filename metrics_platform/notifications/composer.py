@@ -319,7 +319,7 @@ def _report_chart(report: kinds.DailyReport, name: str, series: Sequence[kinds.R
         writer,
         f"report-{name}-{report.date}",
         title,
-        [_report_panel(each, report.parts[0].days, found, writer) for each in series],
+        [_report_panel(each, report.date, found.get(each.metric), writer) for each in series],
         say("report_chart_subtitle", date=writer.formats.day(report.date)),
         values=say("report_chart_actual"),
         previous=say("report_chart_before"),
@@ -328,32 +328,31 @@ def _report_chart(report: kinds.DailyReport, name: str, series: Sequence[kinds.R
 
 
 def _report_panel(
-    series: kinds.ReportSeries, days: Sequence[datetime.date], found: Mapping[str, kinds.Highlight], writer: Writer
+    series: kinds.ReportSeries, last: datetime.date, highlight: kinds.Highlight | None, writer: Writer
 ) -> Panel:
     """A metric's days, its value, and the change on the same weekday of the week before where there is one.
 
     Where the news is a record of weeks, it shows these weeks (or their same weekdays) instead.
     """
-    highlight, value, week_before = found.get(series.metric), series.values[-1], series.values_before[-1]
+    value, week_before = series.values[-1], series.values_before[-1]
     finding = writer.value(value, series.unit, series.metric)
     if value is not None and week_before is not None:
         finding += f" · {writer.change(value, week_before, series.unit)}"
-    times, values = tuple(days), series.values
+    values, step = series.values, 1
     previous = series.values_before if any(each is not None for each in series.values_before) else ()
     if highlight and highlight.trend:
-        step = 7 if highlight.record_weekday else 1
-        times = tuple(days[-1] - datetime.timedelta(back * step) for back in reversed(range(len(highlight.trend))))
         values, previous = highlight.trend, ()
         if highlight.record_weekday:
-            finding += f" · {writer.say('report_chart_weekdays', number=days[-1].weekday())}"
+            step = 7
+            finding += f" · {writer.say('report_chart_weekdays', number=last.weekday())}"
     return Panel(
         title=writer.plain(writer.series(series.metric)),
         finding=finding,
         unit=series.unit,
-        times=times,
+        times=tuple(last - datetime.timedelta(back * step) for back in reversed(range(len(values)))),
         values=values,
         previous=previous,
-        marked=(days[-1], days[-1]) if highlight else None,
+        marked=(last, last) if highlight else None,
     )
 
 

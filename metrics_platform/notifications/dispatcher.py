@@ -211,7 +211,7 @@ class Dispatcher:
         """Edit the openings that `event`, or a part of it, says are over; what passes is raised and tried again."""
         parts = event.notifications if isinstance(event, Digest) else ()
         for one in (event, *map(self._event, parts)):
-            if isinstance(one, AnomalyResolved) and not one.still_open:
+            if isinstance(one, AnomalyResolved):
                 try:
                     self._edit_opening(one, channel)
                 except DeliveryError as caught:

@@ -22,7 +22,7 @@ from email.utils import format_datetime, formataddr, parseaddr
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from metrics_platform.channel_settings import ChannelSettings, MailServer, parse_smtp_url
+from metrics_platform.channel_settings import MailServer
 from metrics_platform.notifications.channel import (
     CONNECT_TIMEOUT,
     Channel,
@@ -101,12 +101,6 @@ class EmailChannel(Channel):
     now: Callable[[], datetime.datetime] = field(default=lambda: datetime.datetime.now(datetime.UTC), repr=False)
     name = "email"
     title = "E-mail"
-
-    @classmethod
-    def for_settings(cls, settings: ChannelSettings, policy: RetryPolicy) -> EmailChannel:
-        assert settings.smtp_url is not None
-        assert settings.email_from is not None
-        return cls(parse_smtp_url(settings.smtp_url.get_secret_value()), settings.email_from, settings.email_to, policy)
 
     def steps(self, message: Message, context: DeliveryContext) -> list[Step]:
         return [lambda _: self._send(message, context)]

@@ -30,6 +30,10 @@ class _Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
+class _OfChannel(_Entry):
+    channel: str
+
+
 class Queued(_Entry):
     """The notification is to be sent: it is durable from here on."""
 
@@ -37,27 +41,24 @@ class Queued(_Entry):
     notification: Notification
 
 
-class Started(_Entry):
+class Started(_OfChannel):
     """An attempt over a channel begins. Without a result after it, its process was killed."""
 
     entry: Literal["started"] = "started"
-    channel: str
 
 
-class Sending(_Entry):
+class Sending(_OfChannel):
     """A step of the delivery over a channel is about to be tried."""
 
     entry: Literal["sending"] = "sending"
-    channel: str
     step: int
     composed_at: AwareDatetime = Field(description="When the message was rendered: its parts are split accordingly.")
 
 
-class Sent(_Entry):
+class Sent(_OfChannel):
     """The channel has answered: the step is done. Replies and edits go to the first step's ids."""
 
     entry: Literal["sent"] = "sent"
-    channel: str
     step: int
     steps: int
     address: str = Field(default="", description="The chat (and topic) or addresses it went to.")
@@ -68,19 +69,17 @@ class Sent(_Entry):
     within: Key | None = Field(default=None, description="The digest that it was sent in.")
 
 
-class Edited(_Entry):
+class Edited(_OfChannel):
     """The message was edited because of another notification (`by`), or will include it when it is sent."""
 
     entry: Literal["edited"] = "edited"
-    channel: str
     by: Key
 
 
-class Failed(_Entry):
+class Failed(_OfChannel):
     """An attempt over a channel failed."""
 
     entry: Literal["failed"] = "failed"
-    channel: str
     reason: Reason
     text: str
     retry_after: float | None = None

@@ -72,7 +72,7 @@ class ReportRow(OfMetric):
 
 
 class ReportSeries(OfMetric):
-    """A metric's last days, oldest first: seven, and the seven before them."""
+    """A metric's last days up to that of the report, oldest first: seven, and the seven before them."""
 
     values: Values
     values_before: Values
@@ -87,15 +87,7 @@ class ReportPart(Facts):
 
     name: str = Field(min_length=1)
     rows: tuple[ReportRow, ...]
-    days: tuple[datetime.date, ...] = ()
     series: tuple[ReportSeries, ...] = ()
-
-    @model_validator(mode="after")
-    def _check_lengths(self) -> ReportPart:
-        for series in self.series:
-            if not len(series.values) == len(series.values_before) == len(self.days):
-                raise ValueError(f"{series.metric}: values and values_before must have one value per day of days")
-        return self
 
 
 class Contribution(Facts):
@@ -262,7 +254,6 @@ class _Anomalies(Event):
 
 class _OpenAnomalies(_Anomalies):
     moved_with: tuple[str, ...] = ()  # metrics that moved with it, without an incident
-    complete: bool = True  # whether all of the slot's data were there when it was evaluated
     fresh_at: AwareDatetime | None = None
 
 
@@ -301,12 +292,11 @@ class ResolvedAnomaly(OfSeries):
 
 
 class AnomalyResolved(Event):
-    """The all-clear: a silent reply to the opening, which is edited when nothing of it is open."""
+    """The all-clear, when nothing of the opening is open: a silent reply to it, and an edit of it."""
 
     kind: Literal["anomaly_resolved"] = "anomaly_resolved"
     severity: Severity = "resolved"
     resolved: tuple[ResolvedAnomaly, ...] = Field(min_length=1)
-    still_open: tuple[str, ...] = ()  # metrics of the same message that are not back yet
 
 
 # --- the platform itself ---------------------------------------------------------------------------------------------

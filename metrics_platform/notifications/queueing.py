@@ -247,7 +247,7 @@ class _Queue:
         if channel == self._fallback(history) and not is_hopeless(history, self._first):
             if self._first not in history.failures and self._first not in self._down:
                 return None
-            moments.append(self._queued_at(history) + self.settings.fallback_after)
+            moments.append(self._queued_at(history) + datetime.timedelta(minutes=self.settings.fallback_after_minutes))
         return max(moments)
 
     def _wait(self, failure: Failure) -> datetime.timedelta:
@@ -316,7 +316,7 @@ class _Queue:
         return found
 
     def _is_old(self, history: History) -> bool:
-        return self.now - self._queued_at(history) > self.settings.message_max_age
+        return self.now - self._queued_at(history) > datetime.timedelta(hours=self.settings.message_max_age_hours)
 
 
 def _has_begun(history: History, other: str | None) -> bool:

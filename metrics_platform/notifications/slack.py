@@ -16,7 +16,6 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from metrics_platform.channel_settings import ChannelSettings
 from metrics_platform.notifications.channel import (
     CONNECT_TIMEOUT,
     READ_TIMEOUT,
@@ -34,7 +33,6 @@ from metrics_platform.notifications.message import (
     Block,
     Details,
     Line,
-    Link,
     Message,
     Paragraph,
     Span,
@@ -94,11 +92,6 @@ class SlackChannel(Channel):
         token = path.strip("/").partition("/")[2]
         secrets = (self.webhook_url, path, token, token.rpartition("/")[2])
         self._transport = Transport("Slack", secrets=secrets, timeouts=self.timeouts)
-
-    @classmethod
-    def for_settings(cls, settings: ChannelSettings, policy: RetryPolicy) -> SlackChannel:
-        assert settings.slack_webhook_url is not None
-        return cls(settings.slack_webhook_url.get_secret_value(), policy)
 
     def steps(self, message: Message, context: DeliveryContext) -> list[Step]:
         posts = posts_of(message, has_pictures=bool(context.pictures))
@@ -206,7 +199,8 @@ def _pieces(message: Message, has_pictures: bool) -> Iterator[Piece]:
         yield from _rich_texts("rich_text_section", [message.headline])
     for block in message.blocks:
         yield from _rich_texts(_type_of(block), lines_of(block))
-    buttons = [link for link in message.links if _is_button(link)][:BUTTONS]
+    shown = [link for link in message.links if is_public(link.url) and units(link.url) <= BUTTON_URL]
+    buttons = [link for link in shown if link.label.strip()][:BUTTONS]
     others = [(Span(f"{link.label}: "), Span(link.url, "code")) for link in message.links if link not in buttons]
     yield from _rich_texts("rich_text_section", others)
     if buttons:
@@ -256,7 +250,3 @@ def _packed(lines: Iterable[Line]) -> Iterator[list[Line]]:
 
 def _plain_text(text: str) -> dict[str, Any]:
     return {"type": "plain_text", "text": text, "emoji": False}
-
-
-def _is_button(link: Link) -> bool:
-    return bool(link.label.strip()) and is_public(link.url) and units(link.url) <= BUTTON_URL

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from metrics_platform.channel_settings import ChannelSettings, ChatTarget
+from metrics_platform.channel_settings import ChatTarget
 from metrics_platform.findings import Finding
 from metrics_platform.notifications.channel import (
     NETWORK,
@@ -224,25 +224,6 @@ class TelegramChannel(Channel):
     warn: Callable[[str], None] = lambda _: None
     # The supergroups that groups have become.
     _moved: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def for_settings(
-        cls,
-        settings: ChannelSettings,
-        policy: RetryPolicy,
-        recent: Mapping[str, list[float]] | None,
-        warn: Callable[[str], None],
-    ) -> TelegramChannel:
-        assert settings.telegram_bot_token is not None
-        proxy = settings.telegram_proxy
-        client = TelegramClient(
-            settings.telegram_bot_token.get_secret_value(),
-            api_base=settings.telegram_api_base,
-            proxy=proxy.get_secret_value() if proxy else None,
-            policy=policy,
-            pacer=Pacer(recent, sleep=policy.sleep),
-        )
-        return cls(client, settings.telegram_target, settings.telegram_targets, warn)
 
     def inspect(self) -> Iterator[Finding]:
         """The bot's name (`getMe`), then each chat's title (`getChat`), or what is wrong and the remedy."""

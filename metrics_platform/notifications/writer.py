@@ -337,7 +337,7 @@ def shortened(text: str, length: int) -> str:
 
 def page(template: str, **facts: Any) -> str:
     """An HTML page of `templates/`, filled in: e-mails and the outbox."""
-    return _page_environment().get_template(template).render(**_FONTS, **facts)
+    return _environment().get_template(template).render(**_FONTS, **facts)
 
 
 # The templates are compiled once. Those of messages find their writer among the variables.
@@ -350,10 +350,6 @@ def _message_environment() -> Environment:
 
 
 @cache
-def _page_environment() -> Environment:
-    return _environment()
-
-
 def _environment(**options: Any) -> Environment:
     """Jinja as all templates are written for it: every value is escaped."""
     return Environment(

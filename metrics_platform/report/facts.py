@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from metrics_platform.catalog_entries import Unit
 from metrics_platform.notifications import kinds
-from metrics_platform.report.highlights import DAILY_METRICS, GROUPS, LOOKBACK, Rows, Slices, explain_all, highlights
+from metrics_platform.report.highlights import DAILY_METRICS, GROUPS, Rows, Slices, explain_all, highlights
 from metrics_platform.time_windows import Day
 
 if TYPE_CHECKING:
@@ -49,11 +49,6 @@ class LoadState:
     not_computed: tuple[str, ...] = ()
 
 
-def dates_needed(date: datetime.date) -> tuple[datetime.date, datetime.date]:
-    """The first and the last date whose rows a report of `date` needs, to know what was to be expected of it."""
-    return date - LOOKBACK, date
-
-
 def problem_of(day: Day, rows: Rows, load: LoadState) -> Problem | None:
     """What is wrong with the data of the day, the worst of it."""
     if day.date not in rows:
@@ -69,7 +64,7 @@ def problem_of(day: Day, rows: Rows, load: LoadState) -> Problem | None:
 
 @dataclass(frozen=True)
 class ReportData:
-    """What a report is made from, each by its date (see `dates_needed`)."""
+    """What a report is made from, each by its date: of the day, and of LOOKBACK before it."""
 
     # The rows of `app_daily`.
     rows: Rows
@@ -145,8 +140,9 @@ def _parts(date: datetime.date, data: ReportData) -> Iterator[kinds.ReportPart]:
     # The days that a picture shows, oldest first.
     days = tuple(date - back * _DAY for back in reversed(range(DAYS_SHOWN)))
     sections = {section: [metric.name for metric in metrics] for section, metrics in data.sections.items()}
-    for name, metrics in {HEADLINE: data.headline, **GROUPS, **sections}.items():
-        found = [(metric, _unit(metric, data)) for metric in metrics if _is_shown(metric, date, data)]
+    units = {**data.units, **DAILY_METRICS}
+    for part, metrics in {HEADLINE: data.headline, **GROUPS, **sections}.items():
+        found = [(name, units[name]) for name in metrics if _is_shown(name, date, data)]
         series = tuple(
             kinds.ReportSeries(
                 metric=metric,
@@ -167,8 +163,8 @@ def _parts(date: datetime.date, data: ReportData) -> Iterator[kinds.ReportPart]:
             for metric, unit in found
         )
         has_values = any(value is not None for one in series for value in (*one.values, *one.values_before))
-        if rows and (name in {HEADLINE, *GROUPS} or has_values):
-            yield kinds.ReportPart(name=name, rows=rows, days=days, series=series)
+        if rows and (part in {HEADLINE, *GROUPS} or has_values):
+            yield kinds.ReportPart(name=part, rows=rows, series=series)
 
 
 def _is_shown(name: str, date: datetime.date, data: ReportData) -> bool:
@@ -176,10 +172,6 @@ def _is_shown(name: str, date: datetime.date, data: ReportData) -> bool:
     if name in _ONLY_IF_ANY:
         return any(_value(data, date - back * _DAY, name) for back in (0, 1, 7))
     return name in DAILY_METRICS or name in data.units
-
-
-def _unit(name: str, data: ReportData) -> Unit:
-    return DAILY_METRICS.get(name) or data.units[name]
 
 
 def _value(data: ReportData, date: datetime.date, name: str) -> float | None:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from metrics_platform.catalog import Catalog, load_catalog_or_builtin
 from metrics_platform.notifications.kinds import DailyReport, DayIncident, WeeklyCohort
-from metrics_platform.report.facts import LoadState, ReportData, dates_needed, report_of, week_of
-from metrics_platform.report.highlights import Slices
+from metrics_platform.report.facts import LoadState, ReportData, report_of, week_of
+from metrics_platform.report.highlights import LOOKBACK, Slices
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import Day
 from metrics_platform.warehouse.client import Warehouse
@@ -30,7 +30,7 @@ def read_reports(  # noqa: PLR0917
 ) -> Iterator[DailyReport]:
     """The reports of some days, as of `occurred_at`; `load_of` says how a day was computed, and gets whether it was."""
     catalog = load_catalog_or_builtin(settings)
-    first, last = min(dates_needed(day.date)[0] for day in days), max(day.date for day in days)
+    first, last = min(day.date for day in days) - LOOKBACK, max(day.date for day in days)
     names = [metric.name for metrics in catalog.sections.values() for metric in metrics]
     data = ReportData(
         rows=read_app_days(warehouse, first, last),

@@ -141,21 +141,23 @@ def test_after_a_downtime_the_report_has_its_time_from_then_on(watch: Watch) -> 
     assert len(watch.until(back + 16 * MINUTE, back + 15 * MINUTE)) == 1
 
 
-@pytest.mark.parametrize("on_since", [None, DUE + MINUTE])
-def test_where_the_schedule_was_off_when_it_was_due_no_report_is_expected(
-    telegram_settings: Callable[..., Settings], instance: dg.DagsterInstance, on_since: datetime.datetime | None
+@pytest.mark.parametrize(
+    ("start_date", "on_since", "reason"),
+    [
+        ("2026-10-01", None, "is off, or was"),
+        ("2026-10-01", DUE + MINUTE, "is off, or was"),
+        ("2026-11-22", DUE - 24 * 60 * MINUTE, "METRICS_START_DATE"),
+    ],
+)
+def test_without_a_schedule_or_a_day_when_it_was_due_no_report_is_expected(
+    telegram_settings: Callable[..., Settings],
+    instance: dg.DagsterInstance,
+    start_date: str,
+    on_since: Any,
+    reason: str,
 ) -> None:
-    watch = Watch(telegram_settings(start_date="2026-10-01"), instance)
+    watch = Watch(telegram_settings(start_date=start_date), instance)
     if on_since:
         watch.switch_on(on_since)
     assert watch.until(DUE + 60 * MINUTE) == []
-    assert "is off, or was" in watch.summary
-
-
-def test_before_the_first_day_there_is_no_report(
-    telegram_settings: Callable[..., Settings], instance: dg.DagsterInstance
-) -> None:
-    watch = Watch(telegram_settings(start_date="2026-11-22"), instance)
-    watch.switch_on(DUE - 24 * 60 * MINUTE)
-    assert watch.until(DUE + 60 * MINUTE) == []
-    assert "METRICS_START_DATE" in watch.summary
+    assert reason in watch.summary

@@ -83,12 +83,12 @@ def _report(day: int, parts: list[str], **more: Any) -> dict[str, Any]:
         "fresh_at": next_midnight.replace(hour=6, minute=2),
         "checks_passed": 96,
         "checks_total": 97,
-        "parts": [_part(name, _DATA["report_rows"][name], date) for name in parts],
+        "parts": [_part(name, _DATA["report_rows"][name]) for name in parts],
         **more,
     }
 
 
-def _part(name: str, rows: list[list[Any]], last: datetime.date) -> dict[str, Any]:
+def _part(name: str, rows: list[list[Any]]) -> dict[str, Any]:
     series = [
         {
             "metric": metric,
@@ -99,8 +99,7 @@ def _part(name: str, rows: list[list[Any]], last: datetime.date) -> dict[str, An
         for metric, unit, value, *_ in rows[:6]
     ]
     names = ("metric", "unit", "value", "day_before", "week_before")
-    days = [last - datetime.timedelta(days=6 - number) for number in range(7)]
-    return {"name": name, "rows": [dict(zip(names, row, strict=True)) for row in rows], "days": days, "series": series}
+    return {"name": name, "rows": [dict(zip(names, row, strict=True)) for row in rows], "series": series}
 
 
 def _event(facts: dict[str, Any]) -> kinds.Event:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,10 +17,9 @@ from metrics_platform.channel_settings import (
     MailServer,
     parse_smtp_url,
 )
-from metrics_platform.notifications.kinds import Event
 from metrics_platform.redaction import mask
 from metrics_platform.settings import Settings, SettingsError, load_settings
-from metrics_platform_tests.notifications.desk import ALL_CLEAR, FAILED, REPORT, UPDATE, digest_of
+from metrics_platform_tests.notifications.desk import ALL_CLEAR, FAILED, REPORT, UPDATE
 from metrics_platform_tests.notifications.examples import EXAMPLES
 
 TOKEN = "123456789:AAF0_made-up_for_tests_of_alerts_00"
@@ -205,23 +205,6 @@ TELEGRAM = {"telegram_bot_token": "123456789:" + "A" * 35, "telegram_chat_id": "
 SLACK = {"slack_webhook_url": "https://hooks.slack.com/services/T0/B0/x"}
 EMAIL = {"smtp_url": "smtp://mail.example.com", "email_from": "desk@example.com", "email_to": ("team@example.com",)}
 ALL = {**TELEGRAM, **SLACK, **EMAIL}
-STALE = "stale-feed_actions-1"
-
-
-def recipients(event: Event, settings: Settings) -> tuple[str, ...]:
-    return settings.recipients(event.kind, event.severity)
-
-
-def fallback(event: Event, settings: Settings) -> str | None:
-    return settings.fallback(event.kind, event.severity)
-
-
-def digest_group(event: Event, settings: Settings) -> str | None:
-    return settings.digest_group(event.kind, event.severity)
-
-
-def made(given: dict[str, Any], **more: Any) -> Settings:
-    return load_settings(None, **{**given, **more})
 
 
 @pytest.mark.parametrize(
@@ -236,11 +219,11 @@ def made(given: dict[str, Any], **more: Any) -> Settings:
     ],
 )
 def test_the_channels_that_are_set_up_the_preferred_first(given: dict[str, Any], names: tuple[str, ...]) -> None:
-    settings = made(given)
+    settings = load_settings(None, **given)
     assert settings.channels == names
     assert settings.first_channel == (names[0] if names else OUTBOX)
-    assert recipients(EXAMPLES[FAILED], settings) == ((names[0] if names else OUTBOX),)
-    assert fallback(EXAMPLES[FAILED], settings) == (names[1] if len(names) > 1 else None)
+    assert settings.recipients("failed_run", "failed") == ((names[0] if names else OUTBOX),)
+    assert settings.fallback("failed_run", "failed") == (names[1] if len(names) > 1 else None)
 
 
 @pytest.mark.parametrize(
@@ -263,9 +246,9 @@ def test_the_channels_that_are_set_up_the_preferred_first(given: dict[str, Any],
 def test_copies_by_kind_and_severity(
     key: str, copies: dict[str, Any], expected: tuple[str, ...], other: str | None
 ) -> None:
-    settings = made({**ALL, **copies})
-    assert recipients(EXAMPLES[key], settings) == expected
-    assert fallback(EXAMPLES[key], settings) == other
+    settings, event = load_settings(None, **ALL, **copies), EXAMPLES[key]
+    assert settings.recipients(event.kind, event.severity) == expected
+    assert settings.fallback(event.kind, event.severity) == other
 
 
 # --- digests --------------------------------------------------------------------------------------------------------
@@ -281,15 +264,12 @@ def test_copies_by_kind_and_severity(
     ],
 )
 def test_a_digest_goes_where_each_of_its_messages_would_go(more: dict[str, Any]) -> None:
-    settings = made(ALL, **more)
-    groups: dict[str, list[Event]] = {}
+    settings = load_settings(None, **ALL, **more)
+    groups: dict[str, list[tuple[str, str]]] = {}
     for event in EXAMPLES.values():
-        if event.digestible and (name := digest_group(event, settings)) is not None:
-            groups.setdefault(name, []).append(event)
+        if event.digestible and (name := settings.digest_group(event.kind, event.severity)) is not None:
+            groups.setdefault(name, []).append((event.kind, event.severity))
     for events in groups.values():
-        for worst in {event.severity for event in events}:
-            digest = digest_of(events, severity=worst)
-            for event in events:
-                assert recipients(digest, settings) == recipients(event, settings)
-                kind = getattr(event, "kind", "")
-                assert settings.telegram_target("digest", worst) == settings.telegram_target(kind, event.severity)
+        for (_, worst), one in itertools.product(events, events):
+            assert settings.recipients("digest", worst) == settings.recipients(*one)
+            assert settings.telegram_target("digest", worst) == settings.telegram_target(*one)

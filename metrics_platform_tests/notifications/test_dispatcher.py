@@ -278,7 +278,6 @@ def test_an_incident_is_one_message_and_its_all_clear_a_silent_reply(desk: Desk,
     assert "At the alert, 10:45–11:00" in first.text
 
 
-_PARTLY = EXAMPLES[ALL_CLEAR].model_copy(update={"still_open": ("likes",), "key": "partly"})
 _NEWER = EXAMPLES[UPDATE].model_copy(
     update={
         "key": "newer",
@@ -293,7 +292,6 @@ _NEWER = EXAMPLES[UPDATE].model_copy(
 @pytest.mark.parametrize(
     ("delivered", "seen"),
     [
-        ([OPENING, _PARTLY], [("🔴", False, False, False), ("✅", False, True, True)]),
         ([OPENING, "anomaly-A7K2Q-reminder-1"], [("🔴", False, False, False), ("🔴", False, False, True)]),
         ([ALL_CLEAR, UPDATE], [("✅", False, True, False)]),
         ([UPDATE, OPENING], [("🔴", True, False, False)]),
@@ -301,7 +299,7 @@ _NEWER = EXAMPLES[UPDATE].model_copy(
         ([OPENING, ALL_CLEAR, UPDATE], [("✅", False, False, False), ("✅", False, True, True)]),
         ([OPENING, _NEWER, UPDATE], [("🔴", False, False, False)]),
     ],
-    ids=["partly over", "a reminder", "unknown", "updated before", "over before", "updated after", "older update"],
+    ids=["a reminder", "unknown", "updated before", "over before", "updated after", "older update"],
 )
 def test_an_incident_reads_right_whatever_the_order_of_its_messages(
     desk: Desk, delivered: list[str | kinds.Event], seen: list[tuple[str, bool, bool, bool]]

@@ -63,7 +63,7 @@ def whole(message: Message) -> str:
 
 # The fields that are names, or texts, of something of the user's.
 _NAMED = {
-    *("metric", "dimension", "dimension_value", "detector", "incident", "moved_with", "still_open", "name", "table"),
+    *("metric", "dimension", "dimension_value", "detector", "incident", "moved_with", "name", "table"),
     *("job", "steps", "partition", "cause", "impact", "subjects", "causes", "asset", "check", "description", "numbers"),
 }
 
@@ -213,7 +213,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "key": st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9:._+=-]{0,150}\Z"),
     "run_id": st.none() | st.uuids().map(str),
     **dict.fromkeys(("thread", "highlights", "week"), st.none()),
-    **dict.fromkeys(("days", "series", "day_incidents"), st.just(())),
+    **dict.fromkeys(("series", "day_incidents"), st.just(())),
 }
 
 

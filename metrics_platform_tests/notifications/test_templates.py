@@ -133,7 +133,7 @@ VARIANTS: dict[str, Variant] = {
     "many-cities-still-open": Variant(
         kinds.AnomalyStillOpen(key="k", occurred_at=NOON, anomalies=_MANY, opened_at=NOON)
     ),
-    "many-cities-resolved": Variant(_resolved(*[(2, 4)] * 200).model_copy(update={"still_open": ("likes",) * 200})),
+    "many-cities-resolved": Variant(_resolved(*[(2, 4)] * 200)),
     "report-many-incidents": _changed("report-2026-11-21", day_incidents=(_INCIDENT,) * 40),
     **{f"reason-{number}": _of_views(**facts) for number, facts in enumerate(_REASONS)},
     **{

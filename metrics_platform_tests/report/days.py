@@ -9,7 +9,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from metrics_platform.notifications.kinds import DailyReport
-from metrics_platform.report.facts import LoadState, Metrics, ReportData, dates_needed, report_of
+from metrics_platform.report.facts import LoadState, Metrics, ReportData, report_of
+from metrics_platform.report.highlights import LOOKBACK
 from metrics_platform.settings import Settings, load_settings
 from metrics_platform.time_windows import day_of
 from metrics_platform.warehouse.client import Warehouse
@@ -124,9 +125,8 @@ def put_days(settings: Settings, rows: Mapping[datetime.date, Mapping[str, float
 def report(rows: Rows, date: datetime.date = DATE, load: LoadState | None = None) -> DailyReport:
     """The report of `date` from the rows that are read for it, as of 11:00 of the next morning."""
     this = day_of(date, ZONE)
-    first, last = dates_needed(date)
     state = load or LoadState(this.end + datetime.timedelta(minutes=7), 11, 11)
-    needed = {each: row for each, row in rows.items() if first <= each <= last}
+    needed = {each: row for each, row in rows.items() if date - LOOKBACK <= each <= date}
     return report_of(
         this, ReportData(needed, headline=HEADLINE), state, occurred_at=this.end + datetime.timedelta(hours=11)
     )

@@ -13,7 +13,8 @@ from clickhouse_connect.driver.client import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics_platform.report.facts import LoadState, ReportData, dates_needed, report_of
+from metrics_platform.report.facts import LoadState, ReportData, report_of
+from metrics_platform.report.highlights import LOOKBACK
 from metrics_platform.report.reading import read_app_days
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import day_of
@@ -150,7 +151,7 @@ def _assert_reports_equal_oracle(
     facts = pd.concat([oracle.app_daily(day) for day in days if day != gone])
     for date in (*days, days[-1] + datetime.timedelta(days=1)):
         day = day_of(date, settings.zone)
-        rows = read_app_days(warehouse, *dates_needed(date))
+        rows = read_app_days(warehouse, date - LOOKBACK, date)
         assert_report_equals(
             report_of(day, ReportData(rows, headline=settings.report_metrics), LoadState(), occurred_at=day.end), facts
         )

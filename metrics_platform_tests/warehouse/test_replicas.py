@@ -25,11 +25,10 @@ from metrics_platform.catalog import load_catalog
 from metrics_platform.connection import parse_url
 from metrics_platform.incidents.store import (
     ProcessedSlot,
+    Update,
     create_incident_tables,
     incidents_before,
     last_processed_slot,
-    save_incidents,
-    save_processed,
 )
 from metrics_platform.settings import Settings, load_settings
 from metrics_platform.time_windows import SLOT, Slot, SlotRange
@@ -218,8 +217,7 @@ def test_an_incident_that_was_written_is_read_from_any_replica(source: str, bala
     alert = Alert("abcde", series.subject, "down", "open", "critical", MIDNIGHT, MIDNIGHT, 4, "opened")
     for number in range(6):
         slot = Slot(MIDNIGHT + number * SLOT)
-        save_incidents(warehouse, [(slot.start, [alert])])
-        save_processed(warehouse, [ProcessedSlot(slot, 1, 1, 1)])
+        Update([(slot.start, (alert,))], [ProcessedSlot(slot, 1, 1, 1)]).write(warehouse)
         assert last_processed_slot(warehouse) == slot
         assert [found.id for found in incidents_before(warehouse, slot.end)] == ["abcde"]
 

@@ -14,7 +14,7 @@ What sends is imported on use: most processes of the platform load this page and
 import datetime
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -154,13 +154,7 @@ def notify_job(settings: Settings) -> dg.JobDefinition:
 # --- the sensor -------------------------------------------------------------------------------------------------------
 
 
-def notify_sensor(
-    jobs: Sequence[Any],
-    settings: Settings,
-    now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
-) -> dg.SensorDefinition:
-    """The sensor; `now` is its clock."""
-
+def notify_sensor(jobs: Sequence[Any], settings: Settings) -> dg.SensorDefinition:
     @dg.sensor(
         name=SENSOR,
         jobs=jobs,
@@ -170,14 +164,12 @@ def notify_sensor(
         "says why. Switched off, messages wait.",
     )
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        return _tick(context, settings, now)
+        return _tick(context, settings)
 
     return evaluate
 
 
-def _tick(
-    context: dg.SensorEvaluationContext, settings: Settings, now: Callable[[], datetime.datetime]
-) -> dg.SensorResult:
+def _tick(context: dg.SensorEvaluationContext, settings: Settings) -> dg.SensorResult:
     from metrics_platform.defs.delivery.storage import event_log, queue_of  # noqa: PLC0415  (most processes never tick)
     from metrics_platform.notifications.history import Position  # noqa: PLC0415
     from metrics_platform.notifications.queueing import next_step  # noqa: PLC0415
@@ -187,16 +179,16 @@ def _tick(
         checked_by: str = ""
 
     remembered = Remembered.from_cursor(context.cursor)
-    journal = queue_of(event_log(context.instance), settings, remembered.position, now())
+    journal = queue_of(event_log(context.instance), settings, remembered.position, _now())
     requests = []
     if remembered.checked_by != _PROCESS:
         requests.append(dg.RunRequest(run_key=f"{CHECK_JOB}-{_PROCESS}", job_name=CHECK_JOB))
     deadline = time.monotonic() + (0 if requests else TICK_SECONDS)
     while True:
         began = time.monotonic()
-        step = next_step(journal.waiting(), settings, now(), journal.reached)
-        wanted = step.is_due or _check_has_started(context.instance, now())
-        is_running = wanted and _is_running(context.instance, now())
+        step = next_step(journal.waiting(), settings, _now(), journal.reached)
+        wanted = step.is_due or _check_has_started(context.instance, _now())
+        is_running = wanted and _is_running(context.instance, _now())
         if (wanted and not is_running) or time.monotonic() >= deadline:
             break
         time.sleep(max(_POLL_SECONDS, 4 * (time.monotonic() - began)))  # rereading hundreds of messages takes a while
@@ -211,6 +203,10 @@ def _tick(
         skip_reason=None if requests else dg.SkipReason(f"{reason[:1].upper()}{reason[1:]}."),
         cursor=kept.model_dump_json(),
     )
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
 
 
 def _is_running(instance: dg.DagsterInstance, now: datetime.datetime) -> bool:

@@ -136,7 +136,7 @@ def history_of(instance: dg.DagsterInstance, key: str) -> History:
 
 def queue_of(storage: EventLog, settings: Settings, position: Position, now: datetime.datetime) -> Journal:
     """The journal from a position on; without one, from where the oldest waiting message can be."""
-    start = (now - settings.message_max_age - _GRACE).timestamp()
+    start = (now - datetime.timedelta(hours=settings.message_max_age_hours) - _GRACE).timestamp()
     return Journal(storage, position if position.read_until else position.model_copy(update={"read_until": start}))
 
 

@@ -11,7 +11,6 @@ import dagster as dg
 from metrics_platform.alerts.alert import Alert, Condition, Notification
 from metrics_platform.alerts.engine import MOST, is_batched, step
 from metrics_platform.alerts.policies import muting, policies, severity_of
-from metrics_platform.channel_settings import Severity
 from metrics_platform.defs.resources import Cursor
 from metrics_platform.settings import Settings
 
@@ -38,7 +37,11 @@ def update_alerts(
     """
     alerts = list(alerts)
     rules = policies(datetime.timedelta(hours=settings.reminder_hours))
-    severe = [replace(each, severity=_severity(each, settings)) for each in conditions]
+    # What METRICS_SEVERITIES switches off is muted.
+    severe = [
+        replace(each, severity=severity_of(each.subject.kind, each.severity, settings) or each.severity)
+        for each in conditions
+    ]
     found = step(now, alerts, severe, rules, is_muted=muting(settings, now), inhibitors=inhibitors)
     ended = {alert.id: alert for alert in alerts if alert.state in {"resolved", "expired"}}
     kept = [
@@ -49,11 +52,6 @@ def update_alerts(
     ]
     kept.sort(key=lambda alert: (_weight(alert), alert.last_at, alert.id))
     return tuple(kept[-MOST:]), found.notifications
-
-
-def _severity(condition: Condition, settings: Settings) -> Severity:
-    """As METRICS_SEVERITIES says. What it switches off is muted."""
-    return severity_of(condition.subject.kind, condition.severity, settings) or condition.severity
 
 
 def _weight(alert: Alert) -> int:
