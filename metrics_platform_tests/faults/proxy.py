@@ -33,6 +33,8 @@ _TRICKLING = (
 _TRICKLE_SETTINGS = "max_threads=1&max_block_size=1&min_insert_block_size_rows=1&min_insert_block_size_bytes=1"
 _FEW_ROWS = ("_slice", "dimension_metrics")
 _ANSWER_SECONDS = 600
+# An INSERT that trickles has its first rows within a second, and takes some six.
+_LOOK_SECONDS = 0.05
 
 
 class Kind(Enum):
@@ -252,6 +254,7 @@ def _wait_until_half_written(url: str, staging: str) -> str:
                 return ""
             if rows:
                 return f"the INSERT into {staging} was over before it was seen"
+            time.sleep(_LOOK_SECONDS)
     except WarehouseError as error:
         return str(error)
     finally:
