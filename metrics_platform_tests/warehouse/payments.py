@@ -15,10 +15,9 @@ from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT, SlotRange
 from metrics_platform.warehouse.catalog_check import CheckedCatalog, check_catalog
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.metric_days import compute_metric_days
 from metrics_platform.warehouse.metric_values import ValuesResult
 from metrics_platform.warehouse.schema import create_database
-from metrics_platform.warehouse.slots import compute_slots
+from metrics_platform.warehouse.slots import compute_metric_days, compute_slots
 
 MIDNIGHT = datetime(2026, 11, 20, tzinfo=UTC)
 DAY = date(2026, 11, 20)

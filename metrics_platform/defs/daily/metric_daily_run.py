@@ -14,9 +14,9 @@ from metrics_platform.defs.resources import chosen_metrics
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.catalog_check import CheckedCatalog, check_catalog
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.metric_days import compute_metric_days, missing_days
 from metrics_platform.warehouse.metric_values import ValuesResult
 from metrics_platform.warehouse.renames import apply_renames
+from metrics_platform.warehouse.slots import compute_metric_days, missing_days
 from metrics_platform.warehouse.tables import METRIC_DAILY
 
 _ONE_DAY = datetime.timedelta(days=1)

@@ -236,8 +236,11 @@ def _verdict_check(
     said = _said(metric, total, when) if total is not None else f"No verdict for {when}."
     is_normal = total is None or total.status != "anomalous"
     if total is not None and not is_normal:
-        if where := [_where(part) for part in contributions_to(total, slices)]:
-            said += f" Where: {', '.join(where)}"
+        where = []
+        for part in contributions_to(total, slices):
+            share = f" ({part.share_of_change:.0%} of it)" if part.share_of_change is not None else ""
+            where.append(f"{part.dimension} {part.value} {formats_for('en').change(part.change)}{share}")
+        said += f" Where: {', '.join(where)}" if where else ""
     elif anomalous:
         worst = anomalous[0]
         said = f"{worst.series.dimension} {worst.series.dimension_value}: {_said(metric, worst, when)}"
@@ -248,11 +251,6 @@ def _verdict_check(
         description=said,
         metadata=metadata,
     )
-
-
-def _where(part: Any) -> str:
-    share = f" ({part.share_of_change:.0%} of it)" if part.share_of_change is not None else ""
-    return f"{part.dimension} {part.value} {formats_for('en').change(part.change)}{share}"
 
 
 def _said(metric: Metric, verdict: Verdict, when: str) -> str:
