@@ -18,6 +18,7 @@ from metrics_platform.cli import main
 from metrics_platform.loading.events import create_source_tables
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
+from metrics_platform_tests.worlds import in_environment
 
 FEED = """user_id,post_id,action,time,gender,age,country,city,os,source,exp_group
 1,10,view,2026-01-01 10:00:00,1,30,Russia,Moscow,iOS,ads,0
@@ -32,10 +33,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make_settings: 
     """Settings of the test's own in the environment, an empty working directory."""
     monkeypatch.chdir(tmp_path)
     settings = make_settings()
-    assert settings.clickhouse_url is not None
-    monkeypatch.setenv("METRICS_CLICKHOUSE_URL", settings.clickhouse_url.get_secret_value())
-    monkeypatch.setenv("METRICS_FEED_TABLE", settings.feed_table)
-    monkeypatch.setenv("METRICS_MESSAGES_TABLE", settings.messages_table)
+    in_environment(monkeypatch, settings)
     return settings
 
 

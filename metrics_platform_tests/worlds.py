@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
+import pytest
 
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
@@ -78,6 +79,14 @@ def _source_type(column: Column, gender_as_text: bool, nullable: bool) -> str:
     if not nullable or column.name in ("post_id", "action", "time"):
         return kind
     return "LowCardinality(Nullable(String))" if "String" in kind else f"Nullable({kind})"
+
+
+def in_environment(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    """Let commands find ClickHouse, the sources and the zone of these settings."""
+    assert settings.clickhouse_url is not None
+    monkeypatch.setenv("METRICS_CLICKHOUSE_URL", settings.clickhouse_url.get_secret_value())
+    for name in ("feed_table", "messages_table", "timezone"):
+        monkeypatch.setenv(f"METRICS_{name.upper()}", getattr(settings, name))
 
 
 def compute_all(warehouse: Warehouse, settings: Settings, dates: Iterable[datetime.date]) -> list[DayResult]:
