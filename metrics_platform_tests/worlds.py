@@ -14,6 +14,7 @@ from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.daily import DayResult, compute_days
 from metrics_platform.warehouse.schema import create_database
 from metrics_platform.warehouse.tables import Column, columns_of, daily_tables
+from metrics_platform_tests.oracle import Oracle, assert_same_rows
 
 
 @dataclass
@@ -105,6 +106,28 @@ def read_table(warehouse: Warehouse, table: str, date: datetime.date | None = No
     answer = warehouse.query(f"SELECT * FROM `{table}` {where} ORDER BY ALL", {"date": date} if date else None)
     file = "slice" if table.endswith("_slice") else table
     return pd.DataFrame(answer.rows, columns=[column.name for column in columns_of(file)], dtype=object)
+
+
+def assert_equals_oracle(
+    warehouse: Warehouse,
+    oracle: Oracle,
+    days: list[datetime.date],
+    dimensions: tuple[str, ...],
+) -> None:
+    """Every cell of the daily tables is as the oracle computes it."""
+    for day in days:
+        users = read_table(warehouse, "users", day)
+        assert_same_rows(users.drop(columns="event_date"), oracle.users(day), "user_id")
+        merged = read_table(warehouse, "user_daily", day)
+        assert_same_rows(merged.drop(columns=["event_date", "age_group"]), oracle.user_daily(day), "user_id")
+        assert_same_rows(read_table(warehouse, "app_daily", day), oracle.app_daily(day), "event_date")
+        assert_same_rows(
+            read_table(warehouse, "user_cohorts", day), oracle.user_cohorts(day), ["event_date", "first_day", "source"]
+        )
+        final = read_table(warehouse, "dimension_metrics", day)
+        assert_same_rows(
+            final, oracle.dimension_metrics(day, dimensions), ["event_date", "dimension", "dimension_value"]
+        )
 
 
 def insert_event_counts(
