@@ -45,7 +45,7 @@ def metric_daily_asset(settings: Settings, catalog: Catalog) -> dg.AssetsDefinit
     def compute(
         context: dg.AssetExecutionContext, config: MetricsConfig, clickhouse: ClickHouseResource
     ) -> Iterator[Any]:
-        from metrics_platform.defs.daily.metric_daily_run import compute_metric_daily  # noqa: PLC0415
+        from metrics_platform.defs.daily.values_run import compute_metric_daily  # noqa: PLC0415
 
         with failing_at_once():
             warehouse = clickhouse.warehouse(context, settings)
