@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 
 from metrics_platform.defs.daily.metadata import (
+    blocking_checks,
     check_results,
     day_metadata,
     materialised,
@@ -103,11 +104,7 @@ def _daily_asset(
         owners=[settings.owner],
         description=table.description,
         metadata=table_metadata(table, _names(deps), settings, f"queries/{table.file}.sql"),
-        check_specs=[
-            dg.AssetCheckSpec(name, asset=table.name, description=promise, blocking=True)
-            for name, promise in table.checks.items()
-        ]
-        + usual_day_specs(table),
+        check_specs=[*blocking_checks(table), *usual_day_specs(table)],
     )
     def compute(context: dg.AssetExecutionContext, clickhouse: ClickHouseResource) -> Iterator[Any]:
         with failing_at_once():

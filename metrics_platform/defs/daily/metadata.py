@@ -138,6 +138,14 @@ def _cell(name: str, value: Any) -> str | bool | None:
     return str(value)
 
 
+def blocking_checks(table: DailyTable) -> list[dg.AssetCheckSpec]:
+    """The checks of a table that block what is downstream."""
+    return [
+        dg.AssetCheckSpec(name, asset=table.name, description=promise, blocking=True)
+        for name, promise in table.checks.items()
+    ]
+
+
 CHECK = "day_is_usual"
 
 

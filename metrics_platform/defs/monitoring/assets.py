@@ -14,6 +14,7 @@ import dagster as dg
 
 from metrics_platform.catalog import Catalog, load_catalog_or_builtin
 from metrics_platform.defs.daily.assets import RETRY_POLICY, day_partitions, failing_at_once
+from metrics_platform.defs.daily.metadata import blocking_checks
 from metrics_platform.defs.lineage import table_metadata
 from metrics_platform.defs.resources import ClickHouseResource, MetricsConfig, default_schedule_status
 from metrics_platform.settings import Settings
@@ -53,10 +54,6 @@ def monitoring_definitions(settings: Settings) -> dg.Definitions:
     job = anomaly_check_job()
     catalog = load_catalog_or_builtin(settings)
     values, verdicts = SLOT_METRICS.name, VERDICTS.name
-    blocking = [
-        dg.AssetCheckSpec(name, asset=values, description=promise, blocking=True)
-        for name, promise in SLOT_METRICS.checks.items()
-    ]
     fits = "Every entry of the catalogue fits its source: tables, columns, types and SQL."
     in_band = "The latest slot is in its expected band, as a whole and in each slice."
     metrics = [
@@ -66,7 +63,13 @@ def monitoring_definitions(settings: Settings) -> dg.Definitions:
     ]
     catalog_check = dg.AssetCheckSpec(CATALOG_CHECK, asset=values, description=fits)
     assets = [
-        _asset(SLOT_METRICS, list(catalog.sources), {"clickhouse", "sql"}, [*blocking, catalog_check], settings),
+        _asset(
+            SLOT_METRICS,
+            list(catalog.sources),
+            {"clickhouse", "sql"},
+            [*blocking_checks(SLOT_METRICS), catalog_check],
+            settings,
+        ),
         _asset(VERDICTS, [values], {"python", "numpy"}, metrics, settings),
         _asset(INCIDENTS, [verdicts], {"python", "clickhouse"}, [], settings),
     ]
