@@ -29,7 +29,7 @@ from metrics_platform.time_windows import Day, day_of
 from metrics_platform.warehouse import tables
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.daily import compute_days
-from metrics_platform.warehouse.metric_days import compute_metric_days
+from metrics_platform.warehouse.slots import compute_metric_days
 
 Way = Literal[
     "floor", "platform", "platform, 400 MiB", "platform, 1 GiB", "metric_daily", "notebook", "pandas, same tables"

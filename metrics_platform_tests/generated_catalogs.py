@@ -197,11 +197,14 @@ def _create(warehouse: Warehouse, database: str, table: str, shape: Shape, event
     )
     if shape.is_view:
         warehouse.execute(f"CREATE VIEW {name} AS SELECT * FROM {stored}")
+    rows = []
     for event in events:
         values = [_user(shape, event.user), _time(shape, event.time), _text(event.status)]
         values += [_text(event.plan)] if shape.has_plan else []
         values += ["NULL" if event.amount is None else str(event.amount), "7", "'x'"]
-        warehouse.execute(f"INSERT INTO {stored} SELECT {', '.join(values)}")
+        rows.append(f"SELECT {', '.join(values)}")
+    if rows:
+        warehouse.execute(f"INSERT INTO {stored} {' UNION ALL '.join(rows)}")
 
 
 def _user(shape: Shape, user: int | None) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -16,6 +18,7 @@ from metrics_platform.cli import main
 from metrics_platform.loading.events import create_source_tables
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
+from metrics_platform_tests.worlds import in_environment
 
 FEED = """user_id,post_id,action,time,gender,age,country,city,os,source,exp_group
 1,10,view,2026-01-01 10:00:00,1,30,Russia,Moscow,iOS,ads,0
@@ -30,10 +33,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make_settings: 
     """Settings of the test's own in the environment, an empty working directory."""
     monkeypatch.chdir(tmp_path)
     settings = make_settings()
-    assert settings.clickhouse_url is not None
-    monkeypatch.setenv("METRICS_CLICKHOUSE_URL", settings.clickhouse_url.get_secret_value())
-    monkeypatch.setenv("METRICS_FEED_TABLE", settings.feed_table)
-    monkeypatch.setenv("METRICS_MESSAGES_TABLE", settings.messages_table)
+    in_environment(monkeypatch, settings)
     return settings
 
 
@@ -111,3 +111,21 @@ def test_the_embedded_server_is_found_by_its_data_directory(tmp_path: Path) -> N
     finally:
         server.send_signal(signal.SIGTERM)
         assert server.wait(timeout=600) == 0
+
+
+def test_clickhouse_takes_the_next_port_beside_a_demo_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[int] = []
+
+    def serve(_directory: Any, port: int, **_: Any) -> int:
+        served.append(port)
+        return 0
+
+    monkeypatch.setattr("metrics_platform.local.clickhouse.serve", serve)
+    with socket.create_server(("127.0.0.1", 0)) as demo:
+        usual = demo.getsockname()[1]
+        monkeypatch.setattr("metrics_platform.cli._CLICKHOUSE_PORT", usual)
+        result = CliRunner().invoke(main, ["clickhouse"])
+        CliRunner().invoke(main, ["clickhouse", "--port", str(usual)])  # which `serve` refuses
+    assert served == [served[0], usual]
+    assert served[0] > usual
+    assert f"Port {usual} is taken by another program; using {served[0]} instead." in result.output

@@ -21,7 +21,7 @@ from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.inspection import inspect_warehouse
 from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.tables import all_tables
-from metrics_platform_tests.worlds import SourceTables
+from metrics_platform_tests.worlds import SourceTables, in_environment
 
 MakeSettings = Callable[..., Settings]
 NOW = datetime.datetime.now(datetime.UTC).replace(microsecond=0, tzinfo=None)
@@ -43,9 +43,14 @@ def _problems(settings: Settings) -> list[Finding]:
     return [finding for group in _findings(settings).values() for finding in group if finding.status == "problem"]
 
 
-def test_a_good_setup_has_no_problem_and_nothing_is_left_behind(make_settings: MakeSettings) -> None:
-    settings = make_settings(start_date=datetime.date(2026, 1, 1))
-    sources = SourceTables.create(settings)
+@pytest.fixture
+def sources(make_settings: MakeSettings) -> SourceTables:
+    """Both source tables, empty, of a product that began on the first of January."""
+    return SourceTables.create(make_settings(start_date=datetime.date(2026, 1, 1)))
+
+
+def test_a_good_setup_has_no_problem_and_nothing_is_left_behind(sources: SourceTables) -> None:
+    settings = sources.settings
     sources.insert_feed(_event(datetime.datetime(2026, 1, 1, 12)))
     sources.insert_messages(_event(datetime.datetime(2026, 1, 1, 12)))
     create_tables(sources.warehouse, all_tables(settings.dimensions))
@@ -57,24 +62,19 @@ def test_a_good_setup_has_no_problem_and_nothing_is_left_behind(make_settings: M
     assert sources.warehouse.value(tables) == before
 
 
-def test_missing_attributes_are_unknown_and_named(make_settings: MakeSettings) -> None:
-    settings = make_settings()
-    warehouse = SourceTables.create(settings).warehouse
-    warehouse.execute(f"ALTER TABLE {settings.feed_table} DROP COLUMN city, DROP COLUMN exp_group")
-    assert _problems(settings) == []
-    assert (
-        "no column for city, exp_group (always unknown)"
-        in _findings(settings)[f"Source {settings.feed_table}"][0].detail
-    )
+def test_missing_attributes_are_unknown_and_named(sources: SourceTables) -> None:
+    table = sources.settings.feed_table
+    sources.warehouse.execute(f"ALTER TABLE {table} DROP COLUMN city, DROP COLUMN exp_group")
+    found = _findings(sources.settings)[f"Source {table}"][0]
+    assert found.status == "ok" and "no column for city, exp_group (always unknown)" in found.detail
 
 
-def test_a_column_of_another_type_names_the_expression_to_write(make_settings: MakeSettings) -> None:
-    settings = make_settings()
-    warehouse = SourceTables.create(settings).warehouse
-    warehouse.execute(f"DROP TABLE {settings.feed_table}")
+def test_a_column_of_another_type_names_the_expression_to_write(sources: SourceTables) -> None:
     columns = "(user_id UInt32, action String, time Date)"
-    warehouse.execute(f"CREATE TABLE {settings.feed_table} {columns} ENGINE = MergeTree ORDER BY tuple()")
-    (problem,) = [each for each in _problems(settings) if each.subject.startswith("Source")]
+    sources.warehouse.execute(
+        f"CREATE OR REPLACE TABLE {sources.settings.feed_table} {columns} ENGINE = MergeTree ORDER BY tuple()"
+    )
+    (problem,) = [each for each in _problems(sources.settings) if each.subject.startswith("Source")]
     assert problem.detail.startswith("sources.feed_actions.time = 'time' is Date; it must be a DateTime")
     assert "METRICS_CATALOG, under sources.feed_actions" in problem.remedy
 
@@ -136,17 +136,15 @@ def test_the_other_spelling_of_the_receiver_column_is_suggested(make_settings: M
     assert problem.remedy == "Set METRICS_RECEIVER_COLUMN=reciever_id, which is there."
 
 
-def test_a_misspelt_source_lists_the_existing_tables(make_settings: MakeSettings) -> None:
-    settings = make_settings()
-    SourceTables.create(settings)
+def test_a_misspelt_source_lists_the_existing_tables(sources: SourceTables) -> None:
+    settings = sources.settings
     (problem,) = _problems(settings.model_copy(update={"feed_table": settings.feed_table.removesuffix("s")}))
     assert problem.remedy.startswith(f"There is {settings.feed_table}, ")
     assert "METRICS_FEED_TABLE" in problem.remedy and "GRANT SELECT ON " in problem.remedy
 
 
-def test_a_missing_database_is_a_problem_and_is_not_created(make_settings: MakeSettings) -> None:
-    settings = make_settings()
-    warehouse = SourceTables.create(settings).warehouse
+def test_a_missing_database_is_a_problem_and_is_not_created(sources: SourceTables) -> None:
+    settings, warehouse = sources.settings, sources.warehouse
     assert settings.clickhouse_url is not None
     mistyped = settings.model_copy(
         update={"clickhouse_url": SecretStr(f"{settings.clickhouse_url.get_secret_value()}x")},
@@ -163,34 +161,26 @@ def test_a_missing_database_is_a_problem_and_is_not_created(make_settings: MakeS
     assert warehouse.value(names, {"name": f"{warehouse.database}x"}) == 0
 
 
-def test_events_in_the_future_point_to_the_time_zone(make_settings: MakeSettings) -> None:
-    settings = make_settings()
-    sources = SourceTables.create(settings)
-    sources.insert_feed(_event(NOW + datetime.timedelta(hours=3)))
-    finding = _findings(settings)[f"Source {settings.feed_table}"][1]
-    assert finding.status == "note"
-    assert "METRICS_TIMEZONE" in finding.remedy
-    sources.insert_feed(_event(NOW + datetime.timedelta(days=1800)))
-    finding = _findings(settings)[f"Source {settings.feed_table}"][1]
-    assert "METRICS_TIMEZONE" not in finding.remedy and "a mistake" in finding.remedy
+def test_events_in_the_future_point_to_the_time_zone(sources: SourceTables) -> None:
+    for ahead, remedy in ((datetime.timedelta(hours=3), "METRICS_TIMEZONE"), (datetime.timedelta(1800), "a mistake")):
+        sources.insert_feed(_event(NOW + ahead))
+        finding = _findings(sources.settings)[f"Source {sources.settings.feed_table}"][1]
+        assert finding.status == "note" and remedy in finding.remedy
+    assert "METRICS_TIMEZONE" not in finding.remedy
 
 
-def test_a_start_date_long_before_the_first_event_is_a_note_with_the_date_to_set(make_settings: MakeSettings) -> None:
-    settings = make_settings(start_date=datetime.date(2026, 1, 1))
-    sources = SourceTables.create(settings)
+def test_a_start_date_long_before_the_first_event_is_a_note_with_the_date_to_set(sources: SourceTables) -> None:
     sources.insert_feed(_event(datetime.datetime(2026, 2, 10, 12)))
-    assert "Settings" not in _findings(settings)  # the messenger has no events yet: it may have had the first
+    assert "Settings" not in _findings(sources.settings)  # the messenger has no events yet: it may have had the first
     sources.insert_messages(_event(datetime.datetime(2026, 3, 1, 12)))
-    (finding,) = _findings(settings)["Settings"]
+    (finding,) = _findings(sources.settings)["Settings"]
     assert finding.status == "note"
     assert finding.remedy.startswith("Set METRICS_START_DATE=2026-02-10: else 40 days without events")
 
 
-def test_a_table_with_other_columns_is_a_problem(make_settings: MakeSettings) -> None:
-    settings = make_settings()
-    warehouse = SourceTables.create(settings).warehouse
-    warehouse.execute("CREATE TABLE users (name String) ENGINE = MergeTree ORDER BY name")
-    (problem,) = _problems(settings)
+def test_a_table_with_other_columns_is_a_problem(sources: SourceTables) -> None:
+    sources.warehouse.execute("CREATE TABLE users (name String) ENGINE = MergeTree ORDER BY name")
+    (problem,) = _problems(sources.settings)
     assert problem.subject == "Tables"
     assert "user_id UInt64 is expected" in problem.detail
     assert "RENAME TABLE" in problem.remedy
@@ -227,15 +217,10 @@ def test_the_command_says_what_to_do_and_exits_with_1(
 
 
 def test_the_command_exits_with_0_when_all_is_well(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make_settings: MakeSettings
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sources: SourceTables
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    settings = make_settings()
-    SourceTables.create(settings)
-    assert settings.clickhouse_url is not None
-    monkeypatch.setenv("METRICS_CLICKHOUSE_URL", settings.clickhouse_url.get_secret_value())
-    monkeypatch.setenv("METRICS_FEED_TABLE", settings.feed_table)
-    monkeypatch.setenv("METRICS_MESSAGES_TABLE", settings.messages_table)
+    in_environment(monkeypatch, sources.settings)
     result = CliRunner().invoke(main, ["doctor"])
     assert (result.exit_code, "No problem, " in result.output) == (0, True), result.output
     assert "All well." not in result.output  # the sources are empty

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
+import pytest
 
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.daily import DayResult, compute_days
 from metrics_platform.warehouse.schema import create_database
 from metrics_platform.warehouse.tables import Column, columns_of, daily_tables
+from metrics_platform_tests.oracle import Oracle, assert_same_rows
 
 
 @dataclass
@@ -80,6 +82,14 @@ def _source_type(column: Column, gender_as_text: bool, nullable: bool) -> str:
     return "LowCardinality(Nullable(String))" if "String" in kind else f"Nullable({kind})"
 
 
+def in_environment(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    """Let commands find ClickHouse, the sources and the zone of these settings."""
+    assert settings.clickhouse_url is not None
+    monkeypatch.setenv("METRICS_CLICKHOUSE_URL", settings.clickhouse_url.get_secret_value())
+    for name in ("feed_table", "messages_table", "timezone"):
+        monkeypatch.setenv(f"METRICS_{name.upper()}", getattr(settings, name))
+
+
 def compute_all(warehouse: Warehouse, settings: Settings, dates: Iterable[datetime.date]) -> list[DayResult]:
     """Compute every table for `dates`, table by table as a range run does."""
     days = list(dates)
@@ -96,6 +106,28 @@ def read_table(warehouse: Warehouse, table: str, date: datetime.date | None = No
     answer = warehouse.query(f"SELECT * FROM `{table}` {where} ORDER BY ALL", {"date": date} if date else None)
     file = "slice" if table.endswith("_slice") else table
     return pd.DataFrame(answer.rows, columns=[column.name for column in columns_of(file)], dtype=object)
+
+
+def assert_equals_oracle(
+    warehouse: Warehouse,
+    oracle: Oracle,
+    days: list[datetime.date],
+    dimensions: tuple[str, ...],
+) -> None:
+    """Every cell of the daily tables is as the oracle computes it."""
+    for day in days:
+        users = read_table(warehouse, "users", day)
+        assert_same_rows(users.drop(columns="event_date"), oracle.users(day), "user_id")
+        merged = read_table(warehouse, "user_daily", day)
+        assert_same_rows(merged.drop(columns=["event_date", "age_group"]), oracle.user_daily(day), "user_id")
+        assert_same_rows(read_table(warehouse, "app_daily", day), oracle.app_daily(day), "event_date")
+        assert_same_rows(
+            read_table(warehouse, "user_cohorts", day), oracle.user_cohorts(day), ["event_date", "first_day", "source"]
+        )
+        final = read_table(warehouse, "dimension_metrics", day)
+        assert_same_rows(
+            final, oracle.dimension_metrics(day, dimensions), ["event_date", "dimension", "dimension_value"]
+        )
 
 
 def insert_event_counts(

@@ -11,7 +11,7 @@ import datetime
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -125,11 +125,10 @@ def complete_interrupted(warehouse: Warehouse, say: Say) -> list[Entry]:
     return completed
 
 
-def drop_idle(warehouse: Warehouse, databases: Iterable[str]) -> None:
+def drop_idle(warehouse: Warehouse, database: str) -> None:
     """Drop what killed loads left before their commit; to be called when no commit is interrupted."""
-    for database in databases:
-        there = replace(warehouse, connection=replace(warehouse.connection, database=database))
-        drop_idle_staging_tables(there, PREFIX, IDLE_SECONDS)
+    there = replace(warehouse, connection=replace(warehouse.connection, database=database))
+    drop_idle_staging_tables(there, PREFIX, IDLE_SECONDS)
 
 
 def drop(warehouse: Warehouse, table: TableName) -> None:
@@ -142,9 +141,11 @@ def drop(warehouse: Warehouse, table: TableName) -> None:
 
 
 def _complete_or_give_up(warehouse: Warehouse, entries: Sequence[Entry], load: str) -> bool:
-    if not all(_exists(warehouse, entry) for entry in entries):
-        _end(warehouse, entries, GIVEN_UP)
-        return False
+    exists = "SELECT count() FROM system.tables WHERE database = {database:String} AND name = {staging:String}"
+    for entry in entries:
+        if not warehouse.value(exists, {"database": entry.database, "staging": entry.staging}):
+            _end(warehouse, entries, GIVEN_UP)
+            return False
     try:
         _complete(warehouse, entries)
     except WarehouseError as error:
@@ -209,11 +210,6 @@ def _has_restarted_since(warehouse: Warehouse, entry: Entry) -> bool:
 def _alter(warehouse: Warehouse, entry: Entry, action: str) -> None:
     statement = f"ALTER TABLE {TableName(entry.database, entry.staging).sql} {action}"
     warehouse.execute(statement, doing=f"Committing the load into {TableName(entry.database, entry.target)}")
-
-
-def _exists(warehouse: Warehouse, entry: Entry) -> bool:
-    sql = "SELECT count() FROM system.tables WHERE database = {database:String} AND name = {name:String}"
-    return bool(warehouse.value(sql, {"database": entry.database, "name": entry.staging}))
 
 
 def _give_up_untouched(warehouse: Warehouse, entries: Sequence[Entry]) -> bool:

@@ -97,7 +97,8 @@ def load(
     completed = commit.complete_interrupted(warehouse, say)
     for job in jobs:
         job.target = prepare_target(settings, warehouse, job.source)
-    commit.drop_idle(warehouse, {job.target.table.database for job in jobs})
+    for database in {job.target.table.database for job in jobs}:
+        commit.drop_idle(warehouse, database)
     try:
         for job in jobs:
             job.stage(completed)

@@ -58,16 +58,11 @@ def build_earlier_users(sources: DailySources, settings: Settings, log: Callable
     if not warehouse.value(there, {"date": base}, doing="Looking for the users before the first day"):
         select = sources.render(read_sql("queries/earlier_users.sql"))
         next_event = sources.render(read_sql("queries/next_event.sql"))
-        _Build(warehouse, settings, select, next_event, log, base, _table_of(settings, select)).run()
-
-
-def _table_of(settings: Settings, select: str) -> DailyTable:
-    """The table that holds the unfinished snapshot; each mapping of the sources and each zone has its own.
-
-    By its name it is a staging table: if no run finishes the build, it goes with these.
-    """
-    built_from = (settings.timezone, select)
-    return DailyTable(f"{STAGING_PREFIX}earlier_users_{zlib.crc32(repr(built_from).encode()):08x}", file=USERS.file)
+        # The unfinished snapshot of each mapping of the sources and each zone has a table of its own. By its name it is
+        # a staging table: if no run finishes the build, it goes with these.
+        built_from = zlib.crc32(repr((settings.timezone, select)).encode())
+        table = DailyTable(f"{STAGING_PREFIX}earlier_users_{built_from:08x}", file=USERS.file)
+        _Build(warehouse, settings, select, next_event, log, base, table).run()
 
 
 @dataclass(frozen=True)

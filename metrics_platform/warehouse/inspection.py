@@ -10,7 +10,7 @@ import datetime
 import difflib
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -31,7 +31,6 @@ from metrics_platform.warehouse.schema import (
 )
 from metrics_platform.warehouse.slot_migration import tables_to_migrate
 from metrics_platform.warehouse.source_rows import SourceRows, resolve
-from metrics_platform.warehouse.tables import DailyTable
 
 MINIMUM_VERSION = (24, 8)
 
@@ -54,7 +53,8 @@ def inspect_warehouse(warehouse: Warehouse, settings: Settings) -> Iterator[Find
             rights = replace(rights, remedy=f"{rights.remedy} All it needs: {'; '.join(needed_rights(settings))}.")
         yield rights
         yield looked_at("Tables", lambda: _own_tables(warehouse, settings))
-        yield from inspect_replicas(warehouse, tables.all_tables(settings.dimensions))
+        if warehouse.cluster or warehouse.engine != "MergeTree":
+            yield looked_at(_SUBJECT, lambda: _tables(warehouse, settings))
     # The platform's own database may not be there yet.
     yield from inspect_sources(outside_database(warehouse), settings)
 
@@ -153,12 +153,6 @@ def inspect_cluster(warehouse: Warehouse) -> Finding:
     return looked_at(_SUBJECT, lambda: _cluster(outside_database(warehouse)))
 
 
-def inspect_replicas(warehouse: Warehouse, tables: Iterable[DailyTable]) -> Iterator[Finding]:
-    """Whether the platform's tables are where the settings say, and their replicas are up to date."""
-    if warehouse.cluster or warehouse.engine != "MergeTree":
-        yield looked_at(_SUBJECT, lambda: _tables(warehouse, [table.name for table in tables]))
-
-
 def _cluster(warehouse: Warehouse) -> Finding:
     named = warehouse.cluster
     cloud = bool(warehouse.value(_CLOUD, doing="Looking for ClickHouse Cloud"))
@@ -194,7 +188,9 @@ def _servers(warehouse: Warehouse) -> Iterator[str]:
             yield warehouse.value(_SERVER, doing="Looking which server answers")
 
 
-def _tables(warehouse: Warehouse, names: list[str]) -> Finding:
+def _tables(warehouse: Warehouse, settings: Settings) -> Finding:
+    """Whether the platform's tables are where the settings say, and their replicas are up to date."""
+    names = [table.name for table in tables.all_tables(settings.dimensions)]
     (engines,) = warehouse.query(_ENGINES, {"tables": names}, doing="Reading the tables' engines").rows
     if engines["plain"]:
         detail = f"{', '.join(engines['plain'])}: not replicated, as METRICS_CLICKHOUSE_ENGINE says"

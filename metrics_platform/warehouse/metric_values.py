@@ -128,10 +128,9 @@ def compute(warehouse: Warehouse, scope: Scope) -> ValuesResult:
 
 def _without(scope: Scope, names: Iterable[str]) -> Scope:
     """The same without some metrics, and without the quotients that are made of them."""
-    catalog = scope.catalog.without(names)
-    return replace(
-        scope, catalog=catalog, metrics=tuple(each for each in scope.metrics if each.name in catalog.metrics)
-    )
+    gone = set(names)
+    kept = (each for each in scope.metrics if not gone & {each.name, each.numerator, each.denominator})
+    return replace(scope, metrics=tuple(kept))
 
 
 def _without_failing(warehouse: Warehouse, scope: Scope) -> tuple[Scope, dict[str, str]]:

@@ -9,7 +9,7 @@ from string import Template
 from zoneinfo import ZoneInfo
 
 from metrics_platform import expressions
-from metrics_platform.catalog import Catalog, Dimension, Metric, Source
+from metrics_platform.catalog import Dimension, Metric, Source
 from metrics_platform.table_names import quoted
 from metrics_platform.time_windows import first_instant
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
@@ -30,7 +30,6 @@ class Scope:
         by_row: metrics whose SQL has no aggregate state, so that they take a scan of their own.
     """
 
-    catalog: Catalog
     rows: Mapping[str, SourceRows]
     metrics: tuple[Metric, ...]
     by_row: Collection[str]
@@ -55,7 +54,7 @@ class Scope:
         chosen = tuple(checked.metrics.values()) if metrics is None else tuple(metrics)
         needed = {metric.source for metric in chosen if metric.sql}
         rows = {name: found for name, found in checked.rows.items() if name in needed}
-        return cls(checked.catalog, rows, chosen, checked.by_row, table, date, start, end, zone)
+        return cls(rows, chosen, checked.by_row, table, date, start, end, zone)
 
     @property
     def by_slot(self) -> bool:

@@ -10,13 +10,13 @@ import time_machine
 
 from metrics_platform.catalog import load_catalog
 from metrics_platform.defs import build_definitions
+from metrics_platform.defs.daily.assets import day_partitions
 from metrics_platform.defs.monitoring.assets import (
     FIRST_SLOT,
     LAST_SLOT,
     anomaly_check_job,
     anomaly_check_schedule,
     due_slots,
-    monitored_days,
 )
 from metrics_platform.settings import Settings, load_settings
 from metrics_platform.time_windows import SLOT, SlotRange
@@ -116,7 +116,7 @@ def test_while_a_check_runs_none_is_started_beside_it(instance: dg.DagsterInstan
 
 
 def test_partitions_are_days_up_to_and_with_today() -> None:
-    partitions = monitored_days(settings_of(start_date="2026-11-18"))
+    partitions = day_partitions(settings_of(start_date="2026-11-18"), with_today=True)
     noon = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
     with time_machine.travel(noon):
         keys = partitions.get_partition_keys()
@@ -124,5 +124,7 @@ def test_partitions_are_days_up_to_and_with_today() -> None:
 
 
 def test_partitions_of_a_product_that_ended_stop_with_its_last_day() -> None:
-    partitions = monitored_days(settings_of(start_date="2026-10-24", timezone="Europe/Berlin", end_date="2026-10-25"))
+    partitions = day_partitions(
+        settings_of(start_date="2026-10-24", timezone="Europe/Berlin", end_date="2026-10-25"), with_today=True
+    )
     assert list(partitions.get_partition_keys()) == ["2026-10-24", "2026-10-25"]

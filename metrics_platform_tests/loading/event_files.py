@@ -16,6 +16,12 @@ FEED_HEADER = "user_id,post_id,action,time,gender,age,country,city,os,source,exp
 MESSAGES_HEADER = "user_id,receiver_id,time,gender,age,country,city,os,source,exp_group"
 FEED_LINE = "1,2,view,2026-01-05 10:00:00,1,25,Russia,Moscow,iOS,ads,3"
 MESSAGE_LINE = "1,2,2026-01-05 10:00:00,1,25,Russia,Moscow,iOS,ads,3"
+NOON = datetime.datetime(2026, 1, 5, 12)
+# What FEED_LINE means.
+EVENT = {
+    "user_id": 1, "post_id": 2, "action": "view", "time": datetime.datetime(2026, 1, 5, 10), "gender": 1, "age": 25,
+    "country": "Russia", "city": "Moscow", "os": "iOS", "source": "ads", "exp_group": 3,
+}  # fmt: skip
 
 
 def feed_row(**changes: Any) -> Row:

@@ -15,9 +15,11 @@ from metrics_platform.loading import LoadError, Options, load
 from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform_tests.loading.conftest import Loading
 from metrics_platform_tests.loading.event_files import (
+    EVENT,
     FEED_LINE,
     MESSAGE_LINE,
     MESSAGES_HEADER,
+    NOON,
     feed_row,
     users_in,
     write_csv,
@@ -25,12 +27,6 @@ from metrics_platform_tests.loading.event_files import (
     write_lines,
     write_messages,
 )
-
-NOON = datetime.datetime(2026, 1, 5, 12)
-EVENT = {
-    "user_id": 1, "post_id": 2, "action": "view", "time": datetime.datetime(2026, 1, 5, 10), "gender": 1, "age": 25,
-    "country": "Russia", "city": "Moscow", "os": "iOS", "source": "ads", "exp_group": 3,
-}  # fmt: skip
 
 
 def test_both_files_are_loaded_into_tables_that_are_made_for_them(loading: Loading, tmp_path: Path) -> None:

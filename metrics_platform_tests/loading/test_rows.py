@@ -18,14 +18,17 @@ from hypothesis import strategies as st
 from metrics_platform.loading.files import open_file
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform_tests.loading.conftest import Loading
-from metrics_platform_tests.loading.event_files import FEED_HEADER, FEED_LINE, feed_row, write_csv, write_lines
+from metrics_platform_tests.loading.event_files import (
+    EVENT,
+    FEED_HEADER,
+    FEED_LINE,
+    NOON,
+    feed_row,
+    write_csv,
+    write_lines,
+)
 
-NOON = datetime.datetime(2026, 1, 5, 12)
 NOON_SECONDS = 1767614400
-EVENT = {
-    "user_id": 1, "post_id": 2, "action": "view", "time": datetime.datetime(2026, 1, 5, 10), "gender": 1, "age": 25,
-    "country": "Russia", "city": "Moscow", "os": "iOS", "source": "ads", "exp_group": 3,
-}  # fmt: skip
 UNKNOWN = {"post_id": 0, "gender": -1, "age": 0, "country": "", "city": "", "os": "", "source": "", "exp_group": -1}
 WHOLE_NUMBER = "expected a whole number from 0 to 4294967295"
 

@@ -15,10 +15,9 @@ from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT, SlotRange
 from metrics_platform.warehouse.catalog_check import CheckedCatalog, check_catalog
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.metric_days import compute_metric_days
 from metrics_platform.warehouse.metric_values import ValuesResult
 from metrics_platform.warehouse.schema import create_database
-from metrics_platform.warehouse.slots import compute_slots
+from metrics_platform.warehouse.slots import compute_metric_days, compute_slots
 
 MIDNIGHT = datetime(2026, 11, 20, tzinfo=UTC)
 DAY = date(2026, 11, 20)
@@ -41,6 +40,7 @@ class Payments:
     dimensions: dict[str, Any] = field(default_factory=lambda: {"plan": {}})
     metrics: dict[str, Any] = field(default_factory=lambda: dict(METRICS))
     more_sources: dict[str, Any] = field(default_factory=dict)
+    checked: tuple[str, Warehouse, CheckedCatalog] | None = None
 
     def __post_init__(self) -> None:
         """Create the table, empty."""
@@ -51,7 +51,7 @@ class Payments:
         self.warehouse.execute(f"CREATE TABLE {self.table} ({self.columns}) ENGINE = MergeTree ORDER BY paid_at")
 
     def check(self) -> CheckedCatalog:
-        """Write the catalogue file as it is now, and check it."""
+        """Write the catalogue file as it is now, and check it if it has changed."""
         source = {
             "table": self.table,
             "user": "user",
@@ -69,8 +69,11 @@ class Payments:
             "dimensions": self.dimensions,
             "metrics": self.metrics,
         }
-        (self.directory / "metrics.yaml").write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
-        return check_catalog(self.warehouse, load_catalog(self.settings))
+        text = yaml.safe_dump(content, allow_unicode=True)
+        if self.checked is None or self.checked[:2] != (text, self.warehouse):
+            (self.directory / "metrics.yaml").write_text(text, encoding="utf-8")
+            self.checked = text, self.warehouse, check_catalog(self.warehouse, load_catalog(self.settings))
+        return self.checked[2]
 
     def pay(self, *payments: tuple[int, datetime, str, float]) -> None:
         """Add payments: user, time, plan, amount."""

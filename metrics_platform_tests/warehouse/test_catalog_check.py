@@ -192,15 +192,6 @@ def test_a_metric_that_fails_on_the_rows_is_left_out_and_the_others_go_on(
     assert payments.values("bad") == payments.values("made_of_it") == {}
 
 
-def test_a_dimension_that_fails_on_the_rows_is_left_out_and_the_others_go_on(payments: Payments) -> None:
-    payments.dimensions = {"plan": {}, "number": {"sql": "toInt32(name)"}}
-    payments.pay((1, MIDNIGHT, "pro", 2.0))
-    (result,) = payments.slots(0, 1)
-    assert set(result.problems) == {"dimensions.number"}
-    assert result.problems["dimensions.number"].startswith("dimensions.number.sql = 'toInt32(name)' fails on a row of ")
-    assert payments.values("revenue", "plan") == {(0, "pro"): 2}
-
-
 def test_a_source_that_fails_on_the_rows_leaves_the_other_sources(payments: Payments) -> None:
     payments.more_sources = {"refunds": {"table": payments.table, "where": "toUInt32(plan) > 0", "time": "paid_at"}}
     payments.metrics["refunds"] = {"source": "refunds", "sql": "count()"}
@@ -279,8 +270,8 @@ def test_a_missing_right_is_named_and_metrics_without_it_go_on(tmp_path: Path) -
         assert f"GRANT SELECT ON {payments.table} TO the account" in checked.problems["sources.payments.table"]
 
 
-def test_a_dimension_that_fails_on_the_rows_of_one_source_stays_in_the_others(payments: Payments) -> None:
-    payments.dimensions = {"number": {"sql": "toInt32(name)"}}
+def test_a_dimension_that_fails_on_the_rows_of_one_source_is_left_out_there_alone(payments: Payments) -> None:
+    payments.dimensions = {"plan": {}, "number": {"sql": "toInt32(name)"}}
     payments.more_sources = {
         "renamed": {
             "table": payments.table,
@@ -293,5 +284,7 @@ def test_a_dimension_that_fails_on_the_rows_of_one_source_stays_in_the_others(pa
     payments.pay((1, MIDNIGHT, "pro", 2.0))
     (result,) = payments.slots(0, 1)
     assert set(result.problems) == {"dimensions.number"}
+    assert result.problems["dimensions.number"].startswith("dimensions.number.sql = 'toInt32(name)' fails on a row of ")
+    assert payments.values("revenue", "plan") == {(0, "pro"): 2}
     assert payments.values("revenue", "number") == {}
     assert payments.values("renamed", "number") == {(0, "1"): 1}

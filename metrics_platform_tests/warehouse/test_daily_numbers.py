@@ -23,10 +23,10 @@ from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.daily import compute_days
 from metrics_platform.warehouse.tables import FEED_USER_DAILY, MESSAGE_USER_DAILY, USERS
 from metrics_platform_tests.generated_events import World, worlds
-from metrics_platform_tests.oracle import Oracle, assert_same_rows
+from metrics_platform_tests.oracle import Oracle
 from metrics_platform_tests.report.expected import assert_report_equals
 from metrics_platform_tests.warehouse.real_events import real_events
-from metrics_platform_tests.worlds import SourceTables, compute_all, read_table
+from metrics_platform_tests.worlds import SourceTables, assert_equals_oracle, compute_all, read_table
 
 DIMENSIONS = ("os", "gender", "age")
 FURTHER_DIMENSIONS = (("age_group", "source"), ("country", "city", "exp_group"))
@@ -63,7 +63,7 @@ def test_every_cell_equals_the_oracle_in_generated_worlds(
     sources.insert_messages(world.messages)
     compute_all(sources.warehouse, settings, days)
     oracle = Oracle(world.feed, world.messages, world.zone, days, world.receiver_column)
-    _assert_equals_oracle(sources.warehouse, oracle, days, (*DIMENSIONS, *further))
+    assert_equals_oracle(sources.warehouse, oracle, days, (*DIMENSIONS, *further))
     gone = days[len(days) // 2]
     sources.warehouse.execute(f"ALTER TABLE app_daily DROP PARTITION '{gone}'")
     _assert_reports_equal_oracle(sources.warehouse, settings, oracle, days, gone)
@@ -78,7 +78,7 @@ def test_every_cell_equals_the_oracle_in_the_middle_of_real_messages(make_settin
     sources.insert_messages(real.messages)
     compute_all(sources.warehouse, settings, days)
     oracle = Oracle(real.feed, real.messages, real.zone, days)
-    _assert_equals_oracle(sources.warehouse, oracle, days, DIMENSIONS)
+    assert_equals_oracle(sources.warehouse, oracle, days, DIMENSIONS)
     _assert_reports_equal_oracle(sources.warehouse, settings, oracle, days)
     last = read_table(sources.warehouse, "app_daily", days[-1]).iloc[0]
     assert 0 < last["app_dau"] < last["wau"] < last["mau"]
@@ -117,27 +117,6 @@ def test_the_source_of_a_user_is_that_of_the_first_event(make_settings: Callable
 
 def _insert(client: Client, *, table: str, rows: list[Any], names: list[str]) -> None:
     client.insert(table, rows, column_names=names)
-
-
-def _assert_equals_oracle(
-    warehouse: Warehouse,
-    oracle: Oracle,
-    days: list[datetime.date],
-    dimensions: tuple[str, ...],
-) -> None:
-    for day in days:
-        users = read_table(warehouse, "users", day)
-        assert_same_rows(users.drop(columns="event_date"), oracle.users(day), "user_id")
-        merged = read_table(warehouse, "user_daily", day)
-        assert_same_rows(merged.drop(columns=["event_date", "age_group"]), oracle.user_daily(day), "user_id")
-        assert_same_rows(read_table(warehouse, "app_daily", day), oracle.app_daily(day), "event_date")
-        assert_same_rows(
-            read_table(warehouse, "user_cohorts", day), oracle.user_cohorts(day), ["event_date", "first_day", "source"]
-        )
-        final = read_table(warehouse, "dimension_metrics", day)
-        assert_same_rows(
-            final, oracle.dimension_metrics(day, dimensions), ["event_date", "dimension", "dimension_value"]
-        )
 
 
 def _assert_reports_equal_oracle(

@@ -83,17 +83,24 @@ def _build(sources: SourceTables) -> list[str]:
     return logged
 
 
-def _assert_whole(sources: SourceTables) -> None:
-    """The snapshot equals one that was computed from all events at once, and nothing is left behind."""
-    expected = _oracle(sources, BASE).users(BASE)
+@pytest.fixture(scope="module")
+def expected(history: SourceTables) -> pd.DataFrame:
+    """The snapshot before the first day, computed from all events at once."""
+    return _oracle(history, BASE).users(BASE)
+
+
+def _assert_whole(sources: SourceTables, expected: pd.DataFrame) -> None:
+    """The snapshot is whole, and nothing is left behind."""
     found = read_table(sources.warehouse, "users", BASE).drop(columns="event_date")
     assert_same_rows(found, expected, "user_id")
     assert sources.warehouse.value(STAGED) == 0
 
 
-def test_it_equals_a_computation_over_all_events_at_once(computed: tuple[SourceTables, list[str]]) -> None:
+def test_it_equals_a_computation_over_all_events_at_once(
+    computed: tuple[SourceTables, list[str]], expected: pd.DataFrame
+) -> None:
     sources, logged = computed
-    _assert_whole(sources)
+    _assert_whole(sources, expected)
     shares = [int(match[1]) for line in logged if (match := re.search(r"\((\d+)% of the time\)", line))]
     assert len(shares) == len(logged) < 15  # of a year
     assert shares == sorted(shares)
@@ -101,7 +108,7 @@ def test_it_equals_a_computation_over_all_events_at_once(computed: tuple[SourceT
 
 
 def test_a_build_that_was_killed_goes_on_from_its_last_stretch(
-    sources: SourceTables, monkeypatch: pytest.MonkeyPatch
+    sources: SourceTables, expected: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish, published = earlier_users.publish, []
 
@@ -119,11 +126,11 @@ def test_a_build_that_was_killed_goes_on_from_its_last_stretch(
     logged = _build(sources)
     assert "going on after" in logged[0]
     assert len(set(published)) >= len(published) - 2  # only what was cut off was done again
-    _assert_whole(sources)
+    _assert_whole(sources, expected)
 
 
 def test_a_stretch_over_the_limits_of_a_query_is_cut_into_days(
-    sources: SourceTables, monkeypatch: pytest.MonkeyPatch
+    sources: SourceTables, expected: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     staged_partition, refused = earlier_users.staged_partition, []
 
@@ -137,7 +144,7 @@ def test_a_stretch_over_the_limits_of_a_query_is_cut_into_days(
     monkeypatch.setattr(earlier_users, "staged_partition", limited)
     _build(sources)
     assert len(refused) == 2
-    _assert_whole(sources)
+    _assert_whole(sources, expected)
 
 
 def test_another_build_at_the_same_time_loses_nobody(sources: SourceTables, monkeypatch: pytest.MonkeyPatch) -> None:

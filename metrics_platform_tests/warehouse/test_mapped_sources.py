@@ -27,8 +27,8 @@ from metrics_platform.warehouse.tables import (
     DailyTable,
     read_sql,
 )
-from metrics_platform_tests.oracle import Oracle, assert_same_rows
-from metrics_platform_tests.worlds import SourceTables, compute_all, read_table
+from metrics_platform_tests.oracle import Oracle
+from metrics_platform_tests.worlds import SourceTables, assert_equals_oracle, compute_all, read_table
 
 ZONE = "Europe/Moscow"
 EARLIER = datetime.date(2026, 3, 5)
@@ -128,26 +128,13 @@ def _create(warehouse: Warehouse, name: str, types: str, rows: list[list[Any]]) 
     warehouse.run(lambda client: client.insert(table.sql, rows), doing="Test")
 
 
-def _assert_equals_oracle(warehouse: Warehouse, settings: Settings, feed: pd.DataFrame, messages: pd.DataFrame) -> None:
-    oracle = Oracle(feed, messages, ZONE, DAYS)
-    for day in DAYS:
-        users = read_table(warehouse, "users", day).drop(columns="event_date")
-        assert_same_rows(users, oracle.users(day), "user_id")
-        merged = read_table(warehouse, "user_daily", day).drop(columns=["event_date", "age_group"])
-        assert_same_rows(merged, oracle.user_daily(day), "user_id")
-        assert_same_rows(read_table(warehouse, "app_daily", day), oracle.app_daily(day), "event_date")
-        final = read_table(warehouse, "dimension_metrics", day)
-        expected = oracle.dimension_metrics(day, settings.dimensions)
-        assert_same_rows(final, expected, ["event_date", "dimension", "dimension_value"])
-
-
 def test_mapped_sources_give_what_the_oracle_computes(settings: Settings) -> None:
     warehouse = Warehouse.from_settings(settings)
     create_database(warehouse, warehouse.database)
     feed, messages = _fill(warehouse)
     results = compute_all(warehouse, settings, DAYS)
     assert all(result.published for result in results)
-    _assert_equals_oracle(warehouse, settings, feed, messages)
+    assert_equals_oracle(warehouse, Oracle(feed, messages, ZONE, DAYS), DAYS, settings.dimensions)
     for table in (FEED_USER_DAILY, MESSAGE_USER_DAILY):
         counts = [result.without_user for result in results if result.table is table]
         assert all(0 < count < 100 for count in counts), table.name

@@ -24,7 +24,7 @@ from metrics_platform.warehouse.schema import SchemaMismatchError, create_tables
 from metrics_platform.warehouse.slot_migration import migrate_slot_tables, tables_to_migrate
 from metrics_platform.warehouse.slots import missing_slots
 from metrics_platform.warehouse.tables import INCIDENT_ANSWERS, INCIDENTS, MONITORED_SLOTS, SLOT_METRICS, VERDICTS
-from metrics_platform_tests.worlds import SourceTables
+from metrics_platform_tests.worlds import SourceTables, in_environment
 
 ZONE = "Asia/Kolkata"  # its days begin at 18:30 in UTC
 START = datetime.datetime(2026, 11, 10, tzinfo=datetime.UTC)
@@ -104,13 +104,13 @@ def _tables(warehouse: Warehouse) -> set[str]:
 
 def _assert_migrated(warehouse: Warehouse) -> None:
     """Every value of the old tables is in the new ones, once."""
-    for column in COLUMNS:
-        keys = "slot_start, dimension, dimension_value"
-        old = f"SELECT {keys}, toNullable(toFloat64({column})) FROM slot_metrics_before_catalog"
-        new = f"SELECT {keys}, value FROM slot_metrics FINAL WHERE metric = '{column}'"
-        found = _rows(warehouse, f"{new} ORDER BY ALL")
-        assert found == _rows(warehouse, f"{old} ORDER BY ALL")
-        assert len(found) == DAYS * 96 * 3
+    keys = "slot_start, dimension, dimension_value"
+    new = f"SELECT {keys}, toString(metric), value FROM slot_metrics FINAL WHERE NOT endsWith(metric, '.events')"
+    values = ", ".join(f"('{column}', toNullable(toFloat64({column})))" for column in COLUMNS)
+    old = f"SELECT {keys}, each.1, each.2 FROM slot_metrics_before_catalog ARRAY JOIN [{values}] AS each"
+    found = _rows(warehouse, f"{new} ORDER BY ALL")
+    assert found == _rows(warehouse, f"{old} ORDER BY ALL")
+    assert len(found) == DAYS * 96 * 3 * len(COLUMNS)
     shared = (
         "slot_start, metric, dimension, dimension_value, status, severity, reason, detector, value, trials, expected, "
     )
@@ -237,9 +237,7 @@ def test_the_command_migrates_and_the_refusal_names_it(
     with pytest.raises(SchemaMismatchError, match="run `metrics-platform create-tables`"):
         create_tables(warehouse, [SLOT_METRICS])
     monkeypatch.chdir(tmp_path)
-    assert settings.clickhouse_url is not None
-    monkeypatch.setenv("METRICS_CLICKHOUSE_URL", settings.clickhouse_url.get_secret_value())
-    monkeypatch.setenv("METRICS_TIMEZONE", ZONE)
+    in_environment(monkeypatch, settings)
     answer = CliRunner().invoke(main, ["create-tables"])
     assert answer.exit_code == 0, answer.output
     assert (

@@ -20,8 +20,7 @@ from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SlotRange
 from metrics_platform.warehouse.catalog_check import CheckedCatalog, check_catalog
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.metric_days import compute_metric_days, missing_days
-from metrics_platform.warehouse.slots import compute_slots, missing_slots
+from metrics_platform.warehouse.slots import compute_metric_days, compute_slots, missing_days, missing_slots
 from metrics_platform_tests.generated_catalogs import GeneratedCatalog, catalogs
 from metrics_platform_tests.generated_events import World, worlds
 from metrics_platform_tests.values_oracle import QUARTER, Key, Oracle

@@ -15,10 +15,9 @@ import pytest
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT, SlotRange
 from metrics_platform.warehouse import metric_values, partitions
-from metrics_platform.warehouse.metric_days import missing_days
 from metrics_platform.warehouse.metric_values import total_values
 from metrics_platform.warehouse.partitions import drop_idle_staging_tables
-from metrics_platform.warehouse.slots import compute_slots, missing_slots
+from metrics_platform.warehouse.slots import compute_slots, missing_days, missing_slots
 from metrics_platform.warehouse.tables import SLOT_METRICS
 from metrics_platform.warehouse.value_sql import Scope
 from metrics_platform_tests.warehouse.payments import DAY, MIDNIGHT, MINUTE, Payments

@@ -13,9 +13,10 @@ from typing import Any
 import dagster as dg
 
 from metrics_platform.defs.daily.metadata import (
+    blocking_checks,
     check_results,
     day_metadata,
-    difference,
+    materialised,
     usual_day_results,
     usual_day_specs,
 )
@@ -41,14 +42,15 @@ _LOG_EVERY_SECONDS = 5.0
 _NOT_RETRIED = (NoWarehouseError, NotComputedError, SchemaMismatchError, SourceError)
 
 
-def day_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
-    """One partition per day of the product's zone, from METRICS_START_DATE to METRICS_END_DATE or yesterday."""
+def day_partitions(settings: Settings, *, with_today: bool = False) -> dg.DailyPartitionsDefinition:
+    """One partition per day of the product's zone, from METRICS_START_DATE to METRICS_END_DATE, yesterday or today."""
     midnight = datetime.time.min
     after_end = settings.end_date and settings.end_date + datetime.timedelta(days=1)
     return dg.DailyPartitionsDefinition(
         start_date=datetime.datetime.combine(settings.start_date, midnight),
         end_date=datetime.datetime.combine(after_end, midnight) if after_end else None,
         timezone=settings.timezone,
+        end_offset=1 if with_today and not after_end else 0,
     )
 
 
@@ -102,18 +104,20 @@ def _daily_asset(
         owners=[settings.owner],
         description=table.description,
         metadata=table_metadata(table, _names(deps), settings, f"queries/{table.file}.sql"),
-        check_specs=[
-            dg.AssetCheckSpec(name, asset=table.name, description=promise, blocking=True)
-            for name, promise in table.checks.items()
-        ]
-        + usual_day_specs(table),
+        check_specs=[*blocking_checks(table), *usual_day_specs(table)],
     )
     def compute(context: dg.AssetExecutionContext, clickhouse: ClickHouseResource) -> Iterator[Any]:
         with failing_at_once():
             warehouse = clickhouse.warehouse(context, settings)
             results = _compute_days(context, warehouse, table, settings)
             usual = usual_day_results(warehouse, table, results, settings)
-        yield from _report(context, table, results, usual)
+        checks = check_results(table, [(result.day.key, result.comparisons) for result in results])
+        failed = [(result.day.key, result.violations) for result in results if not result.published]
+        remedy = (
+            f"materialise the assets upstream of {table.name} for that day again, then this one. If it fails again, "
+            "the check's metadata shows what differs."
+        )
+        yield from materialised(table, [*checks, *usual], failed, remedy)
 
     return compute
 
@@ -148,26 +152,3 @@ def _compute_days(
             )
         context.add_asset_metadata(day_metadata(result, warehouse.database, settings), partition_key=result.day.key)
     return results
-
-
-def _report(
-    context: dg.AssetExecutionContext,
-    table: DailyTable,
-    results: list[DayResult],
-    usual: list[dg.AssetCheckResult],
-) -> Iterator[Any]:
-    """Yield the checks and the materialisation; fail if a check does not pass."""
-    checks = [*check_results(table, {result.day.key: result.comparisons for result in results}), *usual]
-    failed = [result for result in results if not result.published]
-    if not failed:
-        yield dg.MaterializeResult(check_results=checks)
-        return
-    yield from checks
-    (bad,) = failed
-    facts = "; ".join(f"{each.check}: {difference(each)}" for each in bad.violations)
-    raise dg.Failure(
-        f"{table.name} of {bad.day.key} does not add up, so it was not published and readers still see the previous "
-        f"version. {facts}. What to do: materialise the assets upstream of {table.name} for {bad.day.key} again, then "
-        "this one. If it fails again, the check's metadata shows what differs.",
-        allow_retries=False,
-    )

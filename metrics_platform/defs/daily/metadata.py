@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
@@ -38,22 +38,41 @@ def day_metadata(result: DayResult, database: str, settings: Settings) -> dict[s
     return metadata
 
 
-def check_results(table: DailyTable, comparisons: Mapping[str, Sequence[Comparison]]) -> list[dg.AssetCheckResult]:
-    """One result per check over all days of the run (their keys, in order), with what was compared and what differs."""
-    keys = list(comparisons)
-    latest_first = [(key, comparison) for key in reversed(keys) for comparison in comparisons[key]]
+def check_results(table: DailyTable, compared: Sequence[tuple[str, Sequence[Comparison]]]) -> list[dg.AssetCheckResult]:
+    """One result per check over all periods of the run, in their order, with what was compared and what differs."""
+    latest_first = [(period, comparison) for period, found in reversed(compared) for comparison in found]
+    several = f"{len(compared)} {'stretches of slots' if table == tables.SLOT_METRICS else 'days'}"
+    periods = compared[0][0] if len(compared) == 1 else several
     return [
-        compared_result(
-            name,
-            promise,
-            [(key, comparison) for key, comparison in latest_first if comparison.check == name],
-            keys[0] if len(keys) == 1 else f"{len(keys)} days",
-        )
+        _compared_result(name, promise, [each for each in latest_first if each[1].check == name], periods)
         for name, promise in table.checks.items()
     ]
 
 
-def compared_result(
+def materialised(
+    table: DailyTable,
+    checks: list[dg.AssetCheckResult],
+    failed: Sequence[tuple[str, Sequence[Comparison]]],
+    remedy: str,
+) -> Iterator[Any]:
+    """Yield the checks and the materialisation; fail the run if a period was not published, since checks do not hold.
+
+    `failed` has each such period with what is violated.
+    """
+    if not failed:
+        yield dg.MaterializeResult(check_results=checks)
+        return
+    yield from checks
+    period, violations = failed[0]
+    facts = "; ".join(f"{each.check}: {difference(each)}" for each in violations)
+    raise dg.Failure(
+        f"{table.name} of {period} does not add up, so it was not published and readers still see the previous "
+        f"version. {facts}. What to do: {remedy}",
+        allow_retries=False,
+    )
+
+
+def _compared_result(
     name: str, promise: str, compared: list[tuple[str, Comparison]], periods: str
 ) -> dg.AssetCheckResult:
     """The result of a check. `compared` has each comparison with its period, the latest first."""
@@ -117,6 +136,14 @@ def _cell(name: str, value: Any) -> str | bool | None:
     if isinstance(value, datetime.datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}"
     return str(value)
+
+
+def blocking_checks(table: DailyTable) -> list[dg.AssetCheckSpec]:
+    """The checks of a table that block what is downstream."""
+    return [
+        dg.AssetCheckSpec(name, asset=table.name, description=promise, blocking=True)
+        for name, promise in table.checks.items()
+    ]
 
 
 CHECK = "day_is_usual"

@@ -9,6 +9,7 @@ import dagster as dg
 
 from metrics_platform.catalog import Catalog
 from metrics_platform.defs.daily.assets import GROUP, RETRY_POLICY, day_partitions, failing_at_once
+from metrics_platform.defs.daily.metadata import blocking_checks
 from metrics_platform.defs.lineage import table_metadata
 from metrics_platform.defs.resources import ClickHouseResource, MetricsConfig
 from metrics_platform.settings import Settings
@@ -37,15 +38,12 @@ def metric_daily_asset(settings: Settings, catalog: Catalog) -> dg.AssetsDefinit
         "metric. To compute older days of one metric, materialise them with `metrics` in the run's config: the rows of "
         "all other metrics stay as they are.",
         metadata=table_metadata(METRIC_DAILY, list(catalog.sources), settings, VALUES_QUERY),
-        check_specs=[
-            dg.AssetCheckSpec(name, asset=METRIC_DAILY.name, description=promise, blocking=True)
-            for name, promise in METRIC_DAILY.checks.items()
-        ],
+        check_specs=blocking_checks(METRIC_DAILY),
     )
     def compute(
         context: dg.AssetExecutionContext, config: MetricsConfig, clickhouse: ClickHouseResource
     ) -> Iterator[Any]:
-        from metrics_platform.defs.daily.metric_daily_run import compute_metric_daily  # noqa: PLC0415
+        from metrics_platform.defs.daily.values_run import compute_metric_daily  # noqa: PLC0415
 
         with failing_at_once():
             warehouse = clickhouse.warehouse(context, settings)

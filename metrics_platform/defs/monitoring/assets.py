@@ -13,7 +13,8 @@ from typing import Any, cast
 import dagster as dg
 
 from metrics_platform.catalog import Catalog, load_catalog_or_builtin
-from metrics_platform.defs.daily.assets import RETRY_POLICY, failing_at_once
+from metrics_platform.defs.daily.assets import RETRY_POLICY, day_partitions, failing_at_once
+from metrics_platform.defs.daily.metadata import blocking_checks
 from metrics_platform.defs.lineage import table_metadata
 from metrics_platform.defs.resources import ClickHouseResource, MetricsConfig, default_schedule_status
 from metrics_platform.settings import Settings
@@ -49,26 +50,10 @@ _DESCRIPTIONS = {
 }
 
 
-def monitored_days(settings: Settings) -> dg.DailyPartitionsDefinition:
-    """One partition per day of the product's zone, from METRICS_START_DATE to METRICS_END_DATE or today."""
-    midnight = datetime.time.min
-    after_end = settings.end_date and settings.end_date + datetime.timedelta(days=1)
-    return dg.DailyPartitionsDefinition(
-        start_date=datetime.datetime.combine(settings.start_date, midnight),
-        end_date=datetime.datetime.combine(after_end, midnight) if after_end else None,
-        timezone=settings.timezone,
-        end_offset=0 if after_end else 1,
-    )
-
-
 def monitoring_definitions(settings: Settings) -> dg.Definitions:
     job = anomaly_check_job()
     catalog = load_catalog_or_builtin(settings)
     values, verdicts = SLOT_METRICS.name, VERDICTS.name
-    blocking = [
-        dg.AssetCheckSpec(name, asset=values, description=promise, blocking=True)
-        for name, promise in SLOT_METRICS.checks.items()
-    ]
     fits = "Every entry of the catalogue fits its source: tables, columns, types and SQL."
     in_band = "The latest slot is in its expected band, as a whole and in each slice."
     metrics = [
@@ -78,7 +63,13 @@ def monitoring_definitions(settings: Settings) -> dg.Definitions:
     ]
     catalog_check = dg.AssetCheckSpec(CATALOG_CHECK, asset=values, description=fits)
     assets = [
-        _asset(SLOT_METRICS, list(catalog.sources), {"clickhouse", "sql"}, [*blocking, catalog_check], settings),
+        _asset(
+            SLOT_METRICS,
+            list(catalog.sources),
+            {"clickhouse", "sql"},
+            [*blocking_checks(SLOT_METRICS), catalog_check],
+            settings,
+        ),
         _asset(VERDICTS, [values], {"python", "numpy"}, metrics, settings),
         _asset(INCIDENTS, [verdicts], {"python", "clickhouse"}, [], settings),
     ]
@@ -91,7 +82,7 @@ def _asset(
     common: dict[str, Any] = {
         "name": table.name,
         "deps": deps,
-        "partitions_def": monitored_days(settings),
+        "partitions_def": day_partitions(settings, with_today=True),
         # A backfill runs a day at a time, so that it never holds up a check for long.
         "backfill_policy": dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
         "retry_policy": RETRY_POLICY,

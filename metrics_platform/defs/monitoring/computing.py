@@ -14,7 +14,7 @@ from metrics_platform.alerts.anomalies import Series, Verdict, contributions_to
 from metrics_platform.alerts.policies import QUIET_FOR
 from metrics_platform.catalog import Catalog, Metric, load_catalog_or_builtin
 from metrics_platform.defs.daily.assets import failing_at_once
-from metrics_platform.defs.daily.metadata import compared_result
+from metrics_platform.defs.daily.values_run import run_values
 from metrics_platform.defs.delivery.storage import enqueue
 from metrics_platform.defs.health import SOURCES
 from metrics_platform.defs.health.alert_store import stored_alerts
@@ -27,12 +27,11 @@ from metrics_platform.incidents.command import shown_incident
 from metrics_platform.monitor.verdicts import MissingSlotsError, evaluate_slots
 from metrics_platform.notifications.channel import beat
 from metrics_platform.settings import Settings
-from metrics_platform.time_windows import SLOT, SlotRange
+from metrics_platform.time_windows import SlotRange
 from metrics_platform.warehouse.catalog_check import CheckedCatalog, check_catalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.metric_values import ValuesResult
-from metrics_platform.warehouse.renames import apply_renames
 from metrics_platform.warehouse.retention import drop_what_is_old, merge_past_days
 from metrics_platform.warehouse.slots import compute_slots, first_slot, lag_of, missing_slots
 from metrics_platform.warehouse.tables import SLOT_METRICS, VERDICTS
@@ -80,87 +79,24 @@ class _Run:
 
 
 def _compute_values(run: _Run, names: Sequence[str] = ()) -> Iterator[Any]:
-    """Compute the run's slots, and in a check all that are missing before them.
+    """Compute the run's slots, and in a check all that are missing before them."""
+    checked, problems = run.checked, dict(run.checked.problems)
 
-    A day that does not add up stays as it was.
-    """
-    context, warehouse, checked = run.context, run.warehouse, run.checked
-    for text in apply_renames(warehouse, checked.catalog):
-        context.log.info(text)
-    slots, chosen = run.slots, chosen_metrics(names, checked)
-    work: list[tuple[SlotRange, tuple[Metric, ...] | None]] = [(slots, chosen)]
-    if is_check(context):
-        missing = missing_slots(warehouse, run.window, checked, run.settings)
-        work = [*((gap.slots, gap.metrics) for gap in missing if gap.slots.start < slots.start), (slots, None)]
-    results: list[ValuesResult] = []
-    for stretch, metrics in work:
-        for result in compute_slots(warehouse, stretch, checked, run.settings, metrics):
-            results.append(result)
-            context.log.info(
-                f"slot_metrics, {SlotRange(result.start, result.end)}: {len(result.metrics)} metrics, "
-                f"{result.rows:,} rows, {result.read_rows:,} read, {result.seconds:.2f} s"
-            )
-            if result.published:
-                _show_day(run, result)
-        if not results[-1].published:
-            break
-    problems = dict(checked.problems)
-    for result in results:
-        problems |= result.problems
-    checks = [
-        compared_result(name, promise, _compared(results, name), f"{len(results)} stretches of slots")
-        for name, promise in SLOT_METRICS.checks.items()
-    ]
-    checks.append(_catalog_result(checked.catalog, problems))
-    bad = results[-1]
-    if bad.published:
-        yield dg.MaterializeResult(check_results=checks)
-        return
-    yield from checks
-    facts = "; ".join(f"{c.check}: {c.quantity} is {c.actual:,}, expected {c.expected:,}" for c in bad.violations)
-    raise dg.Failure(
-        f"slot_metrics, {SlotRange(bad.start, bad.end)}, do not add up, so they were not published: readers still see "
-        f"the slots as they were. {facts}. What to do: materialise the day again.",
-        allow_retries=False,
-    )
+    def computed() -> Iterator[ValuesResult]:
+        slots, chosen = run.slots, chosen_metrics(names, checked)
+        work: list[tuple[SlotRange, tuple[Metric, ...] | None]] = [(slots, chosen)]
+        if is_check(run.context):
+            missing = missing_slots(run.warehouse, run.window, checked, run.settings)
+            work = [*((gap.slots, gap.metrics) for gap in missing if gap.slots.start < slots.start), (slots, None)]
+        for stretch, metrics in work:
+            for result in compute_slots(run.warehouse, stretch, checked, run.settings, metrics):
+                problems.update(result.problems)
+                yield result
+                if not result.published:
+                    return
 
-
-def _compared(results: list[ValuesResult], name: str) -> list[tuple[str, Any]]:
-    return [
-        (f"{result.start:%Y-%m-%d %H:%M}", comparison)
-        for result in reversed(results)
-        for comparison in result.comparisons
-        if comparison.check == name
-    ]
-
-
-def _show_day(run: _Run, result: ValuesResult) -> None:
-    """Attach to a day's partition what was computed, and the totals of its last slot, which Dagster plots by name.
-
-    A day outside of the run's partitions is recorded as materialised.
-    """
-    last = result.end - SLOT
-    rows = run.warehouse.query(
-        "SELECT toString(metric) AS name, value FROM slot_metrics FINAL "
-        "WHERE event_date = {event_date:Date} AND dimension = 'total' AND slot_start = {slot:DateTime('UTC')}",
-        {"event_date": result.date, "slot": last},
-        doing="Reading the slot's totals",
-    ).rows
-    metadata = {
-        "dagster/table_name": f"{run.warehouse.database}.{SLOT_METRICS.name}",
-        "computed": str(SlotRange(result.start, result.end)),
-        "rows written": result.rows,
-        "rows read": result.read_rows,
-        "duration (s)": round(result.seconds, 3),
-        "query": dg.MetadataValue.md(f"```sql\n{result.sql}\n```"),
-        "last slot": f"{last:%Y-%m-%d %H:%M} UTC",
-        **{row["name"]: row["value"] for row in rows if row["value"] is not None},
-    }
-    key = result.date.isoformat()
-    if key in run.context.partition_keys:
-        run.context.add_asset_metadata(metadata, partition_key=key)
-    else:
-        run.context.log_event(dg.AssetMaterialization(SLOT_METRICS.name, partition=key, metadata=metadata))
+    further = lambda: [_catalog_result(checked.catalog, problems)]  # noqa: E731
+    yield from run_values(run.context, run.warehouse, SLOT_METRICS, checked, computed(), further)
 
 
 def _catalog_result(catalog: Catalog, problems: Mapping[str, str]) -> dg.AssetCheckResult:
@@ -236,8 +172,11 @@ def _verdict_check(
     said = _said(metric, total, when) if total is not None else f"No verdict for {when}."
     is_normal = total is None or total.status != "anomalous"
     if total is not None and not is_normal:
-        if where := [_where(part) for part in contributions_to(total, slices)]:
-            said += f" Where: {', '.join(where)}"
+        where = []
+        for part in contributions_to(total, slices):
+            share = f" ({part.share_of_change:.0%} of it)" if part.share_of_change is not None else ""
+            where.append(f"{part.dimension} {part.value} {formats_for('en').change(part.change)}{share}")
+        said += f" Where: {', '.join(where)}" if where else ""
     elif anomalous:
         worst = anomalous[0]
         said = f"{worst.series.dimension} {worst.series.dimension_value}: {_said(metric, worst, when)}"
@@ -248,11 +187,6 @@ def _verdict_check(
         description=said,
         metadata=metadata,
     )
-
-
-def _where(part: Any) -> str:
-    share = f" ({part.share_of_change:.0%} of it)" if part.share_of_change is not None else ""
-    return f"{part.dimension} {part.value} {formats_for('en').change(part.change)}{share}"
 
 
 def _said(metric: Metric, verdict: Verdict, when: str) -> str:

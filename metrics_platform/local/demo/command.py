@@ -230,7 +230,10 @@ class _Demo:
         with self.console.status("") if self.console.is_terminal else nullcontext() as status:
             while not self.stop_requested.is_set():
                 dagster.check()
-                _check_clickhouse(server)
+                if not server.running:
+                    raise DemoError(
+                        f"The embedded ClickHouse has ended. Start the demo again: it continues.\n{server.messages}"
+                    )
                 attempts.attempt("Writing events", stream.write)
                 if fast:
                     attempts.attempt("Checking and loading", fast.run_due)
@@ -239,11 +242,6 @@ class _Demo:
                     product_time = stream.state.written_until.astimezone(output.settings.zone)
                     status.update(f"In the product it is {product_time:%Y-%m-%d %H:%M:%S}")
                 time.sleep(_TICK_SECONDS)
-
-
-def _check_clickhouse(server: EmbeddedServer) -> None:
-    if not server.running:
-        raise DemoError(f"The embedded ClickHouse has ended. Start the demo again: it continues.\n{server.messages}")
 
 
 def _check_port(port: int) -> None:

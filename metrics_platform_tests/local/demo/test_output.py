@@ -1,4 +1,4 @@
-"""What the demo prints into a pipe, which has no bars."""
+"""What the demo prints: steps into a pipe, new messages, and a failure and its end once each."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from metrics_platform.local.demo.command import Attempts
 from metrics_platform.local.demo.output import Output, Steps
 from metrics_platform.settings import load_settings
 
@@ -35,3 +36,22 @@ def test_new_pages_of_the_outbox_are_printed_once_with_their_headline(tmp_path: 
     output.new_messages()
     (line,) = written.getvalue().splitlines()
     assert line.endswith(f"✉  Views & likes [down]  {settings.outbox / '1.html'}")
+
+
+def test_a_failure_and_its_end_are_reported_once_each() -> None:
+    reports: list[str] = []
+    outcomes = iter([TimeoutError("no answer within 30 s"), RuntimeError(), None, None, RuntimeError()])
+
+    def write() -> None:
+        if error := next(outcomes):
+            raise error
+
+    attempts = Attempts(reports.append)
+    for _ in range(5):
+        attempts.attempt("Writing events", write)
+        attempts.attempt("Reading messages", lambda: None)
+    assert reports == [
+        "Writing events failed: no answer within 30 s. Trying again.",
+        "Writing events works again.",
+        "Writing events failed: RuntimeError. Trying again.",
+    ]
