@@ -204,20 +204,6 @@ class ChannelSettings(SettingsPart):
         return self
 
     @property
-    def secrets(self) -> tuple[str, ...]:
-        """Every value that must be masked in texts."""
-        values = [
-            self.telegram_bot_token,
-            self.telegram_proxy,
-            self.slack_webhook_url,
-            self.smtp_url,
-            self.heartbeat_url,
-        ]
-        found = [value.get_secret_value() for value in values if value is not None]
-        passwords = [unquote(urlsplit(value).password or "") for value in found if "://" in value]
-        return tuple(secret for secret in (*found, *passwords) if secret)
-
-    @property
     def channels(self) -> tuple[str, ...]:
         """The channels that are set up, the preferred first; none in a dry run."""
         return () if self.dry_run else tuple(name for name, setting in _ENABLED_BY.items() if getattr(self, setting))

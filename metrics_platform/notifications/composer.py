@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from metrics_platform.catalog import load_catalog_or_builtin
-from metrics_platform.channel_settings import Severity
+from metrics_platform.channel_settings import SEVERITIES, Severity
 from metrics_platform.charts.model import Chart, Drawable, HeatMap, Labels, Panel, draw
 from metrics_platform.notifications import kinds
 from metrics_platform.notifications.message import (
@@ -34,7 +34,6 @@ from metrics_platform.notifications.writer import Writer
 from metrics_platform.redaction import mask
 from metrics_platform.settings import Settings
 
-_LOUDEST_FIRST: tuple[Severity, ...] = ("critical", "failed", "warning", "resolved", "info")
 _EMOJI: Mapping[Severity, str] = {"critical": "🔴", "warning": "🟠", "failed": "❌", "resolved": "✅", "info": "📣"}
 # Kinds that are variants of another one's text.
 _SHARED = {"anomaly_updated": "anomaly_opened", "anomaly_still_open": "anomaly_opened"}
@@ -106,12 +105,12 @@ def _short(data: object) -> object:
 
 def _digest(event: kinds.Digest, told: list[tuple[kinds.Event, Message]], writer: Writer) -> Message:
     """A line for each part, the loudest first; as loud as the loudest. Parts whose facts are gone are named by key."""
-    told.sort(key=lambda part: (_LOUDEST_FIRST.index(part[1].severity), part[0].occurred_at))
+    told.sort(key=lambda part: (SEVERITIES.index(part[1].severity), part[0].occurred_at))
     counts = Counter(message.severity for _, message in told)
     text = writer.text(
         "digest",
         event=event,
-        counts=[(severity, counts[severity]) for severity in _LOUDEST_FIRST if counts[severity]],
+        counts=[(severity, counts[severity]) for severity in SEVERITIES if counts[severity]],
         headlines=[(part.occurred_at, markup(message.headline)) for part, message in told],
     )
     severity = told[0][1].severity if told else event.severity

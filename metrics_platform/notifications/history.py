@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -107,15 +107,10 @@ class Unreadable(_Entry):
 
 
 Entry = Queued | Started | Sending | Sent | Edited | Failed | Closed | Reopened | Unreadable
-_ADAPTER: TypeAdapter[Any] = TypeAdapter(
+# Reads what was stored as `entry.model_dump(mode="json")`.
+ENTRIES: TypeAdapter[Entry] = TypeAdapter(
     Annotated[Entry, Field(discriminator="entry")], config=ConfigDict(defer_build=True)
 )
-
-
-def read_entry(stored: Any) -> Entry:
-    """The entry that was stored as `entry.model_dump(mode="json")`; raises pydantic.ValidationError."""
-    entry: Entry = _ADAPTER.validate_python(stored)
-    return entry
 
 
 @dataclass(frozen=True)

@@ -239,6 +239,8 @@ class _Anomalies(Event):
     """Base of the notifications about open anomalies: as severe as the worst of them."""
 
     anomalies: tuple[Anomaly, ...] = Field(min_length=1)
+    moved_with: tuple[str, ...] = ()  # metrics that moved with it, without an incident
+    fresh_at: AwareDatetime | None = None
 
     @property
     def worst_first(self) -> list[Anomaly]:
@@ -252,18 +254,13 @@ class _Anomalies(Event):
         return self
 
 
-class _OpenAnomalies(_Anomalies):
-    moved_with: tuple[str, ...] = ()  # metrics that moved with it, without an incident
-    fresh_at: AwareDatetime | None = None
-
-
-class AnomalyOpened(_OpenAnomalies):
+class AnomalyOpened(_Anomalies):
     """One metric or several left their bands in one slot."""
 
     kind: Literal["anomaly_opened"] = "anomaly_opened"
 
 
-class AnomalyUpdated(_OpenAnomalies):
+class AnomalyUpdated(_Anomalies):
     """What is known now of an open incident: an edit of its message (`thread`)."""
 
     digestible: ClassVar[bool] = False

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from metrics_platform.notifications.channel import (
@@ -135,34 +135,21 @@ BLOCKS, SECTION, HEADER, BUTTON, BUTTON_URL, BUTTONS = 50, 3000, 150, 75, 3000, 
 POST = 12_000
 # The push preview and the notification centre show no more of it.
 FALLBACK = 300
+_UNFURLED = {"unfurl_links": False, "unfurl_media": False}
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(NamedTuple):
     """One block, and its text for when Slack does not accept blocks."""
 
     block: dict[str, Any]
     plain: str
 
 
-@dataclass(frozen=True)
-class Post:
-    """One POST to the webhook: its text for previews, its blocks, and all of it as plain text."""
+class Post(NamedTuple):
+    """One POST to the webhook: with its blocks and a text for previews, and all of it as text without any markup."""
 
-    fallback: str
-    pieces: tuple[Piece, ...]
-
-    @property
-    def payload(self) -> dict[str, Any]:
-        """The post with its blocks."""
-        blocks = [piece.block for piece in self.pieces]
-        return {"text": escape(self.fallback), "blocks": blocks, "unfurl_links": False, "unfurl_media": False}
-
-    @property
-    def plain_payload(self) -> dict[str, Any]:
-        """The post as text without any markup."""
-        text = "\n\n".join(piece.plain for piece in self.pieces)
-        return {"text": escape(text), "mrkdwn": False, "unfurl_links": False, "unfurl_media": False}
+    payload: dict[str, Any]
+    plain_payload: dict[str, Any]
 
 
 def posts_of(message: Message, *, has_pictures: bool = False) -> list[Post]:
@@ -173,7 +160,12 @@ def posts_of(message: Message, *, has_pictures: bool = False) -> list[Post]:
     posts = []
     for number, pieces in enumerate(packed, 1):
         place = f" ({number}/{len(packed)})" if number > 1 else ""
-        posts.append(Post(shortened(headline, FALLBACK - len(place)) + place, tuple(pieces)))
+        preview, plain = (
+            shortened(headline, FALLBACK - len(place)) + place,
+            "\n\n".join(piece.plain for piece in pieces),
+        )
+        with_blocks = {**_UNFURLED, "text": escape(preview), "blocks": [piece.block for piece in pieces]}
+        posts.append(Post(with_blocks, {**_UNFURLED, "text": escape(plain), "mrkdwn": False}))
     return posts
 
 

@@ -212,15 +212,14 @@ class Simulation:
         position = HISTORY_DAYS * SLOTS_A_DAY + number
         for source, events in self.product.events.items():
             yield self._freshness(source, position, slot)
-            hour = [_volume(events, position - back) for back in range(4)]
-            volume = hour[0] if hour[0].status != "unusual" else combined(hour)
+            volume = _volume(events, position)
+            if volume.status == "unusual":
+                volume = combined([_volume(events, position - back) for back in range(4)])
             start = slot.start - 3 * SLOT
             yield volume_condition(source, slot.key, start, slot.end, volume)
-            # The night's load has computed the day before by now.
-            today = position // SLOTS_A_DAY
-            days = events[: today * SLOTS_A_DAY].reshape(-1, SLOTS_A_DAY).sum(axis=1)
-            if number % SLOTS_A_DAY == 2:
+            if number % SLOTS_A_DAY == 2:  # the night's load has computed the day before by now
                 end = slot.start - 2 * SLOT
+                days = events[: position // SLOTS_A_DAY * SLOTS_A_DAY].reshape(-1, SLOTS_A_DAY).sum(axis=1)
                 day = evaluate_volume(int(days[-1]), [int(rows) for rows in days[-8:-36:-7]])
                 yield volume_condition(source, end.date().isoformat(), end - SLOTS_A_DAY * SLOT, end, day)
 

@@ -25,9 +25,8 @@ from metrics_platform.defs.resources import TelegramResource
 from metrics_platform.notifications.history import Closed, Entry, Queued
 from metrics_platform.notifications.kinds import Event
 from metrics_platform.settings import Settings
+from metrics_platform_tests.defs.running import QUIET
 from metrics_platform_tests.faults.run_day import processes
-
-_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass
@@ -75,7 +74,7 @@ class PostOffice:
         """A run of `notify`, as requested; without a request, as a user launches it."""
         config = request.run_config if request else {}
         return self.definitions.resolve_job_def("notify").execute_in_process(
-            instance=self.instance, run_config={**_QUIET, **config, **self._resources}, raise_on_error=False
+            instance=self.instance, run_config={**QUIET, **config, **self._resources}, raise_on_error=False
         )
 
     def materialize(self, key: str, **config: Any) -> dg.ExecuteInProcessResult:
@@ -85,7 +84,7 @@ class PostOffice:
             asset_selection=[KEY],
             instance=self.instance,
             partition_key=key,
-            run_config={**_QUIET, "ops": {"notifications": {"config": config}}, **self._resources},
+            run_config={**QUIET, "ops": {"notifications": {"config": config}}, **self._resources},
             raise_on_error=False,
         )
 

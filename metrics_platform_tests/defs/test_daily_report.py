@@ -18,6 +18,7 @@ import time_machine
 from PIL import Image
 
 from metrics_platform.charts import figure
+from metrics_platform.defs.delivery import sending
 from metrics_platform.defs.report.writing import LINEAGE, load_state
 from metrics_platform.report.facts import LoadState
 from metrics_platform.settings import Settings, load_settings
@@ -86,6 +87,7 @@ def _each_chart_is_drawn_once() -> Iterator[None]:
     """The same chart gives the same bytes, and most of these reports have the same charts."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(figure, "png_of", functools.cache(figure.png_of))
+        patched.setattr(sending, "smaller", functools.cache(sending.smaller))
         yield
 
 

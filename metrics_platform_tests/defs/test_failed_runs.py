@@ -21,6 +21,7 @@ from metrics_platform.notifications.kinds import FailedRun
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform_tests.defs.post_office import PostOffice, SensorTicks
+from metrics_platform_tests.defs.running import QUIET
 from metrics_platform_tests.defs.stored_ticks import LOCATION, raised, switch_on, tick, unreachable
 from metrics_platform_tests.telegram.bot_api import BotApi
 
@@ -30,7 +31,6 @@ RANGE = {
     "dagster/asset_partition_range_end": "2026-01-02",
 }
 HOUR = datetime.timedelta(hours=1)
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 class Watch(SensorTicks):

@@ -18,6 +18,7 @@ from metrics_platform.defs.delivery.storage import enqueue
 from metrics_platform.notifications import kinds
 from metrics_platform.settings import Settings
 from metrics_platform_tests.defs.post_office import PostOffice, failure_of, notify_process, wait_until
+from metrics_platform_tests.defs.running import QUIET
 from metrics_platform_tests.notifications import slack_webhook
 from metrics_platform_tests.notifications.examples import EXAMPLES, anomaly
 from metrics_platform_tests.telegram.bot_api import BotApi, Fault
@@ -364,9 +365,6 @@ def test_a_run_whose_storage_does_not_last_queues_nothing_and_says_what_to_set(
 
 
 # --- the check of the channels ----------------------------------------------------------------------------------------
-
-
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def test_the_channels_are_checked_once_when_the_platform_starts(office: PostOffice) -> None:

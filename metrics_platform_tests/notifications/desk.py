@@ -86,7 +86,6 @@ class Outcome:
 
     closed: Closed | None
     failures: dict[str, DeliveryError]
-    message: Text | None
 
 
 @dataclass
@@ -165,8 +164,7 @@ class Desk:
         dispatcher = self.dispatcher()
         attempts = [dispatcher.send(key, name) for name in channels] if channels else dispatcher.deliver(key)
         failures = {attempt.channel: attempt.error for attempt in attempts if attempt.error}
-        message = next((attempt.message for attempt in attempts if attempt.message), None)
-        return Outcome(dispatcher.journal.history(key).closed, failures, message)
+        return Outcome(dispatcher.journal.history(key).closed, failures)
 
     def drain(self) -> Step:
         """A run of `notify`."""

@@ -16,9 +16,11 @@ from metrics_platform.catalog import builtin_catalog
 from metrics_platform.formats import Language
 from metrics_platform.notifications import kinds
 from metrics_platform.notifications.composer import render
-from metrics_platform.notifications.message import Message
+from metrics_platform.notifications.message import Message, units
+from metrics_platform.notifications.telegram_calls import TEXT_UNITS, parts_of
 from metrics_platform.notifications.writer import Writer
 from metrics_platform.settings import Settings
+from metrics_platform_tests.telegram.parsing import MOST_ENTITIES, Parsed, parse_html
 
 ZONE = zoneinfo.ZoneInfo("Europe/Moscow")
 SLOT = datetime.timedelta(minutes=15)
@@ -45,6 +47,23 @@ def told(language: Language, key: str) -> Message:
     event = EXAMPLES[key]
     moment = event.occurred_at + datetime.timedelta(seconds=20)
     return render(event, writer(language, moment), parts_of_example(event))
+
+
+def seen(message: Message, limit: int = TEXT_UNITS) -> list[Parsed]:
+    """The parts of a message as a person sees them in Telegram: each is accepted, not blank and within the limits."""
+    parts = parts_of(message, limit)
+    found = [parse_html(part.html) for part in parts]
+    assert found
+    for part, parsed in zip(parts, found, strict=True):
+        assert 0 < parsed.length <= limit
+        assert units(part.plain) <= limit
+        assert len(parsed.entities) <= MOST_ENTITIES
+    return found
+
+
+def shown(message: Message) -> str:
+    """The whole message as a person reads it in Telegram."""
+    return "\n".join(parsed.text for parsed in seen(message))
 
 
 def history(value: float = 4812, expected: float = 8160) -> kinds.History:

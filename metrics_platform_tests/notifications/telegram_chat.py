@@ -23,7 +23,7 @@ from metrics_platform.notifications.message import (
 )
 from metrics_platform.notifications.telegram import Pacer, TelegramChannel, TelegramClient
 from metrics_platform_tests.notifications.clock import Clock
-from metrics_platform_tests.telegram import BotApi, Fault
+from metrics_platform_tests.telegram import BotApi, Fault, Standing
 from metrics_platform_tests.telegram.state import picture
 
 # Telegram's words for markup it does not read.
@@ -57,6 +57,17 @@ def channel_to(
     """The channel to a chat, by default the group."""
     target = ChatTarget(str(api.group if chat is None else chat), thread)
     return TelegramChannel(client_to(api, clock, **more), lambda *_: target)
+
+
+def standing(chat: str, how: Standing) -> Callable[[BotApi], int]:
+    """Arranges how the bot stands with a chat; returns its number."""
+
+    def arranged(api: BotApi) -> int:
+        number: int = getattr(api, chat)
+        api.chat(number).standing = how
+        return number
+
+    return arranged
 
 
 def broken_png() -> bytes:

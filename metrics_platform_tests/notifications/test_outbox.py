@@ -18,9 +18,8 @@ from metrics_platform.notifications.message import Link, Message, Paragraph, Pic
 from metrics_platform.notifications.outbox import OutboxChannel
 from metrics_platform_tests.notifications.clock import delivered as delivered_over
 from metrics_platform_tests.notifications.clock import message as message_of
-from metrics_platform_tests.notifications.examples import EXAMPLES, told
+from metrics_platform_tests.notifications.examples import EXAMPLES, shown, told
 from metrics_platform_tests.notifications.test_email import Page
-from metrics_platform_tests.notifications.test_templates import shown
 
 # What Telegram takes as a photo is read from the first bytes: a PNG of 640 × 360.
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x02\x80\x00\x00\x01\x68"

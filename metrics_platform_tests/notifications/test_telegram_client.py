@@ -10,7 +10,7 @@ import pytest
 
 from metrics_platform.notifications.telegram import Pacer, TelegramClient
 from metrics_platform_tests.notifications.clock import Clock, failure
-from metrics_platform_tests.notifications.telegram_chat import client_to
+from metrics_platform_tests.notifications.telegram_chat import client_to, standing
 from metrics_platform_tests.telegram import BotApi, Fault, Standing, bot_api_server
 from metrics_platform_tests.telegram.bot_api import TOKEN
 from metrics_platform_tests.telegram.state import picture
@@ -65,15 +65,6 @@ def test_a_5xx_answer_is_tried_again(client: TelegramClient, api: BotApi, clock:
 
 
 # --- what someone has to fix --------------------------------------------------------------------------------------
-
-
-def standing(chat: str, how: Standing) -> Callable[[BotApi], int]:
-    def arranged(api: BotApi) -> int:
-        number: int = getattr(api, chat)
-        api.chat(number).standing = how
-        return number
-
-    return arranged
 
 
 def refusing(said: str) -> Callable[[BotApi], int]:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from metrics_platform.notifications.message import (
     Details,
-    Line,
     Link,
     Message,
     Paragraph,
@@ -29,34 +28,19 @@ from metrics_platform.notifications.message import (
 from metrics_platform.notifications.telegram_calls import fits, parts_of, takes_link
 from metrics_platform_tests.notifications.any_message import messages, visible
 from metrics_platform_tests.notifications.clock import HEADLINE, message
-from metrics_platform_tests.telegram import Parsed, parse_html
+from metrics_platform_tests.notifications.examples import seen
+from metrics_platform_tests.telegram import Parsed
 from metrics_platform_tests.telegram.parsing import accepted_url
 
 # Telegram's limits, said here again.
-TEXT_UNITS, CAPTION_UNITS, ENTITIES = 4096, 1024, 100
+TEXT_UNITS, CAPTION_UNITS = 4096, 1024
 # Enough examples for markup and limits to meet; more where the profile asks for more.
 _MANY = settings(max_examples=max(30, settings().max_examples))
 
 
-def parsed_parts(told: Message, limit: int = TEXT_UNITS) -> list[Parsed]:
-    """The parts as a person sees them; each must be accepted, not blank and within the limits."""
-    parts = parts_of(told, limit)
-    assert parts
-    seen = [parse_html(part.html) for part in parts]
-    for part, parsed in zip(parts, seen, strict=True):
-        assert parsed.text
-        assert max(parsed.length, units(part.plain)) <= limit
-        assert len(parsed.entities) <= ENTITIES
-    return seen
-
-
 def only(told: Message) -> Parsed:
-    (parsed,) = parsed_parts(told)
+    (parsed,) = seen(told)
     return parsed
-
-
-def paragraph(*lines: Line) -> Paragraph:
-    return Paragraph(lines)
 
 
 # --- markup ---------------------------------------------------------------------------------------------------------
@@ -64,7 +48,7 @@ def paragraph(*lines: Line) -> Paragraph:
 
 def test_a_table_and_an_error_are_preformatted_and_details_are_folded() -> None:
     told = message(
-        paragraph(line(bold("Numbers"))),
+        Paragraph((line(bold("Numbers")),)),
         Table((("Likes", "1"), ("Views", "22")), ("metric", "now")),
         Preformatted("Error: x\n  at model.py\n\n  at shop.id"),
         Details((line(bold("More")), line("one ", code("x.py")), line("two"))),
@@ -121,20 +105,19 @@ def filled(length: int, character: str) -> Message:
 @pytest.mark.parametrize("character", ["x", "ы", "🙂", "\u0301"])
 @pytest.mark.parametrize("limit", [TEXT_UNITS, CAPTION_UNITS])
 def test_a_text_of_exactly_the_limit_is_one_part_and_a_unit_more_is_two(character: str, limit: int) -> None:
-    (parsed,) = parsed_parts(filled(limit, character), limit)
+    (parsed,) = seen(filled(limit, character), limit)
     assert parsed.length == limit
     assert fits(filled(limit, character), limit)
     assert not fits(filled(limit + 1, character), limit)
-    assert len(parsed_parts(filled(limit + 1, character), limit)) == 2
+    assert len(seen(filled(limit + 1, character), limit)) == 2
 
 
 def test_parts_are_cut_at_line_ends_with_their_tags_reopened() -> None:
     numbers = [f"line {number} of <the> error" for number in range(400)]
     told = message(Preformatted("\n".join(numbers)), Details(tuple(line(code(each)) for each in numbers[:150])))
     parts = parts_of(told)
-    seen = parsed_parts(told)
     assert len(parts) > 3
-    shown = [each for parsed in seen for each in parsed.text.split("\n")]
+    shown = [each for parsed in seen(told) for each in parsed.text.split("\n")]
     assert [each for each in shown if each.startswith("line")] == numbers + numbers[:150]
     for part in parts:
         for tag in ("pre", "blockquote", "code"):
@@ -150,9 +133,8 @@ def test_parts_are_cut_at_line_ends_with_their_tags_reopened() -> None:
 @pytest.mark.parametrize("in_one_line", [True, False])
 def test_a_part_has_at_most_a_hundred_entities_with_those_telegram_finds(span: Span, in_one_line: bool) -> None:
     spans = tuple(itertools.chain.from_iterable((span, Span(" ")) for _ in range(250)))
-    told = message(paragraph(spans) if in_one_line else Paragraph(tuple((each,) for each in spans)))
-    seen = parsed_parts(told)  # which looks at their number
-    assert sum(len(parsed.entities) for parsed in seen) >= 250
+    told = message(Paragraph((spans,) if in_one_line else tuple((each,) for each in spans)))
+    assert sum(len(parsed.entities) for parsed in seen(told)) >= 250  # which looks at their number
 
 
 # --- anything --------------------------------------------------------------------------------------------------------
@@ -174,7 +156,9 @@ def lines_told(told: Message) -> Iterator[str]:
 @given(messages(), st.sampled_from([TEXT_UNITS, CAPTION_UNITS]))
 def test_any_message_is_accepted_within_the_limits_and_nothing_is_lost(drawn: Message, limit: int) -> None:
     told = replace(drawn, links=())
-    seen = parsed_parts(told, limit)
     expected = visible(" ".join(lines_told(told)))
-    for shown in (" ".join(each.text for each in seen), " ".join(part.plain for part in parts_of(told, limit))):
+    for shown in (
+        " ".join(each.text for each in seen(told, limit)),
+        " ".join(part.plain for part in parts_of(told, limit)),
+    ):
         assert first_difference(visible(shown), expected) is None

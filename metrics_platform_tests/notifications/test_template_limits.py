@@ -16,16 +16,17 @@ from metrics_platform.formats import LANGUAGES, Language
 from metrics_platform.notifications import kinds
 from metrics_platform.notifications.composer import render
 from metrics_platform.notifications.message import Message, Preformatted, Table, table_lines, text_of
-from metrics_platform.notifications.telegram_calls import CAPTION_UNITS, TEXT_UNITS, parts_of
+from metrics_platform.notifications.telegram_calls import CAPTION_UNITS
 from metrics_platform_tests.notifications.examples import (
     DAY,
     EXAMPLES,
     NOON,
     anomaly,
     history,
+    seen,
+    shown,
     writer,
 )
-from metrics_platform_tests.telegram.parsing import MOST_ENTITIES, Parsed, parse_html
 
 LONG_TEXTS = {
     "words": "The server is not there. " * 400,
@@ -43,22 +44,8 @@ ODD_NAMES = [
 HUGE = 1e15
 
 
-def texts_of(message: Message, limit: int = TEXT_UNITS) -> list[Parsed]:
-    """What Telegram shows of each part; each is accepted and within its limits."""
-    parsed = [parse_html(part.html) for part in parts_of(message, limit)]
-    for each in parsed:
-        assert 0 < each.length <= limit
-        assert len(each.entities) <= MOST_ENTITIES
-    assert parsed
-    return parsed
-
-
 def told(event: kinds.Event, language: Language, parts: tuple[kinds.Event, ...] = ()) -> Message:
     return render(event, writer(language, event.occurred_at), parts)
-
-
-def whole(message: Message) -> str:
-    return "\n".join(each.text for each in texts_of(message))
 
 
 # The fields that are names, or texts, of something of the user's.
@@ -90,14 +77,14 @@ def with_name(name: str) -> list[kinds.Event]:
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_no_name_becomes_a_link(name: str, language: Language) -> None:
     for event in with_name(name):
-        for parsed in texts_of(told(event, language)):
+        for parsed in seen(told(event, language)):
             assert parsed.accidental == [], event.kind  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_name_of_ten_thousand_letters_keeps_its_ends_in_one_text(language: Language) -> None:
     for event in with_name(LONG_NAME):
-        (text,) = (each.text for each in texts_of(told(event, language)))
+        (text,) = (each.text for each in seen(told(event, language)))
         assert "…" in text or LONG_NAME not in str(event)
         headline = text.split("\n")[0]
         assert len(headline) <= 250
@@ -129,7 +116,7 @@ def test_a_cause_of_ten_thousand_characters_keeps_its_ends_in_one_text(cause: st
         (block,) = (each for each in message.blocks if isinstance(each, Preformatted))
         assert len(block.text) <= 1200
         assert "…" in block.text
-        assert len(texts_of(message)) == 1
+        assert len(seen(message)) == 1
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -154,7 +141,7 @@ def test_any_number_is_written(language: Language, value: float | None, unit: An
         kinds.AnomalyOpened(key="k", occurred_at=NOON, anomalies=(odd, odd)),
         kinds.AnomalyResolved(key="k", occurred_at=NOON, resolved=(over,)),
     ):
-        text = whole(told(event, language))
+        text = shown(told(event, language))
         assert not re.search(r"\bnan\b|\binf\b|none|[+−]0[.,]?0*%|-\d", text.replace("2026-11-21", ""), re.IGNORECASE)
 
 
@@ -183,7 +170,7 @@ def test_a_digest_of_500_lists_the_loudest_forty(language: Language) -> None:
     quiet = EXAMPLES["fresh-feed_actions"]
     parts = (*[quiet] * 470, *[check] * 30)
     event = kinds.Digest(key="k", occurred_at=NOON, notifications=("k",) * 500)
-    (text,) = (each.text for each in texts_of(told(event, language, parts)))
+    (text,) = (each.text for each in seen(told(event, language, parts)))
     assert ("and 460 more" if language == "en" else "и ещё 460") in text
     assert text.count("🔴") == 30
     assert text.count("✅") == 10
@@ -258,16 +245,16 @@ def test_telegram_accepts_any_event(event: kinds.Event, language: Language, dela
     message = render(event, writer(language, event.occurred_at + delay))
     assert 1 <= len(message.links) <= 3
     assert len(text_of(message.headline)) <= 400
-    parsed = texts_of(message)
+    parsed = seen(message)
     assert len(parsed) <= 3
     for each in parsed:
         assert each.accidental == []
-    texts_of(message, CAPTION_UNITS)
+    seen(message, CAPTION_UNITS)
 
 
 @settings(max_examples=8)
 @given(_lists(EVENTS), st.sampled_from(LANGUAGES))
 def test_telegram_accepts_a_digest_of_any_events(events: tuple[kinds.Event, ...], language: Language) -> None:
     digest = kinds.Digest(key="k", occurred_at=NOON, notifications=tuple(event.key for event in events) or ("gone",))
-    for each in texts_of(told(digest, language, events)):
+    for each in seen(told(digest, language, events)):
         assert each.accidental == []

@@ -25,7 +25,7 @@ from metrics_platform.notifications import kinds
 from metrics_platform.notifications import writer as writer_module
 from metrics_platform.notifications.composer import render
 from metrics_platform.notifications.message import Details, Message, Paragraph, Table, lines_of, table_lines
-from metrics_platform.notifications.telegram_calls import CAPTION_UNITS, TEXT_UNITS, parts_of
+from metrics_platform.notifications.telegram_calls import CAPTION_UNITS, parts_of
 from metrics_platform.notifications.writer import Writer
 from metrics_platform_tests.notifications.examples import (
     DAY,
@@ -36,23 +36,15 @@ from metrics_platform_tests.notifications.examples import (
     anomaly,
     history,
     parts_of_example,
+    seen,
+    shown,
     told,
     writer,
 )
 from metrics_platform_tests.notifications.test_template_limits import with_name
-from metrics_platform_tests.telegram.parsing import parse_html
 
 GOLDEN = Path(__file__).parent / "golden"
 _EMOJI = re.compile("[\u2600-\u27bf\U0001f300-\U0001faff]\ufe0f?")
-
-
-def texts_of(message: Message, limit: int) -> list[str]:
-    return [parse_html(part.html).text for part in parts_of(message, limit)]
-
-
-def shown(message: Message) -> str:
-    """The whole message as a person reads it in Telegram."""
-    return "\n".join(parse_html(part.html).text for part in parts_of(message))
 
 
 # --- what depends on the facts --------------------------------------------------------------------------------------
@@ -221,14 +213,12 @@ def _all_kinds(base: type[kinds.Event]) -> Iterator[type[kinds.Event]]:
 @pytest.mark.parametrize("key", EXAMPLES)
 def test_telegram_accepts_every_example_as_one_text_as_it_was_meant(language: Language, key: str) -> None:
     message = told(language, key)
-    (part,) = parts_of(message)
-    parsed = parse_html(part.html)
+    (part,), (parsed,) = parts_of(message), seen(message)
     assert parsed.text == part.plain.strip()
-    assert parsed.length <= TEXT_UNITS
     assert parsed.accidental == []
     assert 1 <= len(message.links) <= 3
     assert all(link.label and link.url.startswith("https://") for link in message.links)
-    texts_of(message, CAPTION_UNITS)
+    seen(message, CAPTION_UNITS)
     assert re.fullmatch(r"production · team:metrics · id .+", parsed.text.split("\n")[-1])
     assert _EMOJI.match(parsed.text)
     for found in _EMOJI.finditer(parsed.text):  # an emoji never appears without its word

@@ -27,7 +27,6 @@ from metrics_platform.notifications.channel import (
     beat,
     retry,
 )
-from metrics_platform.notifications.history import Reason
 from metrics_platform_tests.notifications.clock import Clock, failure
 from metrics_platform_tests.notifications.telegram_chat import (
     NOWHERE,
@@ -172,32 +171,24 @@ def test_an_error_names_the_proxy_without_its_password(scheme: str, monkeypatch:
 # --- trying again ---------------------------------------------------------------------------------------------------
 
 
-def tried(clock: Clock, *errors: DeliveryError | None, repeat_unknown: bool = True) -> Any:
-    """What becomes of a call that fails with these errors, one after the other; None is a success."""
-    left = list(errors)
+def asked_to_wait(*seconds: float) -> tuple[DeliveryError, list[float]]:
+    """The error of a call that a service asks to make later, and what was waited for."""
+    clock, left = Clock(), iter(seconds)
 
-    def once() -> str:
-        if error := left.pop(0):
-            raise error
-        return f"{len(left)} left"
+    def once() -> None:
+        raise DeliveryError("unreachable", "later", retry_after=next(left))
 
-    return retry(clock.policy, once, repeat_unknown=repeat_unknown)
-
-
-def error_of(reason: Reason, retry_after: float | None = None) -> DeliveryError:
-    return DeliveryError(reason, reason, retry_after=retry_after)
+    return failure(lambda: retry(clock.policy, once, repeat_unknown=True)), clock.waits
 
 
 def test_a_wait_over_the_budget_is_not_begun() -> None:
-    clock = Clock()
-    error = failure(lambda: tried(clock, error_of("unreachable", 40), error_of("unreachable", 6), None))
-    assert (error.retry_after, clock.waits) == (6, [40])
+    error, waits = asked_to_wait(40, 6)
+    assert (error.retry_after, waits) == (6, [40])
 
 
 def test_a_service_that_says_at_once_is_not_asked_a_thousand_times() -> None:
-    clock = Clock()
-    failure(lambda: tried(clock, *[error_of("unreachable", 0)] * 60))
-    assert len(clock.waits) <= 45
+    _, waits = asked_to_wait(*[0] * 60)
+    assert len(waits) <= 45
 
 
 # --- the heartbeat ----------------------------------------------------------------------------------------------------

@@ -117,8 +117,8 @@ def put_days(settings: Settings, rows: Mapping[datetime.date, Mapping[str, float
     create_tables(warehouse, [APP_DAILY])
     names = [column.name for column in APP_DAILY.columns]
     values = [[date, *(row[name] for name in names[1:])] for date, row in rows.items()]
-    for date in rows:
-        warehouse.execute(f"ALTER TABLE app_daily DROP PARTITION '{date}'")
+    dropped = ", ".join(f"DROP PARTITION '{date}'" for date in rows)
+    warehouse.execute(f"ALTER TABLE app_daily {dropped}")
     warehouse.run(lambda client: client.insert("app_daily", values, column_names=names), doing="Test")
 
 

@@ -10,7 +10,6 @@ import pytest
 
 from metrics_platform.catalog import builtin_catalog
 from metrics_platform.defs.daily.metadata import usual_day_results
-from metrics_platform.notifications.channels import send_now
 from metrics_platform.report.reading import read_day_incidents
 from metrics_platform.report_command import build_report, write_report
 from metrics_platform.settings import Settings
@@ -48,20 +47,6 @@ def test_the_report_has_pictures(
     assert "Stands out" in text
     assert [file.name for file in files] == [f"report-headline-{last}.png", f"report-others-{last}.png"]
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
-
-
-def test_a_report_that_is_sent_goes_to_the_outbox_without_a_channel(
-    make_settings: Callable[..., Settings],
-    fill: Callable[[Planted | None], tuple[Settings, datetime.date]],
-    tmp_path: Path,
-) -> None:
-    settings, last = fill(None)
-    settings = settings.model_copy(update={"data_dir": tmp_path})
-
-    (finding,) = send_now(build_report(last, settings), settings)
-
-    assert finding.status == "ok"
-    assert list((tmp_path / "outbox").glob("*.html"))
 
 
 def test_incidents_of_the_next_morning_are_shown_only_while_they_are_open(

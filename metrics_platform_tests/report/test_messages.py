@@ -21,14 +21,12 @@ from metrics_platform.notifications.composer import render
 from metrics_platform.notifications.kinds import DailyReport, ReportWeek, WeekRow
 from metrics_platform.notifications.message import Details, Message, Table, table_lines, text_of
 from metrics_platform.notifications.slack import posts_of
-from metrics_platform.notifications.telegram_calls import TEXT_UNITS, parts_of
 from metrics_platform_tests.charts.pictures import drawn, outside, overlaps
-from metrics_platform_tests.notifications.examples import writer
+from metrics_platform_tests.notifications.examples import seen, writer
 from metrics_platform_tests.notifications.slack_webhook import check_payload
 from metrics_platform_tests.report.days import CASES, DATE, HEADLINE, Rows, day, histories, report, two_weeks
 from metrics_platform_tests.report.expected import PARTS, RATES, calendar_of, facts_of
 from metrics_platform_tests.report.products import Planted, product
-from metrics_platform_tests.telegram.parsing import parse_html
 
 LAST = datetime.date(2026, 11, 28)
 SLOT = datetime.timedelta(minutes=15)
@@ -42,10 +40,9 @@ def told(made: DailyReport, language: Language) -> Message:
 
 
 def texts(message: Message) -> list[str]:
-    """The parts of the message as Telegram shows them; each is accepted, and within its limits."""
-    parsed = [parse_html(part.html) for part in parts_of(message)]
-    assert all(0 < each.length <= TEXT_UNITS and each.accidental == [] for each in parsed)
-    return [each.text for each in parsed]
+    """The parts of the message as Telegram shows them; nothing in them has become a link."""
+    assert all(each.accidental == [] for each in seen(message))
+    return [each.text for each in seen(message)]
 
 
 def tables(message: Message) -> Iterator[list[tuple[str, ...]]]:

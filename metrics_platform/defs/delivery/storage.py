@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from metrics_platform.defs.delivery.notify import KEY
 from metrics_platform.notifications.channel import masked_json
 from metrics_platform.notifications.history import (
+    ENTRIES,
     Entry,
     History,
     Journal,
@@ -31,7 +32,6 @@ from metrics_platform.notifications.history import (
     Storage,
     Stored,
     Unreadable,
-    read_entry,
 )
 from metrics_platform.notifications.kinds import Event
 from metrics_platform.redaction import mask
@@ -154,7 +154,7 @@ def recent_sends(instance: dg.DagsterInstance, since: float) -> dict[str, list[f
 def _readable(data: Any) -> Entry | None:
     """The entry; a message that this version cannot read is given up, and does not stop the others."""
     try:
-        return read_entry(data)
+        return ENTRIES.validate_python(data)
     except ValidationError as caught:
         problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in caught.errors()[:3])
     if isinstance(data, dict) and data.get("entry") in ("queued", "asked"):
