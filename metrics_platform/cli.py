@@ -283,6 +283,8 @@ def incidents(incident: str | None, is_none: bool | None, note: str, who: str) -
     from metrics_platform.incidents import command
     from metrics_platform.settings import load_settings
 
+    if incident is None and is_none is not None:
+        raise click.UsageError("Name the incident. `metrics-platform incidents` lists them.")
     if incident is None:
         command.list_incidents(load_settings(), Console())
     elif is_none is None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from metrics_platform.cli import main
@@ -62,6 +63,12 @@ def test_load_explains_how_to_rename_a_column(tmp_path: Path) -> None:
     assert "Write it as FIELD=NAME, such as time=event_time." in result.output
 
 
+def test_an_answer_needs_an_incident() -> None:
+    result = CliRunner().invoke(main, ["incidents", "--not-an-incident"])
+    assert result.exit_code == 2
+    assert "Name the incident." in result.output
+
+
 def test_create_tables_is_idempotent_and_says_what_it_did(environment: Settings) -> None:
     first = CliRunner().invoke(main, ["create-tables"])
     second = CliRunner().invoke(main, ["create-tables"])
@@ -85,6 +92,21 @@ def test_metrics_lists_the_catalogue_and_tries_an_entry(environment: Settings) -
     assert "views = countIf(action = 'view')" in tried.output and "SELECT" in tried.output
     unknown = CliRunner().invoke(main, ["metrics", "vews"])
     assert (unknown.exit_code, "Unknown metric 'vews'. Choose from" in unknown.output) == (1, True)
+
+
+def test_metrics_prints_square_brackets_as_they_are_written(
+    environment: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    CliRunner().invoke(main, ["create-tables"])
+    create_source_tables(environment, Warehouse.from_settings(environment))
+    sound = {"source": "feed_actions", "sql": "countIf(splitByChar('-', os)[length(os)] = '[/red]')"}
+    bad = {"source": "feed_actions", "sql": "countIf(nothing[/red])"}
+    (tmp_path / "catalogue.yaml").write_text(yaml.safe_dump({"metrics": {"sound": sound, "bad": bad}}))
+    monkeypatch.setenv("METRICS_CATALOG", str(tmp_path / "catalogue.yaml"))
+    listed = CliRunner().invoke(main, ["metrics"])
+    assert f"metrics.bad.sql = '{bad['sql']}'" in listed.output, listed.exception
+    tried = CliRunner().invoke(main, ["metrics", "sound"])
+    assert f"sound = {sound['sql']}\n" in tried.output, tried.exception
 
 
 def test_a_bad_setting_is_one_message_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
