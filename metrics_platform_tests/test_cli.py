@@ -69,6 +69,20 @@ def test_an_answer_needs_an_incident() -> None:
     assert "Name the incident." in result.output
 
 
+def test_report_refuses_a_day_that_is_not_computed_by_the_settings(
+    environment: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METRICS_START_DATE", "2026-01-01")
+    monkeypatch.setenv("METRICS_END_DATE", "2026-01-31")
+    CliRunner().invoke(main, ["create-tables"])
+    for day in ("2025-12-31", "2026-02-01"):
+        refused = CliRunner().invoke(main, ["report", day])
+        assert refused.exit_code == 2
+        assert f"{day} has no report. Choose a complete day from 2026-01-01 to 2026-01-31." in refused.output
+    latest = CliRunner().invoke(main, ["report"])
+    assert "31 Jan" in latest.output, latest.output
+
+
 def test_create_tables_is_idempotent_and_says_what_it_did(environment: Settings) -> None:
     first = CliRunner().invoke(main, ["create-tables"])
     second = CliRunner().invoke(main, ["create-tables"])
