@@ -283,6 +283,8 @@ def incidents(incident: str | None, is_none: bool | None, note: str, who: str) -
     from metrics_platform.incidents import command
     from metrics_platform.settings import load_settings
 
+    if incident is None and is_none is not None:
+        raise click.UsageError("Name the incident. `metrics-platform incidents` lists them.")
     if incident is None:
         command.list_incidents(load_settings(), Console())
     elif is_none is None:
@@ -298,7 +300,7 @@ def incidents(incident: str | None, is_none: bool | None, note: str, who: str) -
     "--output", type=_FILE, default=Path("report"), show_default=True, help="Directory for the pictures (PNG)."
 )
 def report(day: datetime.datetime | None, send: bool, output: Path) -> None:
-    """Print the morning report of DAY (yesterday by default) and write its pictures.
+    """Print the morning report of DAY (the last complete day by default) and write its pictures.
 
     Dagster need not be running. Exits with code 1 if a channel does not accept the report.
     """
@@ -308,7 +310,11 @@ def report(day: datetime.datetime | None, send: bool, output: Path) -> None:
 
     settings = load_settings()
     yesterday = datetime.datetime.now(settings.zone).date() - datetime.timedelta(days=1)
-    made = report_command.build_report(day.date() if day else yesterday, settings)
+    last = min(yesterday, settings.end_date or yesterday)
+    date = day.date() if day else last
+    if not settings.start_date <= date <= last:
+        raise click.UsageError(f"{date} has no report. Choose a complete day from {settings.start_date} to {last}.")
+    made = report_command.build_report(date, settings)
     text, files = report_command.write_report(made, settings, output)
     click.echo(text)
     for file in files:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from metrics_platform.catalog import Catalog, Metric, load_catalog
@@ -63,7 +64,7 @@ def list_metrics(settings: Settings, console: Console) -> bool:
         )
     console.print(table)
     for problem in checked.problems.values():
-        console.print(f"[red]✗[/red] {problem}", highlight=False)
+        console.print(f"[red]✗[/red] {escape(problem)}", highlight=False)
     return not checked.problems
 
 
@@ -89,9 +90,11 @@ def show_metric(settings: Settings, name: str, console: Console) -> None:
         return
     scope = _scope(checked, metric, SlotRange(last.end - _TRIED_SLOTS * SLOT, last.end), settings)
     values = total_values(warehouse, scope, metric)
-    table = Table(
-        title=f"{_TRIED_SLOTS} slots up to {last.end.astimezone(settings.zone):%Y-%m-%d %H:%M} {settings.timezone}"
+    console.print(
+        f"{_TRIED_SLOTS} slots up to {last.end.astimezone(settings.zone):%Y-%m-%d %H:%M} {settings.timezone}",
+        highlight=False,
     )
+    table = Table()
     table.add_column("slot")
     table.add_column(name, justify="right")
     for number in range(_TRIED_SLOTS):
@@ -112,10 +115,11 @@ def _scope(checked: CheckedCatalog, metric: Metric, slots: SlotRange, settings: 
 
 def _heading(metric: Metric, catalog: Catalog) -> str:
     definition = metric.sql or f"{metric.numerator} / {metric.denominator}"
-    lines = [f"[bold]{metric.name}[/bold] = {definition}", f"{metric.kind}, from {metric.source}"]
-    if metric.source in catalog.sources:
-        lines[1] += f" ({catalog.sources[metric.source].table})"
-    return "\n".join([*lines, *([metric.description] if metric.description else [])])
+    sources = " and ".join(
+        f"{name} ({catalog.sources[name].table})" for name in sorted(catalog.sources_of(metric.name))
+    )
+    lines = [f"[bold]{metric.name}[/bold] = {escape(definition)}", escape(f"{metric.kind}, from {sources}")]
+    return "\n".join([*lines, *([escape(metric.description)] if metric.description else [])])
 
 
 def _value(metric: Metric, value: float | None) -> str:

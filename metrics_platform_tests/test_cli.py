@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from metrics_platform.cli import main
@@ -62,6 +63,26 @@ def test_load_explains_how_to_rename_a_column(tmp_path: Path) -> None:
     assert "Write it as FIELD=NAME, such as time=event_time." in result.output
 
 
+def test_an_answer_needs_an_incident() -> None:
+    result = CliRunner().invoke(main, ["incidents", "--not-an-incident"])
+    assert result.exit_code == 2
+    assert "Name the incident." in result.output
+
+
+def test_report_refuses_a_day_that_is_not_computed_by_the_settings(
+    environment: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METRICS_START_DATE", "2026-01-01")
+    monkeypatch.setenv("METRICS_END_DATE", "2026-01-31")
+    CliRunner().invoke(main, ["create-tables"])
+    for day in ("2025-12-31", "2026-02-01"):
+        refused = CliRunner().invoke(main, ["report", day])
+        assert refused.exit_code == 2
+        assert f"{day} has no report. Choose a complete day from 2026-01-01 to 2026-01-31." in refused.output
+    latest = CliRunner().invoke(main, ["report"])
+    assert "31 Jan" in latest.output, latest.output
+
+
 def test_create_tables_is_idempotent_and_says_what_it_did(environment: Settings) -> None:
     first = CliRunner().invoke(main, ["create-tables"])
     second = CliRunner().invoke(main, ["create-tables"])
@@ -85,6 +106,21 @@ def test_metrics_lists_the_catalogue_and_tries_an_entry(environment: Settings) -
     assert "views = countIf(action = 'view')" in tried.output and "SELECT" in tried.output
     unknown = CliRunner().invoke(main, ["metrics", "vews"])
     assert (unknown.exit_code, "Unknown metric 'vews'. Choose from" in unknown.output) == (1, True)
+
+
+def test_metrics_prints_square_brackets_as_they_are_written(
+    environment: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    CliRunner().invoke(main, ["create-tables"])
+    create_source_tables(environment, Warehouse.from_settings(environment))
+    sound = {"source": "feed_actions", "sql": "countIf(splitByChar('-', os)[length(os)] = '[/red]')"}
+    bad = {"source": "feed_actions", "sql": "countIf(nothing[/red])"}
+    (tmp_path / "catalogue.yaml").write_text(yaml.safe_dump({"metrics": {"sound": sound, "bad": bad}}))
+    monkeypatch.setenv("METRICS_CATALOG", str(tmp_path / "catalogue.yaml"))
+    listed = CliRunner().invoke(main, ["metrics"])
+    assert f"metrics.bad.sql = '{bad['sql']}'" in listed.output, listed.exception
+    tried = CliRunner().invoke(main, ["metrics", "sound"])
+    assert f"sound = {sound['sql']}\n" in tried.output, tried.exception
 
 
 def test_a_bad_setting_is_one_message_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

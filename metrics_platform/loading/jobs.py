@@ -322,8 +322,9 @@ class FileLoad:
         if counts["local_times"]:
             self.say(f"{path}: times without an offset are in {zone} (--time-zone names another zone).")
         if counts["genders"]:
+            rows = "1 row has" if counts["genders"] == 1 else f"{counts['genders']:,} rows have"
             self.say(
-                f"{path}: {counts['genders']:,} rows have a gender that is not recognised, such as "
+                f"{path}: {rows} a gender that is not recognised, such as "
                 f"{', '.join(map(printable, sorted(counts['such_as'])))}; it was taken as unknown."
             )
         return int(counts["rows"])

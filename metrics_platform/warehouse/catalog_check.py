@@ -59,13 +59,14 @@ def check_catalog(warehouse: Warehouse, catalog: Catalog) -> CheckedCatalog:
         except SourceError as error:
             entry, _, text = str(error).partition(": ")
             problems[entry.split(" ")[0]] = str(error)
-            problems |= {f"metrics.{metric.name}": f"its source is not usable: {text or entry}" for metric in metrics}
+            unusable = f"its source {name} is not usable: {text or entry}"
+            problems |= {f"metrics.{metric.name}": f"metrics.{metric.name}: {unusable}" for metric in metrics}
         else:
             by_row |= _check_metrics(warehouse, rows[name], metrics, problems)
     gone = {name for name in catalog.metrics if f"metrics.{name}" in problems}
     kept = catalog.without(gone)
     lost = set(catalog.metrics) - set(kept.metrics) - gone
-    problems |= {f"metrics.{name}": "its numerator or denominator is not usable, see there" for name in lost}
+    problems |= {f"metrics.{name}": f"metrics.{name}: its numerator or denominator is not usable." for name in lost}
     sources = {name: found.source for name, found in rows.items()}
     return CheckedCatalog(replace(kept, sources=sources), rows, frozenset(by_row), problems)
 

@@ -176,17 +176,21 @@ class DailySources:
             yield
         except SourceError as error:
             left_out = f"{self.catalog.problem}\n" if self.catalog.problem else ""
-            raise SourceError(
-                f"{left_out}{error} What to do: correct {_SETTINGS[name]}, or the mapping in METRICS_CATALOG; "
+            remedy = (
+                f" What to do: correct {_SETTINGS[name]}, or the mapping in METRICS_CATALOG; "
                 "`metrics-platform doctor` shows what fits."
-            ) from None
+            )
+            raise SourceError(f"{left_out}{error}{'' if 'What to do:' in str(error) else remedy}") from None
 
     def _resolve(self, name: str) -> SourceRows:
         if name in self.catalog.unreadable:
             raise SourceError(f"So the mapping of sources.{name} is not known, and the day would be wrong without it.")
         source = self.catalog.sources.get(name)
         if source is None:
-            raise SourceError(f"sources.{name} is disabled, and the daily load is computed from it.")
+            raise SourceError(
+                f"sources.{name} is disabled, and the daily load and the morning report are computed from it. "
+                "What to do: enable it, and map your own events to it in METRICS_CATALOG."
+            )
         for key in _NEEDED[name]:
             if getattr(source, key) is None:
                 raise SourceError(f"sources.{name}.{key} is not set, and the daily load counts by it.")

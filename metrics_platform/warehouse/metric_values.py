@@ -149,7 +149,10 @@ def _without_failing(warehouse: Warehouse, scope: Scope) -> tuple[Scope, dict[st
     for name, rows in scope.rows.items():
         entry, table = f"sources.{name}", rows.source.table
         if not works(entry, f"{entry}: a row of {table} cannot be read", rows.sliced_by()):
-            problems |= {f"metrics.{metric.name}": "its source is not usable, see there" for metric in scope.own(name)}
+            problems |= {
+                f"metrics.{metric.name}": f"metrics.{metric.name}: its source {name} is not usable."
+                for metric in scope.own(name)
+            }
             continue
         kept[name] = rows.sliced_by(
             *(

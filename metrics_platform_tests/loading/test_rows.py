@@ -135,7 +135,7 @@ def test_values_are_understood_in_their_usual_spellings(loading: Loading, tmp_pa
     assert [loaded[number]["age"] for number in range(len(ages))] == list(ages.values())
     assert [loaded[100 + number]["gender"] for number in range(len(genders))] == list(genders.values())
     assert {loaded[100 + number]["action"] for number in range(len(genders))} == {"like"}
-    assert any("1 rows have a gender that is not recognised, such as 'other'" in line for line in loading.said)
+    assert any("1 row has a gender that is not recognised, such as 'other'" in line for line in loading.said)
 
 
 _MOMENTS = st.one_of(

@@ -35,7 +35,7 @@ def _problem(payments: Payments, entry: str) -> str:
     checked = payments.check()
     others = set(checked.problems) - {entry}
     assert {"payers"} <= set(checked.metrics) or entry.startswith("sources")
-    assert all("see there" in checked.problems[other] or "its source" in checked.problems[other] for other in others)
+    assert all(checked.problems[other].startswith(f"{other}: its ") for other in others)
     return checked.problems[entry].replace(payments.table, "TABLE")
 
 
@@ -111,7 +111,7 @@ def test_metrics_that_are_no_aggregates_of_numbers_are_named_with_the_remedy(pay
 def test_a_quotient_of_a_bad_metric_says_so(payments: Payments) -> None:
     payments.metrics["revenue"] = {"source": "payments", "sql": "sum(name)"}
     checked = payments.check()
-    assert checked.problems["metrics.arppu"] == "its numerator or denominator is not usable, see there"
+    assert checked.problems["metrics.arppu"] == "metrics.arppu: its numerator or denominator is not usable."
     assert set(checked.metrics) == {"payers"}
 
 

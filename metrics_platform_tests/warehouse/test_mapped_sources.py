@@ -190,7 +190,7 @@ def mapped(plain: SourceTables, tmp_path: Path) -> Callable[[str, DailyTable], l
 @pytest.mark.parametrize(
     ("entry", "table", "said"),
     [
-        ("sources: {feed_actions: {enabled: false}}", FEED_USER_DAILY, "sources.feed_actions is disabled"),
+        ("sources: {feed_actions: {enabled: false}}", FEED_USER_DAILY, "What to do: enable it, and map your own"),
         ("sources: {message_actions: {receiver: null}}", MESSAGE_USER_DAILY, "message_actions.receiver is not set"),
         ("sources: {feed_actions: {user: nobody}}", FEED_USER_DAILY, "sources.feed_actions.user = 'nobody'"),
         (
