@@ -64,7 +64,7 @@ def list_metrics(settings: Settings, console: Console) -> bool:
         )
     console.print(table)
     for problem in checked.problems.values():
-        console.print(f"[red]✗[/red] {escape(problem)}", highlight=False)
+        console.print(f"[red]✗[/red] {escape(problem)}", highlight=False, soft_wrap=True)
     return not checked.problems
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from metrics_platform.alerts.alert import Alert
@@ -30,9 +31,9 @@ def list_incidents(settings: Settings, console: Console) -> None:
     if not rows:
         console.print("No incident is open, and none ended in the last eight days.")
         return
-    table = Table(*(Column(name, no_wrap=name == "opened") for name in rows[0]))
+    table = Table(*(Column(name, overflow="fold", no_wrap=name in ("incident", "opened")) for name in rows[0]))
     for row in rows:
-        table.add_row(*row.values())
+        table.add_row(*map(escape, row.values()))
     console.print(table)
 
 

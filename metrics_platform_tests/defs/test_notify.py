@@ -156,7 +156,7 @@ def test_two_runs_at_once_send_nothing_twice(office: PostOffice, api: BotApi) ->
 
 def test_while_a_run_of_notify_is_queued_or_running_no_other_is_started(office: PostOffice, api: BotApi) -> None:
     office.tick()
-    running = office.instance.create_run_for_job(office.definitions.resolve_job_def("notify"))
+    running = office.instance.add_run(dg.DagsterRun("notify"))
     office.queue(_now(FAILED_RUN))
     assert office.tick() == []
     assert office.reasons[-1] == "A run of notify is sending."
@@ -167,7 +167,7 @@ def test_while_a_run_of_notify_is_queued_or_running_no_other_is_started(office: 
 
 def test_a_dead_run_that_dagster_believes_alive_is_replaced(office: PostOffice, api: BotApi) -> None:
     office.tick()
-    dead = office.instance.create_run_for_job(office.definitions.resolve_job_def("notify"))
+    dead = office.instance.add_run(dg.DagsterRun("notify"))
     office.instance.report_dagster_event(
         dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, job_name="notify"), run_id=dead.run_id
     )
@@ -180,7 +180,7 @@ def test_a_dead_run_that_dagster_believes_alive_is_replaced(office: PostOffice, 
 
 def test_a_run_is_ready_when_a_check_of_the_monitor_may_queue_an_alert(office: PostOffice) -> None:
     office.tick()
-    check = office.instance.create_run_for_job(office.definitions.resolve_job_def("anomaly_check"))
+    check = office.instance.add_run(dg.DagsterRun("anomaly_check"))
     office.instance.report_dagster_event(
         dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, job_name="anomaly_check"), run_id=check.run_id
     )
