@@ -94,7 +94,8 @@ class LoadedFile:
     def __str__(self) -> str:
         days = f", {self.first_day} to {self.last_day}" if self.rows else ""
         rejected = f"; {self.rejected:,} rejected, in {self.rejects_file}" if self.rejected else ""
-        return f"{self.source}: {self.rows:,} rows of {self.file} into {self.table}{days}{rejected}"
+        rows = f"{self.rows:,} row{'s' * (self.rows != 1)}"
+        return f"{self.source}: {rows} of {self.file} into {self.table}{days}{rejected}"
 
 
 def load(
