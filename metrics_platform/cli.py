@@ -31,11 +31,15 @@ def _check_detectors(_context: click.Context, _option: click.Parameter, names: t
 
 
 class _Commands(click.Group):
-    """Prints the platform's own errors, which are written for users, as one message and exits with code 1."""
+    """Prints errors of files and the platform's own ones, which are written for users, and exits with code 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except OSError as error:
+            if error.filename is None:
+                raise
+            message = f"{error.filename}: {error.strerror}. Choose another path, or correct its rights."
         except Exception as error:
             if not type(error).__module__.startswith("metrics_platform."):
                 raise

@@ -63,8 +63,8 @@ def _check_zone(value: str) -> None:
     try:
         zoneinfo.ZoneInfo(value)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        # Suggest only names of places: MST is close to MSK, but another zone.
-        places = [name for name in zoneinfo.available_timezones() if "/" in name]
+        # Suggest only names of places: MST is close to MSK, but another zone, and Etc/GMT+3 is three hours behind GMT.
+        places = [name for name in zoneinfo.available_timezones() if "/" in name and not name.startswith("Etc/")]
         near = difflib.get_close_matches(value, places, n=1, cutoff=0.6)
         hint = f"; did you mean {near[0]}?" if near else ", such as Europe/Moscow"
         raise ValueError(f"use an IANA time zone name{hint}") from None

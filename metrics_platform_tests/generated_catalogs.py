@@ -202,7 +202,7 @@ def _create(warehouse: Warehouse, database: str, table: str, shape: Shape, event
         values = [_user(shape, event.user), _time(shape, event.time), _text(event.status)]
         values += [_text(event.plan)] if shape.has_plan else []
         values += ["NULL" if event.amount is None else str(event.amount), "7", "'x'"]
-        rows.append(f"SELECT {', '.join(values)}")
+        rows.append("SELECT " + ", ".join(f"{value} AS value_{number}" for number, value in enumerate(values)))
     if rows:
         warehouse.execute(f"INSERT INTO {stored} {' UNION ALL '.join(rows)}")
 

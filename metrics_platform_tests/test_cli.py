@@ -51,6 +51,18 @@ def test_load_fills_the_sources_and_writes_bad_rows_to_a_file(environment: Setti
     assert warehouse.value(f"SELECT count() FROM {environment.messages_table}") == 2
 
 
+def test_a_folder_that_cannot_be_created_is_one_message_without_a_traceback(
+    environment: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("METRICS_START_DATE", "2026-01-01")
+    monkeypatch.setenv("METRICS_END_DATE", "2026-01-01")
+    CliRunner().invoke(main, ["create-tables"])
+    (tmp_path / "file").write_text("")
+    result = CliRunner().invoke(main, ["report", "--output", "file/report"])
+    assert result.exit_code == 1
+    assert "Error: file/report: Not a directory. Choose another path" in result.output
+
+
 def test_load_without_a_file_says_which_options_there_are() -> None:
     result = CliRunner().invoke(main, ["load"])
     assert result.exit_code == 2

@@ -186,6 +186,19 @@ def test_a_table_with_other_columns_is_a_problem(sources: SourceTables) -> None:
     assert "RENAME TABLE" in problem.remedy
 
 
+def test_slots_of_another_time_zone_are_a_problem(make_settings: MakeSettings) -> None:
+    settings = make_settings(timezone="Europe/Moscow")
+    warehouse = SourceTables.create(settings).warehouse
+    create_tables(warehouse, all_tables(settings.dimensions))
+    columns = "event_date, slot_start, metric, dimension, dimension_value, version"
+    row = "'2026-01-02', '2026-01-01 21:00:00', 'views', 'total', 'total', 1"
+    warehouse.execute(f"INSERT INTO slot_metrics ({columns}) VALUES ({row})")
+    assert _problems(settings) == []
+    (problem,) = _problems(settings.model_copy(update={"timezone": "UTC"}))
+    assert problem.detail == "slot_metrics has 1 day of another zone than METRICS_TIMEZONE = UTC"
+    assert "METRICS_TIMEZONE must change" in problem.remedy
+
+
 def test_each_invalid_setting_is_a_problem_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METRICS_TIMEZONE", "Nowhere")
     monkeypatch.setenv("METRICS_COLOUR", "red")

@@ -30,6 +30,7 @@ def test_the_environment_wins_over_the_env_file(tmp_path: Path, monkeypatch: pyt
     [
         ("METRICS_TIMEZONE", "Europe/Moscw", "did you mean Europe/Moscow"),
         ("METRICS_TIMEZONE", "MSK", "such as Europe/Moscow"),  # and not MST, which is in America
+        ("METRICS_TIMEZONE", "GMT+3", "such as Europe/Moscow"),  # and not Etc/GMT+3, which is west of Greenwich
         ("METRICS_START_DATE", "01.01.2026", "write a date as 2026-01-31"),
         ("METRICS_START_DATE", "01.02.2026", "First day"),
         ("METRICS_ETL_AT", "25:00", "Local time"),

@@ -247,7 +247,8 @@ class FileLoad:
     def __str__(self) -> str:
         days = ", {} to {}".format(*self.days) if self.days else ""
         rejected = f"; {self.rejected:,} rejected, in {self.rejects_file}" if self.rejected else ""
-        return f"{self.source.name}: {self.rows:,} rows of {self.file.path} into {self.target.table}{days}{rejected}"
+        rows = f"{self.rows:,} row{'s' * (self.rows != 1)}"
+        return f"{self.source.name}: {rows} of {self.file.path} into {self.target.table}{days}{rejected}"
 
     def _refuse_if_loaded(self, content: str) -> None:
         found = commit.earlier_load(self.warehouse, self.target.table, content)

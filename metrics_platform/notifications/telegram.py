@@ -49,7 +49,7 @@ SECONDS_BETWEEN, GROUP_MESSAGES, GROUP_SECONDS = 1.05, 20, 61.0
 # What Telegram says where a setting or a right is wrong, and what to do.
 _REMEDIES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("chat not found", "peer_id_invalid"), "TELEGRAM_CHAT_ID names no chat that the bot can see: add the bot to the "
-     "group or channel, or write it something first; groups begin with -, supergroups and channels with -100."),
+     "group or channel, or send the bot a message first; groups begin with -, supergroups and channels with -100."),
     (("bot was kicked", "channel_private"), "The bot is not in the chat any more: add it again."),
     (("bot was blocked",), "The person has blocked the bot: unblock it, or choose another chat in TELEGRAM_CHAT_ID."),
     (("user is deactivated", "group chat was deactivated"), "It is gone: choose another chat in TELEGRAM_CHAT_ID."),

@@ -127,9 +127,14 @@ def _own_tables(warehouse: Warehouse, settings: Settings) -> Finding:
         return Finding("Tables", "problem", text, "Run `metrics-platform create-tables`. No row is lost.")
     if missing := missing_tables(warehouse, wanted):
         return Finding("Tables", "note", f"missing, created on first use: {', '.join(missing)}")
+    if days := warehouse.value(_OTHER_DAYS, {"zone": settings.timezone}, doing="Comparing slots with their days"):
+        found = f"slot_metrics has {days:,} day{'s' * (days > 1)} of another zone"
+        text = f"{found} than METRICS_TIMEZONE = {settings.timezone}"
+        return Finding("Tables", "problem", text, "See docs/operations.md, METRICS_TIMEZONE must change.")
     return Finding("Tables", "ok", f"all {len(wanted)} exist, with the columns that this version writes")
 
 
+_OTHER_DAYS = "SELECT uniqExact(event_date) FROM slot_metrics WHERE toDate(slot_start, {zone:String}) != event_date"
 _SUBJECT = "Cluster"
 _CLOUD = "SELECT count() FROM system.settings WHERE name = 'cloud_mode' AND value IN ('1', 'true')"
 _SERVER = "SELECT concat(hostName(), ' ', toString(serverUUID()), ' ', toString(tcpPort()))"

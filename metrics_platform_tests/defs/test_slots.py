@@ -227,12 +227,12 @@ def test_what_is_marked_as_not_an_incident_is_sent_again_only_if_it_is_larger(wo
     printed = io.StringIO()
     with time_machine.travel(NOON + 5 * SLOT, tick=True):
         for incident in found:
-            said = answer(world.settings, incident, is_incident=False, who="ann", note="a deploy")
+            said = answer(world.settings, incident, is_incident=False, who="ann", note="a [/deploy]")
             assert f"{incident} is marked as not an incident" in said
         with pytest.raises(UnknownIncidentError, match="`metrics-platform incidents` lists them"):
             answer(world.settings, "XXXXX", is_incident=False, who="ann", note="")
         list_incidents(world.settings, Console(file=printed, width=200))
-    assert printed.getvalue().count("not an incident (ann): a deploy") == len(found)
+    assert printed.getvalue().count("not an incident (ann): a [/deploy]") == len(found)
 
     result = world.check(5, 15)
     assert world.queued() == sent
@@ -242,6 +242,6 @@ def test_what_is_marked_as_not_an_incident_is_sent_again_only_if_it_is_larger(wo
         for each in {row["incident"] for row in world.rows("incidents") if row["metric"] in ("views", "likes")} & found
     }
     quieter = str(check_outcomes(result)["verdicts: views"].metadata["quieter"].value)
-    assert re.fullmatch(r"up to −7\d% until 2026-12-18 \S+, marked as not an incident \(ann\): a deploy", quieter)
+    assert re.fullmatch(r"up to −7\d% until 2026-12-18 \S+, marked as not an incident \(ann\): a \[/deploy\]", quieter)
     world.check(16)
     assert world.queued() == [*sent, "anomaly-2026-11-20-16:00"]
