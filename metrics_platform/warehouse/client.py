@@ -15,7 +15,7 @@ import random
 import time
 import weakref
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from metrics_platform.connection import Connection, parse_url
@@ -205,14 +205,16 @@ class Warehouse:
         return check_env_proxy(scheme, self.connection.host, self.connection.port)
 
     def _client(self) -> Client:
-        """This thread's client in this process, set to tag its queries as this warehouse's."""
+        """This thread's client of the account, set to this warehouse's database and tags."""
         client = client_for(self._key(), self._new_client)
+        client.database = self.database
         comment = {"application": "metrics_platform", **self.tags}
         client.set_client_setting("log_comment", json.dumps(comment, sort_keys=True))
         return client
 
     def _key(self) -> Hashable:
-        return self.connection, self.timeout_seconds, json.dumps(self._query_settings(), sort_keys=True, default=str)
+        account = replace(self.connection, database="")
+        return account, self.timeout_seconds, json.dumps(self._query_settings(), sort_keys=True, default=str)
 
     def _new_client(self) -> Client:
         import clickhouse_connect  # noqa: PLC0415  (0.3 s that loading the code location does not need)
@@ -227,7 +229,7 @@ class Warehouse:
             port=connection.port,
             username=connection.user,
             password=connection.password,
-            database=connection.database,
+            database="system",  # is always there
             interface="https" if connection.secure else "http",
             ca_cert=ca_file,
             connect_timeout=_CONNECT_TIMEOUT,
