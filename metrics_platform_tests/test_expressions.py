@@ -49,7 +49,10 @@ def test_an_expression_over_the_row_is_accepted(expression: str) -> None:
         ("sum(amount) OVER (PARTITION BY plan)", "write an expression over the row; OVER belongs to a statement"),
         ("row_number()", "write an aggregate over the rows; row_number() belongs to a window"),
         ("count() -- all", "write no comments (--) in an expression"),
-        ("count((amount)", "close every bracket that you open; a ) is missing"),
+        (
+            "sumIf(amount",
+            "close every bracket that you open; a ) is missing; within { }, put SQL that has commas in quotes",
+        ),
         ("count(amount))", "close every bracket that you open; there is one ) too many"),
         ("countIf(a[1)", "close every bracket that you open; there is one ) too many"),
         ("countIf(name = 'open)", "write one expression, without '"),
