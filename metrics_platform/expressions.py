@@ -141,7 +141,9 @@ def _problem_of_token(token: _Token, before: list[_Token], following: list[_Toke
     if token.text in {"‘", "’", "“", "”"}:
         return f"write straight quotes (') instead of {token.text}"
     if token.text in {";", "{", "}", "'", '"', "`", "\\", "@", "$"}:
-        return f"write one expression, without {token.text}"
+        is_quote = token.text in {"'", '"', "`"}
+        unclosed = f"close every quote that you open; a {token.text} is missing"
+        return unclosed if is_quote else f"write one expression, without {token.text}"
     if token.kind != "name":
         return None
     if _IN.fullmatch(token.text) and _names_a_table(token.text, before, following):

@@ -55,7 +55,7 @@ def test_an_expression_over_the_row_is_accepted(expression: str) -> None:
         ),
         ("count(amount))", "close every bracket that you open; there is one ) too many"),
         ("countIf(a[1)", "close every bracket that you open; there is one ) too many"),
-        ("countIf(name = 'open)", "write one expression, without '"),
+        ("countIf(name = 'open)", "close every quote that you open; a ' is missing"),
         ("countIf(name = ‘x’)", "write straight quotes (') instead of ‘"),
         ("countIf(a = {a:String})", "write one expression, without {"),
         ("countIf(a = $1)", "write one expression, without $"),
