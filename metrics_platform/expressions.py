@@ -130,7 +130,9 @@ def problem_of(expression: str) -> str | None:
             return f"close every bracket that you open; there is one {token.text} too many"
         elif token.text == "," and not expected:
             return "write one expression; put brackets around a comma that belongs to it"
-    return f"close every bracket that you open; a {expected[-1]} is missing" if expected else None
+    # In `{source: payments, sql: sumIf(a, b)}` YAML ends the value at the comma.
+    in_braces = "; within { }, put SQL that has commas in quotes"
+    return f"close every bracket that you open; a {expected[-1]} is missing{in_braces}" if expected else None
 
 
 def _problem_of_token(token: _Token, before: list[_Token], following: list[_Token]) -> str | None:
@@ -139,7 +141,9 @@ def _problem_of_token(token: _Token, before: list[_Token], following: list[_Toke
     if token.text in {"‘", "’", "“", "”"}:
         return f"write straight quotes (') instead of {token.text}"
     if token.text in {";", "{", "}", "'", '"', "`", "\\", "@", "$"}:
-        return f"write one expression, without {token.text}"
+        is_quote = token.text in {"'", '"', "`"}
+        unclosed = f"close every quote that you open; a {token.text} is missing"
+        return unclosed if is_quote else f"write one expression, without {token.text}"
     if token.kind != "name":
         return None
     if _IN.fullmatch(token.text) and _names_a_table(token.text, before, following):

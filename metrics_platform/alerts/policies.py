@@ -12,6 +12,7 @@ from metrics_platform.alerts.alert import Alert, Condition, Kind
 from metrics_platform.catalog import Catalog
 from metrics_platform.channel_settings import Severity
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import SLOT
 
 _HOUR = datetime.timedelta(hours=1)
 _DAY = datetime.timedelta(days=1)
@@ -114,6 +115,8 @@ class Inhibition:
     to_nothing: bool = False
     # Only where the target's deviation is known and at most this many times the source's.
     up_to: float | None = None
+    # Only where the target's deviation is at most what the source was missing: its largest deviation in each slot.
+    up_to_missing: bool = False
     # Whether the source also inhibits its own reminders and returns.
     itself: bool = False
     # What the target is then inhibited by: fields of the source.
@@ -146,9 +149,15 @@ INHIBITIONS: tuple[Inhibition, ...] = (
         _of("anomaly", notified="yes"), _of("anomaly"), ("origin", "variant"), while_open=False, seen_through=True
     ),
     # What comes back after an outage comes back all at once: users, and events that waited.
-    Inhibition(_of("anomaly", variant="down"), _of("anomaly", variant="up"), ("subject",), after=LOOKBACK),
     Inhibition(
-        _of("anomaly", variant="down", scope="total"), _of("anomaly", variant="up"), ("origin",), after=LOOKBACK
+        _of("anomaly", variant="down"), _of("anomaly", variant="up"), ("subject",), after=LOOKBACK, up_to_missing=True
+    ),
+    Inhibition(
+        _of("anomaly", variant="down", scope="total"),
+        _of("anomaly", variant="up"),
+        ("origin",),
+        after=LOOKBACK,
+        up_to_missing=True,
     ),
     Inhibition(_of("odd_hour", variant="down"), _of("odd_hour", variant="up"), ("subject",), after=LOOKBACK),
     # After a launch, other metrics rise later.
@@ -215,12 +224,20 @@ class Inhibitors:
             change = condition.change
             if rule.up_to is not None and (change is None or abs(change) > rule.up_to * abs(known or 0.0)):
                 return False
+            if rule.up_to_missing and change is not None and abs(change) > _missing(source):
+                return False
             if rule.seen_through and source.opened_at > condition.at:
                 return False
         if source.is_open:
             return rule.while_open
         ended = max(source.closed_at or source.last_at, source.last_at)
         return (rule.seen_through and since < ended) or (bool(rule.after) and self._now <= ended + rule.after)
+
+
+def _missing(fall: Alert) -> float:
+    """The most that may come back in a slot after a fall, as a share of what is expected in a slot."""
+    slots = (fall.last_at - fall.opened_at) / SLOT + 1
+    return max(slots, SAME_LEVEL) * abs(fall.worst_change or 1.0)
 
 
 def _was_first(alert: Alert, source: Alert) -> bool:

@@ -28,7 +28,7 @@ SERIES = {
     "views iOS": Series("views", "os", "iOS"),
     "likes Android": Series("likes", "os", "Android"),
 }
-_VALUES = {".": 100.0, "-": 75.0, "=": 20.0, "0": 0.0, "+": 140.0, "*": 200.0, "h": 80.0, "t": 80.0}
+_VALUES = {".": 100.0, "-": 75.0, "=": 20.0, "0": 0.0, "+": 140.0, "*": 200.0, "^": 400.0, "h": 80.0, "t": 80.0}
 _SEVERITIES = {".": "", "-": "warning", "h": "warning", "t": "warning"}
 _REASONS = {"h": "last_hour", "t": "last_two_hours"}
 
@@ -36,8 +36,8 @@ _REASONS = {"h": "last_hour", "t": "last_two_hours"}
 def verdict(series: Series, sign: str) -> Verdict:
     """A verdict by one character.
 
-    `.` normal, `-` a fall, `=` a critical one, `0` a fall to nothing, `+` a rise, `*` a larger one, `?` unknown; `h`
-    and `t` falls that only the last hour and the last two hours show.
+    `.` normal, `-` a fall, `=` a critical one, `0` a fall to nothing, `+` a rise, `*` a larger one, `^` a huge one,
+    `?` unknown; `h` and `t` falls that only the last hour and the last two hours show.
     """
     if sign == "?":
         return Verdict(series, "unknown")
@@ -143,6 +143,9 @@ DAY = 96
         ({"views": "==++.."}, "0 opened, 3 resolved"),
         ({"views": "==..++.."}, "0 opened, 3 resolved"),
         ({"views": "++0++.."}, "0 opened, 2 opened, 4 resolved, 6 resolved"),
+        # a rise by more than what was missing is no rebound
+        ({"views": "=...", "likes": ".^.."}, "0 opened, 1 opened, 2 resolved, 3 resolved"),
+        ({"views": "====....", "likes": "....^..."}, "0 opened, 5 resolved"),
         # several metrics of a slot are one message; what follows from the same source joins it
         ({"views": ".==....", "likes": ".===..."}, "1 opened, 5 resolved"),
         ({"views": "========..", "likes": "......==.."}, "0 opened, 6 updated, 9 resolved"),
