@@ -6,7 +6,7 @@ import datetime
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from metrics_platform.alerts.alert import TOTAL, Alert, Condition, Subject
 from metrics_platform.notifications.kinds import Contribution
@@ -64,7 +64,7 @@ class Verdict:
         return self.value / self.expected - 1 if self.value is not None and self.expected else None
 
     @property
-    def direction(self) -> str:
+    def direction(self) -> Literal["up", "down"]:
         """Whether the value is above or below the expected one: `up` or `down`."""
         return "up" if (self.value or 0.0) > (self.expected or 0.0) else "down"
 

@@ -96,6 +96,7 @@ class NotificationBuilder:
         series = Series.of(alert)
         since = max(min(self.slot.end - _SHOWN, alert.opened_at - _BEFORE_OPENING), self.slot.end - _SHOWN_AT_MOST)
         verdict = self.verdicts.get(series)
+        turned = verdict if verdict and verdict.status == "anomalous" and verdict.direction != alert.variant else None
         return kinds.ResolvedAnomaly(
             **self._named(alert),
             opened_at=alert.opened_at,
@@ -104,6 +105,7 @@ class NotificationBuilder:
             worst_change=alert.worst_change,
             worst_at=alert.worst_at,
             new_normal=alert.is_accepted,
+            turned=turned.direction if turned else "",
             history=self._history(series, since)[0] if number < _MOST_WITH_HISTORY else None,
         )
 

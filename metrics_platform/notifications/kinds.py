@@ -285,6 +285,7 @@ class ResolvedAnomaly(OfSeries):
     worst_change: Number | None = None  # the largest deviation, a share of the expected
     worst_at: AwareDatetime | None = None
     new_normal: bool = False  # its level has lasted, and is expected from now on
+    turned: Literal["", "up", "down"] = ""  # it ended because it is unusual in this, the other direction
     history: History | None = None
 
 

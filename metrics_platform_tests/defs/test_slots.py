@@ -13,8 +13,10 @@ from dagster._core.definitions.run_request import InstigatorType
 from pydantic import SecretStr
 from rich.console import Console
 
+from metrics_platform.defs.delivery.storage import history_of
 from metrics_platform.defs.health.alert_store import AlertCursor
 from metrics_platform.incidents.command import UnknownIncidentError, answer, list_incidents
+from metrics_platform.notifications.kinds import AnomalyResolved
 from metrics_platform.time_windows import SLOT
 from metrics_platform_tests.defs.monitor_world import LAG, NOON, OPENED, MonitorWorld, stale
 from metrics_platform_tests.defs.running import check_outcomes, failure_texts
@@ -176,6 +178,17 @@ def test_a_removed_metric_ends_its_incidents(world: MonitorWorld) -> None:
     latest = {row["metric"]: row for row in world.rows("incidents") if row["dimension"] == "total"}
     assert (latest["feed_users"]["state"], latest["feed_users"]["change"]) == ("expired", "metric_removed")
     assert latest["views"]["state"] == "open"
+
+
+def test_the_all_clear_of_a_fall_says_that_a_rise_ended_it(world: MonitorWorld) -> None:
+    world.happens(0)
+    assert world.check(0, 2).success
+    for number in (3, 4):
+        world.happens(number, iOS=20.0, Android=20.0)
+        assert world.check(number).success
+    events = [history_of(world.instance, key).event for key in world.queued()]
+    (all_clear,) = [event for event in events if isinstance(event, AnomalyResolved)]
+    assert {each.turned for each in all_clear.resolved if each.metric != "ctr"} == {"up"}
 
 
 def test_a_muted_metric_is_recorded_and_no_one_is_notified(world: MonitorWorld) -> None:

@@ -126,6 +126,8 @@ VARIANTS: dict[str, Variant] = {
         kinds.AnomalyStillOpen(key="k", occurred_at=NOON, anomalies=_MANY, opened_at=NOON)
     ),
     "many-cities-resolved": Variant(_resolved(*[(2, 4)] * 200)),
+    "fall-that-became-a-rise": Variant(_resolved((-9, -2), turned="up", value=31200, history=history())),
+    "rise-that-became-a-fall": Variant(_resolved((2, 4), turned="down", value=31)),
     "report-many-incidents": _changed("report-2026-11-21", day_incidents=(_INCIDENT,) * 40),
     **{f"reason-{number}": _of_views(**facts) for number, facts in enumerate(_REASONS)},
     **{
