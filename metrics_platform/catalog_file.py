@@ -80,6 +80,10 @@ def merged(below: Mapping[str, Any], above: Mapping[Any, Any]) -> dict[Any, Any]
     for name, value in above.items():
         inner = result.get(name)
         result[name] = merged(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+    titles = above.get("title")
+    if isinstance(titles, Mapping) and "short" in below and "short" not in above:
+        # It shortens a title that is replaced.
+        result["short"] = {language: text for language, text in below["short"].items() if language not in titles}
     return result
 
 

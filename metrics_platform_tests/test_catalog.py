@@ -149,6 +149,13 @@ def test_a_definition_changes_with_what_values_depend_on(tmp_path: Path, change:
     assert {name for name in after if after[name].definition != before[name].definition} == metrics
 
 
+def test_a_new_title_replaces_the_builtin_short_one_of_its_language(tmp_path: Path) -> None:
+    before, after = load_catalog(load_settings(None)), _load(tmp_path, "daily: {messages_sent: {title: {en: Chats}}}")
+    assert before.title("messages_sent", "en", short=True) != "Chats"
+    assert after.title("messages_sent", "en", short=True) == "Chats"
+    assert after.title("messages_sent", "ru", short=True) == before.title("messages_sent", "ru", short=True)
+
+
 def test_placeholders_take_settings_and_environment_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOP", "live_shop")
     monkeypatch.setenv("KEPT", "7")
