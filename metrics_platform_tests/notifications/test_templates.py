@@ -105,7 +105,7 @@ _VOLUME = "volume-message_actions-2026-11-20"
 _REASONS: list[dict[str, Any]] = [
     {"score": 7}, {"reason": "last_hour"}, {"reason": "last_two_hours"}, {"reason": "no_data", "value": 0},
     {"reason": "new_code"}, {"reason": "", "score": None}, {"reason": "from_zero", "score": None},
-    {"detector": "day_over_day"}, {"detector": "iqr"}, {"detector": "new"},
+    {"detector": "day_over_day"}, {"detector": "iqr"}, {"detector": "new"}, {"reason": "with_sibling"},
 ]  # fmt: skip
 VARIANTS: dict[str, Variant] = {
     "rise": _of_views(value=16320, score=4.9, contributions=[_part("os", "iOS", 3.0, 0.9)]),
@@ -361,6 +361,13 @@ def test_every_phrase_is_used() -> None:
     for name in _MACRO.findall((FOLDER / "en" / "phrases.j2").read_text("utf-8")):
         found = re.findall(rf"\b{name}\b", text)
         assert len(found) > 1, name
+
+
+@pytest.mark.parametrize("reason", ["this_slot", "last_hour", "last_two_hours", "no_data", "from_zero", "with_sibling"])
+def test_every_reason_of_an_anomaly_is_said_in_words(reason: str) -> None:
+    variant = _of_views(reason=reason)
+    for language in ("en", "ru"):
+        assert reason not in shown(render(variant.event, variant.writer(language)))
 
 
 def test_counts_choose_the_form_of_their_noun() -> None:
