@@ -115,7 +115,8 @@ class Inhibition:
     to_nothing: bool = False
     # Only where the target's deviation is known and at most this many times the source's.
     up_to: float | None = None
-    # Only where the target's deviation is at most what the source was missing: its largest deviation in each slot.
+    # Only where the target's deviation is known and at most what the source was missing: its largest deviation in each
+    # slot.
     up_to_missing: bool = False
     # Whether the source also inhibits its own reminders and returns.
     itself: bool = False
@@ -224,7 +225,7 @@ class Inhibitors:
             change = condition.change
             if rule.up_to is not None and (change is None or abs(change) > rule.up_to * abs(known or 0.0)):
                 return False
-            if rule.up_to_missing and change is not None and abs(change) > _missing(source):
+            if rule.up_to_missing and (change is None or abs(change) > _missing(source)):
                 return False
             if rule.seen_through and source.opened_at > condition.at:
                 return False

@@ -28,7 +28,9 @@ SERIES = {
     "views iOS": Series("views", "os", "iOS"),
     "likes Android": Series("likes", "os", "Android"),
 }
-_VALUES = {".": 100.0, "-": 75.0, "=": 20.0, "0": 0.0, "+": 140.0, "*": 200.0, "^": 400.0, "h": 80.0, "t": 80.0}
+_VALUES = {
+    ".": 100.0, "-": 75.0, "=": 20.0, "0": 0.0, "+": 140.0, "*": 200.0, "^": 400.0, "e": 40.0, "h": 80.0, "t": 80.0,
+}  # fmt: skip
 _SEVERITIES = {".": "", "-": "warning", "h": "warning", "t": "warning"}
 _REASONS = {"h": "last_hour", "t": "last_two_hours"}
 
@@ -37,14 +39,15 @@ def verdict(series: Series, sign: str) -> Verdict:
     """A verdict by one character.
 
     `.` normal, `-` a fall, `=` a critical one, `0` a fall to nothing, `+` a rise, `*` a larger one, `^` a huge one,
-    `?` unknown; `h` and `t` falls that only the last hour and the last two hours show.
+    `e` one where nothing is expected, `?` unknown; `h` and `t` falls that only the last hour and the last two hours
+    show.
     """
     if sign == "?":
         return Verdict(series, "unknown")
     severity = _SEVERITIES.get(sign, "critical")
     status = "anomalous" if severity else "normal"
     reason = _REASONS.get(sign, "this_slot")
-    return Verdict(series, status, severity, reason, value=_VALUES[sign], expected=100.0)
+    return Verdict(series, status, severity, reason, value=_VALUES[sign], expected=0.0 if sign == "e" else 100.0)
 
 
 @dataclass
@@ -146,6 +149,7 @@ DAY = 96
         # a rise by more than what was missing is no rebound
         ({"views": "=...", "likes": ".^.."}, "0 opened, 1 opened, 2 resolved, 3 resolved"),
         ({"views": "====....", "likes": "....^..."}, "0 opened, 5 resolved"),
+        ({"views": "=...", "likes": ".e.."}, "0 opened, 1 opened, 2 resolved, 3 resolved"),
         # several metrics of a slot are one message; what follows from the same source joins it
         ({"views": ".==....", "likes": ".===..."}, "1 opened, 5 resolved"),
         ({"views": "========..", "likes": "......==.."}, "0 opened, 6 updated, 9 resolved"),
