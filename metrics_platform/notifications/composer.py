@@ -230,7 +230,7 @@ def _anomalies(shown: Sequence[Subject], subjects: Sequence[Subject], writer: Wr
     last = max(subject.history.times[-1] for subject in shown if subject.history is not None)
     listed = writer.listed([_finding(subject, writer) for subject in subjects], _NAMED_IN_TITLE)
     if isinstance(first, kinds.ResolvedAnomaly):
-        title = say("over", metrics=listed, r=first)
+        title = say("resolution", metrics=listed, resolved=subjects)
     else:
         time = writer.formats.time(writer.local(first.slot_start))
         title = say("anomaly_chart_title", findings=listed, time=time)

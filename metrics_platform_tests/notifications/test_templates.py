@@ -127,6 +127,13 @@ VARIANTS: dict[str, Variant] = {
     ),
     "many-cities-resolved": Variant(_resolved(*[(2, 4)] * 200)),
     "fall-that-became-a-rise": Variant(_resolved((-9, -2), turned="up", value=31200, history=history())),
+    "one-of-two-became-a-rise": Variant(
+        kinds.AnomalyResolved(
+            key="r",
+            occurred_at=NOON + 7 * SLOT,
+            resolved=(*_resolved((2, 4), turned="up", value=31200).resolved, *_resolved((2, 4), value=810).resolved),
+        )
+    ),
     "rise-that-became-a-fall": Variant(_resolved((2, 4), turned="down", value=31)),
     "report-many-incidents": _changed("report-2026-11-21", day_incidents=(_INCIDENT,) * 40),
     **{f"reason-{number}": _of_views(**facts) for number, facts in enumerate(_REASONS)},
