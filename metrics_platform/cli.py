@@ -290,6 +290,7 @@ def incidents(incident: str | None, is_none: bool | None, note: str, who: str) -
     if incident is None and is_none is not None:
         raise click.UsageError("Name the incident. `metrics-platform incidents` lists them.")
     if incident is None:
+        # In a pipe there is no terminal to fit, and 80 columns would cut most cells.
         command.list_incidents(load_settings(), Console(width=None if sys.stdout.isatty() else 200))
     elif is_none is None:
         raise click.UsageError("Add --not-an-incident, or --an-incident to take it back.")

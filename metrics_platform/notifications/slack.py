@@ -135,7 +135,7 @@ BLOCKS, SECTION, HEADER, BUTTON, BUTTON_URL, BUTTONS = 50, 3000, 150, 75, 3000, 
 POST = 12_000
 # The push preview and the notification centre show no more of it.
 FALLBACK = 300
-_UNFURLED = {"unfurl_links": False, "unfurl_media": False}
+_NOT_UNFURLED = {"unfurl_links": False, "unfurl_media": False}
 
 
 class Piece(NamedTuple):
@@ -160,12 +160,10 @@ def posts_of(message: Message, *, has_pictures: bool = False) -> list[Post]:
     posts = []
     for number, pieces in enumerate(packed, 1):
         place = f" ({number}/{len(packed)})" if number > 1 else ""
-        preview, plain = (
-            shortened(headline, FALLBACK - len(place)) + place,
-            "\n\n".join(piece.plain for piece in pieces),
-        )
-        with_blocks = {**_UNFURLED, "text": escape(preview), "blocks": [piece.block for piece in pieces]}
-        posts.append(Post(with_blocks, {**_UNFURLED, "text": escape(plain), "mrkdwn": False}))
+        preview = shortened(headline, FALLBACK - len(place)) + place
+        plain = "\n\n".join(piece.plain for piece in pieces)
+        with_blocks = {**_NOT_UNFURLED, "text": escape(preview), "blocks": [piece.block for piece in pieces]}
+        posts.append(Post(with_blocks, {**_NOT_UNFURLED, "text": escape(plain), "mrkdwn": False}))
     return posts
 
 

@@ -95,8 +95,10 @@ def _compute_values(run: _Run, names: Sequence[str] = ()) -> Iterator[Any]:
                 if not result.published:
                     return
 
-    further = lambda: [_catalog_result(checked.catalog, problems)]  # noqa: E731
-    yield from run_values(run.context, run.warehouse, SLOT_METRICS, checked, computed(), further)
+    def catalog_check() -> list[dg.AssetCheckResult]:
+        return [_catalog_result(checked.catalog, problems)]
+
+    yield from run_values(run.context, run.warehouse, SLOT_METRICS, checked, computed(), catalog_check)
 
 
 def _catalog_result(catalog: Catalog, problems: Mapping[str, str]) -> dg.AssetCheckResult:
