@@ -75,7 +75,7 @@ class Settings(ChannelSettings, MonitorSettings, HealthSettings):
     clickhouse_timeout_seconds: int = Field(600, ge=1, le=86_400)
     """Time limit of a ClickHouse query, in seconds."""
     clickhouse_max_memory_mb: int = Field(4096, ge=64)
-    """Memory limit of a ClickHouse query, in MiB. GROUP BY and ORDER BY spill to disk at a quarter of it."""
+    """Memory limit of a ClickHouse query, in MiB. GROUP BY and ORDER BY spill to disk at half of it."""
     feed_table: types.Table = "simulator.feed_actions"
     """Table of feed events, as database.table."""
     messages_table: types.Table = "simulator.message_actions"
