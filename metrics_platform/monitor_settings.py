@@ -181,7 +181,7 @@ class MonitorSettings(SettingsPart):
     def unknown_metrics(self, known: Collection[str]) -> list[str]:
         """The metrics that mutes and active hours name and that are not among the `known` ones."""
         labels = [*(mute.labels for mute in self.mutes), *(hours.labels for hours in self.active_hours)]
-        named = {each.get("metric", "") for each in labels}
+        named = {label_set.get("metric", "") for label_set in labels}
         return sorted(named - {"", *known})
 
 

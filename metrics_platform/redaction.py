@@ -41,7 +41,7 @@ _ADDRESS = re.compile(r"(?:[a-z][a-z0-9+.-]*://)?(?P<user>[^/:@]*):(?!//)(?P<pas
 
 def mask(text: str, secrets: Iterable[str] = ()) -> str:
     """Replace every secret in `text` by ***: known ones (also percent-encoded or escaped) and those of a known form."""
-    for secret in sorted({each for each in secrets if len(each) >= SHORTEST}, key=len, reverse=True):
+    for secret in sorted({secret for secret in secrets if len(secret) >= SHORTEST}, key=len, reverse=True):
         text = _known(secret).sub(MASK, text)
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)

@@ -91,7 +91,7 @@ def pooled(deviation: Floats) -> Floats:
     total, count = np.pad(np.where(known, deviation, 0.0), pad), np.pad(known, pad).astype(np.float64)
     size = len(deviation)
     shifts = range(2 * POOLED + 1)
-    sums, numbers = (np.sum([each[shift : shift + size] for shift in shifts], axis=0) for each in (total, count))
+    sums, numbers = (np.sum([array[shift : shift + size] for shift in shifts], axis=0) for array in (total, count))
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(sums / numbers)
 
@@ -267,7 +267,7 @@ def _mean_of_day(sums: Floats, sizes: Floats, known: Integers, end: Integers) ->
 def _smoothed(low: Floats, middle: Floats, high: Floats) -> Floats:
     """The mean of each slot's median and its neighbours', which count as far as the middle half of the days reaches."""
     previous, after = before(middle, 1), np.concatenate([middle[1:], middle[-1:]])
-    parts = [np.clip(np.where(np.isnan(each), middle, each), low, high) for each in (previous, after)]
+    parts = [np.clip(np.where(np.isnan(neighbour), middle, neighbour), low, high) for neighbour in (previous, after)]
     return np.asarray((parts[0] + middle + parts[1]) / 3)
 
 
@@ -295,15 +295,15 @@ def level_of(series: SlotSeries, actual: Floats, usual: Floats, plain: Floats) -
     good = np.isfinite(actual) & np.isfinite(usual)
     sign = np.where(good, np.sign(usual), 0.0)  # a negative gauge grows downwards
     pad = ((LEVEL_SLOTS, 0), (0, 0))
-    values = [np.pad(np.where(good, each * sign, 0.0), pad) for each in (actual, usual, plain)]
+    values = [np.pad(np.where(good, numbers * sign, 0.0), pad) for numbers in (actual, usual, plain)]
     parts = [slice(step, step + len(actual)) for step in range(LEVEL_SLOTS)]
-    today, meant, weeks = (np.asarray(sum(each[part] for part in parts)) for each in values)
+    today, meant, weeks = (np.asarray(sum(numbers[part] for part in parts)) for numbers in values)
     now, then = _ratio(today, meant), _ratio(weeks, meant)
     pull = _PULL / LEVEL_SLOTS * meant
     towards = pull * np.where(np.abs(now - then) < _NEARER * np.abs(now - 1.0), then, 1.0)
     above, below, level = np.zeros_like(actual), np.zeros_like(actual), np.ones_like(actual)
     for part in parts:
-        value, expected = (each[part] for each in values[:2])
+        value, expected = (numbers[part] for numbers in values[:2])
         room = _STEP * expected * level
         if not series.is_gauge:
             room = np.maximum(room, _STEP_SIGMAS * np.sqrt(expected * level))

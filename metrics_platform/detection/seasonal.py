@@ -128,7 +128,9 @@ def _evaluate(days: Days, series: SlotSeries, slots: int, config: DetectorConfig
     score = (np.sqrt(0.375) - np.sqrt(usual + 0.375)) / _POISSON
     sure = missed & (usual >= max(config.minimum_volume, _LEAST_TRIALS))
     numbers = {"score": score, "strength": np.where(sure, score / config.seasonal.slot_threshold, EMPTY)}
-    silent = replace(found, **{name: np.where(missed, each, getattr(found, name)) for name, each in numbers.items()})
+    silent = replace(
+        found, **{name: np.where(missed, replacement, getattr(found, name)) for name, replacement in numbers.items()}
+    )
     return silent.where_anomalous(sure, Reason.NO_DATA)
 
 
@@ -225,10 +227,10 @@ class _Run:
     def window(self, length: int) -> Window:
         """The `length` slots up to each position, the positions after the last slot left out."""
         base, cut = self.baseline, self._cut
-        level, other_level = (before(each, length - 1)[cut] for each in self.levels)
+        level, other_level = (before(levels, length - 1)[cut] for levels in self.levels)
         sums = {
-            name: running_sum(each, length)
-            for name, each in {
+            name: running_sum(values, length)
+            for name, values in {
                 "usual": self._sized(base.usual)[cut],
                 "other": self._sized(base.other)[cut],
                 "plain": self._sized(base.plain)[cut],
@@ -249,7 +251,7 @@ class _Run:
         if trials is None:
             return Window(actual, expected, low, high, volume, sigma, self._score(actual, low, high, None, sigma), jump)
         with np.errstate(divide="ignore", invalid="ignore"):
-            rates = [np.where(trials > 0, each / trials, np.nan) for each in (actual, expected, low, high)]
+            rates = [np.where(trials > 0, successes / trials, np.nan) for successes in (actual, expected, low, high)]
         if length == 1:  # the expected rate is known, whether there are trials or not
             rates[1] = np.where(trials > 0, rates[1], base.usual[cut] * level)
         value, usual, least, most = rates
@@ -283,7 +285,7 @@ class _Run:
     def _sigma(self, expected: Floats, trials: Floats | None, length: int) -> Floats:
         # Longer windows need their noise at the evaluated slots only, and where it is pooled from.
         start = 0 if length == 1 else max(0, len(expected) - self.slots - POOLED - length + 1)
-        then, usual = (running_sum(each[start:], length) for each in self._then)
+        then, usual = (running_sum(numbers[start:], length) for numbers in self._then)
         trials_then = None if trials is None else running_sum(self._trials_then[start:], length)
         level = before(self.levels_then[start:], length - 1)
         noise = self._noise(self._deviation(then, usual * level, trials_then), start)

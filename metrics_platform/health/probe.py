@@ -316,10 +316,10 @@ def _probe_slots(
     start = first - (_SLOTS_IN_A_ROW - 1) * SLOT
     slots = [Slot(start + number * SLOT) for number in range((last.end - start) // SLOT)]
     before = {slot: weeks_before(slot, settings.zone, WEEKS) for slot in slots}
-    rows = rows_of_slots(warehouse, {*slots, *(each for weeks in before.values() for each in weeks)})
+    rows = rows_of_slots(warehouse, {*slots, *(week for weeks in before.values() for week in weeks)})
     volumes = {
         (source, slot): evaluate_volume(
-            count, [rows[each][source] for each in before[slot] if source in rows.get(each, {})]
+            count, [rows[week][source] for week in before[slot] if source in rows.get(week, {})]
         )
         for slot in slots
         for source, count in rows.get(slot, {}).items()

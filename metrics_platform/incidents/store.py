@@ -70,7 +70,7 @@ class Update:
         notifications would be lost. Rows of the same slot replace each other, so repeating it does no harm.
         """
         _insert(warehouse, INCIDENTS.name, [_row(at, alert) for at, alerts in self.steps for alert in alerts])
-        _insert(warehouse, MONITORED_SLOTS.name, [[each.slot.start, *each[1:]] for each in self.processed])
+        _insert(warehouse, MONITORED_SLOTS.name, [[row.slot.start, *row[1:]] for row in self.processed])
 
 
 def updates(  # noqa: PLR0917
@@ -168,7 +168,7 @@ def _evaluated_slots(warehouse: Warehouse, date: datetime.date, slots: SlotRange
         doing="Reading which slots are evaluated",
     ).rows
     found = [ProcessedSlot(Slot(_utc(row["slot_start"])), row["series"], row["anomalous"]) for row in rows]
-    return {each.slot: each for each in found}
+    return {slot.slot: slot for slot in found}
 
 
 def unevaluated_since(warehouse: Warehouse, slots: SlotRange) -> datetime.datetime:

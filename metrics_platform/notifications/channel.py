@@ -277,7 +277,7 @@ class Transport:
             kind = type(caught).__name__
             text = f"No request could be made to {where} ({kind}): correct its address, or that of the proxy before it."
             return DeliveryError("misconfigured", text)
-        if not arrived and any("Tunnel connection failed: 407" in str(each) for each in chain):
+        if not arrived and any("Tunnel connection failed: 407" in str(error) for error in chain):
             text = f"{where} cannot be reached{through}, which wants another user or password: {cause}"
             return DeliveryError("misconfigured", text)
         if not arrived:
@@ -328,8 +328,8 @@ def masked_json(value: Any, masked: Callable[[str], str]) -> Any:
     if isinstance(value, str):
         return masked(value)
     if isinstance(value, list):
-        return [masked_json(each, masked) for each in value]
-    return {name: masked_json(each, masked) for name, each in value.items()} if isinstance(value, dict) else value
+        return [masked_json(item, masked) for item in value]
+    return {name: masked_json(item, masked) for name, item in value.items()} if isinstance(value, dict) else value
 
 
 def _host(url: str) -> str | None:
@@ -344,11 +344,11 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     seen: set[int] = set()
     waiting: list[Any] = [error]
     while waiting:
-        each = waiting.pop(0)
-        if isinstance(each, BaseException) and id(each) not in seen:
-            seen.add(id(each))
-            yield each
-            waiting += [getattr(each, "reason", None), each.__cause__, *each.args]
+        current = waiting.pop(0)
+        if isinstance(current, BaseException) and id(current) not in seen:
+            seen.add(id(current))
+            yield current
+            waiting += [getattr(current, "reason", None), current.__cause__, *current.args]
 
 
 def _seconds(*waits: Any) -> float:

@@ -79,7 +79,7 @@ def render_or_fallback(
 
 
 def _lasted(over: kinds.AnomalyResolved) -> datetime.timedelta:
-    return max(each.resolved_at for each in over.resolved) - min(each.opened_at for each in over.resolved)
+    return max(one.resolved_at for one in over.resolved) - min(one.opened_at for one in over.resolved)
 
 
 def _fallback(event: kinds.Event, problem: str) -> Message:
@@ -308,7 +308,7 @@ def _report_charts(report: kinds.DailyReport, writer: Writer) -> Charts:
 def _report_chart(report: kinds.DailyReport, name: str, series: Sequence[kinds.ReportSeries], writer: Writer) -> Chart:
     say = writer.say
     found = {highlight.metric: highlight for highlight in report.highlights or ()}
-    names = {each.metric for each in series}
+    names = {one.metric for one in series}
     here = [highlight for highlight in found.values() if highlight.metric in names]
     if here and not report.problem:
         title = say("report_chart_finding", highlights=here)
@@ -318,7 +318,7 @@ def _report_chart(report: kinds.DailyReport, name: str, series: Sequence[kinds.R
         writer,
         f"report-{name}-{report.date}",
         title,
-        [_report_panel(each, report.date, found.get(each.metric), writer) for each in series],
+        [_report_panel(one, report.date, found.get(one.metric), writer) for one in series],
         say("report_chart_subtitle", date=writer.formats.day(report.date)),
         values=say("report_chart_actual"),
         previous=say("report_chart_before"),
@@ -338,7 +338,7 @@ def _report_panel(
     if value is not None and week_before is not None:
         finding += f" · {writer.change(value, week_before, series.unit)}"
     values, step = series.values, 1
-    previous = series.values_before if any(each is not None for each in series.values_before) else ()
+    previous = series.values_before if any(before is not None for before in series.values_before) else ()
     if highlight and highlight.trend:
         values, previous = highlight.trend, ()
         if highlight.record_weekday:

@@ -287,7 +287,7 @@ def email_of(
     mail = EmailMessage(policy=POLICY)
     # Written here: in what EmailMessage folds itself, Python 3.11 loses spaces between encoded words.
     mail.set_raw("From", _address(sender))
-    mail.set_raw("To", ",\r\n ".join(_address(each) for each in receivers))
+    mail.set_raw("To", ",\r\n ".join(_address(receiver) for receiver in receivers))
     mail.set_raw("Subject", _encoded(subject_of(message)))
     mail["Date"] = format_datetime(date)
     mail["Message-ID"] = message_id(message.key, domain)

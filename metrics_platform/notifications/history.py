@@ -144,13 +144,13 @@ class History:
 
     @cached_property
     def _counting(self) -> list[Stored]:
-        last = max((at for at, each in enumerate(self.stored) if isinstance(each.entry, Reopened)), default=-1)
-        queued = [each for each in self.stored[: last + 1] if isinstance(each.entry, Queued | Unreadable)]
+        last = max((at for at, stored in enumerate(self.stored) if isinstance(stored.entry, Reopened)), default=-1)
+        queued = [stored for stored in self.stored[: last + 1] if isinstance(stored.entry, Queued | Unreadable)]
         return [*queued, *self.stored[last + 1 :]]
 
     @cached_property
     def entries(self) -> list[Entry]:
-        return [each.entry for each in self._counting]
+        return [stored.entry for stored in self._counting]
 
     @cached_property
     def event(self) -> Event | None:
@@ -163,7 +163,7 @@ class History:
 
     @cached_property
     def queued_at(self) -> datetime.datetime:
-        reopened = [each.at for each in self.stored if isinstance(each.entry, Reopened)]
+        reopened = [stored.at for stored in self.stored if isinstance(stored.entry, Reopened)]
         return _utc(reopened[-1] if reopened else self.stored[0].at)
 
     @cached_property
@@ -172,7 +172,7 @@ class History:
 
     def steps(self, channel: str) -> dict[int, Sent]:
         """The steps that are done over a channel, by number."""
-        return {each.step: each for each in self.entries if isinstance(each, Sent) and each.channel == channel}
+        return {entry.step: entry for entry in self.entries if isinstance(entry, Sent) and entry.channel == channel}
 
     def is_sent(self, channel: str) -> bool:
         """Whether every step over a channel is done."""
@@ -183,12 +183,14 @@ class History:
     def failures(self) -> dict[str, Failure]:
         """The latest failure over each channel over which nothing was sent since."""
         found: dict[str, Failure] = {}
-        for each in self._counting:
-            if isinstance(each.entry, Failed):
-                before = found.get(each.entry.channel)
-                found[each.entry.channel] = Failure(each.entry, (*(before.times if before else ()), _utc(each.at)))
-            elif isinstance(each.entry, Sent):
-                found.pop(each.entry.channel, None)
+        for stored in self._counting:
+            if isinstance(stored.entry, Failed):
+                before = found.get(stored.entry.channel)
+                found[stored.entry.channel] = Failure(
+                    stored.entry, (*(before.times if before else ()), _utc(stored.at))
+                )
+            elif isinstance(stored.entry, Sent):
+                found.pop(stored.entry.channel, None)
         return found
 
     def outcome_unknown(self, channel: str) -> bool:
@@ -227,7 +229,7 @@ class History:
 
     @cached_property
     def tried_at(self) -> datetime.datetime | None:
-        tried = [each.at for each in self._counting if isinstance(each.entry, Started | Sending | Sent | Failed)]
+        tried = [stored.at for stored in self._counting if isinstance(stored.entry, Started | Sending | Sent | Failed)]
         return _utc(max(tried)) if tried else None
 
 
@@ -282,12 +284,12 @@ class Journal:
         """Reread the journal; returns the messages that are not closed."""
         recent = list(self._storage.since(self.position.read_until - _OVERLAP_SECONDS))
         self._advance(recent)
-        keys = dict.fromkeys([*self.position.open, *(each.key for each in recent)])
+        keys = dict.fromkeys([*self.position.open, *(stored.key for stored in recent)])
         found = self._storage.of(list(keys))
         self._known.update({key: list(found.get(key, ())) for key in keys})
         histories = [self.history(key) for key in keys]
-        waiting = [each for each in histories if not each.closed and (each.event or each.unreadable)]
-        self.position = self.position.model_copy(update={"open": tuple(each.key for each in waiting)})
+        waiting = [history for history in histories if not history.closed and (history.event or history.unreadable)]
+        self.position = self.position.model_copy(update={"open": tuple(history.key for history in waiting)})
         return waiting
 
     @property
@@ -297,10 +299,10 @@ class Journal:
 
     def _advance(self, stored: Sequence[Stored]) -> None:
         reached: dict[str, float] = defaultdict(float, self.position.reached)
-        for each in stored:
-            if isinstance(each.entry, Sent):
-                reached[each.entry.channel] = max(reached[each.entry.channel], each.at)
-        read_until = max([self.position.read_until, *(each.at for each in stored)])
+        for one in stored:
+            if isinstance(one.entry, Sent):
+                reached[one.entry.channel] = max(reached[one.entry.channel], one.at)
+        read_until = max([self.position.read_until, *(one.at for one in stored)])
         self.position = self.position.model_copy(update={"read_until": read_until, "reached": dict(reached)})
 
 

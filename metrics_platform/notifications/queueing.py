@@ -137,24 +137,24 @@ class _Queue:
 
     @cached_property
     def _readable(self) -> dict[str, History]:
-        return {each.key: each for each in self.waiting if each.event}
+        return {history.key: history for history in self.waiting if history.event}
 
     @cached_property
     def _events(self) -> dict[str, Event]:
-        return {each.key: each.event for each in self.waiting if each.event}
+        return {history.key: history.event for history in self.waiting if history.event}
 
     def next_step(self) -> Step:
-        give_up = {each.key: each.unreadable for each in self.waiting if not each.event} | self._too_old
-        left = [each for each in self._left if each.key not in give_up]
-        deliveries = sorted((delivery for each in left for delivery in self._deliveries(each)), key=self._rank)
-        due = [each for each in deliveries if each.at <= self.now]
+        give_up = {history.key: history.unreadable for history in self.waiting if not history.event} | self._too_old
+        left = [history for history in self._left if history.key not in give_up]
+        deliveries = sorted((delivery for history in left for delivery in self._deliveries(history)), key=self._rank)
+        due = [delivery for delivery in deliveries if delivery.at <= self.now]
         if digest := self._burst(due):
             return Step(f"a burst: {len(digest)} messages become one", digest=digest, give_up=give_up)
         if due:
             return Step("due", send=(due[0].history.key, due[0].channel), give_up=give_up)
         if not left:
             return Step("given up" if give_up else "nothing is waiting", give_up=give_up)
-        at = min((each.at for each in deliveries), default=self.now + datetime.timedelta(minutes=1))
+        at = min((delivery.at for delivery in deliveries), default=self.now + datetime.timedelta(minutes=1))
         what = f"{self._first} cannot be reached: " if self._down.get(self._first, self.now) > self.now else ""
         return Step(f"{what}{len(left)} waiting, next try at {at:%H:%M:%S} UTC", give_up=give_up, at=at)
 
@@ -186,7 +186,7 @@ class _Queue:
     def _left(self) -> list[History]:
         """The messages that are sent themselves: not part of a digest, and no useless digest."""
         in_digests = {part.key for key, parts in self._parts.items() if key not in self._useless for part in parts}
-        return [each for key, each in self._readable.items() if key not in in_digests | self._useless]
+        return [history for key, history in self._readable.items() if key not in in_digests | self._useless]
 
     def _queued_at(self, history: History) -> datetime.datetime:
         """A digest is as old as its oldest message."""
@@ -199,14 +199,14 @@ class _Queue:
         """
         sent_alone = {part.key for key in self._useless for part in self._parts[key]}
         groups: dict[tuple[str, str, bool], list[str]] = {}
-        for each in due:
-            history, event = each.history, self._events[each.history.key]
+        for delivery in due:
+            history, event = delivery.history, self._events[delivery.history.key]
             other = self._fallback(history)
             group = self.settings.digest_group(event.kind, event.severity)
             allowed = event.digestible and group is not None and history.key not in sent_alone
-            if allowed and each.channel not in self._down and not _has_begun(history, other):
+            if allowed and delivery.channel not in self._down and not _has_begun(history, other):
                 fallback_sent = other is not None and history.is_sent(other)
-                groups.setdefault((each.channel, str(group), fallback_sent), []).append(history.key)
+                groups.setdefault((delivery.channel, str(group), fallback_sent), []).append(history.key)
         return next((tuple(keys[:MAX_DIGEST]) for keys in groups.values() if len(keys) >= BURST), ())
 
     # --- when -------------------------------------------------------------------------------------------------------
@@ -267,16 +267,16 @@ class _Queue:
         The waits grow with the attempts that have failed since the channel last took a message.
         """
         found: dict[str, list[Failure]] = {}
-        for each in self._left:
-            for name, failure in each.failures.items():
+        for history in self._left:
+            for name, failure in history.failures.items():
                 if failure.entry.reason in _DOWN and not self._is_back(failure):
                     found.setdefault(name, []).append(failure)
         down = {}
         for name, failures in found.items():
             reached = self.reached.get(name)
-            failed = sorted(at for each in failures for at in each.times if reached is None or at > reached)
+            failed = sorted(at for failure in failures for at in failure.times if reached is None or at > reached)
             wait = datetime.timedelta(seconds=_DOWN_WAITS[min(len(failed), len(_DOWN_WAITS)) - 1])
-            asked = [each.at + datetime.timedelta(seconds=each.entry.retry_after or 0) for each in failures]
+            asked = [failure.at + datetime.timedelta(seconds=failure.entry.retry_after or 0) for failure in failures]
             down[name] = max(failed[-1] + wait, *asked)
         return down
 
@@ -307,12 +307,12 @@ class _Queue:
         why = f"Not delivered within {hours} h (METRICS_MESSAGE_MAX_AGE_HOURS): too old."
         of_digest = "Its messages were sent individually, or given up."
         found = {key: of_digest for key in self._useless if not self._parts[key]}
-        of_channel = [failure.at for each in self._left if (failure := each.failures.get(self._first))]
-        for each in self._left:
-            tried = [*filter(None, [each.tried_at]), *(of_channel if self._first in self._down else ())]
-            if self._is_old(each) and tried and max(tried) >= self.now - _LAST_CHANCE:
-                found[each.key] = of_digest if each.key in self._parts else why
-                found |= {part.key: why for part in self._parts.get(each.key, ()) if self._is_old(part)}
+        of_channel = [failure.at for history in self._left if (failure := history.failures.get(self._first))]
+        for history in self._left:
+            tried = [*filter(None, [history.tried_at]), *(of_channel if self._first in self._down else ())]
+            if self._is_old(history) and tried and max(tried) >= self.now - _LAST_CHANCE:
+                found[history.key] = of_digest if history.key in self._parts else why
+                found |= {part.key: why for part in self._parts.get(history.key, ()) if self._is_old(part)}
         return found
 
     def _is_old(self, history: History) -> bool:

@@ -199,7 +199,7 @@ def _pieces(message: Message, has_pictures: bool) -> Iterator[Piece]:
             for link in buttons
         ]
         yield Piece(
-            {"type": "actions", "elements": elements}, "\n".join(f"{each.label}: {each.url}" for each in buttons)
+            {"type": "actions", "elements": elements}, "\n".join(f"{button.label}: {button.url}" for button in buttons)
         )
     notes: list[Line] = [message.footer]
     if has_pictures:

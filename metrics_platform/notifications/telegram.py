@@ -250,8 +250,10 @@ class TelegramChannel(Channel):
             reply_parameters=_reply(first or context.reply_to, chat),
         )
         result, made, notes = self._make(addressed, repeat_unknown=context.repeat_unknown)
-        messages = [each for each in (result if isinstance(result, list) else [result]) if isinstance(each, dict)]
-        ids = tuple(str(each["message_id"]) for each in messages if each.get("message_id") is not None)
+        messages = [
+            message for message in (result if isinstance(result, list) else [result]) if isinstance(message, dict)
+        ]
+        ids = tuple(str(message["message_id"]) for message in messages if message.get("message_id") is not None)
         found = messages[0].get("chat") if messages else None
         address, thread = made.parameters["chat_id"], made.parameters.get("message_thread_id")
         return {
@@ -435,7 +437,7 @@ def _other_spelling(client: TelegramClient, chat: str) -> str:
         return ""
     has_its_100 = digits.startswith("100") and len(digits) > _LONGEST_GROUP
     spellings = [f"-{digits}"] if has_its_100 else [f"-{digits}", f"-100{digits}"]
-    for spelling in (each for each in spellings if each != chat):
+    for spelling in (spelling for spelling in spellings if spelling != chat):
         with contextlib.suppress(DeliveryError):
             found = client.call("getChat", {"chat_id": spelling})
             return f'{spelling} exists, "{found.get("title")}": is that the one?'

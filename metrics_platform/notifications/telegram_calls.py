@@ -131,7 +131,7 @@ def request_of(call: Call) -> tuple[str, dict[str, Any], Files | None]:
         fields = ["photo" if call.method == "sendPhoto" else "document"]
         if call.part is None:
             given["caption"] = _title(call.pictures[0])
-    return call.method, given, {name: _file(each) for name, each in zip(fields, call.pictures, strict=True)}
+    return call.method, given, {name: _file(picture) for name, picture in zip(fields, call.pictures, strict=True)}
 
 
 def is_photo(png: bytes) -> bool:

@@ -221,7 +221,9 @@ class DailySources:
             raise SourceError(f"sources.{source.name} does not fit {source.table}: {refused}") from None
         types = dict(zip(rows.columns, found[len(checked) :], strict=True))
         dimensions = [self.catalog.dimensions[name] for name in ATTRIBUTES]
-        builtin = set().union(*(expressions.column_names_in(each.sql) for each in dimensions if each.is_builtin))
+        builtin = set().union(
+            *(expressions.column_names_in(dimension.sql) for dimension in dimensions if dimension.is_builtin)
+        )
         for name, kind in types.items():
             if name in builtin and kind.startswith(_SEVERAL_VALUES):
                 raise SourceError(

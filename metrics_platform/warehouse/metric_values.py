@@ -129,7 +129,7 @@ def compute(warehouse: Warehouse, scope: Scope) -> ValuesResult:
 def _without(scope: Scope, names: Iterable[str]) -> Scope:
     """The same without some metrics, and without the quotients that are made of them."""
     gone = set(names)
-    kept = (each for each in scope.metrics if not gone & {each.name, each.numerator, each.denominator})
+    kept = (metric for metric in scope.metrics if not gone & {metric.name, metric.numerator, metric.denominator})
     return replace(scope, metrics=tuple(kept))
 
 
@@ -183,7 +183,9 @@ def _try(warehouse: Warehouse, scope: Scope) -> None:
 def _unstable_metrics(scope: Scope, result: ValuesResult) -> dict[str, str]:
     """Entry → why it is left out, where nothing but metrics that are no plain counts or sums do not reconcile."""
     suspects = {
-        each.name: each for each in scope.metrics if each.sql and not (each.aggregate and each.aggregate.is_additive)
+        metric.name: metric
+        for metric in scope.metrics
+        if metric.sql and not (metric.aggregate and metric.aggregate.is_additive)
     }
     if not all(violation.quantity in suspects for violation in result.violations):
         return {}

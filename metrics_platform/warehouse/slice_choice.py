@@ -40,12 +40,14 @@ def add_slices(warehouse: Warehouse, scope: Scope, staging: str) -> bool:
     added = False
     for source, rows in scope.rows.items():
         with_others = [
-            each for each in scope.dimensions_of(rows.source) if (rows.source.events_metric, each.name) in found
+            dimension
+            for dimension in scope.dimensions_of(rows.source)
+            if (rows.source.events_metric, dimension.name) in found
         ]
         if not with_others:
             continue
         chosen = _chosen(warehouse, scope, rows.source)
-        if with_room := [each for each in with_others if chosen.get(each.name, 0) < each.values]:
+        if with_room := [dimension for dimension in with_others if chosen.get(dimension.name, 0) < dimension.values]:
             _choose_from_stretch(warehouse, scope, source, with_room)
             added = added or _chosen(warehouse, scope, rows.source) != chosen
     return added

@@ -62,7 +62,7 @@ class DailyTable:
     @property
     def measures(self) -> tuple[str, ...]:
         """The columns of counts: their sums are verified when a partition is swapped in."""
-        return tuple(each.name for each in self.columns if each.type in _COUNTS and each.name not in _NO_COUNTS)
+        return tuple(column.name for column in self.columns if column.type in _COUNTS and column.name not in _NO_COUNTS)
 
     @property
     def query(self) -> str:

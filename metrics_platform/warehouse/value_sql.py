@@ -131,13 +131,18 @@ class Cells:
     @classmethod
     def of(cls, dimensions: Sequence[Dimension]) -> Cells:
         """The cells of a source that is sliced by these dimensions."""
-        builtin = [expressions.column_names_in(each.sql) for each in dimensions if each.is_builtin]
+        builtin = [expressions.column_names_in(dimension.sql) for dimension in dimensions if dimension.is_builtin]
         read = {quoted(name): quoted(name) for name in sorted(set().union(*builtin))}
-        read |= {f"platform_slice_{each.name}": each.sql for each in dimensions if not each.is_builtin}
+        read |= {
+            f"platform_slice_{dimension.name}": dimension.sql for dimension in dimensions if not dimension.is_builtin
+        }
         return cls(
             hash_of(read.values()),
             tuple(f"any({sql}) AS {name}" for name, sql in read.items()),
-            tuple((each.name, each.sql if each.is_builtin else f"platform_slice_{each.name}") for each in dimensions),
+            tuple(
+                (dimension.name, dimension.sql if dimension.is_builtin else f"platform_slice_{dimension.name}")
+                for dimension in dimensions
+            ),
         )
 
 

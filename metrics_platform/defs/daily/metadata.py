@@ -44,7 +44,7 @@ def check_results(table: DailyTable, compared: Sequence[tuple[str, Sequence[Comp
     several = f"{len(compared)} {'stretches of slots' if table == tables.SLOT_METRICS else 'days'}"
     periods = compared[0][0] if len(compared) == 1 else several
     return [
-        _compared_result(name, promise, [each for each in latest_first if each[1].check == name], periods)
+        _compared_result(name, promise, [pair for pair in latest_first if pair[1].check == name], periods)
         for name, promise in table.checks.items()
     ]
 
@@ -64,7 +64,7 @@ def materialised(
         return
     yield from checks
     period, violations = failed[0]
-    facts = "; ".join(f"{each.check}: {difference(each)}" for each in violations)
+    facts = "; ".join(f"{violation.check}: {difference(violation)}" for violation in violations)
     raise dg.Failure(
         f"{table.name} of {period} does not add up, so it was not published and readers still see the previous "
         f"version. {facts}. What to do: {remedy}",

@@ -223,7 +223,7 @@ def _is_running(instance: dg.DagsterInstance, now: datetime.datetime) -> bool:
 def _check_has_started(instance: dg.DagsterInstance, now: datetime.datetime) -> bool:
     checks = dg.RunsFilter(job_name=MONITOR_JOB, statuses=[dg.DagsterRunStatus.STARTED])
     records = instance.get_run_records(checks, limit=1)
-    return any(now.timestamp() - (each.start_time or 0) < _JUST_STARTED.total_seconds() for each in records)
+    return any(now.timestamp() - (record.start_time or 0) < _JUST_STARTED.total_seconds() for record in records)
 
 
 # --- the channels -----------------------------------------------------------------------------------------------------
@@ -245,10 +245,12 @@ def channels_check(settings: Settings) -> dg.AssetChecksDefinition:
         problems = [finding for finding in findings if finding.status == "problem"]
         for finding in problems:
             context.log.error(f"{finding.subject}: {finding.detail} {finding.remedy}")
-        texts = [f"{each.subject}: {each.detail}. {each.remedy}".strip() for each in problems or findings]
+        texts = [f"{finding.subject}: {finding.detail}. {finding.remedy}".strip() for finding in problems or findings]
         rows = [
-            dg.TableRecord({"what": each.subject, "status": each.status, "found": each.detail, "to do": each.remedy})
-            for each in findings
+            dg.TableRecord(
+                {"what": finding.subject, "status": finding.status, "found": finding.detail, "to do": finding.remedy}
+            )
+            for finding in findings
         ]
         return dg.AssetCheckResult(
             passed=not problems,

@@ -156,20 +156,20 @@ _PICTURE_WIDTH = 960
 def run_metadata(attempts: Sequence[Attempt], history: History, settings: Settings) -> dict[str, Any]:
     """The metadata of a message after some attempts, whether it was delivered or not."""
     metadata: dict[str, Any] = {}
-    composed = next((each for each in reversed(attempts) if each.message), None)
+    composed = next((attempt for attempt in reversed(attempts) if attempt.message), None)
     if composed and composed.message:
         # Pictures are only kept of what was delivered: an outage has hundreds of attempts.
         metadata |= message_metadata(composed.message, composed.pictures if history.closed else ())
     sent = [entry for entry in history.entries if isinstance(entry, Sent)]
-    for number, link in enumerate(dict.fromkeys(each.link for each in sent if each.link), 1):
+    for number, link in enumerate(dict.fromkeys(entry.link for entry in sent if entry.link), 1):
         metadata[_numbered("link", number)] = _link_value(link)
-    if delivered := ", ".join(dict.fromkeys(f"{each.channel} {each.address}".strip() for each in sent)):
+    if delivered := ", ".join(dict.fromkeys(f"{entry.channel} {entry.address}".strip() for entry in sent)):
         metadata["delivered over"] = delivered
     if closed := history.closed:
         metadata["outcome"] = f"{closed.outcome.replace('_', ' ')}: {closed.text}".rstrip(": ")
     shown = history.stored[-_ATTEMPTS_SHOWN:]
-    metadata["attempts"] = dg.MetadataValue.table([_attempt(each, settings) for each in shown])
-    if notes := dict.fromkeys(note for each in sent for note in each.notes):
+    metadata["attempts"] = dg.MetadataValue.table([_attempt(stored, settings) for stored in shown])
+    if notes := dict.fromkeys(note for entry in sent for note in entry.notes):
         metadata["notes"] = dg.MetadataValue.md("\n".join(f"- {note}" for note in notes))
     return metadata
 
@@ -179,14 +179,14 @@ def message_metadata(message: Message, pictures: Sequence[Picture]) -> dict[str,
     texts = enumerate(message_markdown(message), 1)
     metadata: dict[str, Any] = {_numbered("message", number): dg.MetadataValue.md(text) for number, text in texts}
     if pictures:
-        shown = tuple(replace(each, png=smaller(each.png, _PICTURE_WIDTH)) for each in pictures)
+        shown = tuple(replace(picture, png=smaller(picture.png, _PICTURE_WIDTH)) for picture in pictures)
         metadata["pictures"] = dg.MetadataValue.md(picture_markdown(shown))
     return metadata
 
 
 def message_problem(attempts: Sequence[Attempt], history: History) -> str:
     """Why a message was not delivered, as one text; empty if it was."""
-    errors = " ".join(f"{each.channel}: {str(each.error).rstrip('.')}." for each in attempts if each.error)
+    errors = " ".join(f"{attempt.channel}: {str(attempt.error).rstrip('.')}." for attempt in attempts if attempt.error)
     closed = history.closed
     if closed and closed.outcome in ("unknown", "given_up"):
         return closed.text

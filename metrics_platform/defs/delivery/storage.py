@@ -156,7 +156,7 @@ def _readable(data: Any) -> Entry | None:
     try:
         return ENTRIES.validate_python(data)
     except ValidationError as caught:
-        problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in caught.errors()[:3])
+        problems = "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in caught.errors()[:3])
     if isinstance(data, dict) and data.get("entry") in ("queued", "asked"):
         return Unreadable(text=f"This version of the platform cannot read it: {problems}")
     return None

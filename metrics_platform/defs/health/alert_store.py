@@ -39,8 +39,10 @@ def update_alerts(
     rules = policies(datetime.timedelta(hours=settings.reminder_hours))
     # What METRICS_SEVERITIES switches off is muted.
     severe = [
-        replace(each, severity=severity_of(each.subject.kind, each.severity, settings) or each.severity)
-        for each in conditions
+        replace(
+            condition, severity=severity_of(condition.subject.kind, condition.severity, settings) or condition.severity
+        )
+        for condition in conditions
     ]
     found = step(now, alerts, severe, rules, is_muted=muting(settings, now), inhibitors=inhibitors)
     ended = {alert.id: alert for alert in alerts if alert.state in {"resolved", "expired"}}

@@ -71,7 +71,7 @@ def tick(context: dg.SensorEvaluationContext, settings: Settings, now: datetime.
         record = None if run_id in by_id else context.instance.get_run_record_by_id(run_id)
         return EndedRun(context.instance, record) if record else by_id.get(run_id)
 
-    events = [event for each in notifications for event in _events(each, run_of, graph)]
+    events = [event for notification in notifications for event in _events(notification, run_of, graph)]
     if settings.tell_success:
         events += [_success(run) for run in runs if run.succeeded and run.is_automated and run.job == DAILY_JOB]
     until = max([known_until, *(run.updated_at for run in found)])
@@ -94,9 +94,9 @@ def _new_ticks(
     latest: dict[str, float] = {}
     for name, ended in ended_ticks(instance).items():
         until = (known or {}).get(name, since)
-        fresh = [each for each in ended if each.at.timestamp() > until]
+        fresh = [tick for tick in ended if tick.at.timestamp() > until]
         ticks += fresh
-        latest[name] = max([until, *(each.at.timestamp() for each in fresh)])
+        latest[name] = max([until, *(tick.at.timestamp() for tick in fresh)])
     return sorted(ticks, key=lambda ended: ended.at), latest
 
 

@@ -55,7 +55,7 @@ def tick(
         sources, problems = _resolved(warehouse, catalog)
         found = probe_sources(warehouse, sources, settings, before.slot, now)
         # Incidents inhibit where something fires or is open.
-        matters = any(each.condition.status == "firing" for each in found) or any(
+        matters = any(probed.condition.status == "firing" for probed in found) or any(
             alert.is_open for alert in before.alerts
         )
         inhibitors = _incidents(warehouse, catalog) if matters else []
@@ -69,14 +69,14 @@ def tick(
     conditions = [probed.condition for probed in found]
     kept, notifications = update_alerts(alerts, now, conditions, settings, inhibitors)
     latest = {probed.source: probed.latest_event or now for probed in found if probed.check == FRESH}
-    events = [_event(each, catalog, latest, now) for each in notifications]
+    events = [_event(notification, catalog, latest, now) for notification in notifications]
     shown = dict(_to_show(found, before, now))
     cursor = _Cursor(
         alerts=kept,
-        slot=max((each.condition.at - SLOT for each in found if each.check == SLOT_VOLUME), default=before.slot),
+        slot=max((probed.condition.at - SLOT for probed in found if probed.check == SLOT_VOLUME), default=before.slot),
         shown=before.shown | {name: (_passed(probed), now.timestamp()) for name, probed in shown.items()},
     )
-    said = [*problems, *(each.description for each in found if each.check == FRESH)]
+    said = [*problems, *(probed.description for probed in found if probed.check == FRESH)]
     evaluations = [
         dg.AssetCheckEvaluation(asset_key=dg.AssetKey(probed.source), check_name=probed.check, **_result(probed))
         for probed in shown.values()

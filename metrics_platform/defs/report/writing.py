@@ -83,7 +83,7 @@ def _not_computed(
             raise
         context.log.warning(f"Whether the data of {day.key} are whole is not known. {error}")
         return ()
-    return tuple(each.table for each in found)
+    return tuple(upstream.table for upstream in found)
 
 
 # --- the state of the load --------------------------------------------------------------------------------------------
