@@ -237,7 +237,7 @@ def _write_history(warehouse: Warehouse, settings: Settings, checked: CheckedCat
             "definitions": [definition for _, definition, _ in rows],
             "quotients": [is_quotient for _, _, is_quotient in rows],
         }
-        warehouse.execute(read_query("slot_history"), parameters, doing="Making a history")
+        warehouse.execute(read_query("slot_history"), parameters, operation="Making a history")
 
 
 def _check_usage(engine_pid: int, settings: Settings, times: int) -> tuple[Usage, Usage, int]:
@@ -334,8 +334,10 @@ def _write_slot(warehouse: Warehouse, settings: Settings, slots: SlotRange, even
     }
     users = max(1, events // _ACTIONS_A_USER)
     actions = {**parameters, "rows": events, "users": users, "cities": cities}
-    warehouse.execute(read_query("slot_events"), actions, doing="Making slot_events")
-    warehouse.execute(read_query("even_messages"), {**parameters, "rows": events // 50}, doing="Making even_messages")
+    warehouse.execute(read_query("slot_events"), actions, operation="Making slot_events")
+    warehouse.execute(
+        read_query("even_messages"), {**parameters, "rows": events // 50}, operation="Making even_messages"
+    )
 
 
 def summary(evaluated: Evaluating, many: ManySeries, sql: list[SlotSql], checked: list[Check]) -> str:

@@ -99,7 +99,7 @@ def _work(engine_pid: int, url: str, way: Way, times: int) -> tuple[list[Usage],
 
     def work() -> None:
         if way in _IN_PANDAS:
-            warehouse.run(lambda client: _IN_PANDAS[way](client, database, day), doing=f"The {way} way")
+            warehouse.run(lambda client: _IN_PANDAS[way](client, database, day), operation=f"The {way} way")
         elif way == "floor":
             bounds = {"day_start": f"{day.start:%Y-%m-%d %H:%M:%S}", "day_end": f"{day.end:%Y-%m-%d %H:%M:%S}"}
             warehouse.query(read_query("floor"), {"database": database, **bounds})
@@ -121,7 +121,7 @@ def _import(warehouse: Warehouse) -> None:
     import numpy  # noqa: F401, PLC0415
     import pandas  # noqa: F401, PLC0415
 
-    warehouse.run(lambda client: client.query_df("SELECT 1"), doing="Connecting")
+    warehouse.run(lambda client: client.query_df("SELECT 1"), operation="Connecting")
 
 
 def _platform(warehouse: Warehouse, settings: Settings, date: datetime.date) -> dict[str, float]:

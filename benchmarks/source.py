@@ -78,7 +78,7 @@ def write_day(warehouse: Warehouse, settings: Settings, date: datetime.date, eve
         "day_start": f"{day.start:%Y-%m-%d %H:%M:%S}",
     }
     for name in ("feed_events", "message_events"):
-        warehouse.execute(read_query(name), parameters, doing=f"Making {name}")
+        warehouse.execute(read_query(name), parameters, operation=f"Making {name}")
     for table in ("feed_actions", "message_actions"):
         warehouse.execute(f"OPTIMIZE TABLE {database}.{table} FINAL")
     return day
@@ -94,13 +94,13 @@ def write_evenly(
         "end": f"{end:%Y-%m-%d %H:%M:%S}",
     }
     for name, rows in (("even_events", events), ("even_messages", max(1, events // 10))):
-        warehouse.execute(read_query(name), {**parameters, "rows": rows}, doing=f"Making {name}")
+        warehouse.execute(read_query(name), {**parameters, "rows": rows}, operation=f"Making {name}")
 
 
 def know_more_users(warehouse: Warehouse, date: datetime.date, events: int) -> None:
     """Add users to the snapshot of a day: five times as many as the given events have."""
     parameters = {"date": date, "known": KNOWN_FOR_ONE_ACTIVE * events // ACTIONS_A_USER}
-    warehouse.execute(read_query("known_users"), parameters, doing="Making users who are known")
+    warehouse.execute(read_query("known_users"), parameters, operation="Making users who are known")
 
 
 def read_query(name: str) -> str:

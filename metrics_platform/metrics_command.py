@@ -133,5 +133,5 @@ def _latest(warehouse: Warehouse, table: DailyTable, column: str, at: str, since
     if not tables_are_there(warehouse, [table]):
         return {}
     sql = _LATEST.format(column=column, at=at, table=table.name)
-    rows = warehouse.query(sql, {"since": since}, doing=f"Reading {table.name}").rows
+    rows = warehouse.query(sql, {"since": since}, operation=f"Reading {table.name}").rows
     return {row["name"]: row["latest"] for row in rows}

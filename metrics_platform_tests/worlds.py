@@ -68,7 +68,7 @@ class SourceTables:
             return
         names = [_actual_name(column.name, self.settings) for column in columns_of(file)]
         frame = events.rename(columns={name: _actual_name(name, self.settings) for name in events.columns})[names]
-        self.warehouse.run(lambda client: client.insert_df(table, frame), doing="Inserting test events")
+        self.warehouse.run(lambda client: client.insert_df(table, frame), operation="Inserting test events")
 
 
 def _actual_name(column: str, settings: Settings) -> str:
@@ -148,4 +148,4 @@ def insert_event_counts(
         moments = [moment for moment, sources in counts.items() for _ in sources]
         rows = [[*row, moment] for row, moment in zip(rows, moments, strict=True)]
     if rows:
-        warehouse.run(lambda client: client.insert(table, rows, column_names=names), doing="Test")
+        warehouse.run(lambda client: client.insert(table, rows, column_names=names), operation="Test")

@@ -60,12 +60,12 @@ class PlatformState(Collector):
         impatient = self.settings.model_copy(update={"clickhouse_timeout_seconds": _TIMEOUT_SECONDS})
         warehouse = Warehouse.from_settings(impatient, tags={"job": "exporter"}, retry_waits=())
         if tables_are_there(warehouse, [APP_DAILY]):
-            date = warehouse.value("SELECT maxOrNull(event_date) FROM app_daily", doing="Reading the last day")
+            date = warehouse.value("SELECT maxOrNull(event_date) FROM app_daily", operation="Reading the last day")
             if date:
                 loaded = day_of(date, self.settings.zone).end.timestamp()
                 yield _gauge("last_day_end_timestamp_seconds", "End of the last day in app_daily.", loaded)
         if tables_are_there(warehouse, [INCIDENTS, MONITORED_SLOTS]):
-            state = warehouse.query(read_sql("queries/platform_state.sql"), doing="Reading what is open").rows[0]
+            state = warehouse.query(read_sql("queries/platform_state.sql"), operation="Reading what is open").rows[0]
             if start := state["last_slot"]:
                 evaluated = Slot(start.replace(tzinfo=datetime.UTC)).end.timestamp()
                 yield _gauge("last_slot_end_timestamp_seconds", "End of the last evaluated slot.", evaluated)

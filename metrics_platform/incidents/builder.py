@@ -141,7 +141,7 @@ class NotificationBuilder:
                 "end_slot": self.slot.end,
                 **series._asdict(),
             },
-            doing=f"Reading the history of {series.metric}",
+            operation=f"Reading the history of {series.metric}",
         ).rows
         found = {row["slot_start"].replace(tzinfo=datetime.UTC): row for row in rows}
 

@@ -134,7 +134,7 @@ def incidents_before(
     rows = warehouse.query(
         read_sql("queries/incidents_before.sql"),
         {"first_slot": moment, "quiet_days": QUIET_FOR.days + 1},
-        doing="Reading the incidents",
+        operation="Reading the incidents",
     ).rows
     return [_alert(row, sources or {}) for row in rows]
 
@@ -156,7 +156,7 @@ def last_processed_slot(warehouse: Warehouse) -> Slot | None:
     if not tables_are_there(warehouse, [MONITORED_SLOTS]):
         return None
     latest = warehouse.value(
-        "SELECT maxOrNull(slot_start) FROM monitored_slots", doing="Reading the last processed slot"
+        "SELECT maxOrNull(slot_start) FROM monitored_slots", operation="Reading the last processed slot"
     )
     return Slot(_utc(latest)) if latest else None
 
@@ -165,7 +165,7 @@ def _evaluated_slots(warehouse: Warehouse, date: datetime.date, slots: SlotRange
     rows = warehouse.query(
         read_sql("queries/judged_slots.sql"),
         {"event_date": date, "first_slot": slots.start, "end_slot": slots.end},
-        doing="Reading which slots are evaluated",
+        operation="Reading which slots are evaluated",
     ).rows
     found = [ProcessedSlot(Slot(_utc(row["slot_start"])), row["series"], row["anomalous"]) for row in rows]
     return {slot.slot: slot for slot in found}
@@ -180,7 +180,7 @@ def unevaluated_since(warehouse: Warehouse, slots: SlotRange) -> datetime.dateti
         "AND slot_start < {end_slot:DateTime('UTC')} AND dimension = 'total' "
         "AND event_date >= toDate({first_slot:DateTime('UTC')}) - 1",
         {"first_slot": slots.start, "end_slot": slots.end},
-        doing="Looking for slots without verdicts",
+        operation="Looking for slots without verdicts",
     ).rows
     evaluated = {_utc(row["slot_start"]) for row in rows}
     return next((slot.start for slot in slots if slot.start not in evaluated), slots.end)
@@ -201,7 +201,7 @@ def _verdicts_of(
             "series_dimensions": [one.dimension for one in series],
             "series_values": [one.dimension_value for one in series],
         },
-        doing="Reading the verdicts",
+        operation="Reading the verdicts",
     ).rows
     found: dict[Slot, list[Verdict]] = defaultdict(list)
     for row in rows:
@@ -215,7 +215,7 @@ def verdicts_at(warehouse: Warehouse, slot: Slot) -> dict[Series, Verdict]:
         # Which day of the product it is does not matter: no zone is further from UTC.
         "AND event_date BETWEEN toDate({first_slot:DateTime('UTC')}) - 1 AND toDate({first_slot:DateTime('UTC')}) + 1",
         {"first_slot": slot.start},
-        doing=f"Reading the verdicts of {slot.key}",
+        operation=f"Reading the verdicts of {slot.key}",
     ).rows
     return {verdict.series: verdict for verdict in map(_verdict, rows)}
 
@@ -231,7 +231,7 @@ def _insert(warehouse: Warehouse, table: str, rows: Sequence[Sequence[Any]]) -> 
         return
     names = [column.name for column in columns_of(table)]
     warehouse.run(
-        lambda client: client.insert(table, rows, column_names=names), doing=f"Writing {table}", repeatable=True
+        lambda client: client.insert(table, rows, column_names=names), operation=f"Writing {table}", repeatable=True
     )
 
 

@@ -64,7 +64,7 @@ def earlier_load(warehouse: Warehouse, table: TableName, content: str) -> dict[s
     """The latest load of the same rows into this table: `changed_at` (UTC) and `file`."""
     parameters = {"table": HISTORY.name, "content": content, "database": table.database, "target": table.table}
     sql = read_sql("queries/load/earlier_loads.sql")
-    rows = warehouse.query(sql, parameters, doing="Looking for earlier loads of the file").rows
+    rows = warehouse.query(sql, parameters, operation="Looking for earlier loads of the file").rows
     return rows[0] if rows else None
 
 
@@ -72,7 +72,7 @@ def staged_partitions(warehouse: Warehouse, database: str, staging: str, target:
     """The partitions of a staging table: `partition_id`, rows `staged`, and rows `in_target`."""
     sql = read_sql("queries/load/partitions.sql")
     parameters = {"database": database, "staging": staging, "target": target}
-    return warehouse.query(sql, parameters, doing="Reading the staged partitions").rows
+    return warehouse.query(sql, parameters, operation="Reading the staged partitions").rows
 
 
 def commit(warehouse: Warehouse, entries: Sequence[Entry], say: Say) -> None:
@@ -88,7 +88,7 @@ def commit(warehouse: Warehouse, entries: Sequence[Entry], say: Say) -> None:
             # One block, so both files or none; sent twice, its rows replace themselves.
             warehouse.run(
                 lambda client: client.insert(HISTORY.name, rows, column_names=[*names, "step"]),
-                doing="Committing the load",
+                operation="Committing the load",
                 repeatable=True,
             )
             _complete(warehouse, entries)
@@ -110,7 +110,7 @@ def complete_interrupted(warehouse: Warehouse, say: Say) -> list[Entry]:
     """
     sql = read_sql("queries/load/open_loads.sql")
     loads: dict[str, list[Entry]] = {}
-    for row in warehouse.query(sql, {"table": HISTORY.name}, doing="Looking for interrupted loads").rows:
+    for row in warehouse.query(sql, {"table": HISTORY.name}, operation="Looking for interrupted loads").rows:
         entry = Entry(**{**row, **times_in_utc(row)})
         loads.setdefault(entry.load_id, []).append(entry)
     completed: list[Entry] = []
@@ -134,7 +134,7 @@ def drop_idle(warehouse: Warehouse, database: str) -> None:
 def drop(warehouse: Warehouse, table: TableName) -> None:
     """Drop a staging table; where ClickHouse is away, a later load drops it."""
     try:
-        warehouse.execute(f"DROP TABLE IF EXISTS {table.sql} SYNC", doing="Dropping a staging table")
+        warehouse.execute(f"DROP TABLE IF EXISTS {table.sql} SYNC", operation="Dropping a staging table")
     except WarehouseError as error:
         if not error.transient:
             raise
@@ -191,7 +191,7 @@ def _partitions_left(warehouse: Warehouse, entry: Entry) -> list[str]:
                 "target": entry.target,
                 "partition_ids": [partition_id for partition_id, rows in grown.items() if rows > 0],
             },
-            doing="Comparing the rows of an interrupted load",
+            operation="Comparing the rows of an interrupted load",
         ).rows
         for part in parts:
             if grown[part["partition_id"]] >= part["rows"]:
@@ -209,7 +209,7 @@ def _has_restarted_since(warehouse: Warehouse, entry: Entry) -> bool:
 
 def _alter(warehouse: Warehouse, entry: Entry, action: str) -> None:
     statement = f"ALTER TABLE {TableName(entry.database, entry.staging).sql} {action}"
-    warehouse.execute(statement, doing=f"Committing the load into {TableName(entry.database, entry.target)}")
+    warehouse.execute(statement, operation=f"Committing the load into {TableName(entry.database, entry.target)}")
 
 
 def _give_up_untouched(warehouse: Warehouse, entries: Sequence[Entry]) -> bool:
@@ -225,7 +225,7 @@ def _give_up_untouched(warehouse: Warehouse, entries: Sequence[Entry]) -> bool:
 def _end(warehouse: Warehouse, entries: Sequence[Entry], step: int) -> None:
     parameters = {"table": HISTORY.name, "load_id": entries[0].load_id, "step": step}
     sql = read_sql("queries/load/end_load.sql")
-    warehouse.execute(sql, parameters, doing="Recording the load", repeatable=True)
+    warehouse.execute(sql, parameters, operation="Recording the load", repeatable=True)
     for entry in entries:
         drop(warehouse, TableName(entry.database, entry.staging))
 

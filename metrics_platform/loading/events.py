@@ -164,7 +164,7 @@ def prepare_target(settings: Settings, warehouse: Warehouse, source: Source) -> 
         schema = "feed_actions" if source.name == "feed" else "message_actions"
         # The receiver's column is the one name in the schema files that a setting can change.
         sql = re.sub(r"\breceiver_id\b", settings.receiver_column, read_sql(f"schema/{schema}.sql"))
-        warehouse.execute(sql, table._asdict(), doing=f"Creating table {table}", repeatable=True)
+        warehouse.execute(sql, table._asdict(), operation=f"Creating table {table}", repeatable=True)
         found = _existing(warehouse, table)
     (row,) = found
     _check_engine(table, row["engine"])
@@ -179,7 +179,7 @@ def _existing(warehouse: Warehouse, table: TableName) -> list[dict[str, Any]]:
         "arrayMap((d, t) -> concat(d, '.', t), dependencies_database, dependencies_table) AS views "
         "FROM system.tables WHERE database = {database:String} AND name = {table:String}",
         table._asdict(),
-        doing=f"Looking for table {table}",
+        operation=f"Looking for table {table}",
     ).rows
 
 
@@ -188,7 +188,7 @@ def _columns(warehouse: Warehouse, table: TableName) -> dict[str, Column]:
         "SELECT name, type, default_kind FROM system.columns WHERE database = {database:String} "
         "AND table = {table:String} AND default_kind NOT IN ('MATERIALIZED', 'ALIAS') ORDER BY position",
         table._asdict(),
-        doing=f"Reading the columns of {table}",
+        operation=f"Reading the columns of {table}",
     ).rows
     return {row["name"]: Column(row["type"], bool(row["default_kind"])) for row in rows}
 

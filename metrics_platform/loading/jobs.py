@@ -292,7 +292,7 @@ class FileLoad:
             f"ALTER TABLE {staging} MOVE PARTITION ID 'none' TO TABLE {target}",  # which does not exist
         ]
         for statement in statements:
-            self.warehouse.execute(statement, doing=f"Preparing to load into {self.target.table}")
+            self.warehouse.execute(statement, operation=f"Preparing to load into {self.target.table}")
 
     def _send(self, checks: Checks) -> int:
         """Send all rows, which ClickHouse splits and checks; returns the number of the last line."""
@@ -308,7 +308,7 @@ class FileLoad:
             insert = partial(
                 _insert, block=sink.getvalue().to_pybytes(), token=f"{self.load_id}-{self.source.name}-{number}"
             )
-            self.warehouse.run(insert, doing=f"Sending {self.file.path.name}", repeatable=True)
+            self.warehouse.run(insert, operation=f"Sending {self.file.path.name}", repeatable=True)
             last = batch["line"][-1].as_py()
         return last
 
@@ -343,7 +343,7 @@ class FileLoad:
         for first in range(1, lines + 1, _LINES_A_STATEMENT):
             parameters = {"first": first, "last": first + _LINES_A_STATEMENT - 1}
             self.warehouse.execute(
-                statement, parameters, settings=settings, doing=f"Checking rows for {self.target.table}"
+                statement, parameters, settings=settings, operation=f"Checking rows for {self.target.table}"
             )
 
     def _staged(self, checks: Checks) -> dict[str, Any]:
@@ -385,10 +385,10 @@ class FileLoad:
                 shutil.copyfileobj(cast("BinaryIO", stream), file)
 
         self.rejects_file.parent.mkdir(parents=True, exist_ok=True)
-        self.warehouse.run(write, doing="Reading the rejected rows", repeatable=True)
+        self.warehouse.run(write, operation="Reading the rejected rows", repeatable=True)
 
     def _query(self, sql: str) -> Any:
-        return self.warehouse.query(sql, doing=f"Checking rows for {self.target.table}")
+        return self.warehouse.query(sql, operation=f"Checking rows for {self.target.table}")
 
 
 def _insert(client: Client, *, block: bytes, token: str) -> object:

@@ -300,7 +300,7 @@ def _stretches(
                 "first": first or _EPOCH,
                 "last": last or datetime.date(2149, 1, 1),
             },
-            doing="Reading which slots there are",
+            operation="Reading which slots there are",
         ).rows
     if not rows:
         days = f" in the days from {first or 'the first'} to {last or 'the last'}" if first or last else ""

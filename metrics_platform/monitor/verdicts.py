@@ -91,7 +91,7 @@ class HistoryReader:
             "(cityHash64('total', 'total')) AS total FROM slot_metrics FINAL "
             "WHERE event_date = {last_day:Date} AND slot_start < {end:DateTime('UTC')} GROUP BY name",
             self._shared,
-            doing="Counting the series of each metric",
+            operation="Counting the series of each metric",
         ).rows
         self._series = {row["name"]: (row["series"], row["total"]) for row in rows}
 
@@ -134,7 +134,7 @@ class HistoryReader:
         )
         table = self._warehouse.run(
             lambda client: client.query_arrow(sql, parameters=bound(parameters), use_strings=True),
-            doing=f"Reading the history of {metric.name}",
+            operation=f"Reading the history of {metric.name}",
             repeatable=True,
         )
         slots, count = (self._evaluated.end - start) // SLOT, table.num_rows
@@ -152,8 +152,11 @@ class HistoryReader:
         denominators = None if metric.sql else cells("denominators")
         events = None
         if metric.kind in ("gauge", "ratio"):
-            sql_of_events, doing = read_sql("queries/usual_events.sql"), f"Reading the usual events of {metric.name}"
-            found = self._warehouse.query(sql_of_events, parameters, doing=doing).rows
+            sql_of_events, operation = (
+                read_sql("queries/usual_events.sql"),
+                f"Reading the usual events of {metric.name}",
+            )
+            found = self._warehouse.query(sql_of_events, parameters, operation=operation).rows
             usual = {(row["dimension"], row["dimension_value"]): row["events"] for row in found}
             events = np.array([usual.get(name, 0.0) for name in names])
         return SlotHistory(metric, start, self._settings.zone, names, cells("numerators"), denominators, events)
@@ -193,8 +196,8 @@ def evaluate_slots(
         started = time.perf_counter()
         metrics = _complete_metrics(warehouse, piece, checked, settings)
         reader = HistoryReader(warehouse, piece, settings)
-        doing = f"Publishing {VERDICTS.name} of {day.date}"
-        version = int(warehouse.value("SELECT toUnixTimestamp64Micro(now64(6))", doing=doing))
+        operation = f"Publishing {VERDICTS.name} of {day.date}"
+        version = int(warehouse.value("SELECT toUnixTimestamp64Micro(now64(6))", operation=operation))
         parameters = {
             "event_date": day.date,
             "start": piece.start,
@@ -207,7 +210,7 @@ def evaluate_slots(
         # Readers see all rows at once; what is gone is marked as deleted.
         with staged_partition(warehouse, VERDICTS, day.date, [(_VANISHED, parameters)], rows) as staged:
             attach = f"ALTER TABLE {VERDICTS.name} ATTACH PARTITION '{day.date}' FROM {quoted(staged.name)}"
-            warehouse.execute(attach, doing=doing, repeatable=True)
+            warehouse.execute(attach, operation=operation, repeatable=True)
         yield VerdictsResult(piece, found["rows"] // len(piece), found["anomalous"], time.perf_counter() - started)
 
 

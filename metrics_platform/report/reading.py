@@ -62,7 +62,7 @@ def read_app_days(
     answer = warehouse.query(
         read_sql("queries/app_days.sql"),
         {"first": first, "last": last},
-        doing=f"Reading {APP_DAILY.name} from {first} to {last}",
+        operation=f"Reading {APP_DAILY.name} from {first} to {last}",
     )
     return {row.pop("event_date"): row for row in map(dict, answer.rows)}
 
@@ -77,7 +77,7 @@ def _read_metric_days(
         "SELECT event_date, toString(metric) AS name, value FROM metric_daily FINAL WHERE dimension = 'total' "
         "AND event_date BETWEEN {first:Date} AND {last:Date} AND has({names:Array(String)}, toString(metric))",
         {"first": first, "last": last, "names": list(names)},
-        doing=f"Reading {METRIC_DAILY.name} from {first} to {last}",
+        operation=f"Reading {METRIC_DAILY.name} from {first} to {last}",
     ).rows
     found: dict[datetime.date, dict[str, float | None]] = {}
     for row in rows:
@@ -92,7 +92,7 @@ def _read_slices(warehouse: Warehouse, metric: str, first: datetime.date, last: 
     rows = warehouse.query(
         read_sql("queries/metric_slices.sql"),
         {"metric": metric, "first": first, "last": last},
-        doing=f"Reading the slices of {metric}",
+        operation=f"Reading the slices of {metric}",
     ).rows
     found: dict[tuple[str, str], dict[datetime.date, tuple[float | None, float | None]]] = {}
     for row in rows:
@@ -115,7 +115,7 @@ def read_day_incidents(
     rows = warehouse.query(
         read_sql("queries/incidents_of_day.sql"),
         {"first_slot": day.start, "day_end": day.end, "end_slot": until},
-        doing=f"Reading the incidents of {day.date}",
+        operation=f"Reading the incidents of {day.date}",
     ).rows
     return tuple(
         DayIncident(
@@ -137,7 +137,7 @@ def read_weekly_cohorts(warehouse: Warehouse, last: datetime.date) -> tuple[Week
     if not tables_are_there(warehouse, [USER_COHORTS]):
         return ()
     rows = warehouse.query(
-        read_sql("queries/weekly_cohorts.sql"), {"last": last}, doing=f"Reading the weekly cohorts up to {last}"
+        read_sql("queries/weekly_cohorts.sql"), {"last": last}, operation=f"Reading the weekly cohorts up to {last}"
     ).rows
     by_week = {(row["first_week"], row["weeks_since"]): row for row in rows}
     # A cohort that began before the first computed day has no row of its first days, and so no size.

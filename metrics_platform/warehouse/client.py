@@ -110,7 +110,7 @@ class Warehouse:
         """The database in which the platform's own tables live."""
         return self.connection.database
 
-    def query(self, sql: str, parameters: Parameters | None = None, *, doing: str = "Reading") -> Answer:
+    def query(self, sql: str, parameters: Parameters | None = None, *, operation: str = "Reading") -> Answer:
         """Run a SELECT with server-side parameters; transient failures are tried again.
 
         Raises:
@@ -124,11 +124,11 @@ class Warehouse:
                 read_rows=int((result.summary or {}).get("read_rows", 0)),
             )
 
-        return self._run(run, doing, repeatable=True)
+        return self._run(run, operation, repeatable=True)
 
-    def value(self, sql: str, parameters: Parameters | None = None, *, doing: str = "Reading") -> Any:
+    def value(self, sql: str, parameters: Parameters | None = None, *, operation: str = "Reading") -> Any:
         """The single value of a SELECT of one row and one column."""
-        (row,) = self.query(sql, parameters, doing=doing).rows
+        (row,) = self.query(sql, parameters, operation=operation).rows
         (value,) = row.values()
         return value
 
@@ -137,7 +137,7 @@ class Warehouse:
         sql: str,
         parameters: Parameters | None = None,
         *,
-        doing: str = "Writing",
+        operation: str = "Writing",
         repeatable: bool = False,
         settings: Mapping[str, Any] | None = None,
     ) -> Done:
@@ -155,17 +155,17 @@ class Warehouse:
             facts = getattr(summary, "summary", {})
             return Done(int(facts.get("read_rows", 0)), int(facts.get("written_rows", 0)))
 
-        return self._run(run, doing, repeatable=repeatable)
+        return self._run(run, operation, repeatable=repeatable)
 
-    def run(self, work: Callable[[Client], _Result], *, doing: str, repeatable: bool = False) -> _Result:
+    def run(self, work: Callable[[Client], _Result], *, operation: str, repeatable: bool = False) -> _Result:
         """Run `work` with this thread's client, for what `query` and `execute` do not cover (bulk inserts)."""
-        return self._run(work, doing, repeatable=repeatable)
+        return self._run(work, operation, repeatable=repeatable)
 
     def close(self) -> None:
         """Close this thread's client, also for the warehouses that are alike; the next query makes a new one."""
         forget(self._key())
 
-    def _run(self, work: Callable[[Client], _Result], doing: str, *, repeatable: bool) -> _Result:
+    def _run(self, work: Callable[[Client], _Result], operation: str, *, repeatable: bool) -> _Result:
         waits = iter(self.retry_waits if repeatable else ())
         while True:
             try:
@@ -178,10 +178,10 @@ class Warehouse:
             if wait is None:
                 # Raised outside the `except` block: a chained driver exception could carry what was masked here.
                 remedy = self._remedy(cause)
-                raise WarehouseError(f"{doing} ({self.connection.shown})", cause._replace(remedy=remedy))
+                raise WarehouseError(f"{operation} ({self.connection.shown})", cause._replace(remedy=remedy))
             wait *= 1 + random.random() / 2  # noqa: S311  (jitter, not secrecy)
             if self.on_retry:
-                self.on_retry(f"{doing}: {cause.name or cause.text}; trying again in {wait:.1f} s")
+                self.on_retry(f"{operation}: {cause.name or cause.text}; trying again in {wait:.1f} s")
             time.sleep(wait)
 
     def _remedy(self, cause: Cause) -> str:

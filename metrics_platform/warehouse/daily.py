@@ -172,7 +172,7 @@ def _compare(
     (row,) = warehouse.query(
         sources.render(staged.table.check_query),
         {**_parameters(day, settings), "staging": staged.name},
-        doing=f"Checking {staged.table.name} of {day.date}",
+        operation=f"Checking {staged.table.name} of {day.date}",
     ).rows
     without_user = int(row.pop("without_user", 0))
     comparisons = (_comparison(name, *map(int, numbers), settings=settings) for name, numbers in row.items())
@@ -194,5 +194,5 @@ def _preview(warehouse: Warehouse, staged: Staged, rows: int) -> list[Row]:
     return warehouse.query(
         f"SELECT * EXCEPT (event_date) FROM {{staging:Identifier}} ORDER BY ALL LIMIT {{rows:UInt32}} {by}",  # noqa: S608
         {"staging": staged.name, "rows": rows},
-        doing=f"Previewing {staged.table.name}",
+        operation=f"Previewing {staged.table.name}",
     ).rows

@@ -55,7 +55,7 @@ def build_earlier_users(sources: DailySources, settings: Settings, log: Callable
     base = settings.start_date - _ONE_DAY
     warehouse = sources.warehouse
     there = "SELECT count() FROM users WHERE event_date = {date:Date}"
-    if not warehouse.value(there, {"date": base}, doing="Looking for the users before the first day"):
+    if not warehouse.value(there, {"date": base}, operation="Looking for the users before the first day"):
         select = sources.render(read_sql("queries/earlier_users.sql"))
         next_event = sources.render(read_sql("queries/next_event.sql"))
         # The unfinished snapshot of each mapping of the sources and each zone has a table of its own. By its name it is
@@ -83,7 +83,7 @@ class _Build:
         if first_event is None:
             return
         drop_leftovers(self.warehouse, self.table)
-        create_staging(self.warehouse, self.table.name, USERS.name, doing="Creating a table", repeatable=True)
+        create_staging(self.warehouse, self.table.name, USERS.name, operation="Creating a table", repeatable=True)
         progress = self._finished()
         length = 1
         while event := self._next_event(self._begin_of(progress.last + _ONE_DAY) if progress else first_event, end):
@@ -108,7 +108,7 @@ class _Build:
             )
         if progress:
             self._publish(progress)
-        drop_table(self.warehouse, self.table.name, doing="Dropping a table")
+        drop_table(self.warehouse, self.table.name, operation="Dropping a table")
 
     def _begin_of(self, date: datetime.date) -> datetime.datetime:
         return first_instant(date, self.settings.zone)
@@ -118,7 +118,7 @@ class _Build:
         found: datetime.datetime | None = self.warehouse.value(
             self.next_event,
             {"from_time": begin, "until_time": end},
-            doing=f"Looking for the first event from {begin:%Y-%m-%d} on",
+            operation=f"Looking for the first event from {begin:%Y-%m-%d} on",
         )
         return found and found.replace(tzinfo=datetime.UTC)
 
@@ -128,7 +128,7 @@ class _Build:
             "SELECT event_date, count() AS users FROM {table:Identifier} GROUP BY event_date ORDER BY event_date DESC "
             "LIMIT 1",
             {"table": self.table.name},
-            doing="Looking for a build to go on with",
+            operation="Looking for a build to go on with",
         ).rows
         if not rows:
             return None
@@ -152,11 +152,11 @@ class _Build:
         with staged_partition(self.warehouse, self.table, last, [(self.select, parameters)]) as staged:
             known = "SELECT count() FROM {table:Identifier} WHERE first_day < {first:Date}"
             values = {"table": staged.name, "first": first}
-            self._require_all(int(self.warehouse.value(known, values, doing=f"Verifying {last}")), progress)
+            self._require_all(int(self.warehouse.value(known, values, operation=f"Verifying {last}")), progress)
             publish(self.warehouse, staged)
         if progress:
             drop = f"ALTER TABLE `{self.table.name}` DROP PARTITION '{progress.last}'"
-            self.warehouse.execute(drop, doing="Dropping the stretch before", repeatable=True)
+            self.warehouse.execute(drop, operation="Dropping the stretch before", repeatable=True)
         return _Progress(last, staged.totals.rows)
 
     def _publish(self, progress: _Progress) -> None:

@@ -139,17 +139,17 @@ class WarehouseError(RuntimeError):
         transient: whether the same work may succeed when tried again later.
     """
 
-    def __init__(self, doing: str, cause: Cause) -> None:
+    def __init__(self, operation: str, cause: Cause) -> None:
         label = f"ClickHouse error {cause.code} {cause.name}" if cause.code else "No answer from ClickHouse"
-        super().__init__(f"{doing}: {label.strip()}: {cause.text}\nWhat to do: {cause.remedy}")
-        self.doing = doing
+        super().__init__(f"{operation}: {label.strip()}: {cause.text}\nWhat to do: {cause.remedy}")
+        self.operation = operation
         self.code = cause.code
         self.transient = cause.transient
         self.cause = cause
 
     def __reduce__(self) -> tuple[type[WarehouseError], tuple[str, Cause]]:
         """To another process it goes as what it was made of: as all exceptions, it would else be made of its text."""
-        return WarehouseError, (self.doing, self.cause)
+        return WarehouseError, (self.operation, self.cause)
 
 
 def cause_of(error: BaseException, secret: str = "") -> Cause:

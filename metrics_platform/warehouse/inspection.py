@@ -75,7 +75,7 @@ def needed_rights(settings: Settings) -> list[str]:
 
 
 def _server(warehouse: Warehouse) -> Finding:
-    version = str(outside_database(warehouse).value("SELECT version()", doing="Connecting"))
+    version = str(outside_database(warehouse).value("SELECT version()", operation="Connecting"))
     numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
     shown = f"{version} at {warehouse.connection.shown}"
     if numbers < MINIMUM_VERSION:
@@ -103,20 +103,20 @@ def _rights(warehouse: Warehouse) -> Finding:
     name = f"{STAGING_PREFIX}doctor__{uuid.uuid4().hex[:12]}"
     staging, replacing = f"{name}__staging", f"{name}__replacing"
     day = "2026-01-01"
-    doing = "Trying what the daily load and the monitor do"
+    operation = "Trying what the daily load and the monitor do"
     try:
         create_table(warehouse, tables.slice_table("os"), name)
-        create_staging(warehouse, staging, name, doing=doing)
-        warehouse.execute(f"INSERT INTO `{staging}` (event_date) SELECT '{day}'", doing=doing)
+        create_staging(warehouse, staging, name, operation=operation)
+        warehouse.execute(f"INSERT INTO `{staging}` (event_date) SELECT '{day}'", operation=operation)
         for move in (f"REPLACE PARTITION '{day}' FROM `{staging}`", f"ATTACH PARTITION '{day}' FROM `{staging}`"):
-            warehouse.execute(f"ALTER TABLE `{name}` {move}", doing=doing)
-        warehouse.execute(f"ALTER TABLE `{name}` DROP PARTITION '{day}'", doing=doing)
+            warehouse.execute(f"ALTER TABLE `{name}` {move}", operation=operation)
+        warehouse.execute(f"ALTER TABLE `{name}` DROP PARTITION '{day}'", operation=operation)
         drop_idle_staging_tables(warehouse, name, IDLE_SECONDS)  # these are in use, so all stay
         # A server may ask for a grant for each engine.
         create_table(warehouse, tables.INCIDENTS, replacing)
     finally:
         for table in (replacing, staging, name):
-            drop_table(warehouse, table, doing=doing)
+            drop_table(warehouse, table, operation=operation)
     return Finding("Rights", "ok", f"tables in {warehouse.database} can be created, filled, swapped and dropped")
 
 
@@ -127,7 +127,7 @@ def _own_tables(warehouse: Warehouse, settings: Settings) -> Finding:
         return Finding("Tables", "problem", text, "Run `metrics-platform create-tables`. No row is lost.")
     if missing := missing_tables(warehouse, wanted):
         return Finding("Tables", "note", f"missing, created on first use: {', '.join(missing)}")
-    if days := warehouse.value(_OTHER_DAYS, {"zone": settings.timezone}, doing="Comparing slots with their days"):
+    if days := warehouse.value(_OTHER_DAYS, {"zone": settings.timezone}, operation="Comparing slots with their days"):
         found = f"slot_metrics has {days:,} day{'s' * (days > 1)} of another zone"
         text = f"{found} than METRICS_TIMEZONE = {settings.timezone}"
         return Finding("Tables", "problem", text, "See docs/operations.md, METRICS_TIMEZONE must change.")
@@ -160,7 +160,7 @@ def inspect_cluster(warehouse: Warehouse) -> Finding:
 
 def _cluster(warehouse: Warehouse) -> Finding:
     named = warehouse.cluster
-    cloud = bool(warehouse.value(_CLOUD, doing="Looking for ClickHouse Cloud"))
+    cloud = bool(warehouse.value(_CLOUD, operation="Looking for ClickHouse Cloud"))
     if cloud and not named:
         return Finding(_SUBJECT, "problem", "this is ClickHouse Cloud", "Set METRICS_CLICKHOUSE_CLUSTER=default.")
     servers = 1 if cloud else len(set(_servers(warehouse)))
@@ -173,7 +173,7 @@ def _cluster(warehouse: Warehouse) -> Finding:
         )
     if not named:
         return Finding(_SUBJECT, "ok", "one server")
-    clusters = [row["cluster"] for row in warehouse.query(_CLUSTERS, doing="Reading the clusters").rows]
+    clusters = [row["cluster"] for row in warehouse.query(_CLUSTERS, operation="Reading the clusters").rows]
     if named not in clusters:
         known = f"there is {', '.join(clusters)}" if clusters else "the server knows none"
         detail = f"METRICS_CLICKHOUSE_CLUSTER = {named}: {known}"
@@ -190,19 +190,19 @@ def _servers(warehouse: Warehouse) -> Iterator[str]:
     for _ in range(3):
         warehouse.close()
         for _ in range(2):
-            yield warehouse.value(_SERVER, doing="Looking which server answers")
+            yield warehouse.value(_SERVER, operation="Looking which server answers")
 
 
 def _tables(warehouse: Warehouse, settings: Settings) -> Finding:
     """Whether the platform's tables are where the settings say, and their replicas are up to date."""
     names = [table.name for table in tables.all_tables(settings.dimensions)]
-    (engines,) = warehouse.query(_ENGINES, {"tables": names}, doing="Reading the tables' engines").rows
+    (engines,) = warehouse.query(_ENGINES, {"tables": names}, operation="Reading the tables' engines").rows
     if engines["plain"]:
         detail = f"{', '.join(engines['plain'])}: not replicated, as METRICS_CLICKHOUSE_ENGINE says"
         return Finding(_SUBJECT, "problem", detail, _CONVERT)
     if not engines["replicated"]:
         return Finding(_SUBJECT, "ok", "no table of the platform is replicated by ClickHouse Keeper")
-    (state,) = warehouse.query(_REPLICAS, doing="Reading the replicas' state").rows
+    (state,) = warehouse.query(_REPLICAS, operation="Reading the replicas' state").rows
     if state["readonly"]:
         detail = f"{', '.join(state['readonly'])}: read-only"
         return Finding(_SUBJECT, "problem", detail, "Check that ClickHouse Keeper is running. See system.replicas.")
@@ -275,7 +275,7 @@ def _mapping(warehouse: Warehouse, source: Source, checked: CheckedCatalog) -> F
     engine = warehouse.query(
         "SELECT engine FROM system.tables WHERE database = {database:String} AND name = {table:String}",
         {"database": source.table.database, "table": source.table.table},
-        doing=f"Reading the engine of {source.table}",
+        operation=f"Reading the engine of {source.table}",
     ).rows
     if engine and "Replacing" in engine[0]["engine"]:
         return Finding(
@@ -322,7 +322,7 @@ def _times(warehouse: Warehouse, settings: Settings, rows: SourceRows, first_day
         f"toDateTime(now(), 'UTC') AS now, (SELECT count() FROM {table.sql}) AS every, "
         f"(SELECT count() {selected}) AS selected, (SELECT count() FROM {rows.without_user}) AS without_user "
         f"FROM {rows.sql}",
-        doing=f"Reading {table}",
+        operation=f"Reading {table}",
     ).rows
     # ClickHouse counts `events` last, and some may have arrived since.
     untimed = max(0, row["selected"] - row["events"] - row["without_user"])
@@ -379,7 +379,7 @@ def _values(warehouse: Warehouse, rows: SourceRows) -> Iterator[Finding]:
             f"SELECT {shown} AS value, count() AS events, sum(count()) OVER () AS unrecognised "  # noqa: S608
             f"FROM {rows.sql} WHERE time >= (SELECT max(time) FROM {rows.sql}) - toIntervalDay({_VALUES_OF_DAYS}) "
             f"AND ({condition}) GROUP BY value ORDER BY events DESC, value LIMIT {_VALUES_SHOWN}",
-            doing=f"Reading values of {column} in {source.table}",
+            operation=f"Reading values of {column} in {source.table}",
         ).rows
         if found:
             listed = ", ".join(f"{row['value']!r} ({row['events']:,})" for row in found)
@@ -394,7 +394,7 @@ def _values(warehouse: Warehouse, rows: SourceRows) -> Iterator[Finding]:
 
 def names_of(warehouse: Warehouse, query: str, parameters: Parameters) -> list[str]:
     """The column `name` of a query."""
-    return [str(row["name"]) for row in warehouse.query(query, parameters, doing="Looking for names").rows]
+    return [str(row["name"]) for row in warehouse.query(query, parameters, operation="Looking for names").rows]
 
 
 def there_is(wanted: str, names: Sequence[str], alike: float = 0.0) -> str:

@@ -176,7 +176,7 @@ def _try(warehouse: Warehouse, scope: Scope) -> None:
     with refusals():
         for sql, parameters in source_statements(scope):
             warehouse.execute(
-                f"{sql}\nFORMAT Null", {**scope.parameters(), **parameters}, doing="Trying an entry alone"
+                f"{sql}\nFORMAT Null", {**scope.parameters(), **parameters}, operation="Trying an entry alone"
             )
 
 
@@ -226,7 +226,7 @@ def _compute(warehouse: Warehouse, scope: Scope) -> ValuesResult:
 
 def _selects(warehouse: Warehouse, scope: Scope) -> list[tuple[str, Parameters]]:
     """The SELECTs that fill a staging table with all rows of the scope, each with its parameters."""
-    version = warehouse.value("SELECT toUnixTimestamp64Micro(now64(6))", doing=f"Computing {scope.table.name}")
+    version = warehouse.value("SELECT toUnixTimestamp64Micro(now64(6))", operation=f"Computing {scope.table.name}")
     gone = scope.filled("queries/vanished_rows.sql"), {"metrics": scope.names}
     return [(sql, {**scope.parameters(version), **own}) for sql, own in (*statements(scope), gone)]
 
@@ -249,7 +249,7 @@ def _totals(warehouse: Warehouse, scope: Scope, metric: Metric) -> dict[datetime
         f"SELECT {scope.bucket} AS platform_bucket, {value} AS platform_value FROM {rows} AS platform_events "  # noqa: S608
         "WHERE time >= {start:DateTime('UTC')} AND time < {end:DateTime('UTC')} GROUP BY platform_bucket",
         scope.parameters(),
-        doing=f"Computing {metric.name}",
+        operation=f"Computing {metric.name}",
     ).rows
     values = {row["platform_bucket"].replace(tzinfo=datetime.UTC): row["platform_value"] for row in found}
     if metric.empty == "zero":
@@ -263,16 +263,16 @@ def _publish(warehouse: Warehouse, scope: Scope, staging: str) -> None:
 
     Of two writers of the same slots the later one wins; then rows that only the earlier one wrote are removed.
     """
-    doing = f"Publishing {scope.table.name} of {scope.date}"
+    operation = f"Publishing {scope.table.name} of {scope.date}"
     warehouse.execute(
         f"ALTER TABLE {quoted(scope.table.name)} ATTACH PARTITION '{scope.date}' FROM {quoted(staging)}",
-        doing=doing,
+        operation=operation,
         repeatable=True,
     )
     warehouse.execute(
         f"INSERT INTO {quoted(scope.table.name)}\n{scope.filled('queries/superseded_rows.sql')}",
         {**scope.parameters(), "metrics": scope.names},
-        doing=doing,
+        operation=operation,
         repeatable=True,
     )
 
@@ -280,20 +280,20 @@ def _publish(warehouse: Warehouse, scope: Scope, staging: str) -> None:
 def _compare(warehouse: Warehouse, scope: Scope, staging: str) -> tuple[Comparison, ...]:
     """The staged rows against values taken straight from the sources, and among themselves."""
     found: list[Comparison] = []
-    doing = f"Checking {scope.table.name} of {scope.date}"
+    operation = f"Checking {scope.table.name} of {scope.date}"
     staged = warehouse.query(
         "SELECT metric, sumIf(value, dimension = 'total') AS total, countIf(dimension = 'total') AS totals, "  # noqa: S608
         f"count() AS written, uniqExact({scope.keys}, dimension, dimension_value) AS keys, "
         "sumMap([toString(dimension)], [ifNull(value, 0)]) AS by_dimension "
         "FROM {staging:Identifier} WHERE NOT is_deleted GROUP BY metric",
         {"staging": staging},
-        doing=doing,
+        operation=operation,
     ).rows
     by_metric = {row["metric"]: row for row in staged}
     slots = (scope.end - scope.start) // SLOT if scope.by_slot else 1
     for source, rows in scope.rows.items():
         own = scope.own(source)
-        counted = _counted(warehouse, scope, rows, own, doing)
+        counted = _counted(warehouse, scope, rows, own, operation)
         dimensions = scope.dimensions_of(rows.source)
         additive = [True, *(metric.aggregate is not None and metric.aggregate.is_additive for metric in own)]
         names = [rows.source.events_metric, *(metric.name for metric in own)]
@@ -322,7 +322,7 @@ def _compare(warehouse: Warehouse, scope: Scope, staging: str) -> tuple[Comparis
 
 
 def _counted(
-    warehouse: Warehouse, scope: Scope, rows: SourceRows, metrics: Sequence[Metric], doing: str
+    warehouse: Warehouse, scope: Scope, rows: SourceRows, metrics: Sequence[Metric], operation: str
 ) -> list[tuple[float, float]]:
     """The number of events and each metric's value in the whole product, straight from the source's rows.
 
@@ -339,7 +339,7 @@ def _counted(
         f"FROM {rows.sql} AS platform_events "
         "WHERE time >= {start:DateTime('UTC')} AND time < {end:DateTime('UTC')} GROUP BY platform_bucket)",
         scope.parameters(),
-        doing=doing,
+        operation=operation,
     ).rows
     numbers = [float(number or 0) for number in row.values()]
     absolute = iter(numbers[len(values) :])

@@ -90,15 +90,17 @@ def staged_partition(
         PartitionMismatchError: the staging table does not hold the rows that were written.
     """
     name = f"{STAGING_PREFIX}{table.name}__{date:%Y%m%d}__{uuid.uuid4().hex[:12]}"
-    doing = f"Computing {table.name} of {date}"
-    create_staging(warehouse, name, table.name, doing=doing)
+    operation = f"Computing {table.name} of {date}"
+    create_staging(warehouse, name, table.name, operation=operation)
     try:
         read = written = 0
         for part in rows:
-            warehouse.run(partial(_insert, name=name, rows=part), doing=doing)
+            warehouse.run(partial(_insert, name=name, rows=part), operation=operation)
             written += part.num_rows
         for select, parameters in selects:
-            done = warehouse.execute(f"INSERT INTO `{name}`\n{select}", {**parameters, "staging": name}, doing=doing)
+            done = warehouse.execute(
+                f"INSERT INTO `{name}`\n{select}", {**parameters, "staging": name}, operation=operation
+            )
             read += done.read_rows
             written += done.written_rows
         totals, others = _totals(warehouse, table, name, date)
@@ -119,12 +121,12 @@ def publish(warehouse: Warehouse, staged: Staged) -> None:
         WarehouseError: the swap failed; readers see the old rows or the new ones, never a part of either.
         PartitionMismatchError: the rows that readers see are not the staged ones.
     """
-    doing = f"Swapping in {staged.table.name} of {staged.date}"
+    operation = f"Swapping in {staged.table.name} of {staged.date}"
     if staged.totals.rows:
         swap = f"REPLACE PARTITION '{staged.date}' FROM `{staged.name}`"
     else:  # REPLACE from an empty partition is an error of ClickHouse's
         swap = f"DROP PARTITION '{staged.date}'"
-    warehouse.execute(f"ALTER TABLE `{staged.table.name}` {swap}", doing=doing, repeatable=True)
+    warehouse.execute(f"ALTER TABLE `{staged.table.name}` {swap}", operation=operation, repeatable=True)
     seen, _ = _totals(warehouse, staged.table, staged.table.name, staged.date, only_the_day=True)
     if seen != staged.totals:
         raise PartitionMismatchError(
@@ -147,7 +149,7 @@ def merged_days(warehouse: Warehouse, table: DailyTable) -> list[str]:
         "SELECT partition FROM system.parts WHERE database = currentDatabase() AND table = {table:String} AND active "
         "GROUP BY partition HAVING count() = 1 ORDER BY partition",
         {"table": table.name},
-        doing=f"Looking for merged days of {table.name}",
+        operation=f"Looking for merged days of {table.name}",
     ).rows
     return [row["partition"] for row in rows]
 
@@ -163,14 +165,14 @@ def drop_leftovers(warehouse: Warehouse, table: DailyTable, idle_seconds: int = 
 
 def drop_idle_staging_tables(warehouse: Warehouse, prefix: str, idle_seconds: int) -> list[str]:
     """Drop the staging tables whose names begin with `prefix` and that are idle for that long; their names."""
-    doing = f"Looking for what killed runs left of {prefix}"
+    operation = f"Looking for what killed runs left of {prefix}"
     there = "SELECT count() FROM system.tables WHERE database = currentDatabase() AND startsWith(name, {prefix:String})"
-    if not warehouse.value(there, {"prefix": prefix}, doing=doing):
+    if not warehouse.value(there, {"prefix": prefix}, operation=operation):
         return []  # as nearly always; whether one is in use takes ten times as long to find out
     found = warehouse.query(
         Template(_LEFTOVERS).substitute(processes=everywhere(warehouse, "processes")),
         {"prefix": prefix, "idle_seconds": idle_seconds},
-        doing=doing,
+        operation=operation,
     )
     names = [row["name"] for row in found.rows]
     for name in names:
@@ -193,7 +195,7 @@ def _totals(
         # The measures and the day are our own columns (`tables.py`), not values.
         f"SELECT {quantities} FROM {{table:Identifier}} {where}",  # noqa: S608
         {"table": name, "event_date": date},
-        doing=f"Verifying {table.name} of {date}",
+        operation=f"Verifying {table.name} of {date}",
     ).rows
     rows, others, *values = row.values()
     return Totals(int(rows), dict(zip(table.measures, map(int, values), strict=True))), int(others)
@@ -202,7 +204,7 @@ def _totals(
 def drop_staging(warehouse: Warehouse, name: str) -> None:
     """Drop a staging table; where ClickHouse is away it stays for `drop_leftovers`."""
     try:
-        drop_table(warehouse, name, doing="Dropping a staging table")
+        drop_table(warehouse, name, operation="Dropping a staging table")
     except WarehouseError as error:
         if not error.transient:
             raise

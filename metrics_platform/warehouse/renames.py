@@ -42,20 +42,20 @@ def apply_renames(warehouse: Warehouse, catalog: Catalog) -> list[str]:
             there = warehouse.value(
                 f"SELECT count() FROM {table.name} FINAL WHERE metric = {{old:String}}",  # noqa: S608
                 parameters,
-                doing=f"Looking for rows of {metric.was}",
+                operation=f"Looking for rows of {metric.was}",
             )
             if there:
                 columns = ", ".join(column.name for column in table.columns)
                 warehouse.execute(
                     _MOVE.format(table=table.name, columns=columns),
                     parameters,
-                    doing=f"Renaming {metric.was} to {metric.name} in {table.name}",
+                    operation=f"Renaming {metric.was} to {metric.name} in {table.name}",
                     settings=_EVERY_PARTITION,
                 )
             moved += int(there)
         if tables_are_there(warehouse, [INCIDENTS]):
             warehouse.execute(
-                _INCIDENTS, parameters, doing=f"Renaming {metric.was} in incidents", settings=_EVERY_PARTITION
+                _INCIDENTS, parameters, operation=f"Renaming {metric.was} in incidents", settings=_EVERY_PARTITION
             )
         if moved:
             done.append(f"{metric.was} is now {metric.name}: {moved:,} rows moved")

@@ -52,7 +52,7 @@ def drop_what_is_old(warehouse: Warehouse, settings: Settings, today: datetime.d
     # Of a product whose events have ended, the last ones are kept.
     first_kept = first_days_kept(settings, min(today, settings.end_date or today))
     parameters = {"tables": list(first_kept), "hours": _WRITTEN_HOURS}
-    found = warehouse.query(_PARTITIONS, parameters, doing="Looking for old partitions").rows
+    found = warehouse.query(_PARTITIONS, parameters, operation="Looking for old partitions").rows
     latest = max((row["partition"] for row in found if row["table"] == USERS.name), default="")
     dropped = []
     for row in found:
@@ -68,7 +68,7 @@ def drop_what_is_old(warehouse: Warehouse, settings: Settings, today: datetime.d
             f"ALTER TABLE `{table}` DROP PARTITION '{partition}'"
             if "-" in partition
             else f"ALTER TABLE `{table}` DROP PARTITION {partition}",
-            doing=f"Dropping {table} of {partition}, which is older than the settings say",
+            operation=f"Dropping {table} of {partition}, which is older than the settings say",
             repeatable=True,
         )
         dropped.append(f"{table} {partition}")
@@ -89,12 +89,12 @@ def merge_past_days(warehouse: Warehouse, today: datetime.date) -> list[str]:
             "before": str(today - datetime.timedelta(days=1)),
             "most": _MERGED_AT_A_TIME,
         },
-        doing="Looking for days to merge",
+        operation="Looking for days to merge",
     ).rows
     for row in rows:
         warehouse.execute(
             f"OPTIMIZE TABLE `{row['table']}` PARTITION '{row['partition']}' FINAL",
-            doing=f"Merging {row['table']} of {row['partition']}",
+            operation=f"Merging {row['table']} of {row['partition']}",
             repeatable=True,
         )
     return [f"{row['table']} {row['partition']}" for row in rows]

@@ -62,13 +62,13 @@ def create_database(warehouse: Warehouse, name: str) -> None:
     """Create a database if it is missing; asks first, since many accounts may use but not create one."""
     outside = outside_database(warehouse)
     there = outside.value(
-        "SELECT count() FROM system.databases WHERE name = {name:String}", {"name": name}, doing="Connecting"
+        "SELECT count() FROM system.databases WHERE name = {name:String}", {"name": name}, operation="Connecting"
     )
     if not there:
         outside.execute(
             f"CREATE DATABASE IF NOT EXISTS {{name:Identifier}}{on_cluster(warehouse)}",
             {"name": name},
-            doing=f"Creating database {name}",
+            operation=f"Creating database {name}",
             repeatable=True,
         )
 
@@ -90,10 +90,10 @@ def create_table(warehouse: Warehouse, table: DailyTable, name: str) -> None:
         f"CREATE TABLE IF NOT EXISTS {{table:Identifier}}{on_cluster(warehouse)}",
     )
     sql = _DECLARED.sub(lambda declared: f"ENGINE = {_engine(warehouse.engine, declared)}", sql)
-    warehouse.execute(sql, {"table": name}, doing=f"Creating table {warehouse.database}.{name}", repeatable=True)
+    warehouse.execute(sql, {"table": name}, operation=f"Creating table {warehouse.database}.{name}", repeatable=True)
 
 
-def create_staging(warehouse: Warehouse, name: str, target: str, *, doing: str, repeatable: bool = False) -> None:
+def create_staging(warehouse: Warehouse, name: str, target: str, *, operation: str, repeatable: bool = False) -> None:
     """Create a table with the columns and keys of `target`, from which partitions can be moved into it.
 
     With `repeatable` it may be there already. Its engine is no Replacing…: what is staged is counted row by row.
@@ -101,7 +101,7 @@ def create_staging(warehouse: Warehouse, name: str, target: str, *, doing: str, 
     full = warehouse.query(
         "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = {name:String}",
         {"name": target},
-        doing=doing,
+        operation=operation,
     ).rows
     # The keys, and settings such as a storage policy. Of a table that is not there, ClickHouse's own error is raised.
     keys = _ENGINE.sub("", full[0]["engine_full"]) if full else ""
@@ -110,16 +110,16 @@ def create_staging(warehouse: Warehouse, name: str, target: str, *, doing: str, 
     # Both names are ours, and `AS` takes no parameter.
     warehouse.execute(
         f"CREATE TABLE {missing}{quoted(name)}{on_cluster(warehouse)} AS {quoted(target)}{engine}",
-        doing=doing,
+        operation=operation,
         repeatable=repeatable,
     )
 
 
-def drop_table(warehouse: Warehouse, name: str, *, doing: str, repeatable: bool = False) -> None:
+def drop_table(warehouse: Warehouse, name: str, *, operation: str, repeatable: bool = False) -> None:
     """Drop a table that is no longer needed; by default ClickHouse refuses to drop one of more than 50 GB."""
     warehouse.execute(
         f"DROP TABLE IF EXISTS {quoted(name)}{on_cluster(warehouse)} SYNC",
-        doing=doing,
+        operation=operation,
         repeatable=repeatable,
         settings={"max_table_size_to_drop": 0},
     )
@@ -149,7 +149,7 @@ def existing_columns(warehouse: Warehouse, names: Iterable[str]) -> dict[str, Ty
             "SELECT table, name, type FROM system.columns "
             "WHERE database = currentDatabase() AND table IN {names:Array(String)} ORDER BY table, position",
             {"names": list(names)},
-            doing="Reading the tables' columns",
+            operation="Reading the tables' columns",
         ).rows
     except WarehouseError as error:
         if error.code != UNKNOWN_DATABASE:
@@ -169,7 +169,7 @@ def _migrate(warehouse: Warehouse, table: DailyTable, types: Types) -> bool:
     changes = _changes(table, types)
     if changes:
         alter = f"ALTER TABLE `{table.name}` {', '.join(changes)}"
-        warehouse.execute(alter, doing=f"Migrating {table.name}", repeatable=True)
+        warehouse.execute(alter, operation=f"Migrating {table.name}", repeatable=True)
     return bool(changes)
 
 

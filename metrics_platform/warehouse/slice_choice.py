@@ -34,7 +34,7 @@ def add_slices(warehouse: Warehouse, scope: Scope, staging: str) -> bool:
         "SELECT metric, dimension FROM {staging:Identifier} WHERE dimension_value = 'other' AND value > 0 "
         "AND NOT is_deleted AND has({metrics:Array(String)}, toString(metric))",
         {"staging": staging, "metrics": [rows.source.events_metric for rows in scope.rows.values()]},
-        doing=f"Looking for new slices on {scope.date}",
+        operation=f"Looking for new slices on {scope.date}",
     ).rows
     found = {(row["metric"], row["dimension"]) for row in folded}
     added = False
@@ -68,7 +68,7 @@ def _chosen(warehouse: Warehouse, scope: Scope, source: Source) -> dict[str, int
         "SELECT dimension, uniqExact(dimension_value) AS chosen FROM slice_values WHERE event_date = {event_date:Date} "
         "AND source = {source:String} AND definition = {rows_definition:UInt64} GROUP BY dimension",
         {"event_date": scope.date, "source": source.name, "rows_definition": source.definition},
-        doing=f"Reading the slices of {scope.date}",
+        operation=f"Reading the slices of {scope.date}",
     ).rows
     return {row["dimension"]: row["chosen"] for row in rows}
 
@@ -95,7 +95,7 @@ def _choose(  # noqa: PLR0917  (one statement, whose parts come from six places)
             "rows_definition": scope.rows[source].source.definition,
             **parameters,
         },
-        doing=f"Choosing the slices of {source} on {scope.date}",
+        operation=f"Choosing the slices of {source} on {scope.date}",
         repeatable=True,
     )
 
@@ -123,7 +123,7 @@ def _candidates_before(
         "groupUniqArrayIf(toString(dimension), dimension_value = 'other' AND value > 0) AS folded, "
         f"sumMap([toString(dimension)], [ifNull(value, 0)]) AS by_dimension {stretch}",
         parameters,
-        doing=f"Reading the slices before {scope.date}",
+        operation=f"Reading the slices before {scope.date}",
     ).rows
     days = [scope.date - datetime.timedelta(days=number) for number in range(1, 8)]
     wanted = (end - start) // SLOT if scope.by_slot else sum(bool(day_of(day, scope.zone).hours) for day in days)

@@ -78,28 +78,28 @@ def migrate_slot_tables(warehouse: Warehouse, settings: Settings) -> list[Migrat
 def _migrate(
     warehouse: Warehouse, settings: Settings, table: DailyTable, source: str, columns: Collection[str]
 ) -> Migrated:
-    doing = f"Migrating {table.name}"
+    operation = f"Migrating {table.name}"
     copy, kept = _copy_name(table.name), _kept_name(table.name)
     create_table(warehouse, table, copy)
     rows = _copy(warehouse, settings, table, source, columns)
     if source == table.name:
         rename = f"RENAME TABLE {quoted(source)} TO {quoted(kept)}{on_cluster(warehouse)}"
-        warehouse.execute(rename, doing=doing)
+        warehouse.execute(rename, operation=operation)
     create_table(warehouse, table, table.name)
-    days = warehouse.query(f"SELECT DISTINCT event_date FROM {quoted(copy)}", doing=doing).rows  # noqa: S608
+    days = warehouse.query(f"SELECT DISTINCT event_date FROM {quoted(copy)}", operation=operation).rows  # noqa: S608
     for day in days:
         warehouse.execute(
             f"ALTER TABLE {quoted(table.name)} ATTACH PARTITION '{day['event_date']}' FROM {quoted(copy)}",
-            doing=doing,
+            operation=operation,
             repeatable=True,
         )
-    drop_table(warehouse, copy, doing=doing, repeatable=True)
+    drop_table(warehouse, copy, operation=operation, repeatable=True)
     return Migrated(table.name, len(days), rows, kept)
 
 
 def _copy(warehouse: Warehouse, settings: Settings, table: DailyTable, source: str, columns: Collection[str]) -> int:
     """Copy all rows of `source`, and verify that all are there; how many that are."""
-    doing, copy = f"Migrating {table.name}", _copy_name(table.name)
+    operation, copy = f"Migrating {table.name}", _copy_name(table.name)
     day = "toDate(slot_start, {zone:String}) AS event_date"
     if table is VERDICTS:
         keys: tuple[str, ...] = ("metric", *_KEYS)
@@ -117,13 +117,13 @@ def _copy(warehouse: Warehouse, settings: Settings, table: DailyTable, source: s
     warehouse.execute(
         f"INSERT INTO {quoted(copy)} ({names}) {select}",
         parameters,
-        doing=doing,
+        operation=operation,
         repeatable=True,  # the rows replace each other
         settings={"max_partitions_per_insert_block": 0},
     )
     keys_there = f"SELECT uniqExact({', '.join(keys)}) FROM {{source:Identifier}}"  # noqa: S608
-    expected = rows_per_key * warehouse.value(keys_there, parameters, doing=doing)
-    actual = warehouse.value(f"SELECT count() FROM {quoted(copy)} FINAL", doing=doing)  # noqa: S608
+    expected = rows_per_key * warehouse.value(keys_there, parameters, operation=operation)
+    actual = warehouse.value(f"SELECT count() FROM {quoted(copy)} FINAL", operation=operation)  # noqa: S608
     if actual != expected:
         raise SchemaMismatchError(
             f"{table.name}: only {actual} of {expected} rows were migrated to {copy}; {source} has all of them. "

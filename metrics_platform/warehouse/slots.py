@@ -72,7 +72,7 @@ def missing_slots(warehouse: Warehouse, slots: SlotRange, checked: CheckedCatalo
             "start": slots.start,
             "end": slots.end,
         },
-        doing="Looking for slots that are missing",
+        operation="Looking for slots that are missing",
     ).rows
     present = {(row["event_date"], row["metric"], row["definition"]): set(row["slots"]) for row in rows}
     found: list[Missing] = []
@@ -124,7 +124,7 @@ def missing_days(
     """
     create_tables(warehouse, [SLICE_VALUES, METRIC_DAILY])
     rows = warehouse.query(
-        _PRESENT_DAYS, {"first": first, "last": last}, doing="Looking for days that are missing"
+        _PRESENT_DAYS, {"first": first, "last": last}, operation="Looking for days that are missing"
     ).rows
     present = {(row["event_date"], row["metric"], row["definition"]) for row in rows}
     found = []

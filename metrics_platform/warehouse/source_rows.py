@@ -161,7 +161,7 @@ def _columns(warehouse: Warehouse, source: Source) -> list[str]:
         "SELECT name FROM system.columns WHERE database = {database:String} AND table = {table:String} "
         "AND default_kind != 'EPHEMERAL' ORDER BY position",
         {"database": source.table.database, "table": source.table.table},
-        doing=f"Reading the columns of {source.table}",
+        operation=f"Reading the columns of {source.table}",
     ).rows
     if not rows:
         raise SourceError(
@@ -208,10 +208,10 @@ def _usable(source: Source, name: str, sql: str, kind: str) -> tuple[str, bool]:
     return sql, "Nullable" in kind
 
 
-def types_of(warehouse: Warehouse, sql: str, doing: str, *, over_row: bool = False) -> list[str]:
+def types_of(warehouse: Warehouse, sql: str, operation: str, *, over_row: bool = False) -> list[str]:
     """The types of a SELECT's columns; raises RefusedError. `over_row`: see `refusals`."""
     with refusals(over_row=over_row):
-        return [row["type"] for row in warehouse.query(f"DESCRIBE ({sql})", doing=doing).rows]
+        return [row["type"] for row in warehouse.query(f"DESCRIBE ({sql})", operation=operation).rows]
 
 
 def require_over_row(warehouse: Warehouse, rows: SourceRows, selected: str) -> list[str]:
@@ -271,7 +271,7 @@ def latest_event(
         latest: datetime.datetime | None = warehouse.value(
             rows.render(read_sql("queries/latest_event_of_source.sql")),
             {"from_time": since, "until_time": until},
-            doing=f"Looking for the latest event of {rows.source.table}",
+            operation=f"Looking for the latest event of {rows.source.table}",
         )
         if latest is not None:
             return latest.replace(tzinfo=datetime.UTC) if latest.tzinfo is None else latest.astimezone(datetime.UTC)
@@ -300,7 +300,7 @@ def _events(warehouse: Warehouse, table: DailyTable, key: str, kind: str, values
         f"toUInt64(value) AS rows FROM {table.name} FINAL "
         f"WHERE endsWith(toString(metric), '.events') AND dimension = 'total' AND {key} IN {{at:Array({kind})}}",
         {"at": values},
-        doing=f"Reading the events in {table.name}",
+        operation=f"Reading the events in {table.name}",
     ).rows:
         found.setdefault(row["key"], {})[row["source"]] = int(row["rows"])
     return dict(found)

@@ -101,7 +101,7 @@ def _rows(warehouse: Warehouse, names: list[str], date: datetime.date) -> dict[s
         f"SELECT '{name}' AS name, count() AS rows FROM `{name}` WHERE event_date = {{event_date:Date}}"  # noqa: S608
         for name in names
     ]
-    found = warehouse.query(" UNION ALL ".join(selects), {"event_date": date}, doing="Looking for the tables above")
+    found = warehouse.query(" UNION ALL ".join(selects), {"event_date": date}, operation="Looking for the tables above")
     return {row["name"]: int(row["rows"]) for row in found.rows}
 
 
@@ -112,7 +112,7 @@ def _missing_extracts(sources: DailySources, day: Day, rows: dict[str, int]) -> 
     (has_events,) = sources.warehouse.query(
         sources.render(read_sql("queries/source_has_events.sql")),
         {"from_time": day.start, "until_time": day.end},
-        doing=f"Looking for events of {day.date}",
+        operation=f"Looking for events of {day.date}",
     ).rows
     return [
         NotComputed(extract.name, day.date, day.date)
@@ -130,14 +130,14 @@ def _missing_snapshot(
     """
     if date < settings.start_date:
         return []
-    warehouse, doing = sources.warehouse, f"Looking for the users' snapshot of {date}"
+    warehouse, operation = sources.warehouse, f"Looking for the users' snapshot of {date}"
     latest = "SELECT maxOrNull(event_date) FROM users WHERE event_date <= {date:Date}"
-    before: datetime.date | None = warehouse.value(latest, {"date": date}, doing=doing)
+    before: datetime.date | None = warehouse.value(latest, {"date": date}, operation=operation)
     if before == date:
         return []
     if before is None:
         events = sources.render(read_sql("queries/source_has_events.sql"))
         moments = {"from_time": HISTORY_START, "until_time": end}
-        if not any(warehouse.query(events, moments, doing=doing).rows[0].values()):
+        if not any(warehouse.query(events, moments, operation=operation).rows[0].values()):
             return []
     return [NotComputed(USERS.name, before + _ONE_DAY if before else settings.start_date, date)]

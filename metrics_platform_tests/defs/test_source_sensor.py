@@ -79,7 +79,7 @@ class Sensor(SensorTicks):
         create_tables(self.sources.warehouse, MONITOR_TABLES)
         self._count(SLOT_METRICS.name, views)
         self.sources.warehouse.run(
-            lambda client: client.insert("monitored_slots", [[last_processed, 1, 0, 0]]), doing="Test"
+            lambda client: client.insert("monitored_slots", [[last_processed, 1, 0, 0]]), operation="Test"
         )
 
     def _count(self, table: str, views: dict[datetime.datetime, int]) -> None:
@@ -251,7 +251,7 @@ def test_a_volume_that_an_incident_explains_is_not_sent(sensor: Sensor, message:
         "message": message,
     }  # fmt: skip
     row = [[values.get(column.name) for column in columns_of(INCIDENTS.file)]]
-    sensor.sources.warehouse.run(lambda client: client.insert("incidents", row), doing="Test")
+    sensor.sources.warehouse.run(lambda client: client.insert("incidents", row), operation="Test")
     sensor.probe(last - 3 * SLOT + MINUTE)
     sensor.slots({}, last_processed=last)
     assert (f"volume-feed_actions-{slot_at(last).key}" in sensor.probe(NOON + MINUTE)) == is_sent

@@ -141,7 +141,7 @@ def prepare(path: Path) -> Prepared:
         settings = settings_of(server.url, "old")
         source = SourceTables.create(settings)
         for table, sql in ((settings.feed_table, _FEED), (settings.messages_table, _MESSAGES)):
-            source.warehouse.execute(sql.replace("{table}", table), doing="Test")
+            source.warehouse.execute(sql.replace("{table}", table), operation="Test")
         compute_all(source.warehouse, settings, DAYS)
         for day in DAYS[1:]:
             add_late_events(source.warehouse, settings, day)
@@ -169,7 +169,7 @@ def add_late_events(
         (settings.feed_table, _LATE_FEED, events),
         (settings.messages_table, _LATE_MESSAGES, events // 2),
     ):
-        warehouse.execute(sql.replace("{table}", table), {**parameters, "events": number}, doing="Test")
+        warehouse.execute(sql.replace("{table}", table), {**parameters, "events": number}, operation="Test")
 
 
 @dataclass

@@ -25,32 +25,32 @@ def in_new_process(function: Callable[..., Any], *arguments: Any) -> Any:
         return pool.apply(function, arguments)
 
 
-def load_and_die(url: str, tables: dict[str, str], files: dict[str, Path], doing: str, number: int) -> int | None:
+def load_and_die(url: str, tables: dict[str, str], files: dict[str, Path], operation: str, number: int) -> int | None:
     """Load in a process that kills itself just before the n-th statement of a kind; returns its exit code."""
-    process = _context.Process(target=_run, args=(url, tables, files, doing, number))
+    process = _context.Process(target=_run, args=(url, tables, files, operation, number))
     process.start()
     process.join(300)
     return process.exitcode
 
 
-def _run(url: str, tables: dict[str, str], files: dict[str, Path], doing: str, number: int) -> None:
+def _run(url: str, tables: dict[str, str], files: dict[str, Path], operation: str, number: int) -> None:
     def die() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    with at_statement(doing, die, number):
+    with at_statement(operation, die, number):
         warehouse = Warehouse.from_settings(settings := load_settings(None, clickhouse_url=url, **tables))
         load(settings, warehouse, feed=files.get("feed"), messages=files.get("messages"), say=lambda _: None)
 
 
-def at_statement(doing: str, happens: Callable[[], Any], number: int = 1) -> Any:
+def at_statement(operation: str, happens: Callable[[], Any], number: int = 1) -> Any:
     """Have something happen just before the n-th statement whose purpose begins so."""
     sent = 0
     original = Warehouse._run
 
     def run(self: Warehouse, work: Any, purpose: str, **options: Any) -> Any:
         nonlocal sent
-        sent += purpose.startswith(doing)
-        if sent == number and purpose.startswith(doing):
+        sent += purpose.startswith(operation)
+        if sent == number and purpose.startswith(operation):
             happens()
         return original(self, work, purpose, **options)
 

@@ -53,10 +53,10 @@ def _steps(loading: Loading) -> set[int]:
     return {row["step"] for row in rows}
 
 
-def _die_at(loading: Loading, files: dict[str, Path], doing: str, number: int = 1) -> int | None:
+def _die_at(loading: Loading, files: dict[str, Path], operation: str, number: int = 1) -> int | None:
     settings = loading.settings
     tables = {"feed_table": settings.feed_table, "messages_table": settings.messages_table}
-    return load_and_die(settings.clickhouse_url.get_secret_value(), tables, files, doing, number)
+    return load_and_die(settings.clickhouse_url.get_secret_value(), tables, files, operation, number)
 
 
 def _clear(loading: Loading) -> None:
@@ -79,8 +79,8 @@ def _failing_moves(after: int) -> AbstractContextManager[object]:
 
 
 def test_a_load_killed_before_its_commit_loads_nothing(loading: Loading, files: dict[str, Path]) -> None:
-    for doing in ("Sending messages.csv", "Committing the load"):
-        assert _die_at(loading, files, doing) == -signal.SIGKILL
+    for operation in ("Sending messages.csv", "Committing the load"):
+        assert _die_at(loading, files, operation) == -signal.SIGKILL
         assert users_in(loading.warehouse, loading.settings.feed_table) == []
         assert _steps(loading) == set()
     loading(**files)
@@ -89,14 +89,14 @@ def test_a_load_killed_before_its_commit_loads_nothing(loading: Loading, files: 
 
 def test_a_load_killed_in_its_commit_is_completed_by_the_next(loading: Loading, files: dict[str, Path]) -> None:
     partly = 0
-    for doing, number in ((_MOVING, 1), (_MOVING, 2), (_MOVING, 3), ("Recording the load", 1)):
-        assert _die_at(loading, files, doing, number) == -signal.SIGKILL
+    for operation, number in ((_MOVING, 1), (_MOVING, 2), (_MOVING, 3), ("Recording the load", 1)):
+        assert _die_at(loading, files, operation, number) == -signal.SIGKILL
         assert _steps(loading) == {commit.COMMITTING}
         partly += _loaded_users(loading) not in (([], []), (FEED_USERS, MESSAGE_USERS))
         result = loading(**files)
         assert [file.rows for file in result] == [len(FEED_USERS), len(MESSAGE_USERS)]
         assert sum("is that file, so it is not loaded again" in line for line in loading.said) == 2
-        assert _loaded_users(loading) == (FEED_USERS, MESSAGE_USERS), f"killed before {doing} {number}"
+        assert _loaded_users(loading) == (FEED_USERS, MESSAGE_USERS), f"killed before {operation} {number}"
         assert _steps(loading) == {commit.COMMITTED}
         _clear(loading)
     assert partly == 2  # between the three moves
@@ -223,15 +223,15 @@ def loading_there(server: FragileServer, tmp_path: Path) -> Loading:
 def test_a_load_survives_the_death_of_clickhouse_before_and_in_its_commit(
     server: FragileServer, loading_there: Loading, files: dict[str, Path]
 ) -> None:
-    for doing, number in (("Checking rows", 3), (_MOVING, 2)):  # while it is staged, and between the moves
-        with at_statement(doing, server.kill, number), pytest.raises((LoadError, WarehouseError)):
+    for operation, number in (("Checking rows", 3), (_MOVING, 2)):  # while it is staged, and between the moves
+        with at_statement(operation, server.kill, number), pytest.raises((LoadError, WarehouseError)):
             loading_there(**files)
         server.start()
         committing = _steps(loading_there) == {commit.COMMITTING}
-        assert committing == (doing == _MOVING)
+        assert committing == (operation == _MOVING)
         loading_there(**files)
         assert any("is that file" in line for line in loading_there.said) == committing
-        assert _loaded_users(loading_there) == (FEED_USERS, MESSAGE_USERS), f"killed before {doing}"
+        assert _loaded_users(loading_there) == (FEED_USERS, MESSAGE_USERS), f"killed before {operation}"
         _clear(loading_there)
 
 
@@ -240,11 +240,11 @@ def test_rows_whose_answer_was_lost_are_sent_again_without_doubling(
 ) -> None:
     original = Warehouse.run
 
-    def run_twice(self: Warehouse, work: Any, *, doing: str, repeatable: bool = False) -> Any:
-        original(self, work, doing=doing, repeatable=repeatable)
-        if doing == "Sending feed.csv":
+    def run_twice(self: Warehouse, work: Any, *, operation: str, repeatable: bool = False) -> Any:
+        original(self, work, operation=operation, repeatable=repeatable)
+        if operation == "Sending feed.csv":
             server.kill_and_start()
-        return original(self, work, doing=doing, repeatable=repeatable)
+        return original(self, work, operation=operation, repeatable=repeatable)
 
     monkeypatch.setattr(Warehouse, "run", run_twice)
     loading_there(**files)

@@ -119,7 +119,7 @@ def put_days(settings: Settings, rows: Mapping[datetime.date, Mapping[str, float
     values = [[date, *(row[name] for name in names[1:])] for date, row in rows.items()]
     dropped = ", ".join(f"DROP PARTITION '{date}'" for date in rows)
     warehouse.execute(f"ALTER TABLE app_daily {dropped}")
-    warehouse.run(lambda client: client.insert("app_daily", values, column_names=names), doing="Test")
+    warehouse.run(lambda client: client.insert("app_daily", values, column_names=names), operation="Test")
 
 
 def report(rows: Rows, date: datetime.date = DATE, load: LoadState | None = None) -> DailyReport:

@@ -65,7 +65,7 @@ def test_incidents_of_the_next_morning_are_shown_only_while_they_are_open(
     columns = ["incident", "metric", "opened_at", "closed_at", "severity", "message", "cleared"]
     cells = [(*row, "total", "total", row[3] or day.end + 3 * hour) for row in rows]
     columns += ["dimension", "dimension_value", "slot_start"]
-    warehouse.run(lambda client: client.insert("incidents", cells, column_names=columns), doing="Test")
+    warehouse.run(lambda client: client.insert("incidents", cells, column_names=columns), operation="Test")
 
     found = read_day_incidents(warehouse, day, day.end + 11 * hour, builtin_catalog())
 

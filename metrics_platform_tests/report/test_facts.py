@@ -160,7 +160,7 @@ def test_a_weekly_cohort_is_shown_once_all_its_days_are_old_enough(make_settings
     # Users who began before the first computed day: their cohort has no size.
     rows += [(SUNDAY, SUNDAY - 49 * ONE_DAY, 49, "ads", 10, 1)]
     names = [column.name for column in USER_COHORTS.columns]
-    warehouse.run(lambda client: client.insert("user_cohorts", rows, column_names=names), doing="Test")
+    warehouse.run(lambda client: client.insert("user_cohorts", rows, column_names=names), operation="Test")
 
     cohorts = read_weekly_cohorts(warehouse, SUNDAY)
 

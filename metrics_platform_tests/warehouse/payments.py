@@ -78,7 +78,7 @@ class Payments:
     def pay(self, *payments: tuple[int, datetime, str, float]) -> None:
         """Add payments: user, time, plan, amount."""
         names = ["user", "paid_at", "plan", "amount"]
-        self.warehouse.run(lambda client: client.insert(self.table, payments, names), doing="Inserting payments")
+        self.warehouse.run(lambda client: client.insert(self.table, payments, names), operation="Inserting payments")
 
     def slots(self, first: int, end: int, metrics: Sequence[str] | None = None) -> list[ValuesResult]:
         """Compute slots, counted from MIDNIGHT."""

@@ -57,7 +57,7 @@ def test_a_select_is_tried_again_when_the_connection_is_lost(faulty: tuple[Wareh
     warehouse, faults = replace(faulty[0], on_retry=said.append), faulty[1]
     # The driver itself asks a second time on a connection that was closed; the third try is ours.
     faults.left = 3
-    assert warehouse.value("SELECT 41 + 1", doing="Counting") == 42
+    assert warehouse.value("SELECT 41 + 1", operation="Counting") == 42
     assert faults.left == 0
     assert said and all("Counting" in line and "trying again" in line for line in said)
 
@@ -144,7 +144,7 @@ def test_an_error_says_what_was_being_done_what_happened_and_what_to_do(
     admin: Warehouse, sql: str, code: int, remedy: str
 ) -> None:
     with pytest.raises(WarehouseError) as failure:
-        admin.query(sql, doing="Looking for nothing")
+        admin.query(sql, operation="Looking for nothing")
     text = str(failure.value)
     assert text.startswith("Looking for nothing")
     assert failure.value.code == code
@@ -154,7 +154,7 @@ def test_an_error_says_what_was_being_done_what_happened_and_what_to_do(
 
 def test_an_error_reaches_another_process_as_it_is(admin: Warehouse) -> None:
     with pytest.raises(WarehouseError) as failure:
-        admin.query("SELECT nothing FROM system.one", doing="Looking for nothing")
+        admin.query("SELECT nothing FROM system.one", operation="Looking for nothing")
     there = pickle.loads(pickle.dumps(failure.value))
     assert (str(there), there.code, there.transient) == (str(failure.value), 47, False)
 
@@ -296,7 +296,7 @@ def test_a_client_is_not_used_after_a_long_pause_nor_in_a_fork_nor_once_it_is_cl
 
 
 def _client_of(warehouse: Warehouse) -> object:
-    return warehouse.run(lambda client: client, doing="Looking at the client")
+    return warehouse.run(lambda client: client, operation="Looking at the client")
 
 
 def test_threads_query_at_the_same_time_each_with_its_own_client(admin: Warehouse) -> None:

@@ -108,7 +108,7 @@ def test_the_source_of_a_user_is_that_of_the_first_event(make_settings: Callable
         (sources.settings.messages_table, sources.settings.receiver_column, messages),
     ):
         names = ["user_id", what, "time", "source"]
-        sources.warehouse.run(partial(_insert, table=table, rows=rows, names=names), doing="Test")
+        sources.warehouse.run(partial(_insert, table=table, rows=rows, names=names), operation="Test")
     for daily in (FEED_USER_DAILY, MESSAGE_USER_DAILY, USERS):
         list(compute_days(sources.warehouse, daily, [second.date()], sources.settings))
     found = read_table(sources.warehouse, "users").set_index("user_id")["source"]

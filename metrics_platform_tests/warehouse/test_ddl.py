@@ -53,7 +53,7 @@ def test_a_table_gets_the_engine_of_the_setting(setting: str, table: DailyTable,
 def test_with_a_cluster_tables_are_made_and_dropped_on_all_of_it() -> None:
     warehouse = _recorder(engine="ReplicatedMergeTree", cluster="main")
     create_table(warehouse, USERS, "users")
-    drop_table(warehouse, "users", doing="Test")
+    drop_table(warehouse, "users", operation="Test")
     created, dropped = warehouse.statements
     assert "CREATE TABLE IF NOT EXISTS {table:Identifier} ON CLUSTER `main`\n(" in created
     assert dropped == "DROP TABLE IF EXISTS `users` ON CLUSTER `main` SYNC"
@@ -63,7 +63,7 @@ def test_a_staging_table_keeps_every_row_and_has_the_targets_keys(make_settings:
     warehouse = Warehouse.from_settings(make_settings())
     create_tables(warehouse, [SLOT_METRICS])
     warehouse.execute("ALTER TABLE slot_metrics MODIFY SETTING merge_with_ttl_timeout = 7200")
-    create_staging(warehouse, "staged", "slot_metrics", doing="Test")
+    create_staging(warehouse, "staged", "slot_metrics", operation="Test")
     rows = warehouse.query(
         "SELECT name, engine, partition_key, sorting_key, primary_key, engine_full LIKE '%7200%' AS has_setting "
         "FROM system.tables WHERE database = currentDatabase() AND name IN ('staged', 'slot_metrics') ORDER BY name"
@@ -83,8 +83,8 @@ def test_a_staging_table_of_a_table_without_partitions_can_be_made(make_settings
     warehouse.execute(
         "CREATE TABLE target (a String, b UInt8, n UInt8) ENGINE = SummingMergeTree(n) PRIMARY KEY a ORDER BY (a, b)"
     )
-    create_staging(warehouse, "staged", "target", doing="Test", repeatable=True)
-    create_staging(warehouse, "staged", "target", doing="Test", repeatable=True)
+    create_staging(warehouse, "staged", "target", operation="Test", repeatable=True)
+    create_staging(warehouse, "staged", "target", operation="Test", repeatable=True)
     full = "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = 'staged'"
     assert warehouse.value(full).startswith("MergeTree PRIMARY KEY a ORDER BY (a, b)")
 

@@ -125,7 +125,7 @@ def _create(warehouse: Warehouse, name: str, types: str, rows: list[list[Any]]) 
     create_database(warehouse, table.database)
     warehouse.execute(f"DROP TABLE IF EXISTS {table.sql}")
     warehouse.execute(f"CREATE TABLE {table.sql} ({types}) ENGINE = MergeTree ORDER BY tuple()")
-    warehouse.run(lambda client: client.insert(table.sql, rows), doing="Test")
+    warehouse.run(lambda client: client.insert(table.sql, rows), operation="Test")
 
 
 def test_mapped_sources_give_what_the_oracle_computes(settings: Settings) -> None:

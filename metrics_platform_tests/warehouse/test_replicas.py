@@ -226,7 +226,7 @@ def test_a_staging_table_in_use_on_another_replica_is_no_leftover(source: str, b
     warehouse = Warehouse.from_settings(_balanced(balancer, source))
     create_tables(warehouse, [FEED_USER_DAILY])
     name = f"{STAGING_PREFIX}{FEED_USER_DAILY.name}__20260306__x"
-    create_staging(warehouse, name, FEED_USER_DAILY.name, doing="Test")
+    create_staging(warehouse, name, FEED_USER_DAILY.name, operation="Test")
     other = Warehouse(parse_url(f"{REPLICAS[1]}/{warehouse.database}"))
     busy = threading.Thread(
         target=other.query, args=(f"SELECT sleepEachRow(3), (SELECT count() FROM {name}) FROM system.one",)

@@ -89,7 +89,7 @@ def _show_day(
     rows = warehouse.query(
         f"SELECT toString(metric) AS name, value FROM {table.name} FINAL WHERE {condition}",  # noqa: S608
         {"event_date": result.date, "slot": last},
-        doing="Reading the totals",
+        operation="Reading the totals",
     ).rows
     metadata: dict[str, Any] = {
         **about,

@@ -81,7 +81,7 @@ class Product:
         """Make the source tables, the people and the scenario, where they are missing."""
         create_source_tables(settings, warehouse)
         for name in _TABLES:
-            warehouse.execute(_read(f"schema/{name}.sql"), doing=f"Making simulator.{name}", repeatable=True)
+            warehouse.execute(_read(f"schema/{name}.sql"), operation=f"Making simulator.{name}", repeatable=True)
         if not warehouse.value("SELECT count() FROM simulator.people"):
             parameters = {
                 "first_day": self.first_day,
@@ -93,7 +93,7 @@ class Product:
                 "earlier_days": _EARLIER_DAYS,
                 "seed": self.seed,
             }
-            warehouse.execute(_read("queries/people.sql"), parameters, doing="Making the demo's people")
+            warehouse.execute(_read("queries/people.sql"), parameters, operation="Making the demo's people")
         if not warehouse.value("SELECT count() FROM simulator.scenario"):
             for incident in self.past_incidents():
                 inject(warehouse, incident)
@@ -103,15 +103,15 @@ class Product:
 
         It empties the feed first, which holds only the result of an interrupted attempt at that time.
         """
-        warehouse.execute("TRUNCATE TABLE simulator.feed_actions", doing="Emptying the demo's feed")
+        warehouse.execute("TRUNCATE TABLE simulator.feed_actions", operation="Emptying the demo's feed")
         days = (day_of(self.first_day - number * _ONE_DAY, self.zone) for number in range(_EARLIER_DAYS, 0, -1))
         with ThreadPoolExecutor(_CORES) as pool:
             list(pool.map(partial(self._write_earlier_day, warehouse), days))
 
     def _write_earlier_day(self, warehouse: Warehouse, day: Day) -> None:
         if day.hours:  # a zone may have skipped the day
-            query, doing = _read("queries/earlier_events.sql"), f"Making a trace of {day.key}"
-            warehouse.execute(query, self._parameters(day), doing=doing)
+            query, operation = _read("queries/earlier_events.sql"), f"Making a trace of {day.key}"
+            warehouse.execute(query, self._parameters(day), operation=operation)
 
     def write_events(
         self, warehouse: Warehouse, since: datetime.datetime, until: datetime.datetime
@@ -126,7 +126,7 @@ class Product:
         for table, time in _TABLES_OF_EVENTS.items():
             later = {"table": table, "time": time, "since": since}
             if warehouse.value(f"SELECT count() {_LATER}", later):
-                warehouse.execute(f"DELETE {_LATER}", later, doing=f"Tidying up {table}")
+                warehouse.execute(f"DELETE {_LATER}", later, operation=f"Tidying up {table}")
         pieces = list(self._pieces(since, until))
         if len(pieces) == 1:  # every few seconds: a thread would need its own connection
             yield self._write_piece(warehouse, pieces[0])
@@ -151,7 +151,7 @@ class Product:
         quantiles = _course(weekend=day.date.weekday() >= 5)
         parameters = {**self._parameters(day), "quantiles": quantiles, "from": since, "until": until}
         for name in _EVENTS:
-            warehouse.execute(_read(f"queries/{name}.sql"), parameters, doing=f"Making the {name} of {day.key}")
+            warehouse.execute(_read(f"queries/{name}.sql"), parameters, operation=f"Making the {name} of {day.key}")
         return until
 
     def _parameters(self, day: Day) -> dict[str, Any]:
@@ -193,7 +193,7 @@ def inject(warehouse: Warehouse, incident: InjectedIncident) -> None:
     warehouse.execute(
         "INSERT INTO simulator.scenario VALUES ({kind:String}, {begins:DateTime('UTC')}, {ends:DateTime('UTC')})",
         {"kind": incident.kind, "begins": incident.begins, "ends": incident.ends},
-        doing="Writing the demo's scenario",
+        operation="Writing the demo's scenario",
     )
 
 
