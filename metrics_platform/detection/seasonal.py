@@ -14,8 +14,9 @@ A deviation is counted from the nearest *plausible* value, because each of these
 *Noise* is what the same comparison leaves over on the 16 days, within 1.5 hours of this time of day: the median
 deviation. It is never below Poisson noise for counts, and it is wider after noisy hours.
 
-Deviations are taken on a scale on which their size does not depend on the value's: the square root for counts, the
-arcsine root for shares. Gauges and ratios are used as they are: they may be negative, and have no counting noise.
+Deviations are taken on a scale on which their size does not depend on the value's: the square root for counts, gauges
+and ratios, the arcsine root for shares. A gauge that was both above and below zero in the last four weeks is used as it
+is. The noise of gauges and ratios is measured upwards and downwards, since many scatter further to one side.
 
 A slot is *anomalous* when it, the last hour or the last two hours are too many deviations away, and the slot itself
 contributes to that. Hours are compared at the level from before them. A gauge that drifts for hours has a large noise,
@@ -83,8 +84,13 @@ _LEAST_TRIALS = 50.0
 _OFTEN_ZERO = 0.3
 _POISSON = 0.5  # the deviation of a Poisson count's square root, and of a share's arcsine root times √trials
 _RELATIVE = 0.025  # metrics of people are never quieter than this
-# Web metrics labelled by their operators: 3.3 measured deviations of a gauge are as telling as 4.5 of a count.
-_GAUGE = 0.74
+# Of web metrics labelled by their operators, 3 measured deviations of a gauge's slot, and 3.3 of its hour, its two hours
+# or its jump, are as telling as 4.5 of a count.
+_GAUGE_SLOT, _GAUGE = 0.66, 0.74
+# The share of the earlier days' deviations that lie between the noise downwards and the noise upwards, and how many
+# standard deviations of normal noise these two are away.
+_TAIL, _TAIL_SIGMAS = 0.1, 1.2816
+_FOUR_WEEKS = 28 * SLOTS_A_DAY
 # A slot that fits badly counts as four deviations, however badly it fits: one outage does not choose the kind of day.
 _WORST_FIT = 16.0
 _BETTER_FIT = 4.0  # two deviations of one slot
@@ -135,10 +141,43 @@ def _evaluate(days: Days, series: SlotSeries, slots: int, config: DetectorConfig
 
 
 @dataclass(frozen=True)
-class Jump:
-    """A gauge's slots, compared with the slot before each; arrays [positions, series]."""
+class Noise:
+    """The standard deviations downwards and upwards; arrays [positions, series]."""
 
-    # The value that would be as far from the expected one as the slot before.
+    down: Floats
+    up: Floats
+
+    def deviations(self, distance: Floats) -> Floats:
+        """A distance in standard deviations of its side."""
+        return np.asarray(distance / np.maximum(np.where(distance < 0, self.down, self.up), TINY))
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The scale of a gauge: the square root with the value's sign, or the value itself."""
+
+    # Whether it is the value itself, [positions, series].
+    is_linear: Booleans
+
+    def of(self, values: Floats, first: int = 0) -> Floats:
+        """Values on the scale; their first axis begins at position `first`, their second is series."""
+        is_linear = self.is_linear[first : first + len(values)]
+        is_linear = is_linear.reshape(is_linear.shape + (1,) * (values.ndim - 2))
+        return np.where(is_linear, values, np.sign(values) * np.sqrt(np.abs(values)))
+
+    def values(self, scaled: Floats) -> Floats:
+        """The values of what is on the scale."""
+        return np.where(self.is_linear, scaled, np.sign(scaled) * np.square(scaled))
+
+    def last(self, slots: int) -> Scale:
+        return Scale(self.is_linear[-slots:])
+
+
+@dataclass(frozen=True)
+class Jump:
+    """A gauge's slots, compared with the slot before each; arrays [positions, series], on the gauge's scale."""
+
+    # What would be as far from the expected value as the slot before.
     base: Floats
     # The standard deviation of the distance from `base`.
     sigma: Floats
@@ -159,10 +198,12 @@ class Window:
     high: Floats
     # What `minimum_volume` applies to: the larger size of the two; of a share, its trials.
     volume: Floats
-    # The standard deviation, on the scale on which it does not depend on the value; of a share, times √trials.
-    sigma: Floats
+    # The noise, on the scale on which it does not depend on the value; of a share, times √trials.
+    noise: Noise
     # The deviation from the nearest plausible value in standard deviations.
     score: Floats
+    # Of a gauge, its scale.
+    scale: Scale | None = None
     # Of one slot of a gauge, how it differs from the slot before.
     jump: Jump | None = None
 
@@ -243,33 +284,44 @@ class _Run:
         high = np.fmax(np.fmax(expected, sums["plain"]), sums["high"] * level)
         actual = running_sum(self.actual, length)[cut]
         trials = None if self.trials is None else running_sum(self.trials, length)[cut]
-        sigma = self._sigma_of_slot if length == 1 else self._sigma(expected, trials, length)
+        noise = self._noise_of_slot if length == 1 else self._noise(expected, trials, length)
         jump = self._jump(expected) if length == 1 and self.series.is_gauge else None
         alike = self.looks_like_other & np.isfinite(other)
         low, high = np.where(alike, np.fmin(low, other), low), np.where(alike, np.fmax(high, other), high)
         volume = np.fmax(np.abs(actual), np.abs(expected))
         if trials is None:
-            return Window(actual, expected, low, high, volume, sigma, self._score(actual, low, high, None, sigma), jump)
+            score = self._score(actual, low, high, None, noise)
+            scale = Scale(self._scale.is_linear[cut]) if self.series.is_gauge else None
+            return Window(actual, expected, low, high, volume, noise, score, scale, jump)
         with np.errstate(divide="ignore", invalid="ignore"):
             rates = [np.where(trials > 0, successes / trials, np.nan) for successes in (actual, expected, low, high)]
         if length == 1:  # the expected rate is known, whether there are trials or not
             rates[1] = np.where(trials > 0, rates[1], base.usual[cut] * level)
         value, usual, least, most = rates
-        return Window(value, usual, least, most, trials, sigma, self._score(actual, low, high, trials, sigma))
+        return Window(value, usual, least, most, trials, noise, self._score(actual, low, high, trials, noise))
 
     def _weekly(self, reached: Floats) -> Floats:
         """What two of the last weeks reached, where that is unusual, and the usual value elsewhere."""
         usual, reached = self._sized(self.baseline.usual)[self._cut], self._sized(reached)[self._cut]
-        far = np.abs(self._deviation(reached, usual, self._trials_now)) >= _WEEKLY * self._sigma_of_slot
+        far = np.abs(self._noise_of_slot.deviations(self._distance(reached, usual, self._trials_now))) >= _WEEKLY
         return np.where(far, reached, usual)
 
-    def _score(self, actual: Floats, low: Floats, high: Floats, trials: Floats | None, sigma: Floats) -> Floats:
+    def _score(self, actual: Floats, low: Floats, high: Floats, trials: Floats | None, noise: Noise) -> Floats:
         """How many deviations `actual` is outside of the plausible values from `low` to `high`."""
-        nearest = np.clip(actual, low, high)
-        return np.asarray(self._deviation(actual, nearest, trials) / np.maximum(sigma, TINY))
+        return noise.deviations(self._distance(actual, np.clip(actual, low, high), trials))
 
-    def _deviation(self, actual: Floats, expected: Floats, trials: Floats | None) -> Floats:
-        """The deviation on the scale on which its size does not depend on the value's."""
+    @cached_property
+    def _scale(self) -> Scale:
+        """The scale of a gauge at each position, by the signs of its values in the four weeks before."""
+        signs = []
+        for has_sign in (self.series.values > 0, self.series.values < 0):
+            counts = np.concatenate([np.zeros((1, has_sign.shape[1]), dtype=np.int64), np.cumsum(has_sign, axis=0)])
+            ends = np.clip(self.days.positions, 0, self.series.length)
+            signs.append(counts[ends] > counts[np.maximum(ends - _FOUR_WEEKS, 0)])
+        return Scale(signs[0] & signs[1])
+
+    def _distance(self, actual: Floats, expected: Floats, trials: Floats | None, first: int = 0) -> Floats:
+        """The distance on the scale on which its size does not depend on the value's; from position `first` on."""
         if trials is not None:
             with np.errstate(divide="ignore", invalid="ignore"):
                 return np.where(
@@ -279,46 +331,56 @@ class _Run:
                     np.nan,
                 )
         if self.series.is_gauge:
-            return actual - expected
+            return self._scale.of(actual, first) - self._scale.of(expected, first)
         return np.sqrt(actual + 0.375) - np.sqrt(expected + 0.375)
 
-    def _sigma(self, expected: Floats, trials: Floats | None, length: int) -> Floats:
+    def _noise(self, expected: Floats, trials: Floats | None, length: int) -> Noise:
         # Longer windows need their noise at the evaluated slots only, and where it is pooled from.
         start = 0 if length == 1 else max(0, len(expected) - self.slots - POOLED - length + 1)
         then, usual = (running_sum(numbers[start:], length) for numbers in self._then)
         trials_then = None if trials is None else running_sum(self._trials_then[start:], length)
         level = before(self.levels_then[start:], length - 1)
-        noise = self._noise(self._deviation(then, usual * level, trials_then), start)
-        if trials is not None:
+        left = self._distance(then, usual * level, trials_then, start)
+        typical = self._pooled(quantiles(np.abs(left), (0.5,), self.days.weights[start:])[0][0], MAD_TO_SIGMA, start)
+        if self.series.is_gauge:
+            lowest, highest = quantiles(left, (_TAIL, 1 - _TAIL), self.days.weights[start:])[0][:2]
+            sides = (self._pooled(np.maximum(tail, 0.0), 1 / _TAIL_SIGMAS, start) for tail in (-lowest, highest))
+            factor = _GAUGE_SLOT if length == 1 else _GAUGE
+            return Noise(*(self._sigma_of_gauge(np.maximum(typical, side), expected, factor) for side in sides))
+        sigma = np.maximum(typical, _POISSON)
+        if trials is None:
+            sigma = np.maximum(sigma, _RELATIVE / 2 * np.sqrt(expected))
+        else:
             with np.errstate(divide="ignore", invalid="ignore"):
                 rate = np.clip(expected / trials, 1e-6, 1 - 1e-6)
-            sigma = np.maximum(np.maximum(noise, _POISSON), _RELATIVE / 2 * np.sqrt(rate / (1 - rate) * trials))
-        elif self.series.is_gauge:
-            return self._gauge_sigma(noise, expected)
-        else:
-            sigma = np.maximum(np.maximum(noise, _POISSON), _RELATIVE / 2 * np.sqrt(expected))
-        return np.asarray(sigma * self.days.band[: len(expected), None])
+            sigma = np.maximum(sigma, _RELATIVE / 2 * np.sqrt(rate / (1 - rate) * trials))
+        sigma = np.asarray(sigma * self.days.band[: len(expected), None])
+        return Noise(sigma, sigma)
 
-    def _noise(self, left: Floats, start: int) -> Floats:
-        """The noise at each evaluated position, from what the earlier days left over; 0 before position `start`."""
-        typical = pooled(quantiles(np.abs(left), (0.5,), self.days.weights[start:])[0][0])
-        noise = MAD_TO_SIGMA * np.nan_to_num(typical[: len(typical) - AHEAD])
+    def _pooled(self, size: Floats, factor: float, start: int) -> Floats:
+        """`factor` times the size around each evaluated position, from position `start` on; 0 before it."""
+        typical = pooled(size)
+        noise = factor * np.nan_to_num(typical[: len(typical) - AHEAD])
         return np.concatenate([np.zeros((start, noise.shape[1])), noise])
 
-    def _gauge_sigma(self, noise: Floats, expected: Floats) -> Floats:
+    def _sigma_of_gauge(self, measured: Floats, expected: Floats, factor: float) -> Floats:
+        scaled = np.abs(self._scale.of(expected))
+        relative = _RELATIVE * np.where(self._scale.is_linear[: len(expected)], scaled, scaled / 2)
         # The noise of a gauge grows with it, and the slots around an hourly batch are small.
-        usual = np.abs(np.nan_to_num(self.baseline.usual))
+        usual = np.abs(self._scale.of(np.nan_to_num(self.baseline.usual)))
         larger = np.maximum(usual / np.maximum(pooled(usual), TINY), 1.0)[: len(expected)]
-        measured = np.maximum(noise * larger, np.maximum(_RELATIVE * np.abs(expected), TINY))
-        return np.asarray(np.maximum(self._peak, _GAUGE * measured) * self.days.band[: len(expected), None])
+        measured = np.maximum(measured * larger, np.maximum(relative, TINY))
+        return np.asarray(np.maximum(self._peak, factor * measured) * self.days.band[: len(expected), None])
 
     def _jump(self, expected: Floats) -> Jump:
         """How the deviation of each slot differs from that of the slot before."""
         then, usual = self._then
-        left = then - usual * self.levels_then
-        base = expected + before(self.actual[: len(expected)] - expected, 1)
-        sigma = self._gauge_sigma(self._noise(left - before(left, 1), 0), expected)
-        return Jump(base, sigma, (self.actual[: len(expected)] - base) / sigma)
+        left = self._distance(then, usual * self.levels_then, None)
+        actual, scaled = self._scale.of(self.actual[: len(expected)]), self._scale.of(expected)
+        base = scaled + before(actual - scaled, 1)
+        typical = quantiles(np.abs(left - before(left, 1)), (0.5,), self.days.weights)[0][0]
+        sigma = self._sigma_of_gauge(self._pooled(typical, MAD_TO_SIGMA, 0), expected, _GAUGE)
+        return Jump(base, sigma, (actual - base) / sigma)
 
     @cached_property
     def _peak(self) -> Floats:
@@ -326,7 +388,7 @@ class _Run:
         same, weights = self.days.same[self._cut], self.days.weights[self._cut]
         zeros = share_of_zeros(at(self.series.values, same), weights)
         sizes = quantiles(at(sizes_of_day(self.series.values), same), (0.5,), weights)[0][0]
-        return np.where(zeros >= _OFTEN_ZERO, np.nan_to_num(sizes), 0.0)
+        return np.where(zeros >= _OFTEN_ZERO, self._scale.of(np.nan_to_num(sizes)), 0.0)
 
     @cached_property
     def looks_like_other(self) -> Booleans:
@@ -334,15 +396,15 @@ class _Run:
         misfits = []
         for base, level in zip((self.baseline.usual, self.baseline.other), self.levels, strict=True):
             expected = (self._sized(base) * level)[self._cut]
-            deviation = self._deviation(self.actual[self._cut], expected, self._trials_now)
-            misfit = np.square(deviation / self._sigma_of_slot)
+            distance = self._distance(self.actual[self._cut], expected, self._trials_now)
+            misfit = np.square(self._noise_of_slot.deviations(distance))
             misfits.append(before(running_sum(np.nan_to_num(np.fmin(misfit, _WORST_FIT)), FIT_SLOTS, 0.0), 1, 0.0))
         return np.asarray((misfits[1] + _BETTER_FIT <= misfits[0]) | self.days.holiday[self._cut, None])
 
     @cached_property
-    def _sigma_of_slot(self) -> Floats:
+    def _noise_of_slot(self) -> Noise:
         expected = (self._sized(self.baseline.usual) * self.levels[0])[self._cut]
-        return self._sigma(expected, self._trials_now, 1)
+        return self._noise(expected, self._trials_now, 1)
 
 
 def _decide(
@@ -380,9 +442,11 @@ def _decide(
             change = np.where(change >= 1, change, 0.0)
         enough_volume = window.volume[-slots:] >= config.minimum_volume
         size = np.where(enough_volume, np.fmin(deviation, change), 0.0)
-        if series.is_gauge:
+        if window.scale is not None:
             with np.errstate(invalid="ignore"):  # no deviation from an infinite change
-                size = np.fmin(size, np.sqrt(deviation * change / _BOTH))
+                size = np.fmin(
+                    size, np.sqrt(deviation * _scaled_change(window, limits.minimum_change)[-slots:] / _BOTH)
+                )
         strength = np.where(size > np.abs(strength), np.sign(total) * size, strength)
         fires = (size >= 1) & (reason == Reason.WITHIN_BAND)
         reason[fires] = name
@@ -417,6 +481,17 @@ def _change(window: Window) -> Floats:
     return np.where(nearest != 0, change, np.where(window.actual != 0, np.inf, 0.0))
 
 
+def _scaled_change(window: Window, minimum: float) -> Floats:
+    """A gauge's change from the nearest plausible value as a share of the `minimum` change, on the gauge's scale."""
+    assert window.scale is not None
+    nearest = np.clip(window.actual, window.low, window.high)
+    way = np.where(window.actual * np.sign(nearest) < np.abs(nearest), -1.0, 1.0)
+    scaled = window.scale.of(nearest)
+    least = np.abs(window.scale.of(nearest * (1 + way * max(minimum, TINY))) - scaled)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.abs(window.scale.of(window.actual) - scaled) / least)
+
+
 def _widening(scores: Floats, slots: int, usual: float) -> Floats:
     """The noise of the slots before each evaluated one as a multiple of `usual`, from 1 to _WIDEST."""
     before = np.abs(np.concatenate([np.full((NOISE_SLOTS, scores.shape[1]), np.nan), scores[:-1]]))
@@ -434,7 +509,7 @@ def _band(  # noqa: PLR0917
 
     The minimum change and the minimum volume widen it, so that no value outside of it is called normal.
     """
-    low, high, distance = one.low[-slots:], one.high[-slots:], deviations * one.sigma[-slots:]
+    low, high, distance = one.low[-slots:], one.high[-slots:], deviations * one.noise.up[-slots:]
     if series.trials is None:
         lower = np.maximum(np.sqrt(low + 0.375) - distance, 0.0) ** 2 - 0.375
         upper = (np.sqrt(high + 0.375) + distance) ** 2 - 0.375
@@ -461,12 +536,18 @@ def _gauge_band(
 ) -> tuple[Floats, Floats]:
     """The band of a gauge: so far from the plausible values, and no jump."""
     assert one.jump is not None
+    assert one.scale is not None
+    scale = one.scale.last(slots)
     base, jump = one.jump.base[-slots:], jumps * one.jump.sigma[-slots:]
     edges = []
-    for nearest, way, inner in ((one.low[-slots:], -1, np.fmax), (one.high[-slots:], 1, np.fmin)):
-        least = minimum_change * np.abs(nearest)
-        by_level = _edge(nearest, nearest, deviations * one.sigma[-slots:], least, way)
-        edges.append(inner(by_level, _edge(base, nearest, jump, least, way)))
+    for value, sigma, way, inner in (
+        (one.low[-slots:], one.noise.down[-slots:], -1, np.fmax),
+        (one.high[-slots:], one.noise.up[-slots:], 1, np.fmin),
+    ):
+        nearest = scale.of(value)
+        least = np.abs(scale.of(value + way * minimum_change * np.abs(value)) - nearest)
+        by_level = _edge(nearest, nearest, deviations * sigma, least, way)
+        edges.append(scale.values(inner(by_level, _edge(base, nearest, jump, least, way))))
     return edges[0], edges[1]
 
 

@@ -181,3 +181,24 @@ def test_the_minimum_volume_of_a_gauge_does_not_apply_to_its_value(kind: Kind) -
     halves = [0.5] * (20 * DAY)
     for value, expected in ((0.5, Status.NORMAL), (0.1, Status.ANOMALOUS)):
         assert statuses(_evaluated(flat([*halves, value], kind=kind), minimum_volume=200.0)) == [expected]
+
+
+def _revenue(orders: Floats) -> Floats:
+    """Sums of so many amounts, a few of which are very large."""
+    random = np.random.default_rng(3)
+    return np.array([random.lognormal(3.0, 1.1, size).sum() for size in random.poisson(orders)])
+
+
+def test_an_outage_of_amounts_that_scatter_far_upwards_is_found() -> None:
+    orders = 55 - 45 * np.cos(2 * np.pi * np.arange(DAYS * DAY) / DAY)
+    values = _revenue(orders)
+    assert _evaluated(flat(values, kind="gauge"), 10 * DAY).anomalous.sum() <= 6
+    ends = np.random.default_rng(4).integers(36 * DAY, DAYS * DAY, size=30)
+    outages = (changed(flat(values[:end], kind="gauge"), -4, [0.02] * 4) for end in ends)
+    assert sum(_evaluated(outage, 4).anomalous.any() for outage in outages) >= 26
+
+
+def test_a_gauge_that_scatters_upwards_has_a_wider_band_above() -> None:
+    values = 100.0 + np.random.default_rng(5).exponential(20.0, DAYS * DAY)
+    found = _evaluated(flat(values, kind="gauge"), 5 * DAY)
+    assert (found.upper - found.expected).mean() > 1.5 * (found.expected - found.lower).mean()
