@@ -12,11 +12,12 @@ A deviation is counted from the nearest *plausible* value, because each of these
 - the day looks like a weekend (or a weekend like a working day): its last hours fit better, as on a holiday
 
 *Noise* is what the same comparison leaves over on the 16 days, within 1.5 hours of this time of day: the median
-deviation. It is never below Poisson noise for counts, and it is wider after noisy hours.
+deviation; of gauges and ratios, which often scatter further to one side, a tenth of the days lies beyond it on either
+side. It is never below Poisson noise for counts, and it is wider after noisy hours.
 
 Deviations are taken on a scale on which their size does not depend on the value's: the square root for counts, gauges
 and ratios, the arcsine root for shares. A gauge that was both above and below zero in the last four weeks is used as it
-is. The noise of gauges and ratios is measured upwards and downwards, since many scatter further to one side.
+is.
 
 A slot is *anomalous* when it, the last hour or the last two hours are too many deviations away, and the slot itself
 contributes to that. Hours are compared at the level from before them. A gauge that drifts for hours has a large noise,
@@ -84,11 +85,10 @@ _LEAST_TRIALS = 50.0
 _OFTEN_ZERO = 0.3
 _POISSON = 0.5  # the deviation of a Poisson count's square root, and of a share's arcsine root times √trials
 _RELATIVE = 0.025  # metrics of people are never quieter than this
-# Of web metrics labelled by their operators, 3 measured deviations of a gauge's slot, and 3.3 of its hour, its two hours
-# or its jump, are as telling as 4.5 of a count.
-_GAUGE_SLOT, _GAUGE = 0.66, 0.74
-# The share of the earlier days' deviations that lie between the noise downwards and the noise upwards, and how many
-# standard deviations of normal noise these two are away.
+# Web metrics labelled by their operators: 3.3 measured deviations of a gauge are as telling as 4.5 of a count.
+_GAUGE = 0.74
+# Of a gauge's earlier deviations, this share lies beyond its noise on either side. If they are normally distributed, that
+# is so many standard deviations away.
 _TAIL, _TAIL_SIGMAS = 0.1, 1.2816
 _FOUR_WEEKS = 28 * SLOTS_A_DAY
 # A slot that fits badly counts as four deviations, however badly it fits: one outage does not choose the kind of day.
@@ -341,12 +341,11 @@ class _Run:
         trials_then = None if trials is None else running_sum(self._trials_then[start:], length)
         level = before(self.levels_then[start:], length - 1)
         left = self._distance(then, usual * level, trials_then, start)
-        typical = self._pooled(quantiles(np.abs(left), (0.5,), self.days.weights[start:])[0][0], MAD_TO_SIGMA, start)
         if self.series.is_gauge:
             lowest, highest = quantiles(left, (_TAIL, 1 - _TAIL), self.days.weights[start:])[0][:2]
             sides = (self._pooled(np.maximum(tail, 0.0), 1 / _TAIL_SIGMAS, start) for tail in (-lowest, highest))
-            factor = _GAUGE_SLOT if length == 1 else _GAUGE
-            return Noise(*(self._sigma_of_gauge(np.maximum(typical, side), expected, factor) for side in sides))
+            return Noise(*(self._sigma_of_gauge(side, expected) for side in sides))
+        typical = self._pooled(quantiles(np.abs(left), (0.5,), self.days.weights[start:])[0][0], MAD_TO_SIGMA, start)
         sigma = np.maximum(typical, _POISSON)
         if trials is None:
             sigma = np.maximum(sigma, _RELATIVE / 2 * np.sqrt(expected))
@@ -363,14 +362,14 @@ class _Run:
         noise = factor * np.nan_to_num(typical[: len(typical) - AHEAD])
         return np.concatenate([np.zeros((start, noise.shape[1])), noise])
 
-    def _sigma_of_gauge(self, measured: Floats, expected: Floats, factor: float) -> Floats:
+    def _sigma_of_gauge(self, measured: Floats, expected: Floats) -> Floats:
         scaled = np.abs(self._scale.of(expected))
         relative = _RELATIVE * np.where(self._scale.is_linear[: len(expected)], scaled, scaled / 2)
         # The noise of a gauge grows with it, and the slots around an hourly batch are small.
         usual = np.abs(self._scale.of(np.nan_to_num(self.baseline.usual)))
         larger = np.maximum(usual / np.maximum(pooled(usual), TINY), 1.0)[: len(expected)]
         measured = np.maximum(measured * larger, np.maximum(relative, TINY))
-        return np.asarray(np.maximum(self._peak, factor * measured) * self.days.band[: len(expected), None])
+        return np.asarray(np.maximum(self._peak, _GAUGE * measured) * self.days.band[: len(expected), None])
 
     def _jump(self, expected: Floats) -> Jump:
         """How the deviation of each slot differs from that of the slot before."""
@@ -379,7 +378,7 @@ class _Run:
         actual, scaled = self._scale.of(self.actual[: len(expected)]), self._scale.of(expected)
         base = scaled + before(actual - scaled, 1)
         typical = quantiles(np.abs(left - before(left, 1)), (0.5,), self.days.weights)[0][0]
-        sigma = self._sigma_of_gauge(self._pooled(typical, MAD_TO_SIGMA, 0), expected, _GAUGE)
+        sigma = self._sigma_of_gauge(self._pooled(typical, MAD_TO_SIGMA, 0), expected)
         return Jump(base, sigma, (actual - base) / sigma)
 
     @cached_property
