@@ -87,8 +87,8 @@ _POISSON = 0.5  # the deviation of a Poisson count's square root, and of a share
 _RELATIVE = 0.025  # metrics of people are never quieter than this
 # Web metrics labelled by their operators: 3.3 measured deviations of a gauge are as telling as 4.5 of a count.
 _GAUGE = 0.74
-# Of a gauge's earlier deviations, this share lies beyond its noise on either side. If they are normally distributed, that
-# is so many standard deviations away.
+# Of a gauge's earlier deviations, this share lies beyond its noise on either side. Of normally distributed ones, that is so
+# many standard deviations away.
 _TAIL, _TAIL_SIGMAS = 0.1, 1.2816
 _FOUR_WEEKS = 28 * SLOTS_A_DAY
 # A slot that fits badly counts as four deviations, however badly it fits: one outage does not choose the kind of day.
