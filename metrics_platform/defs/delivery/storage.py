@@ -20,7 +20,7 @@ import dagster as dg
 from pydantic import ValidationError
 
 from metrics_platform.defs.delivery.notify import KEY
-from metrics_platform.notifications.channel import masked_json
+from metrics_platform.notifications.channel import mask_json
 from metrics_platform.notifications.history import (
     ENTRIES,
     Entry,
@@ -82,7 +82,7 @@ def observation(key: str, entry: Entry) -> dg.AssetObservation:
         KEY,
         partition=key,
         description=entry.entry,
-        metadata={_ENTRY: dg.MetadataValue.json(masked_json(entry.model_dump(mode="json"), mask))},
+        metadata={_ENTRY: dg.MetadataValue.json(mask_json(entry.model_dump(mode="json"), mask))},
     )
 
 
