@@ -187,7 +187,7 @@ class MonitorSettings(SettingsPart):
 
 _OFF = "off"
 # A year. A number too large for a duration would fail only when the sensor runs.
-_MOST_HOURS = 366 * 24
+_MAX_HOURS = 366 * 24
 # The severities that a kind can have. Data problems are warnings or critical; failures of code are always `failed`.
 _SETTABLE: dict[str, tuple[str, ...]] = {
     "stale_data": ("warning", "critical", _OFF),
@@ -201,8 +201,8 @@ _SETTABLE: dict[str, tuple[str, ...]] = {
 def _stale_hours(value: tuple[float, ...]) -> tuple[float, ...]:
     if len(value) != 2 or not 0 < value[0] <= value[1] < math.inf:
         raise ValueError("write two numbers of hours, for a warning and for a critical alert, such as 1,3")
-    if value[1] > _MOST_HOURS:
-        raise ValueError(f"write at most {_MOST_HOURS} hours, which is a year")
+    if value[1] > _MAX_HOURS:
+        raise ValueError(f"write at most {_MAX_HOURS} hours, which is a year")
     return value
 
 

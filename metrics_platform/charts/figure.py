@@ -48,7 +48,7 @@ _GAP = 48  # between two columns
 _BELOW = 92  # the ticks' texts and the gap below them
 _PLOTS = {1: 470, 2: 340, 3: 270}  # the height of axes by the number of panels
 _PLOT = 240  # … of more panels
-_MOST_IN_ONE_COLUMN = 3
+_MAX_IN_ONE_COLUMN = 3
 _ROW = 84  # of a heat map
 
 # matplotlib's settings and font caches belong to the process, not to a thread.
@@ -181,7 +181,7 @@ class _Page:
 
 def _rows(panels: Sequence[Panel]) -> list[list[_Cell]]:
     """The panels row by row; an odd one out comes first, as the headline: over the full width."""
-    columns = 1 if len(panels) <= _MOST_IN_ONE_COLUMN else 2
+    columns = 1 if len(panels) <= _MAX_IN_ONE_COLUMN else 2
     width = (_INNER - (columns - 1) * _GAP) / columns
     lead = len(panels) % columns
     rows = [[_cell(panel, _MARGIN, _INNER, alone=len(panels) == 1) for panel in panels[:lead]]] if lead else []
@@ -233,7 +233,7 @@ VALUES, PREVIOUS, BAND, MARKED = "C0", "C1", "C2", "C3"  # the style's colour cy
 # A variation below this share of the highest value would not be seen on an axis that starts at zero.
 _VISIBLE: dict[Unit, float] = {"count": 0.3, "share": 0.4, "ratio": 0.4}
 # An axis that does not start at zero still spans this share of the highest value, so that noise looks like noise.
-_LEAST_SPAN = 0.1
+_MIN_SPAN = 0.1
 # A band that is wider than this many times the highest value leaves the picture, or it would flatten the lines.
 _WIDEST_BAND = 2.0
 _NOTHING = 1e-9  # a smaller value is zero to every reader
@@ -242,7 +242,7 @@ _WEEK = 7  # days
 # Pixels
 _ROOMY = 800  # axes over the full width of the picture
 _NOTE_HEIGHT = 56
-_LEAST_MARK = 14  # a slot is narrower
+_MIN_MARK = 14  # a slot is narrower
 _CLOCK_EDGE, _DATE_EDGE = 8, 30  # the text of a tick further left would leave the picture
 _CLOCK_TICK, _DATE_TICK = 108, 180
 _WEEKDAYS = 380  # seven of them; only values of very many figures leave less room
@@ -318,7 +318,7 @@ def _extent(panel: Panel) -> tuple[float, float]:
         low = min(low, max(min(band), 0.0) if low >= 0 else min(band))
     variation = (high - low) / high if low > 0 else 1.0
     if 0 < variation < _VISIBLE[panel.unit]:
-        return max(0.0, min(low - 0.1 * (high - low), high * (1 - _LEAST_SPAN))), high
+        return max(0.0, min(low - 0.1 * (high - low), high * (1 - _MIN_SPAN))), high
     return min(low, 0.0), max(high, 0.0)
 
 
@@ -397,7 +397,7 @@ def _draw_mark(axes: Axes, times: np.ndarray, step: float, panel: Panel) -> None
         return
     first, last = inside[0], inside[-1]
     start, end = times[first], times[last] + step
-    missing = _LEAST_MARK / axes.bbox.width * (times[-1] + step - times[0]) - (end - start)
+    missing = _MIN_MARK / axes.bbox.width * (times[-1] + step - times[0]) - (end - start)
     axes.axvspan(start - max(0.0, missing), end, color=MARKED, alpha=0.15, linewidth=0, zorder=0.5, gid="mark")
     x, y = times[first : last + 1] + step / 2, np.array(panel.values[first : last + 1], dtype=float)
     axes.plot(x, y, color=MARKED, marker="o", markevery=[0, -1], clip_on=False, zorder=4, gid="marked")

@@ -19,7 +19,7 @@ JOB = "clean_up"
 _DONE = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _PAGE = 1000
 # Dagster deletes one run at a time, some twenty a second.
-MOST_SECONDS = 3600.0
+MAX_SECONDS = 3600.0
 
 
 def clean_up_definitions(settings: Settings) -> dg.Definitions:
@@ -51,7 +51,7 @@ def clean_up_definitions(settings: Settings) -> dg.Definitions:
 
 
 def clean_up(
-    instance: dg.DagsterInstance, before: datetime.datetime, most_seconds: float = MOST_SECONDS
+    instance: dg.DagsterInstance, before: datetime.datetime, most_seconds: float = MAX_SECONDS
 ) -> tuple[int, int]:
     """Delete the runs created before a moment that are not needed; how many were deleted, and how many are left.
 

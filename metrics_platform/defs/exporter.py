@@ -20,7 +20,7 @@ from metrics_platform.notifications.history import Position
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import Slot, day_of
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.schema import tables_are_there
+from metrics_platform.warehouse.schema import tables_exist
 from metrics_platform.warehouse.tables import APP_DAILY, INCIDENTS, MONITORED_SLOTS, read_sql
 
 # Prometheus waits 10 seconds for all of the page.
@@ -59,12 +59,12 @@ class PlatformState(Collector):
     def _warehouse(self) -> Iterator[GaugeMetricFamily]:
         impatient = self.settings.model_copy(update={"clickhouse_timeout_seconds": _TIMEOUT_SECONDS})
         warehouse = Warehouse.from_settings(impatient, tags={"job": "exporter"}, retry_waits=())
-        if tables_are_there(warehouse, [APP_DAILY]):
+        if tables_exist(warehouse, [APP_DAILY]):
             date = warehouse.value("SELECT maxOrNull(event_date) FROM app_daily", operation="Reading the last day")
             if date:
                 loaded = day_of(date, self.settings.zone).end.timestamp()
                 yield _gauge("last_day_end_timestamp_seconds", "End of the last day in app_daily.", loaded)
-        if tables_are_there(warehouse, [INCIDENTS, MONITORED_SLOTS]):
+        if tables_exist(warehouse, [INCIDENTS, MONITORED_SLOTS]):
             state = warehouse.query(read_sql("queries/platform_state.sql"), operation="Reading what is open").rows[0]
             if start := state["last_slot"]:
                 evaluated = Slot(start.replace(tzinfo=datetime.UTC)).end.timestamp()

@@ -97,7 +97,7 @@ def _has_storage(home: Path) -> bool:
 
 # A nightly job's latest run is within it.
 _RECENT = datetime.timedelta(days=2)
-_MOST_RUNS = 1000
+_MAX_RUNS = 1000
 _WAITS_LONG = datetime.timedelta(minutes=5)
 _WAITING = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING]
 # A daemon writes a heartbeat for each of its parts every 30 seconds.
@@ -116,7 +116,7 @@ def _work(instance: dg.DagsterInstance, home: str, now: datetime.datetime) -> It
 def _failed_runs(instance: dg.DagsterInstance, now: datetime.datetime) -> Iterator[Finding]:
     """The jobs whose latest run failed; of manual runs, only success counts."""
     latest: dict[str, EndedRun] = {}
-    for run in ended_runs(instance, now - _RECENT, _MOST_RUNS, latest_first=True):
+    for run in ended_runs(instance, now - _RECENT, _MAX_RUNS, latest_first=True):
         if run.succeeded or run.is_automated:
             latest.setdefault(run.job, run)
     for job, run in sorted(latest.items()):
@@ -145,7 +145,7 @@ def _failed_ticks(instance: dg.DagsterInstance) -> Iterator[Finding]:
 
 def _waiting_runs(instance: dg.DagsterInstance, now: datetime.datetime) -> Iterator[Finding]:
     records = instance.get_run_records(
-        dg.RunsFilter(statuses=_WAITING, created_before=now - _WAITS_LONG), limit=_MOST_RUNS, ascending=True
+        dg.RunsFilter(statuses=_WAITING, created_before=now - _WAITS_LONG), limit=_MAX_RUNS, ascending=True
     )
     if records:
         first = records[0]

@@ -56,11 +56,11 @@ def evaluate(series: SlotSeries, slots: int, config: DetectorConfig, holidays: C
     # Show the numbers of the first detector that agrees with the answer; where none has an answer, the first one's.
     agrees = np.where(fires, anomalous, answered & ~anomalous)
     shown = np.argmax(agrees, axis=0)
-    combined = Detections.combined(answers, lambda arrays: np.take_along_axis(np.stack(arrays), shown[None], axis=0)[0])
+    combine = Detections.combine(answers, lambda arrays: np.take_along_axis(np.stack(arrays), shown[None], axis=0)[0])
     if series.is_gauge and series.events is not None:
-        few = np.broadcast_to(series.events < config.minimum_volume, combined.status.shape)
-        combined = combined.where_normal(few, Reason.BELOW_MINIMUM_VOLUME)
-    last = Detections.combined([_lasting(combined, config.slots_in_a_row)], lambda arrays: arrays[0][-slots:])
+        few = np.broadcast_to(series.events < config.minimum_volume, combine.status.shape)
+        combine = combine.where_normal(few, Reason.BELOW_MINIMUM_VOLUME)
+    last = Detections.combine([_lasting(combine, config.slots_in_a_row)], lambda arrays: arrays[0][-slots:])
     return Evaluation(last, shown[-slots:].astype(np.int8), config.detectors)
 
 

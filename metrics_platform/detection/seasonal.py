@@ -76,9 +76,9 @@ _BOTH = 1.5
 LOOKBACK = WARM_UP + (int(LAGS.max()) + 1) * SLOTS_A_DAY + AHEAD + 2 * HOUR
 
 # A median of fewer days means little.
-_LEAST_DAYS = 5
+_MIN_DAYS = 5
 # Fewer views than this may all be missing by chance: people come in sessions.
-_LEAST_TRIALS = 50.0
+_MIN_TRIALS = 50.0
 # A gauge that is zero at this share of the earlier days is made of few events, such as payments.
 _OFTEN_ZERO = 0.3
 _POISSON = 0.5  # the deviation of a Poisson count's square root, and of a share's arcsine root times √trials
@@ -111,13 +111,13 @@ def evaluate(series: SlotSeries, slots: int, config: DetectorConfig, holidays: C
         _evaluate(days, series.part(first, min(first + step, count)), slots, config)
         for first in range(0, max(count, 1), step)
     ]
-    return Detections.combined(parts, lambda arrays: np.concatenate(arrays, axis=1))
+    return Detections.combine(parts, lambda arrays: np.concatenate(arrays, axis=1))
 
 
 def _evaluate(days: Days, series: SlotSeries, slots: int, config: DetectorConfig) -> Detections:
     run = _Run(days, series, slots)
     windows = {length: run.window(length) for length in (1, HOUR, TWO_HOURS)}
-    enough = run.baseline.count >= _LEAST_DAYS
+    enough = run.baseline.count >= _MIN_DAYS
     cut = slice(None, len(days.positions) - AHEAD)
     found = _decide(series, slots, windows, enough[cut], config)
     if series.trials is None:
@@ -126,7 +126,7 @@ def _evaluate(days: Days, series: SlotSeries, slots: int, config: DetectorConfig
     missed = (series.trials[-slots:] == 0) & (usual >= EMPTY_FROM) & enough[cut][-slots:]
     # The share is unknown, but not what it means that nothing of its whole is there.
     score = (np.sqrt(0.375) - np.sqrt(usual + 0.375)) / _POISSON
-    sure = missed & (usual >= max(config.minimum_volume, _LEAST_TRIALS))
+    sure = missed & (usual >= max(config.minimum_volume, _MIN_TRIALS))
     numbers = {"score": score, "strength": np.where(sure, score / config.seasonal.slot_threshold, EMPTY)}
     silent = replace(
         found, **{name: np.where(missed, replacement, getattr(found, name)) for name, replacement in numbers.items()}

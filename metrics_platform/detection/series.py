@@ -154,9 +154,9 @@ class Detections:
     strength: Floats
 
     @classmethod
-    def combined(cls, parts: Sequence[Detections], combine: Callable[[list[Any]], Any]) -> Detections:
+    def combine(cls, parts: Sequence[Detections], merge: Callable[[list[Any]], Any]) -> Detections:
         """Each array made by `combine` from those of `parts`."""
-        return cls(*(combine([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
+        return cls(*(merge([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
 
     @property
     def anomalous(self) -> npt.NDArray[np.bool_]:

@@ -21,7 +21,7 @@ Progress = Callable[[BinaryIO], AbstractContextManager[BinaryIO]]
 _CHUNK = 8 << 20
 _LONGEST_LINE = 1 << 20
 # A quoted value over more lines than this is a quote that was never closed.
-_MOST_LINES = 100
+_MAX_LINES = 100
 _DELIMITERS = ",;\t|"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _PARQUET_ROWS = 100_000
@@ -128,10 +128,10 @@ class CsvFile:
                 continue
             texts += lines[end:opened]
             closed = odd[place + 1] if place + 1 < len(odd) else None
-            if closed is None and not is_end and len(lines) - opened < _MOST_LINES:
+            if closed is None and not is_end and len(lines) - opened < _MAX_LINES:
                 return texts, unusual, lines[opened:]
             text = b"\n".join(lines[opened : (closed or opened) + 1])
-            if closed is not None and closed - opened < _MOST_LINES and self._is_row(text):
+            if closed is not None and closed - opened < _MAX_LINES and self._is_row(text):
                 unusual[len(texts)] = _Unusual(closed + 1 - opened, "")
                 texts.append(text)
                 end = closed + 1

@@ -34,7 +34,7 @@ from metrics_platform.monitor.verdicts import HistoryReader, SlotHistory
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT, SlotRange
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.schema import tables_are_there
+from metrics_platform.warehouse.schema import tables_exist
 from metrics_platform.warehouse.tables import SLOT_METRICS
 
 # Days before the first evaluated one, so that its baseline is complete.
@@ -290,7 +290,7 @@ def _stretches(
 ) -> list[tuple[Metric, SlotRange]]:
     """The slots of each metric in the days from `first` to `last`; metrics without any are left out."""
     rows = []
-    if tables_are_there(warehouse, [SLOT_METRICS]):
+    if tables_exist(warehouse, [SLOT_METRICS]):
         rows = warehouse.query(
             "SELECT toString(metric) AS name, min(slot_start) AS start, max(slot_start) AS last "
             "FROM slot_metrics FINAL WHERE has({names:Array(String)}, toString(metric)) AND dimension = 'total' "

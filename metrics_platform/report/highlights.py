@@ -48,7 +48,7 @@ _UNITS: Mapping[str, Unit] = {
 }  # fmt: skip
 DAILY_METRICS: Mapping[str, Unit] = {name: _UNITS.get(name, "count") for names in GROUPS.values() for name in names}
 
-MOST_HIGHLIGHTS = 5
+MAX_HIGHLIGHTS = 5
 # Metrics that say the same news: the first that is unusual is shown, the others are named with it. Parts of them
 # (feed only, new users by source) are left out, since with every metric more some day looks unusual by chance. So are
 # WAU, MAU and stickiness: they repeat for weeks what happened on one day.
@@ -73,12 +73,12 @@ _WEEK = datetime.timedelta(days=7)
 _WEEKS = 8
 _RESIDUAL_DAYS = 28
 # A median of fewer weeks, or a spread of fewer days, means little.
-_LEAST_WEEKS = 3
-_LEAST_RESIDUALS = 7
+_MIN_WEEKS = 3
+_MIN_RESIDUALS = 7
 _MAD_TO_SIGMA = 1.4826
 _STRICT, _LARGE_CHANGE, _LOOSE = 3.3, math.log(1.1), 2.5
 # Smaller changes are no news, however quiet the metric is: of counts, and of shares and ratios.
-_LEAST_CHANGE = {"count": math.log(1.03), "share": math.log(1.01), "ratio": math.log(1.02)}
+_MIN_CHANGE = {"count": math.log(1.03), "share": math.log(1.01), "ratio": math.log(1.02)}
 # A record of fewer weeks is no news.
 _RECORD_WEEKS = 4
 # Days that an expectation looks back: the residuals, the weeks, and the week before the earliest of them.
@@ -117,13 +117,13 @@ def expect(
     past = _history(series, date, holidays)
     expected = _expected(past, date)
     residuals = [abs(residual) for residual in _residuals(past, date)]
-    if value is None or expected is None or expected <= 0 or len(residuals) < _LEAST_RESIDUALS:
+    if value is None or expected is None or expected <= 0 or len(residuals) < _MIN_RESIDUALS:
         return None
     noise = max(_MAD_TO_SIGMA * median(residuals), _sampling_noise(expected, unit, trials))
     half = _STRICT * noise
     if unit == "count":
         half = min(half, max(_LOOSE * noise, _LARGE_CHANGE))
-    half = max(half, _LEAST_CHANGE[unit])
+    half = max(half, _MIN_CHANGE[unit])
     half *= 2 if date in holidays else 1
     deviation = math.log(max(value, 0.5 if unit == "count" else 1e-9) / expected)
     return Expectation(
@@ -142,7 +142,7 @@ def _expected(past: Mapping[datetime.date, float], date: datetime.date) -> float
         for week in range(1, _WEEKS + 1)
         if (earlier := date - week * _WEEK) in past and (level := _level(past, date, earlier)) is not None
     ]
-    return median(found) if len(found) >= _LEAST_WEEKS else None
+    return median(found) if len(found) >= _MIN_WEEKS else None
 
 
 def _level(past: Mapping[datetime.date, float], date: datetime.date, earlier: datetime.date) -> float | None:
@@ -234,7 +234,7 @@ def highlights(
     found = (
         first.model_copy(update={"moved_with": tuple(other.metric for other in others)}) for first, *others in ranked
     )
-    return tuple(found)[:MOST_HIGHLIGHTS] if is_known else None
+    return tuple(found)[:MAX_HIGHLIGHTS] if is_known else None
 
 
 def _highlight(

@@ -16,7 +16,7 @@ from metrics_platform.report.highlights import LOOKBACK, Slices
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import Day
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.schema import SchemaMismatchError, tables_are_there
+from metrics_platform.warehouse.schema import SchemaMismatchError, tables_exist
 from metrics_platform.warehouse.tables import APP_DAILY, INCIDENTS, METRIC_DAILY, USER_COHORTS, read_sql
 
 
@@ -57,7 +57,7 @@ def read_app_days(
     warehouse: Warehouse, first: datetime.date, last: datetime.date
 ) -> dict[datetime.date, dict[str, float | None]]:
     """The metrics (columns of `app_daily`) of each day from `first` to `last` that has been computed, by its date."""
-    if not tables_are_there(warehouse, [APP_DAILY]):
+    if not tables_exist(warehouse, [APP_DAILY]):
         return {}
     answer = warehouse.query(
         read_sql("queries/app_days.sql"),
@@ -71,7 +71,7 @@ def _read_metric_days(
     warehouse: Warehouse, names: Sequence[str], first: datetime.date, last: datetime.date
 ) -> dict[datetime.date, dict[str, float | None]]:
     """The values of some metrics in the whole product, by day; a day that was not computed is left out."""
-    if not names or not tables_are_there(warehouse, [METRIC_DAILY]):
+    if not names or not tables_exist(warehouse, [METRIC_DAILY]):
         return {}
     rows = warehouse.query(
         "SELECT event_date, toString(metric) AS name, value FROM metric_daily FINAL WHERE dimension = 'total' "
@@ -87,7 +87,7 @@ def _read_metric_days(
 
 def _read_slices(warehouse: Warehouse, metric: str, first: datetime.date, last: datetime.date) -> Slices:
     """A metric of `metric_daily` by dimension and value, then by day: numerator and denominator."""
-    if not tables_are_there(warehouse, [METRIC_DAILY]):
+    if not tables_exist(warehouse, [METRIC_DAILY]):
         return {}
     rows = warehouse.query(
         read_sql("queries/metric_slices.sql"),
@@ -108,7 +108,7 @@ def read_day_incidents(
 
     None where the monitor has not run, or its table has other columns: the monitor's own runs report that."""
     try:
-        if not tables_are_there(warehouse, [INCIDENTS]):
+        if not tables_exist(warehouse, [INCIDENTS]):
             return ()
     except SchemaMismatchError:
         return ()
@@ -134,7 +134,7 @@ def read_day_incidents(
 
 def read_weekly_cohorts(warehouse: Warehouse, last: datetime.date) -> tuple[WeeklyCohort, ...]:
     """The cohorts of the last weeks up to the Sunday `last`, oldest first."""
-    if not tables_are_there(warehouse, [USER_COHORTS]):
+    if not tables_exist(warehouse, [USER_COHORTS]):
         return ()
     rows = warehouse.query(
         read_sql("queries/weekly_cohorts.sql"), {"last": last}, operation=f"Reading the weekly cohorts up to {last}"

@@ -40,7 +40,7 @@ _SHORT_KEY = re.compile(r"(Nullable\()?(U?Int(8|16|32|64)|Bool|Date(32)?|Enum(8|
 _PARTS = ("stamps", "latest_attributes", "first_source", "sums", "negative", "continued_attributes")
 _PLACEHOLDER = re.compile(r"\$(\w+)")
 # A million texts behind hashes are some 100 MB; more are the error TOO_MANY_TEXTS.
-_MOST_HASHES = 1_000_000
+_MAX_HASHES = 1_000_000
 TOO_MANY_TEXTS = 191
 # What a set of attributes counts, and how these counts are called.
 _MEASURES = {
@@ -123,7 +123,7 @@ class DailySources:
             "keys": ", ".join(["user", *keys]),
             "text_hash": hash_of(texts),
             "text_columns": ", ".join(texts),
-            "most_hashes": str(_MOST_HASHES),
+            "most_hashes": str(_MAX_HASHES),
             "measure_names": ", ".join(measures),
             "measures": ",\n".join(f"{sql} AS {name}" for name, sql in measures.items()),
         }

@@ -53,7 +53,7 @@ def missing_tables(warehouse: Warehouse, daily_tables: Iterable[DailyTable]) -> 
     return _missing(warehouse, wanted, existing_columns(warehouse, wanted))
 
 
-def tables_are_there(warehouse: Warehouse, tables: Iterable[DailyTable]) -> bool:
+def tables_exist(warehouse: Warehouse, tables: Iterable[DailyTable]) -> bool:
     """Whether all of these tables are there; errors as above."""
     return not missing_tables(warehouse, tables)
 

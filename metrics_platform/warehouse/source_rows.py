@@ -20,7 +20,7 @@ from metrics_platform.table_names import quoted
 from metrics_platform.time_windows import Slot, first_instant, slot_at
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
-from metrics_platform.warehouse.schema import tables_are_there
+from metrics_platform.warehouse.schema import tables_exist
 from metrics_platform.warehouse.tables import METRIC_DAILY, SLOT_METRICS, DailyTable, read_sql
 
 _INTEGER = re.compile(r"U?Int(8|16|32|64)")
@@ -292,7 +292,7 @@ def rows_of_slots(warehouse: Warehouse, slots: Iterable[Slot]) -> dict[Slot, Row
 
 def _events(warehouse: Warehouse, table: DailyTable, key: str, kind: str, values: list[Any]) -> dict[Any, Rows]:
     """Day or start of the slot → source → events, of those that have been computed."""
-    if not tables_are_there(warehouse, [table]):
+    if not tables_exist(warehouse, [table]):
         return {}
     found: dict[Any, dict[str, int]] = {}
     for row in warehouse.query(

@@ -52,7 +52,7 @@ from metrics_platform.settings import Settings
 
 Context = dg.OpExecutionContext | dg.AssetExecutionContext
 # Dagster lists this many partitions. Older ones leave its list, their entries stay in its event log.
-MOST_PARTITIONS = 2000
+MAX_PARTITIONS = 2000
 # A check of the monitor is waited for, because it may queue an alert. The first check of a history takes longer.
 _LONGEST_CHECK_SECONDS = 60
 
@@ -130,11 +130,11 @@ def _show(context: dg.OpExecutionContext, attempt: Attempt, journal: Journal, pr
 
 
 def _list_partitions(instance: dg.DagsterInstance, keys: Sequence[str], keep: Sequence[str]) -> None:
-    """Add partitions to Dagster's list, and remove the oldest ones beyond `MOST_PARTITIONS` that are not to `keep`."""
+    """Add partitions to Dagster's list, and remove the oldest ones beyond `MAX_PARTITIONS` that are not to `keep`."""
     known = instance.get_dynamic_partitions(ASSET)
     if new := [key for key in keys if key not in known]:
         instance.add_dynamic_partitions(ASSET, new)
-        for outdated in {*known[: max(0, len(known) + len(new) - MOST_PARTITIONS)]} - {*keep, *keys}:
+        for outdated in {*known[: max(0, len(known) + len(new) - MAX_PARTITIONS)]} - {*keep, *keys}:
             instance.delete_dynamic_partition(ASSET, outdated)
 
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 import dagster as dg
 
 from metrics_platform.alerts.alert import Alert, Condition, Notification
-from metrics_platform.alerts.engine import MOST, is_batched, step
-from metrics_platform.alerts.policies import muting, policies, severity_of
+from metrics_platform.alerts.engine import MAX_ALERTS, is_batched, step
+from metrics_platform.alerts.policies import mute_filter, policies, severity_of
 from metrics_platform.defs.resources import Cursor
 from metrics_platform.settings import Settings
 
@@ -44,7 +44,7 @@ def update_alerts(
         )
         for condition in conditions
     ]
-    found = step(now, alerts, severe, rules, is_muted=muting(settings, now), inhibitors=inhibitors)
+    found = step(now, alerts, severe, rules, is_muted=mute_filter(settings, now), inhibitors=inhibitors)
     ended = {alert.id: alert for alert in alerts if alert.state in {"resolved", "expired"}}
     kept = [
         alert
@@ -53,7 +53,7 @@ def update_alerts(
         or (alert.is_open and alert.subject.kind == "stale_data")
     ]
     kept.sort(key=lambda alert: (_weight(alert), alert.last_at, alert.id))
-    return tuple(kept[-MOST:]), found.notifications
+    return tuple(kept[-MAX_ALERTS:]), found.notifications
 
 
 def _weight(alert: Alert) -> int:

@@ -18,7 +18,7 @@ from metrics_platform.notifications import kinds
 from metrics_platform.time_windows import RANGE_END, RANGE_START
 
 # Sensors tick every 15 seconds at most, and every tick of `failed_run_sensor` reads them: a few are enough.
-_MOST_TICKS = 20
+_MAX_TICKS = 20
 # Dagster decides on a retry milliseconds after the failure, unless its process was killed in between.
 _DECIDED_WITHIN = datetime.timedelta(minutes=1)
 # People watch the runs that they start manually. A backfill of a month must not fill a chat.
@@ -214,7 +214,7 @@ class EndedTick:
         return self.failed and self.tick.error is not None and self.tick.error.cls_name == _UNREACHABLE
 
 
-def ended_ticks(instance: dg.DagsterInstance, most: int = _MOST_TICKS) -> dict[str, list[EndedTick]]:
+def ended_ticks(instance: dg.DagsterInstance, most: int = _MAX_TICKS) -> dict[str, list[EndedTick]]:
     """The latest ticks that have ended, oldest first, by the selector id of each schedule and sensor that is on."""
     found: dict[str, list[EndedTick]] = {}
     for state in instance.all_instigator_state():

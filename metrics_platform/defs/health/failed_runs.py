@@ -29,7 +29,7 @@ from metrics_platform.settings import Settings
 # Runs are read again for this long: the clocks of machines differ.
 _OVERLAP = datetime.timedelta(minutes=5)
 # A tick has a minute; reading a run takes some ten milliseconds. The next tick goes on where this one ends.
-_MOST_RUNS = 500
+_MAX_RUNS = 500
 # A message about each of their failures would have no end. The journal and the UI show them.
 _ABOUT_MESSAGES = (NOTIFY_JOB, CHECK_JOB)
 _CHECK_NUMBERS = 12
@@ -54,7 +54,7 @@ def tick(context: dg.SensorEvaluationContext, settings: Settings, now: datetime.
     # At the very first tick, failures count from now on.
     known_until = before.until or now.timestamp()
     since = datetime.datetime.fromtimestamp(known_until, datetime.UTC) - _OVERLAP
-    ended = ended_runs(context.instance, since, _MOST_RUNS + len(before.seen))
+    ended = ended_runs(context.instance, since, _MAX_RUNS + len(before.seen))
     found = [run for run in ended if not run.is_undecided(now)]  # those are read again
     fresh = [run for run in found if run.run_id not in before.seen]
     runs = [run for run in fresh if run.job not in _ABOUT_MESSAGES and not run.is_of_backfill]

@@ -17,7 +17,7 @@ from metrics_platform.alerts.alert import Alert, Notification
 from metrics_platform.catalog import Catalog, Source, load_catalog_or_builtin
 from metrics_platform.defs.delivery.storage import queued
 from metrics_platform.defs.health.alert_store import AlertCursor, update_alerts
-from metrics_platform.health.probe import FRESH, SLOT_VOLUME, Probed, probe_sources, why_no_events
+from metrics_platform.health.probe import FRESH, SLOT_VOLUME, ProbeResult, probe_sources, why_no_events
 from metrics_platform.incidents.store import incidents_before, last_processed_slot
 from metrics_platform.notifications.kinds import Event, FreshData, OddVolume, StaleData
 from metrics_platform.settings import Settings
@@ -94,7 +94,7 @@ def check_results(
     """What the checks `keys` of a source show now."""
     now = datetime.datetime.now(datetime.UTC)
     reason = why_no_events(settings, now)
-    found: dict[str, Probed] = {}
+    found: dict[str, ProbeResult] = {}
     refusal = ""
     if not reason:
         try:
@@ -137,7 +137,7 @@ def _incidents(warehouse: Warehouse, catalog: Catalog) -> list[Alert]:
     return incidents_before(warehouse, last.end, sources) if last else []
 
 
-def _to_show(found: list[Probed], before: _Cursor, now: datetime.datetime) -> Iterator[tuple[str, Probed]]:
+def _to_show(found: list[ProbeResult], before: _Cursor, now: datetime.datetime) -> Iterator[tuple[str, ProbeResult]]:
     """The latest of each check, if it differs from what the check shows, or that was shown long ago."""
     for name, probed in {f"{probed.source}:{probed.check}": probed for probed in found}.items():
         passed, at = before.shown.get(name, (None, 0.0))
@@ -145,11 +145,11 @@ def _to_show(found: list[Probed], before: _Cursor, now: datetime.datetime) -> It
             yield name, probed
 
 
-def _passed(probed: Probed) -> bool:
+def _passed(probed: ProbeResult) -> bool:
     return probed.condition.status != "firing"
 
 
-def _result(probed: Probed) -> dict[str, Any]:
+def _result(probed: ProbeResult) -> dict[str, Any]:
     condition = probed.condition
     is_error = condition.subject.kind == "stale_data" and condition.severity == "critical"
     return {

@@ -23,7 +23,7 @@ from metrics_platform.defs.resources import chosen_metrics
 from metrics_platform.formats import formats_for
 from metrics_platform.incidents import store
 from metrics_platform.incidents.builder import NotificationBuilder
-from metrics_platform.incidents.command import shown_incident
+from metrics_platform.incidents.command import incident_row
 from metrics_platform.monitor.verdicts import MissingSlotsError, evaluate_slots
 from metrics_platform.notifications.channel import beat
 from metrics_platform.settings import Settings
@@ -245,7 +245,7 @@ def _update_incidents(run: _Run) -> Iterator[Any]:
     found = [alert for alert in store.incidents_before(warehouse, slots.end) if alert.is_open]
     found.sort(key=lambda alert: (not alert.is_total, alert.opened_at))
     if found:
-        records = [dg.TableRecord(shown_incident(alert, settings)) for alert in found[:_SHOWN]]
+        records = [dg.TableRecord(incident_row(alert, settings)) for alert in found[:_SHOWN]]
         metadata["incidents"] = dg.MetadataValue.table(records)
     key = slots.last.start.astimezone(settings.zone).date().isoformat()
     context.add_asset_metadata(metadata, partition_key=key)
