@@ -1,4 +1,4 @@
-"""What Prometheus reads: whether the platform's work is done, from ClickHouse and Dagster's storage at each scrape."""
+"""The Prometheus exporter: each scrape reads the platform's state from ClickHouse and Dagster's storage."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import tables_exist
 from metrics_platform.warehouse.tables import APP_DAILY, INCIDENTS, MONITORED_SLOTS, read_sql
 
-# Prometheus waits 10 seconds for all of the page.
+# Prometheus waits 10 seconds for the whole page.
 _TIMEOUT_SECONDS = 5
 # Their cursors hold the alerts about the platform.
 _SENSORS = ("failed_run_sensor", "source_sensor", "report_watch_sensor")
@@ -42,7 +42,7 @@ def serve(settings: Settings, host: str, port: int) -> tuple[WSGIServer, threadi
 
 @dataclass(frozen=True, eq=False)
 class PlatformState(Collector):
-    """The state of the platform. What cannot be read is left out, and its `up` is 0."""
+    """The state of the platform. A part that cannot be read is left out, and its `up` is 0."""
 
     settings: Settings
 
@@ -57,8 +57,8 @@ class PlatformState(Collector):
         yield up
 
     def _warehouse(self) -> Iterator[GaugeMetricFamily]:
-        impatient = self.settings.model_copy(update={"clickhouse_timeout_seconds": _TIMEOUT_SECONDS})
-        warehouse = Warehouse.from_settings(impatient, tags={"job": "exporter"}, retry_waits=())
+        short_timeout = self.settings.model_copy(update={"clickhouse_timeout_seconds": _TIMEOUT_SECONDS})
+        warehouse = Warehouse.from_settings(short_timeout, tags={"job": "exporter"}, retry_waits=())
         if tables_exist(warehouse, [APP_DAILY]):
             date = warehouse.value("SELECT maxOrNull(event_date) FROM app_daily", operation="Reading the last day")
             if date:

@@ -364,7 +364,7 @@ def _retry_after(*waits: Any) -> float:
     return 1.0
 
 
-def beat(url: str) -> str:
+def send_heartbeat(url: str) -> str:
     """Call the heartbeat's `url`. Returns the error without the address, which is a secret; empty if all went well.
 
     Call it after each successful check, so that an outside watcher notices silence.

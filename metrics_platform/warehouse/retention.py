@@ -44,7 +44,7 @@ ORDER BY table, partition
 """
 
 
-def drop_what_is_old(warehouse: Warehouse, settings: Settings, today: datetime.date) -> list[str]:
+def drop_old_data(warehouse: Warehouse, settings: Settings, today: datetime.date) -> list[str]:
     """Drop partitions that are older than the settings say, and staging tables that are not in use.
 
     Returns what was dropped, as `table partition` and names of staging tables.
