@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import dagster as dg
 
-from metrics_platform.charts.model import smaller
+from metrics_platform.charts.model import shrink
 from metrics_platform.defs.delivery.notify import ASSET, KEY, MONITOR_JOB
 from metrics_platform.defs.delivery.storage import EventLog, queue_of, recent_sends
 from metrics_platform.defs.resources import TelegramResource
@@ -181,7 +181,7 @@ def message_metadata(message: Message, pictures: Sequence[Picture]) -> dict[str,
     texts = enumerate(message_markdown(message), 1)
     metadata: dict[str, Any] = {_numbered_name("message", number): dg.MetadataValue.md(text) for number, text in texts}
     if pictures:
-        scaled = tuple(replace(picture, png=smaller(picture.png, _PICTURE_WIDTH)) for picture in pictures)
+        scaled = tuple(replace(picture, png=shrink(picture.png, _PICTURE_WIDTH)) for picture in pictures)
         metadata["pictures"] = dg.MetadataValue.md(picture_markdown(scaled))
     return metadata
 
