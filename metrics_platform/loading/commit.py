@@ -81,7 +81,7 @@ def commit(warehouse: Warehouse, entries: Sequence[Entry], say: Say) -> None:
     Raises:
         LoadError: says whether nothing was loaded or the next load completes it.
     """
-    with _uninterrupted(say):
+    with _defer_signals(say):
         try:
             names = [field.name for field in fields(Entry)]
             rows = [[*(getattr(entry, name) for name in names), COMMITTING] for entry in entries]
@@ -127,8 +127,8 @@ def complete_interrupted(warehouse: Warehouse, say: Say) -> list[Entry]:
 
 def drop_idle(warehouse: Warehouse, database: str) -> None:
     """Drop what killed loads left before their commit; to be called when no commit is interrupted."""
-    there = replace(warehouse, connection=replace(warehouse.connection, database=database))
-    drop_idle_staging_tables(there, PREFIX, IDLE_SECONDS)
+    target_warehouse = replace(warehouse, connection=replace(warehouse.connection, database=database))
+    drop_idle_staging_tables(target_warehouse, PREFIX, IDLE_SECONDS)
 
 
 def drop(warehouse: Warehouse, table: TableName) -> None:
@@ -237,7 +237,7 @@ def times_in_utc(row: Mapping[str, Any]) -> dict[str, datetime.datetime]:
 
 
 @contextmanager
-def _uninterrupted(say: Say) -> Iterator[None]:
+def _defer_signals(say: Say) -> Iterator[None]:
     """Hold back Ctrl-C and SIGTERM until the end of the block, then let them act."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from metrics_platform.loading.files import EventFile, LoadError, listed
 from metrics_platform.settings import Settings
-from metrics_platform.table_names import TableName, parse_table_name, quoted
+from metrics_platform.table_names import TableName, parse_table_name, quote_identifier
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import create_database
-from metrics_platform.warehouse.source_rows import bare_type
+from metrics_platform.warehouse.source_rows import inner_type
 from metrics_platform.warehouse.tables import read_sql
 
 Kind = Literal["integer", "gender", "action", "time", "text"]
@@ -124,7 +124,7 @@ class Column:
     @property
     def inner(self) -> str:
         """Its type without LowCardinality and Nullable."""
-        return bare_type(self.type)
+        return inner_type(self.type)
 
     @property
     def is_nullable(self) -> bool:
@@ -283,7 +283,7 @@ def checks_for(
     }.items():
         sql = sql.replace(f"{{{name}}}", literal)
     aliases = ", ".join(f"value_{number}" for number in range(len(names)))
-    return Checks(", ".join(map(quoted, names)), aliases, ", ".join(types), sql)
+    return Checks(", ".join(map(quote_identifier, names)), aliases, ", ".join(types), sql)
 
 
 def _value(field: Field, column: Column, text: str, alias: str) -> tuple[str, str]:

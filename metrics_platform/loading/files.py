@@ -105,10 +105,10 @@ class CsvFile:
                     )
                 if not piece:
                     lines, rest = ([*lines, rest] if rest else lines), b""
-                texts, unusual, left = self._rows(lines, is_end=not piece) if has_quotes else (lines, {}, [])
+                texts, unusual, unfinished = self._rows(lines, is_end=not piece) if has_quotes else (lines, {}, [])
                 yield _batch(number, texts, unusual)
-                number += len(lines) - len(left)
-                rest = b"\n".join([*left, rest])
+                number += len(lines) - len(unfinished)
+                rest = b"\n".join([*unfinished, rest])
                 if not piece:
                     return
 
@@ -119,15 +119,15 @@ class CsvFile:
     def _rows(self, lines: list[bytes], *, is_end: bool) -> tuple[list[bytes], dict[int, _Unusual], list[bytes]]:
         """The rows of these lines, those that are unusual by their place, and the lines of a value that goes on."""
         # A line with an odd number of quotes opens a value that ends on a later line, or its quote is never closed.
-        odd = [index for index, line in enumerate(lines) if b'"' in line and line.count(b'"') % 2]
+        unbalanced = [index for index, line in enumerate(lines) if b'"' in line and line.count(b'"') % 2]
         texts: list[bytes] = []
         unusual: dict[int, _Unusual] = {}
         end = 0  # of the lines that are in `texts`
-        for place, opened in enumerate(odd):
+        for place, opened in enumerate(unbalanced):
             if opened < end or self._is_row(lines[opened]):  # closes a value, or is a quote inside an unquoted one
                 continue
             texts += lines[end:opened]
-            closed = odd[place + 1] if place + 1 < len(odd) else None
+            closed = unbalanced[place + 1] if place + 1 < len(unbalanced) else None
             if closed is None and not is_end and len(lines) - opened < _MAX_LINES:
                 return texts, unusual, lines[opened:]
             text = b"\n".join(lines[opened : (closed or opened) + 1])

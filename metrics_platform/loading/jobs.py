@@ -132,8 +132,8 @@ def _open(
         rejects_file = options.rejects / f"{path.name}{f'.{source.name}' if alike else ''}.rejected.csv"
         jobs.append(FileLoad(warehouse, options, say, zone, load_id, source, file, places, rejects_file))
     found = {name.lower() for job in jobs for name in job.file.names}
-    if absent := [name for name in options.columns.values() if name.lower() not in found]:
-        raise LoadError(f"No file has the column {absent[0]!r} that --column names. Correct the name.")
+    if missing_columns := [name for name in options.columns.values() if name.lower() not in found]:
+        raise LoadError(f"No file has the column {missing_columns[0]!r} that --column names. Correct the name.")
     return jobs
 
 
@@ -275,8 +275,8 @@ class FileLoad:
         used = set(self.places.values())
         if unknown := [name or "(no name)" for place, name in enumerate(names) if place not in used]:
             self.say(f"{path}: columns that are not part of an event are not loaded: {listed(unknown)}.")
-        if homeless := [names[self.places[name]] for name in self.places if name not in self.target.columns]:
-            self.say(f"{path}: table {table} has no column {listed(homeless)}, so it is not loaded.")
+        if unknown_fields := [names[self.places[name]] for name in self.places if name not in self.target.columns]:
+            self.say(f"{path}: table {table} has no column {listed(unknown_fields)}, so it is not loaded.")
 
     def _create_tables(self, checks: Checks) -> None:
         """Create the tables, and try the rights and the columns that the commit needs before anything is read."""

@@ -110,8 +110,10 @@ class ServerDirectory:
 
     def _check_ours(self) -> None:
         # With a lock only, another server is starting in it right now, and locking fails.
-        strange = [entry.name for entry in self.root.iterdir() if not entry.name.startswith(("lock", ".engine.json"))]
-        if strange and not self._engine.exists():
+        unexpected = [
+            entry.name for entry in self.root.iterdir() if not entry.name.startswith(("lock", ".engine.json"))
+        ]
+        if unexpected and not self._engine.exists():
             raise EmbeddedServerError(
                 f"{self.root} is not empty and was not made by this command (it has no {self._engine.name}).\n"
                 "Name an empty or a new directory with --path."
@@ -180,7 +182,7 @@ class ServerDirectory:
             write_private(self.url, f"http://platform:{passwords.platform}@{address}")
             write_private(self.readonly_url, f"http://readonly:{passwords.readonly}@{address}")
 
-    def last_words(self, lines: int = 5) -> str:
+    def last_output(self, lines: int = 5) -> str:
         """The last lines the engine printed (not its log, which has the text of queries); empty if none."""
         with contextlib.suppress(OSError):
             printed = self.output.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -122,7 +122,7 @@ class _Process:
             self._stops.put(self._failure(f"the engine stopped{reason}"))
 
     def _failure(self, reason: str) -> Stop:
-        lines = (reason, self._directory.last_words(), f"Its log: {self._directory.log}")
+        lines = (reason, self._directory.last_output(), f"Its log: {self._directory.log}")
         return Stop("\n".join(filter(None, lines)), exit_code=1)
 
     def _wait_for_signals(self, signals: set[signal.Signals]) -> None:
@@ -143,7 +143,7 @@ class _Process:
             if stop := self._next_stop(_STARTING_POLL_SECONDS):
                 return stop
             with contextlib.suppress(OSError, http.client.HTTPException, EmbeddedServerError):
-                path = self._ask("SELECT path FROM system.disks WHERE name = 'default'")
+                path = self._query("SELECT path FROM system.disks WHERE name = 'default'")
                 if Path(path) == self._directory.data:
                     return None
         return self._failure(f"the engine did not answer within {_READY_SECONDS} s")
@@ -183,16 +183,16 @@ class _Process:
         """Wait for running queries, then flush the logs. The listener stays open, as do the queries' connections."""
         deadline = time.monotonic() + _DRAIN_SECONDS
         reported = False
-        while int(self._ask("SELECT count() FROM system.processes WHERE user NOT IN ('', 'launcher')")):
+        while int(self._query("SELECT count() FROM system.processes WHERE user NOT IN ('', 'launcher')")):
             if time.monotonic() > deadline:
                 break
             if not reported:
                 self.say(f"waiting up to {_DRAIN_SECONDS} s for running queries (a second signal ends it at once)")
                 reported = True
             time.sleep(0.05)
-        self._ask("SYSTEM FLUSH LOGS")
+        self._query("SYSTEM FLUSH LOGS")
 
-    def _ask(self, query: str) -> str:
+    def _query(self, query: str) -> str:
         """ClickHouse's answer to the user `launcher`, without the client library, which is slow to import.
 
         Raises:

@@ -23,7 +23,7 @@ from metrics_platform.catalog import Metric, Source
 from metrics_platform.detection.evaluate import TOTAL, Evaluation, Member, evaluate, lookback, with_siblings
 from metrics_platform.detection.series import Detections, Floats, Reason, SlotSeries, Status
 from metrics_platform.settings import Settings
-from metrics_platform.table_names import quoted
+from metrics_platform.table_names import quote_identifier
 from metrics_platform.time_windows import SLOT, SlotRange
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Warehouse, bound
@@ -208,7 +208,7 @@ def evaluate_slots(
         rows = _in_batches(_day_rows(reader, metrics, day.date, day_slots, checked, settings, version), counts)
         # Readers see all rows at once. Vanished rows are marked as deleted.
         with staged_partition(warehouse, VERDICTS, day.date, [(_MARK_VANISHED, parameters)], rows) as staged:
-            attach = f"ALTER TABLE {VERDICTS.name} ATTACH PARTITION '{day.date}' FROM {quoted(staged.name)}"
+            attach = f"ALTER TABLE {VERDICTS.name} ATTACH PARTITION '{day.date}' FROM {quote_identifier(staged.name)}"
             warehouse.execute(attach, operation=operation, repeatable=True)
         yield VerdictsResult(
             day_slots, counts["rows"] // len(day_slots), counts["anomalous"], time.perf_counter() - started

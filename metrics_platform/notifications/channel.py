@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from metrics_platform.findings import Finding
 from metrics_platform.notifications.history import Reason, Sent
 from metrics_platform.notifications.message import Message, Picture
-from metrics_platform.proxies import is_loopback, shown_proxy
+from metrics_platform.proxies import display_proxy, is_loopback
 from metrics_platform.redaction import mask, mask_http_logs, secrets_of_url
 
 if TYPE_CHECKING:
@@ -260,7 +260,7 @@ class Transport:
         proxy = None
         with contextlib.suppress(ValueError):  # an address that cannot be read
             proxy = select_proxy(url, self._proxies_for(url) or get_environ_proxies(url, no_proxy=None))
-        return f" through the proxy {shown_proxy(proxy)}" if proxy else ""
+        return f" through the proxy {display_proxy(proxy)}" if proxy else ""
 
     def _delivery_error(self, caught: Exception, url: str, *, arrived: bool) -> DeliveryError:
         """The error to show. `arrived`: the server may have received the whole request."""

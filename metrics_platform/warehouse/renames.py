@@ -39,12 +39,12 @@ def apply_renames(warehouse: Warehouse, catalog: Catalog) -> list[str]:
         for table in (METRIC_DAILY, VERDICTS, SLOT_METRICS):
             if not tables_exist(warehouse, [table]):
                 continue
-            there = warehouse.value(
+            has_rows = warehouse.value(
                 f"SELECT count() FROM {table.name} FINAL WHERE metric = {{old:String}}",  # noqa: S608
                 parameters,
                 operation=f"Looking for rows of {metric.was}",
             )
-            if there:
+            if has_rows:
                 columns = ", ".join(column.name for column in table.columns)
                 warehouse.execute(
                     _MOVE.format(table=table.name, columns=columns),
@@ -52,7 +52,7 @@ def apply_renames(warehouse: Warehouse, catalog: Catalog) -> list[str]:
                     operation=f"Renaming {metric.was} to {metric.name} in {table.name}",
                     settings=_EVERY_PARTITION,
                 )
-            moved += int(there)
+            moved += int(has_rows)
         if tables_exist(warehouse, [INCIDENTS]):
             warehouse.execute(
                 _INCIDENTS, parameters, operation=f"Renaming {metric.was} in incidents", settings=_EVERY_PARTITION
