@@ -184,11 +184,11 @@ class Catalog:
 
     def without(self, names: Iterable[str]) -> Catalog:
         """A copy without some metrics and without the quotients that depend on them."""
-        gone = set(names)
+        removed = set(names)
         kept = {
             name: metric
             for name, metric in self.metrics.items()
-            if not gone & {name, metric.numerator, metric.denominator}
+            if not removed & {name, metric.numerator, metric.denominator}
         }
         return replace(self, metrics=kept)
 

@@ -99,7 +99,7 @@ def fill_placeholders(value: Any, settings: Settings, problems: list[str], path:
     if not isinstance(value, str) or not PLACEHOLDER.search(value):
         return value
 
-    def found(name: str) -> Any:
+    def placeholder_value(name: str) -> Any:
         fields = {setting_name(field): field for field in Settings.model_fields}
         given = getattr(settings, fields[name]) if name in fields else os.environ.get(name)
         if name in fields and is_secret(fields[name]):
@@ -111,8 +111,8 @@ def fill_placeholders(value: Any, settings: Settings, problems: list[str], path:
         return ""
 
     if match := PLACEHOLDER.fullmatch(value):
-        return found(match[1])
-    return PLACEHOLDER.sub(lambda match: str(found(match[1])), value)
+        return placeholder_value(match[1])
+    return PLACEHOLDER.sub(lambda match: str(placeholder_value(match[1])), value)
 
 
 # How pydantic names the alternatives of a key.
@@ -134,14 +134,14 @@ def problem_texts(error: ValidationError) -> list[str]:
     details = error.errors()
     # A key that is either false or has keys below it gives two errors. Keep the one about the keys.
     either = {detail["loc"][:-1] for detail in details if detail["loc"][-1:] == (_FALSE,)}
-    found = []
+    placeholder_value = []
     for detail in details:
         if detail["loc"][-1:] == (_FALSE,):
             continue
         path = [part for part in detail["loc"] if "[" not in str(part) and part not in _ALTERNATIVES]
         or_false = ", or false" if detail["loc"][:-1] in either and detail["type"] in _NO_KEYS else ""
-        found.append(f"{'.'.join(map(str, path))}{_problem_text(detail, _keys(path))}{or_false}")
-    return found
+        placeholder_value.append(f"{'.'.join(map(str, path))}{_problem_text(detail, _keys(path))}{or_false}")
+    return placeholder_value
 
 
 def _problem_text(detail: Any, keys: list[str]) -> str:
@@ -214,10 +214,10 @@ def _metric_problems(name: str, entry: MetricEntry, entries: CatalogFile) -> Ite
 
 
 def _part_problems(at: str, quotient: str, part: str, entries: CatalogFile) -> Iterator[str]:
-    found = entries.metrics.get(part)
-    if found is None:
+    placeholder_value = entries.metrics.get(part)
+    if placeholder_value is None:
         yield f"{at} = {part!r}: no such metric{near(part, entries.metrics)}"
-    elif not found.enabled:
+    elif not placeholder_value.enabled:
         yield f"{at} = {part!r}: that metric is disabled; enable it, or disable {quotient} too"
-    elif found.sql is None or found.source is None:
+    elif placeholder_value.sql is None or placeholder_value.source is None:
         yield f"{at} = {part!r}: is a quotient itself; name a metric with `sql`"

@@ -295,7 +295,7 @@ def incidents(incident: str | None, is_none: bool | None, note: str, who: str) -
     elif is_none is None:
         raise click.UsageError("Add --not-an-incident, or --an-incident to take it back.")
     else:
-        click.echo(command.answer(load_settings(), incident, is_incident=not is_none, who=who, note=note))
+        click.echo(command.record_answer(load_settings(), incident, is_incident=not is_none, who=who, note=note))
 
 
 @main.command()

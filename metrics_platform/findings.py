@@ -17,13 +17,13 @@ class Finding:
     remedy: str = ""
 
 
-def looked_at(subject: str, look: Callable[[], Finding]) -> Finding:
+def run_check(subject: str, check: Callable[[], Finding]) -> Finding:
     """Call `look`, which queries ClickHouse; its error becomes a problem with its remedy."""
     from metrics_platform.warehouse.errors import WarehouseError  # noqa: PLC0415  (other findings do not need it)
     from metrics_platform.warehouse.schema import SchemaMismatchError  # noqa: PLC0415
 
     try:
-        return look()
+        return check()
     except (WarehouseError, SchemaMismatchError) as error:
         text, _, remedy = str(error).partition("\nWhat to do: ")
         return Finding(subject, "problem", text, remedy)

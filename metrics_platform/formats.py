@@ -104,12 +104,12 @@ class Formats:
 
     def duration(self, span: datetime.timedelta) -> str:
         """1 h 15 min: the two largest units; seconds only below ten minutes."""
-        left = max(0, round(span.total_seconds()))
-        if left >= 600:
-            left = round(left / 60) * 60
+        remaining = max(0, round(span.total_seconds()))
+        if remaining >= 600:
+            remaining = round(remaining / 60) * 60
         written: list[str] = []
         for size, unit in _DURATION_UNITS[self.language]:
-            count, left = divmod(left, size)
+            count, remaining = divmod(remaining, size)
             if count:
                 written.append(f"{count}{_NO_BREAK_SPACE}{unit}")
             elif written:

@@ -17,7 +17,7 @@ from metrics_platform.time_windows import SLOT, SlotRange, day_of
 from metrics_platform.warehouse.catalog_check import CheckedCatalog, check_catalog
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.metric_values import total_values
-from metrics_platform.warehouse.schema import tables_are_there
+from metrics_platform.warehouse.schema import tables_exist
 from metrics_platform.warehouse.slots import lag_of, last_complete_slot
 from metrics_platform.warehouse.tables import METRIC_DAILY, SLOT_METRICS, VERDICTS, DailyTable
 from metrics_platform.warehouse.value_sql import Scope, runnable_sql
@@ -130,7 +130,7 @@ def _value(metric: Metric, value: float | None) -> str:
 
 def _latest(warehouse: Warehouse, table: DailyTable, column: str, at: str, since: datetime.date) -> Mapping[str, Any]:
     """The latest value of a column for each metric's total."""
-    if not tables_are_there(warehouse, [table]):
+    if not tables_exist(warehouse, [table]):
         return {}
     sql = _LATEST.format(column=column, at=at, table=table.name)
     rows = warehouse.query(sql, {"since": since}, operation=f"Reading {table.name}").rows

@@ -17,7 +17,7 @@ from pydantic_settings import NoDecode
 from metrics_platform.builtin_entries import builtin_entries
 from metrics_platform.channel_settings import Severity
 from metrics_platform.setting_types import SettingsPart, split_distinct, split_list
-from metrics_platform.suggestions import choose, meant, nearest
+from metrics_platform.suggestions import choose, did_you_mean, nearest
 
 # What a mute or active hours may match, and the values that are known; of the others any.
 _LABELS: Mapping[str, tuple[str, ...]] = {
@@ -106,7 +106,7 @@ def _labels(text: str, match: str) -> dict[str, str]:
             raise ValueError(f"{text!r}: {form}. Labels are {', '.join(_LABELS)}{hint}")
         known = _LABELS[name]
         if known and value not in known:
-            raise ValueError(f"{text!r}: {name} is one of {', '.join(known)}{meant(value, known)}")
+            raise ValueError(f"{text!r}: {name} is one of {', '.join(known)}{did_you_mean(value, known)}")
         labels[name] = value
     return labels
 
@@ -187,7 +187,7 @@ class MonitorSettings(SettingsPart):
 
 _OFF = "off"
 # A year. A number too large for a duration would fail only when the sensor runs.
-_MOST_HOURS = 366 * 24
+_MAX_HOURS = 366 * 24
 # The severities that a kind can have. Data problems are warnings or critical; failures of code are always `failed`.
 _SETTABLE: dict[str, tuple[str, ...]] = {
     "stale_data": ("warning", "critical", _OFF),
@@ -201,8 +201,8 @@ _SETTABLE: dict[str, tuple[str, ...]] = {
 def _stale_hours(value: tuple[float, ...]) -> tuple[float, ...]:
     if len(value) != 2 or not 0 < value[0] <= value[1] < math.inf:
         raise ValueError("write two numbers of hours, for a warning and for a critical alert, such as 1,3")
-    if value[1] > _MOST_HOURS:
-        raise ValueError(f"write at most {_MOST_HOURS} hours, which is a year")
+    if value[1] > _MAX_HOURS:
+        raise ValueError(f"write at most {_MAX_HOURS} hours, which is a year")
     return value
 
 
@@ -213,7 +213,7 @@ def _severities(value: Any) -> dict[str, str]:
         kind, _, severity = (part.strip() for part in entry.partition("="))
         if kind not in _SETTABLE:
             known = ", ".join(_SETTABLE)
-            raise ValueError(f"{entry!r}: write kind=severity, the kind one of {known}{meant(kind, _SETTABLE)}")
+            raise ValueError(f"{entry!r}: write kind=severity, the kind one of {known}{did_you_mean(kind, _SETTABLE)}")
         if severity not in _SETTABLE[kind]:
             raise ValueError(f"{entry!r}: set {kind} to {' or '.join(_SETTABLE[kind])}")
         if kind in found:

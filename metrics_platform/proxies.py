@@ -17,7 +17,7 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
-def shown_proxy(proxy: str) -> str:
+def display_proxy(proxy: str) -> str:
     """The proxy's host and port, without user and password."""
     try:
         parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")

@@ -221,9 +221,9 @@ def _unknown(name: str) -> str | None:
         return None
     if name in _REMOVED:
         return f"{name} is no longer a setting: {_REMOVED[name]}"
-    foreign = name.startswith(CHANNEL_PREFIXES)
-    near = difflib.get_close_matches(name, sorted(_known_names()), n=1, cutoff=0.8 if foreign else 0.5)
-    if foreign and not near:
+    may_be_foreign = name.startswith(CHANNEL_PREFIXES)
+    near = difflib.get_close_matches(name, sorted(_known_names()), n=1, cutoff=0.8 if may_be_foreign else 0.5)
+    if may_be_foreign and not near:
         return None
     hint = f"did you mean {near[0]}? " if near else ""
     remedy = f"{hint}Remove it or correct its name (.env.example lists the settings)."
@@ -240,8 +240,8 @@ def _problem(detail: Any, given: Mapping[str, str], overrides: Mapping[str, Any]
     value = "(secret)" if is_secret(field) else repr(overrides.get(field, given.get(name, "")))
     end = "" if text.endswith("?") else "."
     # The value may be another setting's secret, set here by mistake, and some texts repeat the value.
-    misplaced = [secret for secret in _secrets(given, overrides) if secret in value]
-    problem = without_secrets(f"{name} = {value}: {text}{end}", misplaced)
+    exposed = [secret for secret in _secrets(given, overrides) if secret in value]
+    problem = without_secrets(f"{name} = {value}: {text}{end}", exposed)
     return f"{problem} It means: {meaning_of(field)}"
 
 

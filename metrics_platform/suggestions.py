@@ -38,7 +38,7 @@ def remedy_of(detail: Mapping[str, Any]) -> str:
     if detail["type"] == "literal_error":
         allowed = re.findall(r"'([^']+)'", str(detail["ctx"]["expected"]))
         value = detail["loc"][-2] if detail["loc"][-1] == "[key]" else detail["input"]
-        return f"write {either(allowed)}{meant(str(value), allowed)}"
+        return f"write {either(allowed)}{did_you_mean(str(value), allowed)}"
     remedy = next((text for kind, text in _REMEDIES.items() if str(detail["type"]).startswith(kind)), None)
     return remedy.format(**detail.get("ctx", {})) if remedy else str(detail["msg"]).removeprefix("Value error, ")
 
@@ -50,7 +50,7 @@ def nearest(value: str, choices: Iterable[str]) -> str | None:
     return next(iter(alike or (name for name in names if wanted.startswith(name))), None)
 
 
-def meant(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A suggestion of the known name closest to `name`, or nothing."""
     found = nearest(name, known)
     return f"; did you mean {found}?" if found else ""
@@ -59,7 +59,7 @@ def meant(name: str, known: Iterable[str]) -> str:
 def near(name: str, known: Iterable[str]) -> str:
     """A suggestion as of `meant`, or the list of names if it is short."""
     names = list(known)
-    return meant(name, names) or (f"; choose from {', '.join(names)}" if names and len(names) <= 40 else "")
+    return did_you_mean(name, names) or (f"; choose from {', '.join(names)}" if names and len(names) <= 40 else "")
 
 
 def either(names: Sequence[str]) -> str:
@@ -70,4 +70,4 @@ def either(names: Sequence[str]) -> str:
 def choose(value: str, choices: Iterable[str]) -> str:
     """Text that lists the choices and suggests the one closest to `value`."""
     names = list(choices)
-    return f"{value!r} is unknown; choose {either(names)}{meant(value, names)}"
+    return f"{value!r} is unknown; choose {either(names)}{did_you_mean(value, names)}"

@@ -18,11 +18,11 @@ class TableName(NamedTuple):
     @property
     def sql(self) -> str:
         """The name as an SQL identifier, both parts quoted."""
-        return f"{quoted(self.database)}.{quoted(self.table)}"
+        return f"{quote_identifier(self.database)}.{quote_identifier(self.table)}"
 
     def __str__(self) -> str:
         """The name for display, quoted only where necessary."""
-        return ".".join(part if re.fullmatch(r"[^.`\"\s\\;()']+", part) else quoted(part) for part in self)
+        return ".".join(part if re.fullmatch(r"[^.`\"\s\\;()']+", part) else quote_identifier(part) for part in self)
 
 
 def parse_table_name(text: str) -> TableName:
@@ -37,7 +37,7 @@ def parse_table_name(text: str) -> TableName:
     return TableName(*(_unquoted(match[part]) for part in ("database", "table")))
 
 
-def quoted(identifier: str) -> str:
+def quote_identifier(identifier: str) -> str:
     """An identifier in backticks, safe in any SQL text."""
     escaped = identifier.replace("\\", "\\\\").replace("`", "\\`")
     return f"`{escaped}`"

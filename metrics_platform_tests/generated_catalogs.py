@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.vendor.pretty import RepresentationPrinter
 
 from metrics_platform.settings import Settings
-from metrics_platform.table_names import quoted
+from metrics_platform.table_names import quote_identifier
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import create_database
 from metrics_platform_tests.generated_events import telling_instants
@@ -95,7 +95,7 @@ class GeneratedCatalog:
         sources: dict[str, Any] = {"feed_actions": {"enabled": False}, "message_actions": {"enabled": False}}
         for name, shape in self.shapes.items():
             sources[name] = {
-                "table": f"{quoted(database)}.{quoted(f'{shape.table}_{name}')}",
+                "table": f"{quote_identifier(database)}.{quote_identifier(f'{shape.table}_{name}')}",
                 "user": IDS[shape.id_type].format("`client id`"),
                 "time": TIMES[shape.time_type].format("paid_at"),
                 "columns": {"amount": "`Сумма`", **({} if shape.has_plan else {"plan": None})},
@@ -188,8 +188,8 @@ def _event(  # noqa: PLR0917  (an event's values, in their order)
 
 
 def _create(warehouse: Warehouse, database: str, table: str, shape: Shape, events: tuple[Event, ...]) -> None:
-    name = f"{quoted(database)}.{quoted(table)}"
-    stored = f"{quoted(database)}.{quoted(f'{table} stored')}" if shape.is_view else name
+    name = f"{quote_identifier(database)}.{quote_identifier(table)}"
+    stored = f"{quote_identifier(database)}.{quote_identifier(f'{table} stored')}" if shape.is_view else name
     plan = "plan LowCardinality(Nullable(String)), " if shape.has_plan else ""
     warehouse.execute(
         f"CREATE TABLE {stored} (`client id` {shape.id_type}, paid_at {shape.time_type}, status Nullable(String), "

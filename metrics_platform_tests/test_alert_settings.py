@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from metrics_platform.alerts.alert import Alert, Kind, Subject
-from metrics_platform.alerts.policies import muting
+from metrics_platform.alerts.policies import mute_filter
 from metrics_platform.catalog import load_catalog
 from metrics_platform.channel_settings import KINDS, SEVERITIES, Severity
 from metrics_platform.monitor_settings import parse_active_hours
@@ -153,7 +153,7 @@ ALL = {"views": VIEWS, "android": ANDROID, "messages": MESSAGES, "volume": VOLUM
     ],
 )
 def test_what_is_muted_at_noon_on_a_friday(mutes: str, hours: str, muted: str) -> None:
-    is_muted = muting(load_settings(None, timezone="Europe/Moscow", mutes=mutes, active_hours=hours), NOON)
+    is_muted = mute_filter(load_settings(None, timezone="Europe/Moscow", mutes=mutes, active_hours=hours), NOON)
     assert {name for name, one in ALL.items() if is_muted(one)} == set(muted.split())
 
 

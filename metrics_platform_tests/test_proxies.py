@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from metrics_platform.proxies import is_loopback, shown_proxy
+from metrics_platform.proxies import display_proxy, is_loopback
 
 
 @pytest.mark.parametrize(
@@ -30,4 +30,4 @@ def test_every_other_host_is_not_loopback(host: str | None) -> None:
     ],
 )
 def test_a_proxy_is_shown_without_user_and_password(proxy: str, shown: str) -> None:
-    assert shown_proxy(proxy) == shown
+    assert display_proxy(proxy) == shown

@@ -1,4 +1,4 @@
-"""What a condition, an alert and a notification are."""
+"""The types of the alert engine: conditions, alerts and notifications."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Change = Literal[
     "opened", "continues", "worsened", "recovering", "back_in_band", "not_evaluated", "not_evaluated_for_a_day",
     "metric_removed", "reopened", "new_normal",
 ]  # fmt: skip
-# A new message, a change of one, worse than notified before, a reminder, several failures in one message, the end.
+# A new message, an edit, a more severe state, a reminder, several failures in one message, the all-clear.
 NotificationKind = Literal["opened", "updated", "worsened", "reminder", "batch", "resolved"]
 TOTAL = "total"
-# What an alert that is muted, or outside of its active hours, is inhibited by.
+# `inhibited_by` of an alert that is muted or outside its active hours.
 MUTED = "muted"
 # Letters and digits that no one confuses when reading an id aloud.
 _ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
@@ -40,31 +40,31 @@ class Subject(NamedTuple):
 
 @dataclass(frozen=True)
 class Condition:
-    """What was found about a subject at a moment."""
+    """The state of a subject at a moment."""
 
     subject: Subject
     # `normal` and `unknown` apply to every alert of the subject, `removed` closes them.
     status: Literal["firing", "normal", "unknown", "removed"]
-    # When it happened. The same moment and origin reported again is the same occurrence.
+    # When it happened. A second report with the same moment and origin is the same occurrence.
     at: datetime.datetime
     # Which of the subject's alerts it is: the direction of a change, or the cause of a failure.
     variant: str = ""
     severity: Severity = "warning"
-    # What it has in common with other conditions: the source of a metric, the run of a check, the code location of a
-    # schedule. Inhibition compares it.
+    # What it shares with other conditions: the source of a metric, the run of a check, the code location of a schedule.
+    # Inhibition rules compare it.
     origin: str = ""
     # The size of the deviation, as a share of the expected value.
     change: float | None = None
-    # The start of the period that was looked at; None: `at`.
+    # The start of the evaluated period; None: `at`.
     since: datetime.datetime | None = None
     # The key of a notification about it alone.
     key: str = ""
-    # What its message needs beyond that; JSON.
+    # Further facts for its message; JSON.
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is left of what was expected."""
+        """Whether the value has dropped to zero."""
         return self.change is not None and self.change <= -1
 
 
@@ -78,36 +78,36 @@ class Alert:
     state: State
     # The worst so far.
     severity: Severity
-    # When it fired first and last.
+    # When it first and last fired.
     opened_at: datetime.datetime
     last_at: datetime.datetime
-    # How often in a row it must be normal to end.
+    # How often in a row it must be normal before it ends.
     normal_needed: int
     change: Change
     origin: str = ""
-    # How often it has fired; how many of these people know of.
+    # How often it has fired, and how many of these were notified.
     count: int = 1
     notified_count: int = 0
-    # How often in a row it has been normal, and the first and the last of these.
+    # How often in a row it has been normal, and when first and last.
     normal_streak: int = 0
     normal_since: datetime.datetime | None = None
     normal_at: datetime.datetime | None = None
-    # Since when it is over.
+    # When it ended.
     closed_at: datetime.datetime | None = None
     # The largest deviation.
     worst_change: float | None = None
     worst_at: datetime.datetime | None = None
-    # What is notified instead of it; empty: nothing.
+    # The alert that is notified instead; empty: none.
     inhibited_by: str = ""
-    # The key of the message it was notified in; empty: none yet. When that was, how many reminders were due since, and
-    # whether its end was notified.
+    # The key of its message (empty: not notified yet), when it was sent, how many reminders were due since, and whether
+    # the end was notified.
     notification: str = ""
     notified_at: datetime.datetime | None = None
     reminders: int = 0
     cleared: bool = False
     # The key of a message about it alone.
     key: str = ""
-    # Who marked it as not an incident, and why; empty: no one did. The deviation up to which its series is then quiet.
+    # Who marked it as not an incident (empty: no one), why, and the deviation up to which its series then stays quiet.
     answered_by: str = ""
     note: str = ""
     quiet_up_to: float | None = None
@@ -134,7 +134,7 @@ class Alert:
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """What inhibition rules match."""
+        """The labels that inhibition rules match."""
         return {
             "kind": self.subject.kind,
             "name": self.subject.name,
@@ -154,10 +154,10 @@ class Notification:
 
     kind: NotificationKind
     key: str
-    # The key of the message it belongs to, of all but new messages.
+    # The key of the message it belongs to; empty for a new message.
     thread: str
     alerts: tuple[Alert, ...]
-    # How often each alert has fired since people were notified last.
+    # How often each alert has fired since the last notification.
     new_counts: tuple[int, ...] = ()
 
 

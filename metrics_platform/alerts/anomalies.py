@@ -1,4 +1,4 @@
-"""Verdicts on metrics: as conditions, and which slices explain that a total moved."""
+"""Turn verdicts on metrics into conditions, and find the slices that explain a change of the total."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from metrics_platform.alerts.alert import TOTAL, Alert, Condition, Subject
 from metrics_platform.notifications.kinds import Contribution
 from metrics_platform.time_windows import SLOT, Slot
 
-# How far a detector has looked back for its answer, by its reason.
-_LOOKED_BACK = {"last_hour": 4 * SLOT, "last_two_hours": 8 * SLOT}
-_SHOWN = 3
-# A slice explains something if its share of the change is larger by this than its share of the whole.
-_LEAST_SURPLUS = 0.1
-_LEAST_SHARE = 0.01
+# How far back a detector looked, by the reason of its verdict.
+_LOOKBACKS = {"last_hour": 4 * SLOT, "last_two_hours": 8 * SLOT}
+_MAX_SLICES = 3
+# A slice explains a change if its share of the change exceeds its share of the total by at least this.
+_MIN_SURPLUS = 0.1
+_MIN_SHARE = 0.01
 
 
 class Series(NamedTuple):
@@ -58,7 +58,7 @@ class Verdict:
 
     @property
     def change(self) -> float | None:
-        """The deviation as a share of the expected value; a rate whose events are missing fell by all of it."""
+        """The deviation as a share of the expected value. A rate without events has dropped by all of it."""
         if self.reason == "no_data" and not self.value:
             return -1.0
         return self.value / self.expected - 1 if self.value is not None and self.expected else None
@@ -72,9 +72,9 @@ class Verdict:
 def conditions_of(
     slot: Slot, verdicts: Iterable[Verdict], alerts: Iterable[Alert], sources: Mapping[str, str]
 ) -> Iterator[Condition]:
-    """The conditions of a slot. `sources` are the catalogue's metrics, each with its source.
+    """The conditions of a slot. `sources` maps the catalogue's metrics to their sources.
 
-    The alerts of any other metric are closed: nothing evaluates it any more.
+    Alerts of all other metrics are closed, because these metrics are no longer evaluated.
     """
     for alert in alerts:
         if alert.is_open and alert.subject.name not in sources:
@@ -88,7 +88,7 @@ def _condition(at: datetime.datetime, verdict: Verdict, source: str) -> Conditio
     subject = verdict.series.subject
     if verdict.status != "anomalous":
         return Condition(subject, "normal" if verdict.status == "normal" else "unknown", at)
-    looked_back = _LOOKED_BACK.get(verdict.reason, SLOT) - SLOT
+    lookback = _LOOKBACKS.get(verdict.reason, SLOT) - SLOT
     return Condition(
         subject,
         "firing",
@@ -97,7 +97,7 @@ def _condition(at: datetime.datetime, verdict: Verdict, source: str) -> Conditio
         severity="critical" if verdict.severity == "critical" else "warning",
         origin=source,
         change=verdict.change,
-        since=at - looked_back,
+        since=at - lookback,
     )
 
 
@@ -108,19 +108,19 @@ class _Slice(NamedTuple):
 
 
 def contributions_to(total: Verdict, slices: Iterable[Verdict]) -> tuple[Contribution, ...]:
-    """The slices that carry the total's deviation, the largest share first; nothing where all moved alike."""
-    moved, whole = _moved(total), _expected(total)
-    if not moved or not whole:
+    """The slices that explain the total's deviation, the largest share first; empty if all changed alike."""
+    total_deviation, total_expected = _deviation(total), _expected(total)
+    if not total_deviation or not total_expected:
         return ()
-    found: dict[str, list[_Slice]] = defaultdict(list)
+    by_dimension: dict[str, list[_Slice]] = defaultdict(list)
     for verdict in slices:
-        part, expected = _moved(verdict), _expected(verdict)
-        if part is None or not expected or expected / whole < _LEAST_SHARE:
+        part, expected = _deviation(verdict), _expected(verdict)
+        if part is None or not expected or expected / total_expected < _MIN_SHARE:
             continue
-        share = part / moved
-        found[verdict.series.dimension].append(_Slice(verdict, share, share - expected / whole))
-    best = max(found.values(), key=lambda group: max(part.surplus for part in group), default=[])
-    if not best or max(part.surplus for part in best) < _LEAST_SURPLUS:
+        share = part / total_deviation
+        by_dimension[verdict.series.dimension].append(_Slice(verdict, share, share - expected / total_expected))
+    best = max(by_dimension.values(), key=lambda group: max(part.surplus for part in group), default=[])
+    if not best or max(part.surplus for part in best) < _MIN_SURPLUS:
         return ()
     best.sort(key=lambda part: -part.share_of_change)
     return tuple(
@@ -128,14 +128,14 @@ def contributions_to(total: Verdict, slices: Iterable[Verdict]) -> tuple[Contrib
             dimension=part.verdict.series.dimension,
             value=part.verdict.series.dimension_value,
             change=part.verdict.change,
-            share_of_change=part.share_of_change if part.share_of_change >= _LEAST_SURPLUS else None,
+            share_of_change=part.share_of_change if part.share_of_change >= _MIN_SURPLUS else None,
         )
-        for part in best[:_SHOWN]
+        for part in best[:_MAX_SLICES]
     )
 
 
-def _moved(verdict: Verdict) -> float | None:
-    """By how much it deviates; of a rate, how many successes too many or too few."""
+def _deviation(verdict: Verdict) -> float | None:
+    """The deviation from the expected value; for a rate, in successes."""
     if verdict.value is None or verdict.expected is None:
         return None
     return (verdict.value - verdict.expected) * (1.0 if verdict.trials is None else verdict.trials)

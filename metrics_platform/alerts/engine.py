@@ -1,7 +1,7 @@
-"""The state machine: alerts before a step and its conditions in, alerts after it and notifications to enqueue out.
+"""The state machine: it takes alerts and conditions, and returns the alerts after the step and the notifications.
 
-Pure: no clock and no storage, so that every rule can be tried in a table. Steps come in their order. Of a flood of
-failures the first few are notified separately, the others in one message from time to time.
+It is pure: no clock and no storage, so every rule can be tested with a table. Steps must be in chronological order. In
+a flood of failures, the first few are notified separately and the others in batches.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from metrics_platform.alerts.policies import LOOKBACK, POLICIES, SAME_LEVEL, Inh
 from metrics_platform.time_windows import SLOT, SLOT_KEY_FORMAT
 
 _DAY = datetime.timedelta(days=1)
-_NEEDED_AFTER_RETURN, _MOST_NEEDED = 4, 96
-# If less than a tenth is left, it is an outage and never a new level.
+_NORMAL_NEEDED_AFTER_REOPENING, _MAX_NORMAL_NEEDED = 4, 96
+# A drop by more than this is an outage and never a new level.
 _OUTAGE = -0.9
-# An accepted level that fires again within this time of the last time is the same level.
-_ACCEPTED_FOR = 7 * _DAY
-_MOST_REMINDERS = 100
-# At most this many failures an hour are notified separately, and this many of one subject until they are over.
-_ALONE_AN_HOUR = 5
-_ALONE_OF_SUBJECT = 2
-# A batch is sent when it has been gathered for this long, the next ones after gaps that double.
-_GATHERED_FOR = datetime.timedelta(minutes=5)
+# An accepted level that fires again within this time is the same level.
+_SAME_LEVEL_WITHIN = 7 * _DAY
+_MAX_REMINDERS = 100
+# How many failures are notified separately: per hour, and per subject until they are over.
+_SEPARATE_PER_HOUR = 5
+_SEPARATE_PER_SUBJECT = 2
+# The first batch is sent after this delay. The gaps before the next ones double.
+_BATCH_DELAY = datetime.timedelta(minutes=5)
 _HOUR = datetime.timedelta(hours=1)
-_LONGEST_GAP = 8 * _HOUR
+_MAX_BATCH_GAP = 8 * _HOUR
 # At most this many alerts about the platform are kept.
-MOST = 200
+MAX_ALERTS = 200
 _BATCH = "failures-"
 
 
@@ -53,36 +53,36 @@ def step(
     is_muted: Callable[[Alert], bool] = lambda _: False,
     inhibitors: Sequence[Alert] = (),
 ) -> Step:
-    """Update the alerts by the conditions, in their order.
+    """Apply the conditions to the alerts, in their order.
 
     Args:
-        now: when the step is.
-        alerts: those that are open, and those that ended a short time ago.
-        conditions: what was found.
+        now: the time of the step.
+        alerts: the open alerts, and those that ended recently.
+        conditions: the conditions of the step.
         policies: how alerts behave.
-        notifies: whether the step is recent enough. What happened in older steps and still lasts is notified at the
-            first one that is.
-        is_muted: whether an alert is muted, or outside of its active hours. It is notified afterwards, if it lasts.
+        notifies: whether the step is recent enough to notify. Alerts of older steps that are still open are notified at
+            the first recent step.
+        is_muted: whether an alert is muted or outside its active hours. It is notified later if it is still open.
         inhibitors: alerts of another store, which only inhibit.
     """
     update = _Update(now, alerts, policies)
     for condition in conditions:
-        update.take(condition)
+        update.apply(condition)
     update.expire()
     update.inhibit(inhibitors, is_muted)
-    found = tuple(update.notifications()) if notifies else ()
-    return Step(tuple(update.changed()), found)
+    notifications = tuple(update.notifications()) if notifies else ()
+    return Step(tuple(update.changed()), notifications)
 
 
 class _Update:
-    """The alerts, by id, while a step's conditions are applied; then what is notified, which it marks in them."""
+    """The alerts during a step. It applies the conditions, then creates notifications and marks the alerts."""
 
     def __init__(self, now: datetime.datetime, alerts: Iterable[Alert], policies: Policies) -> None:
         self.alerts = {alert.id: alert for alert in alerts}
-        # The condition of each alert that fires now; those that did not fire before.
+        # The condition of each firing alert, and the alerts that did not fire before.
         self._firing: dict[str, Condition] = {}
         self._started: set[str] = set()
-        self._changed: set[str] = set()  # messages that look different now
+        self._changed: set[str] = set()  # messages to edit
         self._now, self._stamp = now, now.strftime(SLOT_KEY_FORMAT)
         self._policies = policies
         self._before = dict(self.alerts)
@@ -91,43 +91,43 @@ class _Update:
         for alert in sorted(self.alerts.values(), key=lambda alert: alert.opened_at):
             self._ids[alert.subject][alert.variant] = alert.id
 
-    def take(self, condition: Condition) -> None:
-        known = {variant: self.alerts[name] for variant, name in self._ids[condition.subject].items()}
+    def apply(self, condition: Condition) -> None:
+        existing = {variant: self.alerts[name] for variant, name in self._ids[condition.subject].items()}
         if condition.status == "firing":
-            self._fire(condition, known.get(condition.variant))
-            for variant, alert in known.items():
+            self._fire(condition, existing.get(condition.variant))
+            for variant, alert in existing.items():
                 ended_by = self._policy(alert).ended_by
                 if alert.is_open and ended_by and variant != condition.variant == ended_by:
                     self._recover(alert, condition)
             return
-        for alert in known.values():
+        for alert in existing.values():
             if alert.state == "pending":
                 del self.alerts[alert.id], self._ids[alert.subject][alert.variant]
             elif alert.is_open and condition.status == "removed":
-                self._put(alert, state="expired", closed_at=condition.at, change="metric_removed")
+                self._replace(alert, state="expired", closed_at=condition.at, change="metric_removed")
             elif alert.is_open and condition.status == "normal":
                 self._recover(alert, condition)
 
     def expire(self) -> None:
-        """Close what has been neither firing nor normal for too long."""
+        """Close alerts that have been neither firing nor normal for too long."""
         for alert in list(self.alerts.values()):
-            lasts = self._policy(alert).expires_after
-            if not alert.is_open or alert.id in self._evaluated or lasts is None:
+            expires_after = self._policy(alert).expires_after
+            if not alert.is_open or alert.id in self._evaluated or expires_after is None:
                 continue
-            if self._now + SLOT - alert.last_at > lasts:
-                self._put(alert, state="expired", closed_at=self._now, change="not_evaluated_for_a_day")
+            if self._now + SLOT - alert.last_at > expires_after:
+                self._replace(alert, state="expired", closed_at=self._now, change="not_evaluated_for_a_day")
             else:
-                self._put(alert, change="not_evaluated")
+                self._replace(alert, change="not_evaluated")
 
     def inhibit(self, others: Sequence[Alert], is_muted: Callable[[Alert], bool]) -> None:
-        """Set what is notified instead of each open alert."""
+        """Set for each open alert what inhibits it."""
         inhibitors = Inhibitors([*self.alerts.values(), *others], self._now)
         for alert in list(self.alerts.values()):
-            # An event stays inhibited until it happens again.
-            past = self._policy(alert).is_event and alert.id not in self._firing
-            if alert.is_open and not (past and alert.inhibited_by not in {"", MUTED}):
-                found = inhibitors.inhibiting(alert, self._firing.get(alert.id))
-                self._put(alert, inhibited_by=found or (MUTED if is_muted(alert) else ""))
+            # An event stays inhibited until it occurs again.
+            is_past_event = self._policy(alert).is_event and alert.id not in self._firing
+            if alert.is_open and not (is_past_event and alert.inhibited_by not in {"", MUTED}):
+                inhibitor = inhibitors.inhibitor_of(alert, self._firing.get(alert.id))
+                self._replace(alert, inhibited_by=inhibitor or (MUTED if is_muted(alert) else ""))
 
     def changed(self) -> list[Alert]:
         return [
@@ -136,36 +136,36 @@ class _Update:
             if alert.state in {"open", "pending"} or alert != self._before.get(name)
         ]
 
-    def _fire(self, condition: Condition, known: Alert | None) -> None:
-        before = known
-        if known is None or not self._is_same(known, condition):
-            known = self._opened(condition)
-        elif known.state == "resolved" or (known.last_at, known.origin) != (condition.at, condition.origin):
-            known = self._fired(known, condition)
-        elif condition.severity == "critical" != known.severity:
-            known = self._put(known, severity="critical", change="worsened", facts=condition.facts)
-        elif known.change == "worsened":
-            known = self._put(known, change="continues")
-        self._ids[known.subject][known.variant] = known.id
-        self._firing[known.id] = condition
-        self._evaluated.add(known.id)
+    def _fire(self, condition: Condition, alert: Alert | None) -> None:
+        before = alert
+        if alert is None or not self._is_same(alert, condition):
+            alert = self._new_alert(condition)
+        elif alert.state == "resolved" or (alert.last_at, alert.origin) != (condition.at, condition.origin):
+            alert = self._fire_again(alert, condition)
+        elif condition.severity == "critical" != alert.severity:
+            alert = self._replace(alert, severity="critical", change="worsened", facts=condition.facts)
+        elif alert.change == "worsened":
+            alert = self._replace(alert, change="continues")
+        self._ids[alert.subject][alert.variant] = alert.id
+        self._firing[alert.id] = condition
+        self._evaluated.add(alert.id)
         if before is None or not before.is_open or before.normal_streak:
-            self._started.add(known.id)
+            self._started.add(alert.id)
 
-    def _is_same(self, known: Alert, condition: Condition) -> bool:
-        """Whether a condition belongs to an alert that there is or was."""
-        if known.state in {"pending", "open"}:
+    def _is_same(self, alert: Alert, condition: Condition) -> bool:
+        """Whether a condition belongs to this existing alert."""
+        if alert.state in {"pending", "open"}:
             return True
-        if known.state == "expired" or known.closed_at is None:
+        if alert.state == "expired" or alert.closed_at is None:
             return False
-        if known.is_accepted:
-            worse = abs(condition.change or 0.0) > SAME_LEVEL * abs(known.worst_change or 0.0)
-            return not worse and condition.at - known.last_at <= _ACCEPTED_FOR
-        policy = self._policy(known)
-        has_lasted = known.closed_at - known.opened_at >= policy.remind_after
-        return condition.at - known.closed_at <= (_DAY if has_lasted else policy.reopens_within)
+        if alert.is_accepted:
+            worse = abs(condition.change or 0.0) > SAME_LEVEL * abs(alert.worst_change or 0.0)
+            return not worse and condition.at - alert.last_at <= _SAME_LEVEL_WITHIN
+        policy = self._policy(alert)
+        has_lasted = alert.closed_at - alert.opened_at >= policy.remind_after
+        return condition.at - alert.closed_at <= (_DAY if has_lasted else policy.reopens_within)
 
-    def _opened(self, condition: Condition) -> Alert:
+    def _new_alert(self, condition: Condition) -> Alert:
         alert = Alert(
             id=alert_id([*condition.subject, condition.variant, self._stamp]),
             subject=condition.subject,
@@ -183,82 +183,84 @@ class _Update:
             facts=condition.facts,
         )
         policy = self._policy(alert)
-        return self._put(
+        return self._replace(
             alert, normal_needed=policy.normal_after, state="open" if policy.fires_after == 1 else "pending"
         )
 
-    def _fired(self, known: Alert, condition: Condition) -> Alert:
-        is_worse = condition.change is not None and abs(condition.change) > abs(known.worst_change or 0.0)
-        alert = self._put(
-            known,
-            count=known.count + 1,
+    def _fire_again(self, before: Alert, condition: Condition) -> Alert:
+        is_worse = condition.change is not None and abs(condition.change) > abs(before.worst_change or 0.0)
+        alert = self._replace(
+            before,
+            count=before.count + 1,
             last_at=condition.at,
             origin=condition.origin,
-            key=condition.key if known.state == "pending" else known.key,
-            facts=condition.facts or known.facts,
-            severity="critical" if condition.severity == "critical" else known.severity,
-            worst_change=condition.change if is_worse else known.worst_change,
-            worst_at=condition.at if is_worse else known.worst_at,
+            key=condition.key if before.state == "pending" else before.key,
+            facts=condition.facts or before.facts,
+            severity="critical" if condition.severity == "critical" else before.severity,
+            worst_change=condition.change if is_worse else before.worst_change,
+            worst_at=condition.at if is_worse else before.worst_at,
             normal_streak=0,
             normal_since=None,
             normal_at=None,
         )
-        if known.is_accepted:
+        if before.is_accepted:
             return alert
-        if known.state == "pending":
+        if before.state == "pending":
             fires_after = self._policy(alert).fires_after
-            return self._put(alert, state="open") if alert.count >= fires_after else alert
-        if known.state == "resolved":
-            needed = min(max(_NEEDED_AFTER_RETURN, 2 * known.normal_needed), _MOST_NEEDED)
-            alert = self._put(alert, state="open", closed_at=None, normal_needed=needed, change="reopened")
+            return self._replace(alert, state="open") if alert.count >= fires_after else alert
+        if before.state == "resolved":
+            needed = min(max(_NORMAL_NEEDED_AFTER_REOPENING, 2 * before.normal_needed), _MAX_NORMAL_NEEDED)
+            alert = self._replace(alert, state="open", closed_at=None, normal_needed=needed, change="reopened")
         else:
-            alert = self._put(alert, change="worsened" if alert.severity != known.severity else "continues")
-        return self._accepted(alert)
+            alert = self._replace(alert, change="worsened" if alert.severity != before.severity else "continues")
+        return self._accept_level(alert)
 
-    def _accepted(self, alert: Alert) -> Alert:
-        """With a level that has lasted, and does not become worse, taken as the new normal."""
-        lasts = self._policy(alert).accepts_after
-        if lasts is None or alert.worst_at is None or (alert.worst_change or 0.0) <= _OUTAGE:
+    def _accept_level(self, alert: Alert) -> Alert:
+        """Resolve the alert as the new normal if its level has lasted and does not become worse."""
+        accepts_after = self._policy(alert).accepts_after
+        if accepts_after is None or alert.worst_at is None or (alert.worst_change or 0.0) <= _OUTAGE:
             return alert
-        if alert.last_at - alert.opened_at < lasts or alert.last_at - alert.worst_at < LOOKBACK:
+        if alert.last_at - alert.opened_at < accepts_after or alert.last_at - alert.worst_at < LOOKBACK:
             return alert
-        return self._put(alert, state="resolved", closed_at=alert.last_at, change="new_normal", inhibited_by="")
+        return self._replace(alert, state="resolved", closed_at=alert.last_at, change="new_normal", inhibited_by="")
 
     def _recover(self, alert: Alert, condition: Condition) -> None:
         if condition.at < alert.last_at or (alert.normal_at is not None and condition.at <= alert.normal_at):
-            return  # what ended before the last failure, and what was seen already, ends nothing
+            return  # it was normal before the last failure, or this was already counted
         self._evaluated.add(alert.id)
         streak, since = alert.normal_streak + 1, alert.normal_since or condition.at
-        alert = self._put(alert, normal_streak=streak, normal_since=since, normal_at=condition.at, change="recovering")
+        alert = self._replace(
+            alert, normal_streak=streak, normal_since=since, normal_at=condition.at, change="recovering"
+        )
         if streak >= alert.normal_needed:
-            self._put(alert, state="resolved", closed_at=since, change="back_in_band", inhibited_by="")
+            self._replace(alert, state="resolved", closed_at=since, change="back_in_band", inhibited_by="")
 
     def _policy(self, alert: Alert) -> Policy:
         return policy_of(alert, self._policies)
 
-    def _put(self, alert: Alert, **changes: Any) -> Alert:
-        made = replace(alert, **changes)
-        self.alerts[made.id] = made
-        return made
+    def _replace(self, alert: Alert, **changes: Any) -> Alert:
+        updated = replace(alert, **changes)
+        self.alerts[updated.id] = updated
+        return updated
 
-    # --- what is notified --------------------------------------------------------------------------------------------
+    # --- notifications -----------------------------------------------------------------------------------------------
 
     def notifications(self) -> list[Notification]:
-        """The notifications, in the order in which they are to be sent."""
-        returns = list(self._returns())
+        """The notifications, in the order of sending."""
+        reopenings = list(self._reopenings())
         openings = list(self._openings())
         worsenings = list(self._worsenings())
         updates = [
             self._notify("updated", f"{message}-{self._stamp}", message, self._members(message, only_open=True))
             for message in sorted(self._changed - {opening.key for opening in openings})
         ]
-        return [*openings, *updates, *worsenings, *returns, *self._reminders(), *self._all_clears()]
+        return [*openings, *updates, *worsenings, *reopenings, *self._reminders(), *self._all_clears()]
 
     def _openings(self) -> Iterator[Notification]:
         grouped: list[Alert] = []
         batched: list[Alert] = []
         alone: list[Alert] = []
-        for alert in sorted(filter(self._waits, self.alerts.values()), key=_order):
+        for alert in sorted(filter(self._is_unnotified, self.alerts.values()), key=_sort_key):
             policy = self._policy(alert)
             (grouped if policy.is_grouped else batched if policy.is_batched else alone).append(alert)
         yield from self._open_group(grouped)
@@ -270,50 +272,50 @@ class _Update:
             yield self._notify("batch", key, "", batch, notified_at=self._now, reminders=number)
 
     def _sort_failures(self, waiting: Iterable[Alert]) -> tuple[list[Alert], list[Alert], int]:
-        """The failures to notify alone, those to notify together, and which batch in a row this is.
+        """The failures to notify separately, those to notify in a batch, and the number of the batch in a row.
 
-        They are the `waiting` ones, and those of earlier batches that failed again.
+        The batch has `waiting` failures, and those of earlier batches that failed again.
         """
         failures = [alert for alert in self.alerts.values() if self._policy(alert).is_batched]
-        own = [alert for alert in failures if alert.notification and not is_batched(alert)]
-        free = _ALONE_AN_HOUR - sum(self._now - (alert.notified_at or self._now) < _HOUR for alert in own)
-        of_subject = Counter(alert.subject for alert in own if alert.is_open)
+        separate = [alert for alert in failures if alert.notification and not is_batched(alert)]
+        quota = _SEPARATE_PER_HOUR - sum(self._now - (alert.notified_at or self._now) < _HOUR for alert in separate)
+        separate_by_subject = Counter(alert.subject for alert in separate if alert.is_open)
         alone: list[Alert] = []
-        held: list[Alert] = []
+        pending: list[Alert] = []
         for alert in sorted(waiting, key=lambda alert: (alert.opened_at, alert.id)):
-            is_alone = len(alone) < free and of_subject[alert.subject] < _ALONE_OF_SUBJECT
-            (alone if is_alone else held).append(alert)
-            of_subject[alert.subject] += is_alone
-        again = [
+            is_alone = len(alone) < quota and separate_by_subject[alert.subject] < _SEPARATE_PER_SUBJECT
+            (alone if is_alone else pending).append(alert)
+            separate_by_subject[alert.subject] += is_alone
+        repeated = [
             alert
             for alert in failures
             if is_batched(alert) and alert.is_open and alert.count > alert.notified_count and not alert.inhibited_by
         ]
-        together = [*held, *again]
-        since = min((alert.last_at if alert.notified_at else alert.opened_at for alert in together), default=self._now)
+        batch = [*pending, *repeated]
+        since = min((alert.last_at if alert.notified_at else alert.opened_at for alert in batch), default=self._now)
         batches = [
             (alert.notified_at, alert.reminders) for alert in failures if is_batched(alert) and alert.notified_at
         ]
         gaps = [self._now - at for at, _ in batches]
-        recent = max((number for at, number in batches if self._now - at <= 2 * _LONGEST_GAP), default=0)
-        gap = min(_HOUR * 2 ** max(0, recent - 1), _LONGEST_GAP) if len(together) < MOST // 2 else _GATHERED_FOR
-        if self._now - since < _GATHERED_FOR or min(gaps, default=gap) < gap:
+        recent = max((number for at, number in batches if self._now - at <= 2 * _MAX_BATCH_GAP), default=0)
+        gap = min(_HOUR * 2 ** max(0, recent - 1), _MAX_BATCH_GAP) if len(batch) < MAX_ALERTS // 2 else _BATCH_DELAY
+        if self._now - since < _BATCH_DELAY or min(gaps, default=gap) < gap:
             return alone, [], recent
-        if len(held) <= _ALONE_OF_SUBJECT and not again:  # no flood after all
-            return [*alone, *held], [], recent
-        return alone, together, recent + 1
+        if len(pending) <= _SEPARATE_PER_SUBJECT and not repeated:  # no flood after all
+            return [*alone, *pending], [], recent
+        return alone, batch, recent + 1
 
-    def _waits(self, alert: Alert) -> bool:
-        """Whether an alert has not been notified, and nothing speaks against it."""
+    def _is_unnotified(self, alert: Alert) -> bool:
+        """Whether an alert is still to be notified: it is open, firing and not inhibited."""
         fires = self._policy(alert).is_event or alert.id in self._firing
         return alert.is_open and fires and not alert.notification and not alert.inhibited_by
 
     def _open_group(self, waiting: Iterable[Alert]) -> Iterator[Notification]:
-        """One message for all that is new, except for what joins a message that was sent a short time ago."""
+        """One message for all new alerts, except those that join a recent message."""
         new = []
         for alert in waiting:
             if other := self._message_to_join(alert):
-                self._put(alert, notification=other.notification, notified_at=other.notified_at)
+                self._replace(alert, notification=other.notification, notified_at=other.notified_at)
                 self._changed.add(other.notification)
             else:
                 new.append(alert)
@@ -321,8 +323,8 @@ class _Update:
             yield self._notify("opened", f"anomaly-{self._stamp}", "", new, notified_at=self._now)
 
     def _message_to_join(self, alert: Alert) -> Alert | None:
-        """An alert whose message another one may join: open, of the same direction, and not less severe."""
-        found = [
+        """An alert whose message this one may join: open, in the same direction, and at least as severe."""
+        candidates = [
             other
             for other in self.alerts.values()
             if other.is_open
@@ -332,13 +334,13 @@ class _Update:
             and (other.severity == "critical" or alert.severity != "critical")
             and self._is_related(alert, other)
         ]
-        return max(found, key=lambda other: other.notification, default=None)
+        return max(candidates, key=lambda other: other.notification, default=None)
 
     def _is_related(self, alert: Alert, other: Alert) -> bool:
-        """Whether two alerts may have one cause: of one source, or both began at once.
+        """Whether two alerts may have the same cause: they share a source, or began at the same time.
 
-        That another source fails, too, is news that makes a sound. A smaller metric shows a partial failure later; that
-        all is gone shows at once.
+        A failure of another source is news and makes a sound. Smaller metrics show a partial failure later, but a total
+        one immediately.
         """
         if other.id in self._started:
             return True
@@ -350,27 +352,27 @@ class _Update:
         condition = self._firing[alert.id]
         return (condition.since or condition.at) <= notified_at or (age < LOOKBACK and not condition.is_empty)
 
-    def _returns(self) -> Iterator[Notification]:
-        """A reminder of what has come back after its all-clear: people believe that it is over."""
-        back: dict[str, list[Alert]] = defaultdict(list)
-        for alert in sorted(self.alerts.values(), key=_order):
+    def _reopenings(self) -> Iterator[Notification]:
+        """Reminders of alerts that reopened after their all-clear: users believe that they are over."""
+        reopened: dict[str, list[Alert]] = defaultdict(list)
+        for alert in sorted(self.alerts.values(), key=_sort_key):
             if alert.is_open and alert.cleared and alert.id in self._firing and not alert.inhibited_by:
-                back[alert.notification].append(alert)
-        for message, members in sorted(back.items()):
+                reopened[alert.notification].append(alert)
+        for message, members in sorted(reopened.items()):
             policy = self._policy(members[0])
             is_over = all(alert.cleared for alert in self._members(message))
             number = max(max(alert.reminders for alert in members) + 1, self._reminders_due(members))
-            returned = [self._put(alert, cleared=False, reminders=number) for alert in members]
+            returned = [self._replace(alert, cleared=False, reminders=number) for alert in members]
             if policy.is_grouped:
                 self._changed.add(message)
-            if is_over and policy.announces_return and self._is_reminded(returned[0]):
-                # The slot, or how often it has fired: no two notifications of a message have the same key.
+            if is_over and policy.notifies_reopening and self._is_reminded(returned[0]):
+                # The slot or the count makes the key unique among the notifications of a message.
                 stamp = self._stamp if policy.is_grouped else returned[0].count
                 yield self._notify("reminder", f"{message}-again-{stamp}", message, returned)
 
     def _worsenings(self) -> Iterator[Notification]:
-        """What has become critical changes its message; where a message has one alert, it is a new one."""
-        for alert in sorted(self.alerts.values(), key=_order):
+        """Alerts that became critical. A grouped alert's message is edited; others get a new message."""
+        for alert in sorted(self.alerts.values(), key=_sort_key):
             if alert.change != "worsened" or not alert.notification or alert.id not in self._firing:
                 continue
             if self._policy(alert).is_grouped:
@@ -379,16 +381,16 @@ class _Update:
                 yield self._notify("worsened", f"{alert.notification}-critical", alert.notification, [alert])
 
     def _reminders(self) -> Iterator[Notification]:
-        """Remind of what lasts, or has happened again, after some hours and then at doubled gaps."""
+        """Remind of alerts that are still open, or failed again. The gaps start at some hours and double."""
         for message in sorted({alert.notification for alert in self.alerts.values() if self._is_reminded(alert)}):
             members = self._members(message, only_open=True)
             due = [alert for alert in members if self._is_due(alert)]
             number = self._reminders_due(members)
             if not due or number <= max(alert.reminders for alert in members):
                 continue
-            # Those that were missed are not made up for.
+            # Missed reminders are not sent later.
             for alert in members:
-                self._put(alert, reminders=number)
+                self._replace(alert, reminders=number)
             yield self._notify("reminder", f"{message}-reminder-{number}", message, due, reminders=number)
 
     def _is_reminded(self, alert: Alert) -> bool:
@@ -405,11 +407,11 @@ class _Update:
         policy = self._policy(members[0])
         at = min(alert.notified_at or self._now for alert in members)
         gap = policy.remind_after
-        for number in range(_MOST_REMINDERS):
+        for number in range(_MAX_REMINDERS):
             at += min(gap * 2**number, policy.longest_gap)
             if at > self._now:
                 return number
-        return _MOST_REMINDERS
+        return _MAX_REMINDERS
 
     def _all_clears(self) -> Iterator[Notification]:
         waiting = [alert for alert in self.alerts.values() if alert.notification and not alert.cleared]
@@ -417,11 +419,11 @@ class _Update:
             members = self._members(message)
             if any(alert.is_open for alert in members):
                 continue
-            over = [self._put(alert, cleared=True) for alert in members if not alert.cleared]
-            if self._policy(over[0]).has_all_clear and not is_batched(over[0]):
-                last = max(over, key=lambda alert: alert.closed_at or alert.last_at)
+            resolved = [self._replace(alert, cleared=True) for alert in members if not alert.cleared]
+            if self._policy(resolved[0]).has_all_clear and not is_batched(resolved[0]):
+                last = max(resolved, key=lambda alert: alert.closed_at or alert.last_at)
                 stamp = self._stamp if self._policy(last).is_grouped else last.count
-                yield self._notify("resolved", f"{message}-resolved-{stamp}", message, over)
+                yield self._notify("resolved", f"{message}-resolved-{stamp}", message, resolved)
 
     def _notify(
         self, kind: NotificationKind, key: str, thread: str, alerts: Iterable[Alert], **changes: Any
@@ -429,16 +431,16 @@ class _Update:
         alerts = list(alerts)
         new = tuple(alert.count - alert.notified_count for alert in alerts)
         message = {} if thread else {"notification": key}
-        marked = tuple(self._put(alert, notified_count=alert.count, **message, **changes) for alert in alerts)
-        return Notification(kind, key, thread, marked, new)
+        updated = tuple(self._replace(alert, notified_count=alert.count, **message, **changes) for alert in alerts)
+        return Notification(kind, key, thread, updated, new)
 
     def _members(self, message: str, *, only_open: bool = False) -> list[Alert]:
-        """The alerts of a message, the whole product's first."""
-        found = (alert for alert in self.alerts.values() if alert.notification == message)
-        return sorted((alert for alert in found if alert.is_open or not only_open), key=_order)
+        """The alerts of a message, totals first."""
+        members = (alert for alert in self.alerts.values() if alert.notification == message)
+        return sorted((alert for alert in members if alert.is_open or not only_open), key=_sort_key)
 
 
-def _order(alert: Alert) -> tuple[Any, ...]:
+def _sort_key(alert: Alert) -> tuple[Any, ...]:
     return not alert.is_total, alert.opened_at, alert.subject, alert.variant
 
 

@@ -1,4 +1,4 @@
-"""How alerts behave, as data: a policy for each kind, the table of what inhibits what, and what is muted."""
+"""The behaviour of alerts as data: a policy for each kind, the inhibition rules, and mutes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from metrics_platform.time_windows import SLOT
 
 _HOUR = datetime.timedelta(hours=1)
 _DAY = datetime.timedelta(days=1)
-# How far back the detectors look from the slot that they evaluate.
+# How far back detectors look from the evaluated slot.
 LOOKBACK = 2 * _HOUR
 FAILED_CHECK = "failed check"
-# For how long after the end of an incident that was marked as none its series stays quiet: the four weeks of which the
-# detectors know the same hour.
+# How long a series stays quiet after an incident that was marked as not an incident: the four weeks that the detectors
+# compare with.
 QUIET_FOR = 28 * _DAY
-# An accepted level that fires again is the same level, up to this many times its deviation.
+# A deviation of up to this many times the accepted one is still the same level.
 SAME_LEVEL = 2.0
 
 
@@ -32,49 +32,49 @@ class Policy:
 
     # How often in a row it must fire to open.
     fires_after: int = 1
-    # How often in a row it must be normal to end. Each time it comes back doubles it, to at least 4.
+    # How often in a row it must be normal to end. Each reopening doubles this, to at least 4.
     normal_after: int = 1
-    # What fires again this soon after its end is the same alert; if it had lasted for `remind_after`, a day.
+    # An alert that fires again this soon after its end is reopened; within a day if it had lasted for `remind_after`.
     reopens_within: datetime.timedelta = 2 * _HOUR
-    # An open alert that was neither firing nor normal for this long is over. None: never.
+    # An open alert that was neither firing nor normal for this long expires. None: never.
     expires_after: datetime.timedelta | None = None
     reminds: Literal["while_firing", "when_repeated", "never"] = "while_firing"
     # The first reminder. The gaps double, up to `longest_gap`.
     remind_after: datetime.timedelta = 4 * _HOUR
     longest_gap: datetime.timedelta = 400 * _DAY
-    # The variant that counts as normal, such as a rise after a fall; other variants say nothing about it.
+    # The variant that ends it, such as a rise after a fall. Other variants do not affect it.
     ended_by: str = ""
     # A level that has lasted this long, and has not become worse for `LOOKBACK`, is the new normal.
     accepts_after: datetime.timedelta | None = None
-    # It fires at moments (a run fails) and lasts until it is normal; else it is evaluated at every step.
+    # It fires at moments (a run fails) and stays open until it is normal. Others are evaluated at every step.
     is_event: bool = False
-    # All of a step share a message; what follows within `joins_within` may join it.
+    # All alerts of a step share a message, and later ones may join it within `joins_within`.
     is_grouped: bool = False
     joins_within: datetime.timedelta = 4 * _HOUR
-    # A flood of them shares a message.
+    # A flood of them is sent in batches.
     is_batched: bool = False
-    # What comes back after its all-clear is a new message; else only an edit.
-    announces_return: bool = True
+    # Whether a reopening after the all-clear sends a new message. Otherwise it is only an edit.
+    notifies_reopening: bool = True
     has_all_clear: bool = True
 
 
 _ANOMALY = Policy(normal_after=2, expires_after=_DAY, ended_by="up", accepts_after=_DAY, is_grouped=True)
 _FAILURE = Policy(reminds="when_repeated", longest_gap=20 * _HOUR, is_event=True, is_batched=True)
 _VOLUME = Policy(reminds="never", ended_by="up", accepts_after=_DAY, has_all_clear=False)
-_AT_ONCE = datetime.timedelta(0)
+_IMMEDIATELY = datetime.timedelta(0)
 
 Policies = Mapping[tuple[str, str], Policy]
-# By kind and variant; an empty variant means all that are not named.
+# By kind and variant. An empty variant applies to all variants without their own policy.
 POLICIES: Policies = {
     ("anomaly", ""): _ANOMALY,
-    # A rise is mostly a launch or a campaign: it reaches other metrics later, comes back every morning, and is the new
-    # normal sooner than a fall.
+    # Most rises are launches or campaigns: they reach other metrics later, recur every morning, and become the new
+    # normal sooner than falls.
     ("anomaly", "up"): replace(
-        _ANOMALY, reopens_within=_DAY, joins_within=_DAY, accepts_after=6 * _HOUR, announces_return=False
+        _ANOMALY, reopens_within=_DAY, joins_within=_DAY, accepts_after=6 * _HOUR, notifies_reopening=False
     ),
-    ("stale_data", ""): Policy(normal_after=2, reopens_within=_AT_ONCE, longest_gap=_DAY),
-    ("odd_day", ""): replace(_VOLUME, reminds="when_repeated", reopens_within=_AT_ONCE, accepts_after=2 * _DAY),
-    ("odd_hour", ""): replace(_VOLUME, fires_after=4, normal_after=8, reopens_within=_AT_ONCE),
+    ("stale_data", ""): Policy(normal_after=2, reopens_within=_IMMEDIATELY, longest_gap=_DAY),
+    ("odd_day", ""): replace(_VOLUME, reminds="when_repeated", reopens_within=_IMMEDIATELY, accepts_after=2 * _DAY),
+    ("odd_hour", ""): replace(_VOLUME, fires_after=4, normal_after=8, reopens_within=_IMMEDIATELY),
     ("odd_hour", "up"): replace(_VOLUME, fires_after=4, normal_after=8, reopens_within=_DAY, accepts_after=6 * _HOUR),
     ("failed_run", ""): _FAILURE,
     ("failed_check", ""): _FAILURE,
@@ -106,81 +106,101 @@ class Inhibition:
     # The labels that both must share.
     equal: tuple[str, ...]
     while_open: bool = True
-    # How long it also holds after the source's end; also if the source expired, which is no end that anyone has seen.
+    # How long it still applies after the source has ended, and whether an expiry counts as an end.
     after: datetime.timedelta = datetime.timedelta(0)
     after_expiry: bool = False
-    # Whether it also holds where the period that the target looks at reaches back into the source.
-    seen_through: bool = False
-    # Only where nothing is left of the target.
-    to_nothing: bool = False
-    # Only where the target's deviation is known and at most this many times the source's.
-    up_to: float | None = None
-    # Only where the target's deviation is known and at most what the source was missing: its largest deviation in each
-    # slot.
-    up_to_missing: bool = False
-    # Whether the source also inhibits its own reminders and returns.
-    itself: bool = False
-    # What the target is then inhibited by: fields of the source.
-    called: str = "{id}"
+    # Whether it also applies if the target's evaluated period overlaps with the source.
+    includes_lookback: bool = False
+    # Only if the target has dropped to zero.
+    only_if_empty: bool = False
+    # Only if the target's deviation is known and at most this many times the source's.
+    max_ratio: float | None = None
+    # Only if the target's deviation is known and at most what the source was missing: its largest deviation times its
+    # slots.
+    limited_to_missing: bool = False
+    # Whether the source also inhibits its own reminders and reopenings.
+    inhibits_itself: bool = False
+    # The target's `inhibited_by`, with fields of the source.
+    reason: str = "{id}"
 
 
-def _of(kind: Kind, **labels: str) -> Mapping[str, str]:
+def _labels(kind: Kind, **labels: str) -> Mapping[str, str]:
     return {"kind": kind, **labels}
 
 
-def _of_volume(volume: Kind) -> tuple[Inhibition, ...]:
-    notified = _of("anomaly", notified="yes", scope="total")
+def _volume_inhibitions(volume: Kind) -> tuple[Inhibition, ...]:
+    notified = _labels("anomaly", notified="yes", scope="total")
     return (
-        # Too few or too many events are what the metrics, or the stale data, say already.
-        Inhibition(_of("stale_data"), _of(volume), ("origin",), seen_through=True),
-        Inhibition(notified, _of(volume), ("origin",), seen_through=True),
-        # A detector learns a new level in hours, a volume's baseline of weeks does not.
-        Inhibition(notified, _of(volume), ("origin", "variant"), after=7 * _DAY, up_to=SAME_LEVEL),
+        # The metrics or the stale data already report too few or too many events.
+        Inhibition(_labels("stale_data"), _labels(volume), ("origin",), includes_lookback=True),
+        Inhibition(notified, _labels(volume), ("origin",), includes_lookback=True),
+        # A detector learns a new level within hours. A volume's baseline takes weeks.
+        Inhibition(notified, _labels(volume), ("origin", "variant"), after=7 * _DAY, max_ratio=SAME_LEVEL),
     )
 
 
 INHIBITIONS: tuple[Inhibition, ...] = (
-    # A source without events: whichever is notified first, the metrics at zero or the stale data, says so.
-    Inhibition(_of("stale_data", notified="yes"), _of("anomaly"), ("origin",), to_nothing=True, called="stale {name}"),
-    Inhibition(_of("anomaly", notified="yes", variant="down", scope="total"), _of("stale_data"), ("origin",)),
-    # A total inhibits its slices, and for as long as the detectors look back after it.
-    Inhibition(_of("anomaly", scope="total"), _of("anomaly", scope="slice"), ("name", "variant"), after=LOOKBACK),
-    # What only shows after an incident of its source, through the detectors' look-back, is a part of it.
+    # A source without events: only the first of two is notified, the metrics at zero or the stale data.
     Inhibition(
-        _of("anomaly", notified="yes"), _of("anomaly"), ("origin", "variant"), while_open=False, seen_through=True
+        _labels("stale_data", notified="yes"),
+        _labels("anomaly"),
+        ("origin",),
+        only_if_empty=True,
+        reason="stale {name}",
     ),
-    # What comes back after an outage comes back all at once: users, and events that waited.
+    Inhibition(_labels("anomaly", notified="yes", variant="down", scope="total"), _labels("stale_data"), ("origin",)),
+    # A total inhibits its slices, and continues to do so for the detectors' lookback after its end.
     Inhibition(
-        _of("anomaly", variant="down"), _of("anomaly", variant="up"), ("subject",), after=LOOKBACK, up_to_missing=True
+        _labels("anomaly", scope="total"), _labels("anomaly", scope="slice"), ("name", "variant"), after=LOOKBACK
+    ),
+    # An anomaly that appears after an incident of its source, through the detectors' lookback, is part of it.
+    Inhibition(
+        _labels("anomaly", notified="yes"),
+        _labels("anomaly"),
+        ("origin", "variant"),
+        while_open=False,
+        includes_lookback=True,
+    ),
+    # After an outage, users and queued events come back all at once.
+    Inhibition(
+        _labels("anomaly", variant="down"),
+        _labels("anomaly", variant="up"),
+        ("subject",),
+        after=LOOKBACK,
+        limited_to_missing=True,
     ),
     Inhibition(
-        _of("anomaly", variant="down", scope="total"),
-        _of("anomaly", variant="up"),
+        _labels("anomaly", variant="down", scope="total"),
+        _labels("anomaly", variant="up"),
         ("origin",),
         after=LOOKBACK,
-        up_to_missing=True,
+        limited_to_missing=True,
     ),
-    Inhibition(_of("odd_hour", variant="down"), _of("odd_hour", variant="up"), ("subject",), after=LOOKBACK),
+    Inhibition(_labels("odd_hour", variant="down"), _labels("odd_hour", variant="up"), ("subject",), after=LOOKBACK),
     # After a launch, other metrics rise later.
     Inhibition(
-        _of("anomaly", accepted="yes", variant="up"), _of("anomaly", variant="up"), (), after=_DAY, up_to=SAME_LEVEL
+        _labels("anomaly", accepted="yes", variant="up"),
+        _labels("anomaly", variant="up"),
+        (),
+        after=_DAY,
+        max_ratio=SAME_LEVEL,
     ),
-    # What someone has marked as not an incident is not sent again, unless it is larger.
+    # An incident that was marked as not an incident is not sent again, unless it is larger.
     Inhibition(
-        _of("anomaly", answered="yes"),
-        _of("anomaly"),
+        _labels("anomaly", answered="yes"),
+        _labels("anomaly"),
         ("subject", "variant"),
         after=QUIET_FOR,
         after_expiry=True,
-        up_to=1.0,
-        itself=True,
-        called="answered {id}",
+        max_ratio=1.0,
+        inhibits_itself=True,
+        reason="answered {id}",
     ),
-    *_of_volume("odd_hour"),
-    *_of_volume("odd_day"),
-    # A check that fails its own run, and a code location that takes all its schedules and sensors with it.
-    Inhibition(_of("failed_check"), _of("failed_run", variant=FAILED_CHECK), ("origin",)),
-    Inhibition(_of("code_location"), _of("failed_tick"), ("origin",)),
+    *_volume_inhibitions("odd_hour"),
+    *_volume_inhibitions("odd_day"),
+    # A failed check fails its own run. An unreachable code location fails all its schedules and sensors.
+    Inhibition(_labels("failed_check"), _labels("failed_run", variant=FAILED_CHECK), ("origin",)),
+    Inhibition(_labels("code_location"), _labels("failed_tick"), ("origin",)),
 )
 
 
@@ -195,54 +215,54 @@ class Inhibitors:
 
     def __init__(self, alerts: Iterable[Alert], now: datetime.datetime) -> None:
         self._now = now
-        self._found: dict[int, dict[tuple[str, ...], list[Alert]]] = defaultdict(lambda: defaultdict(list))
+        self._sources: dict[int, dict[tuple[str, ...], list[Alert]]] = defaultdict(lambda: defaultdict(list))
         for alert in alerts:
             labels = alert.labels
             for number, rule in _BY_SOURCE[alert.subject.kind]:
                 states = {"open", "resolved", "expired"} if rule.after_expiry else {"open", "resolved"}
                 if alert.state in states and rule.source.items() <= labels.items():
-                    self._found[number][tuple(labels[name] for name in rule.equal)].append(alert)
+                    self._sources[number][tuple(labels[name] for name in rule.equal)].append(alert)
 
-    def inhibiting(self, alert: Alert, condition: Condition | None) -> str:
-        """What is notified instead of an alert, whose `condition` fires now; empty: nothing."""
+    def inhibitor_of(self, alert: Alert, condition: Condition | None) -> str:
+        """What inhibits an alert; empty: nothing. `condition` is the alert's, if it fires now."""
         labels = alert.labels
         for number, rule in enumerate(INHIBITIONS):
             if not rule.target.items() <= labels.items():
                 continue
-            for source in self._found[number].get(tuple(labels[name] for name in rule.equal), ()):
-                may_inhibit = rule.itself if source.id == alert.id else not _was_first(alert, source)
-                if may_inhibit and self._holds(rule, source, condition):
-                    return rule.called.format(id=source.id, name=source.subject.name)
+            for source in self._sources[number].get(tuple(labels[name] for name in rule.equal), ()):
+                may_inhibit = rule.inhibits_itself if source.id == alert.id else not _was_notified_first(alert, source)
+                if may_inhibit and self._applies(rule, source, condition):
+                    return rule.reason.format(id=source.id, name=source.subject.name)
         return ""
 
-    def _holds(self, rule: Inhibition, source: Alert, condition: Condition | None) -> bool:
-        if rule.to_nothing and not (condition and condition.is_empty):
+    def _applies(self, rule: Inhibition, source: Alert, condition: Condition | None) -> bool:
+        if rule.only_if_empty and not (condition and condition.is_empty):
             return False
         since = self._now
         if condition:
             since = condition.since or condition.at
             known = source.quiet_up_to if source.answered_by else source.worst_change
             change = condition.change
-            if rule.up_to is not None and (change is None or abs(change) > rule.up_to * abs(known or 0.0)):
+            if rule.max_ratio is not None and (change is None or abs(change) > rule.max_ratio * abs(known or 0.0)):
                 return False
-            if rule.up_to_missing and (change is None or abs(change) > _missing(source)):
+            if rule.limited_to_missing and (change is None or abs(change) > _max_rebound(source)):
                 return False
-            if rule.seen_through and source.opened_at > condition.at:
+            if rule.includes_lookback and source.opened_at > condition.at:
                 return False
         if source.is_open:
             return rule.while_open
         ended = max(source.closed_at or source.last_at, source.last_at)
-        return (rule.seen_through and since < ended) or (bool(rule.after) and self._now <= ended + rule.after)
+        return (rule.includes_lookback and since < ended) or (bool(rule.after) and self._now <= ended + rule.after)
 
 
-def _missing(fall: Alert) -> float:
-    """The most that may come back in a slot after a fall, as a share of what is expected in a slot."""
+def _max_rebound(fall: Alert) -> float:
+    """The largest rise in a slot that a fall explains, as a share of the expected value."""
     slots = (fall.last_at - fall.opened_at) / SLOT + 1
     return max(slots, SAME_LEVEL) * abs(fall.worst_change or 1.0)
 
 
-def _was_first(alert: Alert, source: Alert) -> bool:
-    """Whether an alert was notified before what would inhibit it: then its message goes on."""
+def _was_notified_first(alert: Alert, source: Alert) -> bool:
+    """Whether an alert was notified before the alert that would inhibit it: then it is not inhibited."""
     if alert.notified_at is None or source.is_accepted:
         return False
     return source.notified_at is None or alert.notified_at <= source.notified_at
@@ -250,25 +270,38 @@ def _was_first(alert: Alert, source: Alert) -> bool:
 
 # --- mutes ------------------------------------------------------------------------------------------------------------
 
-# What the kinds are called in settings.
-_MUTED_AS: Mapping[Kind, str] = {"odd_day": "odd_volume", "odd_hour": "odd_volume", "code_location": "failed_tick"}
-_SEVERITY_OF: Mapping[Kind, str] = {**_MUTED_AS, "failed_tick": "failed_run", "code_location": "failed_run"}
+# The kinds' names in settings.
+_KIND_IN_SETTINGS: Mapping[Kind, str] = {
+    "odd_day": "odd_volume",
+    "odd_hour": "odd_volume",
+    "code_location": "failed_tick",
+}
+_KIND_OF_SEVERITY: Mapping[Kind, str] = {
+    **_KIND_IN_SETTINGS,
+    "failed_tick": "failed_run",
+    "code_location": "failed_run",
+}
 
 
-def severity_of(kind: Kind, usual: Severity, settings: Settings) -> Severity | None:
-    """How severe an alert is by METRICS_SEVERITIES; None: it is switched off."""
-    return settings.severity_of(_SEVERITY_OF.get(kind, kind), usual)
+def severity_of(kind: Kind, default: Severity, settings: Settings) -> Severity | None:
+    """The severity of an alert by METRICS_SEVERITIES; None: it is switched off."""
+    return settings.severity_of(_KIND_OF_SEVERITY.get(kind, kind), default)
 
 
-def muting(settings: Settings, now: datetime.datetime, catalog: Catalog | None = None) -> Callable[[Alert], bool]:
-    """Whether an alert is not to be notified at `now`."""
+def mute_filter(settings: Settings, now: datetime.datetime, catalog: Catalog | None = None) -> Callable[[Alert], bool]:
+    """A function that tells whether an alert is muted at `now`."""
     local = now.astimezone(settings.zone)
     metrics = catalog.metrics.values() if catalog else ()
     until = {metric.name: metric.monitor.muted_until for metric in metrics if metric.monitor.muted_until}
 
     def is_muted(alert: Alert) -> bool:
         kind, name = alert.subject.kind, alert.subject.name
-        labels = {"kind": _MUTED_AS.get(kind, kind), "severity": alert.severity, "name": name, "source": alert.origin}
+        labels = {
+            "kind": _KIND_IN_SETTINGS.get(kind, kind),
+            "severity": alert.severity,
+            "name": name,
+            "source": alert.origin,
+        }
         end = None
         if kind == "anomaly":
             labels |= {"metric": name, "slice": alert.subject.value}

@@ -45,21 +45,21 @@ _INNER = WIDTH - 2 * _MARGIN
 _TITLE, _TEXT, _TICK = 54, 40, 36
 _LINE = 1.32  # of the text's size
 _GAP = 48  # between two columns
-_BELOW = 92  # the ticks' texts and the gap below them
+_TICKS_HEIGHT = 92  # the ticks' texts and the gap below them
 _PLOTS = {1: 470, 2: 340, 3: 270}  # the height of axes by the number of panels
 _PLOT = 240  # … of more panels
-_MOST_IN_ONE_COLUMN = 3
+_MAX_IN_ONE_COLUMN = 3
 _ROW = 84  # of a heat map
 
 # matplotlib's settings and font caches belong to the process, not to a thread.
-_ONE_AT_A_TIME = threading.Lock()
+_DRAWING_LOCK = threading.Lock()
 
 
 @contextmanager
 def exclusive_style() -> Iterator[None]:
     """Within it, no other thread draws, and matplotlib's settings are those of `house.mplstyle`."""
     settings: Any = _settings()
-    with _ONE_AT_A_TIME, matplotlib.rc_context(settings):
+    with _DRAWING_LOCK, matplotlib.rc_context(settings):
         yield
 
 
@@ -90,21 +90,23 @@ def figure_of(chart: Drawable) -> Figure:
         return _heat_map(chart)
     formats, zone = formats_for(chart.language), ZoneInfo(chart.timezone)
     rows = _rows(chart.panels)
-    plot = _PLOTS.get(len(chart.panels), _PLOT)
-    scales = {id(panel): value_axis(panel, formats, most=4 if plot > _PLOT else 3) for panel in chart.panels}
-    beside = _MARGIN / 2 + max(width_of(text, _TEXT) for scale in scales.values() for text in scale.texts)
+    plot_height = _PLOTS.get(len(chart.panels), _PLOT)
+    scales = {
+        id(panel): value_axis(panel, formats, max_intervals=4 if plot_height > _PLOT else 3) for panel in chart.panels
+    }
+    label_width = _MARGIN / 2 + max(width_of(text, _TEXT) for scale in scales.values() for text in scale.texts)
     gap = 30 if len(chart.panels) > 1 else 12
-    page = _Page(chart, gap + sum(_heading(row) + plot + _BELOW for row in rows), _legend_entries(chart))
+    page = _Page(chart, gap + sum(_heading(row) + plot_height + _TICKS_HEIGHT for row in rows), _legend_entries(chart))
     page.y += gap
     for row in rows:
         top = page.y + _heading(row)
         for cell in row:
             page.write(cell.left, page.y, cell.title, "panel title", fontweight="bold")
             page.write(cell.left, page.y + _height(cell.title), cell.finding, "finding", color=MUTED)
-            axes = page.axes(cell.left, top, cell.width - beside, plot)
-            scale, no_data = scales[id(cell.panel)], cleaned(chart.labels.no_data)
+            axes = page.axes(cell.left, top, cell.width - label_width, plot_height)
+            scale, no_data = scales[id(cell.panel)], clean(chart.labels.no_data)
             _draw_panel(axes, cell.panel, scale, no_data=no_data, zone=zone, formats=formats)
-        page.y = top + plot + _BELOW
+        page.y = top + plot_height + _TICKS_HEIGHT
     return page.figure
 
 
@@ -154,7 +156,7 @@ class _Page:
     """A figure of the height that the header and `height` pixels below it take; `y` is where the header ends."""
 
     def __init__(self, chart: Drawable, height: float, entries: Sequence[tuple[Artist, str]] = ()) -> None:
-        title, subtitle = fitted(chart.title, _INNER, _TITLE, "bold"), fitted(chart.subtitle, _INNER, _TEXT)
+        title, subtitle = fit(chart.title, _INNER, _TITLE, "bold"), fit(chart.subtitle, _INNER, _TEXT)
         in_a_row = _entries_in_a_row([label for _, label in entries])
         below_title = _MARGIN + _height(title, _TITLE)
         legend = below_title + _height(subtitle) + 20
@@ -181,7 +183,7 @@ class _Page:
 
 def _rows(panels: Sequence[Panel]) -> list[list[_Cell]]:
     """The panels row by row; an odd one out comes first, as the headline: over the full width."""
-    columns = 1 if len(panels) <= _MOST_IN_ONE_COLUMN else 2
+    columns = 1 if len(panels) <= _MAX_IN_ONE_COLUMN else 2
     width = (_INNER - (columns - 1) * _GAP) / columns
     lead = len(panels) % columns
     rows = [[_cell(panel, _MARGIN, _INNER, alone=len(panels) == 1) for panel in panels[:lead]]] if lead else []
@@ -195,7 +197,7 @@ def _rows(panels: Sequence[Panel]) -> list[list[_Cell]]:
 def _cell(panel: Panel, left: float, width: float, alone: bool) -> _Cell:
     """The panel of a picture of its own has no lines above it: the picture's title names it."""
     title, finding = ("", "") if alone else (panel.title, panel.finding)
-    return _Cell(panel, left, width, fitted(title, width, _TEXT, "bold"), fitted(finding, width, _TEXT, lines=1))
+    return _Cell(panel, left, width, fit(title, width, _TEXT, "bold"), fit(finding, width, _TEXT, lines=1))
 
 
 def _heading(row: list[_Cell]) -> float:
@@ -216,7 +218,7 @@ def _legend_entries(chart: Chart) -> list[tuple[Artist, str]]:
         (Patch(color=BAND), labels.band, any(panel.lower for panel in panels)),
         (Patch(color=MARKED, alpha=0.3), labels.marked, any(panel.marked for panel in panels)),
     ]
-    return [(handle, text) for handle, label, used in entries if used and (text := cleaned(label))]
+    return [(handle, text) for handle, label, used in entries if used and (text := clean(label))]
 
 
 def _entries_in_a_row(texts: list[str]) -> int:
@@ -233,16 +235,16 @@ VALUES, PREVIOUS, BAND, MARKED = "C0", "C1", "C2", "C3"  # the style's colour cy
 # A variation below this share of the highest value would not be seen on an axis that starts at zero.
 _VISIBLE: dict[Unit, float] = {"count": 0.3, "share": 0.4, "ratio": 0.4}
 # An axis that does not start at zero still spans this share of the highest value, so that noise looks like noise.
-_LEAST_SPAN = 0.1
+_MIN_SPAN = 0.1
 # A band that is wider than this many times the highest value leaves the picture, or it would flatten the lines.
-_WIDEST_BAND = 2.0
-_NOTHING = 1e-9  # a smaller value is zero to every reader
+_MAX_BAND = 2.0
+_ZERO = 1e-9  # a smaller value is zero to every reader
 _WEEK = 7  # days
 
 # Pixels
-_ROOMY = 800  # axes over the full width of the picture
+_WIDE = 800  # axes over the full width of the picture
 _NOTE_HEIGHT = 56
-_LEAST_MARK = 14  # a slot is narrower
+_MIN_MARK = 14  # a slot is narrower
 _CLOCK_EDGE, _DATE_EDGE = 8, 30  # the text of a tick further left would leave the picture
 _CLOCK_TICK, _DATE_TICK = 108, 180
 _WEEKDAYS = 380  # seven of them; only values of very many figures leave less room
@@ -257,10 +259,10 @@ class ValueAxis:
     top: float
 
 
-def value_axis(panel: Panel, formats: Formats, most: int) -> ValueAxis:
+def value_axis(panel: Panel, formats: Formats, max_intervals: int) -> ValueAxis:
     """The axis of `panel`'s values with at most `most` intervals, from zero unless the variation would not be seen."""
-    low, high = _extent(panel)
-    locator = MaxNLocator(nbins=most, steps=[1, 2, 2.5, 5, 10], integer=panel.unit == "count")
+    low, high = _value_range(panel)
+    locator = MaxNLocator(nbins=max_intervals, steps=[1, 2, 2.5, 5, 10], integer=panel.unit == "count")
     ticks = [float(tick) for tick in locator.tick_values(low, high)]
     step, top = ticks[1] - ticks[0], ticks[-1]
     if panel.unit == "share" and high <= 1:
@@ -303,26 +305,26 @@ def _draw_panel(axes: Axes, panel: Panel, scale: ValueAxis, *, no_data: str, zon
     _draw_line(axes, *_with_gaps(times, step, panel.values), name="values", color=VALUES)
     if panel.marked is not None:
         _draw_mark(axes, times, step, panel)
-    if not _known((*panel.values, *panel.previous)):
+    if not _without_none((*panel.values, *panel.previous)):
         axes.text(0.5, 0.5, no_data, transform=axes.transAxes, ha="center", va="center", color=MUTED, gid="no data")
 
 
-def _extent(panel: Panel) -> tuple[float, float]:
+def _value_range(panel: Panel) -> tuple[float, float]:
     """The lowest and the highest value that the axis shows."""
-    lines, band = _known((*panel.values, *panel.previous)), _known((*panel.lower, *panel.upper))
-    if max(map(abs, (*lines, *band)), default=0.0) < _NOTHING:
+    lines, band = _without_none((*panel.values, *panel.previous)), _without_none((*panel.lower, *panel.upper))
+    if max(map(abs, (*lines, *band)), default=0.0) < _ZERO:
         return 0.0, 0.1 if panel.unit == "share" else 1.0
     low, high = min(lines or band), max(lines or band)
     if band:
-        high = max(high, min(max(band), _WIDEST_BAND * high) if high > 0 else max(band))
+        high = max(high, min(max(band), _MAX_BAND * high) if high > 0 else max(band))
         low = min(low, max(min(band), 0.0) if low >= 0 else min(band))
     variation = (high - low) / high if low > 0 else 1.0
     if 0 < variation < _VISIBLE[panel.unit]:
-        return max(0.0, min(low - 0.1 * (high - low), high * (1 - _LEAST_SPAN))), high
+        return max(0.0, min(low - 0.1 * (high - low), high * (1 - _MIN_SPAN))), high
     return min(low, 0.0), max(high, 0.0)
 
 
-def _known(values: Iterable[float | None]) -> list[float]:
+def _without_none(values: Iterable[float | None]) -> list[float]:
     return [value for value in values if value is not None]
 
 
@@ -344,22 +346,22 @@ def _clock_axis(axes: Axes, zone: ZoneInfo, formats: Formats) -> None:
         return formats.weekday(local.date()) if end - start <= _WEEK else formats.day_short(local.date())
 
     locator: Any = AutoDateLocator  # its methods have no types
-    most = min(8, int(axes.bbox.width / _CLOCK_TICK) + 1)
-    axes.xaxis.set_major_locator(locator(zone, minticks=3, maxticks=most))
+    max_ticks = min(8, int(axes.bbox.width / _CLOCK_TICK) + 1)
+    axes.xaxis.set_major_locator(locator(zone, minticks=3, maxticks=max_ticks))
     axes.xaxis.set_major_formatter(text)
 
 
 def _day_axis(axes: Axes, dates: np.ndarray, formats: Formats) -> None:
     """Every day by its weekday where that fits, else dates whole weeks back; the last day, the newest, in bold."""
     first, last = dates[0], dates[-1]
-    roomy = axes.bbox.width > _ROOMY
-    weekdays = last - first < (2 * _WEEK if roomy else _WEEK if axes.bbox.width > _WEEKDAYS else 1)
+    is_wide = axes.bbox.width > _WIDE
+    weekdays = last - first < (2 * _WEEK if is_wide else _WEEK if axes.bbox.width > _WEEKDAYS else 1)
     step = 1 if weekdays else _WEEK * math.ceil((last - first) / _WEEK / max(1, int(axes.bbox.width / _DATE_TICK)))
     start, end = axes.get_xlim()
     edge = 0.0 if weekdays else _DATE_EDGE / axes.bbox.width * (end - start)
     ticks = np.arange(last, start + edge - 0.5, -step)[::-1]
     days = [_moment(tick, datetime.UTC).date() for tick in ticks]
-    narrow = not roomy or len(days) > _WEEK
+    narrow = not is_wide or len(days) > _WEEK
     texts = [formats.weekday(day, narrow=narrow) if weekdays else formats.day_short(day) for day in days]
     axes.set_xticks(ticks + 0.5, texts)
     axes.get_xticklabels()[-1].set(fontweight="bold", color=INK)
@@ -385,8 +387,8 @@ def _draw_line(axes: Axes, x: np.ndarray, y: np.ndarray, *, name: str, **style: 
     if name == "values":
         dots[-1] = known[-2]
     # The axis reaches above the highest value; without clipping, a line along zero keeps its full width.
-    where = np.flatnonzero(dots).tolist()
-    axes.plot(x, y, marker="o", markevery=where, clip_on=False, zorder=3, gid=name, **style)
+    positions = np.flatnonzero(dots).tolist()
+    axes.plot(x, y, marker="o", markevery=positions, clip_on=False, zorder=3, gid=name, **style)
 
 
 def _draw_mark(axes: Axes, times: np.ndarray, step: float, panel: Panel) -> None:
@@ -397,11 +399,11 @@ def _draw_mark(axes: Axes, times: np.ndarray, step: float, panel: Panel) -> None
         return
     first, last = inside[0], inside[-1]
     start, end = times[first], times[last] + step
-    missing = _LEAST_MARK / axes.bbox.width * (times[-1] + step - times[0]) - (end - start)
+    missing = _MIN_MARK / axes.bbox.width * (times[-1] + step - times[0]) - (end - start)
     axes.axvspan(start - max(0.0, missing), end, color=MARKED, alpha=0.15, linewidth=0, zorder=0.5, gid="mark")
     x, y = times[first : last + 1] + step / 2, np.array(panel.values[first : last + 1], dtype=float)
     axes.plot(x, y, color=MARKED, marker="o", markevery=[0, -1], clip_on=False, zorder=4, gid="marked")
-    if first == last and panel.note and axes.bbox.width > _ROOMY:
+    if first == last and panel.note and axes.bbox.width > _WIDE:
         _draw_note(axes, times[first] + step / 2, panel, first)
 
 
@@ -414,7 +416,7 @@ def _draw_note(axes: Axes, middle: float, panel: Panel, index: int) -> None:
     highest = top if value is None else value
     below = fell and highest - _NOTE_HEIGHT * (top - bottom) / axes.bbox.height > bottom
     axes.annotate(
-        cleaned(panel.note),
+        clean(panel.note),
         (middle, highest),
         xytext=(-20, -8 if below else 6),
         textcoords="offset points",
@@ -431,16 +433,16 @@ def _draw_note(axes: Axes, middle: float, panel: Panel, index: int) -> None:
 # --- texts ------------------------------------------------------------------------------------------------------------
 
 FAMILIES = ("Roboto", "DejaVu Sans")
-_LONGEST = 300  # characters of any text: far more than the two lines that a title gets
-_ROOMIEST = 80  # characters on a line: at no size do more of them fit
+_MAX_LENGTH = 300  # characters of any text: far more than the two lines that a title gets
+_MAX_COLUMNS = 80  # characters on a line: at no size do more of them fit
 _EMOJI = 0x1F000  # DejaVu Sans has some of them, in black and white
 # A no-break space holds a number and its unit together; any other white space is one space.
 _WHITE_SPACE = re.compile(r"[^\S\u00a0\u202f]+")
 
 
-def cleaned(text: str) -> str:
+def clean(text: str) -> str:
     """`text` on one line, without emoji and control characters; a letter that the fonts lack is U+FFFD."""
-    return _WHITE_SPACE.sub(" ", "".join(map(_shown, _WHITE_SPACE.sub(" ", text[:_LONGEST])))).strip()
+    return _WHITE_SPACE.sub(" ", "".join(map(_supported_character, _WHITE_SPACE.sub(" ", text[:_MAX_LENGTH])))).strip()
 
 
 @lru_cache(maxsize=1024)
@@ -450,20 +452,20 @@ def width_of(text: str, size: float, weight: str = "normal") -> float:
     return float(_renderer().get_text_width_height_descent(text, font, False)[0])
 
 
-def fitted(text: str, width: float, size: float, weight: str = "normal", lines: int = 2) -> str:
+def fit(text: str, width: float, size: float, weight: str = "normal", lines: int = 2) -> str:
     """`text`, cleaned, on at most this many lines of `width` pixels; an ellipsis replaces what does not fit."""
-    text = cleaned(text)
-    columns = min(len(text), _ROOMIEST) or 1
+    text = clean(text)
+    columns = min(len(text), _MAX_COLUMNS) or 1
     while columns > 1:
         wrapped = textwrap.wrap(text, columns, max_lines=lines, placeholder="…")
         widest = max(wrapped, key=lambda line: width_of(line, size, weight), default="")
-        if (found := width_of(widest, size, weight)) <= width:
+        if (widest_width := width_of(widest, size, weight)) <= width:
             return "\n".join(wrapped)
-        columns = min(columns - 1, int(columns * width / found) + 2)
+        columns = min(columns - 1, int(columns * width / widest_width) + 2)
     return text[:1]
 
 
-def _shown(character: str) -> str:
+def _supported_character(character: str) -> str:
     kind = unicodedata.category(character)[0]
     if kind != "C" and ord(character) < _EMOJI and ord(character) in _characters():
         return character
@@ -472,8 +474,8 @@ def _shown(character: str) -> str:
 
 @lru_cache(maxsize=1)
 def _characters() -> frozenset[int]:
-    found = [fontManager.findfont(FontProperties(family=family)) for family in FAMILIES]
-    return frozenset().union(*(get_font(path).get_charmap() for path in found))
+    paths = [fontManager.findfont(FontProperties(family=family)) for family in FAMILIES]
+    return frozenset().union(*(get_font(path).get_charmap() for path in paths))
 
 
 @lru_cache(maxsize=1)

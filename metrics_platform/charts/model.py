@@ -95,7 +95,7 @@ def draw(chart: Drawable) -> bytes:
     return png_of(chart)
 
 
-def smaller(png: bytes, width: int) -> bytes:
+def shrink(png: bytes, width: int) -> bytes:
     """The picture at most `width` pixels wide, in 128 colours: a quarter of the bytes, for a page that shows it."""
     from PIL import Image  # noqa: PLC0415
 

@@ -1,7 +1,7 @@
-"""The job `clean_up`: Dagster keeps every run and its events for ever, so runs that nothing needs are deleted nightly.
+"""The job `clean_up` deletes runs that are no longer needed. Dagster itself keeps every run and its events for ever.
 
-A run stays while METRICS_KEEP_RUNS_DAYS says so, while it goes on, while it is the latest that materialised some
-partition (Dagster would show the partition as missing), and while it holds entries of a message.
+A run is kept for METRICS_KEEP_RUNS_DAYS, while it is in progress, while it is the latest that materialised a partition
+(otherwise Dagster would show the partition as missing), and while it holds entries of a message.
 """
 
 import datetime
@@ -16,10 +16,10 @@ from metrics_platform.defs.resources import default_schedule_status
 from metrics_platform.settings import Settings
 
 JOB = "clean_up"
-_DONE = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+_ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _PAGE = 1000
 # Dagster deletes one run at a time, some twenty a second.
-MOST_SECONDS = 3600.0
+MAX_SECONDS = 3600.0
 
 
 def clean_up_definitions(settings: Settings) -> dg.Definitions:
@@ -27,8 +27,8 @@ def clean_up_definitions(settings: Settings) -> dg.Definitions:
     @dg.op(description="Deletes finished runs that are older than METRICS_KEEP_RUNS_DAYS and that nothing needs.")
     def delete_old_runs(context: dg.OpExecutionContext) -> None:
         before = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=settings.keep_runs_days)
-        deleted, left = clean_up(context.instance, before)
-        rest = f" {left:,} more follow in the next nights." if left else ""
+        deleted, remaining = clean_up(context.instance, before)
+        rest = f" {remaining:,} more follow in the next nights." if remaining else ""
         context.log.info(f"Deleted {deleted:,} runs from before {before:%Y-%m-%d}.{rest}")
 
     @dg.job(
@@ -51,34 +51,34 @@ def clean_up_definitions(settings: Settings) -> dg.Definitions:
 
 
 def clean_up(
-    instance: dg.DagsterInstance, before: datetime.datetime, most_seconds: float = MOST_SECONDS
+    instance: dg.DagsterInstance, before: datetime.datetime, max_seconds: float = MAX_SECONDS
 ) -> tuple[int, int]:
-    """Delete the runs created before a moment that are not needed; how many were deleted, and how many are left.
+    """Delete the unneeded runs that were created before a moment. Returns how many were deleted, and how many remain.
 
-    It stops after `most_seconds`: where it is switched on after months, it takes several nights.
+    It stops after `max_seconds`. The first clean-up after months may take several nights.
     """
-    old = instance.get_run_ids(dg.RunsFilter(statuses=_DONE, created_before=before))
-    unneeded = sorted(set(old) - set(_needed(instance)))
-    until = time.monotonic() + most_seconds
+    old = instance.get_run_ids(dg.RunsFilter(statuses=_ENDED, created_before=before))
+    unneeded = sorted(set(old) - set(_needed_run_ids(instance)))
+    deadline = time.monotonic() + max_seconds
     deleted = 0
     for run_id in unneeded:
-        if time.monotonic() >= until:
+        if time.monotonic() >= deadline:
             break
         _delete(instance, run_id)
         deleted += 1
     return deleted, len(unneeded) - deleted
 
 
-def _needed(instance: dg.DagsterInstance) -> Iterator[str]:
-    """The runs whose events are still looked at, whenever they were."""
+def _needed_run_ids(instance: dg.DagsterInstance) -> Iterator[str]:
+    """The ids of runs with events that are still used, whatever their age."""
     for key in instance.get_asset_keys():
         for record in instance.fetch_materializations(key, limit=1).records:
             yield record.run_id
         latest = instance.get_latest_storage_id_by_partition(key, dg.DagsterEventType.ASSET_MATERIALIZATION)
         ids = sorted(latest.values())
         for start in range(0, len(ids), _PAGE):
-            chosen = dg.AssetRecordsFilter(key, storage_ids=ids[start : start + _PAGE])
-            for record in instance.fetch_materializations(chosen, limit=_PAGE).records:
+            selection = dg.AssetRecordsFilter(key, storage_ids=ids[start : start + _PAGE])
+            for record in instance.fetch_materializations(selection, limit=_PAGE).records:
                 yield record.run_id
     cursor, has_more = None, True
     while has_more:
@@ -89,7 +89,7 @@ def _needed(instance: dg.DagsterInstance) -> Iterator[str]:
 
 
 def _delete(instance: dg.DagsterInstance, run_id: str) -> None:
-    """Delete a run, its events, and its files: with SQLite, events of a run are in a file of their own."""
+    """Delete a run, its events and its files. With SQLite, each run has its own file of events."""
     instance.compute_log_manager.delete_logs(prefix=[run_id])
     instance.delete_run(run_id)
     path_for_shard = getattr(instance.event_log_storage, "path_for_shard", None)

@@ -1,7 +1,7 @@
-"""Where the steps of a run are executed: of a range of days, such as the nightly run, in a process each, in parallel.
+"""The executor of runs. A range of days, such as the nightly run, executes its steps in parallel processes.
 
-The run of a single day executes them one after the other in its own process: the eleven steps of a small day take less
-time than their processes need to start.
+A run of a single day executes its steps one after the other in its own process: for a small day, the eleven steps take
+less time than starting their processes.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from dagster._core.executor.multiprocess import MultiprocessExecutor
 from metrics_platform.time_windows import RANGE_START
 
 
-class RangesInParallel(MultiprocessExecutor):
-    """Dagster's multiprocess executor, which leaves runs of one day to its in-process executor."""
+class RangeExecutor(MultiprocessExecutor):
+    """Dagster's multiprocess executor for ranges; runs of one day use the in-process executor."""
 
     def execute(
         self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
@@ -36,7 +36,7 @@ def run_executor(_context: dg.InitExecutorContext) -> dg.Executor:
     A fork server that has loaded the code location once starts a process much faster than a new interpreter (measured:
     a run of seven steps takes 11 s instead of 16 s).
     """
-    return RangesInParallel(
+    return RangeExecutor(
         RetryMode.ENABLED,
         max_concurrent=None,
         start_method="forkserver",
@@ -45,5 +45,5 @@ def run_executor(_context: dg.InitExecutorContext) -> dg.Executor:
 
 
 def is_parallel(tags: Mapping[str, str]) -> bool:
-    """Whether a run with these tags executes its extracts and slices in parallel."""
+    """Whether a run with these tags executes its steps in parallel."""
     return RANGE_START in tags

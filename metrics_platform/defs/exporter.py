@@ -1,4 +1,4 @@
-"""What Prometheus reads: whether the platform's work is done, from ClickHouse and Dagster's storage at each scrape."""
+"""The Prometheus exporter: each scrape reads the platform's state from ClickHouse and Dagster's storage."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from metrics_platform.notifications.history import Position
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import Slot, day_of
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.schema import tables_are_there
+from metrics_platform.warehouse.schema import tables_exist
 from metrics_platform.warehouse.tables import APP_DAILY, INCIDENTS, MONITORED_SLOTS, read_sql
 
-# Prometheus waits 10 seconds for all of the page.
+# Prometheus waits 10 seconds for the whole page.
 _TIMEOUT_SECONDS = 5
 # Their cursors hold the alerts about the platform.
 _SENSORS = ("failed_run_sensor", "source_sensor", "report_watch_sensor")
@@ -42,7 +42,7 @@ def serve(settings: Settings, host: str, port: int) -> tuple[WSGIServer, threadi
 
 @dataclass(frozen=True, eq=False)
 class PlatformState(Collector):
-    """The state of the platform. What cannot be read is left out, and its `up` is 0."""
+    """The state of the platform. A part that cannot be read is left out, and its `up` is 0."""
 
     settings: Settings
 
@@ -57,14 +57,14 @@ class PlatformState(Collector):
         yield up
 
     def _warehouse(self) -> Iterator[GaugeMetricFamily]:
-        impatient = self.settings.model_copy(update={"clickhouse_timeout_seconds": _TIMEOUT_SECONDS})
-        warehouse = Warehouse.from_settings(impatient, tags={"job": "exporter"}, retry_waits=())
-        if tables_are_there(warehouse, [APP_DAILY]):
+        short_timeout = self.settings.model_copy(update={"clickhouse_timeout_seconds": _TIMEOUT_SECONDS})
+        warehouse = Warehouse.from_settings(short_timeout, tags={"job": "exporter"}, retry_waits=())
+        if tables_exist(warehouse, [APP_DAILY]):
             date = warehouse.value("SELECT maxOrNull(event_date) FROM app_daily", operation="Reading the last day")
             if date:
                 loaded = day_of(date, self.settings.zone).end.timestamp()
                 yield _gauge("last_day_end_timestamp_seconds", "End of the last day in app_daily.", loaded)
-        if tables_are_there(warehouse, [INCIDENTS, MONITORED_SLOTS]):
+        if tables_exist(warehouse, [INCIDENTS, MONITORED_SLOTS]):
             state = warehouse.query(read_sql("queries/platform_state.sql"), operation="Reading what is open").rows[0]
             if start := state["last_slot"]:
                 evaluated = Slot(start.replace(tzinfo=datetime.UTC)).end.timestamp()

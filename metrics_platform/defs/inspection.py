@@ -1,4 +1,4 @@
-"""Dagster's part of `doctor`: whether it keeps its history, whether schedules and daemon run, and what has failed."""
+"""The Dagster part of `doctor`: its history, its schedules and daemon, and failed runs and ticks."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ def inspect_dagster(home: str | None, now: datetime.datetime, *, schedules_on: b
     elif not (Path(home) / "dagster.yaml").is_file():
         yield _without_configuration(Path(home))
     else:
-        yield from _stored(home, now, schedules_on=schedules_on)
+        yield from _inspect_storage(home, now, schedules_on=schedules_on)
 
 
-def _stored(home: str, now: datetime.datetime, *, schedules_on: bool) -> list[Finding]:
-    """What Dagster's storage says of its schedules and its work."""
+def _inspect_storage(home: str, now: datetime.datetime, *, schedules_on: bool) -> list[Finding]:
+    """Read the state of schedules, runs and ticks from Dagster's storage."""
     try:
         if not _has_storage(Path(home)):
             return [_schedules({}, schedules_on=schedules_on)]
         with dg.DagsterInstance.from_config(home) as instance:
             states = {state.name: state.status for state in instance.all_instigator_state()}
-            return [_schedules(states, schedules_on=schedules_on), *_work(instance, home, now)]
+            return [_schedules(states, schedules_on=schedules_on), *_inspect_work(instance, home, now)]
     except Exception as error:  # noqa: BLE001  (storages raise many types)
         return [
             Finding(
@@ -76,56 +76,58 @@ def _without_configuration(home: Path) -> Finding:
 
 
 def _schedules(states: Mapping[str, InstigatorStatus], *, schedules_on: bool) -> Finding:
-    """Whether all schedules are on; `states` are as Dagster has stored them."""
-    switched = {name: status for name, status in states.items() if status is not InstigatorStatus.DECLARED_IN_CODE}
+    """Whether all schedules are on. `states` are the stored ones."""
+    switched_states = {
+        name: status for name, status in states.items() if status is not InstigatorStatus.DECLARED_IN_CODE
+    }
     default = InstigatorStatus.RUNNING if schedules_on else InstigatorStatus.STOPPED
-    off = [name for name in _SCHEDULES if switched.get(name, default) is not InstigatorStatus.RUNNING]
+    off = [name for name in _SCHEDULES if switched_states.get(name, default) is not InstigatorStatus.RUNNING]
     if not off:
         return Finding("Dagster", "ok", f"all {len(_SCHEDULES)} schedules are on")
-    named = ", ".join(f"{name} ({_SCHEDULES[name]})" for name in off)
-    by_setting = not schedules_on and any(name not in switched for name in off)
-    return Finding("Dagster", "note", f"off: {named}", _SETTING_IS_OFF if by_setting else _SWITCH_ON)
+    listed = ", ".join(f"{name} ({_SCHEDULES[name]})" for name in off)
+    by_setting = not schedules_on and any(name not in switched_states for name in off)
+    return Finding("Dagster", "note", f"off: {listed}", _SETTING_IS_OFF if by_setting else _SWITCH_ON)
 
 
 def _has_storage(home: Path) -> bool:
-    """Whether there is a storage to read: opening one of SQLite would create it."""
+    """Whether a storage exists. Opening one of SQLite would create it."""
     settings = yaml.safe_load((home / "dagster.yaml").read_text(encoding="utf-8"))
     return "storage" in (settings or {}) or (home / "schedules" / "schedules.db").exists()
 
 
-# --- its work ---------------------------------------------------------------------------------------------------------
+# --- runs and ticks ---------------------------------------------------------------------------------------------------
 
-# A nightly job's latest run is within it.
+# Includes the latest run of every nightly job.
 _RECENT = datetime.timedelta(days=2)
-_MOST_RUNS = 1000
-_WAITS_LONG = datetime.timedelta(minutes=5)
+_MAX_RUNS = 1000
+_MAX_WAIT = datetime.timedelta(minutes=5)
 _WAITING = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING]
 # A daemon writes a heartbeat for each of its parts every 30 seconds.
 _HEARTBEAT_AGE = datetime.timedelta(seconds=90)
 _CAUSE_LENGTH = 200
 
 
-def _work(instance: dg.DagsterInstance, home: str, now: datetime.datetime) -> Iterator[Finding]:
+def _inspect_work(instance: dg.DagsterInstance, home: str, now: datetime.datetime) -> Iterator[Finding]:
     yield _daemons(instance, home, now)
     failed = [*_failed_runs(instance, now), *_failed_ticks(instance)]
-    every = "the latest run of every job and the latest tick of every schedule and sensor succeeded"
-    yield from failed or [Finding("Runs and ticks", "ok", every)]
+    all_succeeded = "the latest run of every job and the latest tick of every schedule and sensor succeeded"
+    yield from failed or [Finding("Runs and ticks", "ok", all_succeeded)]
     yield from _waiting_runs(instance, now)
 
 
 def _failed_runs(instance: dg.DagsterInstance, now: datetime.datetime) -> Iterator[Finding]:
-    """The jobs whose latest run failed; of manual runs, only success counts."""
+    """The jobs with a failed latest run. A failed manual run does not count."""
     latest: dict[str, EndedRun] = {}
-    for run in ended_runs(instance, now - _RECENT, _MOST_RUNS, latest_first=True):
+    for run in ended_runs(instance, now - _RECENT, _MAX_RUNS, latest_first=True):
         if run.succeeded or run.is_automated:
             latest.setdefault(run.job, run)
     for job, run in sorted(latest.items()):
         if not run.succeeded:
-            how = "never started" if run.never_started else "failed"
+            outcome = "never started" if run.never_started else "failed"
             yield Finding(
                 "Runs",
                 "problem",
-                f"the latest run of {job} {how}, {_at(run.at)}: {_short(run.cause)}",
+                f"the latest run of {job} {outcome}, {_format_time(run.at)}: {_shorten_cause(run.cause)}",
                 f"Remove the cause, then re-execute run {run.run_id[:8]} in Dagster's UI (Runs).",
             )
 
@@ -138,14 +140,14 @@ def _failed_ticks(instance: dg.DagsterInstance) -> Iterator[Finding]:
                 yield Finding(
                     "Ticks",
                     "problem",
-                    f"the latest tick of {kind} {name} failed, {_at(tick.at)}: {_short(tick.cause)}",
+                    f"the latest tick of {kind} {name} failed, {_format_time(tick.at)}: {_shorten_cause(tick.cause)}",
                     "Remove the cause; Dagster tries again. Automation in its UI shows every tick.",
                 )
 
 
 def _waiting_runs(instance: dg.DagsterInstance, now: datetime.datetime) -> Iterator[Finding]:
     records = instance.get_run_records(
-        dg.RunsFilter(statuses=_WAITING, created_before=now - _WAITS_LONG), limit=_MOST_RUNS, ascending=True
+        dg.RunsFilter(statuses=_WAITING, created_before=now - _MAX_WAIT), limit=_MAX_RUNS, ascending=True
     )
     if records:
         first = records[0]
@@ -153,31 +155,31 @@ def _waiting_runs(instance: dg.DagsterInstance, now: datetime.datetime) -> Itera
             "Runs",
             "note",
             f"{len(records)} waiting to start, the oldest ({first.dagster_run.job_name}) since "
-            f"{_at(first.create_timestamp)}",
+            f"{_format_time(first.create_timestamp)}",
             "Check in Dagster's UI that a daemon runs, and that no long run or backfill holds their places (Runs).",
         )
 
 
 def _daemons(instance: dg.DagsterInstance, home: str, now: datetime.datetime) -> Finding:
-    """Whether exactly one daemon runs: each has an id of its own in its heartbeats, and on Linux is a process."""
+    """Whether exactly one daemon runs, by the ids in heartbeats and, on Linux, by the processes."""
     subject = "Dagster daemon"
     heartbeats = instance.get_daemon_heartbeats().values()
     oldest = (now - _HEARTBEAT_AGE).timestamp()
     ids = {heartbeat.daemon_id for heartbeat in heartbeats if heartbeat.timestamp >= oldest}
     processes = " ".join(map(str, daemon_processes(home)))
     if len(ids) > 1 or " " in processes:
-        end = f"kill {processes}" if " " in processes else "look for dagster._daemon in `ps`"
+        how_to_end = f"kill {processes}" if " " in processes else "look for dagster._daemon in `ps`"
         return Finding(
             subject,
             "problem",
             f"more than one runs on {home}, and they fail each other's runs. An old one lives on where `dagster dev` "
             "was killed",
-            f"Stop Dagster, end every daemon that is left ({end}), and start Dagster again.",
+            f"Stop Dagster, end every daemon that is left ({how_to_end}), and start Dagster again.",
         )
     if ids:
         return Finding(subject, "ok", "one is running")
     latest = max((heartbeat.timestamp for heartbeat in heartbeats), default=None)
-    since = f" since {_at(datetime.datetime.fromtimestamp(latest, datetime.UTC))}" if latest else ""
+    since = f" since {_format_time(datetime.datetime.fromtimestamp(latest, datetime.UTC))}" if latest else ""
     return Finding(
         subject,
         "note",
@@ -188,8 +190,8 @@ def _daemons(instance: dg.DagsterInstance, home: str, now: datetime.datetime) ->
 
 def daemon_processes(home: str) -> list[int]:
     """The ids of this machine's daemon processes on DAGSTER_HOME; none where the system hides them (not Linux)."""
-    wanted = Path(home).resolve()
-    return sorted(int(process.name) for process in Path("/proc").glob("[0-9]*") if _is_daemon_of(process, wanted))
+    home_path = Path(home).resolve()
+    return sorted(int(process.name) for process in Path("/proc").glob("[0-9]*") if _is_daemon_of(process, home_path))
 
 
 def _is_daemon_of(process: Path, home: Path) -> bool:
@@ -200,13 +202,13 @@ def _is_daemon_of(process: Path, home: Path) -> bool:
         return False  # it has ended, or is another user's
     is_daemon = b"run" in command and any(part.endswith((b"dagster._daemon", b"dagster-daemon")) for part in command)
     homes = [part.partition(b"=")[2] for part in environment if part.startswith(b"DAGSTER_HOME=")]
-    return is_daemon and any(Path(os.fsdecode(found)).resolve() == home for found in homes)
+    return is_daemon and any(Path(os.fsdecode(folder)).resolve() == home for folder in homes)
 
 
-def _at(moment: datetime.datetime) -> str:
+def _format_time(moment: datetime.datetime) -> str:
     return f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
 
-def _short(cause: str) -> str:
+def _shorten_cause(cause: str) -> str:
     text = " ".join(mask(cause).split()) or "no cause is known"
     return text if len(text) <= _CAUSE_LENGTH else f"{text[:_CAUSE_LENGTH]}…"

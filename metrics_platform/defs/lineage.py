@@ -1,7 +1,7 @@
-"""What Dagster's UI shows of tables: their columns, what these come from, and the sources as external assets.
+"""Table metadata for Dagster's UI: columns, column lineage, and the sources as external assets.
 
-Columns that are not listed come from the columns of the same name in the upstream tables. The columns of a source are
-the product's, and mapped by the catalogue: the source's own asset shows how.
+Columns that are not listed come from columns with the same name in the upstream tables. The catalogue maps the columns
+of a source, and the source's asset shows the mapping.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from metrics_platform.expressions import column_names_in
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.tables import Column, DailyTable, all_tables, read_sql
 
-# Columns of a table (separated by spaces) → what they come from: a plain name means that column in every upstream table
-# that has it, `table.column` means one column.
-_FROM: Mapping[str, Mapping[str, str]] = {
+# Columns of a table (separated by spaces) → their origins. A plain name means this column in every upstream table that
+# has it; `table.column` means a single column.
+_ORIGINS: Mapping[str, Mapping[str, str]] = {
     "users": {
         **{name: f"{name} {name}_seen_at" for name in ("os", "gender", "age", "country", "city", "exp_group")},
         "source": "source first_seen_at",
@@ -60,14 +60,18 @@ _FROM: Mapping[str, Mapping[str, str]] = {
 
 def _origins(table: str, column: str, upstream: Mapping[str, Collection[str]]) -> list[tuple[str, str]]:
     """The (table, column) pairs that a column is computed from; `upstream` are the columns of the tables above."""
-    # A slice's value is a column of the merged table, named in the asset's own name.
+    # A slice's value is a column of the merged table. The asset's name contains the column's name.
     is_value = table.endswith("_slice") and column == "dimension_value"
-    named = {name: origins for names, origins in _FROM.get(table, {}).items() for name in names.split()}
-    found = []
-    for origin in named.get(column, table.removesuffix("_slice") if is_value else column).split():
+    by_column = {name: origins for names, origins in _ORIGINS.get(table, {}).items() for name in names.split()}
+    pairs = []
+    for origin in by_column.get(column, table.removesuffix("_slice") if is_value else column).split():
         source, dot, name = origin.rpartition(".")
-        found += [(source, name)] if dot else [(own, name) for own, columns in upstream.items() if name in columns]
-    return found
+        pairs += (
+            [(source, name)]
+            if dot
+            else [(upstream_table, name) for upstream_table, columns in upstream.items() if name in columns]
+        )
+    return pairs
 
 
 def table_metadata(
@@ -75,17 +79,23 @@ def table_metadata(
 ) -> dict[str, Any]:
     """Metadata of an asset: columns with types, meanings and origins, and the file of the query.
 
-    `upstream` are the assets it is computed from; what is read of a source is shown there, as its mapping. `query` is
-    the path of its query within `metrics_platform/warehouse`.
+    `upstream` are the assets that it is computed from. `query` is the path of its query within
+    `metrics_platform/warehouse`.
     """
     columns = table.columns
-    above = [found for found in all_tables(settings.dimensions) if found.name in upstream]
-    known = {found.name: [column.name for column in found.columns] for found in above}
-    sources = {column.name: _origins(table.name, column.name, known) for column in columns}
+    upstream_tables = [
+        upstream_table for upstream_table in all_tables(settings.dimensions) if upstream_table.name in upstream
+    ]
+    upstream_columns = {
+        upstream_table.name: [column.name for column in upstream_table.columns] for upstream_table in upstream_tables
+    }
+    sources = {column.name: _origins(table.name, column.name, upstream_columns) for column in columns}
     metadata: dict[str, Any] = {
         "dagster/column_schema": dg.TableSchema(
             [
-                dg.TableColumn(column.name, type=column.type, description=_described(column, sources[column.name]))
+                dg.TableColumn(
+                    column.name, type=column.type, description=_column_description(column, sources[column.name])
+                )
                 for column in columns
             ]
         ),
@@ -106,7 +116,7 @@ def table_metadata(
     return metadata
 
 
-def _described(column: Column, sources: Sequence[tuple[str, str]]) -> str:
+def _column_description(column: Column, sources: Sequence[tuple[str, str]]) -> str:
     origins = ", ".join(f"{table}.{name}" for table, name in sources)
     return f"{column.comment} ← {origins}" if origins else column.comment
 
@@ -150,6 +160,6 @@ def _columns(source: Source) -> dg.TableSchema:
 
 
 def _expressions(source: Source) -> dict[str, str]:
-    own = {"user": source.user, "receiver": source.receiver, "time": source.time, "where": source.where}
-    rows = {name: sql for name, sql in {**own, **source.columns}.items() if sql is not None}
+    special = {"user": source.user, "receiver": source.receiver, "time": source.time, "where": source.where}
+    rows = {name: sql for name, sql in {**special, **source.columns}.items() if sql is not None}
     return {**rows, **{dimension.name: dimension.sql for dimension in source.dimensions}}

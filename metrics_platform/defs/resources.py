@@ -26,7 +26,7 @@ class ClickHouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     timeout_seconds: int = Field(description="Time limit of a ClickHouse query, in seconds.")
     max_memory_mb: int = Field(
-        description="Memory limit of a ClickHouse query, in MiB. It spills to disk at a quarter of it."
+        description="Memory limit of a ClickHouse query, in MiB. It spills to disk at half of it."
     )
 
     @classmethod
@@ -70,7 +70,7 @@ class TelegramResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             api_base=settings.telegram_api_base,
         )
 
-    def applied_to(self, settings: Settings) -> Settings:
+    def apply_to(self, settings: Settings) -> Settings:
         return settings.model_copy(
             update={
                 "telegram_chat_id": self.chat_id or None,
@@ -109,7 +109,7 @@ class MetricsConfig(dg.Config):
     )
 
 
-def chosen_metrics(names: Sequence[str], checked: CheckedCatalog) -> tuple[Metric, ...] | None:
+def select_metrics(names: Sequence[str], checked: CheckedCatalog) -> tuple[Metric, ...] | None:
     """The metrics named in the config; None means all. Fails the run if one of them cannot be computed."""
     if not names:
         return None

@@ -1,1 +1,1 @@
-"""The detectors: numbers in, answers out. Nothing here knows ClickHouse, Dagster or messages."""
+"""The detectors: numbers in, verdicts out. Nothing here depends on ClickHouse, Dagster or messages."""

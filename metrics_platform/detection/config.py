@@ -73,7 +73,7 @@ class DetectorConfig(Strict):
     iqr: Iqr = Field(default=Iqr(), description="Parameters of the detector `iqr`.")
 
     @property
-    def listens(self) -> bool:
+    def uses_siblings(self) -> bool:
         """Whether siblings can make a slot anomalous: not if it must last, or if a second detector must agree."""
         return self.slots_in_a_row == 1 and (self.combine == "any" or len(self.detectors) == 1)
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from metrics_platform.detection.baseline import before
+from metrics_platform.detection.baseline import lagged
 from metrics_platform.detection.config import DetectorConfig
 from metrics_platform.detection.series import SLOTS_A_DAY, Detections, Reason, SlotSeries, Status
 
@@ -23,7 +23,7 @@ def evaluate(series: SlotSeries, slots: int, config: DetectorConfig, _holidays: 
     many trials) is anomalous, a smaller one is normal. A gauge may be negative: its size counts.
     """
     value = series.observed[-slots:]
-    base = before(series.observed, SLOTS_A_DAY)[-slots:]
+    base = lagged(series.observed, SLOTS_A_DAY)[-slots:]
     share = config.day_over_day.threshold_pct / 100
     lower, upper = np.sort([base * (1 - share), base * (1 + share)], axis=0)
     volume = np.abs(value) if series.trials is None else np.where(value > 0, series.trials[-slots:], 0.0)

@@ -44,8 +44,8 @@ def evaluate(series: SlotSeries, slots: int, config: DetectorConfig, _holidays: 
     reason = np.where(beyond, Reason.THIS_SLOT, Reason.WITHIN_BAND).astype(np.int8)
     if not series.is_gauge:
         lower = np.maximum(lower, 0.0)
-    found = Detections(status, reason, value, expected, lower, upper, score, np.where(beyond, np.sign(score), 0.0))
-    return found.where_unknown(~(np.isfinite(lower) & np.isfinite(upper)))
+    detections = Detections(status, reason, value, expected, lower, upper, score, np.where(beyond, np.sign(score), 0.0))
+    return detections.where_unknown(~(np.isfinite(lower) & np.isfinite(upper)))
 
 
 def _rolling(values: Floats, length: int, function: Callable[[Floats], Floats], *, current: bool = False) -> Floats:
@@ -56,7 +56,7 @@ def _rolling(values: Floats, length: int, function: Callable[[Floats], Floats], 
     if len(values) < length:
         return np.full((3, *values.shape), np.nan)
     results = function(sliding_window_view(values, length, axis=0))
-    found = np.full((len(results), *values.shape), np.nan)
+    padded = np.full((len(results), *values.shape), np.nan)
     first = length - 1 if current else length
-    found[:, first:] = results[:, : len(values) - first]
-    return found
+    padded[:, first:] = results[:, : len(values) - first]
+    return padded

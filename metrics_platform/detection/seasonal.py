@@ -6,25 +6,25 @@ kind of day 1, a working day against a weekend 0.3. Each day's value is scaled b
 the days reaches: so a sharp edge stays sharp, and where the past is zero, zero is expected. *Today's level*, the recent
 actual over the recent expected value, multiplies it.
 
-A deviation is counted from the nearest *plausible* value, because each of these is no news:
-- the level is back at the usual one, after a day that was different
-- two of the last four weeks had such a value at this hour of the week, as after a weekly newsletter
-- the day looks like a weekend (or a weekend like a working day): its last hours fit better, as on a holiday
+A deviation is measured from the nearest *plausible* value. These are plausible as well:
+- the usual level, after a day that was different
+- a value that two of the last four weeks reached at this hour of the week, for example after a weekly newsletter
+- the other kind of day (a weekend or a working day), if the last hours fit it better, for example on a holiday
 
-*Noise* is what the same comparison leaves over on the 16 days, within 1.5 hours of this time of day: the median
-deviation; of gauges and ratios, which often scatter further to one side, a tenth of the days lies beyond it on either
-side. It is never below Poisson noise for counts, and it is wider after noisy hours.
+*Noise* is the median deviation of the same comparison on the 16 days, within 1.5 hours of this time of day. For counts
+it is never below Poisson noise. Gauges and ratios often scatter further to one side, so their noise is measured on
+either side: a tenth of the days lies beyond it. Noise is wider after noisy hours.
 
-Deviations are taken on a scale on which their size does not depend on the value's: the square root for counts, gauges
-and ratios, the arcsine root for shares. A gauge that was both above and below zero in the last four weeks is used as it
-is.
+Deviations are measured on a scale where their size does not depend on the value: the square root for counts, gauges and
+ratios, the arcsine root for shares. A gauge that was both above and below zero in the last four weeks is not
+transformed.
 
-A slot is *anomalous* when it, the last hour or the last two hours are too many deviations away, and the slot itself
-contributes to that. Hours are compared at the level from before them. A gauge that drifts for hours has a large noise,
-and is smooth from slot to slot all the same: there a *jump*, how much the deviation has changed since the slot before,
-counts as well, compared with the jumps of the 16 days. Of counts, chance alone makes every slot jump.
+A slot is *anomalous* if it, the last hour or the last two hours are too many deviations away, and the slot itself
+contributes to that. Hours are compared at the level before them. A gauge that drifts for hours has large noise,
+although it is smooth from slot to slot. So a *jump*, the change of the deviation since the previous slot, counts as
+well, compared with the jumps of the 16 days. For counts, chance alone makes every slot jump.
 
-Everything looks back a fixed number of slots (`LOOKBACK`), so that evaluating one slot and replaying a year agree.
+Every result depends on a fixed number of slots (`LOOKBACK`), so evaluating one slot and replaying a year agree.
 """
 
 from __future__ import annotations
@@ -48,53 +48,53 @@ from metrics_platform.detection.baseline import (
     Baseline,
     Days,
     arcsine,
-    at,
-    before,
-    extended,
+    daily_peaks,
+    earlier_levels,
+    lagged,
     level_of,
-    levels_then,
-    pooled,
+    pool,
     quantiles,
     running_sum,
     share_of_zeros,
-    sizes_of_day,
+    slice_padded,
+    values_at,
 )
 from metrics_platform.detection.config import DetectorConfig
 from metrics_platform.detection.series import SLOTS_A_DAY, Booleans, Detections, Floats, Reason, SlotSeries, Status
 
 HOUR, TWO_HOURS = 4, 8
-# How many deviations the last slot of a longer window must be away itself, so that the alert is about now.
-_OWN = 1.2
-# Noisy hours widen the band. Counts and jumps often scatter half as much again by chance, so twice their usual noise is
-# where it begins; the level of a gauge does not. However noisy the hours before were, an outage is found.
-_WIDENS_FROM, _GAUGE_WIDENS_FROM, _WIDEST = 2.0, 1.0, 3.0
-# Of a slot without events that is normal by itself, siblings decide: from so many expected events on, which are all
-# missing by chance in one slot of twenty. This is its strength.
+# How many deviations the last slot of a longer window must be away itself, so that the alert is current.
+_MIN_OWN_SCORE = 1.2
+# Noisy hours widen the band. Counts and jumps often scatter by half as much again by chance, so for them this begins at
+# twice the usual noise; for the level of a gauge it begins at once. The limit ensures that outages are always found.
+_WIDENS_FROM, _GAUGE_WIDENS_FROM, _MAX_WIDENING = 2.0, 1.0, 3.0
+# A slot without events that is normal by itself has this strength, so that siblings decide, if at least this many
+# events were expected: all of them are missing by chance in one slot of twenty.
 EMPTY_FROM, EMPTY = 3.0, -1e-3
-# A gauge has no counting noise: a small change may be many deviations. So it is not enough that both the change and the
-# deviation are at their least: their product, each as a share of its least, has to be this large.
+# A gauge has no counting noise, so a small change may be many deviations. The product of the change and the deviation,
+# each as a share of its threshold, must be at least this.
 _BOTH = 1.5
 # How far a baseline looks back: the longest lag, the day before it that it is scaled by, and a clock change.
 LOOKBACK = WARM_UP + (int(LAGS.max()) + 1) * SLOTS_A_DAY + AHEAD + 2 * HOUR
 
 # A median of fewer days means little.
-_LEAST_DAYS = 5
-# Fewer views than this may all be missing by chance: people come in sessions.
-_LEAST_TRIALS = 50.0
-# A gauge that is zero at this share of the earlier days is made of few events, such as payments.
+_MIN_DAYS = 5
+# Fewer views than this may all be missing by chance: users come in sessions.
+_MIN_TRIALS = 50.0
+# A gauge that is zero on this share of the earlier days is based on few events, such as payments.
 _OFTEN_ZERO = 0.3
 _POISSON = 0.5  # the deviation of a Poisson count's square root, and of a share's arcsine root times √trials
-_RELATIVE = 0.025  # metrics of people are never quieter than this
-# Web metrics labelled by their operators: 3.3 measured deviations of a gauge are as telling as 4.5 of a count.
+_RELATIVE = 0.025  # metrics of human activity are never less noisy than this
+# From web metrics that were labelled by their operators: 3.3 deviations of a gauge mean as much as 4.5 of a count.
 _GAUGE = 0.74
-# Of a gauge's earlier deviations, this share lies beyond its noise on either side. Of normally distributed ones, that is so
-# many standard deviations away.
+# A tenth of a gauge's earlier deviations lies beyond its noise on either side. In a normal distribution, that is 1.28
+# standard deviations from the mean.
 _TAIL, _TAIL_SIGMAS = 0.1, 1.2816
 _FOUR_WEEKS = 28 * SLOTS_A_DAY
-# A slot that fits badly counts as four deviations, however badly it fits: one outage does not choose the kind of day.
-_WORST_FIT = 16.0
+# A misfit counts as four deviations at most, so that a single outage does not decide the kind of day.
+_MAX_MISFIT = 16.0
 _BETTER_FIT = 4.0  # two deviations of one slot
-# From here on a weekday is taken to be different from the others.
+# From this many deviations on, a weekday counts as different from the others.
 _WEEKLY = 3.0
 _CHUNK = 1_000_000  # cells of [slots, series, lags] at a time: the memory of a replay stays small
 
@@ -107,8 +107,8 @@ def lookback(_config: DetectorConfig) -> int:
 def evaluate(series: SlotSeries, slots: int, config: DetectorConfig, holidays: Collection[int] = ()) -> Detections:
     """Evaluate the last `slots` slots of `series`.
 
-    `holidays` are local dates as days since 1970. Each slot depends on the LOOKBACK slots up to it. Where some of these
-    are missing, its baseline is made of fewer days.
+    `holidays` are local dates as days since 1970. Each slot depends on the LOOKBACK slots up to it. If some of these
+    are missing, its baseline uses fewer days.
     """
     days = Days.of(series, slots, holidays)
     step = max(1, _CHUNK // (len(days.positions) * len(LAGS)))
@@ -117,27 +117,28 @@ def evaluate(series: SlotSeries, slots: int, config: DetectorConfig, holidays: C
         _evaluate(days, series.part(first, min(first + step, count)), slots, config)
         for first in range(0, max(count, 1), step)
     ]
-    return Detections.combined(parts, lambda arrays: np.concatenate(arrays, axis=1))
+    return Detections.combine(parts, lambda arrays: np.concatenate(arrays, axis=1))
 
 
 def _evaluate(days: Days, series: SlotSeries, slots: int, config: DetectorConfig) -> Detections:
     run = _Run(days, series, slots)
     windows = {length: run.window(length) for length in (1, HOUR, TWO_HOURS)}
-    enough = run.baseline.count >= _LEAST_DAYS
+    has_enough_days = run.baseline.count >= _MIN_DAYS
     cut = slice(None, len(days.positions) - AHEAD)
-    found = _decide(series, slots, windows, enough[cut], config)
+    detections = _decide(series, slots, windows, has_enough_days[cut], config)
     if series.trials is None:
-        return found
-    usual = quantiles(at(series.trials, days.same[cut][-slots:]), (0.5,), days.weights[cut][-slots:])[0][0]
-    missed = (series.trials[-slots:] == 0) & (usual >= EMPTY_FROM) & enough[cut][-slots:]
-    # The share is unknown, but not what it means that nothing of its whole is there.
+        return detections
+    usual = quantiles(values_at(series.trials, days.same[cut][-slots:]), (0.5,), days.weights[cut][-slots:])[0][0]
+    missed = (series.trials[-slots:] == 0) & (usual >= EMPTY_FROM) & has_enough_days[cut][-slots:]
+    # The share itself is unknown, but a missing denominator is an outage.
     score = (np.sqrt(0.375) - np.sqrt(usual + 0.375)) / _POISSON
-    sure = missed & (usual >= max(config.minimum_volume, _LEAST_TRIALS))
-    numbers = {"score": score, "strength": np.where(sure, score / config.seasonal.slot_threshold, EMPTY)}
+    is_certain = missed & (usual >= max(config.minimum_volume, _MIN_TRIALS))
+    numbers = {"score": score, "strength": np.where(is_certain, score / config.seasonal.slot_threshold, EMPTY)}
     silent = replace(
-        found, **{name: np.where(missed, replacement, getattr(found, name)) for name, replacement in numbers.items()}
+        detections,
+        **{name: np.where(missed, replacement, getattr(detections, name)) for name, replacement in numbers.items()},
     )
-    return silent.where_anomalous(sure, Reason.NO_DATA)
+    return silent.where_anomalous(is_certain, Reason.NO_DATA)
 
 
 @dataclass(frozen=True)
@@ -218,19 +219,19 @@ class _Run:
 
     @cached_property
     def actual(self) -> Floats:
-        return extended(self.series.values, self.days.positions)
+        return slice_padded(self.series.values, self.days.positions)
 
     @cached_property
     def trials(self) -> Floats | None:
-        return None if self.series.trials is None else extended(self.series.trials, self.days.positions)
+        return None if self.series.trials is None else slice_padded(self.series.trials, self.days.positions)
 
     @property
     def _cut(self) -> slice:
-        """Without the positions after the last slot."""
+        """A slice without the positions after the last slot."""
         return slice(None, len(self.days.positions) - AHEAD)
 
     @property
-    def _trials_now(self) -> Floats | None:
+    def _current_trials(self) -> Floats | None:
         return None if self.trials is None else self.trials[self._cut]
 
     @cached_property
@@ -241,40 +242,40 @@ class _Run:
     def levels(self) -> tuple[Floats, Floats]:
         """Today's level, of the usual and of the other kind of day."""
         base = self.baseline
-        usual, other, plain = (self._sized(rate) for rate in (base.usual, base.other, base.plain))
+        usual, other, plain = (self._scaled_to_trials(rate) for rate in (base.usual, base.other, base.plain))
         return level_of(self.series, self.actual, usual, plain), level_of(self.series, self.actual, other, other)
 
     @cached_property
-    def levels_then(self) -> Floats:
-        return levels_then(*self._then)
+    def earlier_levels(self) -> Floats:
+        return earlier_levels(*self._earlier)
 
     @cached_property
-    def _then(self) -> tuple[Floats, Floats]:
-        """The earlier days' values and what was usual for them; of a share its successes."""
+    def _earlier(self) -> tuple[Floats, Floats]:
+        """The earlier days' values, and the usual values; for a share, successes."""
         base = self.baseline
         if self.series.trials is None:
             return base.then, base.usual[:, :, None]
-        return at(self.series.values, self.days.same), base.usual[:, :, None] * self._trials_then
+        return values_at(self.series.values, self.days.same), base.usual[:, :, None] * self._earlier_trials
 
     @cached_property
-    def _trials_then(self) -> Floats:
+    def _earlier_trials(self) -> Floats:
         assert self.series.trials is not None
-        return at(self.series.trials, self.days.same)
+        return values_at(self.series.trials, self.days.same)
 
-    def _sized(self, rate: Floats) -> Floats:
-        """The expected value; of a share its successes."""
+    def _scaled_to_trials(self, rate: Floats) -> Floats:
+        """The expected value; for a share, successes."""
         return rate if self.trials is None else rate * self.trials
 
     def window(self, length: int) -> Window:
-        """The `length` slots up to each position, the positions after the last slot left out."""
+        """The window of `length` slots up to each position, without the positions after the last slot."""
         base, cut = self.baseline, self._cut
-        level, other_level = (before(levels, length - 1)[cut] for levels in self.levels)
+        level, other_level = (lagged(levels, length - 1)[cut] for levels in self.levels)
         sums = {
             name: running_sum(values, length)
             for name, values in {
-                "usual": self._sized(base.usual)[cut],
-                "other": self._sized(base.other)[cut],
-                "plain": self._sized(base.plain)[cut],
+                "usual": self._scaled_to_trials(base.usual)[cut],
+                "other": self._scaled_to_trials(base.other)[cut],
+                "plain": self._scaled_to_trials(base.plain)[cut],
                 "low": self._weekly(base.low),
                 "high": self._weekly(base.high),
             }.items()
@@ -286,8 +287,8 @@ class _Run:
         trials = None if self.trials is None else running_sum(self.trials, length)[cut]
         noise = self._noise_of_slot if length == 1 else self._noise(expected, trials, length)
         jump = self._jump(expected) if length == 1 and self.series.is_gauge else None
-        alike = self.looks_like_other & np.isfinite(other)
-        low, high = np.where(alike, np.fmin(low, other), low), np.where(alike, np.fmax(high, other), high)
+        fits_other = self.fits_other_kind & np.isfinite(other)
+        low, high = np.where(fits_other, np.fmin(low, other), low), np.where(fits_other, np.fmax(high, other), high)
         volume = np.fmax(np.abs(actual), np.abs(expected))
         if trials is None:
             score = self._score(actual, low, high, None, noise)
@@ -297,17 +298,20 @@ class _Run:
             rates = [np.where(trials > 0, successes / trials, np.nan) for successes in (actual, expected, low, high)]
         if length == 1:  # the expected rate is known, whether there are trials or not
             rates[1] = np.where(trials > 0, rates[1], base.usual[cut] * level)
-        value, usual, least, most = rates
-        return Window(value, usual, least, most, trials, noise, self._score(actual, low, high, trials, noise))
+        value, usual, low_rate, high_rate = rates
+        return Window(value, usual, low_rate, high_rate, trials, noise, self._score(actual, low, high, trials, noise))
 
     def _weekly(self, reached: Floats) -> Floats:
-        """What two of the last weeks reached, where that is unusual, and the usual value elsewhere."""
-        usual, reached = self._sized(self.baseline.usual)[self._cut], self._sized(reached)[self._cut]
-        far = np.abs(self._noise_of_slot.deviations(self._distance(reached, usual, self._trials_now))) >= _WEEKLY
-        return np.where(far, reached, usual)
+        """The value that two of the last weeks reached, where that is unusual; elsewhere the usual value."""
+        usual, reached = (
+            self._scaled_to_trials(self.baseline.usual)[self._cut],
+            self._scaled_to_trials(reached)[self._cut],
+        )
+        deviations = self._noise_of_slot.deviations(self._distance(reached, usual, self._current_trials))
+        return np.where(np.abs(deviations) >= _WEEKLY, reached, usual)
 
     def _score(self, actual: Floats, low: Floats, high: Floats, trials: Floats | None, noise: Noise) -> Floats:
-        """How many deviations `actual` is outside of the plausible values from `low` to `high`."""
+        """The number of deviations from `actual` to the plausible values between `low` and `high`."""
         return noise.deviations(self._distance(actual, np.clip(actual, low, high), trials))
 
     @cached_property
@@ -321,7 +325,7 @@ class _Run:
         return Scale(signs[0] & signs[1])
 
     def _distance(self, actual: Floats, expected: Floats, trials: Floats | None, first: int = 0) -> Floats:
-        """The distance on the scale on which its size does not depend on the value's; from position `first` on."""
+        """The distance, on a scale where its size does not depend on the value; from position `first` on."""
         if trials is not None:
             with np.errstate(divide="ignore", invalid="ignore"):
                 return np.where(
@@ -335,17 +339,18 @@ class _Run:
         return np.sqrt(actual + 0.375) - np.sqrt(expected + 0.375)
 
     def _noise(self, expected: Floats, trials: Floats | None, length: int) -> Noise:
-        # Longer windows need their noise at the evaluated slots only, and where it is pooled from.
+        # Longer windows need their noise only at the evaluated slots and those that are pooled with them.
         start = 0 if length == 1 else max(0, len(expected) - self.slots - POOLED - length + 1)
-        then, usual = (running_sum(numbers[start:], length) for numbers in self._then)
-        trials_then = None if trials is None else running_sum(self._trials_then[start:], length)
-        level = before(self.levels_then[start:], length - 1)
-        left = self._distance(then, usual * level, trials_then, start)
+        earlier, usual = (running_sum(numbers[start:], length) for numbers in self._earlier)
+        trials_then = None if trials is None else running_sum(self._earlier_trials[start:], length)
+        level = lagged(self.earlier_levels[start:], length - 1)
+        residuals = self._distance(earlier, usual * level, trials_then, start)
+        weights = self.days.weights[start:]
         if self.series.is_gauge:
-            lowest, highest = quantiles(left, (_TAIL, 1 - _TAIL), self.days.weights[start:])[0][:2]
-            sides = (self._pooled(np.maximum(tail, 0.0), 1 / _TAIL_SIGMAS, start) for tail in (-lowest, highest))
-            return Noise(*(self._sigma_of_gauge(side, expected) for side in sides))
-        typical = self._pooled(quantiles(np.abs(left), (0.5,), self.days.weights[start:])[0][0], MAD_TO_SIGMA, start)
+            lowest, highest = quantiles(residuals, (_TAIL, 1 - _TAIL), weights)[0][:2]
+            tails = (self._pooled(np.maximum(tail, 0.0), 1 / _TAIL_SIGMAS, start) for tail in (-lowest, highest))
+            return Noise(*(self._gauge_sigma(tail, expected) for tail in tails))
+        typical = self._pooled(quantiles(np.abs(residuals), (0.5,), weights)[0][0], MAD_TO_SIGMA, start)
         sigma = np.maximum(typical, _POISSON)
         if trials is None:
             sigma = np.maximum(sigma, _RELATIVE / 2 * np.sqrt(expected))
@@ -356,86 +361,88 @@ class _Run:
         sigma = np.asarray(sigma * self.days.band[: len(expected), None])
         return Noise(sigma, sigma)
 
-    def _pooled(self, size: Floats, factor: float, start: int) -> Floats:
-        """`factor` times the size around each evaluated position, from position `start` on; 0 before it."""
-        typical = pooled(size)
-        noise = factor * np.nan_to_num(typical[: len(typical) - AHEAD])
+    def _pooled(self, residual: Floats, factor: float, start: int) -> Floats:
+        """`factor` times the residual around each evaluated position, from position `start` on; 0 before it."""
+        around = pool(residual)
+        noise = factor * np.nan_to_num(around[: len(around) - AHEAD])
         return np.concatenate([np.zeros((start, noise.shape[1])), noise])
 
-    def _sigma_of_gauge(self, measured: Floats, expected: Floats) -> Floats:
-        scaled = np.abs(self._scale.of(expected))
-        relative = _RELATIVE * np.where(self._scale.is_linear[: len(expected)], scaled, scaled / 2)
-        # The noise of a gauge grows with it, and the slots around an hourly batch are small.
+    def _gauge_sigma(self, noise: Floats, expected: Floats) -> Floats:
+        size = np.abs(self._scale.of(expected))
+        relative = _RELATIVE * np.where(self._scale.is_linear[: len(expected)], size, size / 2)
+        # The noise of a gauge grows with its value, and slots around an hourly batch have small values.
         usual = np.abs(self._scale.of(np.nan_to_num(self.baseline.usual)))
-        larger = np.maximum(usual / np.maximum(pooled(usual), TINY), 1.0)[: len(expected)]
-        measured = np.maximum(measured * larger, np.maximum(relative, TINY))
+        larger = np.maximum(usual / np.maximum(pool(usual), TINY), 1.0)[: len(expected)]
+        measured = np.maximum(noise * larger, np.maximum(relative, TINY))
         return np.asarray(np.maximum(self._peak, _GAUGE * measured) * self.days.band[: len(expected), None])
 
     def _jump(self, expected: Floats) -> Jump:
-        """How the deviation of each slot differs from that of the slot before."""
-        then, usual = self._then
-        left = self._distance(then, usual * self.levels_then, None)
-        actual, scaled = self._scale.of(self.actual[: len(expected)]), self._scale.of(expected)
-        base = scaled + before(actual - scaled, 1)
-        typical = quantiles(np.abs(left - before(left, 1)), (0.5,), self.days.weights)[0][0]
-        sigma = self._sigma_of_gauge(self._pooled(typical, MAD_TO_SIGMA, 0), expected)
+        """The change of each slot's deviation since the previous slot."""
+        earlier, usual = self._earlier
+        residuals = self._distance(earlier, usual * self.earlier_levels, None)
+        actual, on_scale = self._scale.of(self.actual[: len(expected)]), self._scale.of(expected)
+        base = on_scale + lagged(actual - on_scale, 1)
+        typical = quantiles(np.abs(residuals - lagged(residuals, 1)), (0.5,), self.days.weights)[0][0]
+        sigma = self._gauge_sigma(self._pooled(typical, MAD_TO_SIGMA, 0), expected)
         return Jump(base, sigma, (actual - base) / sigma)
 
     @cached_property
     def _peak(self) -> Floats:
-        """The noise of a gauge of few events: as large as its values get. Its deviations are rare, their median 0."""
+        """The noise of a gauge with few events: its peak, because deviations are rare and their median is 0."""
         same, weights = self.days.same[self._cut], self.days.weights[self._cut]
-        zeros = share_of_zeros(at(self.series.values, same), weights)
-        sizes = quantiles(at(sizes_of_day(self.series.values), same), (0.5,), weights)[0][0]
+        zeros = share_of_zeros(values_at(self.series.values, same), weights)
+        sizes = quantiles(values_at(daily_peaks(self.series.values), same), (0.5,), weights)[0][0]
         return np.where(zeros >= _OFTEN_ZERO, self._scale.of(np.nan_to_num(sizes)), 0.0)
 
     @cached_property
-    def looks_like_other(self) -> Booleans:
-        """Where the hours before fit the other kind of day better, or the day is a known holiday."""
+    def fits_other_kind(self) -> Booleans:
+        """Where the preceding hours fit the other kind of day better, or the day is a known holiday."""
         misfits = []
         for base, level in zip((self.baseline.usual, self.baseline.other), self.levels, strict=True):
-            expected = (self._sized(base) * level)[self._cut]
-            distance = self._distance(self.actual[self._cut], expected, self._trials_now)
+            expected = (self._scaled_to_trials(base) * level)[self._cut]
+            distance = self._distance(self.actual[self._cut], expected, self._current_trials)
             misfit = np.square(self._noise_of_slot.deviations(distance))
-            misfits.append(before(running_sum(np.nan_to_num(np.fmin(misfit, _WORST_FIT)), FIT_SLOTS, 0.0), 1, 0.0))
+            misfits.append(lagged(running_sum(np.nan_to_num(np.fmin(misfit, _MAX_MISFIT)), FIT_SLOTS, 0.0), 1, 0.0))
         return np.asarray((misfits[1] + _BETTER_FIT <= misfits[0]) | self.days.holiday[self._cut, None])
 
     @cached_property
     def _noise_of_slot(self) -> Noise:
-        expected = (self._sized(self.baseline.usual) * self.levels[0])[self._cut]
-        return self._noise(expected, self._trials_now, 1)
+        expected = (self._scaled_to_trials(self.baseline.usual) * self.levels[0])[self._cut]
+        return self._noise(expected, self._current_trials, 1)
 
 
 def _decide(
-    series: SlotSeries, slots: int, windows: Mapping[int, Window], enough: Booleans, config: DetectorConfig
+    series: SlotSeries, slots: int, windows: Mapping[int, Window], has_enough_days: Booleans, config: DetectorConfig
 ) -> Detections:
-    """The answers for the last `slots` slots, from the windows of one slot, an hour and two hours up to each.
+    """The results for the last `slots` slots, from the windows of one slot, an hour and two hours up to each.
 
-    `enough`: where the baseline is made of enough days.
+    `has_enough_days`: where the baseline is based on enough days.
     """
     limits = config.seasonal
-    one = windows[1]
-    wide = _widening(one.score, slots, _GAUGE_WIDENS_FROM if series.is_gauge else _WIDENS_FROM)
-    score = one.score[-slots:] / wide
-    jump_wide = np.ones_like(wide) if one.jump is None else _widening(one.jump.score, slots, _WIDENS_FROM)
-    if one.jump is not None:
-        jump = one.jump.score[-slots:] / jump_wide
+    slot_window = windows[1]
+    widening = _widening(slot_window.score, slots, _GAUGE_WIDENS_FROM if series.is_gauge else _WIDENS_FROM)
+    score = slot_window.score[-slots:] / widening
+    jump_widening = (
+        np.ones_like(widening) if slot_window.jump is None else _widening(slot_window.jump.score, slots, _WIDENS_FROM)
+    )
+    if slot_window.jump is not None:
+        jump = slot_window.jump.score[-slots:] / jump_widening
         score = np.where((np.sign(jump) == np.sign(score)) & (np.abs(jump) > np.abs(score)), jump, score)
     tests = (
         (Reason.THIS_SLOT, 1, limits.slot_threshold, 0.0),
-        (Reason.LAST_HOUR, HOUR, limits.hour_threshold, _OWN),
-        (Reason.LAST_TWO_HOURS, TWO_HOURS, limits.two_hours_threshold, _OWN),
+        (Reason.LAST_HOUR, HOUR, limits.hour_threshold, _MIN_OWN_SCORE),
+        (Reason.LAST_TWO_HOURS, TWO_HOURS, limits.two_hours_threshold, _MIN_OWN_SCORE),
     )
     value = series.observed[-slots:]
     reason = np.full(value.shape, Reason.WITHIN_BAND, dtype=np.int8)
-    shown, width = score.copy(), np.full(value.shape, limits.slot_threshold)
+    shown_score, width = score.copy(), np.full(value.shape, limits.slot_threshold)
     strength = np.zeros(value.shape)
-    small, few = np.zeros(value.shape, dtype=bool), np.zeros(value.shape, dtype=bool)
-    for name, length, threshold, least in tests:
+    is_small, is_low_volume = np.zeros(value.shape, dtype=bool), np.zeros(value.shape, dtype=bool)
+    for name, length, threshold, min_own_score in tests:
         window = windows[length]
-        total = score if length == 1 else window.score[-slots:] / wide
-        now = (np.abs(score) >= least) & (np.sign(total) == np.sign(score))
-        deviation = np.where(now, np.abs(total) / threshold, 0.0)
+        total = score if length == 1 else window.score[-slots:] / widening
+        is_current = (np.abs(score) >= min_own_score) & (np.sign(total) == np.sign(score))
+        deviation = np.where(is_current, np.abs(total) / threshold, 0.0)
         change = _change(window)[-slots:] / max(limits.minimum_change, TINY)
         if "minimum_change" in limits.model_fields_set:  # a user's own minimum holds even if a sibling is anomalous
             change = np.where(change >= 1, change, 0.0)
@@ -449,27 +456,29 @@ def _decide(
         strength = np.where(size > np.abs(strength), np.sign(total) * size, strength)
         fires = (size >= 1) & (reason == Reason.WITHIN_BAND)
         reason[fires] = name
-        shown[fires] = total[fires]
-        width[fires] = least or threshold
-        small |= (deviation >= 1) & enough_volume & (size < 1)
-        few |= (deviation >= 1) & ~enough_volume
-    quiet = reason == Reason.WITHIN_BAND
-    reason[quiet & small] = Reason.CHANGE_TOO_SMALL
-    reason[quiet & few] = Reason.BELOW_MINIMUM_VOLUME
+        shown_score[fires] = total[fires]
+        width[fires] = min_own_score or threshold
+        is_small |= (deviation >= 1) & enough_volume & (size < 1)
+        is_low_volume |= (deviation >= 1) & ~enough_volume
+    is_normal = reason == Reason.WITHIN_BAND
+    reason[is_normal & is_small] = Reason.CHANGE_TOO_SMALL
+    reason[is_normal & is_low_volume] = Reason.BELOW_MINIMUM_VOLUME
     if series.trials is None and not series.is_gauge:
-        reason[~quiet & (value == 0)] = Reason.NO_DATA
-        strength = np.where((value == 0) & (one.expected[-slots:] >= EMPTY_FROM), np.fmin(strength, EMPTY), strength)
+        reason[~is_normal & (value == 0)] = Reason.NO_DATA
+        strength = np.where(
+            (value == 0) & (slot_window.expected[-slots:] >= EMPTY_FROM), np.fmin(strength, EMPTY), strength
+        )
     narrow = width < limits.slot_threshold
     if series.is_gauge:
         lower, upper = _gauge_band(
-            one, slots, width * wide, width * jump_wide, np.where(narrow, 0.0, limits.minimum_change)
+            slot_window, slots, width * widening, width * jump_widening, np.where(narrow, 0.0, limits.minimum_change)
         )
     else:
-        lower, upper = _band(series, one, slots, width * wide, narrow, config)
-    status = np.where(quiet, Status.NORMAL, Status.ANOMALOUS).astype(np.int8)
-    expected = one.expected[-slots:]
-    found = Detections(status, reason, value, expected, lower, upper, shown, strength)
-    return found.where_unknown(~(enough[-slots:] & np.isfinite(expected)))
+        lower, upper = _band(series, slot_window, slots, width * widening, narrow, config)
+    status = np.where(is_normal, Status.NORMAL, Status.ANOMALOUS).astype(np.int8)
+    expected = slot_window.expected[-slots:]
+    detections = Detections(status, reason, value, expected, lower, upper, shown_score, strength)
+    return detections.where_unknown(~(has_enough_days[-slots:] & np.isfinite(expected)))
 
 
 def _change(window: Window) -> Floats:
@@ -493,26 +502,30 @@ def _scaled_change(window: Window, minimum: float) -> Floats:
 
 def _widening(scores: Floats, slots: int, usual: float) -> Floats:
     """The noise of the slots before each evaluated one as a multiple of `usual`, from 1 to _WIDEST."""
-    before = np.abs(np.concatenate([np.full((NOISE_SLOTS, scores.shape[1]), np.nan), scores[:-1]]))
-    ordered = np.sort(sliding_window_view(before, NOISE_SLOTS, axis=0)[-slots:], axis=-1)  # unknown ones come last
+    previous = np.abs(np.concatenate([np.full((NOISE_SLOTS, scores.shape[1]), np.nan), scores[:-1]]))
+    ordered = np.sort(sliding_window_view(previous, NOISE_SLOTS, axis=0)[-slots:], axis=-1)  # unknown ones come last
     count = np.isfinite(ordered).sum(axis=-1)
     middle = np.take_along_axis(ordered, (count // 2).clip(max=NOISE_SLOTS - 1)[..., None], axis=-1)[..., 0]
     noise = MAD_TO_SIGMA * np.nan_to_num(middle)
-    return np.where(count >= NOISE_SLOTS // 2, np.clip(noise / usual, 1.0, _WIDEST), 1.0)
+    return np.where(count >= NOISE_SLOTS // 2, np.clip(noise / usual, 1.0, _MAX_WIDENING), 1.0)
 
 
 def _band(  # noqa: PLR0917
-    series: SlotSeries, one: Window, slots: int, deviations: Floats, narrow: Booleans, config: DetectorConfig
+    series: SlotSeries, slot_window: Window, slots: int, deviations: Floats, narrow: Booleans, config: DetectorConfig
 ) -> tuple[Floats, Floats]:
-    """The band outside of which the slot is anomalous; where a longer window fired, that window's, which is narrower.
+    """The band outside which a slot is anomalous; if a longer window fired, the narrower band of that window.
 
-    The minimum change and the minimum volume widen it, so that no value outside of it is called normal.
+    The minimum change and the minimum volume widen it, so that no value outside it is called normal.
     """
-    low, high, distance = one.low[-slots:], one.high[-slots:], deviations * one.noise.up[-slots:]
+    low, high, distance = (
+        slot_window.low[-slots:],
+        slot_window.high[-slots:],
+        deviations * slot_window.noise.up[-slots:],
+    )
     if series.trials is None:
         lower = np.maximum(np.sqrt(low + 0.375) - distance, 0.0) ** 2 - 0.375
         upper = (np.sqrt(high + 0.375) + distance) ** 2 - 0.375
-        lower = np.where(one.expected[-slots:] < config.minimum_volume, 0.0, lower)
+        lower = np.where(slot_window.expected[-slots:] < config.minimum_volume, 0.0, lower)
         upper = np.where(narrow, upper, np.maximum(upper, config.minimum_volume))
     else:
         trials = series.trials[-slots:]
@@ -521,9 +534,9 @@ def _band(  # noqa: PLR0917
             added = 0.375 / trials
         weight = 1 + 2 * added
         lower, upper = (
-            np.sin(np.clip(np.arcsin(np.sqrt((rate + added) / weight)) + way * distance, 0.0, np.pi / 2)) ** 2 * weight
+            np.sin(np.clip(np.arcsin(np.sqrt((rate + added) / weight)) + sign * distance, 0.0, np.pi / 2)) ** 2 * weight
             - added
-            for rate, way in ((np.clip(low, 0, 1), -1), (np.clip(high, 0, 1), 1))
+            for rate, sign in ((np.clip(low, 0, 1), -1), (np.clip(high, 0, 1), 1))
         )
     lower = np.where(narrow, lower, np.minimum(lower, low * (1 - config.seasonal.minimum_change)))
     upper = np.where(narrow, upper, np.maximum(upper, high * (1 + config.seasonal.minimum_change)))
@@ -531,26 +544,31 @@ def _band(  # noqa: PLR0917
 
 
 def _gauge_band(
-    one: Window, slots: int, deviations: Floats, jumps: Floats, minimum_change: Floats
+    slot_window: Window, slots: int, deviations: Floats, jumps: Floats, minimum_change: Floats
 ) -> tuple[Floats, Floats]:
-    """The band of a gauge: so far from the plausible values, and no jump."""
-    assert one.jump is not None
-    assert one.scale is not None
-    scale = one.scale.last(slots)
-    base, jump = one.jump.base[-slots:], jumps * one.jump.sigma[-slots:]
+    """The band of a gauge: values close enough to the plausible ones, without a jump."""
+    assert slot_window.jump is not None
+    assert slot_window.scale is not None
+    scale = slot_window.scale.last(slots)
+    base, jump = slot_window.jump.base[-slots:], jumps * slot_window.jump.sigma[-slots:]
     edges = []
-    for value, sigma, way, inner in (
-        (one.low[-slots:], one.noise.down[-slots:], -1, np.fmax),
-        (one.high[-slots:], one.noise.up[-slots:], 1, np.fmin),
+    for plausible, sigma, sign, inner in (
+        (slot_window.low[-slots:], slot_window.noise.down[-slots:], -1, np.fmax),
+        (slot_window.high[-slots:], slot_window.noise.up[-slots:], 1, np.fmin),
     ):
-        nearest = scale.of(value)
-        least = np.abs(scale.of(value + way * minimum_change * np.abs(value)) - nearest)
-        by_level = _edge(nearest, nearest, deviations * sigma, least, way)
-        edges.append(scale.values(inner(by_level, _edge(base, nearest, jump, least, way))))
+        nearest = scale.of(plausible)
+        min_distance = np.abs(scale.of(plausible + sign * minimum_change * np.abs(plausible)) - nearest)
+        by_level = _edge(nearest, nearest, deviations * sigma, min_distance, sign)
+        edges.append(scale.values(inner(by_level, _edge(base, nearest, jump, min_distance, sign))))
     return edges[0], edges[1]
 
 
-def _edge(base: Floats, nearest: Floats, distance: Floats, least: Floats, way: int) -> Floats:
-    """The value `distance` from `base` and `least` from the nearest plausible one, and _BOTH times their product."""
-    both = np.sqrt(np.square((base - nearest) / 2) + _BOTH * distance * least)
-    return way * np.maximum(np.maximum(way * base + distance, way * nearest + least), way * (base + nearest) / 2 + both)
+def _edge(base: Floats, nearest: Floats, distance: Floats, min_distance: Floats, sign: int) -> Floats:
+    """The edge of a gauge's band: at least `distance` from `base` and `min_distance` from the nearest plausible value.
+
+    The product of both distances must also be at least _BOTH times the product of these minimums.
+    """
+    both = np.sqrt(np.square((base - nearest) / 2) + _BOTH * distance * min_distance)
+    return sign * np.maximum(
+        np.maximum(sign * base + distance, sign * nearest + min_distance), sign * (base + nearest) / 2 + both
+    )

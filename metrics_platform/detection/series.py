@@ -1,7 +1,7 @@
-"""What detectors take and answer: a metric's history on the grid of slots, and whether each slot is normal.
+"""The input and output of detectors: a metric's history on the slot grid, and whether each slot is normal.
 
-A series is the metric of the whole product or of one slice. All series of a metric are columns of one array, so that
-the same few numpy operations evaluate one of them or ten thousand.
+A series is a metric of the whole product or of one slice. All series of a metric are columns of one array, so that the
+same few numpy operations evaluate one series or ten thousand.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ class SlotSeries:
     zone: ZoneInfo
     # [slots, series]: the counts or gauges; of a share its numerator. NaN: unknown.
     values: Floats
-    # Of a share its denominator, [slots, series]; None for all other kinds.
+    # For a share: its denominator, [slots, series]; None for all other kinds.
     trials: Floats | None = None
-    # Counts have counting noise, gauges and ratios have none. Of a share, which has trials, it is not used.
+    # Counts have counting noise; gauges and ratios have none. Not used for shares, which have trials.
     kind: Kind = "count"
-    # Of a gauge or a ratio the usual number of events in a slot, [series]: a value of few events says little. None: not
-    # known, and not looked at.
+    # For a gauge or a ratio: the usual number of events in a slot, [series]. A value of few events is unreliable. None:
+    # unknown, and not checked.
     events: Floats | None = None
 
     @property
     def is_gauge(self) -> bool:
-        """Whether values are any numbers, also negative ones, without counting noise: gauges and ratios."""
+        """Whether values are arbitrary numbers without counting noise: gauges and ratios."""
         return self.trials is None and self.kind != "count"
 
     @property
@@ -82,8 +82,8 @@ class SlotSeries:
     def same_time(self, positions: Integers, days_before: Integers) -> Integers:
         """The positions of the same local time on earlier days, [positions, days]; negative: before the history.
 
-        They are found by the clock, never by the row: where clocks change, a day has 92 or 100 slots. An hour that
-        happened twice is taken once, and an hour that was skipped is replaced by the one beside it.
+        They are found by the clock and not by the row: on days of a clock change, a day has 92 or 100 slots. A repeated
+        hour is used once, and a skipped hour is replaced by its neighbour.
         """
         naive = positions[:, None] - SLOTS_A_DAY * days_before[None, :]
         inside = np.clip(naive, 0, self.length - 1)
@@ -96,7 +96,7 @@ class SlotSeries:
         return replace(self, values=self.values[:, first:end], trials=trials, events=events)
 
     def followed_by(self, slots: int) -> SlotSeries:
-        """The same with `slots` more slots, of which nothing is known, and no series: for its clock."""
+        """The same clock with `slots` more slots, and without series."""
         return replace(self, values=np.empty((self.length + slots, 0)), trials=None)
 
     def between(self, first: int, end: int) -> SlotSeries:
@@ -134,7 +134,7 @@ class Reason(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Detections:
-    """The answers for consecutive slots, each array [slots, series]; NaN where a number is not known."""
+    """The results for consecutive slots. Each array is [slots, series]; NaN where a number is unknown."""
 
     # A `Status`.
     status: npt.NDArray[np.int8]
@@ -149,14 +149,14 @@ class Detections:
     upper: Floats
     # The deviation in the detector's own unit, negative below the expected value.
     score: Floats
-    # The smaller of the deviation and the change, each as a share of what makes a slot anomalous; negative below, 0
-    # where it does not count.
+    # The smaller of the deviation and the change, each as a share of its threshold; negative below the expected value,
+    # 0 where it does not count.
     strength: Floats
 
     @classmethod
-    def combined(cls, parts: Sequence[Detections], combine: Callable[[list[Any]], Any]) -> Detections:
-        """Each array made by `combine` from those of `parts`."""
-        return cls(*(combine([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
+    def combine(cls, parts: Sequence[Detections], merge: Callable[[list[Any]], Any]) -> Detections:
+        """Merge each array of `parts` with `merge`."""
+        return cls(*(merge([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
 
     @property
     def anomalous(self) -> npt.NDArray[np.bool_]:
@@ -170,7 +170,7 @@ class Detections:
             return np.where(self.expected != 0, (self.value - self.expected) / np.abs(self.expected), np.nan)
 
     def where_unknown(self, not_enough: npt.NDArray[np.bool_]) -> Detections:
-        """The same, but without an answer where there is no value or `not_enough` history."""
+        """The same, without a verdict where the value is missing or there is `not_enough` history."""
         no_value = ~np.isfinite(self.value)
         status = np.select([no_value, not_enough], [Status.UNKNOWN, Status.NOT_ENOUGH_HISTORY], self.status)
         reason = np.select([no_value, not_enough], [Reason.NO_VALUE, Reason.NOT_ENOUGH_HISTORY], self.reason)
@@ -184,7 +184,7 @@ class Detections:
         )
 
     def where_anomalous(self, where: npt.NDArray[np.bool_], why: Reason) -> Detections:
-        """The same, but anomalous there."""
+        """The same, but anomalous at these slots."""
         return replace(
             self,
             status=np.where(where, Status.ANOMALOUS, self.status).astype(np.int8),
@@ -192,7 +192,7 @@ class Detections:
         )
 
     def where_normal(self, where: npt.NDArray[np.bool_], why: Reason) -> Detections:
-        """The same, but normal there, whatever its siblings do, and no evidence for them."""
+        """The same, but normal at these slots, without evidence from or for siblings."""
         changed = where & self.anomalous
         return replace(
             self,

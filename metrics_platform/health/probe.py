@@ -1,7 +1,7 @@
-"""Probes of the sources: do events arrive, and do the last day and the latest slots have as many as usual?
+"""Probes of the sources: whether events arrive, and whether the last day and the latest slots have as many as usual.
 
-What is decided is pure: the time and the rows are passed in. The period that is evaluated is never part of its own
-baseline. A period that was not computed is missing, one without events counts as zero.
+The decisions are pure functions of the time and the rows. A period is never part of its own baseline. A period that was
+not computed is missing; one without events counts as zero.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from metrics_platform.incidents.store import last_processed_slot
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT, Slot, day_of, slot_at
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.schema import tables_are_there
+from metrics_platform.warehouse.schema import tables_exist
 from metrics_platform.warehouse.source_rows import (
     SourceRows,
     latest_event,
@@ -27,19 +27,19 @@ from metrics_platform.warehouse.source_rows import (
 )
 from metrics_platform.warehouse.tables import MONITOR_TABLES
 
-# How many weeks a period is compared with, and from how many on there is a baseline. More would lag behind growth.
+# How many weeks a period is compared with, and how many a baseline needs. More would lag behind growth.
 WEEKS = 5
-LEAST_WEEKS = 3
-# Half of the band in robust deviations; never less than a share of the usual, nor than chance makes of a count (in
-# square roots of it).
+MIN_WEEKS = 3
+# Half of the band's width, in robust deviations. It is at least this share of the usual rows, and at least the random
+# variation of a count (in square roots of it).
 _DEVIATIONS = 4.0
-_LEAST_SHARE = 0.25
+_MIN_SHARE = 0.25
 _CHANCE = 5.0
-_TO_SIGMA = 1.4826
+_MAD_TO_SIGMA = 1.4826
 # A silence in which fewer events than this are missing may be chance.
-_LEAST_MISSING = 5
-# A longer silence than this is not examined slot by slot.
-MOST_SILENT = datetime.timedelta(days=3)
+_MIN_MISSING = 5
+# Only this much of a silence is examined slot by slot.
+MAX_SILENCE = datetime.timedelta(days=3)
 _HOUR = datetime.timedelta(hours=1)
 _DAY = datetime.timedelta(days=1)
 
@@ -48,7 +48,7 @@ Level = Literal["fresh", "warning", "critical"]
 
 @dataclass(frozen=True)
 class Volume:
-    """The rows of a period against those of `weeks` weeks before; no band where there is not enough history."""
+    """The rows of a period, compared with `weeks` earlier weeks. Without enough history there is no band."""
 
     status: Literal["normal", "unusual", "not_enough_history"]
     rows: int
@@ -68,28 +68,28 @@ class Volume:
 
     @property
     def severity(self) -> Literal["critical", "warning"]:
-        """Critical where half of the rows or more are missing."""
+        """Critical if at least half of the rows are missing."""
         return "critical" if self.expected and self.rows <= self.expected / 2 else "warning"
 
 
 def evaluate_volume(rows: int, same_weekday: Sequence[int]) -> Volume:
-    """Evaluate a period by the rows of the same one in the weeks before, without those that are missing."""
-    if len(same_weekday) < LEAST_WEEKS:
+    """Evaluate a period by the rows of the same period in earlier weeks, as far as they are known."""
+    if len(same_weekday) < MIN_WEEKS:
         return Volume("not_enough_history", rows, len(same_weekday))
     usual = statistics.median(same_weekday)
-    deviation = _TO_SIGMA * statistics.median(abs(count - usual) for count in same_weekday)
-    half = max(_DEVIATIONS * deviation, _LEAST_SHARE * usual, _CHANCE * max(usual, 1.0) ** 0.5)
-    lower, upper = max(0.0, usual - half), usual + half
-    # Where the weeks before differ wildly, the band reaches down to zero: no rows at all are unusual all the same.
-    gone = rows == 0 and usual > _CHANCE**2
-    status: Literal["normal", "unusual"] = "unusual" if gone or not lower <= rows <= upper else "normal"
+    deviation = _MAD_TO_SIGMA * statistics.median(abs(count - usual) for count in same_weekday)
+    tolerance = max(_DEVIATIONS * deviation, _MIN_SHARE * usual, _CHANCE * max(usual, 1.0) ** 0.5)
+    lower, upper = max(0.0, usual - tolerance), usual + tolerance
+    # If earlier weeks vary a lot, the band starts at zero, but a period without any rows is still unusual.
+    is_outage = rows == 0 and usual > _CHANCE**2
+    status: Literal["normal", "unusual"] = "unusual" if is_outage or not lower <= rows <= upper else "normal"
     return Volume(status, rows, len(same_weekday), float(usual), lower, upper)
 
 
 def volume_condition(
     source: str, name: str, start: datetime.datetime, end: datetime.datetime, volume: Volume
 ) -> Condition:
-    """The condition of a source at the end of the period `[start, end)`; `name` is that of the day or the last slot."""
+    """The condition of a source at the end of the period `[start, end)`. `name` is its day or its last slot."""
     subject = Subject("odd_day" if end - start > _HOUR else "odd_hour", source)
     if volume.status != "unusual":
         return Condition(subject, "normal" if volume.status == "normal" else "unknown", end)
@@ -114,46 +114,46 @@ def volume_condition(
     )
 
 
-def combined(volumes: Sequence[Volume]) -> Volume:
-    """Several periods as one: their rows and their bands added up, of those that have a band."""
-    known = [volume for volume in volumes if volume.expected is not None]
+def combine(volumes: Sequence[Volume]) -> Volume:
+    """Combine several periods: add up the rows and the bands of those that have a band."""
+    with_band = [volume for volume in volumes if volume.expected is not None]
     return Volume(
         "unusual",
-        sum(volume.rows for volume in known),
-        min((volume.weeks for volume in known), default=0),
-        sum(volume.expected or 0.0 for volume in known),
-        sum(volume.lower or 0.0 for volume in known),
-        sum(volume.upper or 0.0 for volume in known),
+        sum(volume.rows for volume in with_band),
+        min((volume.weeks for volume in with_band), default=0),
+        sum(volume.expected or 0.0 for volume in with_band),
+        sum(volume.lower or 0.0 for volume in with_band),
+        sum(volume.upper or 0.0 for volume in with_band),
     )
 
 
 class Limits(NamedTuple):
-    """For how long events may be missing where they are usual. A limit of a day or more counts every hour."""
+    """How long events may be missing at times when they are usual. A limit of a day or more counts every hour."""
 
     warning: datetime.timedelta
     critical: datetime.timedelta
 
 
 def usual_rows(weeks: Sequence[int], days: Sequence[int]) -> int | None:
-    """How many rows a slot has at least, in all but one of the weeks before (else of the days before).
+    """The rows that a slot had at least, in all but one of the earlier weeks (or else days).
 
     None: not enough history.
     """
-    return next((sorted(counts)[1] for counts in (weeks, days) if len(counts) >= LEAST_WEEKS), None)
+    return next((sorted(counts)[1] for counts in (weeks, days) if len(counts) >= MIN_WEEKS), None)
 
 
 def silent_slots(latest: datetime.datetime, now: datetime.datetime) -> list[Slot]:
-    """The slots that a silence touches, at most those of the last MOST_SILENT."""
-    first = slot_at(max(latest, now - MOST_SILENT))
+    """The slots that a silence touches, at most those of the last MAX_SILENCE."""
+    first = slot_at(max(latest, now - MAX_SILENCE))
     return [Slot(first.start + number * SLOT) for number in range(-(-(now - first.start) // SLOT))]
 
 
 def staleness(
     latest: datetime.datetime | None, now: datetime.datetime, limits: Limits, usual: Mapping[Slot, int | None]
 ) -> Level:
-    """How stale a source is whose latest event is this; without any event it is as stale as can be.
+    """How stale a source is. Without any event it is critical.
 
-    `usual` are the rows that its silent slots usually have, as far as they are known: slots without any do not count.
+    `usual` are the usual rows of its silent slots, as far as they are known. Slots that are usually empty do not count.
     """
     if latest is None:
         return "critical"
@@ -163,8 +163,8 @@ def staleness(
         rows = usual.get(slot)
         if rows is None or rows > 0:
             time += silent
-            events += _LEAST_MISSING if rows is None else rows * (silent / SLOT)
-    if events < _LEAST_MISSING:
+            events += _MIN_MISSING if rows is None else rows * (silent / SLOT)
+    if events < _MIN_MISSING:
         time = datetime.timedelta(0)
 
     def exceeds(limit: datetime.timedelta) -> bool:
@@ -181,10 +181,10 @@ def stale_condition(  # noqa: PLR0917
     limits: Limits,
     now: datetime.datetime,
 ) -> Condition:
-    """The condition of a source whose latest event is `latest`, and whose silence began at `since`; None: never."""
+    """The condition of a source. `latest` is its latest event, `since` the start of its silence; None: never."""
     subject = Subject("stale_data", source)
     if level == "fresh":
-        # A second event, or an hour, shows that events flow again. A single one an hour does not.
+        # Two probes in a row must be normal. This time advances with a new event, or after an hour.
         return Condition(subject, "normal", max(latest or now, now - _HOUR))
     limit = limits.critical if level == "critical" else limits.warning
     stamp = f"{latest.astimezone(datetime.UTC):%Y-%m-%dT%H%M%S}" if latest else "never"
@@ -202,21 +202,20 @@ def stale_condition(  # noqa: PLR0917
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 FRESH, DAY_VOLUME, SLOT_VOLUME = "is_fresh", "day_volume", "slot_volume"
-# Slots in a row that must be unusual; they are notified as one period.
+# How many slots in a row must be unusual. They are notified as one period.
 _SLOTS_IN_A_ROW = 4
-# After a pause of the sensor, at most this many slots are caught up on.
-_MOST_SLOTS = 12
+# After a pause of the sensor, at most this many slots are evaluated.
+_MAX_SLOTS = 12
 
 
-class Probed(NamedTuple):
-    """What a probe found: the condition of a source, and what its check shows."""
+class ProbeResult(NamedTuple):
+    """The result of a probe: the condition of a source, and its check's name, text and numbers."""
 
-    # The check's name; description, metadata: its text and its numbers.
     check: str
     condition: Condition
     description: str
     metadata: Mapping[str, Any]
-    # Of FRESH, the source's latest event.
+    # The source's latest event, for the check FRESH.
     latest_event: datetime.datetime | None = None
 
     @property
@@ -225,7 +224,7 @@ class Probed(NamedTuple):
 
 
 def why_no_events(settings: Settings, now: datetime.datetime) -> str | None:
-    """Why no events are expected at `now`; None: they are, between METRICS_START_DATE and METRICS_END_DATE."""
+    """Why no events are expected at `now`; None between METRICS_START_DATE and METRICS_END_DATE."""
     today = now.astimezone(settings.zone).date()
     if settings.start_date <= today and (settings.end_date is None or today <= settings.end_date):
         return None
@@ -241,19 +240,19 @@ def probe_sources(
     settings: Settings,
     after: datetime.datetime | None,
     now: datetime.datetime,
-) -> list[Probed]:
-    """What every probe finds of these sources; of slots, of those after `after`. Errors as of `latest_event`."""
+) -> list[ProbeResult]:
+    """Probe these sources, and their slots after `after`. Raises the errors of `latest_event`."""
     freshness = [_probe_freshness(warehouse, rows, settings, now) for rows in sources.values()]
     volumes = [*_probe_day(warehouse, settings, now), *_probe_slots(warehouse, settings, after, now)]
-    return [*freshness, *(probed for probed in volumes if probed.source in sources)]
+    return [*freshness, *(result for result in volumes if result.source in sources)]
 
 
-def _probe_freshness(warehouse: Warehouse, rows: SourceRows, settings: Settings, now: datetime.datetime) -> Probed:
+def _probe_freshness(warehouse: Warehouse, rows: SourceRows, settings: Settings, now: datetime.datetime) -> ProbeResult:
     name, table = rows.source.name, rows.source.table
     limits = Limits(*rows.source.stale_limits)
     latest = latest_event(warehouse, rows, settings, now)
     beginning = day_of(settings.start_date, settings.zone).start
-    # In its first hours a product is not late with its first event.
+    # In its first hours, a product without events is not stale.
     since = latest if latest is not None or now - beginning >= limits.critical else beginning
     is_short = since is None or now - since < limits.warning
     usual = {} if is_short or since is None else _usual_rows(warehouse, name, since, settings, now)
@@ -261,58 +260,64 @@ def _probe_freshness(warehouse: Warehouse, rows: SourceRows, settings: Settings,
     warning, critical = (limit.total_seconds() / 60 for limit in limits)
     metadata: dict[str, Any] = {"warning after (min)": warning, "critical after (min)": critical}
     if latest is None:
-        return Probed(FRESH, condition, f"{table} has no event since {settings.start_date}.", metadata)
+        return ProbeResult(FRESH, condition, f"{table} has no event since {settings.start_date}.", metadata)
     local, age = latest.astimezone(settings.zone), (now - latest).total_seconds() / 60
-    shown = f"{local:%Y-%m-%d %H:%M:%S}"
-    said = (
-        f"Latest event of {table}: {shown} {settings.timezone}, {age:,.0f} min ago "
+    latest_text = f"{local:%Y-%m-%d %H:%M:%S}"
+    description = (
+        f"Latest event of {table}: {latest_text} {settings.timezone}, {age:,.0f} min ago "
         f"(limit {critical if condition.severity == 'critical' else warning:,.0f} min)."
     )
-    return Probed(FRESH, condition, said, {"latest event": shown, "age (min)": round(age, 1), **metadata}, latest)
+    return ProbeResult(
+        FRESH, condition, description, {"latest event": latest_text, "age (min)": round(age, 1), **metadata}, latest
+    )
 
 
 def _usual_rows(
     warehouse: Warehouse, source: str, since: datetime.datetime, settings: Settings, now: datetime.datetime
 ) -> Mapping[Slot, int | None]:
-    """The rows that the slots of a silence usually have."""
+    """The usual rows of the slots of a silence."""
     slots = silent_slots(since, now)
     weeks = {slot: weeks_before(slot, settings.zone, WEEKS) for slot in slots}
     days = {slot: [Slot(slot.start - number * _DAY) for number in range(1, 8)] for slot in slots}
-    found = rows_of_slots(warehouse, {slot for groups in (weeks, days) for group in groups.values() for slot in group})
-    rows = {slot: counts[source] for slot, counts in found.items() if source in counts and slot.end <= since}
+    rows_by_slot = rows_of_slots(
+        warehouse, {slot for groups in (weeks, days) for group in groups.values() for slot in group}
+    )
+    rows = {slot: counts[source] for slot, counts in rows_by_slot.items() if source in counts and slot.end <= since}
 
-    def known(slots: list[Slot]) -> list[int]:
+    def known_rows(slots: list[Slot]) -> list[int]:
         return [rows[slot] for slot in slots if slot in rows]
 
-    return {slot: usual_rows(known(weeks[slot]), known(days[slot])) for slot in slots}
+    return {slot: usual_rows(known_rows(weeks[slot]), known_rows(days[slot])) for slot in slots}
 
 
-def _probe_day(warehouse: Warehouse, settings: Settings, now: datetime.datetime) -> Iterator[Probed]:
-    """The rows of each source on the last complete day; nothing where that has not been computed."""
+def _probe_day(warehouse: Warehouse, settings: Settings, now: datetime.datetime) -> Iterator[ProbeResult]:
+    """The rows of each source on the last complete day; nothing if that was not computed."""
     yesterday = now.astimezone(settings.zone).date() - _DAY
     day = day_of(yesterday, settings.zone)
     before = [yesterday - week * 7 * _DAY for week in range(1, WEEKS + 1)]
-    found = rows_of_days(warehouse, [yesterday, *(date for date in before if date >= settings.start_date)])
+    rows_by_day = rows_of_days(warehouse, [yesterday, *(date for date in before if date >= settings.start_date)])
     if day.hours == 0:
         return
-    for source, rows in found.get(yesterday, {}).items():
-        volume = evaluate_volume(rows, [found[date][source] for date in before if source in found.get(date, {})])
+    for source, rows in rows_by_day.get(yesterday, {}).items():
+        volume = evaluate_volume(
+            rows, [rows_by_day[date][source] for date in before if source in rows_by_day.get(date, {})]
+        )
         condition = volume_condition(source, day.key, day.start, day.end, volume)
-        yield _volume(DAY_VOLUME, condition, volume, f"{day.date:%Y-%m-%d}")
+        yield _volume_result(DAY_VOLUME, condition, volume, f"{day.date:%Y-%m-%d}")
 
 
 def _probe_slots(
     warehouse: Warehouse, settings: Settings, after: datetime.datetime | None, now: datetime.datetime
-) -> Iterator[Probed]:
+) -> Iterator[ProbeResult]:
     """The rows of each source in the slots after `after` that the monitor has processed, oldest first.
 
-    A slot that is unusual is described by the hour up to it.
+    An unusual slot is described by the hour that ends with it.
     """
-    last = last_processed_slot(warehouse) if tables_are_there(warehouse, MONITOR_TABLES) else None
-    # A monitor that has been silent for longer has no latest slots.
+    last = last_processed_slot(warehouse) if tables_exist(warehouse, MONITOR_TABLES) else None
+    # If the monitor is further behind, it has no recent slots.
     if last is None or now - last.end > _HOUR:
         return
-    first = max(last.start - (_MOST_SLOTS - 1) * SLOT, after + SLOT if after else last.start)
+    first = max(last.start - (_MAX_SLOTS - 1) * SLOT, after + SLOT if after else last.start)
     start = first - (_SLOTS_IN_A_ROW - 1) * SLOT
     slots = [Slot(start + number * SLOT) for number in range((last.end - start) // SLOT)]
     before = {slot: weeks_before(slot, settings.zone, WEEKS) for slot in slots}
@@ -330,20 +335,22 @@ def _probe_slots(
         start = slot.start
         if volume.status == "unusual":
             hour = [(source, Slot(slot.start - number * SLOT)) for number in range(_SLOTS_IN_A_ROW)]
-            found = [volumes[key] for key in hour if key in volumes]
-            start, volume = slot.end - len(found) * SLOT, combined(found)  # noqa: PLW2901
+            recent = [volumes[key] for key in hour if key in volumes]
+            start, volume = slot.end - len(recent) * SLOT, combine(recent)  # noqa: PLW2901
         condition = volume_condition(source, slot.key, start, slot.end, volume)
-        shown, end = start.astimezone(settings.zone), slot.end.astimezone(settings.zone)
-        yield _volume(SLOT_VOLUME, condition, volume, f"{shown:%Y-%m-%d %H:%M} – {end:%H:%M}")
+        local_start, end = start.astimezone(settings.zone), slot.end.astimezone(settings.zone)
+        yield _volume_result(SLOT_VOLUME, condition, volume, f"{local_start:%Y-%m-%d %H:%M} – {end:%H:%M}")
 
 
-def _volume(check: str, condition: Condition, volume: Volume, when: str) -> Probed:
-    metadata: dict[str, Any] = {"period": when, "rows": volume.rows, "weeks compared": volume.weeks}
+def _volume_result(check: str, condition: Condition, volume: Volume, period: str) -> ProbeResult:
+    metadata: dict[str, Any] = {"period": period, "rows": volume.rows, "weeks compared": volume.weeks}
     if volume.expected is None or volume.lower is None or volume.upper is None:
-        said = f"{volume.rows:,} rows on {when}; only {volume.weeks} week(s) before to compare with."
-        return Probed(check, condition, said, metadata)
-    said = f"{volume.rows:,} rows on {when}, usual {volume.expected:,.0f} ({volume.lower:,.0f} – {volume.upper:,.0f})."
+        description = f"{volume.rows:,} rows on {period}; only {volume.weeks} week(s) before to compare with."
+        return ProbeResult(check, condition, description, metadata)
+    description = (
+        f"{volume.rows:,} rows on {period}, usual {volume.expected:,.0f} ({volume.lower:,.0f} – {volume.upper:,.0f})."
+    )
     metadata |= {"expected": volume.expected, "lower": round(volume.lower, 1), "upper": round(volume.upper, 1)}
     if volume.change is not None:
         metadata["deviation (%)"] = round(100 * volume.change, 1)
-    return Probed(check, condition, said, metadata)
+    return ProbeResult(check, condition, description, metadata)

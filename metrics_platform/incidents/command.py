@@ -1,4 +1,4 @@
-"""`metrics-platform incidents`: lists the incidents, and records people's answers to them."""
+"""`metrics-platform incidents`: lists incidents, and records users' answers to them."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class UnknownIncidentError(RuntimeError):
 
 
 def list_incidents(settings: Settings, console: Console) -> None:
-    """Print the incidents that are open, ended in the last eight days, or keep others quiet; the latest first.
+    """Print the incidents that are open, ended in the last eight days, or silence others. The latest comes first.
 
     Raises WarehouseError if ClickHouse refused, failed or did not answer.
     """
     alerts = incidents_before(Warehouse.from_settings(settings), _now())
     alerts.sort(key=lambda alert: alert.opened_at, reverse=True)
-    rows = [shown_incident(alert, settings) for alert in alerts]
+    rows = [incident_row(alert, settings) for alert in alerts]
     if not rows:
         console.print("No incident is open, and none ended in the last eight days.")
         return
@@ -37,7 +37,7 @@ def list_incidents(settings: Settings, console: Console) -> None:
     console.print(table)
 
 
-def shown_incident(alert: Alert, settings: Settings) -> dict[str, str]:
+def incident_row(alert: Alert, settings: Settings) -> dict[str, str]:
     """An incident as a row of a table."""
     return {
         "incident": alert.id,
@@ -52,8 +52,8 @@ def shown_incident(alert: Alert, settings: Settings) -> dict[str, str]:
     }
 
 
-def answer(settings: Settings, incident: str, *, is_incident: bool, who: str, note: str) -> str:
-    """Record whether it is an incident; returns what follows from it.
+def record_answer(settings: Settings, incident: str, *, is_incident: bool, who: str, note: str) -> str:
+    """Record whether it is an incident. Returns a text that describes the effect.
 
     Raises:
         UnknownIncidentError: no recent incident has this id.

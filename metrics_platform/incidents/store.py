@@ -1,7 +1,7 @@
-"""The incidents in ClickHouse: updated by evaluated slots in their order, each once; and the verdicts.
+"""Store incidents in ClickHouse, updated by each evaluated slot once and in order, and read verdicts.
 
 Each function raises WarehouseError if ClickHouse refused, failed or did not answer, and SchemaMismatchError if a table
-is there with other columns.
+has other columns.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 from metrics_platform.alerts.alert import Alert, Notification, Subject
 from metrics_platform.alerts.anomalies import Series, Verdict, conditions_of
 from metrics_platform.alerts.engine import step
-from metrics_platform.alerts.policies import QUIET_FOR, muting, policies
+from metrics_platform.alerts.policies import QUIET_FOR, mute_filter, policies
 from metrics_platform.catalog import Catalog
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT, Slot, SlotRange
 from metrics_platform.warehouse.client import Row, Warehouse
-from metrics_platform.warehouse.schema import create_tables, tables_are_there
+from metrics_platform.warehouse.schema import create_tables, tables_exist
 from metrics_platform.warehouse.tables import (
     INCIDENT_ANSWERS,
     INCIDENTS,
@@ -30,13 +30,13 @@ from metrics_platform.warehouse.tables import (
     read_sql,
 )
 
-# The columns that people query, where they are called otherwise than the fields of an alert.
-_RENAMED = {
+# Columns whose names differ from the fields of an alert. They stay, because users query them.
+_FIELD_NAMES = {
     "incident": "id", "direction": "variant", "calm": "normal_streak", "needed": "normal_needed",
     "folded_into": "inhibited_by", "message": "notification", "told_at": "notified_at",
 }  # fmt: skip
 _COLUMNS = {
-    column: _RENAMED.get(column, column)
+    column: _FIELD_NAMES.get(column, column)
     for column in (
         "incident", "state", "change", "direction", "severity", "opened_at", "last_at", "closed_at", "calm", "needed",
         "worst_change", "worst_at", "folded_into", "message", "told_at", "reminders", "cleared",
@@ -45,7 +45,7 @@ _COLUMNS = {
 
 
 class ProcessedSlot(NamedTuple):
-    """A slot that has verdicts: how many, how many are anomalous, and how many incidents are open after it."""
+    """A slot with verdicts: their number, how many are anomalous, and how many incidents are open after it."""
 
     slot: Slot
     series: int
@@ -55,7 +55,7 @@ class ProcessedSlot(NamedTuple):
 
 @dataclass
 class Update:
-    """Slots of one day, processed and not yet written."""
+    """Processed slots of one day that are not written yet."""
 
     # The alerts that are open or have changed after each slot.
     steps: list[tuple[datetime.datetime, tuple[Alert, ...]]] = field(default_factory=list)
@@ -64,10 +64,10 @@ class Update:
     notifications: list[tuple[Slot, Notification]] = field(default_factory=list)
 
     def write(self, warehouse: Warehouse) -> None:
-        """Write it, after its notifications have been enqueued.
+        """Write the slots. Enqueue the notifications first.
 
-        After a crash in between, the slots are processed again and enqueue the same keys. The other way round, the
-        notifications would be lost. Rows of the same slot replace each other, so repeating it does no harm.
+        After a crash in between, the slots are processed again and enqueue the same keys. In the other order, the
+        notifications would be lost. Rows of the same slot replace each other, so a repetition does no harm.
         """
         _insert(warehouse, INCIDENTS.name, [_row(at, alert) for at, alerts in self.steps for alert in alerts])
         _insert(warehouse, MONITORED_SLOTS.name, [[row.slot.start, *row[1:]] for row in self.processed])
@@ -81,43 +81,43 @@ def updates(  # noqa: PLR0917
     now: datetime.datetime,
     inhibitors: Sequence[Alert] = (),
 ) -> Iterator[Update]:
-    """Process `slots`, by day; each update must have been written before the next is asked for.
+    """Process `slots` by day. Write each update before you take the next.
 
-    Slots up to the last one that was processed change nothing. The first slot without verdicts ends it: slots are
-    processed in their order. `inhibitors` are alerts about the platform. Slots that ended longer ago than
+    Slots that were already processed are skipped. Processing stops at the first slot without verdicts, because slots
+    are processed in order. `inhibitors` are alerts about the platform. Slots that ended longer ago than
     METRICS_ALERT_MAX_AGE_MINUTES send no notifications.
     """
     rules = policies(datetime.timedelta(hours=settings.reminder_hours))
     oldest = now - datetime.timedelta(minutes=settings.alert_max_age_minutes)
     sources = {name: metric.source for name, metric in catalog.metrics.items()}
-    for day, piece in slots.by_day(settings.zone):
+    for day, day_slots in slots.by_day(settings.zone):
         last = last_processed_slot(warehouse)
-        rest = SlotRange(max(piece.start, last.end) if last else piece.start, piece.end)
-        if rest.start >= rest.end:
+        remaining = SlotRange(max(day_slots.start, last.end) if last else day_slots.start, day_slots.end)
+        if remaining.start >= remaining.end:
             continue
-        alerts = {alert.id: alert for alert in incidents_before(warehouse, rest.start, sources)}
-        verdicts = _verdicts_of(warehouse, day.date, rest, map(Series.of, alerts.values()))
-        evaluated = _evaluated_slots(warehouse, day.date, rest)
+        alerts = {alert.id: alert for alert in incidents_before(warehouse, remaining.start, sources)}
+        verdicts = _verdicts_of(warehouse, day.date, remaining, map(Series.of, alerts.values()))
+        evaluated = _evaluated_slots(warehouse, day.date, remaining)
         update = Update()
-        for slot in rest:
+        for slot in remaining:
             if slot not in evaluated:
                 break
-            found = step(
+            result = step(
                 slot.start,
                 alerts.values(),
                 conditions_of(slot, verdicts.get(slot, ()), alerts.values(), sources),
                 rules,
                 notifies=slot.end >= oldest,
-                is_muted=muting(settings, slot.end, catalog),
+                is_muted=mute_filter(settings, slot.end, catalog),
                 inhibitors=inhibitors,
             )
-            alerts |= {alert.id: alert for alert in found.alerts}
-            update.steps.append((slot.start, found.alerts))
+            alerts |= {alert.id: alert for alert in result.alerts}
+            update.steps.append((slot.start, result.alerts))
             open_now = sum(alert.is_open for alert in alerts.values())
             update.processed.append(evaluated[slot]._replace(incidents=open_now))
-            update.notifications += [(slot, notification) for notification in found.notifications]
+            update.notifications += [(slot, notification) for notification in result.notifications]
         yield update
-        if len(update.processed) < len(rest):
+        if len(update.processed) < len(remaining):
             return
 
 
@@ -126,10 +126,10 @@ def incidents_before(
 ) -> list[Alert]:
     """The incidents that were open before `moment`, and those that ended before it and may still inhibit others.
 
-    These are all of the eight days before, and those that are marked as not an incident. `sources` are the metrics,
-    each with its source.
+    The latter are those of the eight days before, and those marked as not an incident. `sources` maps metrics to their
+    sources.
     """
-    if not tables_are_there(warehouse, [INCIDENTS, INCIDENT_ANSWERS]):
+    if not tables_exist(warehouse, [INCIDENTS, INCIDENT_ANSWERS]):
         return []
     rows = warehouse.query(
         read_sql("queries/incidents_before.sql"),
@@ -142,9 +142,9 @@ def incidents_before(
 def save_answer(
     warehouse: Warehouse, alert: Alert, now: datetime.datetime, *, is_incident: bool, who: str, note: str
 ) -> None:
-    """Write a person's answer to an incident. Of several, the latest counts."""
-    given = "incident" if is_incident else "not_an_incident"
-    _insert(warehouse, INCIDENT_ANSWERS.name, [[alert.id, given, now, who, note, alert.worst_change]])
+    """Write a user's answer to an incident. The latest answer counts."""
+    answer = "incident" if is_incident else "not_an_incident"
+    _insert(warehouse, INCIDENT_ANSWERS.name, [[alert.id, answer, now, who, note, alert.worst_change]])
 
 
 def create_incident_tables(warehouse: Warehouse) -> None:
@@ -152,8 +152,8 @@ def create_incident_tables(warehouse: Warehouse) -> None:
 
 
 def last_processed_slot(warehouse: Warehouse) -> Slot | None:
-    """The latest slot that the incidents have processed; None: none yet."""
-    if not tables_are_there(warehouse, [MONITORED_SLOTS]):
+    """The latest processed slot; None: none yet."""
+    if not tables_exist(warehouse, [MONITORED_SLOTS]):
         return None
     latest = warehouse.value(
         "SELECT maxOrNull(slot_start) FROM monitored_slots", operation="Reading the last processed slot"
@@ -167,13 +167,13 @@ def _evaluated_slots(warehouse: Warehouse, date: datetime.date, slots: SlotRange
         {"event_date": date, "first_slot": slots.start, "end_slot": slots.end},
         operation="Reading which slots are evaluated",
     ).rows
-    found = [ProcessedSlot(Slot(_utc(row["slot_start"])), row["series"], row["anomalous"]) for row in rows]
-    return {slot.slot: slot for slot in found}
+    processed = [ProcessedSlot(Slot(_utc(row["slot_start"])), row["series"], row["anomalous"]) for row in rows]
+    return {slot.slot: slot for slot in processed}
 
 
 def unevaluated_since(warehouse: Warehouse, slots: SlotRange) -> datetime.datetime:
-    """The start of the first of `slots` that has no verdict; their end where all have one."""
-    if not tables_are_there(warehouse, [VERDICTS]):
+    """The start of the first of `slots` without a verdict; their end if all have one."""
+    if not tables_exist(warehouse, [VERDICTS]):
         return slots.start
     rows = warehouse.query(
         "SELECT DISTINCT slot_start FROM verdicts FINAL WHERE slot_start >= {first_slot:DateTime('UTC')} "
@@ -187,32 +187,32 @@ def unevaluated_since(warehouse: Warehouse, slots: SlotRange) -> datetime.dateti
 
 
 def _verdicts_of(
-    warehouse: Warehouse, date: datetime.date, slots: SlotRange, known: Iterable[Series]
+    warehouse: Warehouse, date: datetime.date, slots: SlotRange, also: Iterable[Series]
 ) -> dict[Slot, list[Verdict]]:
-    """The verdicts of `slots` (on the day `date`) that incidents are made of, by slot."""
-    series = sorted(set(known))
+    """The verdicts that incidents need of `slots` on the day `date`, by slot; `also` are series to include always."""
+    series = sorted(set(also))
     rows = warehouse.query(
         read_sql("queries/verdicts_of_slots.sql"),
         {
             "event_date": date,
             "first_slot": slots.start,
             "end_slot": slots.end,
-            "metrics": [one.metric for one in series],
-            "series_dimensions": [one.dimension for one in series],
-            "series_values": [one.dimension_value for one in series],
+            "metrics": [item.metric for item in series],
+            "series_dimensions": [item.dimension for item in series],
+            "series_values": [item.dimension_value for item in series],
         },
         operation="Reading the verdicts",
     ).rows
-    found: dict[Slot, list[Verdict]] = defaultdict(list)
+    by_slot: dict[Slot, list[Verdict]] = defaultdict(list)
     for row in rows:
-        found[Slot(_utc(row["slot_start"]))].append(_verdict(row))
-    return found
+        by_slot[Slot(_utc(row["slot_start"]))].append(_verdict(row))
+    return by_slot
 
 
 def verdicts_at(warehouse: Warehouse, slot: Slot) -> dict[Series, Verdict]:
     rows = warehouse.query(
         "SELECT * FROM verdicts FINAL WHERE slot_start = {first_slot:DateTime('UTC')} "
-        # Which day of the product it is does not matter: no zone is further from UTC.
+        # The days around the slot's UTC day cover every time zone.
         "AND event_date BETWEEN toDate({first_slot:DateTime('UTC')}) - 1 AND toDate({first_slot:DateTime('UTC')}) + 1",
         {"first_slot": slot.start},
         operation=f"Reading the verdicts of {slot.key}",
@@ -236,8 +236,8 @@ def _insert(warehouse: Warehouse, table: str, rows: Sequence[Sequence[Any]]) -> 
 
 
 def _row(at: datetime.datetime, alert: Alert) -> list[Any]:
-    own = {column: getattr(alert, name) for column, name in _COLUMNS.items()}
-    values = {"slot_start": at, **Series.of(alert)._asdict(), **own}
+    columns = {column: getattr(alert, name) for column, name in _COLUMNS.items()}
+    values = {"slot_start": at, **Series.of(alert)._asdict(), **columns}
     return [values[column.name] for column in columns_of(INCIDENTS.file)]
 
 

@@ -1,4 +1,4 @@
-"""The commit: one record for both files, then the staged partitions are moved. The next load completes the rest.
+"""The commit: write one record for both files, then move the staged partitions. The next load completes the rest.
 
 MOVE PARTITION takes a partition out of staging and puts it into the target. The partitions left in staging are the work
 that remains, so two processes can complete one load at the same time. Only a ClickHouse that dies during the statement
@@ -28,7 +28,7 @@ COMMITTING, COMMITTED, GIVEN_UP = 1, 2, 3
 PREFIX = f"{STAGING_PREFIX}load__"
 Say = Callable[[str], None]
 
-# A restart of ClickHouse takes seconds; longer absences are left to the next load.
+# A restart of ClickHouse takes seconds. If it is down for longer, the next load completes the commit.
 _WAITS = (1.0, 3.0, 6.0)
 # A load may work for minutes on one of its tables, while the others are idle.
 IDLE_SECONDS = 3600
@@ -76,16 +76,16 @@ def staged_partitions(warehouse: Warehouse, database: str, staging: str, target:
 
 
 def commit(warehouse: Warehouse, entries: Sequence[Entry], say: Say) -> None:
-    """Load what is staged, all of it or nothing. An interrupt (Ctrl-C, SIGTERM) waits until it is done.
+    """Load everything that is staged, or nothing. An interrupt (Ctrl-C, SIGTERM) waits until the commit is done.
 
     Raises:
         LoadError: says whether nothing was loaded or the next load completes it.
     """
-    with _uninterrupted(say):
+    with _defer_signals(say):
         try:
             names = [field.name for field in fields(Entry)]
             rows = [[*(getattr(entry, name) for name in names), COMMITTING] for entry in entries]
-            # One block, so both files or none; sent twice, its rows replace themselves.
+            # One block, so both files or none. If it is sent twice, its rows replace each other.
             warehouse.run(
                 lambda client: client.insert(HISTORY.name, rows, column_names=[*names, "step"]),
                 operation="Committing the load",
@@ -102,10 +102,10 @@ def commit(warehouse: Warehouse, entries: Sequence[Entry], say: Say) -> None:
 
 
 def complete_interrupted(warehouse: Warehouse, say: Say) -> list[Entry]:
-    """Complete every load whose commit has begun and not ended, oldest first; returns what was completed.
+    """Complete every load with an unfinished commit, oldest first. Returns the completed entries.
 
     Raises:
-        WarehouseError: ClickHouse is away.
+        WarehouseError: ClickHouse is down.
         LoadError: ClickHouse refuses to complete a load; the text says how to go on.
     """
     sql = read_sql("queries/load/open_loads.sql")
@@ -126,13 +126,13 @@ def complete_interrupted(warehouse: Warehouse, say: Say) -> list[Entry]:
 
 
 def drop_idle(warehouse: Warehouse, database: str) -> None:
-    """Drop what killed loads left before their commit; to be called when no commit is interrupted."""
-    there = replace(warehouse, connection=replace(warehouse.connection, database=database))
-    drop_idle_staging_tables(there, PREFIX, IDLE_SECONDS)
+    """Drop the leftovers of loads that were killed before their commit. Call it when no commit is interrupted."""
+    target_warehouse = replace(warehouse, connection=replace(warehouse.connection, database=database))
+    drop_idle_staging_tables(target_warehouse, PREFIX, IDLE_SECONDS)
 
 
 def drop(warehouse: Warehouse, table: TableName) -> None:
-    """Drop a staging table; where ClickHouse is away, a later load drops it."""
+    """Drop a staging table. If ClickHouse is down, a later load drops it."""
     try:
         warehouse.execute(f"DROP TABLE IF EXISTS {table.sql} SYNC", operation="Dropping a staging table")
     except WarehouseError as error:
@@ -171,14 +171,14 @@ def _complete(warehouse: Warehouse, entries: Sequence[Entry]) -> None:
             _end(warehouse, entries, COMMITTED)
             return
         except WarehouseError as error:
-            # A table that is gone: another load has just completed this one.
+            # The table does not exist any more: another load has just completed this one.
             if wait is None or not (error.transient or error.code == _UNKNOWN_TABLE):
                 raise
             time.sleep(wait)
 
 
 def _partitions_left(warehouse: Warehouse, entry: Entry) -> list[str]:
-    """The partitions still to be moved; after a death of ClickHouse, parts that are in the target leave staging."""
+    """The partitions still to be moved. After a crash of ClickHouse, parts that are in the target leave staging."""
     partitions = staged_partitions(warehouse, entry.database, entry.staging, entry.target)
     if partitions and _has_restarted_since(warehouse, entry):
         before = dict(zip(entry.partition_ids, entry.rows_before, strict=True))
@@ -213,7 +213,7 @@ def _alter(warehouse: Warehouse, entry: Entry, action: str) -> None:
 
 
 def _give_up_untouched(warehouse: Warehouse, entries: Sequence[Entry]) -> bool:
-    """Give a load up if all its rows are still in staging; false where some have been moved."""
+    """Give up a load if all its rows are still in staging. Returns False if some have been moved."""
     for entry in entries:
         partitions = staged_partitions(warehouse, entry.database, entry.staging, entry.target)
         if sum(row["staged"] for row in partitions) != entry.rows:
@@ -231,14 +231,14 @@ def _end(warehouse: Warehouse, entries: Sequence[Entry], step: int) -> None:
 
 
 def times_in_utc(row: Mapping[str, Any]) -> dict[str, datetime.datetime]:
-    """The times of a row from ClickHouse in UTC, whatever the column's zone; those in UTC come without an offset."""
+    """Convert the times of a row from ClickHouse to UTC. Times in UTC come without an offset."""
     times = {name: row[name] for name in ("first_time", "last_time", "changed_at")}
     return {name: (time if time.tzinfo else time.replace(tzinfo=datetime.UTC)) for name, time in times.items()}
 
 
 @contextmanager
-def _uninterrupted(say: Say) -> Iterator[None]:
-    """Hold back Ctrl-C and SIGTERM until the end of the block, then let them act."""
+def _defer_signals(say: Say) -> Iterator[None]:
+    """Defer Ctrl-C and SIGTERM until the end of the block."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""The two kinds of events: their fields, where a file has them, and the SQL that reads and checks them."""
+"""The two kinds of events: their fields, their columns in a file, and the SQL that reads and checks them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from metrics_platform.loading.files import EventFile, LoadError, listed
 from metrics_platform.settings import Settings
-from metrics_platform.table_names import TableName, parse_table_name, quoted
+from metrics_platform.table_names import TableName, parse_table_name, quote_identifier
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import create_database
-from metrics_platform.warehouse.source_rows import bare_type
+from metrics_platform.warehouse.source_rows import inner_type
 from metrics_platform.warehouse.tables import read_sql
 
 Kind = Literal["integer", "gender", "action", "time", "text"]
@@ -86,7 +86,7 @@ class Source:
 
 
 def messages_source(receiver_column: str) -> Source:
-    """Messages; a file may spell the receiver's column either way, or as the table does."""
+    """Messages. A file may use either spelling of the receiver's column, or the table's name for it."""
     fields = (
         Field("user_id", "integer", None),
         Field(receiver_column, "integer", None),
@@ -124,7 +124,7 @@ class Column:
     @property
     def inner(self) -> str:
         """Its type without LowCardinality and Nullable."""
-        return bare_type(self.type)
+        return inner_type(self.type)
 
     @property
     def is_nullable(self) -> bool:
@@ -143,17 +143,17 @@ class Target:
 
 
 def create_source_tables(settings: Settings, warehouse: Warehouse) -> None:
-    """Create both source tables where they are missing."""
+    """Create missing source tables."""
     for source in (FEED, messages_source(settings.receiver_column)):
         prepare_target(settings, warehouse, source)
 
 
 def prepare_target(settings: Settings, warehouse: Warehouse, source: Source) -> Target:
-    """The table of `source`, created (and its database) where it is missing.
+    """The table of `source`. It and its database are created if missing.
 
     Raises:
-        WarehouseError: no right to create or to look.
-        LoadError: what exists cannot hold these events.
+        WarehouseError: a right to create or read is missing.
+        LoadError: the existing table cannot hold these events.
     """
     name = settings.feed_table if source.name == "feed" else settings.messages_table
     table = parse_table_name(name)
@@ -162,7 +162,7 @@ def prepare_target(settings: Settings, warehouse: Warehouse, source: Source) -> 
     if created:
         create_database(warehouse, table.database)
         schema = "feed_actions" if source.name == "feed" else "message_actions"
-        # The receiver's column is the one name in the schema files that a setting can change.
+        # The receiver's column is the only name in the schema files that a setting can change.
         sql = re.sub(r"\breceiver_id\b", settings.receiver_column, read_sql(f"schema/{schema}.sql"))
         warehouse.execute(sql, table._asdict(), operation=f"Creating table {table}", repeatable=True)
         found = _existing(warehouse, table)
@@ -227,7 +227,7 @@ def _check_columns(target: Target, source: Source, settings: Settings) -> None:
 
 @dataclass(frozen=True)
 class Checks:
-    """How the rows of one file become events of the target.
+    """The SQL that turns the rows of a file into events of the target.
 
     Attributes:
         columns: the target's columns that are written, as SQL; `values` are their names in the table of checked rows.
@@ -283,11 +283,11 @@ def checks_for(
     }.items():
         sql = sql.replace(f"{{{name}}}", literal)
     aliases = ", ".join(f"value_{number}" for number in range(len(names)))
-    return Checks(", ".join(map(quoted, names)), aliases, ", ".join(types), sql)
+    return Checks(", ".join(map(quote_identifier, names)), aliases, ", ".join(types), sql)
 
 
 def _value(field: Field, column: Column, text: str, alias: str) -> tuple[str, str]:
-    """The SQL of a field's value, and of the reason why it is wrong (empty: it is not)."""
+    """The SQL of a field's value, and of the reason why it is invalid (empty: it is valid)."""
     is_empty = f"is_no_number({text})" if field.kind == "integer" else f"is_empty({text})"
     if field.unknown is not None and not column.is_nullable:
         filled = f"if({is_empty}, '{field.unknown}', {text})"
@@ -319,7 +319,7 @@ def _value(field: Field, column: Column, text: str, alias: str) -> tuple[str, st
 
 
 def _gender(column: Column, text: str) -> str:
-    """As the table holds it: a number (-1 unknown, in an unsigned column the greatest), or a word."""
+    """The gender as the table stores it: a number (-1 unknown, in an unsigned column the largest), or a word."""
     if _INTEGER.fullmatch(column.inner):
         value = f"nullIf(ifNull(gender({text}), -1), -1)" if column.is_nullable else f"ifNull(gender({text}), -1)"
         return f"CAST({value}, '{f'Nullable({column.inner})' if column.is_nullable else column.inner}')"

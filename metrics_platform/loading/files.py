@@ -20,12 +20,12 @@ Progress = Callable[[BinaryIO], AbstractContextManager[BinaryIO]]
 
 _CHUNK = 8 << 20
 _LONGEST_LINE = 1 << 20
-# A quoted value over more lines than this is a quote that was never closed.
-_MOST_LINES = 100
+# If a quoted value spans more lines than this, its quote was never closed.
+_MAX_LINES = 100
 _DELIMITERS = ",;\t|"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _PARQUET_ROWS = 100_000
-# Other formats, and text in UTF-16, have such bytes in what would be the header.
+# Other formats, and text in UTF-16, have such bytes in the first line.
 _NO_TEXT = re.compile(rb"[\0-\x08]")
 _FIRST_BYTES = 1024
 
@@ -85,7 +85,7 @@ class CsvFile:
         self.names = split[self.delimiter]
 
     def batches(self, places: Sequence[int], progress: Progress = nullcontext) -> Iterator[Any]:
-        """Read tables of (line, text, problem); bytes pass through `progress`. Blank lines are rows, too.
+        """Read tables of (line, text, problem). Bytes pass through `progress`. Blank lines are rows, too.
 
         Raises:
             LoadError: the file cannot be read to its end.
@@ -105,33 +105,33 @@ class CsvFile:
                     )
                 if not piece:
                     lines, rest = ([*lines, rest] if rest else lines), b""
-                texts, unusual, left = self._rows(lines, is_end=not piece) if has_quotes else (lines, {}, [])
+                texts, unusual, unfinished = self._rows(lines, is_end=not piece) if has_quotes else (lines, {}, [])
                 yield _batch(number, texts, unusual)
-                number += len(lines) - len(left)
-                rest = b"\n".join([*left, rest])
+                number += len(lines) - len(unfinished)
+                rest = b"\n".join([*unfinished, rest])
                 if not piece:
                     return
 
     def fields(self, places: Sequence[int]) -> dict[int, int]:
-        """Column → its number among the fields of a row, from 1; a row has all columns of the file."""
+        """Column → its number among the fields of a row, from 1. A row has all columns of the file."""
         return {place: place + 1 for place in range(len(self.names))}
 
     def _rows(self, lines: list[bytes], *, is_end: bool) -> tuple[list[bytes], dict[int, _Unusual], list[bytes]]:
-        """The rows of these lines, those that are unusual by their place, and the lines of a value that goes on."""
+        """The rows of these lines, the unusual ones by position, and the lines of an unfinished value."""
         # A line with an odd number of quotes opens a value that ends on a later line, or its quote is never closed.
-        odd = [index for index, line in enumerate(lines) if b'"' in line and line.count(b'"') % 2]
+        unbalanced = [index for index, line in enumerate(lines) if b'"' in line and line.count(b'"') % 2]
         texts: list[bytes] = []
         unusual: dict[int, _Unusual] = {}
         end = 0  # of the lines that are in `texts`
-        for place, opened in enumerate(odd):
+        for place, opened in enumerate(unbalanced):
             if opened < end or self._is_row(lines[opened]):  # closes a value, or is a quote inside an unquoted one
                 continue
             texts += lines[end:opened]
-            closed = odd[place + 1] if place + 1 < len(odd) else None
-            if closed is None and not is_end and len(lines) - opened < _MOST_LINES:
+            closed = unbalanced[place + 1] if place + 1 < len(unbalanced) else None
+            if closed is None and not is_end and len(lines) - opened < _MAX_LINES:
                 return texts, unusual, lines[opened:]
             text = b"\n".join(lines[opened : (closed or opened) + 1])
-            if closed is not None and closed - opened < _MOST_LINES and self._is_row(text):
+            if closed is not None and closed - opened < _MAX_LINES and self._is_row(text):
                 unusual[len(texts)] = _Unusual(closed + 1 - opened, "")
                 texts.append(text)
                 end = closed + 1
@@ -210,14 +210,14 @@ class ParquetFile:
 
 
 class _Unusual(NamedTuple):
-    """A row that takes several lines, or has a problem."""
+    """A row that spans several lines, or has a problem."""
 
     lines: int
     problem: str
 
 
 def _batch(first: int, texts: Any, unusual: Mapping[int, _Unusual]) -> Any:
-    """The rows with their line numbers, of which `first` is that of the first row."""
+    """The rows with their line numbers, from `first` on."""
     steps = np.ones(len(texts) + 1, dtype=np.uint64)
     steps[0] = first
     problems = [""] * len(texts)
@@ -232,7 +232,7 @@ def _as_text(column: Any) -> Any:
     type_ = column.type
     if pa.types.is_dictionary(type_):
         return _as_text(column.dictionary_decode())
-    if pa.types.is_floating(type_):  # whole numbers, where pandas has made room for missing ones
+    if pa.types.is_floating(type_):  # pandas converts integer columns with missing values to floats
         column = pc.if_else(pc.is_finite(column), column, None).cast(pa.decimal128(38, 6))
     if not (pa.types.is_binary(type_) or pa.types.is_large_binary(type_) or pa.types.is_binary_view(type_)):
         column = column.cast(pa.string())
@@ -249,7 +249,7 @@ def _split(header: str, delimiter: str) -> list[str]:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Turn what goes wrong while a file is read into a `LoadError`."""
+    """Turn errors of reading a file into a `LoadError`."""
     try:
         yield
     except EOFError:
@@ -264,7 +264,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def listed(names: Sequence[str], longest: int = 60) -> str:
-    """Up to 20 names for people, each cut where it is long."""
+    """Up to 20 names as text. Long ones are cut."""
     cut = [name if len(name) <= longest else f"{name[:longest]}…" for name in names[:20]]
     cut = [name if name.isprintable() else repr(name) for name in cut]
     return ", ".join(cut) + (f" and {len(names) - 20} more" if len(names) > 20 else "")

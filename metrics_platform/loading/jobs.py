@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 
-# An insert that is sent again after its answer was lost is recognised among this many.
+# ClickHouse remembers this many inserts, to recognise one that is sent again after its answer was lost.
 _REMEMBERED_INSERTS = 100_000
-# Lines that are copied into staging in one statement, so that its time does not grow with the file.
+# Lines per statement that fills staging, so that its duration does not grow with the file.
 _LINES_A_STATEMENT = 4_000_000
 # No merges: parts are moved as they are, and a Replacing… table would fold rows before they are counted.
 _NO_MERGES = "max_bytes_to_merge_at_max_space_in_pool = 1"
@@ -132,8 +132,8 @@ def _open(
         rejects_file = options.rejects / f"{path.name}{f'.{source.name}' if alike else ''}.rejected.csv"
         jobs.append(FileLoad(warehouse, options, say, zone, load_id, source, file, places, rejects_file))
     found = {name.lower() for job in jobs for name in job.file.names}
-    if absent := [name for name in options.columns.values() if name.lower() not in found]:
-        raise LoadError(f"No file has the column {absent[0]!r} that --column names. Correct the name.")
+    if missing_columns := [name for name in options.columns.values() if name.lower() not in found]:
+        raise LoadError(f"No file has the column {missing_columns[0]!r} that --column names. Correct the name.")
     return jobs
 
 
@@ -155,11 +155,11 @@ def _check(options: Options, fields: set[str]) -> None:
 
 @dataclass(eq=False)
 class FileLoad:
-    """One file on its way, and then what became of it.
+    """The load of one file, and its result.
 
     Attributes:
         rejected: rows that were not loaded; they are in `rejects_file`.
-        entry: set once its rows are staged; None where it has none.
+        entry: set when its rows are staged; None if there are no rows.
     """
 
     warehouse: Warehouse
@@ -177,12 +177,12 @@ class FileLoad:
 
     @property
     def staging(self) -> TableName:
-        """The table of good rows, beside the target."""
+        """The staging table of good rows, in the target's database."""
         return TableName(self.target.table.database, f"{commit.PREFIX}{self.load_id}__{self.source.name}")
 
     @property
     def checked(self) -> TableName:
-        """The table of all rows: their values, and what is wrong with bad ones."""
+        """The table of all rows: their values, and the problems of bad ones."""
         return TableName(self.staging.database, f"{self.staging.table}_raw")
 
     def stage(self, completed: Sequence[commit.Entry]) -> None:
@@ -275,8 +275,8 @@ class FileLoad:
         used = set(self.places.values())
         if unknown := [name or "(no name)" for place, name in enumerate(names) if place not in used]:
             self.say(f"{path}: columns that are not part of an event are not loaded: {listed(unknown)}.")
-        if homeless := [names[self.places[name]] for name in self.places if name not in self.target.columns]:
-            self.say(f"{path}: table {table} has no column {listed(homeless)}, so it is not loaded.")
+        if unknown_fields := [names[self.places[name]] for name in self.places if name not in self.target.columns]:
+            self.say(f"{path}: table {table} has no column {listed(unknown_fields)}, so it is not loaded.")
 
     def _create_tables(self, checks: Checks) -> None:
         """Create the tables, and try the rights and the columns that the commit needs before anything is read."""
@@ -289,13 +289,13 @@ class FileLoad:
             f"CREATE TABLE {staging} AS {target}",
             f"ALTER TABLE {staging} MODIFY SETTING {_NO_MERGES}",
             *([f"ALTER TABLE {staging} REMOVE TTL"] if self.target.has_ttl else []),
-            f"ALTER TABLE {staging} MOVE PARTITION ID 'none' TO TABLE {target}",  # which does not exist
+            f"ALTER TABLE {staging} MOVE PARTITION ID 'none' TO TABLE {target}",  # it does not exist
         ]
         for statement in statements:
             self.warehouse.execute(statement, operation=f"Preparing to load into {self.target.table}")
 
     def _send(self, checks: Checks) -> int:
-        """Send all rows, which ClickHouse splits and checks; returns the number of the last line."""
+        """Send all rows; ClickHouse splits and checks them. Returns the number of the last line."""
         statement = f"INSERT INTO {self.checked.sql} {checks.sql} FORMAT ArrowStream\n".encode()
         last = 0
         for number, batch in enumerate(self.file.batches(sorted(self.places.values()), progress_of(self.file.path))):
@@ -313,7 +313,7 @@ class FileLoad:
         return last
 
     def _summarise(self) -> int:
-        """Report how values were read; returns the number of rows."""
+        """Report how values were read. Returns the number of rows."""
         (counts,) = self._query(
             "SELECT count() AS rows, countIf(is_local) AS local_times, "  # noqa: S608
             "countIf(odd_gender != '') AS genders, groupUniqArrayIf(3)(odd_gender, odd_gender != '') AS such_as "
@@ -347,7 +347,7 @@ class FileLoad:
             )
 
     def _staged(self, checks: Checks) -> dict[str, Any]:
-        """What is in the staging table: rows, first_time, last_time, their fingerprint `content`, and the time now."""
+        """A summary of the staging table: rows, first_time, last_time, fingerprint `content`, and the current time."""
         (row,) = self._query(
             "SELECT count() AS rows, "  # noqa: S608
             "ifNull(min(time), 0) AS first_time, ifNull(max(time), 0) AS last_time, "
@@ -396,13 +396,13 @@ def _insert(client: Client, *, block: bytes, token: str) -> object:
 
 
 def _drop(warehouse: Warehouse, tables: Sequence[TableName]) -> None:
-    with suppress(WarehouseError):  # the next load drops what stays
+    with suppress(WarehouseError):  # the next load drops the tables that remain
         for table in tables:
             commit.drop(warehouse, table)
 
 
 def _report_days(settings: Settings, jobs: Sequence[FileLoad], say: Say) -> None:
-    """Which days of what was loaded will not be computed, or not soon."""
+    """Report the loaded days that will not be computed, or not soon."""
     today = datetime.datetime.now(settings.zone).date()
     for job in jobs:
         if job.days and (last := job.days[1]) > today:
@@ -416,12 +416,12 @@ def _report_days(settings: Settings, jobs: Sequence[FileLoad], say: Say) -> None
 
 
 def printable(text: str) -> str:
-    """A text from a file for a terminal: without control characters."""
+    """A text without control characters, for a terminal."""
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def progress_of(path: Path) -> Callable[[BinaryIO], AbstractContextManager[BinaryIO]]:
-    """A bar of the bytes that are read, where standard error is a terminal."""
+    """A progress bar of the bytes read, if standard error is a terminal."""
     console = Console(stderr=True)
     about: dict[str, Any] = {"description": f"Reading {escape(path.name)}", "transient": True}
     return lambda stream: wrap_file(

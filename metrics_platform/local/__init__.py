@@ -1,1 +1,1 @@
-"""What runs on one machine without anything installed beyond PyPI: the embedded ClickHouse and the demo."""
+"""Everything that runs on one machine with packages from PyPI alone: the embedded ClickHouse and the demo."""

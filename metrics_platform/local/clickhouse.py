@@ -40,15 +40,15 @@ def serve(path: Path, port: int, *, outlive_parent: bool = False, parent_pid: in
     try:
         version = installed_version()
         port = _free_port(port)
-        with directory.held(port, version):
+        with directory.locked(port, version):
             _check_port(port)
             if version != TESTED_VERSION:
-                _say(f"chdb-core {version} is not the tested version, {TESTED_VERSION}")
+                _print_message(f"chdb-core {version} is not the tested version, {TESTED_VERSION}")
             passwords = directory.passwords()
             directory.prepare_engine(port, passwords)
             run(directory, port, passwords, None if outlive_parent else parent_pid or os.getppid())
     except EmbeddedServerError as error:
-        _say(str(error))
+        _print_message(str(error))
         return 2
 
 
@@ -72,7 +72,7 @@ class EmbeddedServer:
 
     @property
     def messages(self) -> str:
-        """Its standard error so far, which has no passwords."""
+        """Its standard error so far, without passwords."""
         return _read_all(self._messages)
 
     def stop(self) -> int:
@@ -95,7 +95,7 @@ def running_server(path: Path, port: int = 0, timeout_seconds: float = 120) -> I
     Raises:
         EmbeddedServerError: it cannot run, or does not answer within `timeout_seconds`.
     """
-    installed_version()  # before anything POSIX is tried on a platform without wheels
+    installed_version()  # before POSIX calls on a platform without wheels
     path = path.expanduser().resolve()
     command = [sys.executable, "-m", "metrics_platform.cli", "clickhouse", f"--path={path}", f"--port={port}"]
     with tempfile.TemporaryFile() as messages:
@@ -165,7 +165,7 @@ def _check_port(port: int) -> None:
     taken = port_is_taken(port)
     try:
         with socket.socket() as probe:
-            # As the engine does; otherwise the last server's closed connections would block the port for a minute.
+            # Like the engine: otherwise closed connections of the last server would block the port for a minute.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
     except OSError as error:
@@ -181,16 +181,16 @@ def _check_port(port: int) -> None:
         )
 
 
-def _say(text: str) -> None:
+def _print_message(text: str) -> None:
     sys.stderr.write(f"metrics-platform clickhouse: {text}\n")
 
 
-# Ports that are tried, from the preferred one on.
+# How many ports to try, starting with the preferred one.
 _TRIED = 50
 
 
 def port_is_taken(port: int) -> bool:
-    """Whether a program answers on the port of this machine."""
+    """Whether a program listens on this machine's port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 

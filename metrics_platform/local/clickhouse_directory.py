@@ -24,7 +24,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
-# There from the first start: the engine's own two, the platform's tables, and the sources.
+# Created at the first start: the engine's own two, the platform's tables, and the sources.
 DATABASES = ("system", "default", "metrics", "simulator")
 _OURS = ("engine.json", "lock", "url", "readonly_url", "data", "run", "logs")
 _PASSWORD = re.compile(r"[A-Za-z0-9_-]{20,100}")
@@ -42,7 +42,7 @@ def new_password() -> str:
 
 @dataclass(frozen=True)
 class Passwords:
-    """The passwords of the three users that can log in; none of them shows in a repr."""
+    """The passwords of the three users that can log in. A repr shows none of them."""
 
     platform: str = field(default_factory=new_password, repr=False)
     readonly: str = field(default_factory=new_password, repr=False)
@@ -55,7 +55,7 @@ class Passwords:
 
 
 class EmbeddedServerError(RuntimeError):
-    """The embedded ClickHouse cannot run, or did not start; the text says why and what to do."""
+    """The embedded ClickHouse cannot run, or did not start. The text has the reason and the remedy."""
 
 
 class ServerDirectory:
@@ -69,11 +69,11 @@ class ServerDirectory:
         self._engine = root / "engine.json"
 
     @contextmanager
-    def held(self, port: int, engine_version: str) -> Iterator[None]:
+    def locked(self, port: int, engine_version: str) -> Iterator[None]:
         """Create the directory if it is missing and lock it for this process, which serves it on `port`.
 
         Raises:
-            EmbeddedServerError: it cannot be used; see the checks.
+            EmbeddedServerError: it cannot be used. See the checks.
         """
         with self._explained():
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -110,8 +110,10 @@ class ServerDirectory:
 
     def _check_ours(self) -> None:
         # With a lock only, another server is starting in it right now, and locking fails.
-        strange = [entry.name for entry in self.root.iterdir() if not entry.name.startswith(("lock", ".engine.json"))]
-        if strange and not self._engine.exists():
+        unexpected = [
+            entry.name for entry in self.root.iterdir() if not entry.name.startswith(("lock", ".engine.json"))
+        ]
+        if unexpected and not self._engine.exists():
             raise EmbeddedServerError(
                 f"{self.root} is not empty and was not made by this command (it has no {self._engine.name}).\n"
                 "Name an empty or a new directory with --path."
@@ -174,13 +176,13 @@ class ServerDirectory:
                     write_private(file, f"ATTACH DATABASE _ UUID '{uuid.uuid4()}' ENGINE = Atomic\n")
 
     def write_urls(self, port: int, passwords: Passwords) -> None:
-        """Write the addresses with which other processes log in."""
+        """Write the URLs that other processes use to log in."""
         address = f"127.0.0.1:{port}/metrics\n"
         with self._explained():
             write_private(self.url, f"http://platform:{passwords.platform}@{address}")
             write_private(self.readonly_url, f"http://readonly:{passwords.readonly}@{address}")
 
-    def last_words(self, lines: int = 5) -> str:
+    def last_output(self, lines: int = 5) -> str:
         """The last lines the engine printed (not its log, which has the text of queries); empty if none."""
         with contextlib.suppress(OSError):
             printed = self.output.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -1,4 +1,4 @@
-"""The process that runs the engine: the `chdb-core` library on a worker thread, until there is a reason to stop.
+"""Run the engine in this process: the `chdb-core` library on a worker thread, until there is a reason to stop.
 
 The engine takes over the process (working directory, standard streams, signals). Only `os._exit` ends it, because the
 engine's threads cannot be joined.
@@ -40,14 +40,14 @@ KEEP_LISTENING = (
     "SELECT sleepEachRow(1) FROM system.numbers "
     "SETTINGS max_block_size = 1, max_threads = 1, log_queries = 0 FORMAT Null"
 )
-_READY_SECONDS = 300  # a full directory on a slow disk; a failed start ends long before
+_READY_SECONDS = 300  # enough for a full directory on a slow disk; a failed start ends much earlier
 _DRAIN_SECONDS = 5
 _POLL_SECONDS = 0.5
 _STARTING_POLL_SECONDS = 0.02
 
 
 class Stop(NamedTuple):
-    """Why the process ends, and its exit code; with 0 the engine is alive and is left in order."""
+    """Why the process ends, and its exit code. With 0 the engine is alive and is shut down cleanly."""
 
     reason: str
     exit_code: int = 0
@@ -81,7 +81,7 @@ def run(directory: ServerDirectory, port: int, passwords: Passwords, parent_pid:
     Raises:
         EmbeddedServerError: the library does not load here.
     """
-    # Blocked before the library starts its first thread, so that no handler of the engine's ever sees them.
+    # Block them before the library starts its first thread, so that the engine's handlers never receive them.
     signals = _signals_to_stop_on()
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     os.environ["TZ"] = "UTC"  # the engine ignores <timezone>
@@ -93,7 +93,7 @@ def run(directory: ServerDirectory, port: int, passwords: Passwords, parent_pid:
 
 @dataclass
 class _Process:
-    """This process while the engine is in it: its streams, its signals and the reasons to stop."""
+    """This process with the engine in it: its streams, its signals and the reasons to stop."""
 
     _directory: ServerDirectory
     _port: int
@@ -122,12 +122,12 @@ class _Process:
             self._stops.put(self._failure(f"the engine stopped{reason}"))
 
     def _failure(self, reason: str) -> Stop:
-        lines = (reason, self._directory.last_words(), f"Its log: {self._directory.log}")
+        lines = (reason, self._directory.last_output(), f"Its log: {self._directory.log}")
         return Stop("\n".join(filter(None, lines)), exit_code=1)
 
     def _wait_for_signals(self, signals: set[signal.Signals]) -> None:
         self._stops.put(Stop(signal.Signals(signal.sigwait(signals)).name))
-        os._exit(128 + signal.sigwait(signals))  # asked twice: leave at once; the store is crash-safe
+        os._exit(128 + signal.sigwait(signals))  # a second request: exit immediately; the storage is crash-safe
 
     def _next_stop(self, seconds: float) -> Stop | None:
         with contextlib.suppress(queue.Empty):
@@ -137,13 +137,13 @@ class _Process:
         return None
 
     def wait_until_ready(self) -> Stop | None:
-        """None when a server on our own data answers; the port may have been taken by another in between."""
+        """Wait until a server on our own data answers: another program may have taken the port."""
         deadline = time.monotonic() + _READY_SECONDS
         while time.monotonic() < deadline:
             if stop := self._next_stop(_STARTING_POLL_SECONDS):
                 return stop
             with contextlib.suppress(OSError, http.client.HTTPException, EmbeddedServerError):
-                path = self._ask("SELECT path FROM system.disks WHERE name = 'default'")
+                path = self._query("SELECT path FROM system.disks WHERE name = 'default'")
                 if Path(path) == self._directory.data:
                     return None
         return self._failure(f"the engine did not answer within {_READY_SECONDS} s")
@@ -161,38 +161,40 @@ class _Process:
             try:
                 self._drain()
             except (OSError, http.client.HTTPException, EmbeddedServerError) as error:
-                self.say(f"left without waiting for queries and logs: {error}")
+                self.print_message(f"left without waiting for queries and logs: {error}")
         return stop
 
     def _announce(self) -> None:
-        self.say(f"users: platform, its address is in {self._directory.url}")
-        self.say(f"       readonly, for BI tools, in {self._directory.readonly_url}")
-        with contextlib.suppress(OSError):  # the parent may not read
+        self.print_message(f"users: platform, its address is in {self._directory.url}")
+        self.print_message(f"       readonly, for BI tools, in {self._directory.readonly_url}")
+        with contextlib.suppress(OSError):  # the parent may have closed the pipe
             os.write(self._stdout, f"READY http://127.0.0.1:{self._port}\n".encode())
 
-    def say(self, text: str) -> None:
-        """Print a message on the original standard error, which is no longer descriptor 2."""
+    def print_message(self, text: str) -> None:
+        """Print a message to the original standard error, which is no longer descriptor 2."""
         with contextlib.suppress(OSError):
             os.write(self._stderr, f"metrics-platform clickhouse: {text}\n".encode())
 
     def leave(self, stop: Stop) -> NoReturn:
-        self.say(f"stopped: {stop.reason}" if stop.exit_code == 0 else stop.reason)
+        self.print_message(f"stopped: {stop.reason}" if stop.exit_code == 0 else stop.reason)
         os._exit(stop.exit_code)
 
     def _drain(self) -> None:
         """Wait for running queries, then flush the logs. The listener stays open, as do the queries' connections."""
         deadline = time.monotonic() + _DRAIN_SECONDS
         reported = False
-        while int(self._ask("SELECT count() FROM system.processes WHERE user NOT IN ('', 'launcher')")):
+        while int(self._query("SELECT count() FROM system.processes WHERE user NOT IN ('', 'launcher')")):
             if time.monotonic() > deadline:
                 break
             if not reported:
-                self.say(f"waiting up to {_DRAIN_SECONDS} s for running queries (a second signal ends it at once)")
+                self.print_message(
+                    f"waiting up to {_DRAIN_SECONDS} s for running queries (a second signal ends it at once)"
+                )
                 reported = True
             time.sleep(0.05)
-        self._ask("SYSTEM FLUSH LOGS")
+        self._query("SYSTEM FLUSH LOGS")
 
-    def _ask(self, query: str) -> str:
+    def _query(self, query: str) -> str:
         """ClickHouse's answer to the user `launcher`, without the client library, which is slow to import.
 
         Raises:
@@ -242,7 +244,7 @@ def _load_library() -> types.ModuleType:
     sys.modules["chdb"] = package
     try:
         if sys.platform == "linux":
-            # As chdb does: its allocator must not be mixed with that of libraries loaded before it.
+            # Like chdb: its allocator must not be mixed with that of libraries loaded before it.
             for library in (file for place in places for file in Path(place).glob("_chdb*.so")):
                 ctypes.CDLL(str(library), mode=sys.getdlopenflags() | os.RTLD_DEEPBIND)
         return importlib.import_module("chdb._chdb")

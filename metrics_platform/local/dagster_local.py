@@ -1,4 +1,4 @@
-"""Dagster beside an embedded ClickHouse, for the demo: its settings, its runs, its own UI."""
+"""Dagster with an embedded ClickHouse, for the demo: its settings, its runs and its UI."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from metrics_platform.settings import CHANNEL_PREFIXES, PREFIX
 _STOP_SECONDS = 15
 _REQUEST_SECONDS = 10
 _LAST_LINES = 15
-# The code location has the name it has everywhere (pyproject.toml, the project's workspace.yaml).
+# The code location's name, as in pyproject.toml and the project's workspace.yaml.
 _LOCATION = "metrics_platform"
 _WORKSPACE = f"""\
 load_from:
@@ -48,7 +48,7 @@ _STATUS = """{
 
 
 class DagsterError(RuntimeError):
-    """Dagster cannot run here, or a run of it failed; the text says what to do."""
+    """Dagster cannot run here, or a run failed. The text says what to do."""
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def isolated_environment(directory: Path, settings: Mapping[str, str]) -> Iterat
 
 
 def in_background(work: Callable[..., _Result], *args: Any, **options: Any) -> Future[_Result]:
-    """Call `work` in a thread that ends with this process: an interrupt does not wait for it, as an executor would."""
+    """Call `work` in a daemon thread: unlike an executor, it does not delay an interrupt."""
     future: Future[_Result] = Future()
 
     def call() -> None:
@@ -90,7 +90,7 @@ def in_background(work: Callable[..., _Result], *args: Any, **options: Any) -> F
 
 
 def run_job(job: str, ops: dict[str, Any] | None = None, **options: Any) -> None:
-    """Run a job of the code location in this process; `options` as of Dagster's `execute_in_process`.
+    """Run a job of the code location in this process, with options of Dagster's `execute_in_process`.
 
     The run has its own thread: in the main thread, Dagster would replace the signal handlers and swallow a Ctrl-C. An
     interrupted run is cancelled, not failed: Dagster would start it again.
@@ -192,7 +192,7 @@ class DagsterUI:
             requests.RequestException: no answer.
         """
         with requests.Session() as session:
-            session.trust_env = False  # no proxy for this machine's own ports
+            session.trust_env = False  # no proxy for ports of this machine
             body = {"query": query, "variables": dict(variables or {})}
             answer = session.post(f"{self.url}/graphql", json=body, timeout=_REQUEST_SECONDS)
             answer.raise_for_status()
@@ -208,7 +208,7 @@ class DagsterUI:
             data = self.ask(_STATUS)
         except requests.RequestException:
             return "its webserver does not answer"
-        except DagsterError as error:  # such as a locked database, while its processes start
+        except DagsterError as error:  # such as a locked database while its processes start
             return str(error)
         locations = data["workspaceOrError"].get("locationEntries", [])
         for location in locations:
@@ -234,7 +234,7 @@ def running_dagster(directory: Path, port: int) -> Iterator[DagsterUI]:
     """
     import dagster as dg  # noqa: PLC0415
 
-    # Create its databases here: two processes that create them at once break them.
+    # Create its databases first: two processes that create them at the same time corrupt them.
     with dg.DagsterInstance.get():
         pass
     workspace = directory / "workspace.yaml"
@@ -265,7 +265,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         pass
     finally:
-        # Whatever is left of its session, such as a run in progress.
+        # All remaining processes of its session, such as a run in progress.
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -278,7 +278,7 @@ def _end_with_parent() -> Callable[[], None]:
     library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 
     def prepare() -> None:
-        # A child inherits ignored signals, as in the background of a script.
+        # A child inherits ignored signals, for example in the background of a script.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if library:
             library.prctl(1, signal.SIGINT)  # PR_SET_PDEATHSIG

@@ -1,6 +1,6 @@
 """The back-test: how often each detector would have alerted, and which injected faults it would have found.
 
-It reads the history in `slot_metrics`, or makes one up, and changes nothing.
+It reads the history in `slot_metrics`, or generates one, and changes nothing.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from metrics_platform.monitor.verdicts import HistoryReader, SlotHistory
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT, SlotRange
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.schema import tables_are_there
+from metrics_platform.warehouse.schema import tables_exist
 from metrics_platform.warehouse.tables import SLOT_METRICS
 
 # Days before the first evaluated one, so that its baseline is complete.
@@ -49,18 +49,18 @@ _EPOCH = datetime.date(1970, 1, 1)
 
 
 class BacktestError(RuntimeError):
-    """There is nothing to evaluate; the text says why and what to do."""
+    """Nothing can be evaluated. The text says why, and what to do."""
 
 
 class Fault(NamedTuple):
-    """A fault: what the values of its slots are multiplied by."""
+    """A fault: it multiplies the values of its slots by factors."""
 
     name: str
-    # One per slot. Of a share and a ratio they change the numerator alone.
+    # One per slot. For a share or a ratio, they only change the numerator.
     factors: tuple[float, ...]
-    # Only one slice is hit, and the total by as much.
+    # The fault hits only one slice, and the total by as much.
     hits_slice: bool = False
-    # Events are missing, which leaves averages, shares and ratios unknown.
+    # Events are missing, so averages, shares and ratios are unknown.
     is_outage: bool = False
 
 
@@ -79,7 +79,7 @@ HEADINGS = ("metric", "detector", "alerts a day", "alerts a day, per slice", *(f
 
 @dataclass
 class Row:
-    """One metric, evaluated by one detector: the sum over its histories."""
+    """The results of one metric and one detector, summed over its histories."""
 
     metric: str
     detector: Detector
@@ -89,7 +89,7 @@ class Row:
     # The same of all slices together.
     slice_alerts: int = 0
     slice_days: float = 0.0
-    # Fault → after how many slots each trial found it; NaN: never. Faults that it cannot show are left out.
+    # Fault → the delay of each trial in slots; NaN: not found. Faults that the metric cannot show are left out.
     delays: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
     @property
@@ -97,12 +97,12 @@ class Row:
         return self.alerts / self.days if self.days else 0.0
 
     def share(self, fault: Fault) -> float:
-        """The share of the trials that found a fault; NaN: there was none."""
+        """The share of the trials that found a fault; NaN without trials."""
         delays = self.delays.get(fault.name)
         return float(np.mean(~np.isnan(delays))) if delays else np.nan
 
     def cell(self, fault: Fault) -> str:
-        """The share of the trials that found a fault, and the median delay in slots; empty: there was no trial."""
+        """The share of the trials that found a fault, and the median delay in slots; empty without trials."""
         share = self.share(fault)
         if np.isnan(share):
             return ""
@@ -113,7 +113,7 @@ class Row:
     ) -> Row:
         """Add the last `slots` slots of a history, with `trials` of each fault at random slots.
 
-        The metric's configuration decides on everything but the detector. `holidays` are as in METRICS_HOLIDAYS.
+        Everything except the detector comes from the metric's configuration. `holidays` are as in METRICS_HOLIDAYS.
         """
         test = _Test(history, slots, [(holiday - _EPOCH).days for holiday in holidays])
         monitor = history.metric.monitor
@@ -146,7 +146,7 @@ class _Test(NamedTuple):
     holidays: list[int]
 
     def incidents(self, first: int, end: int, config: DetectorConfig) -> int:
-        """How many incidents the series from `first` to `end` would have opened, by the rules of incidents."""
+        """How many incidents the series from `first` to `end` would have opened."""
         count, step = 0, max(1, _CELLS_AT_A_TIME // self.slots)
         for start in range(first, end, step):
             series = self.history.series(start, min(end, start + step))
@@ -154,9 +154,9 @@ class _Test(NamedTuple):
             evaluated = min(series.length, self.slots + _SAME_INCIDENT)
             anomalous = evaluate(series, evaluated, config, self.holidays).detections.anomalous
             for column in anomalous.T:
-                when = np.flatnonzero(column)
-                opens = np.diff(when, prepend=-_SAME_INCIDENT - 1) > _SAME_INCIDENT
-                count += int((opens & (when >= evaluated - self.slots)).sum())
+                positions = np.flatnonzero(column)
+                opens = np.diff(positions, prepend=-_SAME_INCIDENT - 1) > _SAME_INCIDENT
+                count += int((opens & (positions >= evaluated - self.slots)).sum())
         return count
 
     def delay(
@@ -167,45 +167,44 @@ class _Test(NamedTuple):
         slices: DetectorConfig | None,
         random: np.random.Generator,
     ) -> float:
-        """After how many slots a fault in random slots is found; NaN: never."""
+        """The delay until a fault at random slots is found, in slots; NaN: never."""
         length = len(fault.factors)
-        whole = self.history.series(0, 1)
-        end = int(random.integers(whole.length - self.slots + length, whole.length + 1))
+        total_series = self.history.series(0, 1)
+        end = int(random.integers(total_series.length - self.slots + length, total_series.length + 1))
         start = max(0, end - length + 1 - max(lookback(config) for config in (total, slices) if config))
-        hit = inject(fault, whole.between(start, end), part and part.between(start, end), random)
-        noticed = np.zeros(length, dtype=bool)
-        for series, config in zip(hit, (total, slices), strict=False):
+        affected = inject(fault, total_series.between(start, end), part and part.between(start, end), random)
+        detected = np.zeros(length, dtype=bool)
+        for series, config in zip(affected, (total, slices), strict=False):
             assert config is not None
-            found = evaluate(series, length, config, self.holidays).detections
-            # An alert in the other direction is about something else.
-            falls = np.abs(found.value) < np.abs(found.expected)
-            noticed |= (found.anomalous & (falls == (fault.factors[-1] < 1)))[:, 0]
-        return float(np.argmax(noticed)) if noticed.any() else np.nan
+            detections = evaluate(series, length, config, self.holidays).detections
+            # An alert in the other direction does not count.
+            falls = np.abs(detections.value) < np.abs(detections.expected)
+            detected |= (detections.anomalous & (falls == (fault.factors[-1] < 1)))[:, 0]
+        return float(np.argmax(detected)) if detected.any() else np.nan
 
     def largest_slice(self) -> SlotSeries:
         history = self.history
-        same = [number for number, (name, _) in enumerate(history.names) if name == history.names[1][0]]
+        same_dimension = [number for number, (name, _) in enumerate(history.names) if name == history.names[1][0]]
         sizes = history.numerators if history.denominators is None else history.denominators
-        largest = max(same, key=lambda number: float(np.nansum(np.abs(sizes[:, number]))))
+        largest = max(same_dimension, key=lambda number: float(np.nansum(np.abs(sizes[:, number]))))
         return history.series(largest, largest + 1)
 
 
 def inject(
-    fault: Fault, whole: SlotSeries, part: SlotSeries | None, random: np.random.Generator
+    fault: Fault, total: SlotSeries, part: SlotSeries | None, random: np.random.Generator
 ) -> tuple[SlotSeries, ...]:
-    """The series as they would have been with the fault in their last slots: the total, and the slice that is hit.
+    """The series with the fault in their last slots: the total, and the affected slice if there is one.
 
-    Counts stay counts. A slice's change is carried over to the total, except for gauges and ratios, which need not add
-    up.
+    Counts stay counts. A slice's change is added to the total, except for gauges and ratios, which need not add up.
     """
     if part is None:
-        return (_multiplied(whole, fault, random),)
-    hit = _multiplied(part, fault, random)
-    change = 0.0 if part.is_gauge else np.nan_to_num(hit.values - part.values)
-    return replace(whole, values=whole.values + change), hit
+        return (_apply_fault(total, fault, random),)
+    affected = _apply_fault(part, fault, random)
+    change = 0.0 if part.is_gauge else np.nan_to_num(affected.values - part.values)
+    return replace(total, values=total.values + change), affected
 
 
-def _multiplied(series: SlotSeries, fault: Fault, random: np.random.Generator) -> SlotSeries:
+def _apply_fault(series: SlotSeries, fault: Fault, random: np.random.Generator) -> SlotSeries:
     values = series.values.copy()
     for value, factor in zip(values[-len(fault.factors) :], fault.factors, strict=True):
         before = value[0]
@@ -227,29 +226,29 @@ def backtest_history(
     trials: int,
     names: Sequence[str] = (),
 ) -> tuple[list[Row], str]:
-    """Evaluate the days from `first` to `last` of `slot_metrics`, by default all of them; returns rows and a title.
+    """Evaluate the days from `first` to `last` of `slot_metrics`, by default all. Returns rows and a title.
 
     Raises BacktestError if a metric of `names` is unknown or not monitored, or has no slots in these days. Raises
     CatalogError, WarehouseError or SchemaMismatchError if the catalogue, ClickHouse or the table cannot be read.
     """
     catalog = load_catalog(settings)
-    metrics = _chosen(catalog, names)
+    metrics = _select_metrics(catalog, names)
     warehouse = Warehouse.from_settings(settings)
-    stretches = _stretches(warehouse, metrics, first, last)
+    slot_ranges = _slot_ranges(warehouse, metrics, first, last)
     rows: list[Row] = []
-    for metric, slots in track(stretches, description="Evaluating", transient=True):
-        own = [Row(metric.name, detector) for detector in detectors]
+    for metric, slots in track(slot_ranges, description="Evaluating", transient=True):
+        metric_rows = [Row(metric.name, detector) for detector in detectors]
         for begin, end in pairwise([*range(0, len(slots), _SLOTS_AT_A_TIME), len(slots)]):
-            piece = SlotRange(slots.start + begin * SLOT, slots.start + end * SLOT)
+            chunk = SlotRange(slots.start + begin * SLOT, slots.start + end * SLOT)
             share = round(trials * end / len(slots)) - round(trials * begin / len(slots))
-            reader = HistoryReader(warehouse, piece, settings)
+            reader = HistoryReader(warehouse, chunk, settings)
             needed = WARM_UP_DAYS * SLOTS_A_DAY + _SAME_INCIDENT
             for history in reader.read(metric, catalog.sources[metric.source], needed):
-                for row in own:
-                    row.add(history, len(piece), share, len(rows), settings.holidays)
-        rows += own
-    whole = SlotRange(min(slots.start for _, slots in stretches), max(slots.end for _, slots in stretches))
-    return rows, f"{len(whole) / SLOTS_A_DAY:.1f} days of slot_metrics, {whole}"
+                for row in metric_rows:
+                    row.add(history, len(chunk), share, len(rows), settings.holidays)
+        rows += metric_rows
+    all_slots = SlotRange(min(slots.start for _, slots in slot_ranges), max(slots.end for _, slots in slot_ranges))
+    return rows, f"{len(all_slots) / SLOTS_A_DAY:.1f} days of slot_metrics, {all_slots}"
 
 
 def backtest_generated(
@@ -261,13 +260,12 @@ def backtest_generated(
     trials: int,
     names: Sequence[str] = (),
 ) -> tuple[list[Row], str]:
-    """Evaluate GENERATED_DAYS of made-up products with `users` active users in a slot; returns rows and a title.
+    """Evaluate GENERATED_DAYS of generated products with `users` active users in a slot. Returns rows and a title.
 
-    Their holidays are known, as those in METRICS_HOLIDAYS are for a real product. Raises BacktestError and CatalogError
-    as above.
+    Their holidays are known, like those in METRICS_HOLIDAYS. Raises BacktestError and CatalogError as above.
     """
     catalog = load_catalog(settings)
-    rows = [Row(metric.name, detector) for metric in _chosen(catalog, names) for detector in detectors]
+    rows = [Row(metric.name, detector) for metric in _select_metrics(catalog, names) for detector in detectors]
     for seed in track(range(1, products + 1), description="Evaluating", transient=True):
         histories = generated_histories(catalog, Product(users, WARM_UP_DAYS + GENERATED_DAYS), seed)
         for row in rows:
@@ -275,7 +273,7 @@ def backtest_generated(
     return rows, f"{products} × {GENERATED_DAYS} days of generated traffic, {users:g} active users in a slot"
 
 
-def _chosen(catalog: Catalog, names: Sequence[str]) -> list[Metric]:
+def _select_metrics(catalog: Catalog, names: Sequence[str]) -> list[Metric]:
     monitored = {name: metric for name, metric in catalog.metrics.items() if metric.monitor.total is not None}
     for name in names:
         if name not in catalog.metrics:
@@ -285,12 +283,12 @@ def _chosen(catalog: Catalog, names: Sequence[str]) -> list[Metric]:
     return [metric for name, metric in monitored.items() if not names or name in names]
 
 
-def _stretches(
+def _slot_ranges(
     warehouse: Warehouse, metrics: Sequence[Metric], first: datetime.date | None, last: datetime.date | None
 ) -> list[tuple[Metric, SlotRange]]:
     """The slots of each metric in the days from `first` to `last`; metrics without any are left out."""
     rows = []
-    if tables_are_there(warehouse, [SLOT_METRICS]):
+    if tables_exist(warehouse, [SLOT_METRICS]):
         rows = warehouse.query(
             "SELECT toString(metric) AS name, min(slot_start) AS start, max(slot_start) AS last "
             "FROM slot_metrics FINAL WHERE has({names:Array(String)}, toString(metric)) AND dimension = 'total' "
@@ -300,7 +298,7 @@ def _stretches(
                 "first": first or _EPOCH,
                 "last": last or datetime.date(2149, 1, 1),
             },
-            operation="Reading which slots there are",
+            operation="Reading the range of slots",
         ).rows
     if not rows:
         days = f" in the days from {first or 'the first'} to {last or 'the last'}" if first or last else ""
@@ -309,15 +307,15 @@ def _stretches(
             "choose other days, or use --generated USERS."
         )
     utc = datetime.UTC
-    known = {
+    by_name = {
         row["name"]: SlotRange(row["start"].replace(tzinfo=utc), row["last"].replace(tzinfo=utc) + SLOT) for row in rows
     }
-    return [(metric, known[metric.name]) for metric in metrics if metric.name in known]
+    return [(metric, by_name[metric.name]) for metric in metrics if metric.name in by_name]
 
 
 def show(rows: Sequence[Row], title: str, *, markdown: bool, picture: Path | None, echo: Callable[[str], None]) -> None:
-    """Print the table, in the terminal's form or in Markdown, and write the picture."""
-    # A file or a pipe has no width: the table takes what it needs.
+    """Print the table for the terminal or in Markdown, and write the picture."""
+    # A file or a pipe has no width, so the table is as wide as necessary.
     console = Console(width=None if sys.stdout.isatty() and not markdown else 200)
     with console.capture() as printed:
         console.print(_table(rows, title, markdown=markdown))
@@ -343,7 +341,7 @@ def _table(rows: Sequence[Row], title: str, *, markdown: bool) -> Table:
 
 
 def write_picture(rows: Sequence[Row], title: str, file: Path) -> None:
-    """Write a picture (PNG): the share of faults found as a field of colours, with the alerts a day."""
+    """Write a picture (PNG): a heat map of the share of faults found, with the alerts a day."""
     import seaborn  # noqa: PLC0415  (only where a picture is asked for)
     from matplotlib.figure import Figure  # noqa: PLC0415
 
@@ -372,67 +370,67 @@ def write_picture(rows: Sequence[Row], title: str, file: Path) -> None:
     figure.savefig(file)
 
 
-# --- made-up histories ------------------------------------------------------------------------------------------------
+# --- generated histories ----------------------------------------------------------------------------------------------
 
 # Relative activity by local hour of a working day and of a weekend, 00 to 23: steep mornings, evenings the highest.
 WORKDAY = (18, 10, 6, 4, 3, 4, 9, 20, 33, 36, 34, 35, 40, 41, 37, 36, 38, 43, 50, 57, 62, 60, 48, 32)
 WEEKEND = (28, 18, 11, 7, 5, 4, 6, 11, 20, 31, 40, 46, 50, 52, 50, 49, 50, 52, 55, 60, 63, 60, 50, 38)
-# On these days a fifth of the users stay away.
+# On these days a fifth of the users are inactive.
 HOLIDAYS = (datetime.date(2026, 4, 3), datetime.date(2026, 4, 6))
 NAMES = (TOTAL, ("slice", "larger"), ("slice", "smaller"))
 _BERLIN = ZoneInfo("Europe/Berlin")
 _LARGER = 0.62  # the larger slice's share
-_PART = 0.2  # of a share: its usual value
-# How much whole days, hours and slots differ.
+_NUMERATOR_SHARE = 0.2  # of a share: its usual value
+# The noise of days, hours and slots.
 _DAY_NOISE, _HOUR_NOISE, _SLOT_NOISE = 0.03, 0.03, 0.02
-# A metric's minimum volume is ten independent users, and what they do.
+# A metric's minimum volume is taken as the actions of ten independent users.
 _USERS_OF_MINIMUM = 10
 
 
 @dataclass(frozen=True)
 class Product:
-    """A made-up product, with the noise of a real one.
+    """A generated product with realistic noise.
 
-    It has a daily and a weekly course, growth, holidays, days and hours that are higher or lower as a whole, and counts
-    that scatter more than Poisson's: users come in sessions, and each does many things at once.
+    It has daily and weekly patterns, growth, holidays, noise of whole days and hours, and counts that scatter more than
+    Poisson counts: users come in sessions with many actions each.
     """
 
-    # Active users in a slot, on the average of a working day.
+    # Active users in an average slot of a working day.
     users: float
     days: int
     # The first slot, in UTC. The default history has a clock change in it.
     start: datetime.datetime = datetime.datetime(2026, 1, 25, 23, tzinfo=datetime.UTC)
     zone: ZoneInfo = _BERLIN
     holidays: Sequence[datetime.date] = HOLIDAYS
-    # The share by which it grows in a week.
+    # The growth in a week, as a share.
     weekly_growth: float = 0.01
 
     def activity(self, random: np.random.Generator) -> Floats:
         """The expected number of active users in each slot, [slots]."""
         slots = self.days * SLOTS_A_DAY
-        day = np.repeat(_drifting(random, self.days, 0.5), SLOTS_A_DAY) * _DAY_NOISE
-        hour = _drifting(random, slots, 0.93) * _HOUR_NOISE
+        day = np.repeat(_autocorrelated(random, self.days, 0.5), SLOTS_A_DAY) * _DAY_NOISE
+        hour = _autocorrelated(random, slots, 0.93) * _HOUR_NOISE
         slot = random.standard_normal(slots) * _SLOT_NOISE
         growth = (1 + self.weekly_growth) ** (np.arange(slots) / (7 * SLOTS_A_DAY))
-        return np.asarray(self._course() * growth * np.exp(day + hour + slot) * self.users)
+        return np.asarray(self._daily_curve() * growth * np.exp(day + hour + slot) * self.users)
 
-    def _course(self) -> Floats:
-        """The expected activity of each slot, 1 on the average of a working day."""
+    def _daily_curve(self) -> Floats:
+        """The expected activity of each slot, relative to the average of a working day."""
         local = pd.date_range(self.start, periods=self.days * SLOTS_A_DAY, freq=SLOT).tz_convert(self.zone)
         clock = (local.hour + local.minute / 60 + 0.125).to_numpy()
         hours = np.arange(25) + 0.5
         workday, weekend = (np.interp(clock, hours, [*curve, curve[0]]) for curve in (WORKDAY, WEEKEND))
         weekday = local.day_of_week.to_numpy()
-        course = np.where(weekday >= 5, 0.92 * weekend, workday) / np.mean(WORKDAY)
-        course *= np.array([1.0, 1.01, 1.02, 1.0, 0.97, 1.0, 1.03])[weekday]
-        free = np.isin(local.date, np.array(self.holidays, dtype=object))
-        return np.asarray(np.where(free, course * 0.78, course))
+        activity = np.where(weekday >= 5, 0.92 * weekend, workday) / np.mean(WORKDAY)
+        activity *= np.array([1.0, 1.01, 1.02, 1.0, 0.97, 1.0, 1.03])[weekday]
+        is_holiday = np.isin(local.date, np.array(self.holidays, dtype=object))
+        return np.asarray(np.where(is_holiday, activity * 0.78, activity))
 
 
 def generated_histories(catalog: Catalog, product: Product, seed: int) -> dict[str, SlotHistory]:
     """The history of every metric: the total and two slices. The same seed gives the same numbers."""
     # The numerator of a share is a part of its denominator.
-    wholes = {
+    denominators = {
         str(metric.numerator): str(metric.denominator) for metric in catalog.metrics.values() if metric.kind == "share"
     }
     aggregates: dict[str, Floats] = {}
@@ -441,17 +439,17 @@ def generated_histories(catalog: Catalog, product: Product, seed: int) -> dict[s
         if name not in aggregates:
             random = np.random.default_rng([seed, zlib.crc32(name.encode())])
             # Two metrics that are shares of each other end there.
-            whole = wholes.pop(name, None)
-            if whole is None:
+            denominator = denominators.pop(name, None)
+            if denominator is None:
                 aggregates[name] = _values(catalog.metrics[name], product, random)
             else:
-                aggregates[name] = _part(values_of(whole), random)
+                aggregates[name] = _generate_numerator(values_of(denominator), random)
         return aggregates[name]
 
     def history(metric: Metric) -> SlotHistory:
-        above = values_of(metric.numerator or metric.name)
-        below = values_of(metric.denominator) if metric.denominator else None
-        return SlotHistory(metric, product.start, product.zone, NAMES, above, below)
+        numerators = values_of(metric.numerator or metric.name)
+        denominators_of_metric = values_of(metric.denominator) if metric.denominator else None
+        return SlotHistory(metric, product.start, product.zone, NAMES, numerators, denominators_of_metric)
 
     return {name: history(metric) for name, metric in catalog.metrics.items()}
 
@@ -465,24 +463,24 @@ def _values(metric: Metric, product: Product, random: np.random.Generator) -> Fl
     count = random.poisson(activity)
     actions = (metric.monitor.total.minimum_volume if metric.monitor.total else 0) / _USERS_OF_MINIMUM
     if actions > 1:
-        # What a user does scatters like a geometric number: the sum over users has a Gamma intensity.
+        # The actions of a user have a geometric distribution, so their sum over users has a Gamma intensity.
         count = random.poisson(np.where(count > 0, random.gamma(np.maximum(count, 1e-9)), 0.0) * actions)
     part = random.binomial(count, _LARGER)
     return np.stack([count, part, count - part], axis=1).astype(np.float64)
 
 
-def _part(whole: Floats, random: np.random.Generator) -> Floats:
-    """A part of the values, such as the views that are followed by a like, whose share drifts."""
-    slices = whole[:, 1:]
-    drift = 0.015 * _drifting(random, len(whole), 0.98) + 0.01 * random.standard_normal(len(whole))
-    # Users differ in how often they do it, as if only a third of the values were independent.
+def _generate_numerator(denominators: Floats, random: np.random.Generator) -> Floats:
+    """A numerator with a drifting share of its denominator, such as the views that are followed by a like."""
+    slices = denominators[:, 1:]
+    drift = 0.015 * _autocorrelated(random, len(denominators), 0.98) + 0.01 * random.standard_normal(len(denominators))
+    # Users differ, so the noise is as if only a third of the values were independent.
     independent = np.maximum(slices / 3, 1)
-    share = random.beta(independent * _PART, independent * (1 - _PART)) * np.exp(drift)[:, None]
+    share = random.beta(independent * _NUMERATOR_SHARE, independent * (1 - _NUMERATOR_SHARE)) * np.exp(drift)[:, None]
     parts = random.binomial(slices.astype(np.int64), np.clip(share, 0, 1)).astype(np.float64)
     return np.concatenate([parts.sum(axis=1, keepdims=True), parts], axis=1)
 
 
-def _drifting(random: np.random.Generator, count: int, memory: float) -> Floats:
+def _autocorrelated(random: np.random.Generator, count: int, memory: float) -> Floats:
     """Standard normal numbers, each with `memory` of the one before."""
     steps = random.standard_normal(count)
     for row in range(1, count):

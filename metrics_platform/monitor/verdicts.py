@@ -1,4 +1,4 @@
-"""Evaluates slots: every metric, as a whole and by slice, and writes the verdicts day by day.
+"""Evaluate slots for every metric, as a whole and by slice, and write the verdicts day by day.
 
 The history of a metric's series is read from `slot_metrics` as arrays.
 """
@@ -23,7 +23,7 @@ from metrics_platform.catalog import Metric, Source
 from metrics_platform.detection.evaluate import TOTAL, Evaluation, Member, evaluate, lookback, with_siblings
 from metrics_platform.detection.series import Detections, Floats, Reason, SlotSeries, Status
 from metrics_platform.settings import Settings
-from metrics_platform.table_names import quoted
+from metrics_platform.table_names import quote_identifier
 from metrics_platform.time_windows import SLOT, SlotRange
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Warehouse, bound
@@ -32,11 +32,11 @@ from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.slots import first_slot, missing_slots
 from metrics_platform.warehouse.tables import SLICE_VALUES, SLOT_METRICS, VERDICTS, read_sql
 
-# Series that are read at a time: a month of them takes some 100 MB.
+# The number of series that are read at a time: a month of them takes about 100 MB.
 _SERIES_AT_A_TIME = 2_000
 _ROWS_AN_INSERT = 100_000
 _EPOCH = datetime.date(1970, 1, 1)
-_VANISHED = Template(read_sql("queries/vanished_rows.sql")).substitute(
+_MARK_VANISHED = Template(read_sql("queries/vanished_rows.sql")).substitute(
     table=VERDICTS.name,
     in_range="slot_start >= {start:DateTime('UTC')} AND slot_start < {end:DateTime('UTC')}",
     keys="event_date, slot_start",
@@ -45,18 +45,18 @@ _VANISHED = Template(read_sql("queries/vanished_rows.sql")).substitute(
 
 @dataclass(frozen=True)
 class SlotHistory:
-    """A stretch of one metric's series, from the slot that begins at `start`."""
+    """Consecutive slots of a metric's series, from the slot that begins at `start`."""
 
     metric: Metric
     start: datetime.datetime
     zone: ZoneInfo
-    # (dimension, value) of each series; the total comes first, where it is among them.
+    # (dimension, value) of each series. The total comes first, if it is included.
     names: tuple[tuple[str, str], ...]
-    # [slots, series]; NaN where a slot was not computed, has no value, or a slice was not on the grid.
+    # [slots, series]; NaN if a slot was not computed or has no value, or a slice was not on the grid.
     numerators: Floats
-    # The same of a quotient; None for other metrics.
+    # The denominators of a quotient; None for other metrics.
     denominators: Floats | None
-    # Of a gauge or a ratio the usual number of events in a slot, [series]; None for other metrics.
+    # For a gauge or a ratio: the usual number of events in a slot, [series]; None for other metrics.
     events: Floats | None = None
 
     def series(self, first: int, end: int) -> SlotSeries:
@@ -64,11 +64,11 @@ class SlotHistory:
         events = None if self.events is None else self.events[first:end]
         if self.denominators is None:
             return SlotSeries(self.start, self.zone, values, kind=self.metric.kind, events=events)
-        below = self.denominators[:, first:end]
+        denominators = self.denominators[:, first:end]
         if self.metric.kind == "share":
-            return SlotSeries(self.start, self.zone, values, below)
+            return SlotSeries(self.start, self.zone, values, denominators)
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = np.where(below != 0, values / below, np.nan)
+            ratios = np.where(denominators != 0, values / denominators, np.nan)
         return SlotSeries(self.start, self.zone, ratios, kind="ratio", events=events)
 
 
@@ -96,13 +96,12 @@ class HistoryReader:
         self._series = {row["name"]: (row["series"], row["total"]) for row in rows}
 
     def read(self, metric: Metric, source: Source, lookback: int) -> Iterator[SlotHistory]:
-        """The history of a metric: `lookback` slots up to and with each that is evaluated.
+        """The history of a metric: `lookback` slots up to and including each evaluated one.
 
-        Series are read in parts, the one with the total first, so that memory stays bounded however many slices there
-        are.
+        Series are read in parts, the one with the total first, so that memory stays bounded with any number of slices.
         """
         evaluated, settings = self._evaluated, self._settings
-        # Not before the product began: what was never computed only takes memory.
+        # Do not start before the first slot of the product: missing slots only take memory.
         start = max(evaluated.start - (lookback - 1) * SLOT, min(first_slot(settings).start, evaluated.start))
         series, total = self._series.get(metric.name, (0, 0))
         parts = max(1, -(-series // _SERIES_AT_A_TIME))
@@ -145,19 +144,19 @@ class HistoryReader:
         rows, numbers = positions.flatten().to_numpy(), np.repeat(np.arange(count), lengths)
 
         def cells(name: str) -> Floats:
-            found = np.full((slots, count), np.nan)
-            found[rows, numbers] = table.column(name).combine_chunks().flatten().to_numpy()
-            return found
+            array = np.full((slots, count), np.nan)
+            array[rows, numbers] = table.column(name).combine_chunks().flatten().to_numpy()
+            return array
 
         denominators = None if metric.sql else cells("denominators")
         events = None
         if metric.kind in ("gauge", "ratio"):
-            sql_of_events, operation = (
+            events_sql, operation = (
                 read_sql("queries/usual_events.sql"),
                 f"Reading the usual events of {metric.name}",
             )
-            found = self._warehouse.query(sql_of_events, parameters, operation=operation).rows
-            usual = {(row["dimension"], row["dimension_value"]): row["events"] for row in found}
+            rows_with_events = self._warehouse.query(events_sql, parameters, operation=operation).rows
+            usual = {(row["dimension"], row["dimension_value"]): row["events"] for row in rows_with_events}
             events = np.array([usual.get(name, 0.0) for name in names])
         return SlotHistory(metric, start, self._settings.zone, names, cells("numerators"), denominators, events)
 
@@ -166,7 +165,7 @@ class HistoryReader:
 
 
 class MissingSlotsError(RuntimeError):
-    """Slots that are to be evaluated are not in `slot_metrics`."""
+    """Slots to evaluate are missing in `slot_metrics`."""
 
 
 class VerdictsResult(NamedTuple):
@@ -181,46 +180,48 @@ class VerdictsResult(NamedTuple):
 def evaluate_slots(
     warehouse: Warehouse, slots: SlotRange, checked: CheckedCatalog, settings: Settings
 ) -> Iterator[VerdictsResult]:
-    """Evaluate slots in their order, each day published before the next begins; yields each day as it is done.
+    """Evaluate slots in order. Each day is published before the next begins, and yielded.
 
-    Evaluating again gives the same rows, as long as the values are the same.
+    A repeated evaluation gives the same rows, as long as the values are the same.
 
     Raises:
         MissingSlotsError: slots are missing in `slot_metrics`.
         WarehouseError: ClickHouse refused, failed or did not answer; nothing is half-written.
-        SchemaMismatchError: a table is there with other columns.
+        SchemaMismatchError: a table has other columns.
     """
     create_tables(warehouse, [SLICE_VALUES, SLOT_METRICS, VERDICTS])
     drop_leftovers(warehouse, VERDICTS)
-    for day, piece in slots.by_day(settings.zone):
+    for day, day_slots in slots.by_day(settings.zone):
         started = time.perf_counter()
-        metrics = _complete_metrics(warehouse, piece, checked, settings)
-        reader = HistoryReader(warehouse, piece, settings)
+        metrics = _complete_metrics(warehouse, day_slots, checked, settings)
+        reader = HistoryReader(warehouse, day_slots, settings)
         operation = f"Publishing {VERDICTS.name} of {day.date}"
         version = int(warehouse.value("SELECT toUnixTimestamp64Micro(now64(6))", operation=operation))
         parameters = {
             "event_date": day.date,
-            "start": piece.start,
-            "end": piece.end,
+            "start": day_slots.start,
+            "end": day_slots.end,
             "version": version,
             "metrics": [metric.name for metric in metrics],
         }
-        found: Counter[str] = Counter()
-        rows = _in_batches(_day_rows(reader, metrics, day.date, piece, checked, settings, version), found)
-        # Readers see all rows at once; what is gone is marked as deleted.
-        with staged_partition(warehouse, VERDICTS, day.date, [(_VANISHED, parameters)], rows) as staged:
-            attach = f"ALTER TABLE {VERDICTS.name} ATTACH PARTITION '{day.date}' FROM {quoted(staged.name)}"
+        counts: Counter[str] = Counter()
+        rows = _in_batches(_day_rows(reader, metrics, day.date, day_slots, checked, settings, version), counts)
+        # Readers see all rows at once. Vanished rows are marked as deleted.
+        with staged_partition(warehouse, VERDICTS, day.date, [(_MARK_VANISHED, parameters)], rows) as staged:
+            attach = f"ALTER TABLE {VERDICTS.name} ATTACH PARTITION '{day.date}' FROM {quote_identifier(staged.name)}"
             warehouse.execute(attach, operation=operation, repeatable=True)
-        yield VerdictsResult(piece, found["rows"] // len(piece), found["anomalous"], time.perf_counter() - started)
+        yield VerdictsResult(
+            day_slots, counts["rows"] // len(day_slots), counts["anomalous"], time.perf_counter() - started
+        )
 
 
 def _complete_metrics(
     warehouse: Warehouse, slots: SlotRange, checked: CheckedCatalog, settings: Settings
 ) -> list[Metric]:
-    """The metrics that have a value in each of the slots; one whose SQL failed on the rows has none."""
+    """The metrics that have a value in every slot. A metric with failing SQL has none."""
     missing = missing_slots(warehouse, slots, checked, settings)
-    lacking = {metric.name for gap in missing for metric in gap.metrics}
-    complete = [metric for metric in checked.metrics.values() if metric.name not in lacking]
+    incomplete = {metric.name for gap in missing for metric in gap.metrics}
+    complete = [metric for metric in checked.metrics.values() if metric.name not in incomplete]
     if missing and not complete:
         date = slots.start.astimezone(settings.zone).date()
         raise MissingSlotsError(
@@ -229,8 +230,8 @@ def _complete_metrics(
     return complete
 
 
-class _Answer(NamedTuple):
-    """Some series of a metric in some slots, before the evidence of their siblings."""
+class _Evaluated(NamedTuple):
+    """The results for some series of a metric, before the evidence of their siblings."""
 
     metric: Metric
     member: Member
@@ -248,24 +249,24 @@ def _day_rows(  # noqa: PLR0917
     settings: Settings,
     version: int,
 ) -> Iterator[pa.Table]:
-    """The verdicts of some slots of a day, source by source: its metrics are each other's evidence."""
+    """The verdicts of some slots of a day, source by source, because a source's metrics are evidence for each other."""
     holidays = [(holiday - _EPOCH).days for holiday in settings.holidays]
     for name in dict.fromkeys(metric.source for metric in metrics):
-        answers = [
-            answer
+        evaluated = [
+            item
             for metric in metrics
             if metric.source == name
-            for answer in _answers(reader, metric, checked.rows[name].source, len(slots), holidays)
+            for item in _evaluate_metric(reader, metric, checked.rows[name].source, len(slots), holidays)
         ]
-        found = with_siblings([answer.member for answer in answers])
-        for answer, detections in zip(answers, found, strict=True):
-            yield _rows(answer, detections, date, slots, version)
+        detections_with_siblings = with_siblings([item.member for item in evaluated])
+        for item, detections in zip(evaluated, detections_with_siblings, strict=True):
+            yield _rows(item, detections, date, slots, version)
 
 
-def _answers(
+def _evaluate_metric(
     reader: HistoryReader, metric: Metric, source: Source, slots: int, holidays: Collection[int]
-) -> Iterator[_Answer]:
-    """The answers for a metric's total and slices, a part of the series at a time."""
+) -> Iterator[_Evaluated]:
+    """Evaluate a metric's total and slices, a part of the series at a time."""
     monitor = metric.monitor
     configs = [config for config in (monitor.total, monitor.slices) if config is not None]
     for history in reader.read(metric, source, max(map(lookback, configs))) if configs else ():
@@ -273,46 +274,46 @@ def _answers(
         for first, end, config in ((0, first_slice, monitor.total), (first_slice, count, monitor.slices)):
             if config is None or first == end:
                 continue
-            found = evaluate(history.series(first, end), slots, config, holidays)
-            below = None if history.denominators is None else history.denominators[-slots:, first:end]
+            evaluation = evaluate(history.series(first, end), slots, config, holidays)
+            denominators = None if history.denominators is None else history.denominators[-slots:, first:end]
             member = Member(
                 metric.name,
                 history.names[first:end],
-                found.detections,
+                evaluation.detections,
                 metric.numerator,
                 metric.denominator,
                 adds_up=metric.empty == "zero",
-                listens=config.listens,
+                uses_siblings=config.uses_siblings,
             )
-            yield _Answer(metric, member, found, below)
+            yield _Evaluated(metric, member, evaluation, denominators)
 
 
-def _rows(answer: _Answer, found: Detections, date: datetime.date, slots: SlotRange, version: int) -> pa.Table:
-    metric, evaluation = answer.metric, answer.evaluation
-    count, series = found.value.shape
+def _rows(item: _Evaluated, detections: Detections, date: datetime.date, slots: SlotRange, version: int) -> pa.Table:
+    metric, evaluation = item.metric, item.evaluation
+    count, series = detections.value.shape
     starts = int(slots.start.timestamp()) + int(SLOT.total_seconds()) * np.arange(count)
-    dimensions, values = (np.array(names, dtype=object) for names in zip(*answer.member.names, strict=True))
+    dimensions, values = (np.array(names, dtype=object) for names in zip(*item.member.names, strict=True))
     critical = (
-        (np.abs(found.change) >= metric.monitor.critical_change)
-        | (found.expected == 0)
-        | (found.reason == Reason.NO_DATA)
+        (np.abs(detections.change) >= metric.monitor.critical_change)
+        | (detections.expected == 0)
+        | (detections.reason == Reason.NO_DATA)
     )
     texts = {
         "metric": np.full(count * series, metric.name),
         "dimension": np.tile(dimensions, count),
         "dimension_value": np.tile(values, count),
-        "status": _named(Status, found.status),
-        "severity": np.where(found.anomalous, np.where(critical, "critical", "warning"), "").ravel(),
-        "reason": _named(Reason, found.reason),
+        "status": _code_names(Status, detections.status),
+        "severity": np.where(detections.anomalous, np.where(critical, "critical", "warning"), "").ravel(),
+        "reason": _code_names(Reason, detections.reason),
         "detector": np.array(evaluation.detectors)[evaluation.detector].ravel(),
     }
     numbers = {
-        "value": found.value,
-        "trials": np.full(found.value.shape, np.nan) if answer.denominators is None else answer.denominators,
-        "expected": found.expected,
-        "lower": found.lower,
-        "upper": found.upper,
-        "score": found.score,
+        "value": detections.value,
+        "trials": np.full(detections.value.shape, np.nan) if item.denominators is None else item.denominators,
+        "expected": detections.expected,
+        "lower": detections.lower,
+        "upper": detections.upper,
+        "score": detections.score,
     }
     columns = {
         "event_date": pa.array(np.full(count * series, (date - _EPOCH).days, dtype=np.uint16)),
@@ -325,18 +326,18 @@ def _rows(answer: _Answer, found: Detections, date: datetime.date, slots: SlotRa
     return pa.table(columns)
 
 
-def _named(names: type[Status] | type[Reason], codes: npt.NDArray[np.int8]) -> npt.NDArray[np.str_]:
+def _code_names(names: type[Status] | type[Reason], codes: npt.NDArray[np.int8]) -> npt.NDArray[np.str_]:
     return np.array([member.name.lower() for member in names], dtype=np.str_)[codes].ravel()
 
 
-def _in_batches(tables: Iterator[pa.Table], found: Counter[str]) -> Iterator[pa.Table]:
-    """The same rows in fewer tables, since each is an insert; `found` counts them, and the anomalous ones."""
-    waiting: list[pa.Table] = []
+def _in_batches(tables: Iterator[pa.Table], counts: Counter[str]) -> Iterator[pa.Table]:
+    """Combine tables, because each is an insert. `counts` gets the number of rows, and of anomalous ones."""
+    batch: list[pa.Table] = []
     for table in tables:
-        found.update(rows=table.num_rows, anomalous=pc.sum(pc.equal(table.column("status"), "anomalous")).as_py())
-        waiting.append(table)
-        if sum(rows.num_rows for rows in waiting) >= _ROWS_AN_INSERT:
-            yield pa.concat_tables(waiting)
-            waiting = []
-    if waiting:
-        yield pa.concat_tables(waiting)
+        counts.update(rows=table.num_rows, anomalous=pc.sum(pc.equal(table.column("status"), "anomalous")).as_py())
+        batch.append(table)
+        if sum(rows.num_rows for rows in batch) >= _ROWS_AN_INSERT:
+            yield pa.concat_tables(batch)
+            batch = []
+    if batch:
+        yield pa.concat_tables(batch)

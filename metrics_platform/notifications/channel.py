@@ -1,7 +1,7 @@
-"""What every channel shares: the steps that send a message, requests over HTTP, and the repetition of both.
+"""What every channel shares: the steps that send a message, HTTP requests, and retries.
 
-A request that never left may always be repeated. One whose answer was lost is repeated only where twice is better than
-never. Configuration errors and refusals are never repeated.
+A request that was never sent may always be retried. If the answer was lost, it is retried only where a duplicate is
+better than a lost message. Configuration errors and refusals are never retried.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from metrics_platform.findings import Finding
 from metrics_platform.notifications.history import Reason, Sent
 from metrics_platform.notifications.message import Message, Picture
-from metrics_platform.proxies import is_loopback, shown_proxy
+from metrics_platform.proxies import display_proxy, is_loopback
 from metrics_platform.redaction import mask, mask_http_logs, secrets_of_url
 
 if TYPE_CHECKING:
@@ -30,31 +30,31 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 NETWORK = "Can this machine reach it? Check the network and the proxy. Messages wait until it answers."
-# Sends one step; gets the message of the first step, if it is sent, and returns the fields of its `Sent`.
+# Sends one step. It receives the result of the first step, if there is one, and returns the fields of its own `Sent`.
 Step = Callable[[Sent | None], dict[str, Any]]
 
 
 class DeliveryError(Exception):
-    """A message, or a part of it, did not go out over a channel; the text has no secrets and says what to do.
+    """A channel could not send a message or a part of it. The text has no secrets and says what to do.
 
-    Raise it outside of `except` blocks: the errors of HTTP and SMTP libraries hold URLs and passwords, and would be
-    kept as its context.
+    Raise it outside of `except` blocks: otherwise its context is an error of the HTTP or SMTP library, which holds URLs
+    and passwords.
     """
 
     def __init__(self, reason: Reason, text: str, *, retry_after: float | None = None) -> None:
         super().__init__(text)
         self.reason: Reason = reason
-        self.retry_after = retry_after  # seconds the service asks to be left alone
+        self.retry_after = retry_after  # seconds that the service asks to wait
 
     @property
-    def passes(self) -> bool:
+    def is_transient(self) -> bool:
         """Whether waiting may help: the service or the network is down."""
         return self.reason in ("unreachable", "unknown")
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long tries are repeated, in seconds, and the clocks that count it."""
+    """How long and how often to retry, in seconds, with the clock and the sleep to use."""
 
     budget: float = 45.0
     tries: int = 4
@@ -64,17 +64,17 @@ class RetryPolicy:
     jitter: Callable[[], float] = random.random
 
     def waits(self) -> Iterator[float]:
-        """The waits between tries: doubling, each with up to half of it on top, so that senders do not synchronise."""
+        """The waits between tries. They double, with jitter of up to a half, so that senders do not synchronise."""
         for number in range(self.tries - 1):
             yield self.first_wait * 2**number * (1 + self.jitter() / 2)
 
 
 def retry(
     policy: RetryPolicy,
-    once: Callable[[], Result],
+    call: Callable[[], Result],
     *,
     repeat_unknown: bool,
-    before_again: Callable[[], None] = lambda: None,
+    before_retry: Callable[[], None] = lambda: None,
 ) -> Result:
     """Call `once` until it succeeds, within the policy's budget; `before_again` is called before each repetition.
 
@@ -85,17 +85,17 @@ def retry(
     waits = policy.waits()
     while True:
         try:
-            return once()
+            return call()
         except DeliveryError as caught:
             error = caught
-        # A service that asks for no wait at all is not called a thousand times within the budget.
+        # A service that asks for a wait of zero must not be called a thousand times within the budget.
         requested = None if error.retry_after is None else max(error.retry_after, policy.first_wait)
         wait = next(waits, None) if requested is None else requested
-        repeatable = error.reason == "unreachable" or (error.reason == "unknown" and repeat_unknown)
-        if not repeatable or wait is None or policy.clock() + wait > deadline:
+        retryable = error.reason == "unreachable" or (error.reason == "unknown" and repeat_unknown)
+        if not retryable or wait is None or policy.clock() + wait > deadline:
             raise error
         policy.sleep(wait)
-        before_again()
+        before_retry()
 
 
 @dataclass(frozen=True)
@@ -103,16 +103,16 @@ class DeliveryContext:
     """What a channel needs besides the message."""
 
     pictures: Sequence[Picture] = ()
-    # The message it replies to, on this channel.
+    # The message to reply to, on this channel.
     reply_to: Sent | None = None
-    # The key of the message it replies to, for channels that thread by it.
+    # The key of the message to reply to, for channels that thread by it.
     thread: str | None = None
-    # Whether a step whose answer was lost may be repeated: twice is better than never.
+    # Whether to retry a step after its answer was lost: a duplicate is better than a lost message.
     repeat_unknown: bool = True
 
 
 class Channel(ABC):
-    """A channel that messages are sent over; settings, the journal and texts call it by its name."""
+    """A channel for messages. Settings, the journal and texts use its name."""
 
     name: str
     title: str
@@ -122,17 +122,17 @@ class Channel(ABC):
         """The steps that send a message; each raises DeliveryError if it fails."""
 
     def edit(self, message: Message, original: Sent, pictures: Sequence[Picture] = ()) -> bool:
-        """Replace the text of a message that was sent; False if the channel cannot, as most.
+        """Replace the text of a message that was sent. Returns False if the channel cannot edit; most cannot.
 
-        With `pictures` its picture is replaced, too, where text and picture are one message. Without, it stays.
+        `pictures` replace the message's picture, if text and picture are one message. Without them it stays.
 
         Raises:
-            DeliveryError: the change did not arrive.
+            DeliveryError: the edit did not arrive.
         """
         return False
 
     def check(self) -> str:
-        """Ask whether it would take a message, without sending one; returns what answers.
+        """Check that the channel would accept a message, without sending one. Returns a short status.
 
         Raises:
             DeliveryError: it would not.
@@ -143,14 +143,14 @@ class Channel(ABC):
         try:
             yield Finding(self.title, "ok", self.check())
         except DeliveryError as caught:
-            yield Finding(self.title, "problem", str(caught), NETWORK if caught.passes else "")
+            yield Finding(self.title, "problem", str(caught), NETWORK if caught.is_transient else "")
 
 
 # --- HTTP ------------------------------------------------------------------------------------------------------------
 #
-# `requests` puts the URL, and so the token or the webhook, into the texts of its exceptions and of urllib3's DEBUG log.
-# Here they end: what is raised is made after the `except` block, from masked text, so that neither its cause nor its
-# context leads back to them.
+# `requests` and urllib3's DEBUG log quote the URL, which contains the token or the webhook. No such exception leaves
+# this module: a new one is raised after the `except` block, with masked text, so that neither its cause nor its context
+# refers to the original.
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 30.0
 HEARTBEAT_TIMEOUTS = (3.0, 5.0)
@@ -158,7 +158,7 @@ HEARTBEAT_TIMEOUTS = (3.0, 5.0)
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server answered: its status, its body as text and, if it is JSON, as that."""
+    """A server's answer: the status, the body as text, and the parsed body if it is JSON."""
 
     status: int
     text: str
@@ -166,7 +166,7 @@ class Answer:
 
 
 class Transport:
-    """POSTs to one service, whose name errors use. Timeouts are always set, redirects never followed."""
+    """Sends POST requests to one service; errors name it. Timeouts are always set, and redirects are never followed."""
 
     def __init__(
         self,
@@ -194,43 +194,43 @@ class Transport:
         """POST once.
 
         Raises:
-            DeliveryError: `unreachable` where the request cannot have arrived or the service asks for a later one,
-                `unknown` where its answer was lost, `misconfigured` where there is no address to send it to.
+            DeliveryError: `unreachable` if the request cannot have arrived or the service asks to retry later,
+                `unknown` if its answer was lost, `misconfigured` if the address is not valid.
         """
-        error, response, handover = None, None, _Handover()
+        failure, response, tracked_body = None, None, _TrackedBody()
         try:
             response = self._session.post(
                 url,
                 data=data,
                 json=json,
                 files=files,
-                auth=handover,
+                auth=tracked_body,
                 timeout=self._timeouts,
                 allow_redirects=False,
-                # Given with each request, they go before HTTPS_PROXY and NO_PROXY; the session's own would not.
+                # Proxies of a request take precedence over HTTPS_PROXY and NO_PROXY. Those of a session do not.
                 proxies=self._proxies_for(url),
             )
         except Exception as caught:  # noqa: BLE001  (whatever it is, it may quote the address)
-            error = self._explained(caught, url, arrived=handover.complete)
+            failure = self._delivery_error(caught, url, arrived=tracked_body.complete)
         if response is None:
-            raise error or DeliveryError("unknown", f"{self._service} gave no answer.")
+            raise failure or DeliveryError("unknown", f"{self._service} gave no answer.")
         try:
-            body = masked_json(response.json(), self.masked)
+            body = mask_json(response.json(), self.mask_secrets)
         except (ValueError, RecursionError):
             body = None
-        text = self.masked(response.content.decode("utf-8", "replace"))
+        text = self.mask_secrets(response.content.decode("utf-8", "replace"))
         answer = Answer(response.status_code, text[:2000], body)
-        if error := self._temporary(answer, response.headers.get("Retry-After")):
-            raise error
+        if failure := self._temporary_error(answer, response.headers.get("Retry-After")):
+            raise failure
         return answer
 
-    def _temporary(self, answer: Answer, wait_of_header: str | None) -> DeliveryError | None:
-        """The error of an answer that may be another one later; None for all others."""
+    def _temporary_error(self, answer: Answer, header_wait: str | None) -> DeliveryError | None:
+        """The error for an answer that may change later; None for all others."""
         status, service = answer.status, self._service
         if status == 429:
-            # The Bot API names the wait in its JSON, others in a header.
-            given = answer.json.get("parameters") if isinstance(answer.json, dict) else None
-            wait = _seconds(given.get("retry_after") if isinstance(given, dict) else None, wait_of_header)
+            # The Bot API sends the wait as JSON, others in a header.
+            parameters = answer.json.get("parameters") if isinstance(answer.json, dict) else None
+            wait = _retry_after(parameters.get("retry_after") if isinstance(parameters, dict) else None, header_wait)
             text = f"{service} asks to wait {wait:.0f} s before the next message (429)."
             return DeliveryError("unreachable", text, retry_after=wait)
         if status in (500, 502, 503):
@@ -243,48 +243,52 @@ class Transport:
     def close(self) -> None:
         self._session.close()
 
-    def masked(self, text: str) -> str:
+    def mask_secrets(self, text: str) -> str:
         """`text` without this service's secrets."""
         return mask(text, self._secrets)
 
     def _proxies_for(self, url: str) -> dict[str, Any]:
-        """The setting's proxy, else none for a loopback address, else what the environment says."""
+        """The configured proxy; without one, none for a loopback address and the environment's for any other."""
         if not self._proxies and is_loopback(_host(url)):
             return {"http": None, "https": None, "all": None}
         return dict(self._proxies)
 
-    def _through(self, url: str) -> str:
-        """The proxy that a request to `url` takes, as an addition to its error; empty where it takes none."""
+    def _via_proxy(self, url: str) -> str:
+        """The proxy that a request to `url` uses, as an addition to its error; empty if there is none."""
         from requests.utils import get_environ_proxies, select_proxy  # noqa: PLC0415
 
         proxy = None
         with contextlib.suppress(ValueError):  # an address that cannot be read
             proxy = select_proxy(url, self._proxies_for(url) or get_environ_proxies(url, no_proxy=None))
-        return f" through the proxy {shown_proxy(proxy)}" if proxy else ""
+        return f" through the proxy {display_proxy(proxy)}" if proxy else ""
 
-    def _explained(self, caught: Exception, url: str, *, arrived: bool) -> DeliveryError:
-        """The error for people; `arrived`: the whole request may have."""
+    def _delivery_error(self, caught: Exception, url: str, *, arrived: bool) -> DeliveryError:
+        """The error to show. `arrived`: the server may have received the whole request."""
         import requests  # noqa: PLC0415
         from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
         chain = list(_chain(caught))
-        cause = self.masked(str(chain[-1]))[:300]
-        where = f"{self._service} ({_host(url)})"
-        through = self._through(url)
-        of_network = isinstance(caught, OSError | HTTPError | HTTPException) and not isinstance(caught, ValueError)
-        if not of_network and not arrived:
-            # Its text is left out: it quotes the address, of which any part may be the password.
+        cause = self.mask_secrets(str(chain[-1]))[:300]
+        server = f"{self._service} ({_host(url)})"
+        via_proxy = self._via_proxy(url)
+        is_network_error = isinstance(caught, OSError | HTTPError | HTTPException) and not isinstance(
+            caught, ValueError
+        )
+        if not is_network_error and not arrived:
+            # Leave out its text: it quotes the address, and any part of that may be the password.
             kind = type(caught).__name__
-            text = f"No request could be made to {where} ({kind}): correct its address, or that of the proxy before it."
+            text = (
+                f"No request could be made to {server} ({kind}): correct its address, or that of the proxy before it."
+            )
             return DeliveryError("misconfigured", text)
         if not arrived and any("Tunnel connection failed: 407" in str(error) for error in chain):
-            text = f"{where} cannot be reached{through}, which wants another user or password: {cause}"
+            text = f"{server} cannot be reached{via_proxy}, which wants another user or password: {cause}"
             return DeliveryError("misconfigured", text)
         if not arrived:
-            return DeliveryError("unreachable", f"{where} cannot be reached{through}: {cause}")
+            return DeliveryError("unreachable", f"{server} cannot be reached{via_proxy}: {cause}")
         if isinstance(caught, requests.ReadTimeout):
-            return DeliveryError("unknown", f"{where} accepted the request{through} but did not answer in time.")
-        return DeliveryError("unknown", f"The connection to {where}{through} broke before its answer: {cause}")
+            return DeliveryError("unknown", f"{server} accepted the request{via_proxy} but did not answer in time.")
+        return DeliveryError("unknown", f"The connection to {server}{via_proxy} broke before its answer: {cause}")
 
 
 def _session() -> requests.Session:
@@ -299,12 +303,12 @@ def _session() -> requests.Session:
     return Session()
 
 
-class _Handover(io.BytesIO):
-    """A request's body that knows whether the connection has taken all of it: before that, nothing can be done.
+class _TrackedBody(io.BytesIO):
+    """A request body that records whether all of it was sent. Until then the server cannot have acted on it.
 
-    So a TLS handshake that hangs or is cut, as it is where a messenger is blocked, differs from a lost answer. An
-    `auth` of requests may finish the request: this one takes the place of its body. (With an `auth`, requests does
-    not look for a password in ~/.netrc either.)
+    This tells a lost answer from a TLS handshake that hangs or is cut, as happens where a messenger is blocked. It is
+    passed as the `auth` of the request, which may replace the body. (With an `auth`, requests does not look for a
+    password in ~/.netrc either.)
     """
 
     complete = False
@@ -317,19 +321,19 @@ class _Handover(io.BytesIO):
         return request
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """The next bytes; after the last ones the request is complete."""
+        """Read the next bytes. After the last ones the request is complete."""
         piece = super().read(size)
         self.complete = self.tell() == len(self.getbuffer())
         return piece
 
 
-def masked_json(value: Any, masked: Callable[[str], str]) -> Any:
-    """JSON with each of its texts `masked`."""
+def mask_json(value: Any, mask_text: Callable[[str], str]) -> Any:
+    """JSON with `mask_text` applied to each of its strings."""
     if isinstance(value, str):
-        return masked(value)
+        return mask_text(value)
     if isinstance(value, list):
-        return [masked_json(item, masked) for item in value]
-    return {name: masked_json(item, masked) for name, item in value.items()} if isinstance(value, dict) else value
+        return [mask_json(item, mask_text) for item in value]
+    return {name: mask_json(item, mask_text) for name, item in value.items()} if isinstance(value, dict) else value
 
 
 def _host(url: str) -> str | None:
@@ -340,19 +344,19 @@ def _host(url: str) -> str | None:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An exception and what it was made of: requests wraps urllib3's as arguments, urllib3 its own as `reason`."""
+    """An exception and the ones it wraps: requests holds urllib3's in `args`, and urllib3 holds its own in `reason`."""
     seen: set[int] = set()
-    waiting: list[Any] = [error]
-    while waiting:
-        current = waiting.pop(0)
+    unvisited: list[Any] = [error]
+    while unvisited:
+        current = unvisited.pop(0)
         if isinstance(current, BaseException) and id(current) not in seen:
             seen.add(id(current))
             yield current
-            waiting += [getattr(current, "reason", None), current.__cause__, *current.args]
+            unvisited += [getattr(current, "reason", None), current.__cause__, *current.args]
 
 
-def _seconds(*waits: Any) -> float:
-    """How long a service asks to be left alone: a number of seconds, at least one; one if none is given."""
+def _retry_after(*waits: Any) -> float:
+    """The wait that a service asks for, in seconds: the first valid number, at least 1; 1 if none is valid."""
     for candidate in waits:
         with contextlib.suppress(TypeError, ValueError):
             if candidate is not None and math.isfinite(seconds := float(candidate)):
@@ -360,10 +364,10 @@ def _seconds(*waits: Any) -> float:
     return 1.0
 
 
-def beat(url: str) -> str:
-    """Call the heartbeat's `url`; returns what went wrong, without the address, which is a secret; empty: nothing.
+def send_heartbeat(url: str) -> str:
+    """Call the heartbeat's `url`. Returns the error without the address, which is a secret; empty if all went well.
 
-    It is called after each good check, so that an outside watcher notices silence.
+    Call it after each successful check, so that an outside watcher notices silence.
     """
     transport = Transport("The heartbeat's watcher", secrets=tuple(_secrets(url)), timeouts=HEARTBEAT_TIMEOUTS)
     problem = ""
@@ -379,7 +383,7 @@ def beat(url: str) -> str:
 
 
 def _secrets(url: str) -> Iterator[str]:
-    """The parts of an address that let others call it; an answer may repeat any of them, decoded."""
+    """The secret parts of an address. An answer may repeat any of them, decoded."""
     parts = urlsplit(url)
     yield from (url, parts.query)
     yield from map(unquote, (*parts.path.split("/"), parts.password or ""))

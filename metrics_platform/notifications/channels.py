@@ -1,4 +1,4 @@
-"""The channels that are set up, whether each would take a message now, and a message sent over each at once.
+"""Build the channels that are set up, check them, and send a message over each of them immediately.
 
 The journal of such a message ends with the process: the user waits for the result, and needs neither Dagster nor
 ClickHouse.
@@ -30,13 +30,13 @@ def channels_for(
     recent: Mapping[str, list[float]] | None = None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Channel]:
-    """Every channel that is set up, by name, the preferred first; the outbox folder if there is none.
+    """Every channel that is set up, by name, the preferred one first; the outbox folder if there is none.
 
-    `recent`: when (seconds since 1970) other processes wrote to each of Telegram's chats.
+    `recent` holds, for each Telegram chat, when other processes wrote to it (seconds since 1970).
     """
     if not settings.channels:
         return {OUTBOX: OutboxChannel(settings.outbox, settings.zone)}
-    found: dict[str, Channel] = {}
+    channels: dict[str, Channel] = {}
     if token := settings.telegram_bot_token:
         client = TelegramClient(
             token.get_secret_value(),
@@ -45,13 +45,13 @@ def channels_for(
             policy=policy,
             pacer=Pacer(recent, sleep=policy.sleep),
         )
-        found["telegram"] = TelegramChannel(client, settings.telegram_target, settings.telegram_targets, warn)
+        channels["telegram"] = TelegramChannel(client, settings.telegram_target, settings.telegram_targets, warn)
     if webhook := settings.slack_webhook_url:
-        found["slack"] = SlackChannel(webhook.get_secret_value(), policy)
+        channels["slack"] = SlackChannel(webhook.get_secret_value(), policy)
     if settings.smtp_url and settings.email_from:
         server = parse_smtp_url(settings.smtp_url.get_secret_value())
-        found["email"] = EmailChannel(server, settings.email_from, settings.email_to, policy)
-    return found
+        channels["email"] = EmailChannel(server, settings.email_from, settings.email_to, policy)
+    return channels
 
 
 # A user waits for the answer.
@@ -59,7 +59,7 @@ _POLICY = RetryPolicy(budget=6, tries=2)
 
 
 def inspect_channels(settings: Settings, policy: RetryPolicy = _POLICY) -> Iterator[Finding]:
-    """What is found of each channel, asked without sending anything; without any, that messages go to the outbox."""
+    """Check each channel without sending anything. If none is set up, report that messages go to the outbox."""
     names = settings.channels
     if not names:
         why = "METRICS_DRY_RUN is true" if settings.dry_run else "no channel is set up"
@@ -82,7 +82,7 @@ def send_test_message(settings: Settings, policy: RetryPolicy = _TEST_POLICY) ->
 
 
 def send_now(event: Notification, settings: Settings, policy: RetryPolicy = _TEST_POLICY) -> Iterator[Finding]:
-    """Send `event`; yields for each channel where it arrived, or what is wrong."""
+    """Send `event`. Yields for each channel where it arrived, or what is wrong."""
     journal = Journal(Storage())
     journal.write(event.key, Queued(notification=event))
     notes: list[str] = []
@@ -92,7 +92,7 @@ def send_now(event: Notification, settings: Settings, policy: RetryPolicy = _TES
     attempts = [dispatcher.send(event.key, name) for name in channels]
     for attempt in attempts:
         if attempt.error is not None:
-            remedy = NETWORK if attempt.error.passes else "To find out more, run: metrics-platform doctor"
+            remedy = NETWORK if attempt.error.is_transient else "To find out more, run: metrics-platform doctor"
             yield Finding(attempt.channel, "problem", str(attempt.error), remedy)
         else:
             sent = journal.history(event.key).steps(attempt.channel)[0]

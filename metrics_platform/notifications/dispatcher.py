@@ -1,7 +1,7 @@
-"""Send what is queued and record every step: stored before it is tried, marked after the channel has answered.
+"""Send queued messages. Every step is recorded before it is tried, and again after the channel has answered.
 
-What an earlier attempt has done is not repeated. What it left unknown is repeated for alerts (twice is better than
-never) and not for reports (never is better than twice).
+Steps that an earlier attempt finished are not repeated. A step with an unknown outcome is repeated for alerts (a
+duplicate is better than a lost alert) and not for reports (a lost report is better than a duplicate).
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ UNKNOWN_REPORT = (
     "The answer was lost, so it is unknown whether the report arrived. A report is not sent twice. Check the chat, and "
     "send the report again if it is missing."
 )
-# A message that is due this soon is waited for: starting another run takes as long.
+# Wait for a message that is due within this time: starting another run takes as long.
 LINGER = datetime.timedelta(seconds=20)
 _POLL_SECONDS = 0.5
-# Then the run ends, so that one that goes on for much longer can be taken for dead.
-LONGEST = datetime.timedelta(minutes=10)
+# After this time the run ends. One that lasts much longer is considered dead.
+MAX_RUN_TIME = datetime.timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Attempt:
 
 @dataclass
 class Dispatcher:
-    """Sends what is queued in the `journal`, over `channels`."""
+    """Sends the messages that are queued in `journal` over `channels`."""
 
     journal: Journal
     channels: Mapping[str, Channel]
@@ -63,7 +63,7 @@ class Dispatcher:
     settings: ChannelSettings
     now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC)
     warn: Callable[[str], None] = lambda _: None
-    _composed: tuple[Message | None, tuple[Picture, ...]] = (None, ())
+    _rendered: tuple[Message | None, tuple[Picture, ...]] = (None, ())
 
     def drain(
         self,
@@ -72,11 +72,11 @@ class Dispatcher:
         expects_more: Callable[[], bool] = lambda: False,
         sleep: Callable[[float], None] = time.sleep,
     ) -> Step:
-        """Send what is due until nothing is due soon or expected, rereading the journal before each message.
+        """Send due messages until none is due soon or expected. Reread the journal before each message.
 
-        Each attempt is passed to `report`. Returns why nothing more is sent.
+        Each attempt is passed to `report`. Returns the step that says why nothing more is sent.
         """
-        began = self.now()
+        started_at = self.now()
         while True:
             more, now = expects_more(), self.now()
             step = next_step(self.journal.waiting(), self.settings, now, self.journal.reached)
@@ -93,25 +93,25 @@ class Dispatcher:
                 if not is_soon and not more:
                     return step
                 sleep(_POLL_SECONDS)
-            if self.now() - began > LONGEST:
-                return replace(step, reason=f"this run has taken {LONGEST}; another one continues")
+            if self.now() - started_at > MAX_RUN_TIME:
+                return replace(step, reason=f"this run has taken {MAX_RUN_TIME}; another one continues")
 
     def deliver(self, key: str) -> list[Attempt]:
-        """Send one message, which is queued, over every channel that has not got it, whatever else is due."""
+        """Send one queued message over every channel that does not have it yet, whatever else is due."""
         history = self.journal.history(key)
         if history.closed:
             return []
         return [self.send(key, name) for name in unresolved(history, self.settings) or [self.settings.first_channel]]
 
     def send(self, key: str, name: str) -> Attempt:
-        """Send a message over one channel, as far as that is not done, and close it if that was the last one."""
+        """Send the missing steps of a message over one channel, and close it if that was the last channel."""
         event = self._event(key)
         assert event is not None
         self.journal.write(key, Started(channel=name))
-        self._composed = (None, ())
+        self._rendered = (None, ())
         error: DeliveryError | None = None
         try:
-            self._perform(event, self.channels[name])
+            self._deliver_over(event, self.channels[name])
         except DeliveryError as caught:
             error = caught
         except Exception as caught:  # noqa: BLE001  (a bug in one channel must not hold up others)
@@ -124,9 +124,9 @@ class Dispatcher:
             failed = Failed(channel=name, reason=error.reason, text=str(error), retry_after=error.retry_after)
             self.journal.write(key, failed)
         self._close_if_done(event, done=() if error else (name,))
-        return Attempt(key, name, *self._composed, error)
+        return Attempt(key, name, *self._rendered, error)
 
-    def _perform(self, event: Event, channel: Channel) -> None:
+    def _deliver_over(self, event: Event, channel: Channel) -> None:
         name = channel.name
         if isinstance(event, AnomalyUpdated):
             edited = self._edit_opening(event, channel)
@@ -146,12 +146,12 @@ class Dispatcher:
             note = "Each of its messages was sent there before."
             self.journal.write(key, Sent(channel=name, step=0, steps=1, notes=(note,)))
             return
-        # As it was if a part of it was sent, for it is split in the same places; else as of now.
-        begun = history.composed_at(name)
-        moment = begun or self.now()
-        message = self._message(event, moment, edits=() if begun else history.edited_by)
+        # If a part was sent before, render the message as of then, so that it is split at the same places.
+        rendered_at = history.composed_at(name)
+        moment = rendered_at or self.now()
+        message = self._message(event, moment, edits=() if rendered_at else history.edited_by)
         pictures = self.composer.pictures(message)
-        self._composed = (message, pictures)
+        self._rendered = (message, pictures)
         context = DeliveryContext(
             pictures=pictures,
             reply_to=self.journal.history(event.thread).steps(name).get(0) if event.thread else None,
@@ -167,10 +167,10 @@ class Dispatcher:
                 done[number] = sent
                 for note in sent.notes:
                     self.warn(note)
-        # A chart that was drawn before and cannot be drawn now leaves a step that no longer exists.
+        # If a chart was drawn before and fails now, its step no longer exists.
         total = next(iter(done.values())).steps if done else 0
         for number in set(range(total)) - set(done):
-            note = "It was left out: what it was made of no longer exists."
+            note = "It was left out: its chart can no longer be drawn."
             self.journal.write(key, Sent(channel=name, step=number, steps=total, notes=(note,)))
 
     def _message(self, event: Event, moment: datetime.datetime, edits: Sequence[str]) -> Message:
@@ -195,11 +195,11 @@ class Dispatcher:
     # --- digests -----------------------------------------------------------------------------------------------------
 
     def _sent_individually(self, digest: Digest, name: str) -> bool:
-        found = [self.journal.history(part).steps(name).get(0) for part in digest.notifications]
-        return all(sent is not None and sent.within != digest.key for sent in found)
+        sent_parts = [self.journal.history(part).steps(name).get(0) for part in digest.notifications]
+        return all(sent is not None and sent.within != digest.key for sent in sent_parts)
 
     def _mark_parts(self, digest: Digest, name: str) -> None:
-        """Record with each message of a digest that it was sent, and that the digest's message is its own."""
+        """Record for each message of a digest that it was sent within the digest."""
         sent = self.journal.history(digest.key).steps(name)[0]
         for part in digest.notifications:
             if not self.journal.history(part).steps(name):
@@ -208,19 +208,19 @@ class Dispatcher:
     # --- edits -------------------------------------------------------------------------------------------------------
 
     def _mark_resolved(self, event: Event, channel: Channel) -> None:
-        """Edit the openings that `event`, or a part of it, says are over; what passes is raised and tried again."""
+        """Edit the opening messages that `event`, or a part of it, resolves. Raises transient errors, for a retry."""
         parts = event.notifications if isinstance(event, Digest) else ()
-        for one in (event, *map(self._event, parts)):
-            if isinstance(one, AnomalyResolved):
+        for notification in (event, *map(self._event, parts)):
+            if isinstance(notification, AnomalyResolved):
                 try:
-                    self._edit_opening(one, channel)
+                    self._edit_opening(notification, channel)
                 except DeliveryError as caught:
-                    if caught.passes:
+                    if caught.is_transient:
                         raise
-                    self.warn(f"The first message of {one.thread} could not be marked as resolved: {caught}")
+                    self.warn(f"The first message of {notification.thread} could not be marked as resolved: {caught}")
 
     def _edit_opening(self, event: AnomalyUpdated | AnomalyResolved, channel: Channel) -> bool:
-        """Edit the message of the incident that `event` is about; if it is not sent yet, it will include `event`."""
+        """Edit the message of the incident that `event` is about. If it is not sent yet, it will include `event`."""
         history = self.journal.history(event.thread) if event.thread else None
         if history is None or not isinstance(history.event, AnomalyOpened) or event.key in history.edited_by:
             return False

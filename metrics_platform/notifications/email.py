@@ -1,7 +1,7 @@
-"""E-mail over SMTP: one message in one envelope, and what each refusal means.
+"""E-mail over SMTP: one message in one envelope, and the meaning of each refusal.
 
-A login never leaves over an unencrypted connection, and certificates are checked. What smtplib raises may quote what
-was sent: it ends here, and what is raised instead is made after the `except` block, from masked text.
+A login is never sent over an unencrypted connection, and certificates are checked. Errors of smtplib may quote what was
+sent, so they do not leave this module: a new error is raised after the `except` block, with masked text.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from metrics_platform.notifications.writer import page
 from metrics_platform.redaction import mask
 
 Result = TypeVar("Result")
-# A server may look for viruses before it answers; 10 minutes, as RFC 5321 would have it, is longer than a run waits.
+# A server may scan for viruses before it answers. The 10 minutes of RFC 5321 are longer than a run waits.
 ANSWER_TIMEOUT = 60.0
 _GOODBYE_TIMEOUT = 3.0
 _CHECK_URL = "Check the host and port in SMTP_URL."
@@ -60,7 +60,7 @@ _NO_STARTTLS = (
     "smtps://…:465 in SMTP_URL, or a server with STARTTLS. Without user and password, mail may go unencrypted."
 )
 # What to correct after a permanent refusal, by the error that smtplib raises for it; otherwise SMTP_URL.
-_TO_CORRECT: dict[type[Exception], str] = {
+_SETTINGS_TO_CORRECT: dict[type[Exception], str] = {
     smtplib.SMTPAuthenticationError: _LOGIN,
     smtplib.SMTPSenderRefused: "EMAIL_FROM (this login may not send as it), or put a login into SMTP_URL",
     smtplib.SMTPRecipientsRefused: "EMAIL_TO",
@@ -68,8 +68,8 @@ _TO_CORRECT: dict[type[Exception], str] = {
 _TOO_LARGE = 552
 
 
-class _Tracked:
-    """A connection that knows whether it has sent the last line of a message: before that, nothing can arrive."""
+class _TrackedConnection:
+    """A connection that records whether it has sent the last line of a message. Before that, nothing can arrive."""
 
     handed_over = False
 
@@ -78,11 +78,11 @@ class _Tracked:
         self.handed_over = self.handed_over or (isinstance(s, bytes) and s.endswith(b"\r\n.\r\n"))
 
 
-class _Plain(_Tracked, smtplib.SMTP):
+class _PlainConnection(_TrackedConnection, smtplib.SMTP):
     pass
 
 
-class _Encrypted(_Tracked, smtplib.SMTP_SSL):
+class _EncryptedConnection(_TrackedConnection, smtplib.SMTP_SSL):
     pass
 
 
@@ -94,9 +94,9 @@ class EmailChannel(Channel):
     sender: str
     receivers: tuple[str, ...]
     policy: RetryPolicy = field(default_factory=RetryPolicy, repr=False)
-    # Connecting; each answer.
+    # Of connecting, and of each answer.
     timeouts: tuple[float, float] = (CONNECT_TIMEOUT, ANSWER_TIMEOUT)
-    # For a certificate of the house's own authority; it must check certificates.
+    # The certificate of a private authority.
     ca_file: str | None = None
     now: Callable[[], datetime.datetime] = field(default=lambda: datetime.datetime.now(datetime.UTC), repr=False)
     name = "email"
@@ -106,7 +106,7 @@ class EmailChannel(Channel):
         return [lambda _: self._send(message, context)]
 
     def _send(self, message: Message, context: DeliveryContext) -> dict[str, Any]:
-        """Send it, without its pictures if it is refused with them."""
+        """Send the message. If it is refused with its pictures, send it without them."""
         refused = None
         try:
             return self._send_mail(message, tuple(context.pictures), context)
@@ -124,9 +124,9 @@ class EmailChannel(Channel):
             code, answer = connection.mail(envelope_address(self.sender))
             if code != 250:
                 raise smtplib.SMTPSenderRefused(code, answer, self.sender)
-            answers = {address: connection.rcpt(address) for address in self._addresses}
+            replies = {address: connection.rcpt(address) for address in self._addresses}
             connection.rset()
-            if refused := {address: found for address, found in answers.items() if found[0] not in (250, 251)}:
+            if refused := {address: reply for address, reply in replies.items() if reply[0] not in (250, 251)}:
                 raise smtplib.SMTPRecipientsRefused(refused)
 
         retry(self.policy, lambda: self._session(probe), repeat_unknown=True)
@@ -145,7 +145,7 @@ class EmailChannel(Channel):
             repeat_unknown=context.repeat_unknown,
         )
         if refused:
-            notes = (*notes, f"The mail server refused receivers: {self._listed(refused)}. Correct EMAIL_TO.")
+            notes = (*notes, f"The mail server refused receivers: {self._format_refusals(refused)}. Correct EMAIL_TO.")
         return {
             "address": ", ".join(address for address in self._addresses if address not in refused),
             "message_ids": (str(mail["Message-ID"]),),
@@ -158,30 +158,30 @@ class EmailChannel(Channel):
         return [envelope_address(address) for address in self.receivers]
 
     def _session(self, work: Callable[[smtplib.SMTP], Result]) -> Result:
-        """The result of `work` with a connection that is encrypted and logged in, as far as the server is set up so."""
-        connection: _Plain | _Encrypted | None = None
+        """Call `work` with a connection that is encrypted and logged in, as far as the server is configured for it."""
+        connection: _PlainConnection | _EncryptedConnection | None = None
         try:
-            connection = self._connected()
-            self._greet(connection)
+            connection = self._connect()
+            self._log_in(connection)
             return work(connection)
         except DeliveryError as caught:
             error = caught
         except (smtplib.SMTPException, OSError, ValueError) as caught:
-            error = self._explained(caught, connection)
+            error = self._delivery_error(caught, connection)
         finally:
             if connection is not None:
-                _leave(connection)
+                _close(connection)
         raise error
 
-    def _connected(self) -> _Plain | _Encrypted:
+    def _connect(self) -> _PlainConnection | _EncryptedConnection:
         host, port, timeout = self.server.host, self.server.port, self.timeouts[0]
         if self.server.tls:
             context = ssl.create_default_context(cafile=self.ca_file)
-            return _Encrypted(host, port, timeout=timeout, context=context)
-        return _Plain(host, port, timeout=timeout)
+            return _EncryptedConnection(host, port, timeout=timeout, context=context)
+        return _PlainConnection(host, port, timeout=timeout)
 
-    def _greet(self, connection: smtplib.SMTP) -> None:
-        """Encrypt the connection, then log in: never in the other order."""
+    def _log_in(self, connection: smtplib.SMTP) -> None:
+        """Encrypt the connection, then log in. Never in the other order."""
         server = self.server
         connection.ehlo_or_helo_if_needed()
         if not server.tls and connection.has_extn("starttls"):
@@ -196,68 +196,68 @@ class EmailChannel(Channel):
 
     # --- errors ------------------------------------------------------------------------------------------------------
 
-    def _explained(  # noqa: PLR0911  (one case per kind of error reads best)
-        self, caught: Exception, connection: _Tracked | None
+    def _delivery_error(  # noqa: PLR0911  (one case per kind of error reads best)
+        self, caught: Exception, connection: _TrackedConnection | None
     ) -> DeliveryError:
-        server, said = f"The mail server {self.server.host}", self._masked(str(caught))
+        server, reason = f"The mail server {self.server.host}", self._mask_login(str(caught))
         match caught:
             case smtplib.SMTPRecipientsRefused():
-                # If one of them may be accepted later, all wait for it.
-                return self._refused(caught, min(code for code, _ in caught.recipients.values()))
+                # If one receiver may be accepted later, retry for all of them.
+                return self._refusal_error(caught, min(code for code, _ in caught.recipients.values()))
             case smtplib.SMTPResponseException():
-                return self._refused(caught, caught.smtp_code)
+                return self._refusal_error(caught, caught.smtp_code)
             case smtplib.SMTPException() if not isinstance(caught, smtplib.SMTPServerDisconnected):
-                # It offers no login, or none of the ways that smtplib knows.
-                return DeliveryError("misconfigured", f"{server}: {said} Correct {_LOGIN}.")
+                # The server offers no login, or no method that smtplib supports.
+                return DeliveryError("misconfigured", f"{server}: {reason} Correct {_LOGIN}.")
             case ssl.SSLCertVerificationError():
                 text = f"The certificate of {server.lower()} is not valid: {caught.verify_message}. Name the server in "
                 text += "SMTP_URL as its certificate does, or add its authority to the system's."
                 return DeliveryError("misconfigured", text)
             case ssl.SSLError() if not isinstance(caught, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-                text = f"{server}: no encrypted connection ({said}). For STARTTLS, write smtp://…:587 in SMTP_URL."
+                text = f"{server}: no encrypted connection ({reason}). For STARTTLS, write smtp://…:587 in SMTP_URL."
                 return DeliveryError("misconfigured", text)
             case ValueError() if not isinstance(caught, OSError):  # its text may hold the login
                 text = "The host, the login or the addresses have characters that SMTP cannot carry. Use ASCII only."
                 return DeliveryError("misconfigured", text)
         if connection is None:
-            return DeliveryError("unreachable", f"{server} cannot be reached: {said}. {_CHECK_URL}")
+            return DeliveryError("unreachable", f"{server} cannot be reached: {reason}. {_CHECK_URL}")
         if connection.handed_over:
-            text = f"{server} got the message, but its answer was lost: {said}"
+            text = f"{server} got the message, but its answer was lost: {reason}"
             return DeliveryError("unknown", text)
-        return DeliveryError("unreachable", f"The connection to {server.lower()} broke: {said}.")
+        return DeliveryError("unreachable", f"The connection to {server.lower()} broke: {reason}.")
 
-    def _refused(self, caught: smtplib.SMTPException, code: int) -> DeliveryError:
-        """The error of a negative answer; `code`: its code, or the mildest of several."""
+    def _refusal_error(self, caught: smtplib.SMTPException, code: int) -> DeliveryError:
+        """The error for a negative answer. `code`: its code, or the lowest of several."""
         if isinstance(caught, smtplib.SMTPRecipientsRefused):
-            said = self._listed(caught.recipients)
+            reply = self._format_refusals(caught.recipients)
         else:
             assert isinstance(caught, smtplib.SMTPResponseException)
-            said = f"{code} {self._said(caught.smtp_error)}"
-        text = f"The mail server {self.server.host} answered {said[:300]}".rstrip(". ")
+            reply = f"{code} {self._reply_text(caught.smtp_error)}"
+        text = f"The mail server {self.server.host} answered {reply[:300]}".rstrip(". ")
         if code < 500:
             return DeliveryError("unreachable", f"{text}. This is temporary.")
         is_too_large = code == _TOO_LARGE and isinstance(caught, smtplib.SMTPSenderRefused)
         if is_too_large or isinstance(caught, smtplib.SMTPDataError):
             return DeliveryError("refused", f"{text}: it does not accept this message.")
-        return DeliveryError("misconfigured", f"{text}. Correct {_TO_CORRECT.get(type(caught), 'SMTP_URL')}.")
+        return DeliveryError("misconfigured", f"{text}. Correct {_SETTINGS_TO_CORRECT.get(type(caught), 'SMTP_URL')}.")
 
-    def _listed(self, refused: dict[str, tuple[int, bytes]]) -> str:
-        answers = (f"{address} ({code} {self._said(said)[:200]})" for address, (code, said) in refused.items())
-        return "; ".join(answers)
+    def _format_refusals(self, refused: dict[str, tuple[int, bytes]]) -> str:
+        replies = (f"{address} ({code} {self._reply_text(reply)[:200]})" for address, (code, reply) in refused.items())
+        return "; ".join(replies)
 
-    def _said(self, answer: bytes | str) -> str:
+    def _reply_text(self, answer: bytes | str) -> str:
         text = answer.decode(errors="replace") if isinstance(answer, bytes) else answer
-        return self._masked(" ".join(text.split()))
+        return self._mask_login(" ".join(text.split()))
 
-    def _masked(self, text: str) -> str:
-        """`text` without the login, also as SMTP encodes it."""
+    def _mask_login(self, text: str) -> str:
+        """`text` without the login, neither plain nor as SMTP encodes it."""
         user, password = self.server.user or "", self.server.password or ""
         forms = (password, f"\0{user}\0{password}") if password else ()
         return mask(text, (password, *(base64.b64encode(form.encode()).decode() for form in forms)))
 
 
-def _leave(connection: smtplib.SMTP) -> None:
-    """Say goodbye; what was done is done, whatever comes back."""
+def _close(connection: smtplib.SMTP) -> None:
+    """End the session. Errors no longer matter: the work is done."""
     with contextlib.suppress(smtplib.SMTPException, OSError):
         if connection.sock is not None:
             connection.sock.settimeout(_GOODBYE_TIMEOUT)
@@ -267,7 +267,7 @@ def _leave(connection: smtplib.SMTP) -> None:
 
 # --- the mail: its headers, its text, and its HTML with the charts inside ---------------------------------------------
 
-# 7-bit on the way, whatever the server can; lines as RFC 5321 wants them.
+# Always 7-bit, whatever the server supports. Line ends follow RFC 5321.
 POLICY = SMTP.clone(cte_type="7bit", refold_source="none")
 _SUBJECT = 200
 _TEXT_COLUMNS = 72
@@ -282,18 +282,18 @@ def email_of(
     thread: str | None,
     date: datetime.datetime,
 ) -> EmailMessage:
-    """The e-mail with `message`; `thread` is the key of what it answers."""
+    """The e-mail for `message`. `thread` is the key of the message that it replies to."""
     domain = domain_of(sender)
     mail = EmailMessage(policy=POLICY)
-    # Written here: in what EmailMessage folds itself, Python 3.11 loses spaces between encoded words.
-    mail.set_raw("From", _address(sender))
-    mail.set_raw("To", ",\r\n ".join(_address(receiver) for receiver in receivers))
-    mail.set_raw("Subject", _encoded(subject_of(message)))
+    # Folded here: EmailMessage of Python 3.11 loses spaces between encoded words when it folds.
+    mail.set_raw("From", _format_address(sender))
+    mail.set_raw("To", ",\r\n ".join(_format_address(receiver) for receiver in receivers))
+    mail.set_raw("Subject", _encode_header(subject_of(message)))
     mail["Date"] = format_datetime(date)
     mail["Message-ID"] = message_id(message.key, domain)
     if thread:
         mail["In-Reply-To"] = mail["References"] = message_id(thread, domain)
-    # No out-of-office reply answers it.
+    # Prevent out-of-office replies.
     mail["Auto-Submitted"] = "auto-generated"
     mail["X-Auto-Response-Suppress"] = "All"
     if message.severity in ("critical", "failed") and not message.silent:
@@ -310,21 +310,21 @@ def email_of(
 
 
 def subject_of(message: Message) -> str:
-    """The headline as a header's value: one line, without what a header would read as encoded text."""
+    """The headline as a header's value: one line, without anything that a mail client would decode."""
     text = re.sub("[^\\S\u00a0\u202f]+", " ", text_of(message.headline)).strip()
     text = text.replace("=?", "= ?")
     return text if len(text) <= _SUBJECT else text[: _SUBJECT - 1] + "…"
 
 
 def message_id(key: str, domain: str) -> str:
-    """The Message-ID of the notification with this key: always the same, so that a reply finds it."""
-    # A key may have what an id may not; the digest keeps apart what looks the same then.
+    """The Message-ID of the notification with this key. It never changes, so that replies can refer to it."""
+    # An id allows fewer characters than a key. The digest keeps ids unique after characters were replaced.
     readable = re.sub(r"[^A-Za-z0-9]+", "-", key)[:40].strip("-")
     return f"<{readable}.{hashlib.sha256(key.encode()).hexdigest()[:16]}@{domain}>"
 
 
 def domain_of(address: str) -> str:
-    """The domain of an address, as DNS knows it."""
+    """The domain of an address, encoded for DNS."""
     domain = parseaddr(address)[1].rpartition("@")[2]
     try:
         return domain.encode("idna").decode().lower()
@@ -333,10 +333,10 @@ def domain_of(address: str) -> str:
 
 
 def envelope_address(address: str) -> str:
-    """The bare address for SMTP, its domain as DNS knows it.
+    """The address for SMTP, without a name, its domain encoded for DNS.
 
     Raises:
-        DeliveryError: before the @ it has letters that not every mail server takes.
+        DeliveryError: the part before the @ is not ASCII, which not every mail server accepts.
     """
     local = parseaddr(address)[1].rpartition("@")[0]
     if not local.isascii():
@@ -345,14 +345,14 @@ def envelope_address(address: str) -> str:
     return f"{local}@{domain_of(address)}"
 
 
-def _address(address: str) -> str:
-    name, bare = clean(parseaddr(address)[0]).replace("\n", " "), envelope_address(address)
-    return formataddr((name, bare)) if name.isascii() else f"{_encoded(name)} <{bare}>"
+def _format_address(address: str) -> str:
+    name, mailbox = clean(parseaddr(address)[0]).replace("\n", " "), envelope_address(address)
+    return formataddr((name, mailbox)) if name.isascii() else f"{_encode_header(name)} <{mailbox}>"
 
 
-def _encoded(text: str) -> str:
+def _encode_header(text: str) -> str:
     """A header's value in lines of ASCII."""
-    # `Subject` is the longest name of those headers: their lines stay within 76 characters.
+    # `Subject` is the longest name of these headers, so every line stays within 76 characters.
     header = Header(text, "us-ascii" if text.isascii() else "utf-8", maxlinelen=76, header_name="Subject")
     return header.encode(linesep="\r\n")
 
@@ -363,7 +363,7 @@ def text_body(message: Message) -> str:
     for block in message.blocks:
         indent = "    " if isinstance(block, Preformatted) else "  " if isinstance(block, Details) else ""
         lines = (text_of(line) for line in lines_of(block, _TEXT_COLUMNS))
-        # A table's header begins with blanks, which keep its columns above the numbers.
+        # A table's header begins with blanks, which align its columns with the numbers.
         keeps_blanks = indent or isinstance(block, Table)
         parts.append("\n".join(indent + (line if keeps_blanks else line.strip()) for line in lines))
     parts.append("\n".join(f"{link.label}: {link.url}" for link in message.links))
@@ -372,12 +372,12 @@ def text_body(message: Message) -> str:
 
 
 def html_body(message: Message, pictures: Sequence[tuple[str, Picture]]) -> str:
-    """The HTML alternative; `pictures` by their content ids.
+    """The HTML alternative. `pictures` are pairs of content id and picture.
 
-    One picture follows the answer: the first block, or the one below the first label. Several come last, because no one
-    scrolls past them for a number.
+    A single picture follows the main block: the first one, or the one below the first label. Several pictures come
+    last, because no one scrolls past them for a number.
     """
-    # What an inbox shows behind the subject.
+    # An inbox shows this after the subject.
     texts = [text_of(line) for block in message.blocks if not isinstance(block, Table) for line in lines_of(block)]
     return page(
         "email.html.j2",
@@ -392,7 +392,7 @@ def html_body(message: Message, pictures: Sequence[tuple[str, Picture]]) -> str:
 
 
 def _is_web(url: str) -> bool:
-    """Whether it may be a link: a `javascript:` in data never is."""
+    """Whether `url` may be a link. A `javascript:` URL in data never is."""
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -1,7 +1,7 @@
-"""What is known of each message: the entries of the journal, and what follows from them.
+"""The history of each message: the entries of the journal, and the state that follows from them.
 
 An entry is stored before and after every step of a delivery: `Sending` before a step is tried, `Sent` after the channel
-has answered. Whatever is killed or lost in between is known afterwards.
+has answered. If a process is killed or an answer is lost in between, the entries show it.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ from metrics_platform.notifications.kinds import Event, Key, Notification
 # unreachable: nothing arrived; try later.       unknown: it may have arrived, the answer was lost.
 # misconfigured: a person has to fix a setting.  refused: this message is not accepted, others may be.
 Reason = Literal["unreachable", "unknown", "misconfigured", "refused"]
-# Recent entries are read again: clocks of machines differ, and a database may show a later entry first.
+# Recent entries are read again: clocks of machines differ, and an entry may become visible after a later one.
 _OVERLAP_SECONDS = 300.0
 
 
 class _Entry(BaseModel):
-    # Entries stored by earlier versions have fields that are not needed any more.
+    # Entries of earlier versions have fields that no longer exist.
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
-class _OfChannel(_Entry):
+class _ChannelEntry(_Entry):
     channel: str
 
 
 class Queued(_Entry):
-    """The notification is to be sent: it is durable from here on."""
+    """The notification is queued. From now on it is durable."""
 
     entry: Literal["queued", "asked"] = "queued"  # `asked` in entries of earlier versions
     notification: Notification
 
 
-class Started(_OfChannel):
-    """An attempt over a channel begins. Without a result after it, its process was killed."""
+class Started(_ChannelEntry):
+    """An attempt over a channel begins. If no result follows, its process was killed."""
 
     entry: Literal["started"] = "started"
 
 
-class Sending(_OfChannel):
+class Sending(_ChannelEntry):
     """A step of the delivery over a channel is about to be tried."""
 
     entry: Literal["sending"] = "sending"
@@ -55,7 +55,7 @@ class Sending(_OfChannel):
     composed_at: AwareDatetime = Field(description="When the message was rendered: its parts are split accordingly.")
 
 
-class Sent(_OfChannel):
+class Sent(_ChannelEntry):
     """The channel has answered: the step is done. Replies and edits go to the first step's ids."""
 
     entry: Literal["sent"] = "sent"
@@ -69,14 +69,14 @@ class Sent(_OfChannel):
     within: Key | None = Field(default=None, description="The digest that it was sent in.")
 
 
-class Edited(_OfChannel):
+class Edited(_ChannelEntry):
     """The message was edited because of another notification (`by`), or will include it when it is sent."""
 
     entry: Literal["edited"] = "edited"
     by: Key
 
 
-class Failed(_OfChannel):
+class Failed(_ChannelEntry):
     """An attempt over a channel failed."""
 
     entry: Literal["failed"] = "failed"
@@ -86,7 +86,7 @@ class Failed(_OfChannel):
 
 
 class Closed(_Entry):
-    """Nothing more is done: delivered (over which channels), or given up (why)."""
+    """The message is finished: delivered (over which channels), or given up (why)."""
 
     entry: Literal["closed"] = "closed"
     outcome: Literal["delivered", "nothing_to_do", "unknown", "given_up"]
@@ -94,20 +94,20 @@ class Closed(_Entry):
 
 
 class Reopened(_Entry):
-    """A user wants it sent once more: what was done before no longer counts."""
+    """A user sends the message again. Earlier entries no longer count."""
 
     entry: Literal["reopened"] = "reopened"
 
 
 class Unreadable(_Entry):
-    """In place of a `Queued` that this version cannot read. It is never stored."""
+    """Replaces a `Queued` that this version cannot read. It is never stored."""
 
     entry: Literal["unreadable"] = "unreadable"
     text: str
 
 
 Entry = Queued | Started | Sending | Sent | Edited | Failed | Closed | Reopened | Unreadable
-# Reads what was stored as `entry.model_dump(mode="json")`.
+# Parses stored entries, written by `entry.model_dump(mode="json")`.
 ENTRIES: TypeAdapter[Entry] = TypeAdapter(
     Annotated[Entry, Field(discriminator="entry")], config=ConfigDict(defer_build=True)
 )
@@ -124,7 +124,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class Failure:
-    """The latest failure over a channel, and when the attempts in a row have failed there."""
+    """The latest failure over a channel, and when each attempt since the last success failed."""
 
     entry: Failed
     times: tuple[datetime.datetime, ...]
@@ -137,24 +137,26 @@ class Failure:
 
 @dataclass(frozen=True)
 class History:
-    """All entries of one message, oldest first. Of those before the last `Reopened`, only the notification counts."""
+    """All entries of one message, oldest first. Before the last `Reopened`, only the `Queued` entries count."""
 
     key: str
     stored: Sequence[Stored] = ()
 
     @cached_property
-    def _counting(self) -> list[Stored]:
-        last = max((at for at, stored in enumerate(self.stored) if isinstance(stored.entry, Reopened)), default=-1)
+    def _current(self) -> list[Stored]:
+        last = max(
+            (index for index, stored in enumerate(self.stored) if isinstance(stored.entry, Reopened)), default=-1
+        )
         queued = [stored for stored in self.stored[: last + 1] if isinstance(stored.entry, Queued | Unreadable)]
         return [*queued, *self.stored[last + 1 :]]
 
     @cached_property
     def entries(self) -> list[Entry]:
-        return [stored.entry for stored in self._counting]
+        return [stored.entry for stored in self._current]
 
     @cached_property
     def event(self) -> Event | None:
-        """The notification as it was queued first; queued again, it is still the same one."""
+        """The notification as it was first queued. Queueing it again does not change it."""
         return next((entry.notification for entry in self.entries if isinstance(entry, Queued)), None)
 
     @cached_property
@@ -171,7 +173,7 @@ class History:
         return next((entry for entry in self.entries if isinstance(entry, Closed)), None)
 
     def steps(self, channel: str) -> dict[int, Sent]:
-        """The steps that are done over a channel, by number."""
+        """The finished steps over a channel, by number."""
         return {entry.step: entry for entry in self.entries if isinstance(entry, Sent) and entry.channel == channel}
 
     def is_sent(self, channel: str) -> bool:
@@ -181,20 +183,20 @@ class History:
 
     @cached_property
     def failures(self) -> dict[str, Failure]:
-        """The latest failure over each channel over which nothing was sent since."""
-        found: dict[str, Failure] = {}
-        for stored in self._counting:
+        """The latest failure of each channel that has sent nothing since."""
+        latest: dict[str, Failure] = {}
+        for stored in self._current:
             if isinstance(stored.entry, Failed):
-                before = found.get(stored.entry.channel)
-                found[stored.entry.channel] = Failure(
+                before = latest.get(stored.entry.channel)
+                latest[stored.entry.channel] = Failure(
                     stored.entry, (*(before.times if before else ()), _utc(stored.at))
                 )
             elif isinstance(stored.entry, Sent):
-                found.pop(stored.entry.channel, None)
-        return found
+                latest.pop(stored.entry.channel, None)
+        return latest
 
     def outcome_unknown(self, channel: str) -> bool:
-        """Whether a step was tried and nothing is known of its end: the process was killed, or the answer was lost."""
+        """Whether the outcome of the last step is unknown: the process was killed, or the answer was lost."""
         of_channel = [
             entry for entry in self.entries if isinstance(entry, Sending | Sent | Failed) and entry.channel == channel
         ]
@@ -202,7 +204,7 @@ class History:
         return isinstance(last, Sending) or (isinstance(last, Failed) and last.reason == "unknown")
 
     def composed_at(self, channel: str) -> datetime.datetime | None:
-        """When the message was rendered of which a part was sent: the other parts are split the same way."""
+        """When the message was rendered, if a part of it was sent: the other parts must be split the same way."""
         moment: datetime.datetime | None = None
         for entry in self.entries:
             if isinstance(entry, Sending) and entry.channel == channel:
@@ -218,7 +220,7 @@ class History:
 
     @cached_property
     def crashes(self) -> int:
-        """How many attempts in a row have begun without any result: their processes were killed."""
+        """How many attempts in a row have no result, because their processes were killed."""
         number = 0
         for entry in self.entries:
             if isinstance(entry, Started):
@@ -229,19 +231,19 @@ class History:
 
     @cached_property
     def tried_at(self) -> datetime.datetime | None:
-        tried = [stored.at for stored in self._counting if isinstance(stored.entry, Started | Sending | Sent | Failed)]
+        tried = [stored.at for stored in self._current if isinstance(stored.entry, Started | Sending | Sent | Failed)]
         return _utc(max(tried)) if tried else None
 
 
 class Storage:
-    """Where entries are kept, in the order of writing. This one keeps nothing: its journal ends with the process."""
+    """Stores entries in the order of writing. This base class stores nothing: its journal ends with the process."""
 
     def since(self, moment: float) -> Iterable[Stored]:
         """The entries stored after `moment` (seconds since 1970)."""
         return ()
 
     def of(self, keys: Sequence[str]) -> Mapping[str, Sequence[Stored]]:
-        """All entries of these messages."""
+        """All entries of these messages, by key."""
         return {}
 
     def write(self, key: str, entry: Entry) -> Stored:
@@ -250,7 +252,7 @@ class Storage:
 
 
 class Position(BaseModel):
-    """Up to where a journal was read, which messages were open then, and when each channel last took a message."""
+    """How far a journal was read, which messages were open then, and when each channel last accepted a message."""
 
     model_config = ConfigDict(frozen=True, defer_build=True)
 
@@ -260,24 +262,24 @@ class Position(BaseModel):
 
 
 class Journal:
-    """The histories of messages. They are read once, kept up to date by what is written, and reread by `waiting`."""
+    """The histories of messages. Each is read once; writing updates it, and `waiting` rereads it."""
 
     def __init__(self, storage: Storage, position: Position | None = None) -> None:
         self.position = position or Position()
         self._storage = storage
-        self._known: dict[str, list[Stored]] = {}
+        self._stored: dict[str, list[Stored]] = {}
 
     def history(self, key: str) -> History:
         """The history of one message; empty for an unknown key."""
-        if key not in self._known:
-            self._known[key] = list(self._storage.of([key]).get(key, ()))
-        return History(key, tuple(self._known[key]))
+        if key not in self._stored:
+            self._stored[key] = list(self._storage.of([key]).get(key, ()))
+        return History(key, tuple(self._stored[key]))
 
     def write(self, key: str, entry: Entry) -> None:
         """Store an entry."""
         self.history(key)
         stored = self._storage.write(key, entry)
-        self._known[key].append(stored)
+        self._stored[key].append(stored)
         self._advance([stored])
 
     def waiting(self) -> list[History]:
@@ -285,8 +287,8 @@ class Journal:
         recent = list(self._storage.since(self.position.read_until - _OVERLAP_SECONDS))
         self._advance(recent)
         keys = dict.fromkeys([*self.position.open, *(stored.key for stored in recent)])
-        found = self._storage.of(list(keys))
-        self._known.update({key: list(found.get(key, ())) for key in keys})
+        entries = self._storage.of(list(keys))
+        self._stored.update({key: list(entries.get(key, ())) for key in keys})
         histories = [self.history(key) for key in keys]
         waiting = [history for history in histories if not history.closed and (history.event or history.unreadable)]
         self.position = self.position.model_copy(update={"open": tuple(history.key for history in waiting)})
@@ -294,15 +296,15 @@ class Journal:
 
     @property
     def reached(self) -> dict[str, datetime.datetime]:
-        """When each channel last took a message."""
+        """When each channel last accepted a message."""
         return {name: _utc(moment) for name, moment in self.position.reached.items()}
 
     def _advance(self, stored: Sequence[Stored]) -> None:
         reached: dict[str, float] = defaultdict(float, self.position.reached)
-        for one in stored:
-            if isinstance(one.entry, Sent):
-                reached[one.entry.channel] = max(reached[one.entry.channel], one.at)
-        read_until = max([self.position.read_until, *(one.at for one in stored)])
+        for record in stored:
+            if isinstance(record.entry, Sent):
+                reached[record.entry.channel] = max(reached[record.entry.channel], record.at)
+        read_until = max([self.position.read_until, *(record.at for record in stored)])
         self.position = self.position.model_copy(update={"read_until": read_until, "reached": dict(reached)})
 
 

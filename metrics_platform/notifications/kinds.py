@@ -1,8 +1,8 @@
 """The facts of each kind of notification, without any wording.
 
-A notification is stored as JSON in Dagster's event log before anything is sent. It gets words, pictures and markup when
-it leaves. An event has one `key`, however often it is queued. Numbers are plain (shares as 0…1), instants carry their
-offset, None means "not known".
+A notification is stored as JSON in Dagster's event log before it is sent. It is rendered with words, pictures and
+markup when it is sent. An event has one `key`, however often it is queued. Numbers are plain (shares as 0…1), instants
+have an offset, None means "not known".
 """
 
 from __future__ import annotations
@@ -25,36 +25,36 @@ Automation = Literal["schedule", "sensor", "code location"]
 class Facts(BaseModel):
     """Base of all facts: frozen, and without NaN."""
 
-    # Notifications stored by earlier versions have fields that are not needed any more: they are ignored.
-    # Built on first use: every process of the platform loads this module, and few send anything.
+    # Ignore fields of earlier versions that no longer exist. Build the model on first use: every process of the
+    # platform loads this module, and few send anything.
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, defer_build=True)
 
 
 class Event(Facts):
     """Base of all notifications."""
 
-    # Reports are sent at most once, everything else at least once, where Telegram's answer is lost.
+    # If the answer is lost, a report is not sent again; everything else is.
     at_most_once: ClassVar[bool] = False
-    # May be one line of a digest when many come at once.
+    # Whether it may become one line of a digest when many are due.
     digestible: ClassVar[bool] = True
 
     kind: str
     key: Key  # unique: an event that is queued twice is one message
     occurred_at: AwareDatetime  # when it happened; a message that leaves much later says so
     severity: Severity = "info"
-    thread: Key | None = None  # the notification that this one answers, as a reply
+    thread: Key | None = None  # the notification that this one replies to
     run_id: str | None = None  # the Dagster run it is about, for its link
 
 
-class OfMetric(Facts):
-    """What is said of one metric."""
+class MetricFacts(Facts):
+    """Base of facts about one metric."""
 
     metric: str
     unit: Unit
 
 
-class OfSeries(OfMetric):
-    """What is said of a metric, or of a slice of it."""
+class SeriesFacts(MetricFacts):
+    """Base of facts about a metric, or a slice of it."""
 
     dimension: str | None = None
     dimension_value: str | None = None
@@ -63,7 +63,7 @@ class OfSeries(OfMetric):
 # --- the report ------------------------------------------------------------------------------------------------------
 
 
-class ReportRow(OfMetric):
+class ReportRow(MetricFacts):
     """One metric of the report: its value and what it was a day and a week before (None: missing or undefined)."""
 
     value: Number | None
@@ -71,8 +71,8 @@ class ReportRow(OfMetric):
     week_before: Number | None = None
 
 
-class ReportSeries(OfMetric):
-    """A metric's last days up to that of the report, oldest first: seven, and the seven before them."""
+class ReportSeries(MetricFacts):
+    """A metric's last seven days up to the report's, oldest first, and the seven days before them."""
 
     values: Values
     values_before: Values
@@ -99,7 +99,7 @@ class Contribution(Facts):
     share_of_change: Number | None = None
 
 
-class Highlight(OfMetric):
+class Highlight(MetricFacts):
     """A metric of a day outside the band of usual values."""
 
     value: Number
@@ -110,7 +110,7 @@ class Highlight(OfMetric):
     week_before: Number | None = None
     record_weeks: int | None = None  # it is the highest or lowest value for N weeks
     record_weekday: bool = False  # the record is of the same weekday, not of all days
-    # Of a record, the days of the last eight weeks, oldest first; the same weekdays if record_weekday.
+    # If it is a record: the days of the last eight weeks, oldest first; only the same weekdays if record_weekday.
     trend: Values = ()
     is_holiday: bool = False
     moved_with: tuple[str, ...] = ()  # metrics of the same kind that are unusual, too
@@ -127,7 +127,7 @@ class Highlight(OfMetric):
         return self.value > self.expected
 
 
-class WeekRow(OfMetric):
+class WeekRow(MetricFacts):
     """A metric of a week: its value, and the mean of the four weeks before it (None: a day is missing)."""
 
     value: Number | None
@@ -150,7 +150,7 @@ class ReportWeek(Facts):
     cohorts: tuple[WeeklyCohort, ...] = ()
 
 
-class DayIncident(OfSeries):
+class DayIncident(SeriesFacts):
     """An incident of the reported day, or one that is open when the report is made (`closed_at` is None)."""
 
     severity: Literal["critical", "warning"] = "critical"
@@ -198,13 +198,13 @@ class History(Facts):
     @model_validator(mode="after")
     def _check_lengths(self) -> History:
         for name in ("values", "lower", "upper", "day_before"):
-            found = len(getattr(self, name))
-            if found != len(self.times) and (found or name == "values"):
-                raise ValueError(f"{name} has {found} values for {len(self.times)} times")
+            length = len(getattr(self, name))
+            if length != len(self.times) and (length or name == "values"):
+                raise ValueError(f"{name} has {length} values for {len(self.times)} times")
         return self
 
 
-class Anomaly(OfSeries):
+class Anomaly(SeriesFacts):
     """A metric (of a slice, if named) that left its band in one slot."""
 
     incident: str  # the incident's short id, such as A7K2Q
@@ -261,7 +261,7 @@ class AnomalyOpened(_Anomalies):
 
 
 class AnomalyUpdated(_Anomalies):
-    """What is known now of an open incident: an edit of its message (`thread`)."""
+    """The current state of an open incident: an edit of its message (`thread`)."""
 
     digestible: ClassVar[bool] = False
 
@@ -275,7 +275,7 @@ class AnomalyStillOpen(_Anomalies):
     opened_at: AwareDatetime
 
 
-class ResolvedAnomaly(OfSeries):
+class ResolvedAnomaly(SeriesFacts):
     """An incident that is over: the metric has been back in its band."""
 
     incident: str
@@ -301,7 +301,7 @@ class AnomalyResolved(Event):
 
 
 class FailedRun(Event):
-    """A run failed, its retries included."""
+    """A run failed, and so did its retries."""
 
     kind: Literal["failed_run"] = "failed_run"
     severity: Severity = "failed"
@@ -314,7 +314,7 @@ class FailedRun(Event):
     killed: bool = False  # the run's process ended without an error
     never_started: bool = False  # the run failed before its process began
     impact: tuple[str, ...] = ()  # assets that are stale now
-    repeats: int = Field(default=0, ge=0)  # how often the same cause came again since the last message
+    repeats: int = Field(default=0, ge=0)  # how often the same cause occurred again since the last message
 
 
 class FailedTick(Event):
@@ -324,8 +324,8 @@ class FailedTick(Event):
     severity: Severity = "failed"
     automation: Automation
     name: str
-    cause: str  # the exception that all others came from
-    repeats: int = Field(default=0, ge=0)  # how often the same cause came again since the last message
+    cause: str  # the innermost exception
+    repeats: int = Field(default=0, ge=0)  # how often the same cause occurred again since the last message
 
 
 class FailedRuns(Event):
@@ -337,12 +337,12 @@ class FailedRuns(Event):
     severity: Severity = "failed"
     failures: int = Field(ge=1)
     since: AwareDatetime
-    subjects: tuple[tuple[str, int], ...]  # jobs and checks with how often each failed, most first
-    causes: tuple[tuple[str, int], ...] = ()  # causes with how often each came, most first
+    subjects: tuple[tuple[str, int], ...]  # jobs and checks with the number of failures, most first
+    causes: tuple[tuple[str, int], ...] = ()  # causes with the number of failures, most first
 
 
 class Recovered(Event):
-    """A job, a check of an asset, or a schedule, sensor or code location that failed has succeeded since."""
+    """A job, check, schedule, sensor or code location works again after it failed."""
 
     kind: Literal["recovered"] = "recovered"
     severity: Severity = "resolved"
@@ -436,7 +436,7 @@ class TestMessage(Event):
 
 
 class Digest(Event):
-    """Many notifications at once, a line each. The delivery makes it of a burst."""
+    """Many notifications at once, one line each. The delivery creates it from a burst."""
 
     digestible: ClassVar[bool] = False
 

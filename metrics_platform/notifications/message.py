@@ -1,10 +1,11 @@
-"""The channel-neutral message: what is said, before any channel's markup.
+"""The channel-neutral message: its content, before any channel's markup.
 
-Templates make a `Message` from facts, and every channel renders the same `Message`. Texts are cleaned on the way in:
-what no channel can carry (control characters, halves of surrogate pairs) becomes U+FFFD, and a span is one line.
+Templates render facts as a `Message`, and every channel renders the same `Message`. Texts are cleaned on input:
+characters that no channel supports (control characters, halves of surrogate pairs) become U+FFFD, and a span is one
+line.
 
 A template writes lines of text with `<b>`, `<i>` and `<code>`, and `<pre>`, `<table>` and `<blockquote>` around blocks.
-Jinja escapes every value, so that each tag in the text is the template's own.
+Jinja escapes every value, so each tag in the text is the template's own.
 """
 
 from __future__ import annotations
@@ -25,20 +26,20 @@ from metrics_platform.charts.model import Drawable
 Item = TypeVar("Item")
 Style = Literal["plain", "bold", "italic", "code"]
 
-# They reverse the text after them, also beyond a name's end.
+# They reverse the text after them, even beyond the end of a name.
 _BIDI_CONTROLS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
+_UNSUPPORTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 
 
 def clean(text: str) -> str:
-    """`text` without what no channel can carry and without bidirectional controls; tabs become spaces."""
+    """Remove bidirectional controls from `text`, replace characters that no channel supports, and expand tabs."""
     text = _BIDI_CONTROLS.sub("", text).replace("\r\n", "\n").replace("\r", "\n").replace("\t", "    ")
-    return _UNFIT.sub("\N{REPLACEMENT CHARACTER}", text)
+    return _UNSUPPORTED.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 @dataclass(frozen=True)
 class Span:
-    """A run of text in one style. Identifiers are `code`, or messengers make links of them."""
+    """A run of text in one style. Identifiers are `code`: otherwise messengers turn some of them into links."""
 
     text: str
     style: Style = "plain"
@@ -74,7 +75,7 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as texts: the first column to the left, the others to the right."""
+    """Cells of text. The first column is aligned left, the others right."""
 
     rows: tuple[tuple[str, ...], ...]
     header: tuple[str, ...] = ()
@@ -97,7 +98,7 @@ class Preformatted:
 
 @dataclass(frozen=True)
 class Details:
-    """What only some want to read: folded where the channel can fold."""
+    """Text that few readers need. It is folded if the channel can fold."""
 
     lines: tuple[Line, ...]
 
@@ -107,7 +108,7 @@ Block = Paragraph | Table | Preformatted | Details
 
 @dataclass(frozen=True)
 class Link:
-    """A button: one to three under a message."""
+    """A button. A message has one to three."""
 
     label: str
     url: str
@@ -115,9 +116,9 @@ class Link:
 
 @dataclass(frozen=True)
 class Message:
-    """One message to people.
+    """One message.
 
-    `headline` is one line whose first 60 characters are the push preview: a state word, the subject, a number.
+    `headline` is one line. Its first 60 characters are the push preview: a state word, the subject, a number.
     """
 
     key: str
@@ -127,9 +128,9 @@ class Message:
     blocks: tuple[Block, ...]
     footer: Line
     links: tuple[Link, ...] = ()
-    # Made when they are drawn: a chart that cannot be made must not cost the text.
+    # Built when they are drawn: if a chart fails, the text is sent without it.
     charts: tuple[Callable[[], Drawable], ...] = ()
-    # Where they are seen, for channels that carry none.
+    # Where to see them, for channels without pictures.
     pictures: str = ""
     silent: bool = False
     language: Literal["en", "ru"] = "en"
@@ -143,7 +144,7 @@ class Message:
 class Picture:
     """A drawn chart."""
 
-    name: str  # a slug, without the file's ending
+    name: str  # a slug, without the file extension
     title: str
     png: bytes = field(repr=False)
 
@@ -159,46 +160,46 @@ def is_label(block: Block | None) -> bool:
 
 
 def units(text: str) -> int:
-    """The length of `text` in UTF-16 units: what Telegram counts, and never less than what Slack does."""
+    """The length of `text` in UTF-16 units, as Telegram counts. Slack never counts more."""
     return len(text.encode("utf-16-le")) // 2
 
 
-def broken(spans: Line, limit: int) -> Iterator[Line]:
-    """A line in lines of at most `limit` UTF-16 units, broken at spaces where there are any."""
-    taken: Line = ()
+def wrapped(spans: Line, limit: int) -> Iterator[Line]:
+    """Wrap a line into lines of at most `limit` UTF-16 units, at spaces if possible."""
+    current: Line = ()
     for span in spans:
-        for piece in _pieces_of(span.text, limit):
-            if taken and units(text_of(taken)) + units(piece) > limit:
-                yield taken
-                taken = ()
-            taken = (*taken, replace(span, text=piece))
-    yield taken
+        for piece in _split_words(span.text, limit):
+            if current and units(text_of(current)) + units(piece) > limit:
+                yield current
+                current = ()
+            current = (*current, replace(span, text=piece))
+    yield current
 
 
 def grouped(
-    items: Iterable[Item], weigh: Callable[[Item, Item | None], tuple[int, ...]], limits: tuple[int, ...]
+    items: Iterable[Item], weight_of: Callable[[Item, Item | None], tuple[int, ...]], limits: tuple[int, ...]
 ) -> Iterator[list[Item]]:
-    """The items in groups whose weights add up to at most `limits`; `weigh` gets an item and the one before it.
+    """Split items into groups with weights of at most `limits`. `weight_of` receives an item and the previous one.
 
-    An item that is too heavy alone is a group of its own.
+    An item that exceeds a limit by itself is a group of its own.
     """
-    taken: list[Item] = []
+    current: list[Item] = []
     total = [0] * len(limits)
     for item in items:
-        weight = weigh(item, taken[-1] if taken else None)
-        if taken and any(map(gt, map(add, total, weight), limits)):
-            yield taken
-            taken, total, weight = [], [0] * len(limits), weigh(item, None)
-        taken.append(item)
+        weight = weight_of(item, current[-1] if current else None)
+        if current and any(map(gt, map(add, total, weight), limits)):
+            yield current
+            current, total, weight = [], [0] * len(limits), weight_of(item, None)
+        current.append(item)
         total = list(map(add, total, weight))
-    if taken:
-        yield taken
+    if current:
+        yield current
 
 
-def _pieces_of(text: str, limit: int) -> list[str]:
+def _split_words(text: str, limit: int) -> list[str]:
     pieces = []
     while units(text) > limit:
-        cut = limit // 2  # characters, of two units at most
+        cut = limit // 2  # in characters, which have at most two units
         space = text.rfind(" ", cut // 2, cut)
         cut = space + 1 if space > 0 else cut
         pieces.append(text[:cut])
@@ -215,7 +216,7 @@ def lines_of(block: Block, columns: int = 34) -> tuple[Line, ...]:
 
 
 def is_public(url: str) -> bool:
-    """Whether messengers accept `url` as a link: they drop, or refuse, a host without a dot (`localhost`)."""
+    """Whether messengers accept `url` as a link. They drop or refuse a host without a dot (`localhost`)."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -224,9 +225,9 @@ def is_public(url: str) -> bool:
 
 
 def table_lines(table: Table, columns: int = 34) -> list[str]:
-    """The table in a fixed-width font, at most `columns` wide: first cells that are too long end in an ellipsis.
+    """The table in a fixed-width font, at most `columns` wide. Long first cells end in an ellipsis.
 
-    Where the numbers alone need more than the width, it grows: a wrong number is worse than a wrapped line.
+    If the numbers alone need more, the table is wider: a wrong number is worse than a wrapped line.
     """
     rows = [[clean(cell).replace("\n", " ") for cell in row] for row in (table.header, *table.rows) if row]
     if not rows:
@@ -249,41 +250,41 @@ _BLOCK = re.compile(r"\s*<(pre|table|blockquote)>(.*?)</\1>\s*", re.DOTALL)
 _SPAN = re.compile(r"<(b|i|code)>(.*?)</\1>|()([^<]+)")
 
 
-def read_blocks(text: str) -> tuple[Line, tuple[Block, ...]]:
-    """The first line, and the blocks of the others: paragraphs are set apart by empty lines."""
+def parse_blocks(text: str) -> tuple[Line, tuple[Block, ...]]:
+    """Parse a template's text into its first line and the blocks after it. Empty lines separate paragraphs."""
     first, _, rest = text.strip().partition("\n")
     blocks: list[Block] = []
     pieces = _BLOCK.split(rest)
     for plain, tag, content in zip(pieces[::3], [*pieces[1::3], ""], [*pieces[2::3], ""], strict=True):
-        blocks += [Paragraph(lines) for paragraph in re.split(r"\n\s*\n", plain) if (lines := _lines(paragraph))]
+        blocks += [Paragraph(lines) for paragraph in re.split(r"\n\s*\n", plain) if (lines := _parse_lines(paragraph))]
         if tag == "pre" and content:
             blocks.append(Preformatted(unescape(content)))
         elif tag == "table":
-            blocks.append(_table(content))
+            blocks.append(_parse_table(content))
         elif tag == "blockquote":
-            blocks.append(Details(_lines(content)))
-    return _line(first), tuple(blocks)
+            blocks.append(Details(_parse_lines(content)))
+    return _parse_line(first), tuple(blocks)
 
 
 def markup(spans: Line) -> Markup:
-    """A line as plain text and code, for use in another line."""
+    """A line as markup for use in another line: only `code` keeps its style."""
     return Markup("").join(
         Markup("<code>{}</code>").format(span.text) if span.style == "code" else escape(span.text) for span in spans
     )
 
 
-def _lines(text: str) -> tuple[Line, ...]:
-    return tuple(_line(line) for line in text.split("\n") if line.strip())
+def _parse_lines(text: str) -> tuple[Line, ...]:
+    return tuple(_parse_line(line) for line in text.split("\n") if line.strip())
 
 
-def _line(text: str) -> Line:
-    found = _SPAN.findall(text.strip())
-    return tuple(Span(unescape(styled or plain), _STYLES[tag]) for tag, styled, _, plain in found if styled or plain)
+def _parse_line(text: str) -> Line:
+    spans = _SPAN.findall(text.strip())
+    return tuple(Span(unescape(styled or plain), _STYLES[tag]) for tag, styled, _, plain in spans if styled or plain)
 
 
-def _table(content: str) -> Table:
+def _parse_table(content: str) -> Table:
     """Rows begin with `<tr>`, their cells with `<td>`, or with `<th>` in the header."""
     rows = [row.strip() for row in content.split("<tr>")[1:]]
-    cells = [tuple(text_of(_line(cell)) for cell in re.split("<t[dh]>", row)[1:]) for row in rows]
+    cells = [tuple(text_of(_parse_line(cell)) for cell in re.split("<t[dh]>", row)[1:]) for row in rows]
     has_header = bool(rows) and rows[0].startswith("<th>")
     return Table(tuple(cells[has_header:]), cells[0] if has_header else ())

@@ -1,7 +1,7 @@
-"""The dry run: the very calls that Telegram would get, as pages to open in a browser, in a folder.
+"""The dry run: a folder of pages that show the calls that Telegram would receive.
 
-Each message is a JSON file with what its page shows, the page, and its pictures. `index.html` shows the latest messages
-as a chat does. Nothing leaves the machine.
+Each message has a JSON file with the content of its page, the page, and its pictures. `index.html` shows the latest
+messages as a chat does. Nothing leaves the machine.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from metrics_platform.notifications.message import Message, Picture, text_of
 from metrics_platform.notifications.telegram_calls import Call, calls_of, request_of
 from metrics_platform.notifications.writer import page
 
-_SHOWN_IN_INDEX = 100
+_MAX_INDEXED = 100
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ class OutboxChannel(Channel):
         key = re.sub(r"[^A-Za-z0-9._-]+", "_", message.key)[:80]
         name = f"{now:%Y-%m-%dT%H-%M-%S-%f}-{key}"  # in UTC, so that names are in order
         local = now.astimezone(self.zone)
-        with self._usable():
+        with self._directory_errors():
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            replied = _facts(self._file(context.reply_to)) if context.reply_to else None
-            facts = {"reply": replied and replied["title"], "moment": f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()}"}
+            original = _read_facts(self._file(context.reply_to)) if context.reply_to else None
+            facts = {"reply": original and original["title"], "moment": f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()}"}
             self._write_message(name, message, context.pictures, facts)
         return {
             "address": str(self.directory),
@@ -59,21 +59,21 @@ class OutboxChannel(Channel):
         }
 
     def edit(self, message: Message, original: Sent, pictures: Sequence[Picture] = ()) -> bool:
-        """Write the message again, with the quote it has, and with its pictures unless there are new ones.
+        """Rewrite the message. It keeps its quote, and its pictures unless there are new ones.
 
         Raises:
             DeliveryError: the folder cannot be used.
         """
         name = Path(original.message_ids[0]).stem
-        with self._usable():
-            if (facts := _facts(self._file(original))) is None:
+        with self._directory_errors():
+            if (facts := _read_facts(self._file(original))) is None:
                 return False
             kept = [Picture(key, title, self._picture(name, key).read_bytes()) for key, title in facts["pictures"]]
             self._write_message(name, message, pictures or kept, {**facts, "edited": True})
         return True
 
     @contextmanager
-    def _usable(self) -> Iterator[None]:
+    def _directory_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as caught:
@@ -87,7 +87,7 @@ class OutboxChannel(Channel):
         return self.directory / f"{name}-{key}.png"
 
     def _write_message(self, name: str, message: Message, pictures: Sequence[Picture], kept: dict[str, Any]) -> None:
-        """Write a message's pictures, facts and page, then the index; `kept`: its facts that do not change."""
+        """Write a message's pictures, facts and page, then the index. `kept` are its facts that do not change."""
         for picture in pictures:
             _write(self._picture(name, picture.name), picture.png)
         facts = {
@@ -101,31 +101,31 @@ class OutboxChannel(Channel):
         }
         _write(self.directory / f"{name}.json", json.dumps(facts, ensure_ascii=False).encode())
         self._render(f"{name}.html", [facts], title=facts["title"], language=message.language)
-        messages = filter(None, map(_facts, sorted(self.directory.glob("*.json"), reverse=True)))
-        self._render("index.html", islice(messages, _SHOWN_IN_INDEX), title="Outbox", language="en")
+        messages = filter(None, map(_read_facts, sorted(self.directory.glob("*.json"), reverse=True)))
+        self._render("index.html", islice(messages, _MAX_INDEXED), title="Outbox", language="en")
 
     def _render(self, file: str, messages: Iterable[Any], **facts: Any) -> None:
         _write(self.directory / file, page("outbox.html.j2", messages=messages, **facts).encode())
 
 
-def _facts(file: Path) -> dict[str, Any] | None:
-    """What the page of a message shows; None if it is gone, or the file is another program's."""
+def _read_facts(file: Path) -> dict[str, Any] | None:
+    """The content of a message's page; None if the file is missing or was written by another program."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        facts = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) and "bubbles" in found else None
+    return facts if isinstance(facts, dict) and "bubbles" in facts else None
 
 
 def _bubble(call: Call, name: str) -> dict[str, Any]:
-    """What a chat shows of a call; its HTML is Telegram's own, or plain text, escaped."""
-    method, given, _ = request_of(call)
-    html = str(given.get("text" if method == "sendMessage" else "caption") or "")
+    """What a chat shows for a call. Its HTML is Telegram's own, or escaped plain text."""
+    method, fields, _ = request_of(call)
+    html = str(fields.get("text" if method == "sendMessage" else "caption") or "")
     if call.part:
         # A messenger does not show the line end next to a block, which a page would.
         html = re.sub(r"\n?(<pre>|<blockquote>)", r"\1", html.replace("<blockquote expandable>", "<blockquote>"))
         html = re.sub(r"(</pre>|</blockquote>)\n", r"\1", html)
-    markup = given.get("reply_markup")
+    markup = fields.get("reply_markup")
     return {
         "method": method,
         "html": html if call.part else str(escape(html)),
@@ -135,7 +135,7 @@ def _bubble(call: Call, name: str) -> dict[str, Any]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write whole or not at all, so that no reader sees half a page. Other accounts may not read it."""
+    """Write a file atomically, so that no one sees half a page. Other accounts cannot read it."""
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
         file.write(content)
     Path(file.name).replace(path)

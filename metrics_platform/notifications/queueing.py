@@ -1,8 +1,8 @@
-"""Decide what is sent next, over which channel, and why nothing is sent if nothing is.
+"""Decide what to send next and over which channel, or why to send nothing.
 
 A pure function of the waiting messages. A delivery is one message over one channel: the first channel, a copy, or the
-fallback. Messages with sound precede silent ones, then the oldest goes first. Messages that only a person can help
-come last, and messages of one thread keep their order on each channel.
+fallback. Urgent messages go first, then the oldest. Messages that wait for a user to act go last. Messages of one
+thread keep their order on each channel.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from metrics_platform.channel_settings import SEVERITIES, ChannelSettings
 from metrics_platform.notifications.history import Failure, History, Reason, Sent
 from metrics_platform.notifications.kinds import Digest, Event
 
-# This many due messages become one: no one reads a burst of fifty.
+# From this many due messages on, they are sent as one digest: no one reads a burst of fifty.
 BURST = 6
-# A digest of more than this is not read either.
+# No one reads a longer digest either.
 MAX_DIGEST = 40
-# A channel that is down is tried again soon, then every five minutes.
+# A channel that is down is tried again soon, later every five minutes.
 _DOWN_WAITS = (15, 30, 60, 120, 300)
-# A message's own waits after its first, second, … failure over a channel. Each lost answer may be one more copy of an
-# alert in the chat, so those are repeated less often.
+# The waits after a message's first, second, … failure over a channel. Each lost answer may mean one more copy of an
+# alert in the chat, so these are retried less often.
 _WAITS: Mapping[Reason, tuple[int, ...]] = {
     "unreachable": (15, 30, 60),  # the channel's wait is longer, until it has taken another message
     "unknown": (30, 120, 300, 900, 1800),
@@ -33,17 +33,17 @@ _WAITS: Mapping[Reason, tuple[int, ...]] = {
     "refused": (60, 300, 900, 3600),
 }
 _WAITS_AFTER_A_CRASH = (15, 60, 300, 900)
-# A message whose attempts crash this often is the cause itself: it must not hold up others.
-_CRASHES = 3
-# A message is given up only if it, or its channel, was tried this recently: the platform may have been off.
-_LAST_CHANCE = datetime.timedelta(hours=1)
-_HOPELESS = ("misconfigured", "refused")
-_DOWN = ("unreachable", "unknown")
+# A message that crashes this often is itself the cause. It must not hold up others.
+_MAX_CRASHES = 3
+# A message is given up only if it, or its channel, was tried within this time: the platform may have been off.
+_RECENT = datetime.timedelta(hours=1)
+_PERMANENT = ("misconfigured", "refused")
+_TRANSIENT = ("unreachable", "unknown")
 
 
 @dataclass(frozen=True)
 class Step:
-    """What to do next, and why: send a message over a channel, or combine messages first, or wait."""
+    """What to do next, and why: send a message, combine several into a digest, or wait."""
 
     reason: str
     send: tuple[str, str] | None = None  # key and channel
@@ -63,14 +63,14 @@ def next_step(
     now: datetime.datetime,
     reached: Mapping[str, datetime.datetime] | None = None,
 ) -> Step:
-    """The next step for the `waiting` messages; `reached`: when each channel last took a message."""
+    """The next step for the `waiting` messages. `reached`: when each channel last accepted a message."""
     return _Queue(waiting, settings, now, reached or {}).next_step()
 
 
 def unresolved(history: History, settings: ChannelSettings) -> list[str]:
-    """The channels from the start over which a message is still to be delivered.
+    """The channels, without the fallback, over which a message is still to be delivered.
 
-    A report with an unknown outcome is not sent again. A failure after the last step is one of an edit.
+    A report with an unknown outcome is not sent again. A failure after the last step concerns an edit.
     """
     event = history.event
     assert event is not None
@@ -83,25 +83,25 @@ def unresolved(history: History, settings: ChannelSettings) -> list[str]:
 
 
 def wants_fallback(history: History, settings: ChannelSettings) -> bool:
-    """Whether the fallback may get a message: the first channel has not taken it, nor possibly taken a report."""
+    """Whether the fallback may get a message: the first channel did not accept it and, for a report, cannot have."""
     event = history.event
     assert event is not None
-    other, first = settings.fallback(event.kind, event.severity), settings.first_channel
-    if other is None or history.is_sent(first) or history.is_sent(other):
+    fallback, first = settings.fallback(event.kind, event.severity), settings.first_channel
+    if fallback is None or history.is_sent(first) or history.is_sent(fallback):
         return False
-    return not (event.at_most_once and (history.outcome_unknown(first) or history.outcome_unknown(other)))
+    return not (event.at_most_once and (history.outcome_unknown(first) or history.outcome_unknown(fallback)))
 
 
-def is_hopeless(history: History, channel: str) -> bool:
-    """Whether waiting does not help: a person has to act, or the message crashes its runs."""
+def needs_user(history: History, channel: str) -> bool:
+    """Whether waiting does not help: a user has to act, or the message crashes its runs."""
     failure = history.failures.get(channel)
-    return failure.entry.reason in _HOPELESS if failure else history.crashes >= _CRASHES
+    return failure.entry.reason in _PERMANENT if failure else history.crashes >= _MAX_CRASHES
 
 
 def digest_of(events: Sequence[Event]) -> Digest:
-    """One message in place of several: as severe as the worst of them, as late as the earliest.
+    """One message in place of several, with the severity of the worst and the time of the earliest.
 
-    The same messages always make the same digest.
+    The same messages always give the same digest.
     """
     keys = tuple(event.key for event in events)
     severities = {event.severity for event in events}
@@ -115,7 +115,7 @@ def digest_of(events: Sequence[Event]) -> Digest:
 
 @dataclass(frozen=True)
 class _Delivery:
-    """A message over a channel, and from when on."""
+    """A message to send over a channel, and the earliest time."""
 
     history: History
     channel: str
@@ -132,7 +132,7 @@ class _Queue:
     reached: Mapping[str, datetime.datetime]
 
     @property
-    def _first(self) -> str:
+    def _first_channel(self) -> str:
         return self.settings.first_channel
 
     @cached_property
@@ -144,19 +144,25 @@ class _Queue:
         return {history.key: history.event for history in self.waiting if history.event}
 
     def next_step(self) -> Step:
-        give_up = {history.key: history.unreadable for history in self.waiting if not history.event} | self._too_old
-        left = [history for history in self._left if history.key not in give_up]
-        deliveries = sorted((delivery for history in left for delivery in self._deliveries(history)), key=self._rank)
+        give_up = {history.key: history.unreadable for history in self.waiting if not history.event} | self._expired
+        candidates = [history for history in self._candidates if history.key not in give_up]
+        deliveries = sorted(
+            (delivery for history in candidates for delivery in self._deliveries(history)), key=self._rank
+        )
         due = [delivery for delivery in deliveries if delivery.at <= self.now]
         if digest := self._burst(due):
             return Step(f"a burst: {len(digest)} messages become one", digest=digest, give_up=give_up)
         if due:
             return Step("due", send=(due[0].history.key, due[0].channel), give_up=give_up)
-        if not left:
+        if not candidates:
             return Step("given up" if give_up else "nothing is waiting", give_up=give_up)
         at = min((delivery.at for delivery in deliveries), default=self.now + datetime.timedelta(minutes=1))
-        what = f"{self._first} cannot be reached: " if self._down.get(self._first, self.now) > self.now else ""
-        return Step(f"{what}{len(left)} waiting, next try at {at:%H:%M:%S} UTC", give_up=give_up, at=at)
+        prefix = (
+            f"{self._first_channel} cannot be reached: "
+            if self._down_until.get(self._first_channel, self.now) > self.now
+            else ""
+        )
+        return Step(f"{prefix}{len(candidates)} waiting, next try at {at:%H:%M:%S} UTC", give_up=give_up, at=at)
 
     # --- digests -----------------------------------------------------------------------------------------------------
 
@@ -170,82 +176,86 @@ class _Queue:
         }
 
     @cached_property
-    def _useless(self) -> set[str]:
+    def _failed_digests(self) -> set[str]:
         """Digests that are refused or crash. Their messages are sent individually.
 
-        A useless digest stays until its messages are gone, so that they do not become the same digest again.
+        A failed digest stays until its messages are sent, so that they do not become the same digest again.
         """
 
-        def is_useless(digest: History) -> bool:
-            failure = digest.failures.get(self._first)
-            return failure.entry.reason == "refused" if failure else digest.crashes >= _CRASHES
+        def has_failed(digest: History) -> bool:
+            failure = digest.failures.get(self._first_channel)
+            return failure.entry.reason == "refused" if failure else digest.crashes >= _MAX_CRASHES
 
-        return {key for key in self._parts if is_useless(self._readable[key])}
+        return {key for key in self._parts if has_failed(self._readable[key])}
 
     @cached_property
-    def _left(self) -> list[History]:
-        """The messages that are sent themselves: not part of a digest, and no useless digest."""
-        in_digests = {part.key for key, parts in self._parts.items() if key not in self._useless for part in parts}
-        return [history for key, history in self._readable.items() if key not in in_digests | self._useless]
+    def _candidates(self) -> list[History]:
+        """The messages to send: all that are not part of a digest, and no failed digest."""
+        in_digests = {
+            part.key for key, parts in self._parts.items() if key not in self._failed_digests for part in parts
+        }
+        return [history for key, history in self._readable.items() if key not in in_digests | self._failed_digests]
 
     def _queued_at(self, history: History) -> datetime.datetime:
         """A digest is as old as its oldest message."""
         return min([history.queued_at, *(part.queued_at for part in self._parts.get(history.key, ()))])
 
     def _burst(self, due: Sequence[_Delivery]) -> tuple[str, ...]:
-        """The messages of the first group that is large enough to become one.
+        """The messages of the first group that is large enough for a digest.
 
-        A channel that was down gets one message first: a digest of everything would only fail as a whole.
+        A channel that is down gets a single message first: a digest of everything would only fail as a whole.
         """
-        sent_alone = {part.key for key in self._useless for part in self._parts[key]}
+        sent_alone = {part.key for key in self._failed_digests for part in self._parts[key]}
         groups: dict[tuple[str, str, bool], list[str]] = {}
         for delivery in due:
             history, event = delivery.history, self._events[delivery.history.key]
-            other = self._fallback(history)
+            fallback = self._fallback(history)
             group = self.settings.digest_group(event.kind, event.severity)
             allowed = event.digestible and group is not None and history.key not in sent_alone
-            if allowed and delivery.channel not in self._down and not _has_begun(history, other):
-                fallback_sent = other is not None and history.is_sent(other)
+            if allowed and delivery.channel not in self._down_until and not _has_begun(history, fallback):
+                fallback_sent = fallback is not None and history.is_sent(fallback)
                 groups.setdefault((delivery.channel, str(group), fallback_sent), []).append(history.key)
         return next((tuple(keys[:MAX_DIGEST]) for keys in groups.values() if len(keys) >= BURST), ())
 
     # --- when -------------------------------------------------------------------------------------------------------
 
     def _deliveries(self, history: History) -> Iterator[_Delivery]:
-        """The remaining deliveries of a message that are not blocked by others of its thread."""
-        # With nothing left to send, a message is only closed.
-        for name in self._channels(history) or [self._first]:
+        """The remaining deliveries of a message, except those that wait for others of its thread."""
+        # If nothing is left to send, the message is only closed.
+        for name in self._channels(history) or [self._first_channel]:
             at = self._next_try(history, name)
-            if at is not None and not self._is_behind(history, name):
+            if at is not None and not self._is_blocked(history, name):
                 yield _Delivery(history, name, at)
 
     def _channels(self, history: History) -> list[str]:
-        """The channels that a message is still to be delivered over; the fallback, if it may get it, is the last."""
-        names, other = unresolved(history, self.settings), self._fallback(history)
-        return [*names, other] if other and wants_fallback(history, self.settings) else names
+        """The channels over which a message is still to be delivered. If the fallback may get it, it comes last."""
+        names, fallback = unresolved(history, self.settings), self._fallback(history)
+        return [*names, fallback] if fallback and wants_fallback(history, self.settings) else names
 
     def _fallback(self, history: History) -> str | None:
         event = self._events[history.key]
         return self.settings.fallback(event.kind, event.severity)
 
     def _rank(self, delivery: _Delivery) -> tuple[Any, ...]:
-        """While a channel is down, another message is tried each time: the one that failed may be the cause itself."""
+        """The sort key. While a channel is down, each try takes another message: one that fails may be the cause."""
         history, channel = delivery.history, delivery.channel
         urgent = self._events[history.key].severity in ("critical", "failed")
-        tries = len(history.failures[channel].times) if channel in self._down and channel in history.failures else 0
-        return (is_hopeless(history, channel), tries, not urgent, self._queued_at(history), history.key)
+        tries = (
+            len(history.failures[channel].times) if channel in self._down_until and channel in history.failures else 0
+        )
+        return (needs_user(history, channel), tries, not urgent, self._queued_at(history), history.key)
 
     def _next_try(self, history: History, channel: str) -> datetime.datetime | None:
-        """When a message may be tried (again) over a channel; None while the fallback is not needed."""
-        moments = [history.queued_at, self._down.get(channel, history.queued_at)]
+        """When to try a message over a channel; None while the fallback is not needed."""
+        moments = [history.queued_at, self._down_until.get(channel, history.queued_at)]
         if failure := history.failures.get(channel):
             moments.append(failure.at + self._wait(failure))
         if history.crashes and history.tried_at:
             wait = _WAITS_AFTER_A_CRASH[min(history.crashes, len(_WAITS_AFTER_A_CRASH)) - 1]
             moments.append(history.tried_at + datetime.timedelta(seconds=wait))
-        # If only a person can help the first channel, there is nothing to wait for.
-        if channel == self._fallback(history) and not is_hopeless(history, self._first):
-            if self._first not in history.failures and self._first not in self._down:
+        # If a user must fix the first channel, waiting does not help.
+        if channel == self._fallback(history) and not needs_user(history, self._first_channel):
+            if self._first_channel not in history.failures and self._first_channel not in self._down_until:
                 return None
             moments.append(self._queued_at(history) + datetime.timedelta(minutes=self.settings.fallback_after_minutes))
         return max(moments)
@@ -255,72 +265,81 @@ class _Queue:
         seconds = waits[min(len(failure.times), len(waits)) - 1]
         return datetime.timedelta(seconds=max(seconds, failure.entry.retry_after or 0))
 
-    def _is_back(self, failure: Failure) -> bool:
-        """Whether the channel has taken another message since."""
+    def _has_recovered(self, failure: Failure) -> bool:
+        """Whether the channel has accepted another message since."""
         reached = self.reached.get(failure.entry.channel)
         return reached is not None and reached > failure.at
 
     @cached_property
-    def _down(self) -> dict[str, datetime.datetime]:
-        """Channels that were found down, and until when each is left alone; past: a try finds out if it is back.
+    def _down_until(self) -> dict[str, datetime.datetime]:
+        """The channels that are down, and when each may be tried again.
 
-        The waits grow with the attempts that have failed since the channel last took a message.
+        The waits grow with the failed attempts since the channel last accepted a message.
         """
-        found: dict[str, list[Failure]] = {}
-        for history in self._left:
+        failures_by_channel: dict[str, list[Failure]] = {}
+        for history in self._candidates:
             for name, failure in history.failures.items():
-                if failure.entry.reason in _DOWN and not self._is_back(failure):
-                    found.setdefault(name, []).append(failure)
+                if failure.entry.reason in _TRANSIENT and not self._has_recovered(failure):
+                    failures_by_channel.setdefault(name, []).append(failure)
         down = {}
-        for name, failures in found.items():
+        for name, failures in failures_by_channel.items():
             reached = self.reached.get(name)
             failed = sorted(at for failure in failures for at in failure.times if reached is None or at > reached)
             wait = datetime.timedelta(seconds=_DOWN_WAITS[min(len(failed), len(_DOWN_WAITS)) - 1])
-            asked = [failure.at + datetime.timedelta(seconds=failure.entry.retry_after or 0) for failure in failures]
-            down[name] = max(failed[-1] + wait, *asked)
+            requested = [
+                failure.at + datetime.timedelta(seconds=failure.entry.retry_after or 0) for failure in failures
+            ]
+            down[name] = max(failed[-1] + wait, *requested)
         return down
 
-    def _is_behind(self, history: History, channel: str) -> bool:
-        """Whether another message of the thread has to be sent over the channel first, unless it is stuck itself."""
+    def _is_blocked(self, history: History, channel: str) -> bool:
+        """Whether another message of the thread must be sent over the channel first. Stuck messages do not block."""
         thread = self._events[history.key].thread
         return thread is not None and any(
-            self._precedes(one, history, thread)
-            for other in self._left
+            self._precedes(candidate, history, thread)
+            for other in self._candidates
             if other.key != history.key and channel in self._channels(other)
-            if not other.is_sent(channel) and not is_hopeless(other, self._first)
-            for one in (other, *self._parts.get(other.key, ()))
+            if not other.is_sent(channel) and not needs_user(other, self._first_channel)
+            for candidate in (other, *self._parts.get(other.key, ()))
         )
 
-    def _precedes(self, one: History, history: History, thread: str) -> bool:
-        same_thread = self._events[one.key].thread == thread
-        return one.key == thread or (same_thread and (one.queued_at, one.key) < (history.queued_at, history.key))
+    def _precedes(self, candidate: History, history: History, thread: str) -> bool:
+        same_thread = self._events[candidate.key].thread == thread
+        return candidate.key == thread or (
+            same_thread and (candidate.queued_at, candidate.key) < (history.queued_at, history.key)
+        )
 
     # --- age --------------------------------------------------------------------------------------------------------
 
     @cached_property
-    def _too_old(self) -> dict[str, str]:
-        """Messages that are given up, with the reason. A digest takes those of its messages with it that are too old.
+    def _expired(self) -> dict[str, str]:
+        """Messages to give up, with the reason. With a digest, those of its messages that are too old are given up.
 
-        After a weekend without power everything is tried once more.
+        After a weekend without power, everything is tried once more.
         """
         hours = self.settings.message_max_age_hours
         why = f"Not delivered within {hours} h (METRICS_MESSAGE_MAX_AGE_HOURS): too old."
-        of_digest = "Its messages were sent individually, or given up."
-        found = {key: of_digest for key in self._useless if not self._parts[key]}
-        of_channel = [failure.at for history in self._left if (failure := history.failures.get(self._first))]
-        for history in self._left:
-            tried = [*filter(None, [history.tried_at]), *(of_channel if self._first in self._down else ())]
-            if self._is_old(history) and tried and max(tried) >= self.now - _LAST_CHANCE:
-                found[history.key] = of_digest if history.key in self._parts else why
-                found |= {part.key: why for part in self._parts.get(history.key, ()) if self._is_old(part)}
-        return found
+        why_digest = "Its messages were sent individually, or given up."
+        expired = {key: why_digest for key in self._failed_digests if not self._parts[key]}
+        channel_failures = [
+            failure.at for history in self._candidates if (failure := history.failures.get(self._first_channel))
+        ]
+        for history in self._candidates:
+            tried = [
+                *filter(None, [history.tried_at]),
+                *(channel_failures if self._first_channel in self._down_until else ()),
+            ]
+            if self._is_expired(history) and tried and max(tried) >= self.now - _RECENT:
+                expired[history.key] = why_digest if history.key in self._parts else why
+                expired |= {part.key: why for part in self._parts.get(history.key, ()) if self._is_expired(part)}
+        return expired
 
-    def _is_old(self, history: History) -> bool:
+    def _is_expired(self, history: History) -> bool:
         return self.now - self._queued_at(history) > datetime.timedelta(hours=self.settings.message_max_age_hours)
 
 
-def _has_begun(history: History, other: str | None) -> bool:
-    """Whether a part of a message is out, or may be: it must be finished as it is. The fallback's was finished."""
-    if any(isinstance(entry, Sent) and entry.channel != other for entry in history.entries):
+def _has_begun(history: History, fallback: str | None) -> bool:
+    """Whether a part of a message was or may have been sent, except over the fallback: it must be finished as it is."""
+    if any(isinstance(entry, Sent) and entry.channel != fallback for entry in history.entries):
         return True
     return any(history.outcome_unknown(str(getattr(entry, "channel", ""))) for entry in history.entries)

@@ -1,11 +1,11 @@
-"""Slack by an incoming webhook: what is posted, and what each of its answers means.
+"""Slack over an incoming webhook: what is posted, and the meaning of each answer.
 
-The webhook's URL is the secret: who has it can write to the channel. A webhook cannot reply, edit or carry pictures;
-the text says where those are. Nothing is lost to markup: what Slack refuses as blocks goes again as plain text.
+The webhook's URL is a secret: whoever has it can write to the channel. A webhook cannot reply, edit or send pictures.
+The text says where the pictures are. If Slack refuses the blocks, the message is sent again as plain text.
 
-A message is cut at line ends into blocks and posts. Texts are elements of `rich_text` blocks, which Slack shows as they
-are: nothing in the data is markup, no `<!channel>` notifies anyone, and no name becomes a link. UTF-16 units are never
-fewer than what Slack counts.
+A message is split at line ends into blocks and posts. Texts are elements of `rich_text` blocks, which Slack shows
+verbatim: data is never parsed as markup, no `<!channel>` notifies anyone, and no name becomes a link. Lengths are
+counted in UTF-16 units; Slack never counts more.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ from metrics_platform.notifications.message import (
     Message,
     Paragraph,
     Span,
-    broken,
     grouped,
     is_public,
     lines_of,
     text_of,
     units,
+    wrapped,
 )
 
 _NEW_WEBHOOK = "Create a new webhook in the Slack app's settings (Incoming Webhooks) and set SLACK_WEBHOOK_URL to it."
 _ASK_ADMIN = "Ask an administrator of the workspace to let the app post to this channel."
-# What Slack says where a setting or a right is wrong, and what to do. Its status may be 400, too.
+# Slack's error codes for a wrong setting or a missing permission, and the remedy. The status may be 400, too.
 _REMEDIES: dict[str, str] = {
     "no_service": f"The webhook was removed or never existed. {_NEW_WEBHOOK}",
     "no_service_id": f"SLACK_WEBHOOK_URL is incomplete. {_NEW_WEBHOOK}",
@@ -63,17 +63,17 @@ _REMEDIES: dict[str, str] = {
 
 
 def refusal(answer: Answer) -> DeliveryError | None:
-    """The error for an answer, None for a success; `answer` is masked already."""
-    status, said = answer.status, answer.text.strip()
+    """The error for an answer; None for a success. `answer` is already masked."""
+    status, answer_text = answer.status, answer.text.strip()
     body = answer.json if isinstance(answer.json, dict) else {}
-    word = str(body.get("error") or said)
-    if status == 200 and (said == "ok" or body.get("ok") is True):
+    code = str(body.get("error") or answer_text)
+    if status == 200 and (answer_text == "ok" or body.get("ok") is True):
         return None
-    if word in _REMEDIES:
-        return DeliveryError("misconfigured", f"Slack refuses: {status} {word}. {_REMEDIES[word]}")
+    if code in _REMEDIES:
+        return DeliveryError("misconfigured", f"Slack refuses: {status} {code}. {_REMEDIES[code]}")
     if status in (400, 413):
-        return DeliveryError("refused", f"Slack refused the message ({status}): {said[:200]}")
-    text = f"SLACK_WEBHOOK_URL was answered with {status} and {said[:200]!r}. Check the URL. {_NEW_WEBHOOK}"
+        return DeliveryError("refused", f"Slack refused the message ({status}): {answer_text[:200]}")
+    text = f"SLACK_WEBHOOK_URL was answered with {status} and {answer_text[:200]!r}. Check the URL. {_NEW_WEBHOOK}"
     return DeliveryError("misconfigured", text)
 
 
@@ -106,7 +106,7 @@ class SlackChannel(Channel):
         return "the webhook answers"
 
     def _send(self, post: Post, _: Sent | None, *, repeat_unknown: bool) -> dict[str, Any]:
-        """Post it, without blocks if Slack refuses them."""
+        """Post it. If Slack refuses the blocks, post it without them."""
         sent = {"address": "webhook", "carrier": "text"}
         try:
             self._post(post.payload, repeat_unknown=repeat_unknown)
@@ -120,9 +120,9 @@ class SlackChannel(Channel):
         return {**sent, "notes": (f"Slack did not accept the blocks, so the text was sent plain: {refused}",)}
 
     def _post(self, payload: dict[str, Any], *, repeat_unknown: bool) -> None:
-        retry(self.policy, lambda: self._once(payload), repeat_unknown=repeat_unknown)
+        retry(self.policy, lambda: self._post_once(payload), repeat_unknown=repeat_unknown)
 
-    def _once(self, payload: dict[str, Any]) -> None:
+    def _post_once(self, payload: dict[str, Any]) -> None:
         error = refusal(self._transport.post(self.webhook_url, json=payload))
         if error is not None:
             raise error
@@ -131,11 +131,11 @@ class SlackChannel(Channel):
 # --- Block Kit --------------------------------------------------------------------------------------------------------
 
 BLOCKS, SECTION, HEADER, BUTTON, BUTTON_URL, BUTTONS = 50, 3000, 150, 75, 3000, 25
-# One post: Slack names no limit for the blocks together, but refuses what is far longer (`msg_blocks_too_long`).
+# Slack documents no limit for all blocks of a post, but refuses much longer ones (`msg_blocks_too_long`).
 POST = 12_000
-# The push preview and the notification centre show no more of it.
+# The push preview and the notification centre show no more than this.
 FALLBACK = 300
-_NOT_UNFURLED = {"unfurl_links": False, "unfurl_media": False}
+_NO_UNFURL = {"unfurl_links": False, "unfurl_media": False}
 
 
 class Piece(NamedTuple):
@@ -146,33 +146,33 @@ class Piece(NamedTuple):
 
 
 class Post(NamedTuple):
-    """One POST to the webhook: with its blocks and a text for previews, and all of it as text without any markup."""
+    """One POST to the webhook: with blocks and a preview text, and as plain text only."""
 
     payload: dict[str, Any]
     plain_payload: dict[str, Any]
 
 
 def posts_of(message: Message, *, has_pictures: bool = False) -> list[Post]:
-    """The message as posts, at least one; all of its text is in them."""
-    found = _pieces(message, has_pictures)
-    packed = list(grouped(found, lambda piece, _: (1, units(piece.plain) + 2), (BLOCKS, POST)))
+    """Split the message into one or more posts without losing any text."""
+    all_pieces = _pieces(message, has_pictures)
+    pages = list(grouped(all_pieces, lambda piece, _: (1, units(piece.plain) + 2), (BLOCKS, POST)))
     headline = text_of(message.headline).strip()
     posts = []
-    for number, pieces in enumerate(packed, 1):
-        place = f" ({number}/{len(packed)})" if number > 1 else ""
-        preview = shortened(headline, FALLBACK - len(place)) + place
+    for number, pieces in enumerate(pages, 1):
+        page = f" ({number}/{len(pages)})" if number > 1 else ""
+        preview = shorten(headline, FALLBACK - len(page)) + page
         plain = "\n\n".join(piece.plain for piece in pieces)
-        with_blocks = {**_NOT_UNFURLED, "text": escape(preview), "blocks": [piece.block for piece in pieces]}
-        posts.append(Post(with_blocks, {**_NOT_UNFURLED, "text": escape(plain), "mrkdwn": False}))
+        with_blocks = {**_NO_UNFURL, "text": escape(preview), "blocks": [piece.block for piece in pieces]}
+        posts.append(Post(with_blocks, {**_NO_UNFURL, "text": escape(plain), "mrkdwn": False}))
     return posts
 
 
 def escape(text: str) -> str:
-    """`text` with the three characters that mean something in every text of Slack's written as entities."""
+    """Escape the three characters that are special in every text of Slack."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def shortened(text: str, limit: int) -> str:
+def shorten(text: str, limit: int) -> str:
     """`text`, or its beginning with an ellipsis, in at most `limit` UTF-16 units."""
     if units(text) <= limit:
         return text
@@ -183,19 +183,19 @@ def shortened(text: str, limit: int) -> str:
 
 def _pieces(message: Message, has_pictures: bool) -> Iterator[Piece]:
     headline = text_of(message.headline).strip()
-    header = shortened(headline, HEADER)
+    header = shorten(headline, HEADER)
     yield Piece({"type": "header", "text": _plain_text(header)}, header)
     if header != headline:
         yield from _rich_texts("rich_text_section", [message.headline])
     for block in message.blocks:
         yield from _rich_texts(_type_of(block), lines_of(block))
-    shown = [link for link in message.links if is_public(link.url) and units(link.url) <= BUTTON_URL]
-    buttons = [link for link in shown if link.label.strip()][:BUTTONS]
+    public = [link for link in message.links if is_public(link.url) and units(link.url) <= BUTTON_URL]
+    buttons = [link for link in public if link.label.strip()][:BUTTONS]
     others = [(Span(f"{link.label}: "), Span(link.url, "code")) for link in message.links if link not in buttons]
     yield from _rich_texts("rich_text_section", others)
     if buttons:
         elements = [
-            {"type": "button", "text": _plain_text(shortened(link.label.strip(), BUTTON)), "url": link.url}
+            {"type": "button", "text": _plain_text(shorten(link.label.strip(), BUTTON)), "url": link.url}
             for link in buttons
         ]
         yield Piece(
@@ -204,7 +204,7 @@ def _pieces(message: Message, has_pictures: bool) -> Iterator[Piece]:
     notes: list[Line] = [message.footer]
     if has_pictures:
         notes.insert(0, (Span(message.pictures),))
-    for lines in _packed(notes):
+    for lines in _pack_lines(notes):
         text = "\n".join(map(text_of, lines))
         yield Piece({"type": "context", "elements": [_plain_text(text)]}, text)
 
@@ -216,23 +216,23 @@ def _type_of(block: Block) -> str:
 
 
 def _rich_texts(element: str, lines: Iterable[Line]) -> Iterator[Piece]:
-    for packed in _packed(lines):
+    for packed in _pack_lines(lines):
         elements: list[dict[str, Any]] = []
         for line in packed:
             elements += [{"type": "text", "text": "\n"}] if elements else []
-            elements += [_text(span) for span in line if span.text]
+            elements += [_text_element(span) for span in line if span.text]
         text = "\n".join(map(text_of, packed))
         yield Piece({"type": "rich_text", "elements": [{"type": element, "elements": elements}]}, text)
 
 
-def _text(span: Span) -> dict[str, Any]:
+def _text_element(span: Span) -> dict[str, Any]:
     style = {} if span.style == "plain" else {"style": {span.style: True}}
     return {"type": "text", "text": span.text, **style}
 
 
-def _packed(lines: Iterable[Line]) -> Iterator[list[Line]]:
-    """The lines in groups that each fit a block; Slack refuses blank ones."""
-    pieces = (piece for line in lines for piece in broken(line, SECTION - 1))
+def _pack_lines(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    """Group the lines so that each group fits into a block. Blank groups are left out: Slack refuses them."""
+    pieces = (piece for line in lines for piece in wrapped(line, SECTION - 1))
     for group in grouped(pieces, lambda piece, _: (units(text_of(piece)) + 1,), (SECTION,)):
         if any(text_of(line).strip() for line in group):
             yield group

@@ -1,8 +1,7 @@
-"""Telegram: the Bot API's calls at its pace, what its refusals mean, and what is done where it accepts a message only
-otherwise.
+"""Telegram: paced calls of the Bot API, the meaning of its refusals, and what to leave out of a refused message.
 
-Steps that are done are not done again; replies and edits go to the message that was sent, in the chat it was sent to.
-The token is part of every URL, so no URL leaves this module: not in an error, not in a log.
+Finished steps are not repeated. Replies and edits go to the chat where the original was sent. The token is part of
+every URL, so no URL leaves this module: not in an error, and not in a log.
 """
 
 from __future__ import annotations
@@ -43,10 +42,10 @@ from metrics_platform.notifications.telegram_calls import (
     request_of,
 )
 
-# Telegram allows a message a second to a chat, and twenty a minute to a group. It counts when they arrive, we when they
-# leave: the little that is on top is for those that travel longer than others.
+# Telegram allows one message a second to a chat, and twenty a minute to a group. It counts arrivals and we count sends,
+# so both limits have a small margin for messages that take longer than others.
 SECONDS_BETWEEN, GROUP_MESSAGES, GROUP_SECONDS = 1.05, 20, 61.0
-# What Telegram says where a setting or a right is wrong, and what to do.
+# Parts of Telegram's errors for a wrong setting or a missing right, and the remedy.
 _REMEDIES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("chat not found", "peer_id_invalid"), "TELEGRAM_CHAT_ID names no chat that the bot can see: add the bot to the "
      "group or channel, or send the bot a message first; groups begin with -, supergroups and channels with -100."),
@@ -75,55 +74,55 @@ class RefusalError(DeliveryError):
     """Telegram itself refused the call.
 
     Attributes:
-        said: Telegram's words, in small letters.
-        moved_to: the supergroup that the chat has become.
+        description: Telegram's error text, in lower case.
+        migrated_to: the supergroup that the chat was upgraded to.
     """
 
-    def __init__(self, reason: Reason, text: str, *, said: str, moved_to: str | None = None) -> None:
+    def __init__(self, reason: Reason, text: str, *, description: str, migrated_to: str | None = None) -> None:
         super().__init__(reason, text)
-        self.said = said.lower()
-        self.moved_to = moved_to
+        self.description = description.lower()
+        self.migrated_to = migrated_to
 
-    def says(self, *phrases: str) -> bool:
-        """Whether any of these is in Telegram's words."""
-        return any(phrase in self.said for phrase in phrases)
+    def mentions(self, *phrases: str) -> bool:
+        """Whether Telegram's error text contains any of these phrases."""
+        return any(phrase in self.description for phrase in phrases)
 
 
 def refusal(method: str, answer: Answer) -> DeliveryError:
-    """The error for an answer other than success; `answer` is masked already."""
+    """The error for an answer other than success. `answer` is already masked."""
     body: dict[str, Any] = answer.json if isinstance(answer.json, dict) else {}
-    parameters, said, status = body.get("parameters"), str(body.get("description") or ""), answer.status
-    if status == 413:  # from the Bot API, or from a relay that takes less than Telegram does
-        said = said or "request entity too large"
-    if not said:  # a wrong address, or a proxy's page
+    parameters, description, status = body.get("parameters"), str(body.get("description") or ""), answer.status
+    if status == 413:  # from the Bot API, or from a relay with a lower limit
+        description = description or "request entity too large"
+    if not description:  # a wrong address, or a proxy's page
         text = f"{method} was answered with {status} and something that is not the Bot API's: "
         text += f"{answer.text.strip()[:200]!r}. Correct TELEGRAM_API_BASE or TELEGRAM_PROXY."
         return DeliveryError("misconfigured" if 300 <= status < 500 else "unknown", text)
     if isinstance(parameters, dict) and (chat := parameters.get("migrate_to_chat_id")):
         text = f"The group is a supergroup now: set TELEGRAM_CHAT_ID={chat}."
-        return RefusalError("misconfigured", text, said=said, moved_to=str(chat))
-    if remedy := _remedy(status, said):
-        text = f"Telegram refuses: {status} {said}. {remedy}"
-        return RefusalError("misconfigured", text, said=said)
-    return RefusalError("refused", f"Telegram refused {method} ({status}): {said}", said=said)
+        return RefusalError("misconfigured", text, description=description, migrated_to=str(chat))
+    if remedy := _remedy(status, description):
+        text = f"Telegram refuses: {status} {description}. {remedy}"
+        return RefusalError("misconfigured", text, description=description)
+    return RefusalError("refused", f"Telegram refused {method} ({status}): {description}", description=description)
 
 
-def _remedy(status: int, said: str) -> str | None:
-    """What to do about a refusal; None if it is about this one message."""
+def _remedy(status: int, description: str) -> str | None:
+    """The remedy for a refusal; None if it concerns only this message."""
     if status in (401, 404):
         return "TELEGRAM_BOT_TOKEN is wrong or was revoked; @BotFather shows the right one (/mybots → API Token)."
-    if match := _RIGHT.search(said.lower()):
+    if match := _RIGHT.search(description.lower()):
         right = match["code"] or match["words"]
         return f"Give the bot the right to send {_RIGHTS.get(right, right)} in this chat."
-    found = (remedy for phrases, remedy in _REMEDIES if any(phrase in said.lower() for phrase in phrases))
-    remedy = next(found, None)
+    remedies = (remedy for phrases, remedy in _REMEDIES if any(phrase in description.lower() for phrase in phrases))
+    remedy = next(remedies, None)
     if remedy is None and status == 403:
         return "Let the bot write to the chat, or choose another one in TELEGRAM_CHAT_ID."
     return remedy
 
 
 class Pacer:
-    """Keeps the distance between messages to one chat; knows of those that earlier runs sent (wall-clock seconds)."""
+    """Paces the messages to each chat, including those that earlier runs sent (wall-clock seconds)."""
 
     def __init__(
         self,
@@ -137,20 +136,20 @@ class Pacer:
             self._sent[chat].extend(sorted(moments))
 
     def wait(self, chat: str, messages: int = 1) -> None:
-        """Wait until this many messages at once (an album's photos) are allowed in `chat`, and count them."""
+        """Wait until `chat` allows this many messages at once (the photos of an album), and count them."""
         sent, now = self._sent[chat], self._clock()
         due = sent[-1] + SECONDS_BETWEEN if sent else now
         is_group = chat.startswith(("-", "@"))
         before = len(sent) + messages - GROUP_MESSAGES  # this many must be older than a minute
         if is_group and before > 0:
             due = max(due, sent[before - 1] + GROUP_SECONDS)
-        if 0 < due - now <= GROUP_SECONDS:  # a clock that was set back is not waited for
+        if 0 < due - now <= GROUP_SECONDS:  # a longer wait means that the clock was set back
             self._sleep(due - now)
         sent.extend([self._clock()] * messages)
 
 
 class TelegramClient:
-    """Calls methods of the Bot API with one bot's token, which no text, error or log of it ever holds."""
+    """Calls methods of the Bot API with one bot's token. Its texts, errors and logs never contain the token."""
 
     def __init__(
         self,
@@ -176,10 +175,10 @@ class TelegramClient:
         *,
         repeat_unknown: bool = True,
     ) -> Any:
-        """The method's result; parameters that are None are left out.
+        """Call a method and return its result. Parameters that are None are left out.
 
-        Within the policy's budget, what passes is waited for: no connection, 5xx, 429 with its wait. With
-        `repeat_unknown` a call whose answer was lost is repeated, too, and may so be done twice.
+        Transient errors (no connection, 5xx, 429) are retried within the policy's budget. With `repeat_unknown`, a call
+        whose answer was lost is retried, too, so it may take effect twice.
 
         Raises:
             DeliveryError: with the reason that decides what happens next.
@@ -187,19 +186,19 @@ class TelegramClient:
         chat = parameters.get("chat_id")
         messages = len(files or ()) if method == "sendMediaGroup" else 1
 
-        def keep_pace() -> None:
+        def wait_for_turn() -> None:
             if chat is not None and not method.startswith("get"):
                 self._pacer.wait(str(chat), messages)
 
-        keep_pace()  # before the policy's budget begins: waiting for one's turn is no failure
+        wait_for_turn()  # before the policy's budget starts, because pacing is not a failure
         return retry(
             self._policy,
-            lambda: self._once(method, parameters, files),
+            lambda: self._call_once(method, parameters, files),
             repeat_unknown=repeat_unknown,
-            before_again=keep_pace,
+            before_retry=wait_for_turn,
         )
 
-    def _once(
+    def _call_once(
         self, method: str, parameters: Mapping[str, Any], files: Mapping[str, tuple[str, bytes, str]] | None
     ) -> Any:
         answer = self._transport.post(self._prefix + method, data=parameters, files=files)
@@ -222,19 +221,19 @@ class TelegramChannel(Channel):
     target_of: Callable[[str, str], ChatTarget | None]
     targets: Sequence[ChatTarget] = ()
     warn: Callable[[str], None] = lambda _: None
-    # The supergroups that groups have become.
-    _moved: dict[str, str] = field(default_factory=dict)
+    # Groups that were upgraded, each with its supergroup.
+    _migrated: dict[str, str] = field(default_factory=dict)
 
     def inspect(self) -> Iterator[Finding]:
         """The bot's name (`getMe`), then each chat's title (`getChat`), or what is wrong and the remedy."""
         try:
             bot = self.client.call("getMe", {})
         except DeliveryError as caught:
-            yield Finding("Telegram", "problem", str(caught), NETWORK if caught.passes else "")
+            yield Finding("Telegram", "problem", str(caught), NETWORK if caught.is_transient else "")
             return
         yield Finding("Telegram", "ok", f"the bot is {bot.get('first_name')} (@{bot.get('username')})")
         for target in self.targets:
-            yield _inspected(self.client, target, str(bot.get("id")))
+            yield _inspect_chat(self.client, target, str(bot.get("id")))
 
     def steps(self, message: Message, context: DeliveryContext) -> list[Step]:
         target = self.target_of(message.kind, message.severity)
@@ -243,24 +242,24 @@ class TelegramChannel(Channel):
         return [partial(self._send, call, target, context) for call in calls_of(message, context.pictures)]
 
     def _send(self, call: Call, target: ChatTarget, context: DeliveryContext, first: Sent | None) -> dict[str, Any]:
-        chat = self._moved.get(target.chat, target.chat)
+        chat = self._migrated.get(target.chat, target.chat)
         addressed = call.with_parameters(
             chat_id=chat,
             message_thread_id=target.thread if chat == target.chat else None,
             reply_parameters=_reply(first or context.reply_to, chat),
         )
-        result, made, notes = self._make(addressed, repeat_unknown=context.repeat_unknown)
+        result, final_call, notes = self._call_degrading(addressed, repeat_unknown=context.repeat_unknown)
         messages = [
             message for message in (result if isinstance(result, list) else [result]) if isinstance(message, dict)
         ]
         ids = tuple(str(message["message_id"]) for message in messages if message.get("message_id") is not None)
-        found = messages[0].get("chat") if messages else None
-        address, thread = made.parameters["chat_id"], made.parameters.get("message_thread_id")
+        chat_data = messages[0].get("chat") if messages else None
+        address, thread = final_call.parameters["chat_id"], final_call.parameters.get("message_thread_id")
         return {
             "address": f"{address}/{thread}" if thread else address,
             "message_ids": ids,
-            "carrier": made.carrier,
-            "link": link_to(found, ids[0]) if ids and isinstance(found, dict) else None,
+            "carrier": final_call.carrier,
+            "link": link_to(chat_data, ids[0]) if ids and isinstance(chat_data, dict) else None,
             "notes": notes,
         }
 
@@ -270,7 +269,7 @@ class TelegramChannel(Channel):
             return False
         is_text = original.carrier == "text"
         parameters = {
-            # A group that has become a supergroup keeps its messages: none of the new chat's has this number by right.
+            # The original chat, even if it was upgraded: in the supergroup, this id belongs to another message.
             "chat_id": _chat_of(original),
             "message_id": original.message_ids[0],
             "reply_markup": keyboard_of(message),
@@ -281,42 +280,42 @@ class TelegramChannel(Channel):
             call = replace(call, method="editMessageMedia", pictures=tuple(pictures))
         error = None
         try:
-            self._make(call)
+            self._call_degrading(call)
         except DeliveryError as caught:
             error = caught
-        if error is None or (isinstance(error, RefusalError) and error.says("message is not modified")):
+        if error is None or (isinstance(error, RefusalError) and error.mentions("message is not modified")):
             return True
-        cannot_be_edited = isinstance(error, RefusalError) and (error.moved_to or error.says("topic_closed"))
+        cannot_be_edited = isinstance(error, RefusalError) and (error.migrated_to or error.mentions("topic_closed"))
         if error.reason == "refused" or cannot_be_edited:
             self.warn(f"The message could not be edited: {error}")
             return False
         raise error
 
-    def _make(self, call: Call, *, repeat_unknown: bool = True) -> tuple[Any, Call, tuple[str, ...]]:
-        """Make a call. If Telegram refuses one aspect of it, repeat it without that aspect, as often as it takes.
+    def _call_degrading(self, call: Call, *, repeat_unknown: bool = True) -> tuple[Any, Call, tuple[str, ...]]:
+        """Make a call. If Telegram refuses an aspect of it, repeat it without that aspect, as often as needed.
 
-        Returns the result, the call as it was made in the end, and what was done differently than intended.
+        Returns the result, the final call, and notes on what was left out.
         """
         notes: list[str] = []
-        for _ in range(_MOST_CHANGES + 1):
+        for _ in range(_MAX_DEGRADATIONS + 1):
             if call.part is None and not call.pictures:
                 return [], call, tuple(notes)  # a picture that could not be sent; its text is sent
             try:
                 return self.client.call(*request_of(call), repeat_unknown=repeat_unknown), call, tuple(notes)
             except DeliveryError as caught:
                 error = caught
-            changed = _degraded(call, error)
-            if changed is None:
+            degraded = _degrade(call, error)
+            if degraded is None:
                 break
-            if isinstance(error, RefusalError) and error.moved_to:
-                self._moved[call.parameters["chat_id"]] = error.moved_to
-            call, note = changed
+            if isinstance(error, RefusalError) and error.migrated_to:
+                self._migrated[call.parameters["chat_id"]] = error.migrated_to
+            call, note = degraded
             notes.append(note)
         raise error
 
 
 def link_to(chat: dict[str, Any], message_id: str) -> str | None:
-    """The link that opens a message: groups without a name and private chats have none."""
+    """The link to a message; None for groups without a name and for private chats."""
     if username := chat.get("username"):
         return f"https://t.me/{username}/{message_id}" if chat.get("type") != "private" else None
     number = str(chat.get("id", ""))
@@ -324,7 +323,7 @@ def link_to(chat: dict[str, Any], message_id: str) -> str | None:
 
 
 def _reply(reply_to: Sent | None, chat: str) -> str | None:
-    """The reply to a message of the same chat; a number means another message in any other."""
+    """The reply parameters; None if the message is in another chat, where its id means another message."""
     if reply_to is None or not reply_to.message_ids or _chat_of(reply_to) != chat:
         return None
     return json.dumps({"message_id": int(reply_to.message_ids[0]), "allow_sending_without_reply": True})
@@ -336,8 +335,8 @@ def _chat_of(sent: Sent) -> str:
 
 # --- leaving parts out ------------------------------------------------------------------------------------------------
 
-# A call has no more than these to give up: chat, topic, markup, buttons, reply, photo, file.
-_MOST_CHANGES = 7
+# The aspects that a call can lose: chat, topic, markup, buttons, reply, photo, file.
+_MAX_DEGRADATIONS = 7
 _TOPIC_REFUSED = ("message thread not found", "topic_closed", "topic_deleted")
 _BUTTONS_REFUSED = ("button", "reply markup", "reply_markup")
 _REPLY_REFUSED = ("message to be replied not found", "reply message not found", "reply_message_id_invalid")
@@ -357,35 +356,35 @@ _PICTURE_REFUSED = (
 )
 
 
-def _degraded(  # noqa: PLR0911  (one case per aspect reads best)
+def _degrade(  # noqa: PLR0911  (one case per aspect reads best)
     call: Call, error: DeliveryError
 ) -> tuple[Call, str] | None:
-    """The call without what Telegram refuses of it, and what people should know; None where nothing helps.
+    """The call without the aspect that Telegram refuses, and a note for users; None if nothing helps.
 
-    The call that is left may have neither text nor picture: there is nothing to send any more.
+    If the new call has neither text nor picture, nothing is left to send.
     """
     if not isinstance(error, RefusalError):
         return None
-    given = call.parameters
-    if error.moved_to and "message_id" not in given:
-        # Topics and messages of the old group are not in the supergroup, so there is no reply and no edit.
-        moved = call.with_parameters(chat_id=error.moved_to, message_thread_id=None, reply_parameters=None)
-        return moved, str(error)
-    if (topic := given.get("message_thread_id")) and error.says(*_TOPIC_REFUSED):
+    parameters = call.parameters
+    if error.migrated_to and "message_id" not in parameters:
+        # The supergroup does not have the topics and messages of the old group, so replies and edits are impossible.
+        migrated = call.with_parameters(chat_id=error.migrated_to, message_thread_id=None, reply_parameters=None)
+        return migrated, str(error)
+    if (topic := parameters.get("message_thread_id")) and error.mentions(*_TOPIC_REFUSED):
         note = f"The topic {topic} is gone or closed: sent without it. Correct TELEGRAM_THREAD_ID or TELEGRAM_ROUTES."
         return call.with_parameters(message_thread_id=None), note
-    if call.part and call.as_html and error.says("can't parse entities"):
+    if call.part and call.as_html and error.mentions("can't parse entities"):
         return replace(call, as_html=False), f"Telegram did not accept the markup, the text went plain: {error}"
-    if given.get("reply_markup") and error.says(*_BUTTONS_REFUSED):
+    if parameters.get("reply_markup") and error.mentions(*_BUTTONS_REFUSED):
         note = f"Telegram did not accept the buttons, they were left out: {error}"
         return call.with_parameters(reply_markup=None), note
-    if given.get("reply_parameters") and error.says(*_REPLY_REFUSED):
+    if parameters.get("reply_parameters") and error.mentions(*_REPLY_REFUSED):
         return call.with_parameters(reply_parameters=None), f"The message it replies to is gone: {error}"
-    if not call.pictures or not error.says(*_PICTURE_REFUSED):
+    if not call.pictures or not error.mentions(*_PICTURE_REFUSED):
         return None
     is_photo = call.method == "sendPhoto" or (call.method == "sendMediaGroup" and not call.as_files)
-    if is_photo and not error.says("chat_send_media_forbidden"):  # neither a photo nor a file may be sent
-        # The pictures of an album in one call still, so that none of them is sent twice.
+    if is_photo and not error.mentions("chat_send_media_forbidden"):  # neither a photo nor a file may be sent
+        # An album stays one call, so that no picture is sent twice.
         method = "sendDocument" if call.method == "sendPhoto" else call.method
         note = f"Telegram did not accept the picture as a photo, it went as a file: {error}"
         return replace(call, method=method, as_files=True), note
@@ -394,13 +393,13 @@ def _degraded(  # noqa: PLR0911  (one case per aspect reads best)
     return replace(call, method=method, pictures=(), as_files=False), note
 
 
-# --- what Telegram says of the bot and of each chat, without sending anything ----------------------------------------
+# --- checks of the bot and of each chat, without sending anything ----------------------------------------------------
 #
-# Never `getUpdates` and no webhooks: another program may live on the bot's updates.
+# Never `getUpdates` and no webhooks: another program may use the bot's updates.
 
-# Digits of a basic group's number, at most; those of a supergroup follow on 100.
-_LONGEST_GROUP = 11
-_TASKS = {
+# The most digits of a basic group's id. The id of a supergroup has 100 before its digits.
+_MAX_GROUP_DIGITS = 11
+_RIGHT_TITLES = {
     "can_send_messages": "send messages",
     "can_send_photos": "send photos",
     "can_send_documents": "send files",
@@ -409,7 +408,7 @@ _TASKS = {
 }
 
 
-def _inspected(client: TelegramClient, target: ChatTarget, bot: str) -> Finding:
+def _inspect_chat(client: TelegramClient, target: ChatTarget, bot: str) -> Finding:
     """A chat's title, or what is wrong with it or with the bot's rights there."""
     subject, title = f"Telegram chat {target.chat}" + (f", topic {target.thread}" if target.thread else ""), ""
     try:
@@ -422,7 +421,7 @@ def _inspected(client: TelegramClient, target: ChatTarget, bot: str) -> Finding:
             return Finding(subject, "ok", title)
         member = client.call("getChatMember", {"chat_id": target.chat, "user_id": bot})
     except DeliveryError as caught:
-        remedy = NETWORK if caught.passes else "" if title else _other_spelling(client, target.chat)
+        remedy = NETWORK if caught.is_transient else "" if title else _suggest_chat(client, target.chat)
         return Finding(subject, "problem", f"{title}: {caught}" if title else str(caught), remedy)
     if missing := _missing_rights(chat, member):
         remedy = f"Let the bot {missing} there (in a channel: as an administrator)."
@@ -430,17 +429,17 @@ def _inspected(client: TelegramClient, target: ChatTarget, bot: str) -> Finding:
     return Finding(subject, "ok", title)
 
 
-def _other_spelling(client: TelegramClient, chat: str) -> str:
-    """The chat that a number without its minus or its -100 may mean; empty for other chats."""
+def _suggest_chat(client: TelegramClient, chat: str) -> str:
+    """Suggest a chat id for a number without its minus or its -100; empty for other chats."""
     digits = chat.removeprefix("-")
     if not digits.isdigit() or chat.startswith("-100"):
         return ""
-    has_its_100 = digits.startswith("100") and len(digits) > _LONGEST_GROUP
+    has_its_100 = digits.startswith("100") and len(digits) > _MAX_GROUP_DIGITS
     spellings = [f"-{digits}"] if has_its_100 else [f"-{digits}", f"-100{digits}"]
     for spelling in (spelling for spelling in spellings if spelling != chat):
         with contextlib.suppress(DeliveryError):
-            found = client.call("getChat", {"chat_id": spelling})
-            return f'{spelling} exists, "{found.get("title")}": is that the one?'
+            other = client.call("getChat", {"chat_id": spelling})
+            return f'{spelling} exists, "{other.get("title")}": is that the one?'
     return (
         f"Numbers of groups begin with a minus, those of supergroups and channels with -100: is the bot a member of "
         f"{' or '.join(spellings)}? A person's number has no minus, and the person has to write to the bot first."
@@ -448,7 +447,7 @@ def _other_spelling(client: TelegramClient, chat: str) -> str:
 
 
 def _missing_rights(chat: dict[str, Any], member: dict[str, Any]) -> str:
-    """What the bot has to do in a chat and may not, in words; empty if nothing is missing."""
+    """The rights that the bot needs in a chat and does not have, in words; empty if none is missing."""
     status = member.get("status")
     if status in ("left", "kicked"):
         return "be a member"
@@ -457,7 +456,7 @@ def _missing_rights(chat: dict[str, Any], member: dict[str, Any]) -> str:
         rights = member if status == "administrator" else {}
     else:
         needed = ("can_send_messages", "can_send_photos", "can_send_documents")
-        # Members have the group's rights, less their own restrictions. Administrators have them all.
-        everyone = {} if status in ("administrator", "creator") else chat.get("permissions", {})
-        rights = {right: everyone.get(right, True) and member.get(right, True) for right in needed}
-    return " and ".join(_TASKS[right] for right in needed if not rights.get(right, False))
+        # Members have the group's rights minus their own restrictions. Administrators have all rights.
+        group_rights = {} if status in ("administrator", "creator") else chat.get("permissions", {})
+        rights = {right: group_rights.get(right, True) and member.get(right, True) for right in needed}
+    return " and ".join(_RIGHT_TITLES[right] for right in needed if not rights.get(right, False))

@@ -1,8 +1,8 @@
-"""What every template writes with: the language's phrases and formats, the product's zone, links and the last line.
+"""Helpers for all templates: the language's phrases and formats, the product's time zone, links and the last line.
 
-Templates print plain facts, and every public method of `Writer` is a filter in them. How a fact is written follows from
-its type: `{{ event.failures }}` is grouped by thousands, an instant is on the product's clocks, a duration is
-"1 h 15 min". Whatever is printed is escaped.
+Templates print plain facts, and every public method of `Writer` is a filter in them. The type of a fact decides its
+format: `{{ event.failures }}` is grouped by thousands, an instant is in the product's time zone, a duration is
+"1 h 15 min". All output is escaped.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ from metrics_platform.catalog import Catalog
 from metrics_platform.catalog_entries import Unit
 from metrics_platform.charts.model import Drawable
 from metrics_platform.formats import Formats, Language, formats_for
-from metrics_platform.notifications.kinds import Anomaly, Event, Highlight, OfMetric, OfSeries
-from metrics_platform.notifications.message import Details, Link, Message, Paragraph, clean, read_blocks, text_of
+from metrics_platform.notifications.kinds import Anomaly, Event, Highlight, MetricFacts, SeriesFacts
+from metrics_platform.notifications.message import Details, Link, Message, Paragraph, clean, parse_blocks, text_of
 from metrics_platform.redaction import mask
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import day_of
 
-# A message that leaves this long after the event says so.
+# A message that is sent this long after its event says so.
 LATE_AFTER = datetime.timedelta(minutes=10)
-# Letters and figures, with single spaces, hyphens, colons or underscores between them: no messenger makes a link of
-# these, except of long numbers (telephones, cards).
+# Letters and digits, with single spaces, hyphens, colons or underscores between them. Messengers turn none of these
+# into links, except long numbers (telephones, cards).
 _WORDS = re.compile(r"[^\W_]+(?:[ _:-][^\W_]+)*")
 _LONG_NUMBER = re.compile(r"\d{5}")
-# The modules of an error's class: longer than a phone is wide, and in the run's log anyway.
+# The modules of an error's class: too long for a phone, and the run's log has them anyway.
 _MODULES = re.compile(r"^(?:\w{1,64}\.){1,16}(?=[A-Z]\w{0,64}(?:Error|Exception|Failure|Timeout): )", re.MULTILINE)
-# Letters of the reader's system, in e-mails and in the outbox alike.
+# Fonts of the reader's system, for e-mails and the outbox.
 _FONTS = {
     "sans": "-apple-system,BlinkMacSystemFont,'Segoe UI',Roboto,'Noto Sans','DejaVu Sans',sans-serif",
     "mono": "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace",
 }
-# What is read of an error, and what is shown: its beginning says what, its end says where.
-_ERROR_READ, _ERROR_SHOWN = 3000, 1200
+# How much of an error is masked, and how much is shown. Its beginning says what failed, its end says where.
+_SCANNED_ERROR_LENGTH, _MAX_ERROR_LENGTH = 3000, 1200
 
 
 @dataclass(frozen=True)
 class Writer:
-    """The words, numbers and links of one product, at the moment `now` (aware) at which a message is written."""
+    """Writes words, numbers and links for one product at the moment `now` (aware)."""
 
     settings: Settings
     now: datetime.datetime
@@ -66,12 +66,12 @@ class Writer:
     # --- templates ---------------------------------------------------------------------------------------------------
 
     def text(self, template: str, **facts: Any) -> str:
-        """A template of the language, filled in."""
-        found = _message_environment().get_template(f"{self.language}/{template}.j2")
-        return found.render(self._variables, say=self._phrases, **facts)
+        """Render a template of the language."""
+        source = _message_environment().get_template(f"{self.language}/{template}.j2")
+        return source.render(self._variables, phrases=self._phrases, **facts)
 
-    def say(self, phrase: str, **variables: Any) -> str:
-        """A phrase of `phrases.j2` as plain text."""
+    def phrase(self, phrase: str, /, **variables: Any) -> str:
+        """A phrase of `phrases.j2` in plain text."""
         return self.plain(getattr(self._phrases, phrase)(**variables))
 
     @cached_property
@@ -89,19 +89,19 @@ class Writer:
         identifiers: Sequence[str],
         charts: tuple[Callable[[], Drawable], ...] = (),
     ) -> Message:
-        """The message that `text` describes, with what all have: a note if it is late, links, and the last line.
+        """Parse `text` into a message, and add what all messages have: a note if it is late, links, the last line.
 
-        Only critical messages and failures make a sound. The last line has what the message can be found by: an
-        incident, a run, or its key, which is its partition in Dagster. It is folded with the details, if there are any.
+        Only critical messages and failures make a sound. The last line has the id of the incident or run, or the
+        message's key, which is its partition in Dagster. It is folded with the details, if there are any.
         """
-        headline, blocks = read_blocks(text)
+        headline, blocks = parse_blocks(text)
         delay = self.now - event.occurred_at
         if delay >= LATE_AFTER:
             late = self._phrases.late(delay=delay, since=event.occurred_at)
-            blocks = (Paragraph((read_blocks(late)[0],)), *blocks)
+            blocks = (Paragraph((parse_blocks(late)[0],)), *blocks)
         names = self.listed([self.named(name, 80) for name in dict.fromkeys(identifiers)], 4)
         parts = (self.named(self.settings.environment, 40), self.named(self.settings.owner, 80), Markup("id ") + names)
-        footer = read_blocks(Markup(" · ").join(parts))[0]
+        footer = parse_blocks(Markup(" · ").join(parts))[0]
         if blocks and isinstance(blocks[-1], Details):
             blocks, footer = (*blocks[:-1], Details((*blocks[-1].lines, footer))), ()
         return Message(
@@ -113,24 +113,24 @@ class Writer:
             footer=footer,
             links=self._links(event),
             charts=charts,
-            pictures=self.say("pictures", count=len(charts), in_telegram="telegram" in self.settings.channels),
+            pictures=self.phrase("pictures", count=len(charts), in_telegram="telegram" in self.settings.channels),
             silent=event.severity not in ("critical", "failed"),
             language=self.language,
         )
 
     def _links(self, event: Event) -> tuple[Link, ...]:
-        """The dashboard and the run; for failures only the run, because no dashboard explains them."""
+        """Links to the dashboard and the run; for failures only to the run, because no dashboard explains them."""
         links, dagster, dashboard = [], self.settings.dagster_url, self.settings.dashboard_url
         if dagster and event.run_id:
-            links.append(Link(self.say("link_run"), f"{dagster}/runs/{event.run_id}"))
+            links.append(Link(self.phrase("link_run"), f"{dagster}/runs/{event.run_id}"))
         elif dagster:
             links.append(Link("Dagster", dagster))
         if dashboard and (event.severity != "failed" or not links):
-            links.insert(0, Link(self.say("link_dashboard"), dashboard))
+            links.insert(0, Link(self.phrase("link_dashboard"), dashboard))
         return tuple(links)
 
-    def shown(self, value: object) -> Markup:
-        """Any fact as it is printed, escaped."""
+    def printed(self, value: object) -> Markup:
+        """Format and escape any fact for printing."""
         if isinstance(value, Markup):
             return value.strip(" \n")  # the line ends that set off a macro's parts
         if isinstance(value, datetime.datetime):
@@ -147,21 +147,21 @@ class Writer:
 
     # --- names -------------------------------------------------------------------------------------------------------
 
-    def said(self, subject: Any, phrase: str) -> Markup:
+    def phrase_for(self, subject: Any, phrase: str) -> Markup:
         """A phrase of `phrases.j2` about something."""
-        return self.shown(getattr(self._phrases, phrase)(subject))
+        return self.printed(getattr(self._phrases, phrase)(subject))
 
     def code(self, text: str, length: int = 48) -> Markup:
         return Markup("<code>{}</code>").format(cut(text, length))
 
     def named(self, text: str, length: int = 32) -> Markup:
-        """A name that comes with the data, such as a slice's: words stay words, what could become a link is `code`."""
+        """A name from the data, such as a slice's: words stay plain, anything that could become a link is `code`."""
         text = cut(text, length)
         is_words = not text or (_WORDS.fullmatch(text) and not _LONG_NUMBER.search(text))
         return escape(text) if is_words else self.code(text)
 
-    def series(self, subject: OfSeries | str) -> Markup:
-        """A metric's name, with the slice it is of: "Views (OS Android)"."""
+    def series(self, subject: SeriesFacts | str) -> Markup:
+        """A metric's name, with its slice: "Views (OS Android)"."""
         if isinstance(subject, str):
             title = self.catalog.title(subject, self.language)
             return escape(title) if title else self.named(subject)
@@ -174,36 +174,38 @@ class Writer:
     @staticmethod
     def plain(text: Markup) -> str:
         """A line without its markup, for charts."""
-        return text_of(read_blocks(text)[0])
+        return text_of(parse_blocks(text)[0])
 
-    def shortname(self, metric: str) -> str:
-        """A metric's name for tables: at most 13 characters of the built-in ones."""
+    def short_name(self, metric: str) -> str:
+        """A metric's short name for tables. Those of built-in metrics have at most 13 characters."""
         title = self.catalog.title(metric, self.language, short=True) or metric
         sign = self._unit_text(metric)
         return f"{title}, {sign}" if sign else title
 
-    def slicename(self, value: str | None, dimension: str) -> Markup:
-        """A slice's name: "Android", or "age 25" where the value alone says nothing."""
+    def slice_name(self, value: str | None, dimension: str) -> Markup:
+        """A slice's name: "Android", or "age 25" if the value alone is not clear."""
         value = value or ""
         if value[:1].isalpha() and value != "unknown":
             return self.named(value)
         return Markup("{} {}").format(self._dimension(dimension), self.named(value))
 
-    def listed(self, items: Iterable[Any], most: int = 5) -> Markup:
+    def listed(self, items: Iterable[Any], limit: int = 5) -> Markup:
         """The first `most` items: "a, b and c", "a, b and 3 more"."""
-        names = [self.shown(item) for item in items]
-        names, rest = names[:most], len(names) - most
+        names = [self.printed(item) for item in items]
+        names, rest = names[:limit], len(names) - limit
         last = self._phrases.more(count=rest) if rest > 0 else names.pop() if len(names) > 1 else None
         first = Markup(", ").join(names)
-        return first if last is None else self.shown(self._phrases.joined(first=first, last=last))
+        return first if last is None else self.printed(self._phrases.joined(first=first, last=last))
 
-    def quoted(self, text: str) -> str:
-        """An error's text: without secrets and modules, and no longer than a person reads."""
-        if len(text) > _ERROR_READ:
-            # Cut at a space, so that no half of a secret remains whose other half would have given it away.
-            tail = text[-_ERROR_READ // 3 :]
-            text = f"{text[: _ERROR_READ * 2 // 3]}\n…\n{tail.partition(' ')[2] or tail.partition(chr(10))[2]}"
-        return escape(shortened(_MODULES.sub("", mask(clean(text))), _ERROR_SHOWN))
+    def error_excerpt(self, text: str) -> str:
+        """An error's text without secrets and modules, shortened for reading."""
+        if len(text) > _SCANNED_ERROR_LENGTH:
+            # Cut at a space: half of a secret would not be recognised and masked.
+            tail = text[-_SCANNED_ERROR_LENGTH // 3 :]
+            text = (
+                f"{text[: _SCANNED_ERROR_LENGTH * 2 // 3]}\n…\n{tail.partition(' ')[2] or tail.partition(chr(10))[2]}"
+            )
+        return escape(shorten(_MODULES.sub("", mask(clean(text))), _MAX_ERROR_LENGTH))
 
     def _dimension(self, dimension: str) -> Markup:
         title = self.catalog.dimension_title(dimension, self.language)
@@ -212,18 +214,18 @@ class Writer:
     # --- numbers -----------------------------------------------------------------------------------------------------
 
     def deviation(self, of: Anomaly) -> str:
-        """The change from what was expected; where that is zero or not known, the value says most."""
+        """The change from the expected value; if that is zero or unknown, the value itself."""
         if of.value is None or of.change is not None:
             return self.formats.change(of.change)
         value = self.of(of.value, of)
         return value if of.expected is None else f"0 → {value}"
 
-    def of(self, value: float | None, subject: OfMetric) -> str:
+    def of(self, value: float | None, subject: MetricFacts) -> str:
         """A value of an anomaly's metric."""
         return self.value(value, subject.unit, subject.metric)
 
     def value(self, value: float | None, unit: Unit, metric: str = "") -> str:
-        """A value: a share as a percentage, others with the unit that the catalogue has for `metric`."""
+        """A value: a share as a percentage, others with the catalogue's unit for `metric`."""
         if (sign := self._unit_text(metric)) and value is not None:
             return f"{self.value(value, unit)}\N{NO-BREAK SPACE}{sign}"
         if unit == "share":
@@ -233,13 +235,13 @@ class Writer:
         return self.formats.number(value)
 
     def cell(self, value: float | None, unit: Unit) -> str:
-        """A value in a table, where a million has no room: 6.17M."""
+        """A value in a table, where millions are abbreviated: 6.17M."""
         if unit != "share" and value is not None and abs(value) >= 1_000_000:
             return self.formats.compact(value, 2)
         return self.value(value, unit)
 
     def band(self, of: Anomaly) -> str:
-        """What was expected, in few figures: 7,600–8,900; one value where the detector has no bounds."""
+        """The expected band, rounded: 7,600–8,900; a single value if the detector has no bounds."""
         lower, upper = of.lower, of.upper
         if lower is None or upper is None:
             return self.of(of.expected, of)
@@ -250,9 +252,9 @@ class Writer:
         return self.formats.interval(self.formats.rough(lower), self.formats.rough(upper))
 
     def usual(self, of: Highlight) -> str:
-        """The band of usual values, in as few figures as still leave the value outside of it."""
+        """The band of usual values, rounded as far as the value stays outside of it."""
         for figures in range(2, 8):
-            lower, value, upper = (_rounded(number, figures) for number in (of.lower, of.value, of.upper))
+            lower, value, upper = (_round_figures(number, figures) for number in (of.lower, of.value, of.upper))
             if lower < upper and not lower <= value <= upper:
                 break
         if of.unit == "share":
@@ -278,8 +280,8 @@ class Writer:
         return dict(zip(names, forms, strict=True))[Locale(self.language).plural_form(count)]
 
     def _unit_text(self, metric: str) -> str:
-        found = self.catalog.metrics.get(metric)
-        return found.unit_text if found else ""
+        entry = self.catalog.metrics.get(metric)
+        return entry.unit_text if entry else ""
 
     # --- times -------------------------------------------------------------------------------------------------------
 
@@ -287,13 +289,13 @@ class Writer:
         return moment.astimezone(self.settings.zone)
 
     def moment(self, moment: datetime.datetime) -> str:
-        """10:45, with its day where that is not today."""
+        """10:45, with the day if it is not today."""
         local = self.local(moment)
         same_day = local.date() == self.local(self.now).date()
         return self.formats.time(local) if same_day else self.formats.moment(local)
 
-    def to(self, start: datetime.datetime, end: datetime.datetime) -> str:
-        """10:45–11:00 on the product's clocks."""
+    def time_range(self, start: datetime.datetime, end: datetime.datetime) -> str:
+        """10:45–11:00 in the product's time zone."""
         return self.formats.times(self.local(start), self.local(end))
 
     def weekday(self, moment: datetime.datetime) -> str:
@@ -306,28 +308,28 @@ class Writer:
         return f"{self.local(moment):%H:%M:%S}"
 
     def day_and_times(self, start: datetime.datetime, end: datetime.datetime) -> str:
-        """Sat 21 Nov 2026, with the times where it is not the whole day."""
+        """Sat 21 Nov 2026, with the times if it is not the whole day."""
         first, last = self.local(start), self.local(end)
         day = day_of(first.date(), self.settings.zone)
-        written, times = self.formats.day(first.date()), self.formats.times(first, last)
+        date, times = self.formats.day(first.date()), self.formats.times(first, last)
         if (day.start, day.end) == (first, last):
-            return written
-        return f"{written} {times}" if last <= day.end else times  # which has its days in it
+            return date
+        return f"{date} {times}" if last <= day.end else times  # these times include their days
 
 
-def _rounded(value: float, figures: int) -> float:
+def _round_figures(value: float, figures: int) -> float:
     return float(f"{value:.{figures}g}")
 
 
 def cut(text: str, length: int = 64) -> str:
-    """`text` on one line, at most `length` long: an ellipsis replaces its middle, for names differ at the ends."""
+    """`text` on one line, at most `length` long. An ellipsis replaces its middle, because names differ at the ends."""
     text = " ".join(clean(text).split())
     tail = length // 3
     return text if len(text) <= length else f"{text[: length - tail - 1]}…{text[-tail:]}"
 
 
-def shortened(text: str, length: int) -> str:
-    """Text of several lines, at most `length` long: an ellipsis replaces its middle."""
+def shorten(text: str, length: int) -> str:
+    """Text of several lines, at most `length` long. An ellipsis replaces its middle."""
     text = text.strip()
     if len(text) <= length:
         return text
@@ -336,22 +338,22 @@ def shortened(text: str, length: int) -> str:
 
 
 def page(template: str, **facts: Any) -> str:
-    """An HTML page of `templates/`, filled in: e-mails and the outbox."""
+    """Render an HTML page of `templates/`: an e-mail or the outbox."""
     return _environment().get_template(template).render(**_FONTS, **facts)
 
 
-# The templates are compiled once. Those of messages find their writer among the variables.
+# Templates are compiled once. The filters of message templates take the writer from the template's variables.
 @cache
 def _message_environment() -> Environment:
-    environment = _environment(finalize=_by_writer("shown"))
-    environment.filters |= {name: _by_writer(name) for name in vars(Writer) if not name.startswith("_")}
+    environment = _environment(finalize=_writer_filter("printed"))
+    environment.filters |= {name: _writer_filter(name) for name in vars(Writer) if not name.startswith("_")}
     environment.filters |= {"cut": cut, "mask": mask}
     return environment
 
 
 @cache
 def _environment(**options: Any) -> Environment:
-    """Jinja as all templates are written for it: every value is escaped."""
+    """The Jinja environment of all templates. It escapes every value."""
     return Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -362,9 +364,9 @@ def _environment(**options: Any) -> Environment:
     )
 
 
-def _by_writer(method: str) -> Callable[..., Any]:
+def _writer_filter(method: str) -> Callable[..., Any]:
     @pass_context
-    def call(context: Context, *given: Any, **options: Any) -> Any:
-        return getattr(context["writer"], method)(*given, **options)
+    def call(context: Context, *arguments: Any, **options: Any) -> Any:
+        return getattr(context["writer"], method)(*arguments, **options)
 
     return call

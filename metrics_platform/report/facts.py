@@ -31,7 +31,7 @@ _DAY = datetime.timedelta(days=1)
 
 HEADLINE = "headline"
 # Of a product whose events have no other source, a row of zeros says nothing.
-_ONLY_IF_ANY = {"new_users_other"}
+_HIDDEN_IF_ZERO = {"new_users_other"}
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,10 @@ def report_of(
     `week` is added on Mondays. `incidents` are those of the day, and those that are open when it is sent. A day that is
     missing has no tables and no pictures.
     """
-    known = day.date in data.rows
-    found = None
-    if known:
-        found = highlights(
+    is_computed = day.date in data.rows
+    unusual = None
+    if is_computed:
+        unusual = highlights(
             day.date, data.rows, holidays=data.holidays, catalog_values=data.values, catalog_units=data.units
         )
     return kinds.DailyReport(
@@ -112,9 +112,9 @@ def report_of(
         date=day.date,
         period_start=day.start,
         period_end=day.end,
-        parts=tuple(_parts(day.date, data)) if known else (),
-        highlights=found and explain_all(found, day.date, data.read_slices, data.holidays),
-        week=week if known else None,
+        parts=tuple(_parts(day.date, data)) if is_computed else (),
+        highlights=unusual and explain_all(unusual, day.date, data.read_slices, data.holidays),
+        week=week if is_computed else None,
         problem=problem_of(day, data.rows, load),
         not_computed=load.not_computed,
         fresh_at=load.fresh_at,
@@ -131,8 +131,8 @@ def content_of(report: kinds.DailyReport) -> str:
     same numbers.
     """
     parts = [[row.model_dump(mode="json") for row in part.rows] for part in report.parts]
-    sent = {"problem": report.problem, "parts": parts}
-    return hashlib.sha256(json.dumps(sent, sort_keys=True).encode()).hexdigest()[:8]
+    content = {"problem": report.problem, "parts": parts}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _parts(date: datetime.date, data: ReportData) -> Iterator[kinds.ReportPart]:
@@ -142,7 +142,7 @@ def _parts(date: datetime.date, data: ReportData) -> Iterator[kinds.ReportPart]:
     sections = {section: [metric.name for metric in metrics] for section, metrics in data.sections.items()}
     units = {**data.units, **DAILY_METRICS}
     for part, metrics in {HEADLINE: data.headline, **GROUPS, **sections}.items():
-        found = [(name, units[name]) for name in metrics if _is_shown(name, date, data)]
+        units_by_name = [(name, units[name]) for name in metrics if _is_shown(name, date, data)]
         series = tuple(
             kinds.ReportSeries(
                 metric=metric,
@@ -150,7 +150,7 @@ def _parts(date: datetime.date, data: ReportData) -> Iterator[kinds.ReportPart]:
                 values=tuple(_value(data, day, metric) for day in days),
                 values_before=tuple(_value(data, day - DAYS_SHOWN * _DAY, metric) for day in days),
             )
-            for metric, unit in found
+            for metric, unit in units_by_name
         )
         rows = tuple(
             kinds.ReportRow(
@@ -160,16 +160,20 @@ def _parts(date: datetime.date, data: ReportData) -> Iterator[kinds.ReportPart]:
                 day_before=_value(data, date - _DAY, metric),
                 week_before=_value(data, date - 7 * _DAY, metric),
             )
-            for metric, unit in found
+            for metric, unit in units_by_name
         )
-        has_values = any(value is not None for one in series for value in (*one.values, *one.values_before))
+        has_values = any(
+            value is not None
+            for metric_series in series
+            for value in (*metric_series.values, *metric_series.values_before)
+        )
         if rows and (part in {HEADLINE, *GROUPS} or has_values):
             yield kinds.ReportPart(name=part, rows=rows, series=series)
 
 
 def _is_shown(name: str, date: datetime.date, data: ReportData) -> bool:
     """Whether a metric has a row; one of _ONLY_IF_ANY only where it has a value."""
-    if name in _ONLY_IF_ANY:
+    if name in _HIDDEN_IF_ZERO:
         return any(_value(data, date - back * _DAY, name) for back in (0, 1, 7))
     return name in DAILY_METRICS or name in data.units
 
@@ -203,26 +207,26 @@ def week_of(date: datetime.date, rows: Rows, cohorts: Sequence[kinds.WeeklyCohor
     weeks = [
         [rows.get(date - (7 * number + back) * _DAY, {}) for back in range(7)] for number in range(WEEKS_BEFORE + 1)
     ]
-    found = []
+    week_rows = []
     for name in _WEEKLY:
-        value, *before = (_of_week(name, days) for days in weeks)
+        value, *before = (_weekly_value(name, days) for days in weeks)
         known = [earlier for earlier in before if earlier is not None]
         usual = mean(known) if len(known) == WEEKS_BEFORE else None
-        found.append(kinds.WeekRow(metric=name, unit=DAILY_METRICS[name], value=value, before=usual))
-    return kinds.ReportWeek(first_day=date - 6 * _DAY, rows=tuple(found), cohorts=tuple(cohorts))
+        week_rows.append(kinds.WeekRow(metric=name, unit=DAILY_METRICS[name], value=value, before=usual))
+    return kinds.ReportWeek(first_day=date - 6 * _DAY, rows=tuple(week_rows), cohorts=tuple(cohorts))
 
 
-def _of_week(name: str, days: Sequence[Metrics]) -> float | None:
+def _weekly_value(name: str, days: Sequence[Metrics]) -> float | None:
     """The value of seven days, the last first; None where one of them is missing: less is not comparable."""
     parts = _WEEKLY[name]
     if not all(days):
         return None
     if not parts:
         return days[0].get(name)
-    above, below = _total(days, parts[0]), _total(days, parts[-1])
+    numerator, denominator = _total(days, parts[0]), _total(days, parts[-1])
     if len(parts) == 1:
-        return above
-    return above / below if above is not None and below else None
+        return numerator
+    return numerator / denominator if numerator is not None and denominator else None
 
 
 def _total(days: Sequence[Metrics], name: str) -> float | None:

@@ -48,7 +48,7 @@ _UNITS: Mapping[str, Unit] = {
 }  # fmt: skip
 DAILY_METRICS: Mapping[str, Unit] = {name: _UNITS.get(name, "count") for names in GROUPS.values() for name in names}
 
-MOST_HIGHLIGHTS = 5
+MAX_HIGHLIGHTS = 5
 # Metrics that say the same news: the first that is unusual is shown, the others are named with it. Parts of them
 # (feed only, new users by source) are left out, since with every metric more some day looks unusual by chance. So are
 # WAU, MAU and stickiness: they repeat for weeks what happened on one day.
@@ -63,7 +63,7 @@ _FAMILIES: Sequence[Sequence[str]] = (
 )
 _TRIALS = {"ctr": "views", "retention_d1": "cohort_d1", "retention_d7": "cohort_d7"}
 # The metric of `metric_daily` whose slices explain a metric of `app_daily`.
-_SLICED_AS = {
+_SLICE_METRICS = {
     "feed_dau": "feed_users", "views": "views", "likes": "likes", "ctr": "ctr",
     "messages_sent": "messages", "messenger_dau": "senders",
 }  # fmt: skip
@@ -73,12 +73,12 @@ _WEEK = datetime.timedelta(days=7)
 _WEEKS = 8
 _RESIDUAL_DAYS = 28
 # A median of fewer weeks, or a spread of fewer days, means little.
-_LEAST_WEEKS = 3
-_LEAST_RESIDUALS = 7
+_MIN_WEEKS = 3
+_MIN_RESIDUALS = 7
 _MAD_TO_SIGMA = 1.4826
 _STRICT, _LARGE_CHANGE, _LOOSE = 3.3, math.log(1.1), 2.5
 # Smaller changes are no news, however quiet the metric is: of counts, and of shares and ratios.
-_LEAST_CHANGE = {"count": math.log(1.03), "share": math.log(1.01), "ratio": math.log(1.02)}
+_MIN_CHANGE = {"count": math.log(1.03), "share": math.log(1.01), "ratio": math.log(1.02)}
 # A record of fewer weeks is no news.
 _RECORD_WEEKS = 4
 # Days that an expectation looks back: the residuals, the weeks, and the week before the earliest of them.
@@ -117,17 +117,21 @@ def expect(
     past = _history(series, date, holidays)
     expected = _expected(past, date)
     residuals = [abs(residual) for residual in _residuals(past, date)]
-    if value is None or expected is None or expected <= 0 or len(residuals) < _LEAST_RESIDUALS:
+    if value is None or expected is None or expected <= 0 or len(residuals) < _MIN_RESIDUALS:
         return None
     noise = max(_MAD_TO_SIGMA * median(residuals), _sampling_noise(expected, unit, trials))
-    half = _STRICT * noise
+    half_width = _STRICT * noise
     if unit == "count":
-        half = min(half, max(_LOOSE * noise, _LARGE_CHANGE))
-    half = max(half, _LEAST_CHANGE[unit])
-    half *= 2 if date in holidays else 1
+        half_width = min(half_width, max(_LOOSE * noise, _LARGE_CHANGE))
+    half_width = max(half_width, _MIN_CHANGE[unit])
+    half_width *= 2 if date in holidays else 1
     deviation = math.log(max(value, 0.5 if unit == "count" else 1e-9) / expected)
     return Expectation(
-        value, expected, expected * math.exp(-half), expected * math.exp(half), deviation / max(noise, half / _STRICT)
+        value,
+        expected,
+        expected * math.exp(-half_width),
+        expected * math.exp(half_width),
+        deviation / max(noise, half_width / _STRICT),
     )
 
 
@@ -137,18 +141,18 @@ def _history(series: Series, date: datetime.date, holidays: Collection[datetime.
 
 def _expected(past: Mapping[datetime.date, float], date: datetime.date) -> float | None:
     """The median of the same weekdays at today's level; None where there is too little history."""
-    found = [
+    estimates = [
         past[earlier] * level
         for week in range(1, _WEEKS + 1)
         if (earlier := date - week * _WEEK) in past and (level := _level(past, date, earlier)) is not None
     ]
-    return median(found) if len(found) >= _LEAST_WEEKS else None
+    return median(estimates) if len(estimates) >= _MIN_WEEKS else None
 
 
 def _level(past: Mapping[datetime.date, float], date: datetime.date, earlier: datetime.date) -> float | None:
     """How the week before `date` compares with the week before `earlier`: days of the same weekdays."""
     pairs = ((past.get(date - number * _DAY), past.get(earlier - number * _DAY)) for number in range(1, 8))
-    ratios = [now / then for now, then in pairs if now is not None and then]
+    ratios = [current / previous for current, previous in pairs if current is not None and previous]
     return median(ratios) if ratios else None
 
 
@@ -183,20 +187,22 @@ class Record:
 def record_of(series: Series, date: datetime.date) -> Record | None:
     """The value's rank among the days before it, from four weeks on; None where it is no record."""
     value = series.get(date)
-    known = {day: earlier for day, earlier in series.items() if earlier is not None and day < date}
-    if value is None or not known:
+    earlier_values = {day: earlier for day, earlier in series.items() if earlier is not None and day < date}
+    if value is None or not earlier_values:
         return None
-    weeks = (date - min(known)).days // 7
+    weeks = (date - min(earlier_values)).days // 7
     for weekday, step in ((False, _DAY), (True, _WEEK)):
         for is_high in (True, False):
             day = date - step
             while day >= date - weeks * _WEEK:
-                if day in known and (known[day] >= value if is_high else known[day] <= value):
+                if day in earlier_values and (
+                    earlier_values[day] >= value if is_high else earlier_values[day] <= value
+                ):
                     break
                 day -= step
-            lasted = (date - day - step).days // 7
-            if lasted >= _RECORD_WEEKS:
-                return Record(is_high, lasted, weekday)
+            weeks_held = (date - day - step).days // 7
+            if weeks_held >= _RECORD_WEEKS:
+                return Record(is_high, weeks_held, weekday)
     return None
 
 
@@ -221,35 +227,35 @@ def highlights(
     ]
     families += [(name, name, unit, catalog_values or {}) for name, unit in (catalog_units or {}).items()]
     is_known = False
-    news: dict[tuple[int | str, bool], list[Highlight]] = defaultdict(list)
+    unusual: dict[tuple[int | str, bool], list[Highlight]] = defaultdict(list)
     for name, family, unit, values in families:
         series = {day: row.get(name) for day, row in values.items()}
         trials = values.get(date, {}).get(_TRIALS[name]) if values is rows and name in _TRIALS else None
-        compared = expect(series, date, unit, trials=trials, holidays=holidays)
-        is_known |= compared is not None
-        if compared is not None and compared.is_unusual:
-            highlight = _highlight(name, unit, series, compared, date, is_holiday=date in holidays)
-            news[family, compared.score > 0].append(highlight)
-    ranked = sorted(news.values(), key=lambda members: -max(abs(member.score) for member in members))
-    found = (
+        expectation = expect(series, date, unit, trials=trials, holidays=holidays)
+        is_known |= expectation is not None
+        if expectation is not None and expectation.is_unusual:
+            highlight = _highlight(name, unit, series, expectation, date, is_holiday=date in holidays)
+            unusual[family, expectation.score > 0].append(highlight)
+    ranked = sorted(unusual.values(), key=lambda members: -max(abs(member.score) for member in members))
+    combined = (
         first.model_copy(update={"moved_with": tuple(other.metric for other in others)}) for first, *others in ranked
     )
-    return tuple(found)[:MOST_HIGHLIGHTS] if is_known else None
+    return tuple(combined)[:MAX_HIGHLIGHTS] if is_known else None
 
 
 def _highlight(
-    name: str, unit: Unit, series: Series, compared: Expectation, date: datetime.date, *, is_holiday: bool
+    name: str, unit: Unit, series: Series, expectation: Expectation, date: datetime.date, *, is_holiday: bool
 ) -> Highlight:
     record = record_of(series, date)
     # A high that is still below its band is no explanation of why the value is low.
-    if record is not None and record.is_high != (compared.score > 0):
+    if record is not None and record.is_high != (expectation.score > 0):
         record = None
     # The days, or the same weekdays, of the last eight weeks.
     back = range(7 * _WEEKS, -1, -7 if record and record.weekday else -1)
     return Highlight(
         metric=name,
         unit=unit,
-        **vars(compared),
+        **vars(expectation),
         week_before=series.get(date - _WEEK),
         record_weeks=record.weeks if record else None,
         record_weekday=record is not None and record.weekday,
@@ -262,33 +268,33 @@ def _highlight(
 
 
 def explain_all(
-    found: Sequence[Highlight],
+    unexplained: Sequence[Highlight],
     date: datetime.date,
     read_slices: Callable[[str], Slices],
     holidays: Collection[datetime.date] = (),
 ) -> tuple[Highlight, ...]:
     """The highlights, each with the slices that explain it, where its metric has slices."""
     return tuple(
-        _explained(highlight, date, read_slices(_SLICED_AS.get(highlight.metric, highlight.metric)), holidays)
-        for highlight in found
+        _explain(highlight, date, read_slices(_SLICE_METRICS.get(highlight.metric, highlight.metric)), holidays)
+        for highlight in unexplained
     )
 
 
-def _explained(
+def _explain(
     highlight: Highlight, date: datetime.date, slices: Slices, holidays: Collection[datetime.date]
 ) -> Highlight:
     """The highlight with the slices that carry its deviation."""
-    found = [
+    verdicts = [
         verdict
         for (dimension, value), series in slices.items()
         if (verdict := _slice_verdict(SliceKey(highlight.metric, dimension, value), series, date, holidays))
     ]
     trials = None
-    if any(verdict.trials is not None for verdict in found):
-        first = found[0].series.dimension
-        trials = sum(verdict.trials or 0.0 for verdict in found if verdict.series.dimension == first)
+    if any(verdict.trials is not None for verdict in verdicts):
+        first = verdicts[0].series.dimension
+        trials = sum(verdict.trials or 0.0 for verdict in verdicts if verdict.series.dimension == first)
     total = Verdict(SliceKey(highlight.metric), "", value=highlight.value, trials=trials, expected=highlight.expected)
-    return highlight.model_copy(update={"contributions": contributions_to(total, found)})
+    return highlight.model_copy(update={"contributions": contributions_to(total, verdicts)})
 
 
 def _slice_verdict(

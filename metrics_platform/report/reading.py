@@ -16,7 +16,7 @@ from metrics_platform.report.highlights import LOOKBACK, Slices
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import Day
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.schema import SchemaMismatchError, tables_are_there
+from metrics_platform.warehouse.schema import SchemaMismatchError, tables_exist
 from metrics_platform.warehouse.tables import APP_DAILY, INCIDENTS, METRIC_DAILY, USER_COHORTS, read_sql
 
 
@@ -57,21 +57,21 @@ def read_app_days(
     warehouse: Warehouse, first: datetime.date, last: datetime.date
 ) -> dict[datetime.date, dict[str, float | None]]:
     """The metrics (columns of `app_daily`) of each day from `first` to `last` that has been computed, by its date."""
-    if not tables_are_there(warehouse, [APP_DAILY]):
+    if not tables_exist(warehouse, [APP_DAILY]):
         return {}
-    answer = warehouse.query(
+    result = warehouse.query(
         read_sql("queries/app_days.sql"),
         {"first": first, "last": last},
         operation=f"Reading {APP_DAILY.name} from {first} to {last}",
     )
-    return {row.pop("event_date"): row for row in map(dict, answer.rows)}
+    return {row.pop("event_date"): row for row in map(dict, result.rows)}
 
 
 def _read_metric_days(
     warehouse: Warehouse, names: Sequence[str], first: datetime.date, last: datetime.date
 ) -> dict[datetime.date, dict[str, float | None]]:
     """The values of some metrics in the whole product, by day; a day that was not computed is left out."""
-    if not names or not tables_are_there(warehouse, [METRIC_DAILY]):
+    if not names or not tables_exist(warehouse, [METRIC_DAILY]):
         return {}
     rows = warehouse.query(
         "SELECT event_date, toString(metric) AS name, value FROM metric_daily FINAL WHERE dimension = 'total' "
@@ -79,26 +79,26 @@ def _read_metric_days(
         {"first": first, "last": last, "names": list(names)},
         operation=f"Reading {METRIC_DAILY.name} from {first} to {last}",
     ).rows
-    found: dict[datetime.date, dict[str, float | None]] = {}
+    by_day: dict[datetime.date, dict[str, float | None]] = {}
     for row in rows:
-        found.setdefault(row["event_date"], {})[row["name"]] = row["value"]
-    return found
+        by_day.setdefault(row["event_date"], {})[row["name"]] = row["value"]
+    return by_day
 
 
 def _read_slices(warehouse: Warehouse, metric: str, first: datetime.date, last: datetime.date) -> Slices:
     """A metric of `metric_daily` by dimension and value, then by day: numerator and denominator."""
-    if not tables_are_there(warehouse, [METRIC_DAILY]):
+    if not tables_exist(warehouse, [METRIC_DAILY]):
         return {}
     rows = warehouse.query(
         read_sql("queries/metric_slices.sql"),
         {"metric": metric, "first": first, "last": last},
         operation=f"Reading the slices of {metric}",
     ).rows
-    found: dict[tuple[str, str], dict[datetime.date, tuple[float | None, float | None]]] = {}
+    by_slice: dict[tuple[str, str], dict[datetime.date, tuple[float | None, float | None]]] = {}
     for row in rows:
         key = (row["slice_dimension"], row["slice_value"])
-        found.setdefault(key, {})[row["event_date"]] = (row["above"], row["below"])
-    return found
+        by_slice.setdefault(key, {})[row["event_date"]] = (row["above"], row["below"])
+    return by_slice
 
 
 def read_day_incidents(
@@ -108,7 +108,7 @@ def read_day_incidents(
 
     None where the monitor has not run, or its table has other columns: the monitor's own runs report that."""
     try:
-        if not tables_are_there(warehouse, [INCIDENTS]):
+        if not tables_exist(warehouse, [INCIDENTS]):
             return ()
     except SchemaMismatchError:
         return ()
@@ -134,7 +134,7 @@ def read_day_incidents(
 
 def read_weekly_cohorts(warehouse: Warehouse, last: datetime.date) -> tuple[WeeklyCohort, ...]:
     """The cohorts of the last weeks up to the Sunday `last`, oldest first."""
-    if not tables_are_there(warehouse, [USER_COHORTS]):
+    if not tables_exist(warehouse, [USER_COHORTS]):
         return ()
     rows = warehouse.query(
         read_sql("queries/weekly_cohorts.sql"), {"last": last}, operation=f"Reading the weekly cohorts up to {last}"
@@ -142,14 +142,14 @@ def read_weekly_cohorts(warehouse: Warehouse, last: datetime.date) -> tuple[Week
     by_week = {(row["first_week"], row["weeks_since"]): row for row in rows}
     # A cohort that began before the first computed day has no row of its first days, and so no size.
     weeks = sorted(week for week, weeks_since in by_week if weeks_since == 0)
-    most = max((weeks_since for week, weeks_since in by_week if week in weeks), default=0)
+    max_weeks = max((weeks_since for week, weeks_since in by_week if week in weeks), default=0)
     return tuple(
         WeeklyCohort(
             first_day=week,
             users=by_week[week, 0]["cohort_users"],
             retention=tuple(
                 by_week[week, number]["retention"] if (week, number) in by_week else None
-                for number in range(1, most + 1)
+                for number in range(1, max_weeks + 1)
             ),
         )
         for week in weeks

@@ -1,1 +1,1 @@
-"""The only room that speaks to ClickHouse: connection, client, tables, the partition writer, the day's SQL."""
+"""All access to ClickHouse: the client, the tables, the partition writer and the SQL."""

@@ -1,4 +1,4 @@
-"""The catalogue against ClickHouse: tables, columns, types, rights and SQL of every entry.
+"""Check the catalogue against ClickHouse: tables, columns, types, rights and SQL of every entry.
 
 An invalid entry is dropped and reported; the others are kept. Only names and types are read.
 """
@@ -15,10 +15,10 @@ from metrics_platform.warehouse.source_rows import (
     RefusedError,
     SourceError,
     SourceRows,
-    bare_type,
-    named_value,
+    inner_type,
     require_over_row,
     resolve,
+    slice_name_sql,
     types_of,
 )
 
@@ -55,7 +55,7 @@ def check_catalog(warehouse: Warehouse, catalog: Catalog) -> CheckedCatalog:
     for name, source in catalog.sources.items():
         metrics = catalog.metrics_of(name)
         try:
-            rows[name] = _resolved(warehouse, source, [str(metric.sql) for metric in metrics], problems)
+            rows[name] = _resolve_source(warehouse, source, [str(metric.sql) for metric in metrics], problems)
         except SourceError as error:
             entry, _, text = str(error).partition(": ")
             problems[entry.split(" ")[0]] = str(error)
@@ -63,30 +63,34 @@ def check_catalog(warehouse: Warehouse, catalog: Catalog) -> CheckedCatalog:
             problems |= {f"metrics.{metric.name}": f"metrics.{metric.name}: {unusable}" for metric in metrics}
         else:
             by_row |= _check_metrics(warehouse, rows[name], metrics, problems)
-    gone = {name for name in catalog.metrics if f"metrics.{name}" in problems}
-    kept = catalog.without(gone)
-    lost = set(catalog.metrics) - set(kept.metrics) - gone
-    problems |= {f"metrics.{name}": f"metrics.{name}: its numerator or denominator is not usable." for name in lost}
+    invalid = {name for name in catalog.metrics if f"metrics.{name}" in problems}
+    kept = catalog.without(invalid)
+    dependent = set(catalog.metrics) - set(kept.metrics) - invalid
+    problems |= {
+        f"metrics.{name}": f"metrics.{name}: its numerator or denominator is not usable." for name in dependent
+    }
     sources = {name: found.source for name, found in rows.items()}
     return CheckedCatalog(replace(kept, sources=sources), rows, frozenset(by_row), problems)
 
 
-def _resolved(warehouse: Warehouse, source: Source, used: list[str], problems: dict[str, str]) -> SourceRows:
-    """The source's rows, with the dimensions that ClickHouse can compute over them; each is tried if one is refused."""
+def _resolve_source(warehouse: Warehouse, source: Source, used: list[str], problems: dict[str, str]) -> SourceRows:
+    """The source's rows, with the dimensions that ClickHouse can compute. If one is refused, each is tried alone."""
     rows = resolve(warehouse, source, used)
     try:
         if source.dimensions:
-            require_over_row(warehouse, rows, ", ".join(named_value(dimension.sql) for dimension in source.dimensions))
+            require_over_row(
+                warehouse, rows, ", ".join(slice_name_sql(dimension.sql) for dimension in source.dimensions)
+            )
     except RefusedError:
-        sound = tuple(found for found in source.dimensions if _is_sound(warehouse, rows, found, problems))
+        sound = tuple(found for found in source.dimensions if _is_computable(warehouse, rows, found, problems))
         return resolve(warehouse, replace(source, dimensions=sound), used)
     return rows
 
 
-def _is_sound(warehouse: Warehouse, rows: SourceRows, dimension: Dimension, problems: dict[str, str]) -> bool:
-    """Whether ClickHouse can compute a dimension; adds what is wrong to `problems`."""
+def _is_computable(warehouse: Warehouse, rows: SourceRows, dimension: Dimension, problems: dict[str, str]) -> bool:
+    """Whether ClickHouse can compute a dimension. Adds errors to `problems`."""
     try:
-        require_over_row(warehouse, rows, named_value(dimension.sql))
+        require_over_row(warehouse, rows, slice_name_sql(dimension.sql))
     except RefusedError as refused:
         entry = f"dimensions.{dimension.name}"
         problem = f"{entry}.sql = {dimension.sql!r} does not fit {rows.source.table}: {refused}"
@@ -98,9 +102,9 @@ def _is_sound(warehouse: Warehouse, rows: SourceRows, dimension: Dimension, prob
 def _check_metrics(
     warehouse: Warehouse, rows: SourceRows, metrics: Sequence[Metric], problems: dict[str, str]
 ) -> set[str]:
-    """Add what is wrong with metrics to `problems`; returns those that have no aggregate state.
+    """Add the errors of metrics to `problems`. Returns the metrics without an aggregate state.
 
-    They are looked at one by one only where ClickHouse refuses one.
+    They are checked one by one only if ClickHouse refuses one of them.
     """
     try:
         _require_numbers(warehouse, rows, metrics)
@@ -121,15 +125,15 @@ def _check_metrics(
 
 
 def _require_numbers(warehouse: Warehouse, rows: SourceRows, metrics: Sequence[Metric]) -> None:
-    """Raise RefusedError if a metric is not computed, or gives no number.
+    """Raise RefusedError if a metric cannot be computed, or is not a number.
 
-    They are grouped by nothing that an expression can name, so that a column outside of an aggregate is refused.
+    No expression can name the GROUP BY key, so a column outside an aggregate is refused.
     """
     if not metrics:
         return
     values = ", ".join(f"{metric.sql} AS described_{number}" for number, metric in enumerate(metrics))
-    for kind in _described(warehouse, rows, f"{values} FROM {rows.sql} AS platform_events GROUP BY materialize(0)"):
-        if not _NUMBER.fullmatch(bare_type(kind)):
+    for kind in _check_select(warehouse, rows, f"{values} FROM {rows.sql} AS platform_events GROUP BY materialize(0)"):
+        if not _NUMBER.fullmatch(inner_type(kind)):
             raise RefusedError(f"it returns {kind}; write one that returns a number")
 
 
@@ -140,7 +144,7 @@ def _require_states(warehouse: Warehouse, rows: SourceRows, metrics: Sequence[Me
     calls = [call if call.is_zero_without_rows else call.or_null for metric in metrics if (call := metric.aggregate)]
     states = ", ".join(f"{call.state} AS state_{number}" for number, call in enumerate(calls))
     values = ", ".join(f"toFloat64({call.merged(f'state_{number}')})" for number, call in enumerate(calls))
-    _described(warehouse, rows, f"{values} FROM (SELECT {states} FROM {rows.sql} AS platform_events GROUP BY time)")  # noqa: S608
+    _check_select(warehouse, rows, f"{values} FROM (SELECT {states} FROM {rows.sql} AS platform_events GROUP BY time)")  # noqa: S608
 
 
 def _has_state(warehouse: Warehouse, rows: SourceRows, metric: Metric) -> bool:
@@ -156,11 +160,11 @@ def _has_state(warehouse: Warehouse, rows: SourceRows, metric: Metric) -> bool:
 def _require_aggregate(warehouse: Warehouse, rows: SourceRows, metric: Metric) -> None:
     """Raise RefusedError for an expression without an aggregate: ClickHouse accepts it beside a column."""
     try:
-        _described(warehouse, rows, f"{metric.sql} AS described, time FROM {rows.sql} AS platform_events")
+        _check_select(warehouse, rows, f"{metric.sql} AS described, time FROM {rows.sql} AS platform_events")
     except RefusedError:
         return
     raise RefusedError("it has no aggregate; write one, such as count() or sum(amount)")
 
 
-def _described(warehouse: Warehouse, rows: SourceRows, selected: str) -> list[str]:
+def _check_select(warehouse: Warehouse, rows: SourceRows, selected: str) -> list[str]:
     return types_of(warehouse, f"SELECT {selected}", f"Checking sources.{rows.source.name}")

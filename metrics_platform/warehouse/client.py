@@ -1,4 +1,4 @@
-"""The client of ClickHouse: clickhouse-connect with time-outs, TLS, tags, typed errors and careful retries.
+"""The ClickHouse client: clickhouse-connect with timeouts, TLS, tags, typed errors and safe retries.
 
 One HTTP client per thread and process (a client is one session and refuses concurrent queries). Only
 statements that may safely run twice are tried again, and only after answers that are transient. Every query
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from metrics_platform.connection import Connection, parse_url
-from metrics_platform.proxies import is_loopback, shown_proxy
+from metrics_platform.proxies import display_proxy, is_loopback
 from metrics_platform.warehouse.clients import client_for, forget
 from metrics_platform.warehouse.errors import ADDRESS, Cause, WarehouseError, cause_of
 from metrics_platform.warehouse.query_settings import FIXED, FIXED_WHERE_KNOWN, ON_EVERY_REPLICA
@@ -44,17 +44,17 @@ _Result = TypeVar("_Result")
 # ClickHouse takes seconds; longer absences are for Dagster's retries of the step.
 RETRY_WAITS = (0.5, 1.5, 4.0)
 _CONNECT_TIMEOUT = 10
-# The server must give up before the client does, so that no query goes on unseen behind a lost connection.
+# The server must give up before the client does, so that no query continues behind a lost connection.
 _CLIENT_GRACE = 30
 
 
 class NoWarehouseError(RuntimeError):
-    """No ClickHouse is named by a setting, and no embedded server has been started."""
+    """No setting names a ClickHouse, and no embedded server has been started."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Rows of a SELECT, and how many rows the server has read for them."""
+    """The rows of a SELECT, and how many rows the server read for them."""
 
     rows: list[Row]
     read_rows: int = 0
@@ -62,7 +62,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Done:
-    """What a statement without rows did: the rows that it read and wrote."""
+    """The rows that a statement without a result read and wrote."""
 
     read_rows: int
     written_rows: int
@@ -70,7 +70,7 @@ class Done:
 
 @dataclass
 class Warehouse:
-    """Speaks to one ClickHouse as one account.
+    """A connection to one ClickHouse with one account.
 
     Args:
         connection: where, and as whom.
@@ -80,7 +80,7 @@ class Warehouse:
         engine: of the platform's tables, METRICS_CLICKHOUSE_ENGINE.
         cluster: whose replicas all have the platform's tables; empty: one server is addressed.
         settings: further ClickHouse settings for every query, over the defaults.
-        on_retry: told of every retry in one line (for logs).
+        on_retry: called with one line for every retry (for logs).
     """
 
     connection: Connection
@@ -95,7 +95,7 @@ class Warehouse:
 
     @classmethod
     def from_settings(cls, settings: Settings, **options: Any) -> Warehouse:
-        """The warehouse the settings name; see `connection_of` for the errors."""
+        """The warehouse of these settings. See `connection_of` for the errors."""
         return cls(
             connection_of(settings),
             timeout_seconds=settings.clickhouse_timeout_seconds,
@@ -111,7 +111,7 @@ class Warehouse:
         return self.connection.database
 
     def query(self, sql: str, parameters: Parameters | None = None, *, operation: str = "Reading") -> Answer:
-        """Run a SELECT with server-side parameters; transient failures are tried again.
+        """Run a SELECT with server-side parameters. Transient failures are retried.
 
         Raises:
             WarehouseError: says what ClickHouse answered and what to do.
@@ -162,7 +162,7 @@ class Warehouse:
         return self._run(work, operation, repeatable=repeatable)
 
     def close(self) -> None:
-        """Close this thread's client, also for the warehouses that are alike; the next query makes a new one."""
+        """Close this thread's client, which equal warehouses share. The next query creates a new one."""
         forget(self._key())
 
     def _run(self, work: Callable[[Client], _Result], operation: str, *, repeatable: bool) -> _Result:
@@ -173,7 +173,7 @@ class Warehouse:
             except _driver_errors() as error:
                 cause = cause_of(error, self.connection.password)
                 if cause.code is None:
-                    self.close()  # the connection, and perhaps the server behind it, is another one now
+                    self.close()  # it belongs to the old connection
                 wait = next(waits, None) if cause.transient else None
             if wait is None:
                 # Raised outside the `except` block: a chained driver exception could carry what was masked here.
@@ -185,18 +185,18 @@ class Warehouse:
             time.sleep(wait)
 
     def _remedy(self, cause: Cause) -> str:
-        """The cause's remedy for this connection; where a proxy is between, and no ClickHouse answered, about that."""
+        """The remedy for a cause; if a proxy is used and ClickHouse did not answer, a remedy for the proxy."""
         proxy = self._proxy() if cause.code is None else None
         if proxy is None:
             return cause.remedy.replace(ADDRESS, self.connection.address)
         name = "HTTPS_PROXY" if self.connection.secure else "HTTP_PROXY"
         return (
-            f"Requests to {self.connection.address} go through the proxy {shown_proxy(proxy)} ({name}). Does it answer "
-            f"and may it reach ClickHouse? To connect without it, add {self.connection.host} to NO_PROXY."
+            f"Requests to {self.connection.address} go through the proxy {display_proxy(proxy)} ({name}). Does it "
+            f"answer and may it reach ClickHouse? To connect without it, add {self.connection.host} to NO_PROXY."
         )
 
     def _proxy(self) -> str | None:
-        """The proxy that the driver takes from the environment."""
+        """The proxy that the driver uses from the environment."""
         from clickhouse_connect.driver.httputil import check_env_proxy  # noqa: PLC0415
 
         if is_loopback(self.connection.host):
@@ -219,7 +219,7 @@ class Warehouse:
     def _new_client(self) -> Client:
         import clickhouse_connect  # noqa: PLC0415  (0.3 s that loading the code location does not need)
 
-        # The driver logs every failed request as an error; what became of it is said by `WarehouseError`.
+        # The driver logs every failed request as an error, but `WarehouseError` reports it.
         logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
         connection = self.connection
         ca_file = str(connection.ca_file) if connection.ca_file else None
@@ -234,7 +234,7 @@ class Warehouse:
             ca_cert=ca_file,
             connect_timeout=_CONNECT_TIMEOUT,
             send_receive_timeout=self.timeout_seconds + _CLIENT_GRACE,
-            query_retries=0,  # this class decides what is tried again
+            query_retries=0,  # this class decides about retries
             autogenerate_session_id=False,
             dedicated_pool=pool is None,
             pool_mgr=pool,
@@ -247,7 +247,7 @@ class Warehouse:
         if self.cluster:
             self._reach_every_replica(client)
         if pool is not None:
-            # The driver closes the pools that it has made itself, and no others.
+            # The driver closes only the pools that it created itself.
             weakref.finalize(client, _close_pool, pool).atexit = False
         return client
 
@@ -277,7 +277,7 @@ class Warehouse:
 
 
 def bound(parameters: Parameters) -> dict[str, Any]:
-    """Parameters as ClickHouse takes them: a moment is a text in UTC, for `{name:DateTime('UTC')}`."""
+    """Parameters for ClickHouse. A moment becomes a text in UTC, for `{name:DateTime('UTC')}`."""
     return {name: _bound(value) for name, value in parameters.items()}
 
 
@@ -288,9 +288,9 @@ def _bound(value: Any) -> Any:
 
 
 def runnable(sql: str, parameters: Parameters) -> str:
-    """A statement as a person can run it in any ClickHouse client, with a setting and its parameters before it.
+    """A statement that runs in any ClickHouse client, with a setting and its parameters before it.
 
-    The setting is the one without which the statement would mean something else: an alias may have a column's name.
+    Without the setting, the statement would have another meaning if an alias has a column's name.
     """
     used = {name: str(value) for name, value in bound(parameters).items() if f"{{{name}:" in sql}
     values = (f"SET param_{name} = {sql_text(value)};" for name, value in used.items())
@@ -298,13 +298,13 @@ def runnable(sql: str, parameters: Parameters) -> str:
 
 
 def sql_text(value: str) -> str:
-    """A text as a literal of SQL."""
+    """A text as an SQL literal."""
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
 
 
 def connection_of(settings: Settings) -> Connection:
-    """The connection the settings name: METRICS_CLICKHOUSE_URL, else the embedded server's.
+    """The connection of METRICS_CLICKHOUSE_URL or, without it, of the embedded server.
 
     Raises:
         NoWarehouseError: no URL is set and the embedded server was never started in METRICS_DATA_DIR.
@@ -329,12 +329,12 @@ def connection_of(settings: Settings) -> Connection:
 
 
 def embedded_url_file(settings: Settings) -> Path:
-    """The file in which the embedded server of METRICS_DATA_DIR leaves its URL."""
+    """The file with the URL of the embedded server of METRICS_DATA_DIR."""
     return settings.data_dir / "clickhouse" / "url"
 
 
 def _pool_without_proxy(ca_file: str | None) -> PoolManager:
-    """Connections past the environment's proxy, which cannot reach this machine's loopback address."""
+    """Connections that bypass the environment's proxy, which cannot reach this machine's loopback address."""
     from clickhouse_connect.driver.httputil import get_pool_manager  # noqa: PLC0415
 
     pool: PoolManager = get_pool_manager(ca_cert=ca_file)

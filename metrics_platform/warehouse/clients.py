@@ -1,4 +1,4 @@
-"""The clients of a thread, one for each account and its limits: warehouses that are alike share one.
+"""The clients of a thread, one for each account and its limits. Equal warehouses share one.
 
 To make one takes three requests (the driver reads all settings of the server), as long as five of our queries; and a
 run makes a warehouse for each of its steps, so that `system.query_log` shows which step sent a query.
@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-# A connection that was idle for longer may be cut on the way unnoticed; a new one is soon made.
+# A connection that was idle for longer may have been cut unnoticed. A new one is cheap.
 _LONGEST_IDLE = 60.0
 
 
 class _Clients(threading.local):
-    """The clients of a thread, each with when it was last asked for (seconds)."""
+    """The clients of a thread, each with the time of its last use (seconds)."""
 
     def __init__(self) -> None:
         self.by_key: dict[Hashable, tuple[Client, float]] = {}
@@ -38,7 +38,7 @@ os.register_at_fork(after_in_child=_forget_all)
 
 
 def client_for(key: Hashable, make: Callable[[], Client]) -> Client:
-    """This thread's client of `key`, made by `make` where there is none that can be used."""
+    """This thread's client of `key`. `make` creates it if there is no usable one."""
     clients, now = _CLIENTS.by_key, time.monotonic()
     for other, (_, asked_at) in list(clients.items()):
         if now - asked_at > _LONGEST_IDLE:

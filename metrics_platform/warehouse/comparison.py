@@ -1,4 +1,4 @@
-"""What a check compares: one quantity, what it had to be and what it is."""
+"""The comparison of a check: a quantity, its expected value and its actual value."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class Comparison:
     """One quantity of a check.
 
     Attributes:
-        late: how many came into the source since the extract was made.
-        late_allowed: up to how many of these are a warning and no error.
+        late: how many events arrived in the source since the extract.
+        late_allowed: up to how many of these are only a warning.
         magnitude: of floating-point numbers the absolute sum of what was added, since amounts and refunds may cancel
             each other out; 0 for whole numbers, which have to be equal.
     """
@@ -27,24 +27,24 @@ class Comparison:
 
     @property
     def holds(self) -> bool:
-        """Whether the two are equal, but for the order in which floating-point numbers were added."""
+        """Whether both are equal, except for rounding of floating-point sums."""
         if not self.magnitude:
             return self.expected == self.actual
         return math.isclose(self.expected, self.actual, rel_tol=1e-9, abs_tol=1e-9 * max(1.0, self.magnitude))
 
     @property
     def is_violated(self) -> bool:
-        """Whether they differ by more than the few events that came late."""
+        """Whether they differ by more than a few late events."""
         return not self.holds and not self.explained_by_late_events
 
     @property
     def explained_by_late_events(self) -> bool:
-        """Whether they differ by just the few events that came into the source after the extract was made."""
+        """Whether they differ only by a few events that arrived after the extract."""
         return self._grew and self.late <= self.late_allowed
 
     @property
     def too_many_late_events(self) -> bool:
-        """Whether they differ by just the events that came into the source since, and these are too many."""
+        """Whether they differ only by events that arrived after the extract, but by too many."""
         return self._grew and self.late > self.late_allowed
 
     @property

@@ -26,7 +26,7 @@ from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.tables import DailyTable
 from metrics_platform.warehouse.upstream import require_upstream
 
-# Events may arrive between the extract and the count that it is compared with; a second and a third try settle it.
+# Events may arrive between the extract and the count that it is compared with, so it is tried up to three times.
 EXTRACT_TRIES = 3
 
 
@@ -40,9 +40,9 @@ class DayResult:
         published: whether readers see the day; False when a check does not hold.
         read_rows: rows ClickHouse read to compute it.
         seconds: wall time of computing, checking and swapping in.
-        query: the day's query as a person can run it.
+        query: the day's query in runnable form.
         preview: the first rows.
-        without_user: of an extract, how many rows of the source belong to no user and are left out.
+        without_user: for an extract, how many rows of the source have no user and are left out.
     """
 
     table: DailyTable
@@ -58,7 +58,7 @@ class DayResult:
 
     @property
     def violations(self) -> tuple[Comparison, ...]:
-        """What does not hold and is not explained by a few late events."""
+        """The quantities that differ by more than a few late events."""
         return tuple(comparison for comparison in self.comparisons if comparison.is_violated)
 
 
@@ -71,7 +71,7 @@ def compute_days(
     preview_rows: int = 0,
     log: Callable[[str], None] = lambda _: None,
 ) -> Iterator[DayResult]:
-    """Compute days of one table in their order, each swapped in before the next begins; yields each as it is done.
+    """Compute days of one table in order. Each is swapped in before the next begins, and yielded.
 
     Creates missing tables and drops what killed runs left, first. Ends after the first day whose checks do not hold.
     `log` gets the progress of what takes long, and what is wrong with METRICS_CATALOG. Errors: see `compute_day` and
@@ -168,7 +168,7 @@ def _selects(table: DailyTable, day: Day, settings: Settings, sources: DailySour
 def _compare(
     warehouse: Warehouse, staged: Staged, day: Day, settings: Settings, sources: DailySources
 ) -> tuple[tuple[Comparison, ...], int]:
-    """The quantities of the table's checks, and how many rows of the source belong to no user."""
+    """The quantities of the table's checks, and how many rows of the source have no user."""
     (row,) = warehouse.query(
         sources.render(staged.table.check_query),
         {**_parameters(day, settings), "staging": staged.name},
@@ -181,7 +181,7 @@ def _compare(
 
 def _comparison(name: str, expected: int, actual: int, late: int = 0, *, settings: Settings) -> Comparison:
     check, _, quantity = name.partition(": ")
-    # Of a handful of events, one is always few.
+    # One late event is always allowed.
     allowed = math.ceil(expected * settings.late_events_pct / 100)
     return Comparison(check, quantity, expected, actual, late=late, late_allowed=allowed)
 

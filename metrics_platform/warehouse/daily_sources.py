@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from metrics_platform import expressions
 from metrics_platform.catalog import Catalog, Source, load_catalog_or_builtin
 from metrics_platform.settings import Settings
-from metrics_platform.table_names import quoted
+from metrics_platform.table_names import quote_identifier
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.source_rows import (
     RefusedError,
@@ -33,22 +33,22 @@ FEED, MESSENGER = "feed_actions", "message_actions"
 ATTRIBUTES = ("os", "gender", "age", "country", "city", "exp_group", "source")
 # A time of zero means no time.
 HISTORY_START = datetime.datetime(1970, 1, 2, tzinfo=datetime.UTC)
-# All other attributes are text.
+# All other attributes are texts.
 _NUMBERS = ("age", "exp_group")
 _SHORT_KEY = re.compile(r"(Nullable\()?(U?Int(8|16|32|64)|Bool|Date(32)?|Enum(8|16)\(.*\))\)?")
-# What the parts that all files share are called.
+# The names of the parts that all files share.
 _PARTS = ("stamps", "latest_attributes", "first_source", "sums", "negative", "continued_attributes")
 _PLACEHOLDER = re.compile(r"\$(\w+)")
-# A million texts behind hashes are some 100 MB; more are the error TOO_MANY_TEXTS.
-_MOST_HASHES = 1_000_000
+# A million texts behind hashes take about 100 MB. More of them raise the error TOO_MANY_TEXTS.
+_MAX_HASHES = 1_000_000
 TOO_MANY_TEXTS = 191
-# What a set of attributes counts, and how these counts are called.
+# The counts of a set of attributes, and their names.
 _MEASURES = {
     FEED: {"set_views": "countIf(action = 'view')", "set_likes": "countIf(action = 'like')"},
     MESSENGER: {"set_messages": "count()", "set_receivers": "uniqExactState(receiver)"},
 }
 _SEVERAL_VALUES = ("Array(", "Tuple(", "Map(", "JSON", "Nested(")
-# What a source of the daily load must have, beside its table and `time`.
+# What a source of the daily load must have in addition to its table and `time`.
 _NEEDED = {FEED: ("user",), MESSENGER: ("user", "receiver")}
 # Columns that are read beside those of attributes.
 _READ = {FEED: ("action",), MESSENGER: ()}
@@ -82,7 +82,7 @@ class DailySources:
         return _filled(sql, self._part)
 
     def problems(self) -> list[str]:
-        """What does not fit, with the remedy: at most one for each source, and one for `age_group`."""
+        """The problems with remedies: at most one for each source, and one for `age_group`."""
         found = []
         for name in (f"{FEED}_sets", f"{MESSENGER}_sets", "known_age_group"):
             try:
@@ -112,10 +112,10 @@ class DailySources:
 
     def _sets(self, source: str, rows: SourceRows) -> str:
         """The rows by user and combination of attributes; see `queries/parts/attribute_sets.sql`."""
-        columns = {quoted(name): kind for name, kind in self._types(source, rows).items()}
+        columns = {quote_identifier(name): kind for name, kind in self._types(source, rows).items()}
         keys = [name for name, kind in columns.items() if _SHORT_KEY.fullmatch(kind)]
         texts = [name for name in columns if name not in keys]
-        # A dictionary is read again in no time. A plain text costs as much as all the rest, so one scan keeps it.
+        # A dictionary is cheap to read twice. A plain text costs as much as everything else, so it is scanned once.
         is_looked_up = not self.has_many_texts and all(columns[name].startswith("LowCardinality(") for name in texts)
         measures = _MEASURES[source]
         parts = {
@@ -123,7 +123,7 @@ class DailySources:
             "keys": ", ".join(["user", *keys]),
             "text_hash": hash_of(texts),
             "text_columns": ", ".join(texts),
-            "most_hashes": str(_MOST_HASHES),
+            "most_hashes": str(_MAX_HASHES),
             "measure_names": ", ".join(measures),
             "measures": ",\n".join(f"{sql} AS {name}" for name, sql in measures.items()),
         }
@@ -171,7 +171,7 @@ class DailySources:
 
     @contextmanager
     def _remedies(self, name: str) -> Iterator[None]:
-        """Add what to do to an error of a source."""
+        """Add the remedy to an error of a source."""
         try:
             yield
         except SourceError as error:

@@ -38,24 +38,24 @@ _QUICK_SECONDS = 15.0
 
 @dataclass(frozen=True)
 class _Progress:
-    """How far a build is: the last day that is in it, and how many users there are."""
+    """The progress of a build: its last day, and its number of users."""
 
     last: datetime.date
     users: int
 
 
 def build_earlier_users(sources: DailySources, settings: Settings, log: Callable[[str], None]) -> None:
-    """Build the snapshot of the day before METRICS_START_DATE, if it is not there and the sources have earlier events.
+    """Build the snapshot of the day before METRICS_START_DATE, if it is missing and earlier events exist.
 
-    Running it again after a kill goes on from the last finished stretch. `log` gets a line for each stretch.
+    After a kill, the next call continues from the last finished stretch. `log` gets a line for each stretch.
 
     Raises:
         PartitionMismatchError: something else wrote the same snapshot at the same time.
     """
     base = settings.start_date - _ONE_DAY
     warehouse = sources.warehouse
-    there = "SELECT count() FROM users WHERE event_date = {date:Date}"
-    if not warehouse.value(there, {"date": base}, operation="Looking for the users before the first day"):
+    sql = "SELECT count() FROM users WHERE event_date = {date:Date}"
+    if not warehouse.value(sql, {"date": base}, operation="Looking for the users before the first day"):
         select = sources.render(read_sql("queries/earlier_users.sql"))
         next_event = sources.render(read_sql("queries/next_event.sql"))
         # The unfinished snapshot of each mapping of the sources and each zone has a table of its own. By its name it is
@@ -123,7 +123,7 @@ class _Build:
         return found and found.replace(tzinfo=datetime.UTC)
 
     def _finished(self) -> _Progress | None:
-        """How far a build before this one came."""
+        """The progress of an earlier build."""
         rows = self.warehouse.query(
             "SELECT event_date, count() AS users FROM {table:Identifier} GROUP BY event_date ORDER BY event_date DESC "
             "LIMIT 1",

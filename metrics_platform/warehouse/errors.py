@@ -1,6 +1,6 @@
 """ClickHouse's errors: the codes that users encounter, with cause and remedy.
 
-`WarehouseError` is the one exception that leaves this room. It says what was being done, what ClickHouse
+`WarehouseError` is the only exception that leaves this package. It names the operation, what ClickHouse
 answered, what to do, and whether trying again can help.
 """
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from metrics_platform.redaction import mask
 
-# Codes after which the same statement may well succeed: the server or its network was busy or going away.
+# Codes after which the same statement may succeed later: the server or its network was busy or stopping.
 # A memory limit (241) counts only when the whole server was full: see `_is_transient`.
 TRANSIENT_CODES: dict[int, str] = {
     32: "ATTEMPT_TO_READ_AFTER_EOF",
@@ -36,7 +36,7 @@ TRANSIENT_CODES: dict[int, str] = {
 UNKNOWN_DATABASE = 81
 _READ_ONLY = 164
 _MEMORY_LIMIT = 241
-# Codes after which the same work in smaller portions may succeed: too slow twice, and too much memory.
+# Codes after which the same work may succeed in smaller portions: two for time, and one for memory.
 OVER_LIMITS = (159, 160, _MEMORY_LIMIT)
 _CUT_OFF = (32, 33)
 _UNREADABLE = "Cannot parse"
@@ -82,14 +82,14 @@ _REMEDIES: dict[int, str] = {
     "rights that are needed.",
     701: "Correct METRICS_CLICKHOUSE_CLUSTER; the server's clusters are in system.clusters.",
 }
-# Where a remedy names the server's address: who knows it puts it there.
+# The placeholder for the server's address in remedies. The client replaces it.
 ADDRESS = "http://host:port"
 _NO_ANSWER_REMEDY = (
     f"Is ClickHouse running at that address (`curl {ADDRESS}/ping`), and is METRICS_CLICKHOUSE_URL right? The "
     "embedded server is started by `metrics-platform clickhouse`."
 )
 
-# What answers is not ClickHouse as it is spoken to; no waiting helps.
+# The server that answers is not ClickHouse, or not with this protocol. Waiting does not help.
 _OTHER_PORT = "its HTTP interface is at port 8123, or at 8443 with https://"
 _NOT_AS_SPOKEN_TO = (
     (
@@ -148,12 +148,12 @@ class WarehouseError(RuntimeError):
         self.cause = cause
 
     def __reduce__(self) -> tuple[type[WarehouseError], tuple[str, Cause]]:
-        """To another process it goes as what it was made of: as all exceptions, it would else be made of its text."""
+        """Pickle the arguments. By default, exceptions are pickled with their text."""
         return WarehouseError, (self.operation, self.cause)
 
 
 def cause_of(error: BaseException, secret: str = "") -> Cause:
-    """Read the code, name, text without `secret`, and remedy out of an exception of clickhouse-connect or urllib3."""
+    """The code, name, text (without `secret`) and remedy of an exception of clickhouse-connect or urllib3."""
     raw = str(error)
     code = getattr(error, "code", None)
     if code is None and (match := re.search(r"\bCode:\s*(\d+)", raw)):
@@ -173,7 +173,7 @@ def cause_of(error: BaseException, secret: str = "") -> Cause:
         text = text[:1000] + " …"
     name = names[-1] if names else ""
     if code is not None:
-        # Codes of a cut answer are also those of a text that is too short: then no shard is to blame.
+        # The codes of a truncated answer also mean that a text is too short, which is not a shard's fault.
         known = None if code in _CUT_OFF and _UNREADABLE in raw else code
         remedy = _REMEDIES.get(known or 0, "See ClickHouse's message above.")
         return Cause(code, name, text, _is_transient(known, raw), remedy)

@@ -1,4 +1,4 @@
-"""What `doctor` asks ClickHouse: version, rights, sources, own tables, and whether the events' times make sense.
+"""The ClickHouse part of `doctor`: version, rights, sources, own tables, and plausible times of events.
 
 Every question is asked by doing the thing (a table is created, filled, swapped and dropped), because only that
 tells whether the rights, quotas and settings of an account are enough.
@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 
 from metrics_platform.catalog import Source, load_catalog_or_builtin
-from metrics_platform.findings import Finding, looked_at
+from metrics_platform.findings import Finding, run_check
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse import tables
 from metrics_platform.warehouse.catalog_check import CheckedCatalog, check_catalog
@@ -26,8 +26,8 @@ from metrics_platform.warehouse.schema import (
     create_staging,
     create_table,
     drop_table,
+    in_system_database,
     missing_tables,
-    outside_database,
 )
 from metrics_platform.warehouse.slot_migration import tables_to_migrate
 from metrics_platform.warehouse.source_rows import SourceRows, resolve
@@ -36,8 +36,8 @@ MINIMUM_VERSION = (24, 8)
 
 
 def inspect_warehouse(warehouse: Warehouse, settings: Settings) -> Iterator[Finding]:
-    """Look at everything the platform needs of ClickHouse; stops where looking further makes no sense."""
-    server = looked_at("ClickHouse", lambda: _server(warehouse))
+    """Check everything that the platform needs of ClickHouse. Stops if further checks make no sense."""
+    server = run_check("ClickHouse", lambda: _server(warehouse))
     yield server
     if server.status == "problem":
         return
@@ -45,22 +45,22 @@ def inspect_warehouse(warehouse: Warehouse, settings: Settings) -> Iterator[Find
     yield cluster
     if cluster.status == "problem":
         return
-    database = looked_at("Database", lambda: _database(warehouse))
+    database = run_check("Database", lambda: _database(warehouse))
     yield database
     if database.status == "ok":
-        rights = looked_at("Rights", lambda: _rights(warehouse))
+        rights = run_check("Rights", lambda: _rights(warehouse))
         if rights.status == "problem":
             rights = replace(rights, remedy=f"{rights.remedy} All it needs: {'; '.join(needed_rights(settings))}.")
         yield rights
-        yield looked_at("Tables", lambda: _own_tables(warehouse, settings))
+        yield run_check("Tables", lambda: _own_tables(warehouse, settings))
         if warehouse.cluster or warehouse.engine != "MergeTree":
-            yield looked_at(_SUBJECT, lambda: _tables(warehouse, settings))
-    # The platform's own database may not be there yet.
-    yield from inspect_sources(outside_database(warehouse), settings)
+            yield run_check(_SUBJECT, lambda: _tables(warehouse, settings))
+    # The platform's own database may not exist yet.
+    yield from inspect_sources(in_system_database(warehouse), settings)
 
 
 def needed_rights(settings: Settings) -> list[str]:
-    """The GRANT statements that give the account of METRICS_CLICKHOUSE_URL all it needs, and no more."""
+    """The GRANT statements with all rights that the account of METRICS_CLICKHOUSE_URL needs, and no more."""
     account = connection_of(settings)
     catalog = load_catalog_or_builtin(settings)
     sources = [f"GRANT SELECT ON {source.table} TO {account.user}" for source in catalog.sources.values()]
@@ -75,7 +75,7 @@ def needed_rights(settings: Settings) -> list[str]:
 
 
 def _server(warehouse: Warehouse) -> Finding:
-    version = str(outside_database(warehouse).value("SELECT version()", operation="Connecting"))
+    version = str(in_system_database(warehouse).value("SELECT version()", operation="Connecting"))
     numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
     shown = f"{version} at {warehouse.connection.shown}"
     if numbers < MINIMUM_VERSION:
@@ -86,14 +86,14 @@ def _server(warehouse: Warehouse) -> Finding:
 def _database(warehouse: Warehouse) -> Finding:
     """Whether the database exists; a mistyped name must not create one."""
     every_database = "SELECT name FROM system.databases WHERE lower(name) NOT IN {ours:Array(String)}"
-    names = names_of(outside_database(warehouse), every_database, {"ours": ["system", "information_schema"]})
+    names = names_of(in_system_database(warehouse), every_database, {"ours": ["system", "information_schema"]})
     if warehouse.database in names:
         return Finding("Database", "ok", f"{warehouse.database} exists")
     return Finding(
         "Database",
         "problem",
         f"{warehouse.database}, which METRICS_CLICKHOUSE_URL names, does not exist",
-        f"{there_is(warehouse.database, names)}Correct the name; or, if it is right, create the database with "
+        f"{_did_you_mean(warehouse.database, names)}Correct the name; or, if it is right, create the database with "
         "`metrics-platform create-tables`.",
     )
 
@@ -155,7 +155,7 @@ _LATE_SECONDS = 60
 
 def inspect_cluster(warehouse: Warehouse) -> Finding:
     """Whether METRICS_CLICKHOUSE_CLUSTER and METRICS_CLICKHOUSE_ENGINE fit what answers at METRICS_CLICKHOUSE_URL."""
-    return looked_at(_SUBJECT, lambda: _cluster(outside_database(warehouse)))
+    return run_check(_SUBJECT, lambda: _cluster(in_system_database(warehouse)))
 
 
 def _cluster(warehouse: Warehouse) -> Finding:
@@ -225,19 +225,19 @@ _VALUES_SHOWN = 5
 
 
 def inspect_sources(warehouse: Warehouse, settings: Settings) -> Iterator[Finding]:
-    """Look at every source and at every entry of the catalogue that is computed from it."""
+    """Check every source, and every entry of the catalogue that is computed from it."""
     catalog = load_catalog_or_builtin(settings)
     checked = check_catalog(warehouse, catalog)
     first_days: list[datetime.date] = []
     for source in catalog.sources.values():
-        yield looked_at(f"Source {source.table}", partial(_mapping, warehouse, source, checked))
+        yield run_check(f"Source {source.table}", partial(_mapping, warehouse, source, checked))
         rows = checked.rows.get(source.name)
         if rows is not None:
-            yield looked_at(f"Source {source.table}", partial(_times, warehouse, settings, rows, first_days))
+            yield run_check(f"Source {source.table}", partial(_times, warehouse, settings, rows, first_days))
             yield from _values(warehouse, rows)
     for entry, problem in checked.problems.items():
         section, _, name = entry.partition(".")
-        # A metric of a source that cannot be read is not computed either: the source says why.
+        # The finding of an unreadable source also explains its metrics.
         if section == "dimensions" or (section == "metrics" and catalog.sources_of(name) <= checked.rows.keys()):
             yield Finding(
                 "Catalogue", "problem", problem, "Correct the entry in METRICS_CATALOG; the others are computed."
@@ -263,7 +263,7 @@ def _daily_load(sources: DailySources, checked: CheckedCatalog) -> Iterator[Find
 
 
 def _mapping(warehouse: Warehouse, source: Source, checked: CheckedCatalog) -> Finding:
-    """Does the source's table have what the catalogue names?"""
+    """Whether the source's table has what the catalogue names."""
     subject = f"Source {source.table}"
     problem = next(
         (text for entry, text in checked.problems.items() if entry.startswith(f"sources.{source.name}.")), None
@@ -289,7 +289,7 @@ def _mapping(warehouse: Warehouse, source: Source, checked: CheckedCatalog) -> F
 
 
 def _remedy(warehouse: Warehouse, source: Source) -> str:
-    """What to set, for a table or a column that is not there."""
+    """The setting to correct for a missing table or column."""
     setting = _SETTINGS.get(source.name)
     columns = names_of(
         warehouse,
@@ -303,10 +303,10 @@ def _remedy(warehouse: Warehouse, source: Source) -> str:
             "WHERE lower(database) NOT IN ('system', 'information_schema')",
             {},
         )
-        there = there_is(str(source.table), tables, _ALIKE)
+        suggestion = _did_you_mean(str(source.table), tables, _ALIKE)
         create = "; or create the table with `metrics-platform load`" if setting else ""
         key = setting or f"sources.{source.name}.table"
-        return f"{there}Set {key} to the table's name; GRANT SELECT ON {source.table} TO the account{create}."
+        return f"{suggestion}Set {key} to the table's name; GRANT SELECT ON {source.table} TO the account{create}."
     others = [name for name in _RECEIVERS if name in columns]
     if setting and source.receiver not in columns and others:
         return f"Set METRICS_RECEIVER_COLUMN={others[0]}, which is there."
@@ -367,26 +367,28 @@ def _values(warehouse: Warehouse, rows: SourceRows) -> Iterator[Finding]:
     """Values of `action` and `gender` that are not recognised: they are counted nowhere, or as unknown."""
     source = rows.source
     rows = resolve(warehouse, source, ["action"])
-    looks = []
+    value_checks = []
     if "action" in source.columns:
-        looks.append(("action", "toString(action)", "action NOT IN ('view', 'like')", "are neither views nor likes"))
+        value_checks.append(
+            ("action", "toString(action)", "action NOT IN ('view', 'like')", "are neither views nor likes")
+        )
     gender = next((dimension for dimension in source.dimensions if dimension.name == "gender"), None)
     if gender is not None and gender.is_builtin and "gender" not in rows.missing:
         unknown = f"({gender.sql}) IS NULL AND ifNull(toString(gender), '') NOT IN ('', '-1')"
-        looks.append(("gender", "toString(gender)", unknown, "count as unknown"))
-    for column, shown, condition, consequence in looks:
-        found = warehouse.query(
-            f"SELECT {shown} AS value, count() AS events, sum(count()) OVER () AS unrecognised "  # noqa: S608
+        value_checks.append(("gender", "toString(gender)", unknown, "count as unknown"))
+    for column, expression, condition, consequence in value_checks:
+        unrecognised = warehouse.query(
+            f"SELECT {expression} AS value, count() AS events, sum(count()) OVER () AS unrecognised "  # noqa: S608
             f"FROM {rows.sql} WHERE time >= (SELECT max(time) FROM {rows.sql}) - toIntervalDay({_VALUES_OF_DAYS}) "
             f"AND ({condition}) GROUP BY value ORDER BY events DESC, value LIMIT {_VALUES_SHOWN}",
             operation=f"Reading values of {column} in {source.table}",
         ).rows
-        if found:
-            listed = ", ".join(f"{row['value']!r} ({row['events']:,})" for row in found)
+        if unrecognised:
+            listed = ", ".join(f"{row['value']!r} ({row['events']:,})" for row in unrecognised)
             yield Finding(
                 f"Source {source.table}",
                 "note",
-                f"{found[0]['unrecognised']:,} events of the last {_VALUES_OF_DAYS} days have an unrecognised "
+                f"{unrecognised[0]['unrecognised']:,} events of the last {_VALUES_OF_DAYS} days have an unrecognised "
                 f"{column}: {listed}. They {consequence}",
                 f"Map them in METRICS_CATALOG, under sources.{source.name}.columns.{column} (docs/catalog.md).",
             )
@@ -397,7 +399,7 @@ def names_of(warehouse: Warehouse, query: str, parameters: Parameters) -> list[s
     return [str(row["name"]) for row in warehouse.query(query, parameters, operation="Looking for names").rows]
 
 
-def there_is(wanted: str, names: Sequence[str], alike: float = 0.0) -> str:
-    """What a mistyped name may have been meant to be, as a sentence: the names that are `alike` (0 to 1)."""
-    near = difflib.get_close_matches(wanted, names, n=_NAMES_SHOWN, cutoff=alike)
-    return f"There is {', '.join(near)}. " if near else ""
+def _did_you_mean(name: str, names: Sequence[str], cutoff: float = 0.0) -> str:
+    """A sentence with similar names for a mistyped one. `cutoff` is the least similarity (0 to 1)."""
+    matches = difflib.get_close_matches(name, names, n=_NAMES_SHOWN, cutoff=cutoff)
+    return f"There is {', '.join(matches)}. " if matches else ""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
 from metrics_platform.catalog import Metric
-from metrics_platform.table_names import quoted
+from metrics_platform.table_names import quote_identifier
 from metrics_platform.time_windows import SLOT
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Parameters, Warehouse
@@ -29,14 +29,14 @@ from metrics_platform.warehouse.source_rows import RefusedError, SourceRows, ref
 from metrics_platform.warehouse.tables import SLICE_VALUES, DailyTable
 from metrics_platform.warehouse.value_sql import (
     Scope,
-    known_number,
+    as_number,
     mergeable,
     runnable_sql,
     source_statements,
     statements,
 )
 
-# Events may arrive between the scan and the count that it is compared with; a second and a third try settle it.
+# Events may arrive between the scan and the count that it is compared with, so it is tried up to three times.
 _TRIES = 3
 
 
@@ -53,7 +53,7 @@ class ValuesResult:
         published: whether readers see them; False when a check does not hold.
         read_rows: rows that ClickHouse read.
         seconds: wall time.
-        sql: the statements that aggregated the sources, as a person can run them.
+        sql: the statements that aggregated the sources, in runnable form.
         problems: entry of the catalogue → why it was left out of this computation.
     """
 
@@ -71,7 +71,7 @@ class ValuesResult:
 
     @property
     def violations(self) -> tuple[Comparison, ...]:
-        """The quantities that do not hold."""
+        """The quantities that differ."""
         return tuple(comparison for comparison in self.comparisons if not comparison.holds)
 
 
@@ -83,7 +83,7 @@ def compute_values(  # noqa: PLR0917
     zone: ZoneInfo,
     metrics: Sequence[Metric] | None = None,
 ) -> Iterator[ValuesResult]:
-    """Compute stretches (day, start, end) of all metrics, or of `metrics`; yields each as it is published.
+    """Compute stretches (day, start, end) of all metrics, or of `metrics`. Yields each when it is published.
 
     Running it again gives the same rows, whatever happened before, and leaves all other rows as they are. It ends after
     the first stretch whose checks do not hold.
@@ -127,9 +127,9 @@ def compute(warehouse: Warehouse, scope: Scope) -> ValuesResult:
 
 
 def _without(scope: Scope, names: Iterable[str]) -> Scope:
-    """The same without some metrics, and without the quotients that are made of them."""
-    gone = set(names)
-    kept = (metric for metric in scope.metrics if not gone & {metric.name, metric.numerator, metric.denominator})
+    """The scope without some metrics, and without the quotients that use them."""
+    removed = set(names)
+    kept = (metric for metric in scope.metrics if not removed & {metric.name, metric.numerator, metric.denominator})
     return replace(scope, metrics=tuple(kept))
 
 
@@ -244,7 +244,7 @@ def total_values(warehouse: Warehouse, scope: Scope, metric: Metric) -> dict[dat
 def _totals(warehouse: Warehouse, scope: Scope, metric: Metric) -> dict[datetime.datetime, float | None]:
     rows = scope.rows[metric.source].sql
     aggregate = mergeable(scope, metric)
-    value = known_number(metric, aggregate.call if aggregate else str(metric.sql))
+    value = as_number(metric, aggregate.call if aggregate else str(metric.sql))
     found = warehouse.query(
         f"SELECT {scope.bucket} AS platform_bucket, {value} AS platform_value FROM {rows} AS platform_events "  # noqa: S608
         "WHERE time >= {start:DateTime('UTC')} AND time < {end:DateTime('UTC')} GROUP BY platform_bucket",
@@ -265,12 +265,13 @@ def _publish(warehouse: Warehouse, scope: Scope, staging: str) -> None:
     """
     operation = f"Publishing {scope.table.name} of {scope.date}"
     warehouse.execute(
-        f"ALTER TABLE {quoted(scope.table.name)} ATTACH PARTITION '{scope.date}' FROM {quoted(staging)}",
+        f"ALTER TABLE {quote_identifier(scope.table.name)} ATTACH PARTITION '{scope.date}' "
+        f"FROM {quote_identifier(staging)}",
         operation=operation,
         repeatable=True,
     )
     warehouse.execute(
-        f"INSERT INTO {quoted(scope.table.name)}\n{scope.filled('queries/superseded_rows.sql')}",
+        f"INSERT INTO {quote_identifier(scope.table.name)}\n{scope.filled('queries/superseded_rows.sql')}",
         {**scope.parameters(), "metrics": scope.names},
         operation=operation,
         repeatable=True,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from metrics_platform.warehouse.client import Parameters, Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
-from metrics_platform.warehouse.schema import create_staging, drop_table, everywhere
+from metrics_platform.warehouse.schema import all_replicas, create_staging, drop_table
 from metrics_platform.warehouse.tables import DailyTable
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class PartitionMismatchError(RuntimeError):
 
 @dataclass(frozen=True)
 class Totals:
-    """What a day's rows add up to: their number and the sum of each measure."""
+    """The number of a day's rows, and the sum of each measure."""
 
     rows: int
     sums: dict[str, int] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class Staged:
-    """A day's rows in a staging table, verified to be what was written there, not yet seen by readers."""
+    """A day's rows in a staging table. They are verified, and readers do not see them yet."""
 
     table: DailyTable
     date: datetime.date
@@ -164,13 +164,13 @@ def drop_leftovers(warehouse: Warehouse, table: DailyTable, idle_seconds: int = 
 
 
 def drop_idle_staging_tables(warehouse: Warehouse, prefix: str, idle_seconds: int) -> list[str]:
-    """Drop the staging tables whose names begin with `prefix` and that are idle for that long; their names."""
+    """Drop staging tables with this prefix that have been idle for that long. Returns their names."""
     operation = f"Looking for what killed runs left of {prefix}"
-    there = "SELECT count() FROM system.tables WHERE database = currentDatabase() AND startsWith(name, {prefix:String})"
-    if not warehouse.value(there, {"prefix": prefix}, operation=operation):
-        return []  # as nearly always; whether one is in use takes ten times as long to find out
+    sql = "SELECT count() FROM system.tables WHERE database = currentDatabase() AND startsWith(name, {prefix:String})"
+    if not warehouse.value(sql, {"prefix": prefix}, operation=operation):
+        return []  # the usual case; finding out whether one is in use takes ten times as long
     found = warehouse.query(
-        Template(_LEFTOVERS).substitute(processes=everywhere(warehouse, "processes")),
+        Template(_LEFTOVERS).substitute(processes=all_replicas(warehouse, "processes")),
         {"prefix": prefix, "idle_seconds": idle_seconds},
         operation=operation,
     )
@@ -202,7 +202,7 @@ def _totals(
 
 
 def drop_staging(warehouse: Warehouse, name: str) -> None:
-    """Drop a staging table; where ClickHouse is away it stays for `drop_leftovers`."""
+    """Drop a staging table. If ClickHouse is down, `drop_leftovers` drops it later."""
     try:
         drop_table(warehouse, name, operation="Dropping a staging table")
     except WarehouseError as error:

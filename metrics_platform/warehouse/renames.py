@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from metrics_platform.catalog import Catalog
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.schema import tables_are_there
+from metrics_platform.warehouse.schema import tables_exist
 from metrics_platform.warehouse.tables import INCIDENTS, METRIC_DAILY, SLOT_METRICS, VERDICTS
 
 # The rows under the new name, and the old ones marked as deleted. Done twice, it gives the same rows.
@@ -37,14 +37,14 @@ def apply_renames(warehouse: Warehouse, catalog: Catalog) -> list[str]:
         moved = 0
         # The table that is looked at by the monitor comes last: until then, the next run starts over.
         for table in (METRIC_DAILY, VERDICTS, SLOT_METRICS):
-            if not tables_are_there(warehouse, [table]):
+            if not tables_exist(warehouse, [table]):
                 continue
-            there = warehouse.value(
+            has_rows = warehouse.value(
                 f"SELECT count() FROM {table.name} FINAL WHERE metric = {{old:String}}",  # noqa: S608
                 parameters,
                 operation=f"Looking for rows of {metric.was}",
             )
-            if there:
+            if has_rows:
                 columns = ", ".join(column.name for column in table.columns)
                 warehouse.execute(
                     _MOVE.format(table=table.name, columns=columns),
@@ -52,8 +52,8 @@ def apply_renames(warehouse: Warehouse, catalog: Catalog) -> list[str]:
                     operation=f"Renaming {metric.was} to {metric.name} in {table.name}",
                     settings=_EVERY_PARTITION,
                 )
-            moved += int(there)
-        if tables_are_there(warehouse, [INCIDENTS]):
+            moved += int(has_rows)
+        if tables_exist(warehouse, [INCIDENTS]):
             warehouse.execute(
                 _INCIDENTS, parameters, operation=f"Renaming {metric.was} in incidents", settings=_EVERY_PARTITION
             )

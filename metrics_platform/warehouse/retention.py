@@ -1,4 +1,4 @@
-"""Retention: what is older than the settings say is dropped, by whole partitions, and past days are merged.
+"""Retention: drop whole partitions that are older than the settings allow, and merge past days.
 
 Not a TTL of the tables: staging tables are made like theirs and would inherit it, so that a backfill of old slots would
 lose rows while it is being verified. `DROP PARTITION` needs no right that swapping a partition does not need, too.
@@ -33,7 +33,7 @@ _OF_DAYS = tuple(table.name for table in (USERS, *EXTRACTS, USER_DAILY))
 
 # A month of history that was just computed is merged within hours, and no check takes much longer for it.
 _MERGED_AT_A_TIME = 4
-# What was written recently is in use: a backfill computes days that are older than is kept, each from the one before.
+# Recently written partitions are in use: a backfill may compute days that are older than the retention.
 _WRITTEN_HOURS = 24
 _PARTITIONS = """
 SELECT table, partition, max(modification_time) > now() - toIntervalHour({hours:UInt8}) AS is_in_use
@@ -44,12 +44,12 @@ ORDER BY table, partition
 """
 
 
-def drop_what_is_old(warehouse: Warehouse, settings: Settings, today: datetime.date) -> list[str]:
-    """Drop partitions that are older than the settings say, and staging tables that are not in use.
+def drop_old_data(warehouse: Warehouse, settings: Settings, today: datetime.date) -> list[str]:
+    """Drop partitions that are older than the settings allow, and staging tables that are not in use.
 
     Returns what was dropped, as `table partition` and names of staging tables.
     """
-    # Of a product whose events have ended, the last ones are kept.
+    # If the product's events have ended, the last ones are kept.
     first_kept = first_days_kept(settings, min(today, settings.end_date or today))
     parameters = {"tables": list(first_kept), "hours": _WRITTEN_HOURS}
     found = warehouse.query(_PARTITIONS, parameters, operation="Looking for old partitions").rows
@@ -101,7 +101,7 @@ def merge_past_days(warehouse: Warehouse, today: datetime.date) -> list[str]:
 
 
 def first_days_kept(settings: Settings, today: datetime.date) -> Mapping[str, datetime.date]:
-    """Table → the oldest day that stays, in UTC."""
+    """Table → the oldest day to keep, in UTC."""
     slots = today - datetime.timedelta(days=settings.keep_slots_days)
     incidents = today - datetime.timedelta(days=settings.keep_incidents_days)
     users = today - datetime.timedelta(days=settings.keep_users_days)

@@ -1,4 +1,4 @@
-"""Making the platform's tables, changing those of an earlier version: one idempotent command, also run on first use.
+"""Create the platform's tables and migrate those of earlier versions: one idempotent command, also run on first use.
 
 Only what is missing is created, so an account that may not create tables works as soon as someone who may has run
 `metrics-platform create-tables` once.
@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from metrics_platform.table_names import quoted
+from metrics_platform.table_names import quote_identifier
 from metrics_platform.warehouse.client import Warehouse, sql_text
 from metrics_platform.warehouse.errors import UNKNOWN_DATABASE, WarehouseError
 from metrics_platform.warehouse.tables import DailyTable, read_sql
@@ -48,24 +48,24 @@ def create_tables(warehouse: Warehouse, daily_tables: Iterable[DailyTable]) -> l
 
 
 def missing_tables(warehouse: Warehouse, daily_tables: Iterable[DailyTable]) -> list[str]:
-    """The names of those tables that are not there yet; perhaps not even the database is."""
+    """The names of those tables that do not exist yet. Even the database may be missing."""
     wanted = {table.name: table for table in daily_tables}
     return _missing(warehouse, wanted, existing_columns(warehouse, wanted))
 
 
-def tables_are_there(warehouse: Warehouse, tables: Iterable[DailyTable]) -> bool:
-    """Whether all of these tables are there; errors as above."""
+def tables_exist(warehouse: Warehouse, tables: Iterable[DailyTable]) -> bool:
+    """Whether all of these tables exist. Errors as above."""
     return not missing_tables(warehouse, tables)
 
 
 def create_database(warehouse: Warehouse, name: str) -> None:
-    """Create a database if it is missing; asks first, since many accounts may use but not create one."""
-    outside = outside_database(warehouse)
-    there = outside.value(
+    """Create a database if it is missing. Check first, because many accounts may not create one."""
+    system = in_system_database(warehouse)
+    exists = system.value(
         "SELECT count() FROM system.databases WHERE name = {name:String}", {"name": name}, operation="Connecting"
     )
-    if not there:
-        outside.execute(
+    if not exists:
+        system.execute(
             f"CREATE DATABASE IF NOT EXISTS {{name:Identifier}}{on_cluster(warehouse)}",
             {"name": name},
             operation=f"Creating database {name}",
@@ -73,18 +73,18 @@ def create_database(warehouse: Warehouse, name: str) -> None:
         )
 
 
-def outside_database(warehouse: Warehouse) -> Warehouse:
-    """The same account in `system`: logging in to a database that does not exist yet fails."""
+def in_system_database(warehouse: Warehouse) -> Warehouse:
+    """The same account in the database `system`, because logging in to a missing database fails."""
     return replace(warehouse, connection=replace(warehouse.connection, database="system"))
 
 
 def on_cluster(warehouse: Warehouse) -> str:
     """The clause for a statement that creates, renames or drops; empty without a cluster."""
-    return f" ON CLUSTER {quoted(warehouse.cluster)}" if warehouse.cluster else ""
+    return f" ON CLUSTER {quote_identifier(warehouse.cluster)}" if warehouse.cluster else ""
 
 
 def create_table(warehouse: Warehouse, table: DailyTable, name: str) -> None:
-    """Create a table of `schema/<file>.sql` as `name`, where it is missing."""
+    """Create the table of `schema/<file>.sql` as `name`, if it is missing."""
     sql = read_sql(f"schema/{table.file}.sql").replace(
         "CREATE TABLE IF NOT EXISTS {table:Identifier}",
         f"CREATE TABLE IF NOT EXISTS {{table:Identifier}}{on_cluster(warehouse)}",
@@ -109,31 +109,33 @@ def create_staging(warehouse: Warehouse, name: str, target: str, *, operation: s
     missing = "IF NOT EXISTS " if repeatable else ""
     # Both names are ours, and `AS` takes no parameter.
     warehouse.execute(
-        f"CREATE TABLE {missing}{quoted(name)}{on_cluster(warehouse)} AS {quoted(target)}{engine}",
+        f"CREATE TABLE {missing}{quote_identifier(name)}{on_cluster(warehouse)} AS {quote_identifier(target)}{engine}",
         operation=operation,
         repeatable=repeatable,
     )
 
 
 def drop_table(warehouse: Warehouse, name: str, *, operation: str, repeatable: bool = False) -> None:
-    """Drop a table that is no longer needed; by default ClickHouse refuses to drop one of more than 50 GB."""
+    """Drop a table of any size. By default, ClickHouse refuses to drop one of more than 50 GB."""
     warehouse.execute(
-        f"DROP TABLE IF EXISTS {quoted(name)}{on_cluster(warehouse)} SYNC",
+        f"DROP TABLE IF EXISTS {quote_identifier(name)}{on_cluster(warehouse)} SYNC",
         operation=operation,
         repeatable=repeatable,
         settings={"max_table_size_to_drop": 0},
     )
 
 
-def everywhere(warehouse: Warehouse, table: str) -> str:
-    """A table of `system` as a table expression: of every replica, or of the one server."""
+def all_replicas(warehouse: Warehouse, table: str) -> str:
+    """A table of `system` as a table expression: on every replica, or on the only server."""
     return (
-        f"clusterAllReplicas({quoted(warehouse.cluster)}, system.{table})" if warehouse.cluster else f"system.{table}"
+        f"clusterAllReplicas({quote_identifier(warehouse.cluster)}, system.{table})"
+        if warehouse.cluster
+        else f"system.{table}"
     )
 
 
 def _engine(setting: str, declared: re.Match[str]) -> str:
-    """A declared engine such as `ReplacingMergeTree(version)`, replicated where the setting says so."""
+    """A declared engine such as `ReplacingMergeTree(version)`, in its replicated form if configured."""
     kind, arguments = declared["kind"], declared["arguments"] or ""
     replicated = _REPLICATED.fullmatch(setting)
     if replicated is None:
@@ -143,7 +145,7 @@ def _engine(setting: str, declared: re.Match[str]) -> str:
 
 
 def existing_columns(warehouse: Warehouse, names: Iterable[str]) -> dict[str, Types]:
-    """Table → its columns, of those tables that exist; none where the database does not exist either."""
+    """Table → its columns, for existing tables; empty if the database does not exist."""
     try:
         rows = warehouse.query(
             "SELECT table, name, type FROM system.columns "
@@ -162,7 +164,7 @@ def existing_columns(warehouse: Warehouse, names: Iterable[str]) -> dict[str, Ty
 
 
 def _migrate(warehouse: Warehouse, table: DailyTable, types: Types) -> bool:
-    """Change a table of an earlier version; returns whether there was anything to change.
+    """Migrate a table of an earlier version. Returns whether anything was changed.
 
     Two processes may do so at the same time.
     """
@@ -174,9 +176,9 @@ def _migrate(warehouse: Warehouse, table: DailyTable, types: Types) -> bool:
 
 
 def _changes(table: DailyTable, types: Types) -> list[str]:
-    """What makes a table of an earlier version one of this: columns that are new, and those that may be NULL now.
+    """The changes from an earlier version of a table: new columns, and columns that may now be NULL.
 
-    Nothing where it has other columns, too: then it is another table.
+    Empty if it has unknown columns: then it is another table.
     """
     columns = {column.name: column for column in table.columns}
     if not types.keys() <= columns.keys() or table.columns[0].name not in types:

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from metrics_platform.catalog import Dimension, Source
 from metrics_platform.time_windows import SLOT, day_of
 from metrics_platform.warehouse.client import Parameters, Warehouse, sql_text
-from metrics_platform.warehouse.source_rows import SourceRows, named_value
+from metrics_platform.warehouse.source_rows import SourceRows, slice_name_sql
 from metrics_platform.warehouse.value_sql import Cells, Scope, filled, sql_array
 
 
 def choose_slices(warehouse: Warehouse, scope: Scope) -> None:
-    """Choose which values of each dimension are slices of their own on the day, where none has been chosen so far.
+    """Choose which values of each dimension are slices of their own on the day, unless some were chosen before.
 
     By the volume of the seven days before; in a dimension that had no values then, by the events of the stretch.
     """
@@ -26,7 +26,7 @@ def choose_slices(warehouse: Warehouse, scope: Scope) -> None:
 
 
 def add_slices(warehouse: Warehouse, scope: Scope, staging: str) -> bool:
-    """Make values that are `other` in the staged rows slices of their own, where their dimension has room.
+    """Turn values that are `other` in the staged rows into slices, if their dimension has room.
 
     Returns whether there are any; then the stretch has to be computed again.
     """
@@ -148,7 +148,7 @@ def _candidates_sql(rows: SourceRows, dimensions: Sequence[Dimension]) -> str:
 
 
 def _candidates_of(rows: SourceRows, dimension: Dimension) -> str:
-    """A query for one dimension: one column is grouped much faster than all of them are together."""
+    """A query for one dimension. Grouping by one column is much faster than by all of them."""
     cells = Cells.of([dimension])
     ((name, value),) = cells.values
     return filled(
@@ -157,5 +157,5 @@ def _candidates_of(rows: SourceRows, dimension: Dimension) -> str:
         cell_columns=", ".join(cells.columns),
         rows=rows.sql,
         dimension=sql_text(name),
-        value=named_value(value),
+        value=slice_name_sql(value),
     )

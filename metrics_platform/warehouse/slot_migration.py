@@ -1,4 +1,4 @@
-"""Migrates `slot_metrics` and `verdicts` of earlier versions, which had a column per metric, to the catalogue's tables.
+"""Migrate `slot_metrics` and `verdicts` of earlier versions, which had a column per metric, to the catalogue's tables.
 
 Each table is migrated in four steps: copy its rows into `<table>_migrated`, rename the table to
 `<table>_before_catalog`, attach the copied days to the new table, drop the copy. Copied rows carry the lowest version,
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from metrics_platform.catalog import Metric, load_catalog
 from metrics_platform.settings import Settings
-from metrics_platform.table_names import quoted
+from metrics_platform.table_names import quote_identifier
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.schema import (
     SchemaMismatchError,
@@ -48,7 +48,7 @@ class Migrated:
 
 
 def tables_to_migrate(warehouse: Warehouse) -> list[str]:
-    """The tables of earlier versions, and those whose migration was interrupted.
+    """The tables of earlier versions, and those with an interrupted migration.
 
     Raises:
         SchemaMismatchError: there are two tables with the old columns.
@@ -83,13 +83,14 @@ def _migrate(
     create_table(warehouse, table, copy)
     rows = _copy(warehouse, settings, table, source, columns)
     if source == table.name:
-        rename = f"RENAME TABLE {quoted(source)} TO {quoted(kept)}{on_cluster(warehouse)}"
+        rename = f"RENAME TABLE {quote_identifier(source)} TO {quote_identifier(kept)}{on_cluster(warehouse)}"
         warehouse.execute(rename, operation=operation)
     create_table(warehouse, table, table.name)
-    days = warehouse.query(f"SELECT DISTINCT event_date FROM {quoted(copy)}", operation=operation).rows  # noqa: S608
+    days = warehouse.query(f"SELECT DISTINCT event_date FROM {quote_identifier(copy)}", operation=operation).rows  # noqa: S608
     for day in days:
         warehouse.execute(
-            f"ALTER TABLE {quoted(table.name)} ATTACH PARTITION '{day['event_date']}' FROM {quoted(copy)}",
+            f"ALTER TABLE {quote_identifier(table.name)} ATTACH PARTITION '{day['event_date']}' "
+            f"FROM {quote_identifier(copy)}",
             operation=operation,
             repeatable=True,
         )
@@ -98,7 +99,7 @@ def _migrate(
 
 
 def _copy(warehouse: Warehouse, settings: Settings, table: DailyTable, source: str, columns: Collection[str]) -> int:
-    """Copy all rows of `source`, and verify that all are there; how many that are."""
+    """Copy all rows of `source` and verify their number. Returns it."""
     operation, copy = f"Migrating {table.name}", _copy_name(table.name)
     day = "toDate(slot_start, {zone:String}) AS event_date"
     if table is VERDICTS:
@@ -115,15 +116,15 @@ def _copy(warehouse: Warehouse, settings: Settings, table: DailyTable, source: s
     parameters = {"source": source, "zone": settings.timezone}
     names = ", ".join(column.name for column in table.columns)
     warehouse.execute(
-        f"INSERT INTO {quoted(copy)} ({names}) {select}",
+        f"INSERT INTO {quote_identifier(copy)} ({names}) {select}",
         parameters,
         operation=operation,
         repeatable=True,  # the rows replace each other
         settings={"max_partitions_per_insert_block": 0},
     )
-    keys_there = f"SELECT uniqExact({', '.join(keys)}) FROM {{source:Identifier}}"  # noqa: S608
-    expected = rows_per_key * warehouse.value(keys_there, parameters, operation=operation)
-    actual = warehouse.value(f"SELECT count() FROM {quoted(copy)} FINAL", operation=operation)  # noqa: S608
+    count_keys = f"SELECT uniqExact({', '.join(keys)}) FROM {{source:Identifier}}"  # noqa: S608
+    expected = rows_per_key * warehouse.value(count_keys, parameters, operation=operation)
+    actual = warehouse.value(f"SELECT count() FROM {quote_identifier(copy)} FINAL", operation=operation)  # noqa: S608
     if actual != expected:
         raise SchemaMismatchError(
             f"{table.name}: only {actual} of {expected} rows were migrated to {copy}; {source} has all of them. "
@@ -142,10 +143,10 @@ def _measures(columns: Collection[str], builtin: Mapping[str, Metric]) -> Iterat
         if column in _KEYS:
             continue
         metric = builtin.get(column)
-        numerator, denominator = quoted(column), "NULL"
+        numerator, denominator = quote_identifier(column), "NULL"
         if metric and metric.numerator and metric.denominator:
-            numerator, denominator = quoted(metric.numerator), quoted(metric.denominator)
-        yield _measure(column, quoted(column), numerator, denominator, metric.definition if metric else 0)
+            numerator, denominator = quote_identifier(metric.numerator), quote_identifier(metric.denominator)
+        yield _measure(column, quote_identifier(column), numerator, denominator, metric.definition if metric else 0)
     for name, sql in _EVENTS.items():
         yield _measure(name, sql, sql, "NULL", 0)
 

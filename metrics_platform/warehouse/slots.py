@@ -1,4 +1,4 @@
-"""The metrics of slots and of days: which are missing, and computing them day by day. No Dagster."""
+"""Find missing metrics of slots and days, and compute them day by day. No Dagster."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WHERE event_date >= {first:Date} AND event_date <= {last:Date} AND dimension = '
 
 @dataclass(frozen=True)
 class Missing:
-    """Slots of one day that have to be computed, and the metrics that lack them."""
+    """Missing slots of one day, and the metrics that lack them."""
 
     slots: SlotRange
     metrics: tuple[Metric, ...]
@@ -46,7 +46,7 @@ def compute_slots(
     settings: Settings,
     metrics: Sequence[Metric] | None = None,
 ) -> Iterator[ValuesResult]:
-    """Compute slots of all metrics, or of `metrics`, day by day; yields each day as it is published.
+    """Compute slots of all metrics, or of `metrics`, day by day. Yields each day when it is published.
 
     See `compute_values`.
     """
@@ -55,7 +55,7 @@ def compute_slots(
 
 
 def missing_slots(warehouse: Warehouse, slots: SlotRange, checked: CheckedCatalog, settings: Settings) -> list[Missing]:
-    """The slots among `slots` that some metric lacks, by day, oldest first.
+    """The missing slots among `slots`, by day, oldest first.
 
     A metric lacks a slot whose value is not there, or was computed by another definition. What is missing of a day is
     taken from its first to its last missing slot, so that a gap is one statement.
@@ -78,19 +78,19 @@ def missing_slots(warehouse: Warehouse, slots: SlotRange, checked: CheckedCatalo
     found: list[Missing] = []
     for day, piece in pieces:
         numbers = range(int(piece.start.timestamp()) // _SECONDS, int(piece.end.timestamp()) // _SECONDS)
-        absent: dict[str, tuple[int, int]] = {}
+        missing_positions: dict[str, tuple[int, int]] = {}
         for metric in checked.metrics.values():
-            there = present.get((day.date, metric.name, metric.definition), set())
-            if lacking := [number for number in numbers if number not in there]:
-                absent[metric.name] = lacking[0], lacking[-1] + 1
-        # A quotient is computed with its parts, or after them where they lack other slots than it does.
+            present_slots = present.get((day.date, metric.name, metric.definition), set())
+            if missing_numbers := [number for number in numbers if number not in present_slots]:
+                missing_positions[metric.name] = missing_numbers[0], missing_numbers[-1] + 1
+        # A quotient is computed with its parts or, if these lack other slots, after them.
         together: dict[tuple[int, int], list[Metric]] = {}
         after: dict[tuple[int, int], list[Metric]] = {}
-        for name, stretch in absent.items():
+        for name, positions in missing_positions.items():
             metric = checked.metrics[name]
             parts = [str(part) for part in (metric.numerator, metric.denominator) if not metric.sql]
-            fits = all(absent.get(part, stretch) == stretch for part in parts)
-            (together if fits else after).setdefault(stretch, []).append(metric)
+            with_parts = all(missing_positions.get(part, positions) == positions for part in parts)
+            (together if with_parts else after).setdefault(positions, []).append(metric)
         found += [
             Missing(SlotRange(_instant(start), _instant(end)), tuple(metrics))
             for (start, end), metrics in [*together.items(), *after.items()]
@@ -132,21 +132,21 @@ def missing_days(
         date = first + datetime.timedelta(days=number)
         if not day_of(date, zone).hours:
             continue  # the zone's clocks skipped it
-        lacking = tuple(
+        missing_numbers = tuple(
             metric for metric in checked.metrics.values() if (date, metric.name, metric.definition) not in present
         )
-        if lacking:
-            found.append((date, lacking))
+        if missing_numbers:
+            found.append((date, missing_numbers))
     return found
 
 
 def first_slot(settings: Settings) -> Slot:
-    """The first slot that there is: the one in which METRICS_START_DATE begins."""
+    """The first slot of the product: the one in which METRICS_START_DATE begins."""
     return slot_at(first_instant(settings.start_date, settings.zone))
 
 
 def last_complete_slot(settings: Settings, lag: datetime.timedelta, now: datetime.datetime) -> Slot | None:
-    """The latest slot whose events are in at `now`: its end and `lag` have passed. None: there is none yet."""
+    """The latest slot with complete events at `now`: `lag` has passed since its end. None: there is none yet."""
     end = slot_at(now - lag).start
     if settings.end_date is not None:
         end = min(end, first_instant(settings.end_date + datetime.timedelta(days=1), settings.zone))

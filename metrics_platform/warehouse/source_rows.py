@@ -16,11 +16,11 @@ from zoneinfo import ZoneInfo
 from metrics_platform import expressions
 from metrics_platform.catalog import Dimension, Source
 from metrics_platform.settings import Settings
-from metrics_platform.table_names import quoted
+from metrics_platform.table_names import quote_identifier
 from metrics_platform.time_windows import Slot, first_instant, slot_at
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
-from metrics_platform.warehouse.schema import tables_are_there
+from metrics_platform.warehouse.schema import tables_exist
 from metrics_platform.warehouse.tables import METRIC_DAILY, SLOT_METRICS, DailyTable, read_sql
 
 _INTEGER = re.compile(r"U?Int(8|16|32|64)")
@@ -52,11 +52,11 @@ _REMEDIES = {
 
 
 class SourceError(RuntimeError):
-    """An entry of the catalogue does not fit the source's table; the text names the entry and the remedy."""
+    """An entry of the catalogue does not fit the source's table. The text names the entry and the remedy."""
 
 
 class RefusedError(RuntimeError):
-    """ClickHouse refuses an expression; the text says why, with the remedy."""
+    """ClickHouse refuses an expression. The text has the reason and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -95,13 +95,13 @@ def resolve(warehouse: Warehouse, source: Source, used: Iterable[str] = ()) -> S
     """
     columns = _columns(warehouse, source)
     mapped = {name: sql for name, sql in source.columns.items() if sql is not None}
-    absent = {name for name, sql in source.columns.items() if sql is None}
+    undefined = {name for name, sql in source.columns.items() if sql is None}
     wanted = set().union(*(expressions.names_in(sql) for sql in used)) if used else set()
     for dimension in source.dimensions:
         names = expressions.names_in(dimension.sql)
         wanted |= names
         if dimension.is_builtin:
-            absent |= {
+            undefined |= {
                 name
                 for name in expressions.column_names_in(dimension.sql)
                 if name not in columns and name not in mapped
@@ -110,16 +110,16 @@ def resolve(warehouse: Warehouse, source: Source, used: Iterable[str] = ()) -> S
     read = {name: sql for name, sql in mapped.items() if name in wanted}
     named = {**own, "where": source.where, **{f"columns.{name}": sql for name, sql in read.items()}}
     types = _types(warehouse, source, columns[0], {name: sql for name, sql in named.items() if sql is not None})
-    if source.where and not _CONDITION.fullmatch(bare_type(types["where"])):
+    if source.where and not _CONDITION.fullmatch(inner_type(types["where"])):
         raise SourceError(
             f"sources.{source.name}.where = {source.where!r} is {types['where']}; "
             "write a condition, such as status = 'ok'."
         )
-    usable = {name: _usable(source, name, sql, types[name]) for name, sql in own.items() if sql is not None}
+    usable = {name: _checked_expression(source, name, sql, types[name]) for name, sql in own.items() if sql is not None}
     known = {name: f"assumeNotNull({sql})" if can_be_null else sql for name, (sql, can_be_null) in usable.items()}
-    selected = {**known, **read, **dict.fromkeys(sorted(absent), "CAST(NULL, 'LowCardinality(Nullable(String))')")}
-    taken = {*own, *mapped, *absent}
-    selected |= {name: quoted(name) for name in columns if name in wanted and name not in taken}
+    selected = {**known, **read, **dict.fromkeys(sorted(undefined), "CAST(NULL, 'LowCardinality(Nullable(String))')")}
+    taken = {*own, *mapped, *undefined}
+    selected |= {name: quote_identifier(name) for name in columns if name in wanted and name not in taken}
     nullable = {name: sql for name, (sql, can_be_null) in usable.items() if can_be_null}
     where = [f"({source.where})"] if source.where else []
     users = [f"isNull({sql})" for name, sql in nullable.items() if name != "time"]
@@ -128,13 +128,13 @@ def resolve(warehouse: Warehouse, source: Source, used: Iterable[str] = ()) -> S
         _subquery(source, selected, [*(f"isNotNull({sql})" for sql in nullable.values()), *where]),
         tuple(selected),
         _subquery(source, {"time": known["time"]}, [f"({' OR '.join(users) or 'false'})", *where]),
-        tuple(sorted(absent - set(source.columns))),
+        tuple(sorted(undefined - set(source.columns))),
     )
 
 
 def _subquery(source: Source, selected: dict[str, str], conditions: list[str]) -> str:
     columns = [
-        f"        {sql}" if sql == quoted(name) else f"        {sql} AS {quoted(name)}"
+        f"        {sql}" if sql == quote_identifier(name) else f"        {sql} AS {quote_identifier(name)}"
         for name, sql in selected.items()
     ]
     lines = ["(", "    SELECT", ",\n".join(columns), f"    FROM {source.table.sql}"]
@@ -151,7 +151,7 @@ def hash_of(values: Iterable[str]) -> str:
     return " + ".join(terms) or "toUInt64(0)"
 
 
-def named_value(expression: str) -> str:
+def slice_name_sql(expression: str) -> str:
     """The SQL of a slice's name: text without blanks around it, `unknown` for NULL and empty text."""
     return f"ifNull(nullIf(trimBoth(toString({expression})), ''), 'unknown')"
 
@@ -172,13 +172,13 @@ def _columns(warehouse: Warehouse, source: Source) -> list[str]:
 
 
 def _types(warehouse: Warehouse, source: Source, column: str, named: dict[str, str]) -> dict[str, str]:
-    """The types of a source's expressions; they are looked at one by one only where one is refused.
+    """The types of a source's expressions. They are checked one by one only if one is refused.
 
     Beside a column of the table an aggregate is refused.
     """
 
     def described(expressions: Iterable[str]) -> list[str]:
-        columns = [f"{sql} AS platform_{number}" for number, sql in enumerate([*expressions, quoted(column)])]
+        columns = [f"{sql} AS platform_{number}" for number, sql in enumerate([*expressions, quote_identifier(column)])]
         sql = f"SELECT {', '.join(columns)} FROM {source.table.sql}"  # noqa: S608  (checked expressions)
         return types_of(warehouse, sql, f"Checking sources.{source.name}", over_row=True)
 
@@ -193,13 +193,13 @@ def _types(warehouse: Warehouse, source: Source, column: str, named: dict[str, s
         raise SourceError(f"sources.{source.name} does not fit {source.table}: {refused}") from None
 
 
-def _usable(source: Source, name: str, sql: str, kind: str) -> tuple[str, bool]:
-    """The expression, and whether it can be NULL; raises SourceError where its type is of no use."""
-    bare = bare_type(kind)
+def _checked_expression(source: Source, name: str, sql: str, kind: str) -> tuple[str, bool]:
+    """The expression, and whether it can be NULL. Raises SourceError for an unsupported type."""
+    bare = inner_type(kind)
     at = f"sources.{source.name}.{name} = {sql!r} is {kind}"
     if name == "time":
         if bare == "String" and source.timezone:
-            # A text that is no time must not stop the load for good: the row is left out, as one without a time.
+            # An invalid time must not stop the load for good: the row is left out, like one without a time.
             return f"parseDateTimeBestEffortOrNull({sql}, '{source.timezone}')", True
         if not _TIME.fullmatch(bare):
             raise SourceError(f"{at}; it must be {_TIMES.get(bare, _EPOCH).format(sql)}.")
@@ -232,11 +232,11 @@ def refusals(*, over_row: bool = False) -> Iterator[None]:
     except WarehouseError as error:
         if error.code is None or error.transient:
             raise
-        raise RefusedError(_explained(error, over_row=over_row)) from None
+        raise RefusedError(_error_text(error, over_row=over_row)) from None
 
 
-def _explained(error: WarehouseError, *, over_row: bool) -> str:
-    """ClickHouse's words without the query that they repeat, and the remedy for an expression."""
+def _error_text(error: WarehouseError, *, over_row: bool) -> str:
+    """ClickHouse's error text without the query in it, and the remedy for an expression."""
     if over_row and error.code == NOT_AN_AGGREGATE:
         return "it is an aggregate; write an expression over one row."
     words = re.split(r"\.? In scope |: In scope |: [Ww]hile executing|: while |\. In query ", error.cause.text)[0]
@@ -244,7 +244,7 @@ def _explained(error: WarehouseError, *, over_row: bool) -> str:
     return f"{words}. {_REMEDIES.get(error.code or 0, 'Correct the expression.')}"
 
 
-def bare_type(kind: str) -> str:
+def inner_type(kind: str) -> str:
     """A type without Nullable(…) and LowCardinality(…) around it."""
     while match := re.fullmatch(r"(?:Nullable|LowCardinality)\((.*)\)", kind):
         kind = match.group(1)
@@ -255,7 +255,7 @@ _DAY = datetime.timedelta(days=1)
 # The latest event is looked for in the last days first, and only where there is none in more: of a large table a whole
 # column would be read.
 _LOOK_BACK_DAYS = (2, 40)
-# Clocks differ: an event that is dated a little ahead is one of now.
+# Clocks differ, so events may be dated a little ahead.
 _AHEAD = datetime.timedelta(minutes=5)
 
 Rows = Mapping[str, int]
@@ -264,7 +264,7 @@ Rows = Mapping[str, int]
 def latest_event(
     warehouse: Warehouse, rows: SourceRows, settings: Settings, now: datetime.datetime
 ) -> datetime.datetime | None:
-    """When the latest event of a source happened, UTC; None: it has none since METRICS_START_DATE."""
+    """The time of a source's latest event, in UTC; None: no event since METRICS_START_DATE."""
     beginning = first_instant(settings.start_date, settings.zone)
     until = now + _AHEAD
     for since in _beginnings(beginning, now):
@@ -291,8 +291,8 @@ def rows_of_slots(warehouse: Warehouse, slots: Iterable[Slot]) -> dict[Slot, Row
 
 
 def _events(warehouse: Warehouse, table: DailyTable, key: str, kind: str, values: list[Any]) -> dict[Any, Rows]:
-    """Day or start of the slot → source → events, of those that have been computed."""
-    if not tables_are_there(warehouse, [table]):
+    """Day or start of the slot → source → events, as far as computed."""
+    if not tables_exist(warehouse, [table]):
         return {}
     found: dict[Any, dict[str, int]] = {}
     for row in warehouse.query(

@@ -1,4 +1,4 @@
-"""The platform's tables: where their SQL lies, and what of it Python needs to know.
+"""The platform's tables: the paths of their SQL files, and the facts about them that Python needs.
 
 One `.sql` file per table under `schema/` is the only place that names columns, types and comments; one under
 `queries/` fills it, one under `queries/checks/` reconciles it. This module reads them.

@@ -1,4 +1,4 @@
-"""Which tables above a day's table have not been computed, found from their rows alone.
+"""Find the tables upstream of a day's table that have not been computed, by their rows alone.
 
 A partition without rows looks the same whether its day had no events or was never computed. So each table is compared
 with what it is computed from: an extract without rows is right only if the source has no events of the day, and a
@@ -30,19 +30,19 @@ _ONE_DAY = datetime.timedelta(days=1)
 
 
 class NotComputedError(RuntimeError):
-    """A table above has not been computed for the day; the text names what to materialise first."""
+    """An upstream table has not been computed for the day. The text names what to materialise first."""
 
 
 @dataclass(frozen=True)
 class NotComputed:
-    """A table without rows of the days from `first` to `last`, which should have some."""
+    """A table that should have rows of the days from `first` to `last`, and has none."""
 
     table: str
     first: datetime.date
     last: datetime.date
 
     def __str__(self) -> str:
-        """For people: `users of 2026-01-31`, or `users from 2026-01-29 to 2026-01-31`."""
+        """The text, such as `users of 2026-01-31`, or `users from 2026-01-29 to 2026-01-31`."""
         days = f"of {self.last}" if self.first == self.last else f"from {self.first} to {self.last}"
         return f"{self.table} {days}"
 
@@ -82,7 +82,7 @@ def not_computed(sources: DailySources, table: DailyTable, day: Day, settings: S
 
 
 def _names_above(table: DailyTable, dimensions: tuple[str, ...]) -> list[str]:
-    """Everything of the same day that `table` is computed from, in the order in which it is computed."""
+    """All upstream tables of the same day, in the order of computation."""
     shared = [*EXTRACTS, USERS, USER_DAILY]
     if table in EXTRACTS:
         return []
@@ -96,7 +96,7 @@ def _names_above(table: DailyTable, dimensions: tuple[str, ...]) -> list[str]:
 
 
 def _rows(warehouse: Warehouse, names: list[str], date: datetime.date) -> dict[str, int]:
-    """Table → how many rows it has of the day."""
+    """Table → its number of rows of the day."""
     selects = [
         f"SELECT '{name}' AS name, count() AS rows FROM `{name}` WHERE event_date = {{event_date:Date}}"  # noqa: S608
         for name in names

@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 
 from metrics_platform import expressions
 from metrics_platform.catalog import Dimension, Metric, Source
-from metrics_platform.table_names import quoted
+from metrics_platform.table_names import quote_identifier
 from metrics_platform.time_windows import first_instant
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Parameters, runnable, sql_text
-from metrics_platform.warehouse.source_rows import SourceRows, hash_of, named_value
+from metrics_platform.warehouse.source_rows import SourceRows, hash_of, slice_name_sql
 from metrics_platform.warehouse.tables import SLOT_METRICS, DailyTable, read_sql
 
 VALUES_QUERY = "queries/metric_values.sql"
@@ -58,7 +58,7 @@ class Scope:
 
     @property
     def by_slot(self) -> bool:
-        """Whether values are of slots and not of the day."""
+        """Whether values are per slot, not per day."""
         return self.table.name == SLOT_METRICS.name
 
     @property
@@ -89,7 +89,7 @@ class Scope:
         return first_instant(self.date - _LOOK_BACK, self.zone), first_instant(self.date, self.zone)
 
     def dimensions_of(self, source: Source) -> tuple[Dimension, ...]:
-        """What the values of a source are sliced by."""
+        """The dimensions of a source's values."""
         return source.monitored_dimensions if self.by_slot else source.dimensions
 
     @property
@@ -102,7 +102,7 @@ class Scope:
         return [metric for metric in self.metrics if metric.sql and metric.source == source]
 
     def filled(self, file: str, **parts: str) -> str:
-        """A file of `queries/` with its parts, beside those that all share."""
+        """Fill in a file of `queries/` with its own parts and the shared ones."""
         shared = {"table": self.table.name, "bucket": self.bucket, "key_columns": self.key_columns}
         return filled(file, keys=self.keys, in_range=self.in_range, **shared, **parts)
 
@@ -132,7 +132,7 @@ class Cells:
     def of(cls, dimensions: Sequence[Dimension]) -> Cells:
         """The cells of a source that is sliced by these dimensions."""
         builtin = [expressions.column_names_in(dimension.sql) for dimension in dimensions if dimension.is_builtin]
-        read = {quoted(name): quoted(name) for name in sorted(set().union(*builtin))}
+        read = {quote_identifier(name): quote_identifier(name) for name in sorted(set().union(*builtin))}
         read |= {
             f"platform_slice_{dimension.name}": dimension.sql for dimension in dimensions if not dimension.is_builtin
         }
@@ -156,7 +156,7 @@ def values_sql(scope: Scope, source: str) -> str:
         if (aggregate := mergeable(scope, metric)) is not None:
             state = f"platform_state_{metric.name}"
             states.append(f"{aggregate.state} AS {state}")
-            values.append(_value(metric.name, known_number(metric, aggregate.merged(state)), metric.definition))
+            values.append(_value(metric.name, as_number(metric, aggregate.merged(state)), metric.definition))
     return scope.filled(
         VALUES_QUERY,
         cell_key=cells.key,
@@ -219,13 +219,13 @@ def by_row_sql(scope: Scope, metric: Metric) -> str:
     return scope.filled(
         "queries/metric_values_by_row.sql",
         rows=rows.sql,
-        value=f"toNullable({known_number(metric, str(metric.sql))})",
+        value=f"toNullable({as_number(metric, str(metric.sql))})",
         slices=slices_of([(dimension.name, dimension.sql) for dimension in dimensions]),
     )
 
 
 def mergeable(scope: Scope, metric: Metric) -> expressions.Aggregate | None:
-    """The aggregate whose states give a metric; None where it takes a scan of its own.
+    """The aggregate whose merged states give a metric; None if it needs a scan of its own.
 
     An aggregate that does not count has no value where it finds nothing: the largest of no amounts is not 0.
     """
@@ -234,7 +234,7 @@ def mergeable(scope: Scope, metric: Metric) -> expressions.Aggregate | None:
     return metric.aggregate if metric.aggregate.is_zero_without_rows else metric.aggregate.or_null
 
 
-def known_number(metric: Metric, sql: str) -> str:
+def as_number(metric: Metric, sql: str) -> str:
     """A value as a number. The sum of amounts that are all NULL is NULL; it means what a slot without rows means."""
     return f"ifNull(toFloat64({sql}), 0)" if metric.empty == "zero" else f"toFloat64({sql})"
 
@@ -260,7 +260,7 @@ def _value(name: str, sql: str, definition: int) -> str:
 
 def slices_of(named: Iterable[tuple[str, str]]) -> str:
     """The slices of a row as pairs of dimension and value, the total first."""
-    return sql_array(["('total', 'total')", *(f"({sql_text(name)}, {named_value(sql)})" for name, sql in named)])
+    return sql_array(["('total', 'total')", *(f"({sql_text(name)}, {slice_name_sql(sql)})" for name, sql in named)])
 
 
 def sql_array(items: Iterable[str]) -> str:

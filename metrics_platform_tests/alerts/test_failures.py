@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metrics_platform.alerts.alert import Condition, Notification, Subject
-from metrics_platform.alerts.engine import MOST
+from metrics_platform.alerts.engine import MAX_ALERTS
 from metrics_platform.alerts.policies import FAILED_CHECK
 from metrics_platform.defs.health.alert_store import AlertCursor, update_alerts
 from metrics_platform.defs.health.failed_runs import without_ids
@@ -185,7 +185,7 @@ def test_500_failures_at_once_are_three_messages() -> None:
     watch.tick(*(Condition(ETL, "firing", START, word(n), "failed", f"run-{n}", key=f"run-{n}") for n in range(500)))
     watch.plays("5m T")
     assert [found.kind for found in watch.sent] == ["opened", "opened", "batch"]
-    assert len(AlertCursor.from_cursor(watch.cursor).alerts) == MOST
+    assert len(AlertCursor.from_cursor(watch.cursor).alerts) == MAX_ALERTS
     assert watch.plays("1h f") == "resolved 0, resolved 0"
 
 

@@ -23,7 +23,7 @@ from metrics_platform.detection.series import SLOTS_A_DAY, Floats, Reason, SlotS
 from metrics_platform.health.probe import (
     Limits,
     Volume,
-    combined,
+    combine,
     evaluate_volume,
     silent_slots,
     stale_condition,
@@ -214,7 +214,7 @@ class Simulation:
             yield self._freshness(source, position, slot)
             volume = _volume(events, position)
             if volume.status == "unusual":
-                volume = combined([_volume(events, position - back) for back in range(4)])
+                volume = combine([_volume(events, position - back) for back in range(4)])
             start = slot.start - 3 * SLOT
             yield volume_condition(source, slot.key, start, slot.end, volume)
             if number % SLOTS_A_DAY == 2:  # the night's load has computed the day before by now

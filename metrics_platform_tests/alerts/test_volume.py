@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from metrics_platform.health.probe import (
     Limits,
     Volume,
-    combined,
+    combine,
     evaluate_volume,
     silent_slots,
     staleness,
@@ -79,12 +79,12 @@ def test_the_band_is_the_median_and_the_robust_deviation_of_pandas(rows: int, be
 
 def test_several_slots_are_one_period_without_those_that_have_no_band() -> None:
     usual = [400, 404, 396]
-    whole = combined([evaluate_volume(rows, usual) for rows in (200, 190, 210, 205)])
+    whole = combine([evaluate_volume(rows, usual) for rows in (200, 190, 210, 205)])
     assert (whole.rows, whole.expected, whole.lower, whole.upper) == (805, 1600, 1200, 2000)
     assert (whole.status, whole.severity, whole.direction) == ("unusual", "warning", "down")
     young = Volume("not_enough_history", 700, 2)
-    assert combined([evaluate_volume(200, usual), young]) == Volume("unusual", 200, 3, 400.0, 300.0, 500.0)
-    assert combined([young]).rows == 0
+    assert combine([evaluate_volume(200, usual), young]) == Volume("unusual", 200, 3, 400.0, 300.0, 500.0)
+    assert combine([young]).rows == 0
 
 
 # --- staleness --------------------------------------------------------------------------------------------------------

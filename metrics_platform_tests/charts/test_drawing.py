@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from PIL import Image
 
-from metrics_platform.charts.model import Chart, Panel, draw, smaller
+from metrics_platform.charts.model import Chart, Panel, draw, shrink
 from metrics_platform_tests.charts.pictures import alert, chart, drawn, outside, overlaps, panel, report
 
 
@@ -124,7 +124,7 @@ def test_any_chart_is_drawn_without_a_warning(one: Chart) -> None:
 
 def test_a_smaller_picture_shows_the_same_in_fewer_bytes() -> None:
     png = draw(alert())
-    small = smaller(png, 960)
+    small = shrink(png, 960)
     with Image.open(io.BytesIO(png)) as before, Image.open(io.BytesIO(small)) as after:
         assert after.width == 960
         assert abs(after.height / after.width - before.height / before.width) < 0.01

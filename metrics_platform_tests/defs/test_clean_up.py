@@ -50,7 +50,7 @@ def test_runs_that_partitions_or_messages_need_stay(instance: dg.DagsterInstance
     failed = _job(fail).execute_in_process(instance=instance, raise_on_error=False).run_id
     running = instance.create_run_for_job(_job(send), status=dg.DagsterRunStatus.STARTED).run_id
     assert clean_up(instance, datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)) == (0, 0)
-    assert clean_up(instance, LATER, most_seconds=0) == (0, 2)
+    assert clean_up(instance, LATER, max_seconds=0) == (0, 2)
     assert clean_up(instance, LATER) == (2, 0)
     assert {run.run_id for run in instance.get_runs()} == {monday, tuesday, message, running}
     assert instance.get_materialized_partitions(dg.AssetKey("slots")) == {"monday", "tuesday"}

@@ -87,7 +87,7 @@ def _each_chart_is_drawn_once() -> Iterator[None]:
     """The same chart gives the same bytes, and most of these reports have the same charts."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(figure, "png_of", functools.cache(figure.png_of))
-        patched.setattr(sending, "smaller", functools.cache(sending.smaller))
+        patched.setattr(sending, "shrink", functools.cache(sending.shrink))
         yield
 
 

@@ -114,7 +114,7 @@ def test_a_dry_run_shows_message_and_picture_in_outbox_and_partition(
 def test_dagster_lists_the_latest_partitions_only(
     office: PostOffice, api: BotApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sending, "MOST_PARTITIONS", 2)
+    monkeypatch.setattr(sending, "MAX_PARTITIONS", 2)
     office.queue(*(_now(FAILED_RUN, key=f"run-{number}") for number in range(4)))
     office.until_quiet()
     assert len(office.instance.get_dynamic_partitions("notifications")) == 2

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from metrics_platform.defs.delivery.storage import history_of
 from metrics_platform.defs.health.alert_store import AlertCursor
-from metrics_platform.incidents.command import UnknownIncidentError, answer, list_incidents
+from metrics_platform.incidents.command import UnknownIncidentError, list_incidents, record_answer
 from metrics_platform.notifications.kinds import AnomalyResolved
 from metrics_platform.time_windows import SLOT
 from metrics_platform_tests.defs.monitor_world import LAG, NOON, OPENED, MonitorWorld, stale
@@ -240,10 +240,10 @@ def test_what_is_marked_as_not_an_incident_is_sent_again_only_if_it_is_larger(wo
     printed = io.StringIO()
     with time_machine.travel(NOON + 5 * SLOT, tick=True):
         for incident in found:
-            said = answer(world.settings, incident, is_incident=False, who="ann", note="a [/deploy]")
+            said = record_answer(world.settings, incident, is_incident=False, who="ann", note="a [/deploy]")
             assert f"{incident} is marked as not an incident" in said
         with pytest.raises(UnknownIncidentError, match="`metrics-platform incidents` lists them"):
-            answer(world.settings, "XXXXX", is_incident=False, who="ann", note="")
+            record_answer(world.settings, "XXXXX", is_incident=False, who="ann", note="")
         list_incidents(world.settings, Console(file=printed, width=200))
     assert printed.getvalue().count("not an incident (ann): a [/deploy]") == len(found)
 

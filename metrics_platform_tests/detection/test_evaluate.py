@@ -68,15 +68,15 @@ def test_siblings_do_not_overrule_the_direction(direction: Direction, is_evidenc
     assert (found.strength[0, 0] >= SUPPORTED) == is_evidence
 
 
-@pytest.mark.parametrize(("config", "listens"), [
+@pytest.mark.parametrize(("config", "uses_siblings"), [
     (DetectorConfig(), True),
     (DetectorConfig(slots_in_a_row=2), False),
     (DetectorConfig(detectors=("seasonal", "iqr")), True),
     (DetectorConfig(detectors=("seasonal", "iqr"), combine="all"), False),
     (DetectorConfig(combine="all"), True),
 ], ids=["default", "must last", "any of two", "both of two", "all of one"])  # fmt: skip
-def test_siblings_do_not_overrule_what_must_last_or_be_agreed_upon(config: DetectorConfig, listens: bool) -> None:
-    assert config.listens == listens
+def test_siblings_do_not_overrule_what_must_last_or_be_agreed_upon(config: DetectorConfig, uses_siblings: bool) -> None:
+    assert config.uses_siblings == uses_siblings
 
 
 def test_an_anomaly_must_last_for_as_many_slots_as_configured_in_one_direction() -> None:

@@ -27,9 +27,9 @@ def _found(*strengths: float) -> Detections:
     )
 
 
-def _member(metric: str, found: Detections, *names: tuple[str, str], listens: bool = True) -> Member:
+def _member(metric: str, found: Detections, *names: tuple[str, str], uses_siblings: bool = True) -> Member:
     parts = ("likes", "views") if metric == "ctr" else ()
-    return Member(metric, names or (TOTAL,), found, *parts, listens=listens)
+    return Member(metric, names or (TOTAL,), found, *parts, uses_siblings=uses_siblings)
 
 
 def _moved(found: Detections, *moved: float) -> Detections:
@@ -134,7 +134,7 @@ def test_a_falling_share_supports_its_numerators_fall_and_its_denominators_rise(
 
 
 def test_a_metric_whose_anomalies_must_last_is_left_alone() -> None:
-    members = [_member("views", _found(-1.2)), _member("likes", _found(-0.8), listens=False)]
+    members = [_member("views", _found(-1.2)), _member("likes", _found(-0.8), uses_siblings=False)]
     assert not with_siblings(members)[1].anomalous.any()
 
 

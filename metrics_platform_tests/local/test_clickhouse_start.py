@@ -77,7 +77,7 @@ def test_two_first_starts_at_once_leave_one_server(tmp_path: Path) -> None:
 def test_the_first_files_of_another_server_are_recognised(tmp_path: Path) -> None:
     for name in ("lock", ".engine.json.4711"):
         (tmp_path / name).touch()
-    with ServerDirectory(tmp_path).held(8123, "26.9.0"):
+    with ServerDirectory(tmp_path).locked(8123, "26.9.0"):
         assert (tmp_path / "engine.json").exists()
 
 

@@ -24,7 +24,7 @@ from metrics_platform.notifications.message import (
     clean,
     code,
     line,
-    read_blocks,
+    parse_blocks,
     table_lines,
     text_of,
 )
@@ -126,7 +126,7 @@ def test_a_message_without_a_headline_is_refused_by_its_key() -> None:
 
 
 def test_a_template_is_read_as_blocks() -> None:
-    headline, blocks = read_blocks("""
+    headline, blocks = parse_blocks("""
 ❌ <b>FAILED</b> · job <code>a &lt;b&gt;</code>
 
 one
@@ -155,8 +155,8 @@ because</blockquote>
 @given(st.text(), st.text())
 def test_no_value_is_read_as_a_tag(first: str, second: str) -> None:
     here = writer()
-    text = f"x {here.shown(first)} <b>y{here.shown(second)}</b>\n\n<pre>{here.quoted(first)}</pre>"
-    headline, _ = read_blocks(text)
+    text = f"x {here.printed(first)} <b>y{here.printed(second)}</b>\n\n<pre>{here.error_excerpt(first)}</pre>"
+    headline, _ = parse_blocks(text)
     assert text_of(headline) == text_of((Span(f"x {first} y{second}"),))
 
 

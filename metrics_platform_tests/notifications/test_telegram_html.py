@@ -25,7 +25,7 @@ from metrics_platform.notifications.message import (
     text_of,
     units,
 )
-from metrics_platform.notifications.telegram_calls import fits, parts_of, takes_link
+from metrics_platform.notifications.telegram_calls import accepts_link, fits, parts_of
 from metrics_platform_tests.notifications.any_message import messages, visible
 from metrics_platform_tests.notifications.clock import HEADLINE, message
 from metrics_platform_tests.notifications.examples import seen
@@ -83,7 +83,7 @@ _PATHS = st.text('/?#&="<> \n\u202eж🙂', max_size=8)
 @given(st.sampled_from(["http", "HTTPS", "ftp"]), _HOSTS, _PATHS)
 def test_telegram_accepts_every_address_taken_for_a_link(scheme: str, host: str, path: str) -> None:
     url = f"{scheme}://{host}{path}"
-    assert not takes_link(url) or accepted_url(url)  # which raises what Telegram says against it
+    assert not accepts_link(url) or accepted_url(url)  # which raises what Telegram says against it
 
 
 # --- limits ---------------------------------------------------------------------------------------------------------

@@ -169,7 +169,7 @@ VARIANTS: dict[str, Variant] = {
 def _messages(language: Language) -> Iterator[tuple[str, Message]]:
     yield from ((key, told(language, key)) for key in EXAMPLES)
     for key, variant in VARIANTS.items():
-        yield key, render(variant.event, variant.writer(language), over=variant.over)
+        yield key, render(variant.event, variant.writer(language), resolution=variant.over)
 
 
 def _drawn(chart: Chart | HeatMap) -> Iterator[str]:
@@ -378,12 +378,12 @@ def test_every_reason_of_an_anomaly_is_said_in_words(reason: str) -> None:
 
 
 def test_counts_choose_the_form_of_their_noun() -> None:
-    assert [writer("en").say("pictures", count=count, in_telegram=False) for count in (1, 2)] == [
+    assert [writer("en").phrase("pictures", count=count, in_telegram=False) for count in (1, 2)] == [
         "🖼 1 picture in Dagster",
         "🖼 2 pictures in Dagster",
     ]
     counts = (1, 2, 5, 11, 21, 1002)
-    assert [writer("ru").say("pictures", count=count, in_telegram=True).split(" в ")[0] for count in counts] == [
+    assert [writer("ru").phrase("pictures", count=count, in_telegram=True).split(" в ")[0] for count in counts] == [
         "🖼 1 картинка",
         "🖼 2 картинки",
         "🖼 5 картинок",

@@ -24,8 +24,8 @@ from metrics_platform.notifications.channel import (
     Answer,
     DeliveryError,
     Transport,
-    beat,
     retry,
+    send_heartbeat,
 )
 from metrics_platform_tests.notifications.clock import Clock, failure
 from metrics_platform_tests.notifications.telegram_chat import (
@@ -218,7 +218,7 @@ def nothing_secret_is_logged(logged: pytest.LogCaptureFixture) -> Iterator[None]
 def test_an_answer_that_repeats_a_part_of_the_address_is_masked(address: str, told: str) -> None:
     body = told.encode()
     with raw_server(answering(b"HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))) as host:
-        said = beat(f"http://{host}{address}")
+        said = send_heartbeat(f"http://{host}{address}")
     assert said.startswith("The heartbeat's watcher answered 404: ")
     assert "***" in said and "5ecret" not in said
 
@@ -227,7 +227,7 @@ def test_an_answer_that_repeats_a_part_of_the_address_is_masked(address: str, to
 @pytest.mark.parametrize("status", [200, 404, 500])
 def test_a_heartbeat_is_one_call_that_says_what_was_refused(status: int) -> None:
     with watcher(status) as (url, called):
-        said = beat(url)
+        said = send_heartbeat(url)
     assert called == [f"{PATH}?{QUERY}"]
     assert (str(status) in said) if status >= 300 else said == ""
     assert "5ecret" not in said
@@ -238,7 +238,7 @@ def test_a_watcher_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(channel, "HEARTBEAT_TIMEOUTS", (0.5, 0.2))
     started = time.monotonic()
     with watcher(hang=True) as (url, _):
-        said = beat(url)
+        said = send_heartbeat(url)
         assert time.monotonic() - started < 30
     assert said and "5ecret" not in said
 

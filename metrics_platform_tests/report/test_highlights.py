@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics_platform.report.highlights import MOST_HIGHLIGHTS, expect, explain_all, highlights, record_of
+from metrics_platform.report.highlights import MAX_HIGHLIGHTS, expect, explain_all, highlights, record_of
 from metrics_platform_tests.report.products import FIRST_DAY, Planted, product
 
 DAYS = 120
@@ -48,7 +48,7 @@ def test_the_furthest_from_its_band_comes_first() -> None:
     found = highlights(LAST, product(1, DAYS, "launch"))
 
     assert found
-    assert len(found) <= MOST_HIGHLIGHTS
+    assert len(found) <= MAX_HIGHLIGHTS
     alone = [abs(highlight.score) for highlight in found if not highlight.moved_with]
     assert alone == sorted(alone, reverse=True)
 

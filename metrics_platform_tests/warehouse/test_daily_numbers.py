@@ -50,7 +50,7 @@ def test_every_cell_equals_the_oracle_in_generated_worlds(
     most_hashes: int,
 ) -> None:
     # With more texts than are looked up, the extracts take their other way.
-    monkeypatch.setattr(daily_sources, "_MOST_HASHES", most_hashes)
+    monkeypatch.setattr(daily_sources, "_MAX_HASHES", most_hashes)
     days = world.days[min(earlier_days, len(world.days) - 2) :]
     settings = make_settings(
         timezone=world.zone,

@@ -13,7 +13,7 @@ from metrics_platform.settings import Settings
 from metrics_platform.warehouse import retention
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.partitions import merged_days
-from metrics_platform.warehouse.retention import drop_what_is_old, merge_past_days
+from metrics_platform.warehouse.retention import drop_old_data, merge_past_days
 from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.tables import (
     METRIC_DAILY,
@@ -66,7 +66,7 @@ def test_old_days_of_slots_and_whole_old_months_of_incidents_are_dropped(
     fill(warehouse, ("slot_metrics", "verdicts"), slots)
     # A hundred days before the 27th of November are the 19th of August: all of July goes, August stays.
     fill(warehouse, ("incidents", "monitored_slots"), ["2026-07-31", "2026-08-01", TODAY])
-    dropped = drop_what_is_old(warehouse, settings, TODAY)
+    dropped = drop_old_data(warehouse, settings, TODAY)
     for table in ("slot_metrics", "verdicts"):
         assert days(warehouse, table) == ["2026-09-28", "2026-09-29", "2026-11-27"]
     for table in ("incidents", "monitored_slots"):
@@ -75,7 +75,7 @@ def test_old_days_of_slots_and_whole_old_months_of_incidents_are_dropped(
         "incidents 202607", "monitored_slots 202607",
         "slot_metrics 2025-10-23", "slot_metrics 2026-09-27", "verdicts 2025-10-23", "verdicts 2026-09-27",
     ]  # fmt: skip
-    assert drop_what_is_old(warehouse, settings, TODAY) == []
+    assert drop_old_data(warehouse, settings, TODAY) == []
 
 
 def test_old_days_of_users_go_except_those_that_older_days_continue(
@@ -86,15 +86,15 @@ def test_old_days_of_users_go_except_those_that_older_days_continue(
     create_tables(warehouse, daily_tables(settings.dimensions))
     stored = ["2026-08-14", "2026-08-15", "2026-09-01", "2026-09-29", "2026-10-01", "2026-10-22", "2026-10-23"]
     fill(warehouse, ("users", "feed_user_daily", "user_daily", "app_daily"), stored)
-    assert drop_what_is_old(warehouse, settings, TODAY) == []  # a backfill has just written them
+    assert drop_old_data(warehouse, settings, TODAY) == []  # a backfill has just written them
     monkeypatch.setattr(retention, "_WRITTEN_HOURS", 0)
     time.sleep(1.1)  # ClickHouse's clock of parts has whole seconds
-    drop_what_is_old(warehouse, settings, TODAY)
+    drop_old_data(warehouse, settings, TODAY)
     assert days(warehouse, "users") == ["2026-08-14", "2026-09-01", "2026-10-01", "2026-10-23"]
     assert days(warehouse, "feed_user_daily") == ["2026-10-23"]
     assert days(warehouse, "user_daily") == ["2026-09-29", "2026-10-01", "2026-10-22", "2026-10-23"]
     assert days(warehouse, "app_daily") == stored
-    drop_what_is_old(warehouse, settings, TODAY + datetime.timedelta(days=90))
+    drop_old_data(warehouse, settings, TODAY + datetime.timedelta(days=90))
     assert days(warehouse, "users")[-1] == "2026-10-23"  # the next night continues it
 
 
@@ -105,7 +105,7 @@ def test_the_results_are_kept_as_long_as_the_setting_says(make_settings: Callabl
     create_tables(warehouse, tables)
     stored = ["2026-08-28", "2026-08-29", "2026-09-27", "2026-09-28", "2026-11-27"]  # TODAY is the 27th of November
     fill(warehouse, [table.name for table in tables], stored)
-    drop_what_is_old(warehouse, settings, TODAY)
+    drop_old_data(warehouse, settings, TODAY)
     assert {table.name: days(warehouse, table.name) for table in tables} == {
         **{table.name: stored[3:] for table in tables},
         "slice_values": stored[1:],
@@ -115,15 +115,15 @@ def test_the_results_are_kept_as_long_as_the_setting_says(make_settings: Callabl
 def test_of_a_product_whose_events_have_ended_the_last_ones_stay(warehouse: Warehouse, settings: Settings) -> None:
     ended = settings.model_copy(update={"end_date": datetime.date(2004, 10, 26)})
     fill(warehouse, ["slot_metrics"], ["2004-10-26", "2004-08-01"])
-    assert drop_what_is_old(warehouse, ended, TODAY) == ["slot_metrics 2004-08-01"]
+    assert drop_old_data(warehouse, ended, TODAY) == ["slot_metrics 2004-08-01"]
 
 
 def test_old_leftovers_of_any_table_are_dropped_and_other_tables_stay(warehouse: Warehouse, settings: Settings) -> None:
     for name in ("staging__city_slice__20261101__abc", "staging", "my_staging__table"):
         warehouse.execute(f"CREATE TABLE `{name}` (x UInt8) ENGINE = MergeTree ORDER BY x")
-    assert drop_what_is_old(warehouse, settings, TODAY) == []  # it may be in use
+    assert drop_old_data(warehouse, settings, TODAY) == []  # it may be in use
     at_once = settings.model_copy(update={"keep_staging_hours": 0})
-    assert drop_what_is_old(warehouse, at_once, TODAY) == ["staging__city_slice__20261101__abc"]
+    assert drop_old_data(warehouse, at_once, TODAY) == ["staging__city_slice__20261101__abc"]
 
 
 def test_past_days_of_the_slots_are_merged_a_few_at_a_time(warehouse: Warehouse, settings: Settings) -> None:

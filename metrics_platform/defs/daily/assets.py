@@ -16,7 +16,7 @@ from metrics_platform.defs.daily.metadata import (
     blocking_checks,
     check_results,
     day_metadata,
-    materialised,
+    materialise_or_fail,
     usual_day_results,
     usual_day_specs,
 )
@@ -36,7 +36,7 @@ GROUP = "daily"
 PREVIEW_ROWS = 10
 
 # A restart of ClickHouse takes seconds, a failover minutes: retry after 10, 20 and 40 s, each ± jitter. Errors that
-# waiting does not fix are not retried (see `failing_at_once`).
+# waiting does not fix are not retried (see `fail_without_retry`).
 RETRY_POLICY = dg.RetryPolicy(max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 _LOG_EVERY_SECONDS = 5.0
 _NOT_RETRIED = (NoWarehouseError, NotComputedError, SchemaMismatchError, SourceError)
@@ -107,7 +107,7 @@ def _daily_asset(
         check_specs=[*blocking_checks(table), *usual_day_specs(table)],
     )
     def compute(context: dg.AssetExecutionContext, clickhouse: ClickHouseResource) -> Iterator[Any]:
-        with failing_at_once():
+        with fail_without_retry():
             warehouse = clickhouse.warehouse(context, settings)
             results = _compute_days(context, warehouse, table, settings)
             usual = usual_day_results(warehouse, table, results, settings)
@@ -117,18 +117,18 @@ def _daily_asset(
             f"materialise the assets upstream of {table.name} for that day again, then this one. If it fails again, "
             "the check's metadata shows what differs."
         )
-        yield from materialised(table, [*checks, *usual], failed, remedy)
+        yield from materialise_or_fail(table, [*checks, *usual], failed, remedy)
 
     return compute
 
 
 @contextmanager
-def failing_at_once(*more: type[Exception]) -> Iterator[None]:
-    """Fail the step without a retry for an error that waiting does not fix, or one of `more`, in its own words."""
-    refused: tuple[type[Exception], ...] = (*_NOT_RETRIED, *more, WarehouseError)
+def fail_without_retry(*others: type[Exception]) -> Iterator[None]:
+    """Fail the step without a retry for permanent errors and `others`, with the error's own text."""
+    permanent: tuple[type[Exception], ...] = (*_NOT_RETRIED, *others, WarehouseError)
     try:
         yield
-    except refused as error:
+    except permanent as error:
         if isinstance(error, WarehouseError) and error.transient:
             raise
         raise dg.Failure(str(error), allow_retries=False) from None
@@ -140,12 +140,12 @@ def _compute_days(
     """Compute the run's days, log the progress and attach metadata to each partition."""
     dates = [datetime.date.fromisoformat(key) for key in context.partition_keys]
     results: list[DayResult] = []
-    said = 0.0
+    logged_at = 0.0
     for result in compute_days(warehouse, table, dates, settings, preview_rows=PREVIEW_ROWS, log=context.log.info):
         results.append(result)
         # A log line costs Dagster as much as a small day costs ClickHouse, so a range logs only every few seconds.
-        if time.monotonic() - said >= _LOG_EVERY_SECONDS or len(results) == len(dates):
-            said = time.monotonic()
+        if time.monotonic() - logged_at >= _LOG_EVERY_SECONDS or len(results) == len(dates):
+            logged_at = time.monotonic()
             context.log.info(
                 f"{table.name} of {result.day.key} ({len(results)} of {len(dates)}): {result.totals.rows:,} rows, "
                 f"{result.read_rows:,} read, {result.seconds:.2f} s"

@@ -20,7 +20,7 @@ MAX_SHOWN = 24
 
 
 def day_metadata(result: DayResult, database: str, settings: Settings) -> dict[str, Any]:
-    """One computed day: rows, sums, rows read, duration, the query as it can be run manually, and the first rows."""
+    """Metadata of a computed day: rows, sums, rows read, duration, a runnable query, and the first rows."""
     day = result.day
     metadata: dict[str, Any] = {
         "dagster/row_count": result.totals.rows,
@@ -39,25 +39,25 @@ def day_metadata(result: DayResult, database: str, settings: Settings) -> dict[s
 
 
 def check_results(table: DailyTable, compared: Sequence[tuple[str, Sequence[Comparison]]]) -> list[dg.AssetCheckResult]:
-    """One result per check over all periods of the run, in their order, with what was compared and what differs."""
-    latest_first = [(period, comparison) for period, found in reversed(compared) for comparison in found]
-    several = f"{len(compared)} {'stretches of slots' if table == tables.SLOT_METRICS else 'days'}"
-    periods = compared[0][0] if len(compared) == 1 else several
+    """One result per check over all periods of the run, with its comparisons."""
+    latest_first = [(period, comparison) for period, comparisons in reversed(compared) for comparison in comparisons]
+    plural = f"{len(compared)} {'stretches of slots' if table == tables.SLOT_METRICS else 'days'}"
+    periods = compared[0][0] if len(compared) == 1 else plural
     return [
-        _compared_result(name, promise, [pair for pair in latest_first if pair[1].check == name], periods)
+        _check_result(name, promise, [pair for pair in latest_first if pair[1].check == name], periods)
         for name, promise in table.checks.items()
     ]
 
 
-def materialised(
+def materialise_or_fail(
     table: DailyTable,
     checks: list[dg.AssetCheckResult],
     failed: Sequence[tuple[str, Sequence[Comparison]]],
     remedy: str,
 ) -> Iterator[Any]:
-    """Yield the checks and the materialisation; fail the run if a period was not published, since checks do not hold.
+    """Yield the checks and the materialisation. Fail the run if failed checks prevented the publication of a period.
 
-    `failed` has each such period with what is violated.
+    `failed` has each unpublished period with its violations.
     """
     if not failed:
         yield dg.MaterializeResult(check_results=checks)
@@ -72,13 +72,11 @@ def materialised(
     )
 
 
-def _compared_result(
-    name: str, promise: str, compared: list[tuple[str, Comparison]], periods: str
-) -> dg.AssetCheckResult:
+def _check_result(name: str, promise: str, compared: list[tuple[str, Comparison]], periods: str) -> dg.AssetCheckResult:
     """The result of a check. `compared` has each comparison with its period, the latest first."""
-    violated = [(day, c) for day, c in compared if c.is_violated]
-    late = [(day, c) for day, c in compared if c.explained_by_late_events]
-    shown = (violated or late or compared)[:MAX_SHOWN]
+    violated = [(day, comparison) for day, comparison in compared if comparison.is_violated]
+    late = [(day, comparison) for day, comparison in compared if comparison.explained_by_late_events]
+    listed = (violated or late or compared)[:MAX_SHOWN]
     if violated:
         day, first = violated[0]
         description = f"{day}: {difference(first)}. Not published."
@@ -90,8 +88,10 @@ def _compared_result(
     else:
         description = f"{promise} Holds for {periods}."
     records = [
-        dg.TableRecord({"day": day, "quantity": c.quantity, "expected": c.expected, "actual": c.actual})
-        for day, c in shown
+        dg.TableRecord(
+            {"day": day, "quantity": comparison.quantity, "expected": comparison.expected, "actual": comparison.actual}
+        )
+        for day, comparison in listed
     ]
     return dg.AssetCheckResult(
         check_name=name,
@@ -104,7 +104,7 @@ def _compared_result(
 
 
 def difference(comparison: Comparison) -> str:
-    """The difference that a check found, and its reason if known."""
+    """The text of a difference that a check found, with the reason if known."""
     text = f"{comparison.quantity} is {comparison.actual:,}, expected {comparison.expected:,}"
     if comparison.too_many_late_events:
         text += (
@@ -115,7 +115,7 @@ def difference(comparison: Comparison) -> str:
 
 
 def _sums(result: DayResult, settings: Settings) -> dict[str, int]:
-    """The day's sums. The final table has each sum once per dimension; its checks have shown that they agree."""
+    """The day's sums. The final table has each sum once per dimension; its checks ensure that they agree."""
     copies = len(settings.dimensions) if result.table.file == "dimension_metrics" else 1
     return {measure: total // copies for measure, total in result.totals.sums.items()}
 
@@ -126,7 +126,7 @@ def _preview(rows: tuple[Row, ...]) -> dg.TableMetadataValue:
 
 
 def _cell(name: str, value: Any) -> str | bool | None:
-    """A value as people read it: numbers with thousands separators, but no ids."""
+    """Format a value for display. Numbers other than ids get thousands separators."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, float):
@@ -139,7 +139,7 @@ def _cell(name: str, value: Any) -> str | bool | None:
 
 
 def blocking_checks(table: DailyTable) -> list[dg.AssetCheckSpec]:
-    """The checks of a table that block what is downstream."""
+    """The checks of a table that block downstream assets."""
     return [
         dg.AssetCheckSpec(name, asset=table.name, description=promise, blocking=True)
         for name, promise in table.checks.items()
@@ -166,7 +166,7 @@ def usual_day_specs(table: DailyTable) -> list[dg.AssetCheckSpec]:
 def usual_day_results(
     warehouse: Warehouse, table: DailyTable, results: list[DayResult], settings: Settings
 ) -> list[dg.AssetCheckResult]:
-    """The check of the latest day that was published; none where no day was."""
+    """The check of the latest published day; empty if no day was published."""
     published = [result.day.date for result in results if result.published]
     if table.name != tables.APP_DAILY.name or not published:
         return []
@@ -174,22 +174,27 @@ def usual_day_results(
     from metrics_platform.report.reading import read_app_days  # noqa: PLC0415
 
     day = max(published)
-    found = highlights(day, read_app_days(warehouse, day - LOOKBACK, day), holidays=settings.holidays)
-    if found is None:
+    unusual = highlights(day, read_app_days(warehouse, day - LOOKBACK, day), holidays=settings.holidays)
+    if unusual is None:
         text = f"Too little history to know what is usual for {day}."
-    elif not found:
+    elif not unusual:
         text = f"{day} was a usual day."
     else:
         text = f"{day}: " + ", ".join(
-            f"{one.metric} {_number(one.value)} (usual {_number(one.lower)} to {_number(one.upper)})" for one in found
+            f"{highlight.metric} {_number(highlight.value)} "
+            f"(usual {_number(highlight.lower)} to {_number(highlight.upper)})"
+            for highlight in unusual
         )
     return [
         dg.AssetCheckResult(
             check_name=CHECK,
-            passed=not found,
+            passed=not unusual,
             severity=dg.AssetCheckSeverity.WARN,
             description=text,
-            metadata={one.metric: f"{_number(one.value)}, expected {_number(one.expected)}" for one in found or ()},
+            metadata={
+                highlight.metric: f"{_number(highlight.value)}, expected {_number(highlight.expected)}"
+                for highlight in unusual or ()
+            },
         )
     ]
 

@@ -1,4 +1,4 @@
-"""The asset `metric_daily`: the value of the day of every metric of the catalogue."""
+"""The asset `metric_daily`: the daily value of every metric of the catalogue."""
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of the functions it is given.
 
@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from metrics_platform.catalog import Catalog
-from metrics_platform.defs.daily.assets import GROUP, RETRY_POLICY, day_partitions, failing_at_once
+from metrics_platform.defs.daily.assets import GROUP, RETRY_POLICY, day_partitions, fail_without_retry
 from metrics_platform.defs.daily.metadata import blocking_checks
 from metrics_platform.defs.lineage import table_metadata
 from metrics_platform.defs.resources import ClickHouseResource, MetricsConfig
@@ -21,7 +21,7 @@ _HISTORY_DAYS = 35
 
 
 def metric_daily_asset(settings: Settings, catalog: Catalog) -> dg.AssetsDefinition:
-    """The asset; the run of yesterday also computes days of the last five weeks that a metric lacks."""
+    """The asset. Yesterday's run also computes days of the last five weeks that a metric lacks."""
 
     @dg.asset(
         name=METRIC_DAILY.name,
@@ -45,7 +45,7 @@ def metric_daily_asset(settings: Settings, catalog: Catalog) -> dg.AssetsDefinit
     ) -> Iterator[Any]:
         from metrics_platform.defs.daily.values_run import compute_metric_daily  # noqa: PLC0415
 
-        with failing_at_once():
+        with fail_without_retry():
             warehouse = clickhouse.warehouse(context, settings)
             yield from compute_metric_daily(context, warehouse, config.metrics, settings, _HISTORY_DAYS)
 

@@ -1,4 +1,4 @@
-"""Runs that compute values of metrics: of days for `metric_daily`, of slots for `slot_metrics`."""
+"""Compute metric values in a run: of days for `metric_daily`, of slots for `slot_metrics`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import dagster as dg
 
 from metrics_platform.catalog import Metric, load_catalog_or_builtin
-from metrics_platform.defs.daily.metadata import check_results, materialised
-from metrics_platform.defs.resources import chosen_metrics
+from metrics_platform.defs.daily.metadata import check_results, materialise_or_fail
+from metrics_platform.defs.resources import select_metrics
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT, SlotRange
 from metrics_platform.warehouse.catalog_check import CheckedCatalog, check_catalog
@@ -29,32 +29,32 @@ def compute_metric_daily(
     """Compute the run's days. If they end with yesterday, also compute earlier days that metrics lack."""
     checked = check_catalog(warehouse, load_catalog_or_builtin(settings))
 
-    def computed() -> Iterator[ValuesResult]:
-        chosen = chosen_metrics(names, checked)
+    def results() -> Iterator[ValuesResult]:
+        selected = select_metrics(names, checked)
         dates = [datetime.date.fromisoformat(key) for key in context.partition_keys]
-        work: list[tuple[list[datetime.date], tuple[Metric, ...] | None]] = [(dates, chosen)]
+        batches: list[tuple[list[datetime.date], tuple[Metric, ...] | None]] = [(dates, selected)]
         last = max(dates)
-        if chosen is None and last == datetime.datetime.now(settings.zone).date() - _ONE_DAY:
+        if selected is None and last == datetime.datetime.now(settings.zone).date() - _ONE_DAY:
             first = max(last - history_days * _ONE_DAY, settings.start_date)
             missing = missing_days(warehouse, first, min(dates) - _ONE_DAY, checked, settings.zone)
-            work = [*(([date], lacking) for date, lacking in missing), *work]
-        for days, metrics in work:
+            batches = [*(([date], missing_metrics) for date, missing_metrics in missing), *batches]
+        for days, metrics in batches:
             yield from compute_metric_days(warehouse, days, checked, settings, metrics)
 
-    yield from run_values(context, warehouse, METRIC_DAILY, checked, computed())
+    yield from materialise_values(context, warehouse, METRIC_DAILY, checked, results())
 
 
-def run_values(  # noqa: PLR0917
+def materialise_values(  # noqa: PLR0917
     context: dg.AssetExecutionContext,
     warehouse: Warehouse,
     table: DailyTable,
     checked: CheckedCatalog,
     computed: Iterable[ValuesResult],
-    further: Callable[[], list[dg.AssetCheckResult]] = list,
+    extra_checks: Callable[[], list[dg.AssetCheckResult]] = list,
 ) -> Iterator[Any]:
-    """Log and show what is computed; yield the checks and the materialisation, or fail the run.
+    """Log the results and attach their metadata. Yield the checks and the materialisation, or fail the run.
 
-    `further` makes the checks that are known at the end. A day that does not add up stays as it was.
+    `extra_checks` is called at the end for further checks. A day that does not add up is not published.
     """
     for text in apply_renames(warehouse, checked.catalog):
         context.log.info(text)
@@ -67,24 +67,24 @@ def run_values(  # noqa: PLR0917
             f"read, {result.seconds:.2f} s"
         )
         if result.published:
-            _show_day(context, warehouse, table, period, result)
+            _attach_metadata(context, warehouse, table, period, result)
     checks = check_results(table, [(period, result.comparisons) for period, result in results])
     failed = [(period, result.violations) for period, result in results if not result.published]
-    yield from materialised(table, [*checks, *further()], failed, "materialise the day again.")
+    yield from materialise_or_fail(table, [*checks, *extra_checks()], failed, "materialise the day again.")
 
 
-def _show_day(
+def _attach_metadata(
     context: dg.AssetExecutionContext, warehouse: Warehouse, table: DailyTable, period: str, result: ValuesResult
 ) -> None:
-    """Attach to a day's partition what was computed, and the totals of its last period, which Dagster plots by name.
+    """Attach metadata to a day's partition, with the totals of its last period, which Dagster plots by name.
 
-    A day outside of the run's partitions is recorded as materialised.
+    A day outside the run's partitions gets a materialisation of its own.
     """
     last = result.end - SLOT
-    about: dict[str, Any] = {"dagster/row_count": result.rows}
+    summary: dict[str, Any] = {"dagster/row_count": result.rows}
     condition = "event_date = {event_date:Date} AND dimension = 'total'"
     if table == SLOT_METRICS:
-        about = {"computed": period, "rows written": result.rows, "last slot": f"{last:%Y-%m-%d %H:%M} UTC"}
+        summary = {"computed": period, "rows written": result.rows, "last slot": f"{last:%Y-%m-%d %H:%M} UTC"}
         condition += " AND slot_start = {slot:DateTime('UTC')}"
     rows = warehouse.query(
         f"SELECT toString(metric) AS name, value FROM {table.name} FINAL WHERE {condition}",  # noqa: S608
@@ -92,7 +92,7 @@ def _show_day(
         operation="Reading the totals",
     ).rows
     metadata: dict[str, Any] = {
-        **about,
+        **summary,
         "dagster/table_name": f"{warehouse.database}.{table.name}",
         "rows read": result.read_rows,
         "duration (s)": round(result.seconds, 3),

@@ -1,12 +1,12 @@
-"""The job `notify` that sends what is queued, its sensor, the asset `notifications` with a partition per message, and
-the check that asks each channel whether it would take one.
+"""The delivery of queued messages: the job `notify`, its sensor, the asset `notifications`, and the channels' check.
 
-The sensor starts a run when a message is due and no such run is queued or running. It never sends. Nothing is lost if
-it fails or is killed at any point: what is waiting is in the journal, and a run rereads that before each message.
+The asset has a partition per message. The sensor starts a run when a message is due and no such run is queued or
+running. It never sends. Nothing is lost if it fails or is killed: the journal has all waiting messages, and a run
+rereads it before each message.
 
 Other features queue a message with `storage.enqueue` (from a run) or `storage.queued` (from a sensor).
 
-What sends is imported on use: most processes of the platform load this page and never send.
+The code that sends is imported on use: most processes of the platform load this module and never send.
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of the functions it is given.
@@ -37,8 +37,8 @@ SENDERS = ("daily_report", "incidents")
 CHECK = "channels_answer"
 CHECK_JOB = "check_channels"
 SENSOR = "notify_sensor"
-# A run of `notify` that takes longer is ended, and another one continues. It ends itself earlier.
-LONGEST_RUN_SECONDS = 900
+# Dagster ends a run of `notify` that takes longer, and another one continues. Usually the run ends itself earlier.
+MAX_RUN_SECONDS = 900
 # Dagster evaluates sensors every 5 s. A tick therefore waits for a message until the next one: an alert starts its run
 # within half a second instead of 2.5 s on average.
 TICK_SECONDS = 4.5
@@ -137,11 +137,11 @@ def notify_job(settings: Settings) -> dg.JobDefinition:
 
     @dg.job(
         name=JOB,
-        # Its own: a job that gets them from the code location is made anew, and so is its sensor, with a warning.
+        # The job has its own resources: if it took the code location's, Dagster would rebuild it and warn.
         resource_defs={"telegram": TelegramResource.for_settings(settings)},
         executor_def=dg.in_process_executor,
-        # It precedes everything else in the queue. The sensor replaces a run that was killed, not Dagster.
-        tags={"dagster/priority": "10", "dagster/max_retries": "0", "dagster/max_runtime": str(LONGEST_RUN_SECONDS)},
+        # It precedes everything else in the queue. The sensor, and not Dagster, replaces a run that was killed.
+        tags={"dagster/priority": "10", "dagster/max_retries": "0", "dagster/max_runtime": str(MAX_RUN_SECONDS)},
         description="Sends every message that is due, one after the other. Started by `notify_sensor`. Each message is "
         "a partition of the asset `notifications`, with its preview, its attempts and the channels' answers.",
     )
@@ -158,7 +158,7 @@ def notify_sensor(jobs: Sequence[Any], settings: Settings) -> dg.SensorDefinitio
     @dg.sensor(
         name=SENSOR,
         jobs=jobs,
-        minimum_interval_seconds=3,  # less than Dagster's 5 s: one that is due just after them waits for 10
+        minimum_interval_seconds=3,  # less than Dagster's 5 s: with 5, a sensor may miss a tick and wait for 10
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Starts a run of `notify` as soon as a message is due and none is queued or running. Each tick "
         "says why. Switched off, messages wait.",
@@ -174,34 +174,34 @@ def _tick(context: dg.SensorEvaluationContext, settings: Settings) -> dg.SensorR
     from metrics_platform.notifications.history import Position  # noqa: PLC0415
     from metrics_platform.notifications.queueing import next_step  # noqa: PLC0415
 
-    class Remembered(Cursor):
+    class _NotifyCursor(Cursor):
         position: Position = Position()
         checked_by: str = ""
 
-    remembered = Remembered.from_cursor(context.cursor)
-    journal = queue_of(event_log(context.instance), settings, remembered.position, _now())
+    cursor = _NotifyCursor.from_cursor(context.cursor)
+    journal = queue_of(event_log(context.instance), settings, cursor.position, _now())
     requests = []
-    if remembered.checked_by != _PROCESS:
+    if cursor.checked_by != _PROCESS:
         requests.append(dg.RunRequest(run_key=f"{CHECK_JOB}-{_PROCESS}", job_name=CHECK_JOB))
     deadline = time.monotonic() + (0 if requests else TICK_SECONDS)
     while True:
-        began = time.monotonic()
+        started = time.monotonic()
         step = next_step(journal.waiting(), settings, _now(), journal.reached)
-        wanted = step.is_due or _check_has_started(context.instance, _now())
-        is_running = wanted and _is_running(context.instance, _now())
-        if (wanted and not is_running) or time.monotonic() >= deadline:
+        is_needed = step.is_due or _check_has_started(context.instance, _now())
+        is_running = is_needed and _is_running(context.instance, _now())
+        if (is_needed and not is_running) or time.monotonic() >= deadline:
             break
-        time.sleep(max(_POLL_SECONDS, 4 * (time.monotonic() - began)))  # rereading hundreds of messages takes a while
-    if wanted and not is_running:
+        time.sleep(max(_POLL_SECONDS, 4 * (time.monotonic() - started)))  # rereading hundreds of messages takes a while
+    if is_needed and not is_running:
         position = journal.position.model_dump_json()
         config = dg.RunConfig(ops={DRAIN: {"config": {"position": position}}})
         requests.append(dg.RunRequest(job_name=JOB, run_config=config))
     reason = "a run of notify is sending" if is_running else step.reason
-    kept = Remembered(position=journal.position, checked_by=_PROCESS)
+    new_cursor = _NotifyCursor(position=journal.position, checked_by=_PROCESS)
     return dg.SensorResult(
         run_requests=requests or None,
         skip_reason=None if requests else dg.SkipReason(f"{reason[:1].upper()}{reason[1:]}."),
-        cursor=kept.model_dump_json(),
+        cursor=new_cursor.model_dump_json(),
     )
 
 
@@ -210,12 +210,12 @@ def _now() -> datetime.datetime:
 
 
 def _is_running(instance: dg.DagsterInstance, now: datetime.datetime) -> bool:
-    """Whether a run of `notify` is queued or running. One that takes too long was killed, whatever Dagster believes."""
-    going_on = [status for status in dg.DagsterRunStatus if status not in _ENDED]
-    for record in instance.get_run_records(dg.RunsFilter(job_name=JOB, statuses=going_on)):
+    """Whether a run of `notify` is queued or running. A run that takes too long counts as killed."""
+    active = [status for status in dg.DagsterRunStatus if status not in _ENDED]
+    for record in instance.get_run_records(dg.RunsFilter(job_name=JOB, statuses=active)):
         started = record.start_time or record.create_timestamp.timestamp()
         is_queued = record.dagster_run.status == dg.DagsterRunStatus.QUEUED
-        if is_queued or now.timestamp() - started < LONGEST_RUN_SECONDS:
+        if is_queued or now.timestamp() - started < MAX_RUN_SECONDS:
             return True
     return False
 
@@ -230,7 +230,7 @@ def _check_has_started(instance: dg.DagsterInstance, now: datetime.datetime) -> 
 
 
 def channels_check(settings: Settings) -> dg.AssetChecksDefinition:
-    """The check that asks every channel whether it would take a message, without sending one."""
+    """The check that asks every channel whether it would accept a message, without sending one."""
 
     @dg.asset_check(
         asset=CHANNELS,

@@ -1,8 +1,7 @@
-"""The journal in Dagster's event log: each entry is an observation of the asset `notifications`, in its message's
-partition.
+"""The journal in Dagster's event log. An entry is an observation of the asset `notifications`, by message.
 
-Dagster's storage is durable without ClickHouse, so that "ClickHouse is down" is still sent. In Dagster's UI a message's
-partition shows everything that was ever tried with it.
+Dagster's storage does not need ClickHouse, so that "ClickHouse is down" is still sent. In Dagster's UI, a message's
+partition shows every attempt to send it.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import dagster as dg
 from pydantic import ValidationError
 
 from metrics_platform.defs.delivery.notify import KEY
-from metrics_platform.notifications.channel import masked_json
+from metrics_platform.notifications.channel import mask_json
 from metrics_platform.notifications.history import (
     ENTRIES,
     Entry,
@@ -39,18 +38,18 @@ from metrics_platform.settings import Settings
 
 _ENTRY = "entry"
 _PAGE = 500
-# Dagster's folder for a command without DAGSTER_HOME; `dagster dev` keeps it while it runs.
+# Dagster's folder for a command without DAGSTER_HOME. `dagster dev` keeps it while it runs.
 _TEMPORARY_HOME = ".tmp_dagster_home_"
-# Partitions asked for in one query: databases take some thousands of parameters at most.
+# Partitions in one query: databases allow a few thousand parameters.
 _KEYS = 400
-# A journal is read from this much before the longest wait on, if nothing is known of an earlier reading.
+# Without a stored position, a journal is read from this much before the longest wait.
 _GRACE = datetime.timedelta(days=1)
 
 
 def enqueue(context: dg.OpExecutionContext | dg.AssetExecutionContext, *events: Event) -> None:
-    """Queue notifications from within a run: durable when this returns, sent by the job `notify`.
+    """Queue notifications from within a run. They are durable when this returns, and the job `notify` sends them.
 
-    Queueing the same key again changes nothing.
+    Queueing the same key again has no effect.
 
     Raises:
         dg.Failure: Dagster's storage ends with this command, so they would never be sent.
@@ -61,12 +60,12 @@ def enqueue(context: dg.OpExecutionContext | dg.AssetExecutionContext, *events: 
 
 
 def queued(*events: Event) -> list[dg.AssetObservation]:
-    """The same for a sensor, which returns them as `SensorResult(asset_events=…)`: stored before its cursor."""
+    """Queue notifications from a sensor: it returns them as `SensorResult(asset_events=…)`."""
     return [observation(event.key, Queued(notification=event)) for event in events]  # type: ignore[arg-type]
 
 
 def _require_lasting_storage(instance: dg.DagsterInstance) -> None:
-    """A `dagster` command without DAGSTER_HOME keeps its events in a folder that it deletes at its end."""
+    """Fail if the storage is temporary: a `dagster` command without DAGSTER_HOME deletes its events when it ends."""
     home = Path(instance.root_directory).name if instance.root_directory else ""
     if home.startswith(_TEMPORARY_HOME) and "DAGSTER_IS_DEV_CLI" not in os.environ:
         raise dg.Failure(
@@ -77,12 +76,12 @@ def _require_lasting_storage(instance: dg.DagsterInstance) -> None:
 
 
 def observation(key: str, entry: Entry) -> dg.AssetObservation:
-    """An entry as Dagster stores it, masked: an error's text may quote a URL, and everyone in Dagster can read it."""
+    """An entry as Dagster stores it. It is masked: an error may quote a URL, and every user of Dagster can read it."""
     return dg.AssetObservation(
         KEY,
         partition=key,
         description=entry.entry,
-        metadata={_ENTRY: dg.MetadataValue.json(masked_json(entry.model_dump(mode="json"), mask))},
+        metadata={_ENTRY: dg.MetadataValue.json(mask_json(entry.model_dump(mode="json"), mask))},
     )
 
 
@@ -97,28 +96,28 @@ class EventLog(Storage):
         return self._read(dg.AssetRecordsFilter(KEY, after_timestamp=max(0.0, moment)))
 
     def of(self, keys: Sequence[str]) -> dict[str, list[Stored]]:
-        found: dict[str, list[Stored]] = defaultdict(list)
+        by_key: dict[str, list[Stored]] = defaultdict(list)
         for first in range(0, len(keys), _KEYS):
             for stored in self._read(dg.AssetRecordsFilter(KEY, asset_partitions=list(keys[first : first + _KEYS]))):
-                found[stored.key].append(stored)
-        return found
+                by_key[stored.key].append(stored)
+        return by_key
 
     def write(self, key: str, entry: Entry) -> Stored:
         self.store(observation(key, entry))
         return Stored(time.time(), key, entry)
 
     def _read(self, selection: dg.AssetRecordsFilter) -> Iterator[Stored]:
-        """The entries in a selection, oldest first. Other observations are left out."""
+        """The entries in a selection, oldest first. Other observations are skipped."""
         cursor = None
         while True:
             page = self.instance.fetch_observations(selection, limit=_PAGE, cursor=cursor, ascending=True)
             for record in page.records:
-                found = record.asset_observation
-                metadata = found.metadata.get(_ENTRY) if found else None
-                if not (found and found.partition and isinstance(metadata, dg.JsonMetadataValue)):
+                observation = record.asset_observation
+                metadata = observation.metadata.get(_ENTRY) if observation else None
+                if not (observation and observation.partition and isinstance(metadata, dg.JsonMetadataValue)):
                     continue
-                if entry := _readable(metadata.data):
-                    yield Stored(record.timestamp, found.partition, entry)
+                if entry := _parse_entry(metadata.data):
+                    yield Stored(record.timestamp, observation.partition, entry)
             if not page.has_more:
                 return
             cursor = page.cursor
@@ -130,18 +129,18 @@ def event_log(instance: dg.DagsterInstance) -> EventLog:
 
 
 def history_of(instance: dg.DagsterInstance, key: str) -> History:
-    """What is known of one message; empty for an unknown key."""
+    """The history of one message; empty for an unknown key."""
     return History(key, event_log(instance).of([key]).get(key, ()))
 
 
 def queue_of(storage: EventLog, settings: Settings, position: Position, now: datetime.datetime) -> Journal:
-    """The journal from a position on; without one, from where the oldest waiting message can be."""
+    """The journal from a position on. Without one, it begins where the oldest waiting message can be."""
     start = (now - datetime.timedelta(hours=settings.message_max_age_hours) - _GRACE).timestamp()
     return Journal(storage, position if position.read_until else position.model_copy(update={"read_until": start}))
 
 
 def recent_sends(instance: dg.DagsterInstance, since: float) -> dict[str, list[float]]:
-    """When Telegram's chats got messages after `since` (seconds since 1970), from any process: chat → moments."""
+    """When each Telegram chat received messages after `since`, from any process (seconds since 1970)."""
     moments: dict[str, list[float]] = defaultdict(list)
     for stored in event_log(instance).since(since):
         entry = stored.entry
@@ -151,8 +150,8 @@ def recent_sends(instance: dg.DagsterInstance, since: float) -> dict[str, list[f
     return moments
 
 
-def _readable(data: Any) -> Entry | None:
-    """The entry; a message that this version cannot read is given up, and does not stop the others."""
+def _parse_entry(data: Any) -> Entry | None:
+    """Parse an entry. A message that this version cannot read is given up, so that it does not block others."""
     try:
         return ENTRIES.validate_python(data)
     except ValidationError as caught:

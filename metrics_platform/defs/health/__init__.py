@@ -1,6 +1,6 @@
 """Alerts about the platform itself: its sources, its runs, checks and ticks, and its report.
 
-What a tick of a sensor does is loaded at the tick: most processes never do.
+The modules of the sensors are imported at a tick: most processes never tick.
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of the functions it is given.
@@ -33,28 +33,29 @@ def health_definitions(settings: Settings) -> dg.Definitions:
             15,
             "failed_runs",
             settings,
-            "Every 15 s: runs of schedules and sensors that have failed, their retries included, become one message "
-            "each, with the step and the cause. So do checks that failed with ERROR, and ticks of schedules and "
-            "sensors that raised. The same cause again is counted, with a reminder after hours, and an all-clear at "
-            "its end. Runs started manually and backfills send nothing.",
+            "Every 15 s: sends one message for each run of a schedule or sensor that has failed after its retries, "
+            "with the step and the cause. It does the same for checks that failed with ERROR, and for failed ticks. "
+            "If the same cause occurs again, it is counted, with a reminder after hours and an all-clear at the end. "
+            "Manual runs and backfills send nothing.",
         ),
         _sensor(
             SOURCES,
             120,
             "sources",
             settings,
-            "Every 2 minutes: for how long each source has had no events where events are usual "
+            "Every 2 minutes: checks how long each source has had no events at times when events are usual "
             "(METRICS_FEED_STALE_HOURS, METRICS_MESSAGES_STALE_HOURS), and whether the last day and the latest slots "
-            "have as many rows as usual. The checks of the sources show what was found.",
+            "have as many rows as usual. The checks of the sources show the results.",
         ),
         _sensor(
             "report_watch_sensor",
             60,
             "report_watch",
             settings,
-            f"Every minute: an alert if the report has not been delivered {settings.report_grace_minutes} minutes "
-            f"after its time ({settings.report_at:%H:%M} {settings.timezone}), with what stopped it. Not while only "
-            "Telegram is away: then the report itself is on its way. Only while daily_report_schedule is on.",
+            f"Every minute: sends an alert with the reason if the report has not been delivered "
+            f"{settings.report_grace_minutes} minutes after its time ({settings.report_at:%H:%M} "
+            f"{settings.timezone}). It does not if only Telegram is down, because the report is then sent later, or if "
+            "daily_report_schedule is off.",
         ),
     ]
     sources = load_catalog_or_builtin(settings).sources.values()

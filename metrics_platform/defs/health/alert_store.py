@@ -9,13 +9,13 @@ from dataclasses import replace
 import dagster as dg
 
 from metrics_platform.alerts.alert import Alert, Condition, Notification
-from metrics_platform.alerts.engine import MOST, is_batched, step
-from metrics_platform.alerts.policies import muting, policies, severity_of
+from metrics_platform.alerts.engine import MAX_ALERTS, is_batched, step
+from metrics_platform.alerts.policies import mute_filter, policies, severity_of
 from metrics_platform.defs.resources import Cursor
 from metrics_platform.settings import Settings
 
-# An alert that has neither fired nor ended for this long is no longer followed.
-_FORGOTTEN_AFTER = datetime.timedelta(days=8)
+# An alert that has neither fired nor ended for this long is dropped.
+_KEEP_FOR = datetime.timedelta(days=8)
 
 
 class AlertCursor(Cursor):
@@ -31,39 +31,39 @@ def update_alerts(
     settings: Settings,
     inhibitors: Sequence[Alert] = (),
 ) -> tuple[tuple[Alert, ...], tuple[Notification, ...]]:
-    """Update the alerts of a sensor at `now`; the alerts to keep, and the notifications to enqueue.
+    """Update the alerts of a sensor at `now`. Returns the alerts to keep, and the notifications to enqueue.
 
-    Where there are too many alerts, those stay that people wait for the end of.
+    If there are too many alerts, open alerts that were notified are kept first.
     """
     alerts = list(alerts)
     rules = policies(datetime.timedelta(hours=settings.reminder_hours))
-    # What METRICS_SEVERITIES switches off is muted.
-    severe = [
+    # Conditions that METRICS_SEVERITIES switches off keep their severity, and are muted.
+    adjusted = [
         replace(
             condition, severity=severity_of(condition.subject.kind, condition.severity, settings) or condition.severity
         )
         for condition in conditions
     ]
-    found = step(now, alerts, severe, rules, is_muted=muting(settings, now), inhibitors=inhibitors)
+    result = step(now, alerts, adjusted, rules, is_muted=mute_filter(settings, now), inhibitors=inhibitors)
     ended = {alert.id: alert for alert in alerts if alert.state in {"resolved", "expired"}}
     kept = [
         alert
-        for alert in {**ended, **{alert.id: alert for alert in found.alerts}}.values()
-        if now - max(alert.last_at, alert.closed_at or alert.last_at) <= _FORGOTTEN_AFTER
+        for alert in {**ended, **{alert.id: alert for alert in result.alerts}}.values()
+        if now - max(alert.last_at, alert.closed_at or alert.last_at) <= _KEEP_FOR
         or (alert.is_open and alert.subject.kind == "stale_data")
     ]
-    kept.sort(key=lambda alert: (_weight(alert), alert.last_at, alert.id))
-    return tuple(kept[-MOST:]), found.notifications
+    kept.sort(key=lambda alert: (_priority(alert), alert.last_at, alert.id))
+    return tuple(kept[-MAX_ALERTS:]), result.notifications
 
 
-def _weight(alert: Alert) -> int:
+def _priority(alert: Alert) -> int:
     if alert.is_open and alert.notification and not is_batched(alert):
         return 3
     return 2 if alert.count > alert.notified_count else int(alert.is_open)
 
 
 def stored_alerts(instance: dg.DagsterInstance, sensor: str) -> tuple[Alert, ...]:
-    """The alerts that a sensor keeps; none where it is off, or where Dagster keeps no sensors (in memory)."""
+    """The alerts in a sensor's cursor; none if it is off, or if Dagster stores no sensors (in memory)."""
     for state in instance.all_instigator_state() if instance.schedule_storage else ():
         if state.name == sensor and state.is_running:
             return AlertCursor.from_cursor(getattr(state.instigator_data, "cursor", None)).alerts

@@ -1,4 +1,4 @@
-"""What Dagster's own storage says of runs and ticks that have ended. It asks nothing else: ClickHouse may be down."""
+"""Read ended runs and ticks from Dagster's own storage, and from nothing else: ClickHouse may be down."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from metrics_platform.defs.delivery.notify import KEY as MESSAGES
 from metrics_platform.notifications import kinds
 from metrics_platform.time_windows import RANGE_END, RANGE_START
 
-# Sensors tick every 15 seconds at most, and every tick of `failed_run_sensor` reads them: a few are enough.
-_MOST_TICKS = 20
+# Each tick of `failed_run_sensor` reads the latest ticks, so a few are enough.
+_MAX_TICKS = 20
 # Dagster decides on a retry milliseconds after the failure, unless its process was killed in between.
-_DECIDED_WITHIN = datetime.timedelta(minutes=1)
+_RETRY_DECISION = datetime.timedelta(minutes=1)
 # People watch the runs that they start manually. A backfill of a month must not fill a chat.
 _STARTED_BY = ("dagster/schedule_name", "dagster/sensor_name")
 _WILL_RETRY = "dagster/will_retry"
@@ -32,7 +32,7 @@ _KINDS: dict[InstigatorType, kinds.Automation] = {InstigatorType.SCHEDULE: "sche
 
 @dataclass(frozen=True)
 class EndedRun:
-    """A run that has ended, read as far as it is asked for."""
+    """A run that has ended. Its events are read on demand."""
 
     instance: dg.DagsterInstance
     record: dg.RunRecord
@@ -51,7 +51,7 @@ class EndedRun:
 
     @property
     def first_run_id(self) -> str:
-        """The id of the run that this one is a retry of, else its own."""
+        """The id of the original run if this one is a retry, otherwise its own."""
         return self.tags.get("dagster/root_run_id", self.run_id)
 
     @property
@@ -60,16 +60,16 @@ class EndedRun:
 
     @property
     def updated_at(self) -> float:
-        """When Dagster wrote of it last, in seconds since 1970."""
+        """When Dagster last updated it, in seconds since 1970."""
         return self.record.update_timestamp.timestamp()
 
     @property
     def is_automated(self) -> bool:
-        """Whether a schedule or a sensor started it, and neither a person nor a backfill."""
-        return any(tag in self.tags for tag in _STARTED_BY) and not self.is_of_backfill
+        """Whether a schedule or a sensor started it, not a user or a backfill."""
+        return any(tag in self.tags for tag in _STARTED_BY) and not self.is_backfill
 
     @property
-    def is_of_backfill(self) -> bool:
+    def is_backfill(self) -> bool:
         return "dagster/backfill" in self.tags
 
     @property
@@ -78,7 +78,7 @@ class EndedRun:
 
     @property
     def is_retried(self) -> bool:
-        """Whether Dagster starts it again."""
+        """Whether Dagster retries it."""
         return self.tags.get(_WILL_RETRY) == "true"
 
     @property
@@ -87,9 +87,9 @@ class EndedRun:
         return not self.succeeded and self.record.start_time is None
 
     def is_undecided(self, now: datetime.datetime) -> bool:
-        """Whether Dagster has not said yet whether it starts it again: it marks a run as failed, and tags it then."""
+        """Whether Dagster may still decide to retry it: it marks a run as failed first, and tags it afterwards."""
         failed = self.record.dagster_run.is_failure and _WILL_RETRY not in self.tags
-        return failed and self.instance.run_retries_enabled and now - self.at < _DECIDED_WITHIN
+        return failed and self.instance.run_retries_enabled and now - self.at < _RETRY_DECISION
 
     @property
     def partition(self) -> str | None:
@@ -101,51 +101,55 @@ class EndedRun:
 
     @cached_property
     def step_failures(self) -> tuple[dg.DagsterEvent, ...]:
-        """The failures of steps, without those that only followed from another's."""
+        """The failed steps, without those that only failed because of another step."""
         return tuple(self._events(dg.DagsterEventType.STEP_FAILURE))
 
     @cached_property
     def evaluations(self) -> tuple[dg.AssetCheckEvaluation, ...]:
-        """What its checks said, the last word of each."""
-        found: dict[dg.AssetCheckKey, dg.AssetCheckEvaluation] = {}
+        """The latest evaluation of each of its checks."""
+        latest: dict[dg.AssetCheckKey, dg.AssetCheckEvaluation] = {}
         for event in self._events(dg.DagsterEventType.ASSET_CHECK_EVALUATION):
             evaluation = event.event_specific_data
             if isinstance(evaluation, dg.AssetCheckEvaluation):
-                found[evaluation.asset_check_key] = evaluation
-        return tuple(found.values())
+                latest[evaluation.asset_check_key] = evaluation
+        return tuple(latest.values())
 
     @property
     def failed_checks(self) -> tuple[dg.AssetCheckEvaluation, ...]:
-        """The checks with severity ERROR that failed: its data are wrong."""
-        return tuple(e for e in self.evaluations if not e.passed and e.severity == dg.AssetCheckSeverity.ERROR)
+        """The failed checks with severity ERROR: its data is wrong."""
+        return tuple(
+            evaluation
+            for evaluation in self.evaluations
+            if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR
+        )
 
     @property
     def failed_by_checks(self) -> bool:
-        """Whether it failed for its data alone: every step that failed did so with a check of its own."""
+        """Whether it failed only because of its data: every failed step has a failed check."""
         assets = {evaluation.asset_key.to_python_identifier() for evaluation in self.failed_checks}
         steps = {str(event.step_key) for event in self.step_failures}
         return bool(steps) and steps <= assets
 
     @property
     def cause(self) -> str:
-        """Why it failed: what the step says, else the exception that all others came from, else Dagster's words."""
+        """Why it failed: the step's own description, else the root exception, else Dagster's message."""
         for event in self.step_failures:
             data = event.step_failure_data
-            said = data.user_failure_data.description if data.user_failure_data else None
-            return said or _cause_of(data.error)
+            description = data.user_failure_data.description if data.user_failure_data else None
+            return description or _root_cause(data.error)
         messages = [event.message or "" for event in self._events(dg.DagsterEventType.RUN_FAILURE)]
         return messages[-1] if messages else ""
 
     def stale_assets(self, graph: Any | None) -> tuple[str, ...]:
-        """The assets it was to compute and did not, and what is computed from these: what people read comes first.
+        """The planned assets that were not computed, and the assets downstream of them, the most downstream first.
 
-        Messages are downstream only in the lineage graph.
+        Messages do not count: they are downstream only for the lineage graph.
         """
         planned = self._asset_keys(dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
         done = self._asset_keys(dg.DagsterEventType.ASSET_MATERIALIZATION)
         stale = [key for key in planned if key not in done]
         if graph is not None:
-            for key in stale:  # it grows meanwhile
+            for key in stale:  # the list grows during the loop
                 for child in sorted(graph.get(key).child_keys) if graph.has(key) else ():
                     if child != MESSAGES and child not in {*stale, *done} and graph.get(child).is_materializable:
                         stale.append(child)
@@ -165,7 +169,7 @@ class EndedRun:
 def ended_runs(
     instance: dg.DagsterInstance, since: datetime.datetime, most: int, *, latest_first: bool = False
 ) -> list[EndedRun]:
-    """The runs that have failed or succeeded after `since`, in the order in which they ended, at most `most`."""
+    """At most `most` runs that failed or succeeded after `since`, in the order in which they ended."""
     ended = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]
     records = instance.get_run_records(
         dg.RunsFilter(statuses=ended, updated_after=since),
@@ -176,8 +180,8 @@ def ended_runs(
     return [EndedRun(instance, record) for record in records]
 
 
-def _cause_of(error: Any) -> str:
-    """The text of the exception that all others came from; `error` is as Dagster stores it, or None."""
+def _root_cause(error: Any) -> str:
+    """The text of the root exception. `error` is as Dagster stores it, or None."""
     while error is not None and error.cause is not None:
         error = error.cause
     return re.sub(r"\s+\Z", "", error.message) if error else ""
@@ -192,7 +196,7 @@ class EndedTick:
 
     @property
     def at(self) -> datetime.datetime:
-        """When it ended; older versions of Dagster stored only when it began."""
+        """When it ended. Older versions of Dagster stored only the start."""
         return datetime.datetime.fromtimestamp(self.tick.end_timestamp or self.tick.timestamp, datetime.UTC)
 
     @property
@@ -201,24 +205,26 @@ class EndedTick:
 
     @property
     def cause(self) -> str:
-        """The exception that all others came from."""
-        return "The code server does not answer." if self.code_is_unreachable else _cause_of(self.tick.error)
+        """The root exception."""
+        return "The code server does not answer." if self.is_unreachable else _root_cause(self.tick.error)
 
     @property
     def automation(self) -> tuple[kinds.Automation, str]:
         return _KINDS[self.state.instigator_type], self.state.name
 
     @property
-    def code_is_unreachable(self) -> bool:
-        """Whether it failed because the code server did not answer: then all others fail, too."""
+    def is_unreachable(self) -> bool:
+        """Whether it failed because the code server did not answer. Then all other ticks fail, too."""
         return self.failed and self.tick.error is not None and self.tick.error.cls_name == _UNREACHABLE
 
 
-def ended_ticks(instance: dg.DagsterInstance, most: int = _MOST_TICKS) -> dict[str, list[EndedTick]]:
+def ended_ticks(instance: dg.DagsterInstance, most: int = _MAX_TICKS) -> dict[str, list[EndedTick]]:
     """The latest ticks that have ended, oldest first, by the selector id of each schedule and sensor that is on."""
-    found: dict[str, list[EndedTick]] = {}
+    by_selector: dict[str, list[EndedTick]] = {}
     for state in instance.all_instigator_state():
         if state.is_running and state.instigator_type in _KINDS:
             ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=most, statuses=_ENDED)
-            found[state.selector_id] = sorted((EndedTick(state, tick) for tick in ticks), key=lambda ended: ended.at)
-    return found
+            by_selector[state.selector_id] = sorted(
+                (EndedTick(state, tick) for tick in ticks), key=lambda ended: ended.at
+            )
+    return by_selector

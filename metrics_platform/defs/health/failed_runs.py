@@ -1,7 +1,7 @@
-"""Failed runs, checks and ticks of schedules and sensors, and their end.
+"""Report failed runs, checks and ticks of schedules and sensors, and their recovery.
 
-It reads Dagster's own storage and nothing else, so that "ClickHouse is down" gets out. A plain sensor, because a run
-failure sensor loses an event whose body raises, and handles five runs a tick.
+It reads only Dagster's own storage, so that "ClickHouse is down" is still reported. It is a plain sensor: a run failure
+sensor loses an event if its body raises, and handles only five runs a tick.
 """
 
 from __future__ import annotations
@@ -26,22 +26,25 @@ from metrics_platform.defs.health.ended import EndedRun, EndedTick, ended_runs, 
 from metrics_platform.notifications import kinds
 from metrics_platform.settings import Settings
 
-# Runs are read again for this long: the clocks of machines differ.
+# Recent runs are read again, because the clocks of machines differ.
 _OVERLAP = datetime.timedelta(minutes=5)
-# A tick has a minute; reading a run takes some ten milliseconds. The next tick goes on where this one ends.
-_MOST_RUNS = 500
-# A message about each of their failures would have no end. The journal and the UI show them.
-_ABOUT_MESSAGES = (NOTIFY_JOB, CHECK_JOB)
-_CHECK_NUMBERS = 12
+# A tick has a minute, and reading a run takes about ten milliseconds. The next tick continues where this one ends.
+_MAX_RUNS = 500
+# A message about a failure of these jobs would cause another one. The journal and the UI show their failures.
+_DELIVERY_JOBS = (NOTIFY_JOB, CHECK_JOB)
+_MAX_CHECK_NUMBERS = 12
 _CAUSE_LENGTH = 600
-# What differs between failures of one cause: ids, numbers, times, memory addresses.
+# Parts that differ between failures with the same cause: ids, numbers, times, memory addresses.
 _VARYING = re.compile(r"0x[0-9a-f]+|\b(?=[0-9a-f-]*\d)[0-9a-f][0-9a-f-]{7,}\b|\d+", re.IGNORECASE)
-_NOT_OF_KEYS = re.compile(r"[^A-Za-z0-9._-]+")
+_INVALID_IN_KEYS = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class _Cursor(AlertCursor):
-    """Runs that ended up to `until` have been read; which of the last minutes' have been seen; and when the last known
-    tick of each schedule and sensor ended, by its selector id."""
+    """The position in Dagster's storage.
+
+    Runs that ended up to `until` have been read, and recent ones are in `seen`. `ticks` has the end of the last known
+    tick of each schedule and sensor, by selector id.
+    """
 
     until: float = 0.0
     seen: tuple[str, ...] = ()
@@ -49,15 +52,15 @@ class _Cursor(AlertCursor):
 
 
 def tick(context: dg.SensorEvaluationContext, settings: Settings, now: datetime.datetime) -> dg.SensorResult:
-    """Read what has ended, and enqueue notifications."""
+    """Read the runs and ticks that have ended, and enqueue notifications."""
     before = _Cursor.from_cursor(context.cursor)
     # At the very first tick, failures count from now on.
     known_until = before.until or now.timestamp()
     since = datetime.datetime.fromtimestamp(known_until, datetime.UTC) - _OVERLAP
-    ended = ended_runs(context.instance, since, _MOST_RUNS + len(before.seen))
-    found = [run for run in ended if not run.is_undecided(now)]  # those are read again
-    fresh = [run for run in found if run.run_id not in before.seen]
-    runs = [run for run in fresh if run.job not in _ABOUT_MESSAGES and not run.is_of_backfill]
+    ended = ended_runs(context.instance, since, _MAX_RUNS + len(before.seen))
+    decided = [run for run in ended if not run.is_undecided(now)]  # the others are read again
+    new = [run for run in decided if run.run_id not in before.seen]
+    runs = [run for run in new if run.job not in _DELIVERY_JOBS and not run.is_backfill]
     ticks, known_ticks = _new_ticks(context.instance, before.ticks, now)
     conditions = [
         *(condition for run in runs for condition in _conditions_of_run(run)),
@@ -74,8 +77,8 @@ def tick(context: dg.SensorEvaluationContext, settings: Settings, now: datetime.
     events = [event for notification in notifications for event in _events(notification, run_of, graph)]
     if settings.tell_success:
         events += [_success(run) for run in runs if run.succeeded and run.is_automated and run.job == DAILY_JOB]
-    until = max([known_until, *(run.updated_at for run in found)])
-    recent = [run.run_id for run in found if run.updated_at >= until - _OVERLAP.total_seconds()]
+    until = max([known_until, *(run.updated_at for run in decided)])
+    recent = [run.run_id for run in decided if run.updated_at >= until - _OVERLAP.total_seconds()]
     cursor = _Cursor(until=until, seen=tuple(recent), ticks=known_ticks, alerts=alerts)
     return dg.SensorResult(
         skip_reason=_summary(events, alerts), cursor=cursor.model_dump_json(), asset_events=queued(*events)
@@ -83,20 +86,20 @@ def tick(context: dg.SensorEvaluationContext, settings: Settings, now: datetime.
 
 
 def _new_ticks(
-    instance: dg.DagsterInstance, known: dict[str, float] | None, now: datetime.datetime
+    instance: dg.DagsterInstance, known_ticks: dict[str, float] | None, now: datetime.datetime
 ) -> tuple[list[EndedTick], dict[str, float]]:
     """The ticks that have ended since `known` (selector id → when its last known tick ended), and the new `known`.
 
     Without a `known`, ticks count from `now` on.
     """
-    since = now.timestamp() if known is None else 0.0
+    since = now.timestamp() if known_ticks is None else 0.0
     ticks: list[EndedTick] = []
     latest: dict[str, float] = {}
     for name, ended in ended_ticks(instance).items():
-        until = (known or {}).get(name, since)
-        fresh = [tick for tick in ended if tick.at.timestamp() > until]
-        ticks += fresh
-        latest[name] = max([until, *(tick.at.timestamp() for tick in fresh)])
+        until = (known_ticks or {}).get(name, since)
+        new = [tick for tick in ended if tick.at.timestamp() > until]
+        ticks += new
+        latest[name] = max([until, *(tick.at.timestamp() for tick in new)])
     return sorted(ticks, key=lambda ended: ended.at), latest
 
 
@@ -104,41 +107,41 @@ def _new_ticks(
 
 
 def _conditions_of_run(run: EndedRun) -> Iterator[Condition]:
-    """The conditions of a run's job and of its checks. A person's run reports no failure, but it may end one."""
+    """The conditions of a run's job and of its checks. A manual run reports no failure, but it may resolve one."""
     job = Subject("failed_run", run.job)
     timed_out = run.tags.get("dagster/failure_reason") == "START_TIMEOUT"
     if run.succeeded:
         yield Condition(job, "normal", run.at)
     elif run.is_automated and (timed_out or not run.is_retried):
-        # A start that timed out is reported before its retries: each would take as long again.
+        # Report a start that timed out before its retries: each of them would take as long.
         cause = FAILED_CHECK if run.failed_by_checks else run.cause
         yield _failure(job, cause, run.at, origin=run.run_id, key=f"run-{run.first_run_id}")
     if run.is_retried:
         return
     failed = {evaluation.asset_check_key for evaluation in run.failed_checks}
     for evaluation in run.evaluations:
-        name = _name_of(evaluation)
+        name = _check_name(evaluation)
         subject = Subject("failed_check", name)
         if evaluation.asset_check_key not in failed:
             yield Condition(subject, "normal", run.at)
         elif run.is_automated:
-            # Whatever it finds in another day or slot, it is the same check that fails. Its name may hold characters
-            # that a key may not, and be too long for it.
-            key = f"check-{_NOT_OF_KEYS.sub('-', name)[-60:].strip('-')}-{run.first_run_id}"
+            # The cause is empty: it is the same check, whatever it finds in another day or slot. Its name may be too
+            # long for a key, or have other characters.
+            key = f"check-{_INVALID_IN_KEYS.sub('-', name)[-60:].strip('-')}-{run.first_run_id}"
             yield _failure(subject, "", run.at, origin=run.run_id, key=key, severity="critical")
 
 
 def _conditions_of_tick(ended: EndedTick) -> Iterator[Condition]:
-    """The conditions of a tick's schedule or sensor, and of its code location, which they share as their origin."""
+    """The conditions of a tick's schedule or sensor and of its code location, which is the origin of both."""
     name = ended.state.origin.repository_origin.code_location_origin.location_name
     location, subject = Subject("code_location", name), Subject("failed_tick", " ".join(ended.automation))
-    if not ended.code_is_unreachable:
+    if not ended.is_unreachable:
         yield Condition(location, "normal", ended.at)
     elif ended.tick.consecutive_failure_count <= 1:
-        return  # a code server that restarts is back by the next tick
-    # Dagster tries a schedule's failed tick again under the same id.
+        return  # if the code server is restarting, it is back by the next tick
+    # Dagster retries a schedule's failed tick with the same id.
     key = f"tick-{ended.tick.tick_id}-{int(ended.at.timestamp() * 1000)}"
-    if ended.code_is_unreachable:
+    if ended.is_unreachable:
         yield _failure(location, ended.cause, ended.at, origin=name, key=key)
     if ended.failed:
         yield _failure(subject, ended.cause, ended.at, origin=name, key=key)
@@ -156,11 +159,11 @@ def _failure(
 
 
 def without_ids(cause: str) -> str:
-    """A cause without what differs between its failures."""
+    """A cause without the parts that differ between failures."""
     return _VARYING.sub("#", cause)
 
 
-def _name_of(evaluation: dg.AssetCheckEvaluation) -> str:
+def _check_name(evaluation: dg.AssetCheckEvaluation) -> str:
     return f"{evaluation.asset_key.to_user_string()}:{evaluation.check_name}"
 
 
@@ -170,7 +173,7 @@ def _name_of(evaluation: dg.AssetCheckEvaluation) -> str:
 def _events(
     notification: Notification, run_of: Callable[[str], EndedRun | None], graph: Any | None
 ) -> Iterator[kinds.Event]:
-    """The notification; none where the run has been deleted since."""
+    """The notification; none if the run has been deleted."""
     alert = notification.alerts[0]
     common: dict[str, Any] = {
         "key": notification.key,
@@ -185,23 +188,23 @@ def _events(
         return
     common["repeats"] = notification.new_counts[0] - (not notification.thread)
     if alert.subject.kind in {"failed_tick", "code_location"}:
-        yield kinds.FailedTick(**common, **_about(alert), cause=str(alert.facts.get("cause", "")))
+        yield kinds.FailedTick(**common, **_subject_fields(alert), cause=str(alert.facts.get("cause", "")))
     elif (run := run_of(alert.origin)) is not None:
         common |= {"run_id": run.run_id, "partition": run.partition}
         is_run = alert.subject.kind == "failed_run"
         yield from [_failed_run(run, graph, common)] if is_run else _failed_checks(alert, run, common)
 
 
-def _about(alert: Alert) -> dict[str, Any]:
-    """What an alert is about, as the fields of its message."""
+def _subject_fields(alert: Alert) -> dict[str, Any]:
+    """The subject of an alert, as fields of its message."""
     kind, name = alert.subject.kind, alert.subject.name
     if kind == "failed_run":
         return {"job": name}
     if kind == "failed_check":
         asset, _, check = name.rpartition(":")
         return {"asset": asset, "check": check}
-    automation, _, own = ("code location", "", name) if kind == "code_location" else name.partition(" ")
-    return {"automation": automation, "name": own}
+    automation, _, own_name = ("code location", "", name) if kind == "code_location" else name.partition(" ")
+    return {"automation": automation, "name": own_name}
 
 
 def _failed_run(run: EndedRun, graph: Any | None, common: dict[str, Any]) -> kinds.FailedRun:
@@ -221,24 +224,24 @@ def _failed_run(run: EndedRun, graph: Any | None, common: dict[str, Any]) -> kin
 
 def _failed_checks(alert: Alert, run: EndedRun, common: dict[str, Any]) -> Iterator[kinds.FailedCheck]:
     for evaluation in run.failed_checks:
-        if alert.subject.name == _name_of(evaluation):
+        if alert.subject.name == _check_name(evaluation):
             yield kinds.FailedCheck(
                 **common,
-                **_about(alert),
+                **_subject_fields(alert),
                 severity="warning" if alert.severity == "warning" else "critical",
                 description=evaluation.description or "",
                 blocking=bool(evaluation.blocking) or not run.succeeded,
-                numbers=tuple(_numbers_of(evaluation))[:_CHECK_NUMBERS],
+                numbers=tuple(_numbers_of(evaluation))[:_MAX_CHECK_NUMBERS],
             )
 
 
 def _numbers_of(evaluation: dg.AssetCheckEvaluation) -> Iterator[tuple[str, str]]:
-    """What a check found, as names and values; what has no short text is left out."""
+    """The metadata of a check as names and values, without long texts."""
     for name, value in evaluation.metadata.items():
-        plain = getattr(value, "value", None)
-        if isinstance(plain, bool) or not isinstance(plain, int | float | str) or "\n" in str(plain):
+        number = getattr(value, "value", None)
+        if isinstance(number, bool) or not isinstance(number, int | float | str) or "\n" in str(number):
             continue
-        text = f"{plain:,}" if isinstance(plain, int | float) else plain
+        text = f"{number:,}" if isinstance(number, int | float) else number
         if len(text) <= 80:
             yield name, text
 
@@ -248,7 +251,7 @@ def _batch(notification: Notification) -> kinds.FailedRuns:
     causes: Counter[str] = Counter()
     counted = list(zip(notification.alerts, notification.new_counts, strict=True))
     for alert, count in counted:
-        subjects[_named(alert)] += count
+        subjects[_display_name(alert)] += count
         if cause := str(alert.facts.get("cause", "")).strip():
             causes[cause.partition("\n")[0]] += count
     return kinds.FailedRuns(
@@ -267,11 +270,11 @@ def _recovered(alert: Alert, common: dict[str, Any]) -> kinds.Recovered:
         failures=alert.count,
         failed_since=alert.opened_at,
         failed_until=alert.last_at,
-        **_about(alert),
+        **_subject_fields(alert),
     )
 
 
-def _named(alert: Alert) -> str:
+def _display_name(alert: Alert) -> str:
     prefix = {"failed_check": "check ", "code_location": "code location "}.get(alert.subject.kind, "")
     return prefix + alert.subject.name
 
@@ -292,11 +295,11 @@ def _success(run: EndedRun) -> kinds.Success:
 def _summary(events: Iterable[kinds.Event], alerts: Iterable[Alert]) -> str:
     if keys := [event.key for event in events]:
         return f"Queued: {', '.join(keys)}."
-    lasting: Counter[str] = Counter()
+    failing: Counter[str] = Counter()
     for alert in alerts:
         if alert.is_open:
-            lasting[_named(alert)] += alert.count
-    if lasting:
-        named = ", ".join(f"{name} ({count} times)" for name, count in lasting.most_common(5))
+            failing[_display_name(alert)] += alert.count
+    if failing:
+        named = ", ".join(f"{name} ({count} times)" for name, count in failing.most_common(5))
         return f"Nothing new. Still failing: {named}."
     return "No tick and no run of a schedule or a sensor has failed. (Runs started manually are not reported.)"

@@ -1,4 +1,4 @@
-"""Whether the morning report has arrived. If it has not some time after it was due, that is an alert."""
+"""Watch the morning report. If it has not arrived some time after it was due, send an alert."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from metrics_platform.notifications.kinds import ReportNotDelivered
 from metrics_platform.settings import Settings
 
 _ONE_DAY = datetime.timedelta(days=1)
-# Ticks further apart than this mean that the platform was off: what it has missed is given its time first.
+# If ticks are further apart than this, the platform was off, and a missed report still has time to arrive.
 _PAUSE = datetime.timedelta(minutes=5)
 _SCHEDULE = "daily_report_schedule"
 
 
 class _Cursor(AlertCursor):
-    """The last tick, since when it has ticked without a pause, and the last day whose report was delivered."""
+    """The last tick, the start of the ticks without a pause, and the last day with a delivered report."""
 
     ticked_at: float = 0.0
     since: float = 0.0
@@ -30,7 +30,7 @@ class _Cursor(AlertCursor):
 
 
 class _State(NamedTuple):
-    """Whether the report of a day is delivered, may still come, or is missing; why; and the message to answer."""
+    """The state of a day's report, the reason, and the message to reply to."""
 
     name: Literal["not expected", "delivered", "on its way", "missing"]
     reason: str = ""
@@ -38,7 +38,7 @@ class _State(NamedTuple):
 
 
 def tick(context: dg.SensorEvaluationContext, settings: Settings, now: datetime.datetime) -> dg.SensorResult:
-    """Look for the report, and enqueue a notification if it is missing."""
+    """Check the report, and enqueue a notification if it is missing."""
     before = _Cursor.from_cursor(context.cursor)
     paused = now.timestamp() - before.ticked_at > _PAUSE.total_seconds()
     since = now.timestamp() if paused else before.since
@@ -48,7 +48,7 @@ def tick(context: dg.SensorEvaluationContext, settings: Settings, now: datetime.
     day = due.date() - _ONE_DAY
     subject = Subject("report_not_delivered", day.isoformat())
     state = _State("delivered") if before.settled == day else _state_of(context.instance, day, due, settings)
-    # After a downtime, the schedule catches up on the report: its time starts then.
+    # After a downtime, the schedule catches up on the report, so its grace period starts then.
     late = max(due, datetime.datetime.fromtimestamp(since, datetime.UTC))
     late += datetime.timedelta(minutes=settings.report_grace_minutes)
     conditions = []
@@ -63,8 +63,8 @@ def tick(context: dg.SensorEvaluationContext, settings: Settings, now: datetime.
     else:
         conditions.append(Condition(subject, "firing", due, severity="failed", key=f"no-report-{day}"))
         summary = f"The report of {day} is missing. {state.reason}"
-    known = [alert for alert in before.alerts if alert.subject == subject]
-    alerts, notifications = update_alerts(known, now, conditions, settings)
+    existing = [alert for alert in before.alerts if alert.subject == subject]
+    alerts, notifications = update_alerts(existing, now, conditions, settings)
     events = [
         ReportNotDelivered(
             key=notification.key,
@@ -82,8 +82,8 @@ def tick(context: dg.SensorEvaluationContext, settings: Settings, now: datetime.
 
 
 def _state_of(instance: dg.DagsterInstance, day: datetime.date, due: datetime.datetime, settings: Settings) -> _State:
-    """The state of the report by its journal; before it is enqueued, by its run."""
-    if reason := why_no_report(day, settings) or _why_off(instance, due):
+    """The state of the report by its journal or, before it is enqueued, by its run."""
+    if reason := why_no_report(day, settings) or _why_schedule_was_off(instance, due):
         return _State("not expected", reason)
     history = history_of(instance, f"report-{day}")
     event, end = history.event, history.closed
@@ -91,19 +91,19 @@ def _state_of(instance: dg.DagsterInstance, day: datetime.date, due: datetime.da
         return _state_of_run(instance, day)
     if end is not None:
         return _State("missing" if end.outcome == "given_up" else "delivered", end.text)
-    other = settings.fallback(event.kind, event.severity)
-    if history.is_sent(settings.first_channel) or (other is not None and history.is_sent(other)):
+    fallback = settings.fallback(event.kind, event.severity)
+    if history.is_sent(settings.first_channel) or (fallback is not None and history.is_sent(fallback)):
         return _State("delivered")
     failure = history.failures.get(settings.first_channel)
     failed = failure.entry if failure else None
     if failed is not None and failed.reason in ("misconfigured", "refused"):
         return _State("missing", failed.text)
-    # When it is back, the report comes, marked as late: no message could come before it to say so.
+    # When the channel is back, the report is sent, marked as late. No alert could arrive earlier.
     return _State("on its way", failed.text if failed else "it waits for its turn.")
 
 
-def _why_off(instance: dg.DagsterInstance, due: datetime.datetime) -> str:
-    """Empty: the schedule is on, and was when the report was due."""
+def _why_schedule_was_off(instance: dg.DagsterInstance, due: datetime.datetime) -> str:
+    """Why the schedule did not run; empty if it is on, and was on when the report was due."""
     for state in instance.all_instigator_state():
         if state.name == _SCHEDULE and state.instigator_type.value == "SCHEDULE" and state.is_running:
             since = getattr(state.instigator_data, "start_timestamp", None)

@@ -1,7 +1,7 @@
 """The 15-minute monitor: `slot_metrics` → `verdicts` → `incidents`, partitioned by day; the job and its schedule.
 
-A check has its slots in tags. A run without them was started manually, or is a backfill, and computes its days. What
-computes is imported on use: most processes of the platform load this page and never evaluate a slot.
+A check has its slots in tags. A run without them was started manually, or is a backfill, and computes whole days. The
+code that computes is imported on use: most processes of the platform load this module and never evaluate a slot.
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of the functions it is given.
@@ -13,7 +13,7 @@ from typing import Any, cast
 import dagster as dg
 
 from metrics_platform.catalog import Catalog, load_catalog_or_builtin
-from metrics_platform.defs.daily.assets import RETRY_POLICY, day_partitions, failing_at_once
+from metrics_platform.defs.daily.assets import RETRY_POLICY, day_partitions, fail_without_retry
 from metrics_platform.defs.daily.metadata import blocking_checks
 from metrics_platform.defs.lineage import table_metadata
 from metrics_platform.defs.resources import ClickHouseResource, MetricsConfig, default_schedule_status
@@ -95,12 +95,12 @@ def _asset(
         "check_specs": checks,
     }
 
-    def work(
+    def compute_with_warehouse(
         context: dg.AssetExecutionContext, clickhouse: ClickHouseResource, names: Sequence[str] = ()
     ) -> Iterator[Any]:
         from metrics_platform.defs.monitoring import computing  # noqa: PLC0415
 
-        with failing_at_once():
+        with fail_without_retry():
             yield from computing.compute(table.name, context, clickhouse.warehouse(context, settings), settings, names)
 
     if table == SLOT_METRICS:
@@ -109,13 +109,13 @@ def _asset(
         def compute_values(
             context: dg.AssetExecutionContext, config: MetricsConfig, clickhouse: ClickHouseResource
         ) -> Iterator[Any]:
-            yield from work(context, clickhouse, config.metrics)
+            yield from compute_with_warehouse(context, clickhouse, config.metrics)
 
         return cast(dg.AssetsDefinition, compute_values)
 
     @dg.asset(**common)  # type: ignore[untyped-decorator]
     def compute(context: dg.AssetExecutionContext, clickhouse: ClickHouseResource) -> Iterator[Any]:
-        yield from work(context, clickhouse)
+        yield from compute_with_warehouse(context, clickhouse)
 
     return cast(dg.AssetsDefinition, compute)
 
@@ -125,9 +125,9 @@ def anomaly_check_job() -> Any:
     return dg.define_asset_job(
         JOB,
         selection=dg.AssetSelection.groups(GROUP),
-        # Three steps of a second each: a process for every one would take longer than they do.
+        # Three steps of a second each: starting a process for each would take longer.
         executor_def=dg.in_process_executor,
-        # Before reports and backfills in the queue, behind messages. A check that hangs would hold up all that follow.
+        # Before reports and backfills in the queue, after messages. A hanging check would hold up all later ones.
         tags={"dagster/priority": "7", "dagster/max_runtime": "3600"},
         description="Computes the 15-minute metrics of the slots that are due, evaluates them, and reports incidents. "
         "For a day, it computes the day's complete slots again; recorded incidents never change.",
@@ -135,7 +135,7 @@ def anomaly_check_job() -> Any:
 
 
 def anomaly_check_schedule(job: Any, settings: Settings, catalog: Catalog) -> dg.ScheduleDefinition:
-    """Every slot, as soon as its events are in."""
+    """Every slot, as soon as its events have arrived."""
     lag = lag_of((source.lag for source in catalog.sources.values()), settings)
     minute = -(-int(lag.total_seconds()) // 60) % 15
     minutes = ",".join(str(minute + quarter) for quarter in (0, 15, 30, 45))
@@ -170,8 +170,8 @@ def anomaly_check_schedule(job: Any, settings: Settings, catalog: Catalog) -> dg
 def due_slots(due: datetime.datetime, lag: datetime.timedelta, settings: Settings) -> SlotRange | None:
     """The slots of the check that is due: the latest complete one, and those before it for late events.
 
-    What else is missing, after a downtime or on the first day, is found by the check itself. None: there is no slot
-    yet, or there are none any more.
+    The check itself finds further missing slots, after a downtime or on the first day. None: the first slot is not
+    complete yet, or the events have ended.
     """
     last = last_complete_slot(settings, lag, due)
     if last is None or due - last.end >= lag + 2 * SLOT:
@@ -186,12 +186,12 @@ def tags_of(slots: SlotRange) -> dict[str, str]:
 
 
 def is_check(context: dg.AssetExecutionContext) -> bool:
-    """Whether a run is a check of due slots, and not of whole days."""
+    """Whether a run is a check of due slots, not of whole days."""
     return FIRST_SLOT in context.run.tags
 
 
 def slots_of_run(context: dg.AssetExecutionContext, settings: Settings, lag: datetime.timedelta) -> SlotRange:
-    """The slots that the run computes; fails it if no slot of its days has ended."""
+    """The slots that the run computes. Fails the run if no slot of its days has ended."""
     tags = context.run.tags
     if FIRST_SLOT in tags:
         return SlotRange.of(_slot(tags[FIRST_SLOT]), _slot(tags[LAST_SLOT]))

@@ -1,6 +1,6 @@
-"""The asset `daily_report`: the report of a day as people get it, sent when asked to; its job and its schedule.
+"""The asset `daily_report`, its job and its schedule. It shows the report of a day, and sends it if configured.
 
-What writes and draws is imported on use: most processes of the platform load this page and never report.
+The code that writes and draws is imported on use: most processes of the platform load this module and never report.
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of the functions it is given.
@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from metrics_platform.defs.daily.assets import RETRY_POLICY, day_partitions, failing_at_once
+from metrics_platform.defs.daily.assets import RETRY_POLICY, day_partitions, fail_without_retry
 from metrics_platform.defs.resources import ClickHouseResource, default_schedule_status
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import day_of, day_of_key
@@ -20,10 +20,10 @@ from metrics_platform.warehouse import tables
 
 ASSET = "daily_report"
 GROUP = "report"
-# Not the asset's name: that is the name of its step, and Dagster lets no job have the name of a step.
+# Not the asset's name: Dagster does not allow a job to have the name of a step.
 JOB = "daily_report_job"
 CHECK = "data_is_complete"
-# The tag of a run that a schedule asked for: when the report was due (ISO 8601).
+# The tag of a scheduled run: when the report was due (ISO 8601).
 DUE_AT = "metrics/due_at"
 _ONE_DAY = datetime.timedelta(days=1)
 _DESCRIPTION = """\
@@ -31,19 +31,19 @@ The morning report of a day: what stands out against the last eight weeks and th
 day's incidents, the headline metrics with their changes to the day before and a week before, and all other metrics \
 folded in groups. Two pictures show the last seven days against the seven before. On Mondays, last week is added.
 
-A materialisation shows the text and the pictures as people get them. **It sends nothing**, unless you set \
+A materialisation shows the text and the pictures as users get them. **It sends nothing**, unless you set \
 `send: true` in the run's config, as the schedule does every morning. Numbers that were sent are not sent again; if \
 they have changed since, they are sent as a correction, in reply to the first report.
 """
 
 
 class DailyReportConfig(dg.Config):
-    """What a run does with the report beside showing it."""
+    """Whether a run also sends the report."""
 
     send: bool = Field(
         default=False,
-        description="Send it to people. The same numbers are sent once; if they have changed since, a correction is "
-        "sent. Of a range of days only the last is sent.",
+        description="Send the report. The same numbers are sent once; if they have changed since, a correction is "
+        "sent. For a range of days, only the last one is sent.",
     )
 
 
@@ -78,7 +78,7 @@ def _report_asset(settings: Settings) -> dg.AssetsDefinition:
         from metrics_platform.defs.report.writing import check_result, write_reports  # noqa: PLC0415
 
         days = [day_of_key(key, settings.zone) for key in sorted(context.partition_keys)]
-        with failing_at_once():
+        with fail_without_retry():
             reports = write_reports(context, clickhouse.warehouse(context, settings), days, settings, send=config.send)
         yield dg.MaterializeResult(check_results=[check_result(CHECK, reports)])
 
@@ -86,12 +86,12 @@ def _report_asset(settings: Settings) -> dg.AssetsDefinition:
 
 
 def daily_report_job() -> Any:
-    """The job of the report alone: in one process, for it is one step."""
+    """The job of the report. It has a single step, so it runs in one process."""
     return dg.define_asset_job(
         JOB,
         selection=dg.AssetSelection.assets(ASSET),
         executor_def=dg.in_process_executor,
-        # Before a backfill in the queue, behind messages.
+        # Before backfills in the queue, after messages.
         tags={"dagster/priority": "5", "dagster/max_runtime": "3600"},
         description="Writes the report of a day and, with the config `send: true`, sends it. The schedule does so "
         "every morning; started manually it sends nothing unless asked.",
@@ -129,7 +129,7 @@ def daily_report_schedule(job: Any, settings: Settings) -> dg.ScheduleDefinition
 
 
 def why_no_report(day: datetime.date, settings: Settings) -> str | None:
-    """Why there is no report of `day`; None: there is to be one."""
+    """Why there is no report of `day`; None if there should be one."""
     if day_of(day, settings.zone).hours == 0:
         return f"In {settings.timezone} there was no {day}: the zone's clocks skipped it."
     if settings.end_date and day > settings.end_date:

@@ -1,4 +1,4 @@
-"""What a run of the report does: reads the state of the day's load, writes the report, shows it, and queues it once."""
+"""The work of a report run: read the state of the day's load, write the report, show it, and queue it once."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from metrics_platform.warehouse.upstream import not_computed
 # Everything that `app_daily` is computed from, and itself.
 LINEAGE = (tables.FEED_USER_DAILY, tables.MESSAGE_USER_DAILY, tables.USERS, tables.USER_DAILY, tables.APP_DAILY)
 _PARTITION = "dagster/partition"
-# How far back a check's runs are looked through for one that computed the day: nights recompute a few days each, and a
-# longer stretch of other days is a backfill, which is one run.
-_RUNS_LOOKED_AT = 40
+# How many of a check's runs are searched for one that computed the day. A night recomputes only a few days, and a
+# backfill of many days is a single run.
+_MAX_CHECK_RUNS = 40
 _PROBLEMS = {
     "missing": "no data: the day was not computed",
     "partial": "partial: a table upstream of app_daily was not computed for the day",
@@ -44,7 +44,7 @@ _PROBLEMS = {
 def write_reports(
     context: dg.AssetExecutionContext, warehouse: Warehouse, days: list[Day], settings: Settings, *, send: bool
 ) -> list[DailyReport]:
-    """Write the days' reports, show each with its partition, and send the last one, if `send`."""
+    """Write the days' reports and attach each to its partition. With `send`, send the last one."""
 
     def load_of(day: Day, is_computed: bool) -> LoadState:
         missing = _not_computed(context, warehouse, day, settings) if is_computed else ()
@@ -60,7 +60,7 @@ def write_reports(
         message = composer.message(report, datetime.datetime.now(datetime.UTC))
         metadata = {
             **message_metadata(message, composer.pictures(message)),
-            "data": _data(report),
+            "data": _data_state(report),
             "sent": sent or "Not sent. To send it, set `send: true` in the run's config.",
         }
         context.add_asset_metadata(metadata, partition_key=str(report.date))
@@ -73,24 +73,24 @@ def _not_computed(
 ) -> tuple[str, ...]:
     """The tables behind the report that have not been computed for the day.
 
-    The report needs `app_daily` alone: sources that cannot be read now are no reason to send none.
+    The report only needs `app_daily`, so it is sent even if sources cannot be read now.
     """
     try:
         sources = DailySources.of(warehouse, settings)
-        found = not_computed(sources, tables.APP_DAILY, day, settings)
+        missing = not_computed(sources, tables.APP_DAILY, day, settings)
     except (SourceError, WarehouseError) as error:
         if isinstance(error, WarehouseError) and error.transient:
             raise
         context.log.warning(f"Whether the data of {day.key} are whole is not known. {error}")
         return ()
-    return tuple(upstream.table for upstream in found)
+    return tuple(upstream.table for upstream in missing)
 
 
 # --- the state of the load --------------------------------------------------------------------------------------------
 
 
 def load_state(instance: dg.DagsterInstance, key: str) -> LoadState:
-    """The state of the partition `key` (YYYY-MM-DD); tables that were not computed through Dagster are unknown."""
+    """The state of the partition `key` (YYYY-MM-DD). The state of tables not computed by Dagster is unknown."""
     computed = [_computed_at(instance, table.name, key) for table in LINEAGE]
     evaluations = {
         f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name}": evaluation
@@ -128,7 +128,7 @@ def _evaluations(instance: dg.DagsterInstance, key: str) -> Iterator[dg.AssetChe
     for table in LINEAGE:
         for name in table.checks:
             check = dg.AssetCheckKey(dg.AssetKey(table.name), name)
-            history = instance.event_log_storage.get_asset_check_execution_history(check, limit=_RUNS_LOOKED_AT)
+            history = instance.event_log_storage.get_asset_check_execution_history(check, limit=_MAX_CHECK_RUNS)
             for record in history:
                 evaluation = record.evaluation
                 if isinstance(evaluation, dg.AssetCheckEvaluation) and computes_the_day(record.run_id):
@@ -137,19 +137,19 @@ def _evaluations(instance: dg.DagsterInstance, key: str) -> Iterator[dg.AssetChe
 
 
 def check_result(name: str, reports: Sequence[DailyReport]) -> dg.AssetCheckResult:
-    """Whether the data of all these days were whole; if not, a warning: the report itself says so."""
-    bad = [f"{report.date}: {_data(report)}" for report in reports if report.problem]
+    """Whether the data of all these days was complete. It only warns, because the report itself says so."""
+    problems = [f"{report.date}: {_data_state(report)}" for report in reports if report.problem]
     return dg.AssetCheckResult(
         check_name=name,
-        passed=not bad,
+        passed=not problems,
         severity=dg.AssetCheckSeverity.WARN,
-        description="; ".join(bad) or f"Whole for {', '.join(str(report.date) for report in reports[-1:])}.",
-        metadata={"days": len(reports), "days with a problem": len(bad)},
+        description="; ".join(problems) or f"Whole for {', '.join(str(report.date) for report in reports[-1:])}.",
+        metadata={"days": len(reports), "days with a problem": len(problems)},
     )
 
 
-def _data(report: DailyReport) -> str:
-    """What is wrong with the day's data, as people read it in Dagster."""
+def _data_state(report: DailyReport) -> str:
+    """The state of the day's data, as text for Dagster's UI."""
     text = _PROBLEMS[report.problem] if report.problem else "complete"
     return f"{text} ({', '.join(report.not_computed)})" if report.problem == "partial" else text
 
@@ -158,29 +158,29 @@ def _data(report: DailyReport) -> str:
 
 
 def _send_once(context: dg.AssetExecutionContext, report: DailyReport) -> str:
-    """Queue the report, unless the last one of the day has the same numbers; returns what was done, as a sentence.
+    """Queue the report, unless the day's last report has the same numbers. Returns a sentence about what was done.
 
-    A day that was reported with other numbers is reported again as a correction, in reply to the first report. A report
-    that was given up has reached no one, so it does not count.
+    If the numbers have changed, the report is sent as a correction, in reply to the first one. A report that was given
+    up does not count, because no one received it.
     """
-    # The keys that a day's reports have, one after the other: report-2026-11-21, report-2026-11-21-2 …
+    # The keys of a day's reports, in order: report-2026-11-21, report-2026-11-21-2 …
     keys = itertools.chain([report.key], (f"{report.key}-{number}" for number in itertools.count(2)))
-    reached: list[History] = []
+    earlier: list[History] = []
     for key in keys:
         history = history_of(context.instance, key)
         if not history.stored:
             break
         if history.closed is None or history.closed.outcome != "given_up":
-            reached.append(history)
-    if not reached:
+            earlier.append(history)
+    if not earlier:
         enqueue(context, report.model_copy(update={"key": key}))
         return f"Queued as {key}."
-    last = reached[-1]
+    last = earlier[-1]
     if isinstance(last.event, DailyReport) and content_of(last.event) == content_of(report):
-        how = last.closed.outcome.replace("_", " ") if last.closed else "on its way"
+        outcome = last.closed.outcome.replace("_", " ") if last.closed else "on its way"
         return (
-            f"Not queued: these numbers were queued before, as {last.key} ({how}). To send them once more, "
+            f"Not queued: these numbers were queued before, as {last.key} ({outcome}). To send them once more, "
             "materialise that partition of the asset notifications with the config again: true."
         )
-    enqueue(context, report.model_copy(update={"key": key, "correction": True, "thread": reached[0].key}))
+    enqueue(context, report.model_copy(update={"key": key, "correction": True, "thread": earlier[0].key}))
     return f"Queued as a correction, {key}: the numbers have changed since {last.key}."

@@ -1,1 +1,1 @@
-"""`metrics-platform demo`: a made-up product with history and live events, and the whole platform on it."""
+"""`metrics-platform demo`: the whole platform on a simulated product with history and live events."""

@@ -1,4 +1,4 @@
-"""`metrics-platform demo`: from nothing to a running platform with a product, until Ctrl-C."""
+"""`metrics-platform demo`: set up and run the platform on a simulated product, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from metrics_platform.time_windows import slot_at
 from metrics_platform.warehouse.client import Warehouse
 
 _TICK_SECONDS = 5.0
-# The usual one, where it is free: a BI tool finds the demo again after a second start.
+# The preferred port: with a fixed one, a BI tool finds the demo again after a restart.
 _CLICKHOUSE_PORT = 8123
 _CLICKHOUSE_SECONDS = 60
 _ONE_DAY = datetime.timedelta(days=1)
@@ -56,7 +56,7 @@ _KEPT_BY_FRESH = {_MARKER, "demo.lock"}
 
 @dataclass(frozen=True)
 class Options:
-    """What the command was given; see its help."""
+    """The options of the command. See its help."""
 
     directory: Path
     days: int
@@ -78,7 +78,7 @@ def run_demo(options: Options) -> int:
     directory = options.directory.absolute()
     _check_ours(directory)
     if not directory.exists():
-        _check_port(options.port)  # before anything is made
+        _check_port(options.port)  # before anything is created
     with exclusive_lock(directory) as is_free:
         if is_free:
             (directory / _MARKER).touch()
@@ -134,7 +134,7 @@ class _Demo:
             self._continue(stream, fast, output, dagster, server)
 
     def _state(self, zone_name: str | None) -> tuple[State, Clock]:
-        """The directory's demo, or a new one, and the time of its product."""
+        """The directory's demo, or a new one, and its product's clock."""
         state = State.read(self.directory)
         clock = Clock.fast(state.written_until if state else None) if self.options.fast else Clock()
         if self.options.fast and not clock.is_behind:
@@ -144,13 +144,13 @@ class _Demo:
         return state, clock
 
     def _settings(self, state: State, own: dict[str, str]) -> dict[str, str]:
-        """The demo's settings; of the user's own: the language, and with --send the channels of messages."""
+        """The demo's settings. From the user's own it takes the language and, with --send, the message channels."""
         settings = {
             "METRICS_START_DATE": state.product.first_day.isoformat(),
             "METRICS_TIMEZONE": state.product.zone.key,
             "METRICS_DAGSTER_URL": f"http://localhost:{self.options.port}",
             "METRICS_DRY_RUN": "false" if self.options.send else "true",
-            "METRICS_ENVIRONMENT": "demo",  # so that no one takes a made-up alarm for a real one
+            "METRICS_ENVIRONMENT": "demo",  # so that no one mistakes a simulated alarm for a real one
             "METRICS_CATALOG": str(self._catalog()),
         }
         if "METRICS_LANGUAGE" in own:
@@ -158,40 +158,42 @@ class _Demo:
         if self.options.send:
             settings.update({name: value for name, value in own.items() if name.startswith(CHANNEL_PREFIXES)})
         if self.options.fast:
-            # Dagster's schedules go by the real time, in which the product's events are eight hours old.
+            # Dagster's schedules use the real time, and the product's events are then eight hours old.
             settings["METRICS_SCHEDULES_ON"] = "false"
             settings["METRICS_ALERT_MAX_AGE_MINUTES"] = "510"
             settings["METRICS_FEED_STALE_HOURS"] = settings["METRICS_MESSAGES_STALE_HOURS"] = "24,48"
         return settings
 
     def _catalog(self) -> Path:
-        """The demo's own catalogue, in its directory: it is there to be changed."""
+        """The demo's own catalogue, in its directory, for users to edit."""
         file = self.directory / "catalog.yaml"
         if not file.exists():
             file.write_text((files("metrics_platform.local.demo") / "catalog.yaml").read_text("utf-8"), "utf-8")
         return file
 
     def _write_history(self, steps: Steps, stream: Stream) -> InjectedIncident | None:
-        """Bring the events up to the product's present; returns what was injected."""
+        """Write the events up to the product's present. Returns the injected incident, if any."""
         state = stream.state
         since = state.written_until.astimezone(state.product.zone)
         with steps.step(f"Making the product's events since {since:%d %b %Y}") as progress:
             state.product.create(stream.warehouse, load_settings(env_file=None))
             incident = None
             if self.options.incident:
-                # The whole of the present slot, as far as it is not written yet: an alert at its end is certain.
+                # It covers the rest of the current slot, so that an alert at its end is certain.
                 begins = max(slot_at(stream.clock.now()).start, state.written_until)
                 incident = InjectedIncident(self.options.incident, begins, begins + INCIDENT_LASTS)
                 inject(stream.warehouse, incident)
             state.write()
-            imported = in_background(import_module, "metrics_platform.definitions")  # Python is idle meanwhile
+            imported = in_background(
+                import_module, "metrics_platform.definitions"
+            )  # Python is idle while ClickHouse works
             stream.write(progress)
             imported.result()
             preparing.cancel_lost_runs()
         return incident
 
     def _compute(self, steps: Steps, stream: Stream) -> datetime.datetime:
-        """Compute and check all that is missing; returns the end of the last slot that has been checked."""
+        """Compute and check everything that is missing. Returns the end of the last checked slot."""
         settings, now = load_settings(env_file=None), stream.clock.now()
         days, slots = preparing.missing_days(stream.state.product, now), preparing.due_slots(settings, now)
         history = (
@@ -314,7 +316,7 @@ def _open(url: str) -> None:
 
 @dataclass
 class Attempts:
-    """What is tried again and again: a failure is reported once, as is its end, and never ends the demo."""
+    """Repeated actions. A failure and its end are reported once, and never end the demo."""
 
     report: Callable[[str], None]
     _failing: set[str] = field(default_factory=set, init=False)

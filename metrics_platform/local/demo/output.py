@@ -1,4 +1,4 @@
-"""What the demo prints: its steps, where to look, what to try, which messages arrive."""
+"""The demo's output: its steps, links, hints and new messages."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from metrics_platform.time_windows import SLOT, slot_at
 TABLES = "locations/metrics_platform/asset-groups/daily"
 _PROGRAM = "metrics-platform"
 _BEGAN_IN = Path.cwd()
-# With less of a slot left, most of it is normal, and the alert comes with the next one.
+# If less of the slot remains, most of it is normal, and the alert comes with the next one.
 _ENOUGH_OF_A_SLOT = datetime.timedelta(minutes=6)
 
 
 class Steps(Progress):
-    """The steps up to Ready: a bar with share and time each in a terminal; in a pipe, lines from begin to end."""
+    """The steps until the demo is ready: progress bars in a terminal, and plain lines in a pipe."""
 
     def __init__(self, console: Console) -> None:
         columns = (
@@ -42,7 +42,7 @@ class Steps(Progress):
 
     @contextmanager
     def step(self, description: str) -> Iterator[Callable[[float], None]]:
-        """Show a step; yields a function that takes the share that is done, from 0 to 1."""
+        """Show a step. Yields a function that takes its progress, from 0 to 1."""
         begun = time.monotonic()
         task = self.add_task(description, total=1)
         self._print_line(f"{description} …")
@@ -67,7 +67,7 @@ class Output:
         self._known = self._pages()
 
     def links(self, dagster: DagsterUI, clickhouse_port: int, yesterday: datetime.date) -> None:
-        """Print where everything is, and what to look at first."""
+        """Print the links, and what to look at first."""
         ui, directory, outbox = dagster.url, self.settings.data_dir, self.settings.outbox / "index.html"
         messages = f"[link={outbox.as_uri()}]{_displayed(outbox)}[/link] – yesterday's report arrives in a moment"
         if not self.settings.dry_run:
@@ -147,7 +147,7 @@ def _alert_due(incident: InjectedIncident) -> datetime.datetime:
 
 
 def _displayed(path: Path) -> str:
-    """The path relative to where this process began, if it lies there."""
+    """The path relative to the directory in which this process started, if it is inside."""
     return escape(str(path.relative_to(_BEGAN_IN) if path.is_relative_to(_BEGAN_IN) else path))
 
 

@@ -1,4 +1,4 @@
-"""From an empty or an interrupted demo to one that is up to date: events, days, slots, the report. Safe to repeat.
+"""Bring an empty or interrupted demo up to date: events, days, slots and the report. Safe to repeat.
 
 All of it runs in this process, before Dagster's schedules start, and does not depend on a busy webserver.
 """
@@ -28,14 +28,14 @@ from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.slots import compute_slots, first_slot, last_complete_slot, missing_slots
 from metrics_platform.warehouse.tables import APP_DAILY, DIMENSION_METRICS, METRIC_DAILY, SLOT_METRICS
 
-# The last tables of a day: a day that has them has all others.
+# The last tables of a day: if a day has them, it has all others.
 _LAST_TABLES = (APP_DAILY.name, DIMENSION_METRICS.name, METRIC_DAILY.name)
-# Days of one run: few, so that the bar moves and an interrupted start does not begin again.
+# Days per run: few, so that the progress bar moves and an interrupted start loses little.
 _DAYS_OF_A_RUN = 7
 # Slots that are checked through Dagster, and shown there: eight hours.
 _CHECKED_SLOTS = 32
 _ONE_DAY = datetime.timedelta(days=1)
-# Called with the share of a step that is done, from 0 to 1.
+# Called with the progress of a step, from 0 to 1.
 Progress = Callable[[float], None]
 
 
@@ -117,7 +117,7 @@ def send_report(day: datetime.date) -> None:
 
 
 class DemoError(RuntimeError):
-    """The demo cannot run here; the text says what to do."""
+    """The demo cannot run here. The text says what to do."""
 
 
 class State(BaseModel):
@@ -141,13 +141,13 @@ class State(BaseModel):
         return state
 
     def write(self) -> None:
-        """Write it in one step: a reader sees the old or the new."""
+        """Write it atomically: a reader sees the old or the new state."""
         write_private(self.directory / "demo.json", self.model_dump_json(indent=2) + "\n")
 
 
 @contextmanager
 def exclusive_lock(directory: Path) -> Iterator[bool]:
-    """Lock the directory against another demo; yields False where one runs in it already."""
+    """Lock the directory against another demo. Yields False if one is running in it."""
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "demo.lock").open("a", encoding="utf-8") as lock:
         try:
@@ -168,7 +168,7 @@ def lock_holder(directory: Path) -> str:
 
 # A slot of 15 minutes takes one.
 _SPEED = 15
-# A fast product starts this far behind: it has caught up after 34 minutes.
+# A fast product starts this far behind, and catches up after 34 minutes.
 _BEHIND = datetime.timedelta(hours=8)
 
 
@@ -194,7 +194,7 @@ class Clock:
         return cls(max(slot.start, written_until) if written_until else slot.start, real)
 
     def start(self) -> None:
-        """Let a faster time begin to run; real time needs no start."""
+        """Start a fast clock. The real time needs no start."""
         self._started = self.real()
 
     def now(self) -> datetime.datetime:
@@ -212,7 +212,7 @@ class Clock:
 
 @dataclass
 class Stream:
-    """Writes what has happened in the product since the last call, and remembers it."""
+    """Writes the product's events since the last call, and remembers how far it came."""
 
     state: State
     warehouse: Warehouse
@@ -224,7 +224,7 @@ class Stream:
         product = self.state.product
         if since == product.first_instant():
             product.write_earlier_days(self.warehouse)
-        # Closed at an interrupt, too: otherwise it would continue to write while the exception refers to it.
+        # Close it on an interrupt, too: otherwise it would continue to write while the exception refers to it.
         with closing(product.write_events(self.warehouse, since, until)) as days:
             for written in days:
                 self.state.written_until = written
@@ -234,7 +234,7 @@ class Stream:
 
 @dataclass
 class FastSchedules:
-    """Runs the check and the nightly load by the product's time, because Dagster's schedules go by the real one."""
+    """Runs the check and the nightly load by the product's time, because Dagster's schedules use the real one."""
 
     state: State
     checked_until: datetime.datetime
@@ -242,7 +242,7 @@ class FastSchedules:
     """The last day that has been computed."""
 
     def run_due(self) -> None:
-        """Run what has come due since the last call; what failed then is run again."""
+        """Run what has become due since the last call, and retry what failed then."""
         written, zone = self.state.written_until, self.state.product.zone
         complete = slot_at(written).start
         if complete > self.checked_until:
