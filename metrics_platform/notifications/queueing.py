@@ -82,14 +82,27 @@ def unresolved(history: History, settings: ChannelSettings) -> list[str]:
     ]
 
 
-def wants_fallback(history: History, settings: ChannelSettings) -> bool:
-    """Whether the fallback may get a message: the first channel has not taken it, nor possibly taken a report."""
+def fallback_of(history: History, settings: ChannelSettings) -> str | None:
+    """The fallback that a message was sent over, or the one to try next: if one fails, the next gets it."""
     event = history.event
     assert event is not None
-    other, first = settings.fallback(event.kind, event.severity), settings.first_channel
+
+    def rank(name: str) -> tuple[bool, float]:
+        failure = history.failures.get(name)
+        return not history.is_sent(name), failure.at.timestamp() if failure else 0.0
+
+    return min(settings.fallbacks(event.kind, event.severity), key=rank, default=None)
+
+
+def wants_fallback(history: History, settings: ChannelSettings) -> bool:
+    """Whether a fallback may get a message: no channel has taken it, nor possibly taken a report."""
+    event = history.event
+    assert event is not None
+    other, first = fallback_of(history, settings), settings.first_channel
     if other is None or history.is_sent(first) or history.is_sent(other):
         return False
-    return not (event.at_most_once and (history.outcome_unknown(first) or history.outcome_unknown(other)))
+    names = (first, *settings.fallbacks(event.kind, event.severity))
+    return not (event.at_most_once and any(map(history.outcome_unknown, names)))
 
 
 def is_hopeless(history: History, channel: str) -> bool:
@@ -201,7 +214,7 @@ class _Queue:
         groups: dict[tuple[str, str, bool], list[str]] = {}
         for each in due:
             history, event = each.history, self._events[each.history.key]
-            other = self._fallback(history)
+            other = fallback_of(history, self.settings)
             group = self.settings.digest_group(event.kind, event.severity)
             allowed = event.digestible and group is not None and history.key not in sent_alone
             if allowed and each.channel not in self._down and not _has_begun(history, other):
@@ -221,12 +234,8 @@ class _Queue:
 
     def _channels(self, history: History) -> list[str]:
         """The channels that a message is still to be delivered over; the fallback, if it may get it, is the last."""
-        names, other = unresolved(history, self.settings), self._fallback(history)
+        names, other = unresolved(history, self.settings), fallback_of(history, self.settings)
         return [*names, other] if other and wants_fallback(history, self.settings) else names
-
-    def _fallback(self, history: History) -> str | None:
-        event = self._events[history.key]
-        return self.settings.fallback(event.kind, event.severity)
 
     def _rank(self, delivery: _Delivery) -> tuple[Any, ...]:
         """While a channel is down, another message is tried each time: the one that failed may be the cause itself."""
@@ -244,7 +253,7 @@ class _Queue:
             wait = _WAITS_AFTER_A_CRASH[min(history.crashes, len(_WAITS_AFTER_A_CRASH)) - 1]
             moments.append(history.tried_at + datetime.timedelta(seconds=wait))
         # If only a person can help the first channel, there is nothing to wait for.
-        if channel == self._fallback(history) and not is_hopeless(history, self._first):
+        if channel == fallback_of(history, self.settings) and not is_hopeless(history, self._first):
             if self._first not in history.failures and self._first not in self._down:
                 return None
             moments.append(self._queued_at(history) + datetime.timedelta(minutes=self.settings.fallback_after_minutes))
