@@ -219,10 +219,10 @@ class ChannelSettings(SettingsPart):
         others = (name for name, wanted in copies.items() if wanted and name != self.first_channel and kind != _EDIT)
         return (self.first_channel, *others)
 
-    def fallback(self, kind: str, severity: str) -> str | None:
-        """The channel that gets a message if the first cannot be reached: the next one that gets no copy anyway."""
+    def fallbacks(self, kind: str, severity: str) -> tuple[str, ...]:
+        """The channels that get a message if the first cannot be reached: those that get no copy anyway, in order."""
         taken = self.recipients(kind, severity)
-        return None if kind == _EDIT else next((name for name in self.channels if name not in taken), None)
+        return () if kind == _EDIT else tuple(name for name in self.channels if name not in taken)
 
     def digest_group(self, kind: str, severity: str) -> str | None:
         """The group of messages that one may be combined with: those that go to the same channels and the same chat.

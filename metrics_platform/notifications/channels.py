@@ -69,7 +69,8 @@ def inspect_channels(settings: Settings, policy: RetryPolicy = _POLICY) -> Itera
     for channel in channels_for(settings, policy).values():
         yield from channel.inspect()
     if len(names) == 1:
-        remedy = "Set up Slack or e-mail as the fallback, for when it cannot be reached."
+        other = {"slack": "e-mail", "email": "Slack"}.get(names[0], "Slack or e-mail")
+        remedy = f"Set up {other} as well, for when it cannot be reached."
         yield Finding("Messages", "note", f"they go over {names[0]} alone", remedy)
 
 

@@ -145,7 +145,9 @@ class EmailChannel(Channel):
             repeat_unknown=context.repeat_unknown,
         )
         if refused:
-            notes = (*notes, f"The mail server refused receivers: {self._format_refusals(refused)}. Correct EMAIL_TO.")
+            is_permanent = any(code >= 500 for code, _ in refused.values())
+            remedy = "Correct EMAIL_TO." if is_permanent else "This is temporary, but they do not get this message."
+            notes = (*notes, f"The mail server refused receivers: {self._format_refusals(refused)}. {remedy}")
         return {
             "address": ", ".join(address for address in self._addresses if address not in refused),
             "message_ids": (str(mail["Message-ID"]),),

@@ -82,14 +82,27 @@ def unresolved(history: History, settings: ChannelSettings) -> list[str]:
     ]
 
 
-def wants_fallback(history: History, settings: ChannelSettings) -> bool:
-    """Whether the fallback may get a message: the first channel did not accept it and, for a report, cannot have."""
+def fallback_of(history: History, settings: ChannelSettings) -> str | None:
+    """The fallback that a message was sent over, or the one to try next: if one fails, the next gets it."""
     event = history.event
     assert event is not None
-    fallback, first = settings.fallback(event.kind, event.severity), settings.first_channel
+
+    def rank(name: str) -> tuple[bool, float]:
+        failure = history.failures.get(name)
+        return not history.is_sent(name), failure.at.timestamp() if failure else 0.0
+
+    return min(settings.fallbacks(event.kind, event.severity), key=rank, default=None)
+
+
+def wants_fallback(history: History, settings: ChannelSettings) -> bool:
+    """Whether a fallback may get a message: no channel has accepted it and, for a report, none can have."""
+    event = history.event
+    assert event is not None
+    fallback, first = fallback_of(history, settings), settings.first_channel
     if fallback is None or history.is_sent(first) or history.is_sent(fallback):
         return False
-    return not (event.at_most_once and (history.outcome_unknown(first) or history.outcome_unknown(fallback)))
+    names = (first, *settings.fallbacks(event.kind, event.severity))
+    return not (event.at_most_once and any(map(history.outcome_unknown, names)))
 
 
 def needs_user(history: History, channel: str) -> bool:
@@ -209,7 +222,7 @@ class _Queue:
         groups: dict[tuple[str, str, bool], list[str]] = {}
         for delivery in due:
             history, event = delivery.history, self._events[delivery.history.key]
-            fallback = self._fallback(history)
+            fallback = fallback_of(history, self.settings)
             group = self.settings.digest_group(event.kind, event.severity)
             allowed = event.digestible and group is not None and history.key not in sent_alone
             if allowed and delivery.channel not in self._down_until and not _has_begun(history, fallback):
@@ -229,12 +242,8 @@ class _Queue:
 
     def _channels(self, history: History) -> list[str]:
         """The channels over which a message is still to be delivered. If the fallback may get it, it comes last."""
-        names, fallback = unresolved(history, self.settings), self._fallback(history)
+        names, fallback = unresolved(history, self.settings), fallback_of(history, self.settings)
         return [*names, fallback] if fallback and wants_fallback(history, self.settings) else names
-
-    def _fallback(self, history: History) -> str | None:
-        event = self._events[history.key]
-        return self.settings.fallback(event.kind, event.severity)
 
     def _rank(self, delivery: _Delivery) -> tuple[Any, ...]:
         """The sort key. While a channel is down, each try takes another message: one that fails may be the cause."""
@@ -254,7 +263,7 @@ class _Queue:
             wait = _WAITS_AFTER_A_CRASH[min(history.crashes, len(_WAITS_AFTER_A_CRASH)) - 1]
             moments.append(history.tried_at + datetime.timedelta(seconds=wait))
         # If a user must fix the first channel, waiting does not help.
-        if channel == self._fallback(history) and not needs_user(history, self._first_channel):
+        if channel == fallback_of(history, self.settings) and not needs_user(history, self._first_channel):
             if self._first_channel not in history.failures and self._first_channel not in self._down_until:
                 return None
             moments.append(self._queued_at(history) + datetime.timedelta(minutes=self.settings.fallback_after_minutes))

@@ -19,9 +19,12 @@ from PIL import Image
 
 from metrics_platform.charts import figure
 from metrics_platform.defs.delivery import sending
+from metrics_platform.defs.report import writing
+from metrics_platform.defs.report.assets import DUE_AT
 from metrics_platform.defs.report.writing import LINEAGE, load_state
 from metrics_platform.report.facts import LoadState
 from metrics_platform.settings import Settings, load_settings
+from metrics_platform.time_windows import RANGE_END, RANGE_START
 from metrics_platform.warehouse import upstream
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform_tests.defs.post_office import PostOffice
@@ -235,6 +238,40 @@ def test_a_day_that_was_not_computed_is_told_as_missing_and_the_check_warns(
         assert "pictures" not in metadata
     (text,) = desk.texts()
     assert text.splitlines()[0] == "⚠️ Sat 7 Mar · NO DATA"
+
+
+@pytest.mark.parametrize(
+    ("load", "loaded"),
+    [
+        ({"job_name": "daily_etl"}, True),
+        ({"job_name": "daily_etl"}, False),
+        ({"job_name": "__ASSET_JOB", "asset_selection": frozenset({dg.AssetKey("app_daily")})}, True),
+    ],
+)
+def test_a_report_that_is_due_waits_for_the_load_in_progress(
+    desk: ReportDesk, monkeypatch: pytest.MonkeyPatch, load: dict[str, Any], loaded: bool
+) -> None:
+    monkeypatch.setattr(upstream, "not_computed", None)  # the tables above and the sources are not asked
+    monkeypatch.setattr(writing, "_LOAD_BEGINS_SECONDS", 0)
+    instance = desk.desk.instance
+    tags = {RANGE_START: DAYS[0].isoformat(), RANGE_END: DAYS[2].isoformat()}
+    run = instance.add_run(dg.DagsterRun(tags=tags, status=dg.DagsterRunStatus.STARTED, **load))
+    waits: list[float] = []
+
+    def load_ends(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            if loaded:
+                desk.put(TWO_DAYS)
+                instance.report_runless_asset_event(dg.AssetMaterialization("app_daily", partition=DAY.isoformat()))
+            else:
+                instance.report_run_failed(run)
+
+    desk.put({})
+    monkeypatch.setattr("time.sleep", load_ends)
+    assert desk.report(send=True, tags={DUE_AT: "2026-03-08T16:00:00+00:00"}).success
+    (text,) = desk.texts()
+    assert (len(waits), NO_DATA in text) == (2, not loaded)
 
 
 def test_of_a_range_every_day_is_shown_and_the_last_alone_is_sent(desk: ReportDesk) -> None:

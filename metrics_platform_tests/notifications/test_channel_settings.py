@@ -215,32 +215,32 @@ def test_the_channels_that_are_set_up_the_preferred_first(given: dict[str, Any],
     assert settings.channels == names
     assert settings.first_channel == (names[0] if names else OUTBOX)
     assert settings.recipients("failed_run", "failed") == ((names[0] if names else OUTBOX),)
-    assert settings.fallback("failed_run", "failed") == (names[1] if len(names) > 1 else None)
+    assert settings.fallbacks("failed_run", "failed") == names[1:]
 
 
 @pytest.mark.parametrize(
-    ("key", "copies", "expected", "other"),
+    ("key", "copies", "expected", "others"),
     [
-        (FAILED, {"copy_to_slack": ("failed",)}, ("telegram", "slack"), "email"),
-        (FAILED, {"copy_to_slack": ("failed_run",)}, ("telegram", "slack"), "email"),
-        (FAILED, {"copy_to_slack": ("critical", "daily_report")}, ("telegram",), "slack"),
-        (REPORT, {"copy_to_email": ("daily_report",)}, ("telegram", "email"), "slack"),
+        (FAILED, {"copy_to_slack": ("failed",)}, ("telegram", "slack"), ("email",)),
+        (FAILED, {"copy_to_slack": ("failed_run",)}, ("telegram", "slack"), ("email",)),
+        (FAILED, {"copy_to_slack": ("critical", "daily_report")}, ("telegram",), ("slack", "email")),
+        (REPORT, {"copy_to_email": ("daily_report",)}, ("telegram", "email"), ("slack",)),
         (
             FAILED,
             {"copy_to_slack": ("failed",), "copy_to_email": ("failed_run",)},
             ("telegram", "slack", "email"),
-            None,
+            (),
         ),
-        (UPDATE, {"copy_to_slack": ("critical", "anomaly_updated")}, ("telegram",), None),
-        (ALL_CLEAR, {"copy_to_slack": ("resolved",)}, ("telegram", "slack"), "email"),
+        (UPDATE, {"copy_to_slack": ("critical", "anomaly_updated")}, ("telegram",), ()),
+        (ALL_CLEAR, {"copy_to_slack": ("resolved",)}, ("telegram", "slack"), ("email",)),
     ],
 )
 def test_copies_by_kind_and_severity(
-    key: str, copies: dict[str, Any], expected: tuple[str, ...], other: str | None
+    key: str, copies: dict[str, Any], expected: tuple[str, ...], others: tuple[str, ...]
 ) -> None:
     settings, event = load_settings(None, **ALL, **copies), EXAMPLES[key]
     assert settings.recipients(event.kind, event.severity) == expected
-    assert settings.fallback(event.kind, event.severity) == other
+    assert settings.fallbacks(event.kind, event.severity) == others
 
 
 # --- digests --------------------------------------------------------------------------------------------------------

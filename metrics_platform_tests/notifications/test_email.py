@@ -134,6 +134,13 @@ def test_a_receiver_that_is_refused_is_named_and_the_others_get_it(mail_server: 
     assert mail_server.receivers == [["a@example.org"]]
 
 
+def test_a_receiver_refused_for_now_is_not_said_to_be_wrong(mail_server: MailServer, clock: Clock) -> None:
+    mail_server.answers = {"b@example.org": ["452 4.2.2 mailbox full"]}
+    (sent,) = delivered(channel_to(mail_server, clock))
+    (note,) = sent.notes
+    assert "452 4.2.2 mailbox full" in note and "temporary" in note and "EMAIL_TO" not in note
+
+
 def test_a_mail_refused_with_its_pictures_is_sent_without_them(mail_server: MailServer, clock: Clock) -> None:
     mail_server.answers = {"DATA": ["552 too big"]}
     (sent,) = delivered(channel_to(mail_server, clock), pictures=(PICTURE,))

@@ -117,6 +117,22 @@ def test_the_webhook_and_the_mail_server_are_asked_and_get_no_message(tmp_path: 
         assert "SLACK_WEBHOOK_URL" in findings["Slack"].detail and "EMAIL_FROM" in findings["E-mail"].detail
 
 
+@pytest.mark.parametrize(
+    ("given", "others"),
+    [
+        ({"smtp_url": "smtp://127.0.0.1:1", "email_from": "a@example.com", "email_to": "a@example.com"}, "Slack"),
+        ({"slack_webhook_url": "http://127.0.0.1:1/services/T/B/x"}, "e-mail"),
+        (
+            {"telegram_bot_token": TOKEN, "telegram_chat_id": "7", "telegram_api_base": "http://127.0.0.1:1"},
+            "Slack or e-mail",
+        ),
+    ],
+)
+def test_to_an_only_channel_another_one_is_recommended(given: dict[str, str], others: str) -> None:
+    finding = _findings(load_settings(None, **given))["Messages"]
+    assert finding.remedy == f"Set up {others} as well, for when it cannot be reached."
+
+
 def test_a_test_message_with_a_picture_arrives_over_every_channel(api: BotApi) -> None:
     with slack_webhook.running() as slack:
         settings = _settings(api, api.supergroup, slack_webhook_url=slack.url)

@@ -31,6 +31,7 @@ from metrics_platform_tests.notifications.examples import EXAMPLES, anomaly
 
 NOW = datetime.datetime(2026, 11, 21, 12, 0, tzinfo=datetime.UTC)
 SLACK = {"slack_webhook_url": "https://hooks.slack.com/services/T0/B0/x"}
+BOTH = {**SLACK, "smtp_url": "smtp://localhost", "email_from": "a@example.com", "email_to": "b@example.com"}
 COPIES = {**SLACK, "copy_to_slack": "failed,warning,critical"}
 LIMIT = datetime.timedelta(hours=3)
 
@@ -206,6 +207,16 @@ CASES = [
          reason=down(2, "12:00:10"), settings=SLACK),
     Case("a report that may have arrived is only closed", [report("a", 2000, *failed("unknown", 1900))], A,
          settings=SLACK),
+    Case("the next fallback where the first one fails",
+         [loud("a", 2000, *LONG_DOWN, *failed("misconfigured", 20, channel="slack"))], ("a", "email"), settings=BOTH),
+    Case("both fallbacks in turn",
+         [loud("a", 2000, *LONG_DOWN, *failed("unreachable", 90, channel="slack"),
+               *failed("unreachable", 70, channel="email"))], ("a", "slack"), settings=BOTH),
+    Case("only one of both fallbacks",
+         [loud("a", 2000, *LONG_DOWN, *failed("unreachable", 900, channel="slack"), sent(50, "email"))],
+         reason=down(1, "12:03:20"), settings=BOTH),
+    Case("a report that a fallback may have got is only tried where it belongs",
+         [report("a", 2000, *failed("unreachable", 301), *failed("unknown", 200, channel="slack"))], A, settings=BOTH),
     # --- copies ---
     Case("copies do not wait for the first channel", [loud("f", 100, *DOWN, sent(4, "slack")), loud("a", 5)],
          ("a", "slack"), settings=COPIES),

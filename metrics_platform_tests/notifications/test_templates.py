@@ -126,6 +126,7 @@ VARIANTS: dict[str, Variant] = {
         kinds.AnomalyStillOpen(key="k", occurred_at=NOON, anomalies=_MANY, opened_at=NOON)
     ),
     "many-cities-resolved": Variant(_resolved(*[(2, 4)] * 200)),
+    "resolved-after-three-days": Variant(_resolved((-290, -289), worst_change=-0.5, worst_at=NOON - 290 * SLOT)),
     "fall-that-became-a-rise": Variant(_resolved((-9, -2), turned="up", value=31200, history=history())),
     "one-of-two-became-a-rise": Variant(
         kinds.AnomalyResolved(

@@ -91,8 +91,8 @@ def _state_of(instance: dg.DagsterInstance, day: datetime.date, due: datetime.da
         return _state_of_run(instance, day)
     if end is not None:
         return _State("missing" if end.outcome == "given_up" else "delivered", end.text)
-    fallback = settings.fallback(event.kind, event.severity)
-    if history.is_sent(settings.first_channel) or (fallback is not None and history.is_sent(fallback)):
+    names = (settings.first_channel, *settings.fallbacks(event.kind, event.severity))
+    if any(map(history.is_sent, names)):
         return _State("delivered")
     failure = history.failures.get(settings.first_channel)
     failed = failure.entry if failure else None

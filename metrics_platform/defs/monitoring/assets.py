@@ -28,7 +28,7 @@ JOB = "anomaly_check"
 # Tags of a check: the first and the last slot that are due, as instants in UTC.
 FIRST_SLOT, LAST_SLOT = "metrics/first_slot", "metrics/last_slot"
 _FORMAT = "%Y-%m-%dT%H:%MZ"
-_ACTIVE = [
+ACTIVE = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -153,7 +153,7 @@ def anomaly_check_schedule(job: Any, settings: Settings, catalog: Catalog) -> dg
         due = context.scheduled_execution_time.astimezone(datetime.UTC)
         if datetime.datetime.now(datetime.UTC) - due >= SLOT:
             return dg.SkipReason(f"The check of {due:%Y-%m-%d %H:%M} UTC is too late: a newer one is due.")
-        if context.instance.get_run_ids(dg.RunsFilter(job_name=JOB, statuses=_ACTIVE), limit=1):
+        if context.instance.get_run_ids(dg.RunsFilter(job_name=JOB, statuses=ACTIVE), limit=1):
             return dg.SkipReason("The check before is still running; the next one catches up.")
         slots = due_slots(due, lag, settings)
         if slots is None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import datetime
 import itertools
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
 import dagster as dg
 
+from metrics_platform.defs.daily.schedule import JOB as DAILY_JOB
 from metrics_platform.defs.delivery.sending import message_metadata
 from metrics_platform.defs.delivery.storage import enqueue, history_of
+from metrics_platform.defs.monitoring.assets import ACTIVE
 from metrics_platform.defs.report.assets import DUE_AT
 from metrics_platform.notifications.composer import Composer
 from metrics_platform.notifications.history import History
@@ -33,6 +36,9 @@ _PARTITION = "dagster/partition"
 # How many of a check's runs are searched for one that computed the day. A night recomputes only a few days, and a
 # backfill of many days is a single run.
 _MAX_CHECK_RUNS = 40
+# A load that is due at the same time begins within the first. A report waits for it for at most the second.
+_LOAD_BEGINS_SECONDS, _MAX_WAIT_SECONDS = 60.0, 2700.0
+_POLL_SECONDS = 5.0
 _PROBLEMS = {
     "missing": "no data: the day was not computed",
     "partial": "partial: a table upstream of app_daily was not computed for the day",
@@ -51,6 +57,8 @@ def write_reports(
         return replace(load_state(context.instance, day.key), not_computed=missing)
 
     due = context.run.tags.get(DUE_AT)
+    if due:
+        _wait_for_load(context, days[-1])
     occurred_at = datetime.datetime.fromisoformat(due) if due else datetime.datetime.now(datetime.UTC)
     reports = []
     for report in read_reports(warehouse, days, settings, occurred_at, load_of, context.run.run_id):
@@ -84,6 +92,34 @@ def _not_computed(
         context.log.warning(f"Whether the data of {day.key} are whole is not known. {error}")
         return ()
     return tuple(upstream.table for upstream in missing)
+
+
+def _wait_for_load(context: dg.AssetExecutionContext, day: Day) -> None:
+    """Wait while the day is being loaded: after a downtime, the schedules start its load and its report together."""
+    begun = time.monotonic()
+    told = False
+    while not _is_loaded(context.instance, day) and (waited := time.monotonic() - begun) < _MAX_WAIT_SECONDS:
+        if _is_being_loaded(context.instance, day.key):
+            if not told:
+                context.log.info(f"{day.key} is being loaded. The report waits for it.")
+            told = True
+        elif waited >= _LOAD_BEGINS_SECONDS:
+            break
+        time.sleep(_POLL_SECONDS)
+
+
+def _is_loaded(instance: dg.DagsterInstance, day: Day) -> bool:
+    computed_at = _computed_at(instance, tables.APP_DAILY.name, day.key)
+    return computed_at is not None and computed_at >= day.end
+
+
+def _is_being_loaded(instance: dg.DagsterInstance, key: str) -> bool:
+    runs = instance.get_runs(dg.RunsFilter(statuses=ACTIVE))
+    app_daily = dg.AssetKey(tables.APP_DAILY.name)
+    return any(
+        _computes_the_day(run.tags, key) and (run.job_name == DAILY_JOB or app_daily in (run.asset_selection or ()))
+        for run in runs
+    )
 
 
 # --- the state of the load --------------------------------------------------------------------------------------------
@@ -120,10 +156,7 @@ def _evaluations(instance: dg.DagsterInstance, key: str) -> Iterator[dg.AssetChe
     @cache
     def computes_the_day(run_id: str) -> bool:
         run = instance.get_run_by_id(run_id)
-        tags = run.tags if run else {}
-        if _PARTITION in tags:
-            return tags[_PARTITION] == key
-        return RANGE_START in tags and tags[RANGE_START] <= key <= tags.get(RANGE_END, "")  # dates sort as texts
+        return run is not None and _computes_the_day(run.tags, key)
 
     for table in LINEAGE:
         for name in table.checks:
@@ -134,6 +167,13 @@ def _evaluations(instance: dg.DagsterInstance, key: str) -> Iterator[dg.AssetChe
                 if isinstance(evaluation, dg.AssetCheckEvaluation) and computes_the_day(record.run_id):
                     yield evaluation
                     break
+
+
+def _computes_the_day(tags: Mapping[str, str], key: str) -> bool:
+    """Whether a run with these tags computes the day `key`."""
+    if _PARTITION in tags:
+        return tags[_PARTITION] == key
+    return RANGE_START in tags and tags[RANGE_START] <= key <= tags.get(RANGE_END, "")  # dates sort as texts
 
 
 def check_result(name: str, reports: Sequence[DailyReport]) -> dg.AssetCheckResult:
