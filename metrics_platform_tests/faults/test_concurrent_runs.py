@@ -9,8 +9,7 @@ from metrics_platform_tests.faults.reader import Reader
 from metrics_platform_tests.faults.run_day import Outcome, Plan, RunProcess, run_to_its_end
 from metrics_platform_tests.faults.world import DAY, LATE_USER, TABLES, Case, World, add_late_events
 
-SNAPSHOT = TABLES[: TABLES.index("users") + 1]
-MERGED = (*SNAPSHOT, "user_daily")
+MERGED = TABLES[: TABLES.index("user_daily") + 1]  # what a day is merged from, and the merged table
 
 
 def assert_ended_well_or_said_why(outcome: Outcome) -> None:
@@ -41,18 +40,19 @@ def test_two_runs_of_one_day_at_once_give_the_undisturbed_tables(world: World) -
 
 
 def test_a_run_overtaken_by_one_that_has_seen_more_events_leaves_the_newer_day(world: World) -> None:
+    assets = (*MERGED, "app_daily")  # whose checks see that a table above it has fewer users
     with world.case(own_source=True) as case:
         with case.proxy() as proxy:
             overtaken = threading.Event()
             pause = proxy.at(moment("users", "checked and not swapped"), lambda: overtaken.wait(600))
-            with RunProcess(Plan(case.through(proxy), DAY, assets=SNAPSHOT)) as run:
+            with RunProcess(Plan(case.through(proxy), DAY, assets=assets)) as run:
                 assert pause.falling.wait(600)
                 add_late_events(case.warehouse, case.settings, DAY, user=LATE_USER + 50)
-                second = run_to_its_end(Plan(case.settings, DAY, assets=SNAPSHOT))
+                second = run_to_its_end(Plan(case.settings, DAY, assets=assets))
                 newer = case.prints()
                 overtaken.set()
                 first = run.wait()
             proxy.assert_all_struck()
         assert second.success
-        rerun(case, SNAPSHOT, first, second)
+        rerun(case, assets, first, second)
         assert case.prints() == newer

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from clickhouse_connect.driver.client import Client
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metrics_platform.report.facts import LoadState, ReportData, report_of
@@ -34,6 +34,7 @@ MONTH = 32  # days of real messages: MAU's window, and a few days for those who 
 COMPUTED_DAYS = 8  # the last ones; all before them are in the first snapshot
 
 
+@settings(max_examples=min(4, settings().max_examples))
 @given(
     world=worlds(most_days=3),
     further=st.sampled_from(FURTHER_DIMENSIONS),
