@@ -156,7 +156,7 @@ def test_the_all_clear_of_a_fall_says_that_a_rise_ended_it(world: MonitorWorld) 
     assert world.check(0, 2).success
     for number in (3, 4):
         world.happens(number, iOS=20.0, Android=20.0)
-        assert world.check(number).success
+    assert world.check(3, 4).success
     events = [history_of(world.instance, key).event for key in world.queued()]
     (all_clear,) = [event for event in events if isinstance(event, AnomalyResolved)]
     assert {each.turned for each in all_clear.resolved if each.metric != "ctr"} == {"up"}
