@@ -16,7 +16,7 @@ from rich.console import Console
 from metrics_platform.defs.delivery.storage import history_of
 from metrics_platform.defs.health.alert_store import AlertCursor
 from metrics_platform.incidents.command import UnknownIncidentError, answer, list_incidents
-from metrics_platform.notifications.kinds import AnomalyResolved, AnomalyUpdated
+from metrics_platform.notifications.kinds import AnomalyOpened, AnomalyResolved, AnomalyUpdated
 from metrics_platform.time_windows import SLOT
 from metrics_platform_tests.defs.monitor_world import LAG, NOON, OPENED, MonitorWorld, stale
 from metrics_platform_tests.defs.running import check_outcomes, failure_texts
@@ -162,16 +162,6 @@ def test_the_all_clear_of_a_fall_says_that_a_rise_ended_it(world: MonitorWorld) 
     assert {each.turned for each in all_clear.resolved if each.metric != "ctr"} == {"up"}
 
 
-def test_a_muted_metric_is_recorded_and_no_one_is_notified(world: MonitorWorld) -> None:
-    names = ("feed_users", "views", "likes", "ctr", "messages", "senders")
-    muted = "".join(f"  {name}: {{monitor: {{muted_until: 2026-11-21T00:00:00Z}}}}\n" for name in names)
-    world.use_catalog(f"metrics:\n{muted}")
-    world.happens(0)
-    assert world.check(0, 1).success
-    assert world.queued() == []
-    assert {row["message"] for row in world.rows("incidents")} == {""}
-
-
 @pytest.fixture
 def stored_world(world: MonitorWorld, stored_instance: dg.DagsterInstance) -> MonitorWorld:
     """On a Dagster that stores the cursors of sensors."""
@@ -180,7 +170,8 @@ def stored_world(world: MonitorWorld, stored_instance: dg.DagsterInstance) -> Mo
     return world
 
 
-def test_stale_data_that_was_notified_inhibits_its_own_metrics_at_zero(stored_world: MonitorWorld) -> None:
+def test_stale_data_inhibit_their_metrics_at_zero_and_muted_ones_are_recorded(stored_world: MonitorWorld) -> None:
+    stored_world.use_catalog("metrics: {senders: {monitor: {muted_until: 2026-11-21T00:00:00Z}}}")
     alerts = stale("feed_actions", "stale"), stale("message_actions", "")  # the second one was not notified
     cursor = AlertCursor(alerts=alerts).model_dump_json()
     switch_on(stored_world.instance, "source_sensor", InstigatorType.SENSOR, cursor=cursor)
@@ -191,7 +182,10 @@ def test_stale_data_that_was_notified_inhibits_its_own_metrics_at_zero(stored_wo
         row["metric"]: row["folded_into"] for row in stored_world.rows("incidents") if row["dimension"] == "total"
     }
     feed = ("feed_users", "views", "likes", "ctr")
-    assert totals == {**dict.fromkeys(feed, "stale feed_actions"), "messages": "", "senders": ""}
+    assert totals == {**dict.fromkeys(feed, "stale feed_actions"), "messages": "", "senders": "muted"}
+    event = history_of(stored_world.instance, OPENED).event
+    assert isinstance(event, AnomalyOpened)
+    assert {anomaly.metric for anomaly in event.anomalies} == {"messages"}
     # Events are back, but too few: those of which nothing was sent are sent now.
     stored_world.happens(2, iOS=0.3, Android=0.3)
     assert stored_world.check(2).success
