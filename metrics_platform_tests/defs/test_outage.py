@@ -168,7 +168,7 @@ def test_an_outage_of_one_os_says_where_and_what_moved_along_and_is_in_the_repor
     assert incidents() == ()  # the report goes without
 
 
-def test_a_run_that_dies_after_queueing_sends_one_message_with_its_own_sources_last_event(
+def test_a_run_that_dies_after_queueing_sends_one_message_about_its_own_source(
     world: MonitorWorld, api: BotApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.happens(0)

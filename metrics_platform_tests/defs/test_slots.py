@@ -116,7 +116,7 @@ def test_a_good_check_of_the_latest_slots_alone_sends_a_heartbeat_that_may_fail(
         assert beats == [f"{PATH}?{QUERY}"]
 
 
-def test_mistakes_of_a_catalogue_are_named_the_rest_goes_on_and_a_removed_metric_ends(world: MonitorWorld) -> None:
+def test_a_catalogues_mistakes_are_named_the_rest_goes_on_and_a_removed_metric_ends(world: MonitorWorld) -> None:
     world.use_catalog("metrics: {views: {kind: counts}}")
     world.happens(0)
     result = world.check(0)

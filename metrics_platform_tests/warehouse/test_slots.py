@@ -108,6 +108,7 @@ _AGES = ((18, "<18"), (25, "18-24"), (35, "25-34"), (45, "35-44"), (55, "45-54")
 _BUILTIN = ("os", "gender", "age", "age_group", "source", "country", "city", "exp_group")
 
 
+@_FEW
 @given(world=worlds(most_days=2), lacks_columns=st.booleans())
 def test_values_of_the_builtin_catalogue_equal_plain_python(
     make_settings: Callable[..., Settings],
