@@ -171,13 +171,6 @@ def test_a_lost_cursor_sends_nothing_twice(sensor: Sensor) -> None:
     assert sensor.probe(NOON + 2 * HOUR + 2 * MINUTE) == []
 
 
-def test_a_kind_is_as_severe_as_the_setting_says(sensor: Sensor) -> None:
-    sensor.change(severities={"stale_data": "critical"})
-    sensor.event(NOON)
-    assert len(sensor.probe(NOON + 2 * HOUR)) == 2
-    assert {event.severity for event in sensor.queued} == {"critical"}
-
-
 # --- volume ----------------------------------------------------------------------------------------------------------
 
 YESTERDAY = datetime.date(2026, 11, 19)

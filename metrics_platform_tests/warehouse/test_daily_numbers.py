@@ -42,7 +42,7 @@ COMPUTED_DAYS = 8  # the last ones, for the reports; all before them are in the 
 WHOLE_DAYS = 3  # of which every table is computed and compared
 
 
-@settings(max_examples=min(4, settings().max_examples))
+@settings(max_examples=max(3, settings().max_examples - 2))
 @given(
     world=worlds(most_days=3),
     further=st.sampled_from(FURTHER_DIMENSIONS),

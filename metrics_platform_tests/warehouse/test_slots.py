@@ -27,7 +27,7 @@ from metrics_platform_tests.values_oracle import QUARTER, Key, Oracle
 from metrics_platform_tests.worlds import SourceTables
 
 _numbers = itertools.count(1)
-_FEW = settings(max_examples=min(4, settings().max_examples))
+_FEW = settings(max_examples=max(3, settings().max_examples - 2))
 
 
 @_FEW
