@@ -124,9 +124,10 @@ class GeneratedCatalog:
 
 @st.composite
 def catalogs(draw: st.DrawFn) -> GeneratedCatalog:
-    """Catalogues of one or two sources with three days of events."""
+    """Catalogues of one or two sources with two days of events: a day of the zone's, and the one before or after it."""
     zone, telling = draw(st.sampled_from(ZONES_AND_DATES))
-    days = tuple(telling + timedelta(days=number) for number in (-1, 0, 1))
+    first = telling - timedelta(days=draw(st.integers(0, 1)))
+    days = (first, first + timedelta(days=1))
     instants = telling_instants(zone, days)
     shapes, events = {}, {}
     for name in ("payments", "refunds")[: draw(st.integers(1, 2))]:
@@ -152,6 +153,7 @@ def catalogs(draw: st.DrawFn) -> GeneratedCatalog:
                     st.sampled_from(PLANS),
                     st.sampled_from((0, 1, 2.5, 10, 11.25, -4, None)),
                 ),
+                min_size=2,
                 max_size=16,
             )
         )

@@ -78,12 +78,16 @@ _FEED_EVENTS = st.lists(
         _MOMENT,
         _PROFILE,
     ),
+    min_size=2,
     max_size=12,
 )
 _MESSAGE_EVENTS = st.lists(
     st.tuples(st.sampled_from(SENDERS_AND_RECEIVERS), st.sampled_from((1, 1, 2, 3)), _MOMENT, _PROFILE),
+    min_size=2,
     max_size=12,
 )
+# Services without any event. Few worlds are tried by default, so most have events in both.
+_SILENT = st.sampled_from((*[""] * 9, "feed", "messages", "feed and messages"))
 # a small number is one of the telling moments, a greater one any second of the world
 _MOMENTS = st.lists(st.one_of(st.integers(0, 199), st.integers(200, 9 * 86_400)), min_size=2, max_size=MAXIMUM_MOMENTS)
 _PROFILES = st.lists(
@@ -143,15 +147,15 @@ def worlds(draw: st.DrawFn, most_days: int = 6) -> World:
         for number in draw(_MOMENTS)
     ]
     profiles = draw(_PROFILES)
-    gender_as_text, nullable = draw(st.booleans()), draw(st.booleans())
+    gender_as_text, nullable, silent = draw(st.booleans()), draw(st.booleans()), draw(_SILENT)
     feed = [
         (user_id, post_id, action, seconds[moment % len(seconds)], *profiles[profile % len(profiles)])
-        for user_id, (action, post_id, copies), moment, profile in draw(_FEED_EVENTS)
+        for user_id, (action, post_id, copies), moment, profile in ([] if "feed" in silent else draw(_FEED_EVENTS))
         for _ in range(copies)
     ]
     messages = [
         (sender, receiver, seconds[moment % len(seconds)], *profiles[profile % len(profiles)])
-        for (sender, receiver), copies, moment, profile in draw(_MESSAGE_EVENTS)
+        for (sender, receiver), copies, moment, profile in ([] if "messages" in silent else draw(_MESSAGE_EVENTS))
         for _ in range(copies)
     ]
     receiver_column = draw(st.sampled_from(("receiver_id", "reciever_id")))

@@ -137,13 +137,14 @@ def test_running_any_slot_again_changes_and_sends_nothing(outage: Outage) -> Non
     assert outage.world.queued() == [OPENED, RESOLVED]
 
 
-def test_an_outage_of_one_os_says_where_and_is_in_the_morning_report(world: MonitorWorld) -> None:
+def test_an_outage_of_one_os_says_where_and_what_moved_along_and_is_in_the_report(world: MonitorWorld) -> None:
     day = day_of(NOON.astimezone(world.settings.zone).date(), world.settings.zone)
 
     def incidents() -> tuple[DayIncident, ...]:
         return read_day_incidents(world.warehouse, day, day.end, builtin_catalog())
 
     assert incidents() == ()  # the monitor has not run yet
+    world.use_catalog("metrics: {likes: {monitor: {seasonal: {minimum_change: 0.9}}}}")
     world.happens(0)
     world.happens(1, Android=0.2)
     result = world.check(0, 1)
@@ -152,6 +153,8 @@ def test_an_outage_of_one_os_says_where_and_is_in_the_morning_report(world: Moni
     assert isinstance(event, AnomalyOpened)
     views = next(each for each in event.anomalies if each.metric == "views")
     assert views.dimension is None
+    assert "likes" not in {anomaly.metric for anomaly in event.anomalies}
+    assert event.moved_with == ("likes",)  # without an incident
     first = views.contributions[0]
     assert (first.dimension, first.value) == ("os", "Android")
     assert first.change == pytest.approx(-0.8, abs=0.05)
@@ -165,31 +168,11 @@ def test_an_outage_of_one_os_says_where_and_is_in_the_morning_report(world: Moni
     assert incidents() == ()  # the report goes without
 
 
-def test_metrics_that_moved_along_without_an_incident_are_named(world: MonitorWorld) -> None:
-    world.use_catalog("metrics: {likes: {monitor: {seasonal: {minimum_change: 0.9}}}}")
-    world.happens(0)
-    world.happens(1, iOS=0.5, Android=0.5)
-    world.check(0, 1)
-    event = history_of(world.instance, OPENED).event
-    assert isinstance(event, AnomalyOpened)
-    assert "likes" not in {anomaly.metric for anomaly in event.anomalies}
-    assert event.moved_with == ("likes",)
-
-
-def test_an_alert_shows_the_last_event_of_its_own_source(world: MonitorWorld) -> None:
-    world.happens(0)
-    world.happens(1, messages_too=False)
-    world.check(0, 1)
-    event = history_of(world.instance, OPENED).event
-    assert isinstance(event, AnomalyOpened)
-    assert {each.metric for each in event.anomalies} == {"messages", "senders"}
-    assert event.fresh_at == NOON + datetime.timedelta(minutes=2, seconds=38)
-
-
-def test_a_run_that_dies_after_queueing_sends_nothing_twice(
+def test_a_run_that_dies_after_queueing_sends_one_message_about_its_own_source(
     world: MonitorWorld, api: BotApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.happens(0)
+    world.happens(1, messages_too=False)
     with monkeypatch.context() as patched:
 
         def dies(_self: Update, _warehouse: Any) -> None:
@@ -201,5 +184,9 @@ def test_a_run_that_dies_after_queueing_sends_nothing_twice(
     world.deliver(1)
     assert world.check(0, 1).success
     world.deliver(1)
-    assert len(world.queued()) == 1
+    assert world.queued() == [OPENED]
     assert len(api.messages(api.supergroup)) == 1
+    event = history_of(world.instance, OPENED).event
+    assert isinstance(event, AnomalyOpened)
+    assert {each.metric for each in event.anomalies} == {"messages", "senders"}
+    assert event.fresh_at == NOON + datetime.timedelta(minutes=2, seconds=38)

@@ -16,7 +16,7 @@ from rich.console import Console
 from metrics_platform.defs.delivery.storage import history_of
 from metrics_platform.defs.health.alert_store import AlertCursor
 from metrics_platform.incidents.command import UnknownIncidentError, list_incidents, record_answer
-from metrics_platform.notifications.kinds import AnomalyResolved
+from metrics_platform.notifications.kinds import AnomalyOpened, AnomalyResolved, AnomalyUpdated
 from metrics_platform.time_windows import SLOT
 from metrics_platform_tests.defs.monitor_world import LAG, NOON, OPENED, MonitorWorld, stale
 from metrics_platform_tests.defs.running import check_outcomes, failure_texts
@@ -32,28 +32,6 @@ def test_after_a_downtime_only_what_still_lasts_is_sent(world: MonitorWorld) -> 
     assert world.queued() == ["anomaly-2026-11-20-15:15"]
     totals = [row for row in world.rows("incidents") if row["dimension"] == "total"]
     assert {row["opened_at"].strftime("%H:%M") for row in totals} == {"12:15", "15:15"}
-
-
-def test_a_processed_slot_whose_data_change_opens_no_incident(world: MonitorWorld) -> None:
-    world.happens(0)
-    world.happens(1)
-    world.check(0, 1)
-    before = [world.rows(table) for table in ("incidents", "monitored_slots")]
-    for table in (world.settings.feed_table, world.settings.messages_table):
-        world.warehouse.execute(f"TRUNCATE TABLE {table}")
-    assert world.check(0, 1).success
-    views = [row for row in world.rows("verdicts") if (row["metric"], row["dimension"]) == ("views", "total")]
-    assert [row["status"] for row in views[-2:]] == ["anomalous", "anomalous"]
-    assert [world.rows(table) for table in ("incidents", "monitored_slots")] == before
-    assert world.queued() == []
-
-
-def test_a_backfill_of_old_slots_sends_nothing(world: MonitorWorld) -> None:
-    world.happens(0)
-    result = world.check(0, 3, now=NOON + datetime.timedelta(days=2))
-    assert result.success
-    assert world.queued() == []
-    assert {row["metric"] for row in world.rows("incidents")} >= {"views", "messages"}
 
 
 def test_a_check_computes_the_slots_that_a_downtime_left_out(world: MonitorWorld) -> None:
@@ -72,50 +50,48 @@ def test_a_check_computes_the_slots_that_a_downtime_left_out(world: MonitorWorld
     assert slots == [(NOON + number * SLOT).replace(tzinfo=None) for number in range(8)]
 
 
-def test_verdicts_of_slots_without_values_name_what_to_materialise(world: MonitorWorld) -> None:
-    job = world.office.definitions.resolve_job_def("anomaly_check")
-    with time_machine.travel(NOON + 5 * SLOT, tick=True):
-        result = job.execute_in_process(
+def materialise(world: MonitorWorld, asset: str, metrics: list[str] | None = None) -> dg.ExecuteInProcessResult:
+    """Run one asset of the day, for some of its metrics, as a person may from its page."""
+    config = {"ops": {asset: {"config": {"metrics": metrics}}}} if metrics else {}
+    with time_machine.travel(NOON + 2 * SLOT + LAG, tick=True):
+        return world.office.definitions.resolve_job_def("anomaly_check").execute_in_process(
             instance=world.instance,
             raise_on_error=False,
             partition_key="2026-11-20",
-            asset_selection=[dg.AssetKey("verdicts")],
+            asset_selection=[dg.AssetKey(asset)],
+            run_config=config,
         )
-    assert not result.success
-    assert "Materialise `slot_metrics` of 2026-11-20 first." in failure_texts(result)["verdicts"]
 
 
-def test_a_run_of_one_metric_leaves_the_others_and_refuses_an_unknown_one(world: MonitorWorld) -> None:
+def test_an_asset_alone_takes_what_it_needs_and_changes_only_what_it_is_asked_for(world: MonitorWorld) -> None:
+    failed = materialise(world, "verdicts")
+    assert "Materialise `slot_metrics` of 2026-11-20 first." in failure_texts(failed)["verdicts"]
+
     world.happens(0)
-    world.check(0)
-    world.happens(0)  # late events: recomputed metrics see them, the others do not
+    world.happens(1)
+    assert world.check(0, 1).success
+    world.happens(1)  # late events: recomputed metrics see them, the others do not
     before = [row for row in world.rows("slot_metrics") if row["metric"] not in ("likes", "feed_actions.events")]
-    job = world.office.definitions.resolve_job_def("anomaly_check")
-    with time_machine.travel(NOON + SLOT + LAG, tick=True):
-        result = job.execute_in_process(
-            instance=world.instance,
-            partition_key="2026-11-20",
-            asset_selection=[dg.AssetKey("slot_metrics")],
-            run_config={"ops": {"slot_metrics": {"config": {"metrics": ["likes"]}}}},
-        )
-    assert result.success
+    assert materialise(world, "slot_metrics", ["likes"]).success
     after = world.rows("slot_metrics")
     assert [row for row in after if row["metric"] not in ("likes", "feed_actions.events")] == before
     likes = [row["value"] for row in after if (row["metric"], row["dimension"]) == ("likes", "total")]
     assert likes[-1] == 2 * 81
-    with time_machine.travel(NOON + SLOT + LAG, tick=True):
-        result = job.execute_in_process(
-            instance=world.instance,
-            raise_on_error=False,
-            partition_key="2026-11-20",
-            asset_selection=[dg.AssetKey("slot_metrics")],
-            run_config={"ops": {"slot_metrics": {"config": {"metrics": ["vews"]}}}},
-        )
-    assert not result.success
-    assert "the catalogue has no metric 'vews'. Choose from feed_users, views" in failure_texts(result)["slot_metrics"]
+    failed = materialise(world, "slot_metrics", ["vews"])
+    assert "the catalogue has no metric 'vews'. Choose from feed_users, views" in failure_texts(failed)["slot_metrics"]
+
+    # Of slots that were processed, other values open no incident.
+    known = [world.rows(table) for table in ("incidents", "monitored_slots")]
+    for table in (world.settings.feed_table, world.settings.messages_table):
+        world.warehouse.execute(f"TRUNCATE TABLE {table}")
+    assert world.check(0, 1).success
+    views = [row for row in world.rows("verdicts") if (row["metric"], row["dimension"]) == ("views", "total")]
+    assert [row["status"] for row in views[-2:]] == ["anomalous", "anomalous"]
+    assert [world.rows(table) for table in ("incidents", "monitored_slots")] == known
+    assert world.queued() == []
 
 
-def test_a_good_check_of_the_latest_slots_sends_a_heartbeat_that_may_fail(
+def test_a_good_check_of_the_latest_slots_alone_sends_a_heartbeat_that_may_fail(
     world: MonitorWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
     with watcher() as (url, beats):
@@ -123,7 +99,10 @@ def test_a_good_check_of_the_latest_slots_sends_a_heartbeat_that_may_fail(
         world.happens(0)
         world.check(0)
         assert beats == [f"{PATH}?{QUERY}"]
-        world.check(0, now=NOON + datetime.timedelta(days=2))  # of old slots: says nothing of now
+        # A backfill of old slots says nothing of now, and sends nothing.
+        assert world.check(0, 3, now=NOON + datetime.timedelta(days=2)).success
+        assert {row["metric"] for row in world.rows("incidents")} >= {"views", "messages"}
+        assert world.queued() == []
         world.restart(heartbeat_url=SecretStr("http://127.0.0.1:1/ping/5ecret"))
         result = world.check(0)
         assert result.success
@@ -137,7 +116,7 @@ def test_a_good_check_of_the_latest_slots_sends_a_heartbeat_that_may_fail(
         assert beats == [f"{PATH}?{QUERY}"]
 
 
-def test_a_catalogue_that_is_not_valid_is_named_and_the_built_in_one_goes_on(world: MonitorWorld) -> None:
+def test_a_catalogues_mistakes_are_named_the_rest_goes_on_and_a_removed_metric_ends(world: MonitorWorld) -> None:
     world.use_catalog("metrics: {views: {kind: counts}}")
     world.happens(0)
     result = world.check(0)
@@ -148,17 +127,16 @@ def test_a_catalogue_that_is_not_valid_is_named_and_the_built_in_one_goes_on(wor
         check.description
     )
     assert check_outcomes(result)["verdicts: views"].passed
+    assert world.check(1, 2).success  # in which nothing happens
 
-
-def test_a_broken_entry_fails_its_own_check_and_the_others_go_on(world: MonitorWorld) -> None:
     world.use_catalog(
         "metrics:\n"
+        "  feed_users: {enabled: false}\n"
         "  countries: {source: feed_actions, sql: uniqExact(country)}\n"
         "  broken: {source: feed_actions, sql: sum(amount)}\n"
     )
     world.restart(start_date=NOON.date())  # no history of the new metrics to compute
-    world.happens(0)
-    result = world.check(0)
+    result = world.check(3)
     assert result.success
     checks = check_outcomes(result)
     assert not checks["verdicts: broken"].passed
@@ -168,13 +146,6 @@ def test_a_broken_entry_fails_its_own_check_and_the_others_go_on(world: MonitorW
     )
     assert checks["verdicts: countries"].passed
     assert {row["metric"] for row in world.rows("slot_metrics")} >= {"countries", "views"}
-
-
-def test_a_removed_metric_ends_its_incidents(world: MonitorWorld) -> None:
-    world.happens(0)
-    assert world.check(0, 1).success
-    world.use_catalog("metrics: {feed_users: {enabled: false}}")
-    assert world.check(2).success
     latest = {row["metric"]: row for row in world.rows("incidents") if row["dimension"] == "total"}
     assert (latest["feed_users"]["state"], latest["feed_users"]["change"]) == ("expired", "metric_removed")
     assert latest["views"]["state"] == "open"
@@ -185,20 +156,10 @@ def test_the_all_clear_of_a_fall_says_that_a_rise_ended_it(world: MonitorWorld) 
     assert world.check(0, 2).success
     for number in (3, 4):
         world.happens(number, iOS=20.0, Android=20.0)
-        assert world.check(number).success
+    assert world.check(3, 4).success
     events = [history_of(world.instance, key).event for key in world.queued()]
     (all_clear,) = [event for event in events if isinstance(event, AnomalyResolved)]
     assert {each.turned for each in all_clear.resolved if each.metric != "ctr"} == {"up"}
-
-
-def test_a_muted_metric_is_recorded_and_no_one_is_notified(world: MonitorWorld) -> None:
-    names = ("feed_users", "views", "likes", "ctr", "messages", "senders")
-    muted = "".join(f"  {name}: {{monitor: {{muted_until: 2026-11-21T00:00:00Z}}}}\n" for name in names)
-    world.use_catalog(f"metrics:\n{muted}")
-    world.happens(0)
-    assert world.check(0, 1).success
-    assert world.queued() == []
-    assert {row["message"] for row in world.rows("incidents")} == {""}
 
 
 @pytest.fixture
@@ -209,25 +170,29 @@ def stored_world(world: MonitorWorld, stored_instance: dg.DagsterInstance) -> Mo
     return world
 
 
-@pytest.mark.parametrize(
-    ("notification", "sent", "inhibited_by"),
-    [("stale", [], {"stale feed_actions", "stale message_actions"}), ("", [OPENED], {""})],
-)
-def test_stale_data_that_was_notified_inhibits_metrics_at_zero(
-    stored_world: MonitorWorld, notification: str, sent: list[str], inhibited_by: set[str]
-) -> None:
-    alerts = tuple(stale(source, notification) for source in ("feed_actions", "message_actions"))
+def test_stale_data_inhibit_their_metrics_at_zero_and_muted_ones_are_recorded(stored_world: MonitorWorld) -> None:
+    stored_world.use_catalog("metrics: {senders: {monitor: {muted_until: 2026-11-21T00:00:00Z}}}")
+    alerts = stale("feed_actions", "stale"), stale("message_actions", "")  # the second one was not notified
     cursor = AlertCursor(alerts=alerts).model_dump_json()
     switch_on(stored_world.instance, "source_sensor", InstigatorType.SENSOR, cursor=cursor)
     stored_world.happens(0)
     assert stored_world.check(0, 1).success
-    assert stored_world.queued() == sent
-    totals = [row for row in stored_world.rows("incidents") if row["dimension"] == "total"]
-    assert {row["folded_into"] for row in totals} == inhibited_by
-    # Events are back, but too few: if nothing was sent of the metrics, they are sent now.
+    assert stored_world.queued() == [OPENED]
+    totals = {
+        row["metric"]: row["folded_into"] for row in stored_world.rows("incidents") if row["dimension"] == "total"
+    }
+    feed = ("feed_users", "views", "likes", "ctr")
+    assert totals == {**dict.fromkeys(feed, "stale feed_actions"), "messages": "", "senders": "muted"}
+    event = history_of(stored_world.instance, OPENED).event
+    assert isinstance(event, AnomalyOpened)
+    assert {anomaly.metric for anomaly in event.anomalies} == {"messages"}
+    # Events are back, but too few: those of which nothing was sent are sent now.
     stored_world.happens(2, iOS=0.3, Android=0.3)
     assert stored_world.check(2).success
-    assert stored_world.queued() == (sent or ["anomaly-2026-11-20-12:30"])
+    (_, added) = stored_world.queued()
+    event = history_of(stored_world.instance, added).event
+    assert isinstance(event, AnomalyUpdated)
+    assert {anomaly.metric for anomaly in event.anomalies} >= {"views", "feed_users"}
 
 
 def test_what_is_marked_as_not_an_incident_is_sent_again_only_if_it_is_larger(world: MonitorWorld) -> None:

@@ -1,4 +1,4 @@
-"""What the tests of faults share: a prepared server directory, and per module a server of its own to hurt."""
+"""What the tests of faults share: a prepared server directory, and a server of their own to hurt."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     return prepare(tmp_path_factory.mktemp("prepared") / "clickhouse")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def world(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A server that may be killed, with the prepared tables."""
     made = World(prepared, tmp_path_factory.mktemp("world") / "clickhouse")

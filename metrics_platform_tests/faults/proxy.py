@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from metrics_platform.connection import parse_url
 from metrics_platform.warehouse.client import Warehouse
@@ -108,7 +108,6 @@ class Proxy:
     url: str = field(repr=False)
     target: str = field(repr=False)
     look_now: Callable[[], None] = field(repr=False)
-    trickle_seconds: float | None = None  # between two rows of an INSERT that is struck; None: some 6 s in all
     faults: list[Fault] = field(default_factory=list)
     done: list[Statement] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -213,7 +212,7 @@ def _answer(
     if fault and phase is Phase.BEFORE:
         fault.fall()
     if statement and phase is Phase.DURING and statement.kind is Kind.INSERT:
-        body, path = _trickling(body, statement.table, proxy.trickle_seconds), f"{path}&{_TRICKLE_SETTINGS}"
+        body, path = _trickling(body, statement.table), f"{path}&{_TRICKLE_SETTINGS}"
     target = urlsplit(proxy.target)
     with closing(http.client.HTTPConnection(target.hostname or "", target.port, timeout=_ANSWER_SECONDS)) as connection:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_HEADERS}
@@ -233,9 +232,9 @@ def _answer(
     return answer
 
 
-def _trickling(body: bytes, table: str, seconds: float | None) -> bytes:
+def _trickling(body: bytes, table: str) -> bytes:
     insert, _, select = body.decode().partition("\n")
-    seconds = seconds or (1.0 if table.endswith(_FEW_ROWS) else 0.1)
+    seconds = 1.0 if table.endswith(_FEW_ROWS) else 0.1
     return f"{insert}\n{_TRICKLING.format(select=select, seconds=seconds)}".encode()
 
 
@@ -260,10 +259,3 @@ def _wait_until_half_written(url: str, staging: str) -> str:
     finally:
         warehouse.close()
     return f"the INSERT into {staging} was never seen"
-
-
-def url_of(warehouse: Warehouse) -> str:
-    """The URL of a warehouse's connection, password included."""
-    connection = warehouse.connection
-    account = f"{quote(connection.user, safe='')}:{quote(connection.password, safe='')}"
-    return f"http://{account}@{connection.host}:{connection.port}/{connection.database}"

@@ -19,7 +19,6 @@ class Reader:
 
     Attributes:
         looks: how many answers it got.
-        unanswered: how many looks got no answer.
         refused: the answers it got that were errors.
         seen: (table, day) → the different contents it saw, in order; None: no rows of that day.
     """
@@ -31,7 +30,7 @@ class Reader:
         self._begun = self._finished = 0
         self._progress = threading.Condition()
         self._thread = threading.Thread(target=self._look_until_ended, daemon=True)
-        self.looks = self.unanswered = 0
+        self.looks = 0
         self.refused: list[str] = []
         self.seen: dict[tuple[str, datetime.date], list[str | None]] = {}
 
@@ -72,7 +71,6 @@ class Reader:
             try:
                 self._note(look(self._warehouse))
             except WarehouseError as error:
-                self.unanswered += 1
                 if error.code is not None:
                     self.refused.append(str(error))
             with self._progress:

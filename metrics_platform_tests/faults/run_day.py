@@ -21,7 +21,7 @@ import dagster as dg
 
 from metrics_platform.defs.daily import assets
 from metrics_platform.settings import Settings
-from metrics_platform.warehouse import client, daily
+from metrics_platform.warehouse import client
 from metrics_platform_tests.defs.running import Desk, failure_texts
 
 KILLED = -signal.SIGKILL
@@ -40,7 +40,6 @@ class Plan:
         assets: the assets to run; empty: all of the job.
         retry_delay: seconds before a step's first retry, instead of the policy's.
         client_waits: the client's waits between its tries, instead of its own.
-        idle_seconds: after which a staging table counts as left behind, instead of the product's minute.
     """
 
     settings: Settings
@@ -49,7 +48,6 @@ class Plan:
     assets: tuple[str, ...] = ()
     retry_delay: float = 0.3
     client_waits: tuple[float, ...] | None = None
-    idle_seconds: int | None = None
 
 
 @dataclass(frozen=True)
@@ -128,8 +126,6 @@ def _run(plan: Plan, answer: Connection) -> None:
         client.Warehouse.from_settings = functools.partial(  # type: ignore[method-assign]
             client.Warehouse.from_settings, retry_waits=plan.client_waits
         )
-    if plan.idle_seconds is not None:
-        daily.drop_leftovers = functools.partial(daily.drop_leftovers, idle_seconds=plan.idle_seconds)
     try:
         with dg.DagsterInstance.ephemeral() as instance:
             result = Desk(plan.settings, instance).run(plan.first, plan.last, assets=plan.assets or None)

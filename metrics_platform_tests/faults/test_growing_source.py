@@ -46,12 +46,12 @@ def test_an_extract_is_repeated_when_events_arrive_meanwhile(world: World, table
     with world.case(own_source=True) as case:
         with case.proxy() as proxy:
             grow_before_check(proxy, case, table, times)
-            outcome = run_to_its_end(Plan(case.through(proxy), DAY, assets=EXTRACTS))
+            outcome = run_to_its_end(Plan(case.through(proxy), DAY, assets=(table,)))
             proxy.assert_all_struck()
         assert (outcome.success, outcome.retried) == (True, ()), outcome
         looks = [statement for statement in proxy.done if (statement.kind, statement.table) == (Kind.CHECK, table)]
         assert len(looks) == times + 1
-        assert case.prints()[table] == world.undisturbed_on(case, assets=EXTRACTS)[table]
+        assert case.prints()[table] == world.undisturbed_on(case, assets=(table,))[table]
         assert case.staging_tables() == []
 
 
@@ -60,7 +60,7 @@ def test_a_source_that_never_pauses_fails_the_run_and_keeps_the_old_day(world: W
     with world.case(own_source=True) as case:
         with case.proxy() as proxy:
             grow_before_check(proxy, case, table, LOOKS)
-            outcome = run_to_its_end(Plan(case.through(proxy), DAY, assets=EXTRACTS))
+            outcome = run_to_its_end(Plan(case.through(proxy), DAY, assets=(table,)))
             proxy.assert_all_struck()
         assert (outcome.success, outcome.retried) == (False, ())
         assert f"{table} of {DAY} does not add up" in outcome.failures[table]
@@ -68,11 +68,11 @@ def test_a_source_that_never_pauses_fails_the_run_and_keeps_the_old_day(world: W
         assert case.prints()[table] == world.old.prints[table]
         assert case.staging_tables() == []
 
-        assert run_to_its_end(Plan(case.settings, DAY, assets=EXTRACTS)).success
-        assert case.prints() == world.undisturbed_on(case, assets=EXTRACTS)
+        assert run_to_its_end(Plan(case.settings, DAY, assets=(table,))).success
+        assert case.prints() == world.undisturbed_on(case, assets=(table,))
 
 
-def test_events_that_come_in_after_the_extracts_change_nothing_until_the_next_run(world: World) -> None:
+def test_events_that_come_in_after_the_extracts_change_nothing(world: World) -> None:
     with world.case(own_source=True) as case:
         with case.proxy() as proxy:
             proxy.at(Moment("dimension_metrics", Phase.BEFORE, Kind.CHECK), more_events(case))
@@ -80,8 +80,6 @@ def test_events_that_come_in_after_the_extracts_change_nothing_until_the_next_ru
             proxy.assert_all_struck()
         assert (outcome.success, outcome.retried) == (True, ()), outcome
         case.assert_as(world.undisturbed())
-        assert run_to_its_end(Plan(case.settings, DAY)).success
-        assert case.prints() == world.undisturbed_on(case)
 
 
 @contextmanager
@@ -110,7 +108,7 @@ def writing(case: Case) -> Iterator[Callable[[], int]]:
 
 def test_whatever_is_published_while_events_pour_in_is_the_source_of_one_moment(world: World) -> None:
     with world.case(own_source=True) as case:
-        with writing(case) as written, RunProcess(Plan(case.settings, DAY)) as run:
+        with writing(case) as written, RunProcess(Plan(case.settings, DAY, assets=EXTRACTS)) as run:
             while not written():
                 time.sleep(0.001)
             outcome = run.wait()
@@ -121,8 +119,8 @@ def test_whatever_is_published_while_events_pour_in_is_the_source_of_one_moment(
             if case.prints()[table] != world.old.prints[table]:
                 assert_whole_batches(case, table, batches)
 
-        assert run_to_its_end(Plan(case.settings, DAY)).success
-        assert case.prints() == world.undisturbed_on(case)
+        assert run_to_its_end(Plan(case.settings, DAY, assets=EXTRACTS)).success
+        assert case.prints() == world.undisturbed_on(case, assets=EXTRACTS)
 
 
 def assert_whole_batches(case: Case, table: str, written: int) -> None:

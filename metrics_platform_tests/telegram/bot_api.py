@@ -183,7 +183,7 @@ def _answer(api: BotApi, methods: Methods, clock: Callable[[], float], request: 
             sent = _sent(api, path, call, request)
         except ApiError as refusal:
             return _refused(call, refusal)
-        call.fault = api.faults.take(call.method, sent.parameters)
+        call.fault = api.faults.take(call.method)
         if call.fault is not None and not call.fault.processed:
             return _faulty(call, call.fault)
         try:
@@ -304,7 +304,6 @@ class Fault:
 class _Rule:
     fault: Fault
     method: str | None
-    when: Callable[[str, dict[str, str]], bool]
     passing: int
     left: int
 
@@ -323,14 +322,10 @@ class Faults:
         method: str | None = None,
         nth: int = 1,
         times: int = 1,
-        when: Callable[[str, dict[str, str]], bool] | None = None,
     ) -> None:
-        """From the `nth` call (from now) that fits, `times` calls get `fault`.
-
-        A call fits where it is of `method` and `when(method, parameters)` says so.
-        """
+        """From the `nth` call of `method` (from now) on, `times` calls get `fault`."""
         with self._lock:
-            self._rules.append(_Rule(fault, method, when or (lambda *_: True), nth - 1, times))
+            self._rules.append(_Rule(fault, method, nth - 1, times))
 
     def clear(self) -> None:
         """All is well again; what hangs already goes on hanging."""
@@ -343,11 +338,11 @@ class Faults:
         with self._lock:
             return sum(rule.left for rule in self._rules)
 
-    def take(self, method: str, parameters: dict[str, str]) -> Fault | None:
+    def take(self, method: str) -> Fault | None:
         """The fault for this call, if any; counts it."""
         with self._lock:
             for rule in self._rules:
-                if not rule.left or rule.method not in {None, method} or not rule.when(method, parameters):
+                if not rule.left or rule.method not in {None, method}:
                     continue
                 if rule.passing:
                     rule.passing -= 1

@@ -107,32 +107,17 @@ def test_it_equals_a_computation_over_all_events_at_once(
     assert shares[-1] == 100
 
 
-def test_a_build_that_was_killed_goes_on_from_its_last_stretch(
+def test_a_build_killed_and_cut_into_days_by_limits_goes_on_from_its_last_stretch(
     sources: SourceTables, expected: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish, published = earlier_users.publish, []
+    staged_partition, refused = earlier_users.staged_partition, []
 
     def dying(warehouse: Warehouse, staged: Any) -> None:
         published.append(staged.date)
         if len(published) in (4, 9):
             raise KeyboardInterrupt
         publish(warehouse, staged)
-
-    monkeypatch.setattr(earlier_users, "publish", dying)
-    for _ in range(2):
-        with pytest.raises(KeyboardInterrupt):
-            _build(sources)
-        assert read_table(sources.warehouse, "users").empty
-    logged = _build(sources)
-    assert "going on after" in logged[0]
-    assert len(set(published)) >= len(published) - 2  # only what was cut off was done again
-    _assert_whole(sources, expected)
-
-
-def test_a_stretch_over_the_limits_of_a_query_is_cut_into_days(
-    sources: SourceTables, expected: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    staged_partition, refused = earlier_users.staged_partition, []
 
     def limited(warehouse: Warehouse, table: Any, date: datetime.date, selects: Any) -> Any:
         ((_, parameters),) = selects
@@ -141,8 +126,15 @@ def test_a_stretch_over_the_limits_of_a_query_is_cut_into_days(
             raise WarehouseError("Test", Cause(159, "TIMEOUT_EXCEEDED", "", transient=False, remedy=""))
         return staged_partition(warehouse, table, date, selects)
 
+    monkeypatch.setattr(earlier_users, "publish", dying)
     monkeypatch.setattr(earlier_users, "staged_partition", limited)
-    _build(sources)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            _build(sources)
+        assert read_table(sources.warehouse, "users").empty
+    logged = _build(sources)
+    assert "going on after" in logged[0]
+    assert len(set(published)) >= len(published) - 2  # only what was cut off was done again
     assert len(refused) == 2
     _assert_whole(sources, expected)
 

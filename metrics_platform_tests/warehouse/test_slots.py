@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metrics_platform.catalog import load_catalog
@@ -27,9 +27,11 @@ from metrics_platform_tests.values_oracle import QUARTER, Key, Oracle
 from metrics_platform_tests.worlds import SourceTables
 
 _numbers = itertools.count(1)
+_FEW = settings(max_examples=max(3, settings().max_examples - 2))
 
 
-@given(world=catalogs(), cuts=st.lists(st.integers(1, 300), max_size=2), days_first=st.booleans())
+@_FEW
+@given(world=catalogs(), cuts=st.lists(st.integers(1, 200), max_size=2), days_first=st.booleans())
 def test_values_of_generated_catalogues_equal_plain_python(
     make_settings: Callable[..., Settings],
     tmp_path_factory: pytest.TempPathFactory,
@@ -106,6 +108,7 @@ _AGES = ((18, "<18"), (25, "18-24"), (35, "25-34"), (45, "35-44"), (55, "45-54")
 _BUILTIN = ("os", "gender", "age", "age_group", "source", "country", "city", "exp_group")
 
 
+@_FEW
 @given(world=worlds(most_days=2), lacks_columns=st.booleans())
 def test_values_of_the_builtin_catalogue_equal_plain_python(
     make_settings: Callable[..., Settings],

@@ -152,17 +152,17 @@ def test_a_quotient_that_lacks_other_slots_than_its_parts_is_computed_after_them
 
 
 def test_two_writers_of_different_slots_of_a_day_keep_each_others_slots(payments: Payments) -> None:
-    payments.pay(*((user, MIDNIGHT + number * SLOT, "pro", 1) for number in range(12) for user in range(number + 1)))
+    payments.pay(*((user, MIDNIGHT + number * SLOT, "pro", 1) for number in range(6) for user in range(number + 1)))
     checked = payments.check()
 
     def write(first: int) -> None:
-        for number in range(first, 12, 4):
+        for number in range(first, 6, 3):
             span = SlotRange(MIDNIGHT + number * SLOT, MIDNIGHT + (number + 1) * SLOT)
             list(compute_slots(payments.warehouse, span, checked, payments.settings))
 
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(write, range(4)))
-    assert payments.values("payers") == {number: number + 1 for number in range(12)}
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(write, range(3)))
+    assert payments.values("payers") == {number: number + 1 for number in range(6)}
 
 
 @pytest.mark.parametrize("first_to_publish", ["earlier", "later"])
