@@ -248,8 +248,8 @@ class ChannelSettings(SettingsPart):
     @property
     def telegram_targets(self) -> tuple[ChatTarget, ...]:
         names = [match["what"] for match in map(_ROUTE.fullmatch, self.telegram_routes) if match]
-        found = [self.telegram_target("", ""), *(self.telegram_target(name, name) for name in names)]
-        return tuple(dict.fromkeys(target for target in found if target is not None))
+        targets = [self.telegram_target("", ""), *(self.telegram_target(name, name) for name in names)]
+        return tuple(dict.fromkeys(target for target in targets if target is not None))
 
 
 def parse_smtp_url(url: str) -> MailServer:

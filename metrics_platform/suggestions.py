@@ -52,8 +52,8 @@ def nearest(value: str, choices: Iterable[str]) -> str | None:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A suggestion of the known name closest to `name`, or nothing."""
-    found = nearest(name, known)
-    return f"; did you mean {found}?" if found else ""
+    suggestion = nearest(name, known)
+    return f"; did you mean {suggestion}?" if suggestion else ""
 
 
 def near(name: str, known: Iterable[str]) -> str:
