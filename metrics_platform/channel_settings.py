@@ -216,7 +216,7 @@ class ChannelSettings(SettingsPart):
     def recipients(self, kind: str, severity: str) -> tuple[str, ...]:
         """The channels that get a message from the start: the first, and those with copies of its kind or severity."""
         copies = {name: {kind, severity} & {*getattr(self, f"copy_to_{name}", ())} for name in self.channels}
-        others = (name for name, wanted in copies.items() if wanted and name != self.first_channel and kind != _EDIT)
+        others = (name for name, common in copies.items() if common and name != self.first_channel and kind != _EDIT)
         return (self.first_channel, *others)
 
     def fallback(self, kind: str, severity: str) -> str | None:
