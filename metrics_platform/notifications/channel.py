@@ -76,7 +76,7 @@ def retry(
     repeat_unknown: bool,
     before_retry: Callable[[], None] = lambda: None,
 ) -> Result:
-    """Call `once` until it succeeds, within the policy's budget; `before_again` is called before each repetition.
+    """Call `once` until it succeeds, within the policy's budget; `before_retry` is called before each repetition.
 
     Raises:
         DeliveryError: the last one; with the service's `retry_after` where that wait exceeds the budget.
