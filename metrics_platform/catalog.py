@@ -168,18 +168,18 @@ class Catalog:
     @cached_property
     def sections(self) -> Mapping[str, tuple[Metric, ...]]:
         """The sections that metrics add to the morning report, in the order of the file."""
-        found: dict[str, list[Metric]] = {}
+        by_section: dict[str, list[Metric]] = {}
         for metric in self.metrics.values():
             if metric.section is not None:
-                found.setdefault(metric.section, []).append(metric)
-        return {section: tuple(metrics) for section, metrics in found.items()}
+                by_section.setdefault(metric.section, []).append(metric)
+        return {section: tuple(metrics) for section, metrics in by_section.items()}
 
     def sources_of(self, metric: str) -> set[str]:
         """The sources whose rows a metric is computed from."""
-        found = self.metrics[metric]
-        if found.sql:
-            return {found.source}
-        parts = (str(part) for part in (found.numerator, found.denominator))
+        entry = self.metrics[metric]
+        if entry.sql:
+            return {entry.source}
+        parts = (str(part) for part in (entry.numerator, entry.denominator))
         return {self.metrics[part].source for part in parts if part in self.metrics}
 
     def without(self, names: Iterable[str]) -> Catalog:
@@ -194,17 +194,17 @@ class Catalog:
 
     def title(self, metric: str, language: str, *, short: bool = False) -> str | None:
         """The display name of a metric or of another number in the report; None if it is unknown."""
-        found = self.metrics.get(metric) or self.daily.get(metric)
-        if found is None:
+        entry = self.metrics.get(metric) or self.daily.get(metric)
+        if entry is None:
             return None
-        names: dict[str, str] = dict(found.title.items())
-        names.update(found.short.items() if short else ())
+        names: dict[str, str] = dict(entry.title.items())
+        names.update(entry.short.items() if short else ())
         return names.get(language) or names.get("en") or metric
 
     def dimension_title(self, dimension: str, language: str) -> str | None:
         """The display name of a dimension; None if it has none in any language."""
-        found = self.dimensions.get(dimension)
-        return (found.title.get(language) or found.title.get("en")) if found else None
+        entry = self.dimensions.get(dimension)
+        return (entry.title.get(language) or entry.title.get("en")) if entry else None
 
 
 def load_catalog(settings: Settings) -> Catalog:

@@ -13,7 +13,7 @@ from metrics_platform.builtin_entries import builtin_entries
 from metrics_platform.catalog_entries import NAME, PLACEHOLDER, RESERVED, CatalogFile, MetricEntry
 from metrics_platform.expressions import problem_of
 from metrics_platform.settings import Settings, is_secret, setting_name
-from metrics_platform.suggestions import near, remedy_of
+from metrics_platform.suggestions import remedy_of, suggest
 
 
 def read_file(file: Path) -> dict[str, Any]:
@@ -24,18 +24,18 @@ def read_file(file: Path) -> dict[str, Any]:
     """
     import yaml  # noqa: PLC0415  (on use only)
 
-    where = f"METRICS_CATALOG = {file}"
+    label = f"METRICS_CATALOG = {file}"
     try:
         content = yaml.load(file.read_text(encoding="utf-8"), _loader())  # noqa: S506  (a SafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CatalogError(where, [" ".join(str(error).replace('in "<unicode string>", ', "at ").split())]) from None
+        raise CatalogError(label, [" ".join(str(error).replace('in "<unicode string>", ', "at ").split())]) from None
     if content is None:
         return {}
     if not isinstance(content, dict):
         sections = ", ".join(CatalogFile.model_fields)
-        raise CatalogError(where, [f"write one or more of the sections {sections}, with their entries"])
+        raise CatalogError(label, [f"write one or more of the sections {sections}, with their entries"])
     if problems := list(_form_problems(content)):
-        raise CatalogError(where, problems)
+        raise CatalogError(label, problems)
     return {section: entries or {} for section, entries in content.items()}
 
 
@@ -43,7 +43,7 @@ def _form_problems(content: Mapping[Any, Any]) -> Iterator[str]:
     sections = list(CatalogFile.model_fields)
     for section, entries in content.items():
         if section not in sections:
-            yield f"{section}: is not a section{near(str(section), sections)}"
+            yield f"{section}: is not a section{suggest(str(section), sections)}"
         elif not isinstance(entries or {}, dict):
             yield f"{section} = {entries!r}: write its entries below it, each as a name and its keys"
         else:
@@ -147,7 +147,7 @@ def problem_texts(error: ValidationError) -> list[str]:
 def _problem_text(detail: Any, keys: list[str]) -> str:
     """The problem with a key, as text that follows its path."""
     if detail["type"] == "extra_forbidden":
-        return f": no such key{near(str(detail['loc'][-1]), keys)}"
+        return f": no such key{suggest(str(detail['loc'][-1]), keys)}"
     if detail["type"] == "missing":
         return ": is missing; add it"
     value = detail["loc"][-2] if detail["loc"][-1] == "[key]" else detail["input"]
@@ -183,7 +183,8 @@ def reference_problems(entries: CatalogFile) -> Iterator[str]:
     for name, source in entries.sources.items():
         for missing in source.dimensions if source.enabled else ():
             if missing not in entries.dimensions:
-                yield f"sources.{name}.dimensions = {missing!r}: no such dimension{near(missing, entries.dimensions)}"
+                hint = suggest(missing, entries.dimensions)
+                yield f"sources.{name}.dimensions = {missing!r}: no such dimension{hint}"
     for name, metric in entries.metrics.items():
         if metric.enabled:
             yield from _metric_problems(name, metric, entries)
@@ -195,13 +196,13 @@ def _name_problems(section: str, name: str) -> Iterator[str]:
     elif name in RESERVED and section in ("dimensions", "metrics"):
         yield f"{section}.{name}: this name is reserved; choose another"
     elif section == "daily" and name not in builtin_entries()["daily"]:
-        yield f"daily.{name}: app_daily has no such column{near(name, builtin_entries()['daily'])}"
+        yield f"daily.{name}: app_daily has no such column{suggest(name, builtin_entries()['daily'])}"
 
 
 def _metric_problems(name: str, entry: MetricEntry, entries: CatalogFile) -> Iterator[str]:
     at = f"metrics.{name}"
     if entry.source is not None and entry.source not in entries.sources:
-        yield f"{at}.source = {entry.source!r}: no such source{near(entry.source, entries.sources)}"
+        yield f"{at}.source = {entry.source!r}: no such source{suggest(entry.source, entries.sources)}"
     for key, part in (("numerator", entry.numerator), ("denominator", entry.denominator)):
         if part is not None:
             yield from _part_problems(f"{at}.{key}", name, part, entries)
@@ -216,7 +217,7 @@ def _metric_problems(name: str, entry: MetricEntry, entries: CatalogFile) -> Ite
 def _part_problems(at: str, quotient: str, part: str, entries: CatalogFile) -> Iterator[str]:
     placeholder_value = entries.metrics.get(part)
     if placeholder_value is None:
-        yield f"{at} = {part!r}: no such metric{near(part, entries.metrics)}"
+        yield f"{at} = {part!r}: no such metric{suggest(part, entries.metrics)}"
     elif not placeholder_value.enabled:
         yield f"{at} = {part!r}: that metric is disabled; enable it, or disable {quotient} too"
     elif placeholder_value.sql is None or placeholder_value.source is None:

@@ -216,7 +216,7 @@ class ChannelSettings(SettingsPart):
     def recipients(self, kind: str, severity: str) -> tuple[str, ...]:
         """The channels that get a message from the start: the first, and those with copies of its kind or severity."""
         copies = {name: {kind, severity} & {*getattr(self, f"copy_to_{name}", ())} for name in self.channels}
-        others = (name for name, wanted in copies.items() if wanted and name != self.first_channel and kind != _EDIT)
+        others = (name for name, common in copies.items() if common and name != self.first_channel and kind != _EDIT)
         return (self.first_channel, *others)
 
     def fallbacks(self, kind: str, severity: str) -> tuple[str, ...]:
@@ -248,8 +248,8 @@ class ChannelSettings(SettingsPart):
     @property
     def telegram_targets(self) -> tuple[ChatTarget, ...]:
         names = [match["what"] for match in map(_ROUTE.fullmatch, self.telegram_routes) if match]
-        found = [self.telegram_target("", ""), *(self.telegram_target(name, name) for name in names)]
-        return tuple(dict.fromkeys(target for target in found if target is not None))
+        targets = [self.telegram_target("", ""), *(self.telegram_target(name, name) for name in names)]
+        return tuple(dict.fromkeys(target for target in targets if target is not None))
 
 
 def parse_smtp_url(url: str) -> MailServer:

@@ -137,8 +137,8 @@ def load(feed: Path | None, messages: Path | None, columns: tuple[str, ...], **o
     if not all(renamed.values()):
         raise click.BadParameter("Write it as FIELD=NAME, such as time=event_time.", param_hint="--column")
     settings = load_settings()
-    warehouse, how = Warehouse.from_settings(settings), Options(columns=renamed, **options)
-    loaded = load_files(settings, warehouse, feed=feed, messages=messages, options=how)
+    warehouse, load_options = Warehouse.from_settings(settings), Options(columns=renamed, **options)
+    loaded = load_files(settings, warehouse, feed=feed, messages=messages, options=load_options)
     for file in loaded:
         click.echo(str(file))
 

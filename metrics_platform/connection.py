@@ -25,7 +25,7 @@ class Connection:
     ca_file: Path | None = None
 
     @property
-    def shown(self) -> str:
+    def display_url(self) -> str:
         """The URL with its password masked, for output and logs."""
         scheme, _, place = self.address.partition("://")
         return f"{scheme}://{quote(self.user)}:***@{place}/{self.database}"

@@ -184,27 +184,27 @@ def _names_a_table(name: str, before: list[_Token], following: list[_Token]) -> 
 
 def split_arguments(arguments: str) -> list[str]:
     """Split the arguments of a call, given as its text in brackets."""
-    found, depth = [""], 0
+    parts, depth = [""], 0
     for match in _TOKEN.finditer(arguments.strip()[1:-1]):
         depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(match[0], 0) if match.lastgroup == "symbol" else 0
         if match[0] == "," and depth == 0:
-            found.append("")
+            parts.append("")
         else:
-            found[-1] += match[0]
-    return [argument.strip() for argument in found]
+            parts[-1] += match[0]
+    return [argument.strip() for argument in parts]
 
 
 def names_in(expression: str) -> set[str]:
     """Every identifier in an expression that may be a column, without names of functions."""
     tokens = list(_tokens(expression))
-    found = set()
+    names = set()
     for number, token in enumerate(tokens):
         following = tokens[number + 1].text if number + 1 < len(tokens) else ""
         if token.kind == "quoted":
-            found.add(re.sub(r"\\(.)", r"\1", token.text[1:-1]))
+            names.add(re.sub(r"\\(.)", r"\1", token.text[1:-1]))
         elif token.kind == "name" and following != "(":
-            found.add(token.text)
-    return found
+            names.add(token.text)
+    return names
 
 
 def column_names_in(expression: str) -> set[str]:

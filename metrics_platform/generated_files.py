@@ -51,10 +51,11 @@ def _row(name: str) -> str:
     field = Settings.model_fields[name]
     secret = " Secret." if is_secret(name) else ""
     meaning = meaning_of(name).replace("|", "\\|")
-    return f"| `{setting_name(name)}` | {_shown(field.get_default(call_default_factory=True))} | {meaning}{secret} |"
+    default = _display_default(field.get_default(call_default_factory=True))
+    return f"| `{setting_name(name)}` | {default} | {meaning}{secret} |"
 
 
-def _shown(default: Any) -> str:
+def _display_default(default: Any) -> str:
     """The default as written in `.env`; a dash if there is none."""
     if default is None or default in ((), "", {}):
         return "–"

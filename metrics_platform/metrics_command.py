@@ -124,8 +124,8 @@ def _heading(metric: Metric, catalog: Catalog) -> str:
 
 def _value(metric: Metric, value: float | None) -> str:
     formats = formats_for("en")
-    shown = formats.percent(value) if metric.kind == "share" else formats.number(value)
-    return f"{shown} {metric.unit_text}" if metric.unit_text and value is not None else shown
+    text = formats.percent(value) if metric.kind == "share" else formats.number(value)
+    return f"{text} {metric.unit_text}" if metric.unit_text and value is not None else text
 
 
 def _latest(warehouse: Warehouse, table: DailyTable, column: str, at: str, since: datetime.date) -> Mapping[str, Any]:

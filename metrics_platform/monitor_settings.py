@@ -84,12 +84,12 @@ def parse_mute(text: str) -> Mute:
 def parse_active_hours(text: str) -> ActiveHours:
     """An entry of METRICS_ACTIVE_HOURS: `severity:warning mon-fri 08:00-20:00`; ValueError names the remedy."""
     match, _, hours = text.partition(" ")
-    found = _HOURS.fullmatch(hours.strip().lower())
-    if found is None:
+    times = _HOURS.fullmatch(hours.strip().lower())
+    if times is None:
         raise ValueError(f"{text!r}: write the hours as 09:00-21:00 or mon-fri 08:00-20:00")
-    start, end = (datetime.time.fromisoformat(found[name].replace("24:00", "00:00")) for name in ("start", "end"))
-    first = _DAYS.index(found["first"]) if found["first"] else 0
-    last = _DAYS.index(found["last"]) if found["last"] else first if found["first"] else 6
+    start, end = (datetime.time.fromisoformat(times[name].replace("24:00", "00:00")) for name in ("start", "end"))
+    first = _DAYS.index(times["first"]) if times["first"] else 0
+    last = _DAYS.index(times["last"]) if times["last"] else first if times["first"] else 6
     days = frozenset((first + number) % 7 for number in range((last - first) % 7 + 1))
     return ActiveHours(_labels(text, match), days, start, end)
 
@@ -208,7 +208,7 @@ def _stale_hours(value: tuple[float, ...]) -> tuple[float, ...]:
 
 def _severities(value: Any) -> dict[str, str]:
     """Kind → severity, of `odd_volume=critical, failed_run=off`."""
-    found: dict[str, str] = {}
+    severities: dict[str, str] = {}
     for entry in split_list(value):
         kind, _, severity = (part.strip() for part in entry.partition("="))
         if kind not in _SETTABLE:
@@ -216,10 +216,10 @@ def _severities(value: Any) -> dict[str, str]:
             raise ValueError(f"{entry!r}: write kind=severity, the kind one of {known}{did_you_mean(kind, _SETTABLE)}")
         if severity not in _SETTABLE[kind]:
             raise ValueError(f"{entry!r}: set {kind} to {' or '.join(_SETTABLE[kind])}")
-        if kind in found:
+        if kind in severities:
             raise ValueError(f"name each kind only once: {kind}")
-        found[kind] = severity
-    return found
+        severities[kind] = severity
+    return severities
 
 
 StaleHours = Annotated[tuple[float, ...], NoDecode, BeforeValidator(split_list), AfterValidator(_stale_hours)]

@@ -42,7 +42,7 @@ _ADDRESS = re.compile(r"(?:[a-z][a-z0-9+.-]*://)?(?P<user>[^/:@]*):(?!//)(?P<pas
 def mask(text: str, secrets: Iterable[str] = ()) -> str:
     """Replace every secret in `text` by ***: known ones (also percent-encoded or escaped) and those of a known form."""
     for secret in sorted({secret for secret in secrets if len(secret) >= SHORTEST}, key=len, reverse=True):
-        text = _known(secret).sub(MASK, text)
+        text = _pattern_of_secret(secret).sub(MASK, text)
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return text
@@ -59,7 +59,7 @@ def secrets_of_url(url: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=64)
-def _known(secret: str) -> re.Pattern[str]:
+def _pattern_of_secret(secret: str) -> re.Pattern[str]:
     """A pattern of a known secret in any encoding. Libraries differ in which characters they encode, so any may be."""
     return re.compile("".join(_spellings(character) for character in secret))
 

@@ -38,13 +38,13 @@ class LocalRunLauncher(DefaultRunLauncher):
             data = entry.dagster_event.engine_event_data if entry.dagster_event else None
             if data and "pid" in data.metadata:
                 process = int(str(data.metadata["pid"].value))
-                if _lives(process, entry.timestamp):
+                if _is_alive(process, entry.timestamp):
                     return CheckRunHealthResult(WorkerStatus.RUNNING)
                 return CheckRunHealthResult(WorkerStatus.NOT_FOUND, msg=f"its process ({process}) is gone")
         return CheckRunHealthResult(WorkerStatus.RUNNING)
 
 
-def _lives(process: int, known_at: float) -> bool:
+def _is_alive(process: int, known_at: float) -> bool:
     """Whether the process that had this id at `known_at` (seconds since 1970) is alive and not a zombie."""
     try:
         os.kill(process, 0)

@@ -38,31 +38,31 @@ def remedy_of(detail: Mapping[str, Any]) -> str:
     if detail["type"] == "literal_error":
         allowed = re.findall(r"'([^']+)'", str(detail["ctx"]["expected"]))
         value = detail["loc"][-2] if detail["loc"][-1] == "[key]" else detail["input"]
-        return f"write {either(allowed)}{did_you_mean(str(value), allowed)}"
+        return f"write {join_choices(allowed)}{did_you_mean(str(value), allowed)}"
     remedy = next((text for kind, text in _REMEDIES.items() if str(detail["type"]).startswith(kind)), None)
     return remedy.format(**detail.get("ctx", {})) if remedy else str(detail["msg"]).removeprefix("Value error, ")
 
 
 def nearest(value: str, choices: Iterable[str]) -> str | None:
     """The choice most similar to `value`, or one that `value` begins with."""
-    wanted, names = value.strip().lower(), list(choices)
-    alike = difflib.get_close_matches(wanted, names, n=1, cutoff=0.5)
-    return next(iter(alike or (name for name in names if wanted.startswith(name))), None)
+    target, names = value.strip().lower(), list(choices)
+    similar = difflib.get_close_matches(target, names, n=1, cutoff=0.5)
+    return next(iter(similar or (name for name in names if target.startswith(name))), None)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A suggestion of the known name closest to `name`, or nothing."""
-    found = nearest(name, known)
-    return f"; did you mean {found}?" if found else ""
+    suggestion = nearest(name, known)
+    return f"; did you mean {suggestion}?" if suggestion else ""
 
 
-def near(name: str, known: Iterable[str]) -> str:
-    """A suggestion as of `meant`, or the list of names if it is short."""
+def suggest(name: str, known: Iterable[str]) -> str:
+    """A suggestion as in `did_you_mean`, or the list of names if it is short."""
     names = list(known)
     return did_you_mean(name, names) or (f"; choose from {', '.join(names)}" if names and len(names) <= 40 else "")
 
 
-def either(names: Sequence[str]) -> str:
+def join_choices(names: Sequence[str]) -> str:
     """The names as text: a, b or c."""
     return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
@@ -70,4 +70,4 @@ def either(names: Sequence[str]) -> str:
 def choose(value: str, choices: Iterable[str]) -> str:
     """Text that lists the choices and suggests the one closest to `value`."""
     names = list(choices)
-    return f"{value!r} is unknown; choose {either(names)}{did_you_mean(value, names)}"
+    return f"{value!r} is unknown; choose {join_choices(names)}{did_you_mean(value, names)}"

@@ -220,7 +220,7 @@ def test_no_representation_shows_the_password() -> None:
     connection = connection_of(settings)
     assert connection.password == SECRET
     assert (connection.port, connection.secure, connection.database) == (8443, True, "metrics")
-    for shown in (repr(settings), str(settings), repr(connection), connection.shown, settings.model_dump_json()):
+    for shown in (repr(settings), str(settings), repr(connection), connection.display_url, settings.model_dump_json()):
         assert SECRET not in shown
 
 

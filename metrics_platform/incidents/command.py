@@ -60,18 +60,18 @@ def record_answer(settings: Settings, incident: str, *, is_incident: bool, who: 
         WarehouseError: ClickHouse refused, failed or did not answer.
     """
     warehouse = Warehouse.from_settings(settings)
-    found = next((alert for alert in incidents_before(warehouse, _now()) if alert.id == incident.upper()), None)
-    if found is None:
+    recorded = next((alert for alert in incidents_before(warehouse, _now()) if alert.id == incident.upper()), None)
+    if recorded is None:
         raise UnknownIncidentError(f"No recent incident {incident!r} exists. `metrics-platform incidents` lists them.")
-    save_answer(warehouse, found, _now(), is_incident=is_incident, who=who, note=note)
+    save_answer(warehouse, recorded, _now(), is_incident=is_incident, who=who, note=note)
     if is_incident:
-        return f"{found.id} counts as an incident again."
-    if found.worst_change is None:
-        return f"{found.id} is marked as not an incident. Zero was expected, so the series' next rise is sent again."
-    size = formats_for("en").change(found.worst_change)
+        return f"{recorded.id} counts as an incident again."
+    if recorded.worst_change is None:
+        return f"{recorded.id} is marked as not an incident. Zero was expected, so the series' next rise is sent again."
+    size = formats_for("en").change(recorded.worst_change)
     return (
-        f"{found.id} is marked as not an incident. Deviations of up to {size} of this series are recorded and not sent "
-        f"for {QUIET_FOR.days} days after its end. Larger ones are sent."
+        f"{recorded.id} is marked as not an incident. Deviations of up to {size} of this series are recorded and not "
+        f"sent for {QUIET_FOR.days} days after its end. Larger ones are sent."
     )
 
 

@@ -163,7 +163,7 @@ def last_processed_slot(warehouse: Warehouse) -> Slot | None:
 
 def _evaluated_slots(warehouse: Warehouse, date: datetime.date, slots: SlotRange) -> dict[Slot, ProcessedSlot]:
     rows = warehouse.query(
-        read_sql("queries/judged_slots.sql"),
+        read_sql("queries/evaluated_slots.sql"),
         {"event_date": date, "first_slot": slots.start, "end_slot": slots.end},
         operation="Reading which slots are evaluated",
     ).rows

@@ -42,32 +42,34 @@ class Source:
     title: str
     fields: tuple[Field, ...]
 
-    def find(self, found: Sequence[str], path: Path, renamed: Mapping[str, str]) -> dict[str, int]:
-        """Field → the place of its column in a file with the columns `found`; `renamed`: field → other name.
+    def find(self, columns: Sequence[str], path: Path, renamed: Mapping[str, str]) -> dict[str, int]:
+        """Field → the position of its column in a file with these columns. `renamed`: field → other name.
 
         Raises:
             LoadError: a required column is missing, or two columns hold the same field.
         """
-        names = [name.strip().lower() for name in found]
-        places: dict[str, int] = {}
+        names = [name.strip().lower() for name in columns]
+        positions: dict[str, int] = {}
         for field in self.fields:
             spellings = {field.name, *(RECEIVERS if field.name in RECEIVERS else ())}
             if (other := renamed.get(field.name, "").lower()) in names:
                 spellings = {other}
-            matching = [place for place, name in enumerate(names) if name in spellings]
+            matching = [position for position, name in enumerate(names) if name in spellings]
             if len(matching) > 1:
-                both = " and ".join(found[place] for place in matching)
-                raise LoadError(f"{path}: the columns {both} both mean {field.name}. Remove or rename one of them.")
+                duplicates = " and ".join(columns[position] for position in matching)
+                raise LoadError(
+                    f"{path}: the columns {duplicates} both mean {field.name}. Remove or rename one of them."
+                )
             if matching:
-                places[field.name] = matching[0]
-        missing = [field.name for field in self.fields if field.unknown is None and field.name not in places]
+                positions[field.name] = matching[0]
+        missing = [field.name for field in self.fields if field.unknown is None and field.name not in positions]
         if missing:
-            raise LoadError(self._without(missing, found, path))
-        return places
+            raise LoadError(self._without(missing, columns, path))
+        return positions
 
-    def _without(self, missing: list[str], found: Sequence[str], path: Path) -> str:
+    def _without(self, missing: list[str], columns: Sequence[str], path: Path) -> str:
         expected = [field.name if field.unknown is None else f"[{field.name}]" for field in self.fields]
-        names = {name.strip().lower() for name in found}
+        names = {name.strip().lower() for name in columns}
         if self.name == "feed" and names & {*RECEIVERS}:
             remedy = "these look like messages: name the file with --messages."
         elif self.name == "messages" and "action" in names:
@@ -80,7 +82,7 @@ class Source:
         return (
             f"{path}: {listed(missing)} missing among its columns, so these are not {self.title}.\n"
             f"  expected: {', '.join(expected)} (in any order; those in brackets may be missing)\n"
-            f"  found:    {listed(found) or 'nothing'}\n"
+            f"  found:    {listed(columns) or 'nothing'}\n"
             f"What to do: {remedy}"
         )
 
@@ -157,16 +159,16 @@ def prepare_target(settings: Settings, warehouse: Warehouse, source: Source) -> 
     """
     name = settings.feed_table if source.name == "feed" else settings.messages_table
     table = parse_table_name(name)
-    found = _existing(warehouse, table)
-    created = not found
+    existing = _existing(warehouse, table)
+    created = not existing
     if created:
         create_database(warehouse, table.database)
         schema = "feed_actions" if source.name == "feed" else "message_actions"
         # The receiver's column is the only name in the schema files that a setting can change.
         sql = re.sub(r"\breceiver_id\b", settings.receiver_column, read_sql(f"schema/{schema}.sql"))
         warehouse.execute(sql, table._asdict(), operation=f"Creating table {table}", repeatable=True)
-        found = _existing(warehouse, table)
-    (row,) = found
+        existing = _existing(warehouse, table)
+    (row,) = existing
     _check_engine(table, row["engine"])
     target = Target(table, _columns(warehouse, table), created, bool(row["has_ttl"]), tuple(row["views"]))
     _check_columns(target, source, settings)

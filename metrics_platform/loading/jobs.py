@@ -131,8 +131,8 @@ def _open(
         places = source.find(file.names, path, options.columns)
         rejects_file = options.rejects / f"{path.name}{f'.{source.name}' if alike else ''}.rejected.csv"
         jobs.append(FileLoad(warehouse, options, say, zone, load_id, source, file, places, rejects_file))
-    found = {name.lower() for job in jobs for name in job.file.names}
-    if missing_columns := [name for name in options.columns.values() if name.lower() not in found]:
+    names_in_files = {name.lower() for job in jobs for name in job.file.names}
+    if missing_columns := [name for name in options.columns.values() if name.lower() not in names_in_files]:
         raise LoadError(f"No file has the column {missing_columns[0]!r} that --column names. Correct the name.")
     return jobs
 
@@ -251,12 +251,12 @@ class FileLoad:
         return f"{self.source.name}: {rows} of {self.file.path} into {self.target.table}{days}{rejected}"
 
     def _refuse_if_loaded(self, content: str) -> None:
-        found = commit.earlier_load(self.warehouse, self.target.table, content)
-        if not found:
+        earlier = commit.earlier_load(self.warehouse, self.target.table, content)
+        if not earlier:
             return
         before = (
-            f"{self.file.path} was loaded into {self.target.table} before: {found['file']} has the same rows "
-            f"({found['changed_at']:%Y-%m-%d %H:%M:%S} UTC)"
+            f"{self.file.path} was loaded into {self.target.table} before: {earlier['file']} has the same rows "
+            f"({earlier['changed_at']:%Y-%m-%d %H:%M:%S} UTC)"
         )
         if not self.options.again:
             raise LoadError(

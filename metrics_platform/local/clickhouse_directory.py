@@ -90,13 +90,13 @@ class ServerDirectory:
 
     def _check_owner(self) -> None:
         """Refuse a directory through which another user could decide what the engine reads and overwrites."""
-        found = self.root.stat()
-        if found.st_uid != os.geteuid():
+        status = self.root.stat()
+        if status.st_uid != os.geteuid():
             raise EmbeddedServerError(
-                f"{self.root} belongs to another user (uid {found.st_uid}; this is uid {os.geteuid()}).\n"
+                f"{self.root} belongs to another user (uid {status.st_uid}; this is uid {os.geteuid()}).\n"
                 "Name a directory of your own with --path."
             )
-        if found.st_mode & stat.S_IWOTH:
+        if status.st_mode & stat.S_IWOTH:
             raise EmbeddedServerError(
                 f"every user may write into {self.root}.\n"
                 f"Take that right away (chmod o-w {self.root}), or name another directory with --path."

@@ -69,7 +69,7 @@ def check_catalog(warehouse: Warehouse, catalog: Catalog) -> CheckedCatalog:
     problems |= {
         f"metrics.{name}": f"metrics.{name}: its numerator or denominator is not usable." for name in dependent
     }
-    sources = {name: found.source for name, found in rows.items()}
+    sources = {name: source_rows.source for name, source_rows in rows.items()}
     return CheckedCatalog(replace(kept, sources=sources), rows, frozenset(by_row), problems)
 
 
@@ -82,8 +82,10 @@ def _resolve_source(warehouse: Warehouse, source: Source, used: list[str], probl
                 warehouse, rows, ", ".join(slice_name_sql(dimension.sql) for dimension in source.dimensions)
             )
     except RefusedError:
-        sound = tuple(found for found in source.dimensions if _is_computable(warehouse, rows, found, problems))
-        return resolve(warehouse, replace(source, dimensions=sound), used)
+        computable = tuple(
+            dimension for dimension in source.dimensions if _is_computable(warehouse, rows, dimension, problems)
+        )
+        return resolve(warehouse, replace(source, dimensions=computable), used)
     return rows
 
 

@@ -178,7 +178,7 @@ class Warehouse:
             if wait is None:
                 # Raised outside the `except` block: a chained driver exception could carry what was masked here.
                 remedy = self._remedy(cause)
-                raise WarehouseError(f"{operation} ({self.connection.shown})", cause._replace(remedy=remedy))
+                raise WarehouseError(f"{operation} ({self.connection.display_url})", cause._replace(remedy=remedy))
             wait *= 1 + random.random() / 2  # noqa: S311  (jitter, not secrecy)
             if self.on_retry:
                 self.on_retry(f"{operation}: {cause.name or cause.text}; trying again in {wait:.1f} s")

@@ -83,13 +83,13 @@ class DailySources:
 
     def problems(self) -> list[str]:
         """The problems with remedies: at most one for each source, and one for `age_group`."""
-        found = []
+        texts = []
         for name in (f"{FEED}_sets", f"{MESSENGER}_sets", "known_age_group"):
             try:
                 self._part(name)
             except SourceError as error:
-                found.append(str(error))
-        return found
+                texts.append(str(error))
+        return texts
 
     def _part(self, name: str) -> str:
         """The SQL that replaces a `$name`.
@@ -211,7 +211,7 @@ class DailySources:
         given = {name: self.catalog.dimensions[name].sql for name in ATTRIBUTES}
         checked = {**columns, **{f"dimensions.{name}.sql": (sql, self._known(name)) for name, sql in given.items()}}
         try:
-            found = require_over_row(self.warehouse, rows, ", ".join(sql for _, sql in checked.values()))
+            row_types = require_over_row(self.warehouse, rows, ", ".join(sql for _, sql in checked.values()))
         except RefusedError as refused:
             for at, (written, sql) in checked.items():
                 try:
@@ -219,7 +219,7 @@ class DailySources:
                 except RefusedError as alone:
                     raise SourceError(f"{at} = {written!r} does not fit {source.table}: {alone}") from None
             raise SourceError(f"sources.{source.name} does not fit {source.table}: {refused}") from None
-        types = dict(zip(rows.columns, found[len(checked) :], strict=True))
+        types = dict(zip(rows.columns, row_types[len(checked) :], strict=True))
         dimensions = [self.catalog.dimensions[name] for name in ATTRIBUTES]
         builtin = set().union(
             *(expressions.column_names_in(dimension.sql) for dimension in dimensions if dimension.is_builtin)

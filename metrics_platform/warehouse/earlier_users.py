@@ -115,12 +115,12 @@ class _Build:
 
     def _next_event(self, begin: datetime.datetime, end: datetime.datetime) -> datetime.datetime | None:
         """When the first event in [begin, end) happened: time without events is skipped."""
-        found: datetime.datetime | None = self.warehouse.value(
+        moment: datetime.datetime | None = self.warehouse.value(
             self.next_event,
             {"from_time": begin, "until_time": end},
             operation=f"Looking for the first event from {begin:%Y-%m-%d} on",
         )
-        return found and found.replace(tzinfo=datetime.UTC)
+        return moment and moment.replace(tzinfo=datetime.UTC)
 
     def _finished(self) -> _Progress | None:
         """The progress of an earlier build."""
@@ -170,11 +170,11 @@ class _Build:
             self._require_all(staged.totals.rows, progress)
             publish(self.warehouse, staged)
 
-    def _require_all(self, found: int, progress: _Progress | None) -> None:
+    def _require_all(self, users: int, progress: _Progress | None) -> None:
         """All users known before must still be there: another build of this snapshot may have dropped its stretch."""
         expected = progress.users if progress else 0
-        if found != expected:
+        if users != expected:
             raise PartitionMismatchError(
-                f"The snapshot of users before {self.settings.start_date} has {found:,} rows, not {expected:,}. Did "
+                f"The snapshot of users before {self.settings.start_date} has {users:,} rows, not {expected:,}. Did "
                 "another run build this snapshot at the same time? Run the partition again."
             )

@@ -77,10 +77,10 @@ def needed_rights(settings: Settings) -> list[str]:
 def _server(warehouse: Warehouse) -> Finding:
     version = str(in_system_database(warehouse).value("SELECT version()", operation="Connecting"))
     numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
-    shown = f"{version} at {warehouse.connection.shown}"
+    description = f"{version} at {warehouse.connection.display_url}"
     if numbers < MINIMUM_VERSION:
-        return Finding("ClickHouse", "problem", shown, "Use ClickHouse 24.8 or newer.")
-    return Finding("ClickHouse", "ok", shown)
+        return Finding("ClickHouse", "problem", description, "Use ClickHouse 24.8 or newer.")
+    return Finding("ClickHouse", "ok", description)
 
 
 def _database(warehouse: Warehouse) -> Finding:
@@ -206,13 +206,13 @@ def _tables(warehouse: Warehouse, settings: Settings) -> Finding:
     if state["readonly"]:
         detail = f"{', '.join(state['readonly'])}: read-only"
         return Finding(_SUBJECT, "problem", detail, "Check that ClickHouse Keeper is running. See system.replicas.")
-    shown = f"{state['active']} of {state['total']} replicas, at most {state['delay']} s behind"
+    description = f"{state['active']} of {state['total']} replicas, at most {state['delay']} s behind"
     if state["active"] < state["total"] or state["delay"] > _LATE_SECONDS:
         remedy = "Start the missing replica, or wait until it has caught up."
         if warehouse.cluster:
-            return Finding(_SUBJECT, "problem", shown, f"{remedy} Every replica must have what is written.")
-        return Finding(_SUBJECT, "note", shown, remedy)
-    return Finding(_SUBJECT, "ok", shown)
+            return Finding(_SUBJECT, "problem", description, f"{remedy} Every replica must have what is written.")
+        return Finding(_SUBJECT, "note", description, remedy)
+    return Finding(_SUBJECT, "ok", description)
 
 
 _SETTINGS = {"feed_actions": "METRICS_FEED_TABLE", "message_actions": "METRICS_MESSAGES_TABLE"}

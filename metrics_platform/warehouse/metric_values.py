@@ -181,7 +181,7 @@ def _try(warehouse: Warehouse, scope: Scope) -> None:
 
 
 def _unstable_metrics(scope: Scope, result: ValuesResult) -> dict[str, str]:
-    """Entry → why it is left out, where nothing but metrics that are no plain counts or sums do not reconcile."""
+    """Entry → why it is left out, if only metrics other than counts and sums do not reconcile."""
     suspects = {
         metric.name: metric
         for metric in scope.metrics
@@ -190,10 +190,12 @@ def _unstable_metrics(scope: Scope, result: ValuesResult) -> dict[str, str]:
     if not all(violation.quantity in suspects for violation in result.violations):
         return {}
     return {
-        f"metrics.{found.quantity}": f"metrics.{found.quantity}.sql = {suspects[found.quantity].sql!r}: gave "
-        f"{found.expected:g} and then {found.actual:g} over the same rows; use an aggregate that does not depend on "
-        "their order, such as quantileExact(0.5)(amount)"
-        for found in result.violations
+        f"metrics.{violation.quantity}": (
+            f"metrics.{violation.quantity}.sql = {suspects[violation.quantity].sql!r}: gave {violation.expected:g} and "
+            f"then {violation.actual:g} over the same rows; use an aggregate that does not depend on their order, such "
+            "as quantileExact(0.5)(amount)"
+        )
+        for violation in result.violations
     }
 
 
@@ -245,13 +247,13 @@ def _totals(warehouse: Warehouse, scope: Scope, metric: Metric) -> dict[datetime
     rows = scope.rows[metric.source].sql
     aggregate = mergeable(scope, metric)
     value = as_number(metric, aggregate.call if aggregate else str(metric.sql))
-    found = warehouse.query(
+    results = warehouse.query(
         f"SELECT {scope.bucket} AS platform_bucket, {value} AS platform_value FROM {rows} AS platform_events "  # noqa: S608
         "WHERE time >= {start:DateTime('UTC')} AND time < {end:DateTime('UTC')} GROUP BY platform_bucket",
         scope.parameters(),
         operation=f"Computing {metric.name}",
     ).rows
-    values = {row["platform_bucket"].replace(tzinfo=datetime.UTC): row["platform_value"] for row in found}
+    values = {row["platform_bucket"].replace(tzinfo=datetime.UTC): row["platform_value"] for row in results}
     if metric.empty == "zero":
         slots = (scope.end - scope.start) // SLOT
         return {start: values.get(start, 0.0) for start in (scope.start + number * SLOT for number in range(slots))}
@@ -280,7 +282,7 @@ def _publish(warehouse: Warehouse, scope: Scope, staging: str) -> None:
 
 def _compare(warehouse: Warehouse, scope: Scope, staging: str) -> tuple[Comparison, ...]:
     """The staged rows against values taken straight from the sources, and among themselves."""
-    found: list[Comparison] = []
+    comparisons: list[Comparison] = []
     operation = f"Checking {scope.table.name} of {scope.date}"
     staged = warehouse.query(
         "SELECT metric, sumIf(value, dimension = 'total') AS total, countIf(dimension = 'total') AS totals, "  # noqa: S608
@@ -301,14 +303,16 @@ def _compare(warehouse: Warehouse, scope: Scope, staging: str) -> tuple[Comparis
         for name, (expected, magnitude), adds_up in zip(names, counted, additive, strict=True):
             row = by_metric.get(name)
             total = float(row["total"] or 0) if row else 0.0
-            found.append(Comparison("reconciles_with_source", name, expected, total, magnitude=max(1.0, magnitude)))
+            comparisons.append(
+                Comparison("reconciles_with_source", name, expected, total, magnitude=max(1.0, magnitude))
+            )
             if not row:
                 continue
-            found.append(Comparison("grid_is_full", f"{name}, one row per key", row["keys"], row["written"]))
+            comparisons.append(Comparison("grid_is_full", f"{name}, one row per key", row["keys"], row["written"]))
             if scope.by_slot:
-                found.append(Comparison("grid_is_full", f"{name}, slots with a total", slots, row["totals"]))
+                comparisons.append(Comparison("grid_is_full", f"{name}, slots with a total", slots, row["totals"]))
             sums = dict(zip(*row["by_dimension"], strict=True))
-            found += [
+            comparisons += [
                 Comparison(
                     "slices_add_up",
                     f"{name} by {dimension.name}",
@@ -319,7 +323,7 @@ def _compare(warehouse: Warehouse, scope: Scope, staging: str) -> tuple[Comparis
                 for dimension in dimensions
                 if adds_up
             ]
-    return tuple(found)
+    return tuple(comparisons)
 
 
 def _counted(

@@ -169,12 +169,12 @@ def drop_idle_staging_tables(warehouse: Warehouse, prefix: str, idle_seconds: in
     sql = "SELECT count() FROM system.tables WHERE database = currentDatabase() AND startsWith(name, {prefix:String})"
     if not warehouse.value(sql, {"prefix": prefix}, operation=operation):
         return []  # the usual case; finding out whether one is in use takes ten times as long
-    found = warehouse.query(
+    leftovers = warehouse.query(
         Template(_LEFTOVERS).substitute(processes=all_replicas(warehouse, "processes")),
         {"prefix": prefix, "idle_seconds": idle_seconds},
         operation=operation,
     )
-    names = [row["name"] for row in found.rows]
+    names = [row["name"] for row in leftovers.rows]
     for name in names:
         drop_staging(warehouse, name)
     return names

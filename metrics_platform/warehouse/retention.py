@@ -52,10 +52,10 @@ def drop_old_data(warehouse: Warehouse, settings: Settings, today: datetime.date
     # If the product's events have ended, the last ones are kept.
     first_kept = first_days_kept(settings, min(today, settings.end_date or today))
     parameters = {"tables": list(first_kept), "hours": _WRITTEN_HOURS}
-    found = warehouse.query(_PARTITIONS, parameters, operation="Looking for old partitions").rows
-    latest = max((row["partition"] for row in found if row["table"] == USERS.name), default="")
+    partitions = warehouse.query(_PARTITIONS, parameters, operation="Looking for old partitions").rows
+    latest = max((row["partition"] for row in partitions if row["table"] == USERS.name), default="")
     dropped = []
-    for row in found:
+    for row in partitions:
         table, partition = row["table"], row["partition"]
         if last_day_of(partition) >= first_kept[table]:
             continue

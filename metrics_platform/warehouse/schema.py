@@ -157,10 +157,10 @@ def existing_columns(warehouse: Warehouse, names: Iterable[str]) -> dict[str, Ty
         if error.code != UNKNOWN_DATABASE:
             raise
         return {}
-    found: dict[str, dict[str, str]] = {}
+    columns: dict[str, dict[str, str]] = {}
     for row in rows:
-        found.setdefault(row["table"], {})[row["name"]] = row["type"]
-    return dict(found)
+        columns.setdefault(row["table"], {})[row["name"]] = row["type"]
+    return dict(columns)
 
 
 def _migrate(warehouse: Warehouse, table: DailyTable, types: Types) -> bool:
@@ -202,14 +202,18 @@ def _missing(warehouse: Warehouse, wanted: Mapping[str, DailyTable], existing: M
     return [name for name in wanted if name not in existing]
 
 
-def _mismatch(database: str, table: DailyTable, found: Types, expected: Types) -> str:
+def _mismatch(database: str, table: DailyTable, actual: Types, expected: Types) -> str:
     full = f"{database}.{table.name}"
     lines = [f"Table {full} has other columns than this version writes:"]
-    lines += [f"  - {name} {kind} is expected, not there" for name, kind in expected.items() if found.get(name) != kind]
-    lines += [f"  - {name} {kind} is there, not expected" for name, kind in found.items() if expected.get(name) != kind]
+    lines += [
+        f"  - {name} {kind} is expected, not there" for name, kind in expected.items() if actual.get(name) != kind
+    ]
+    lines += [
+        f"  - {name} {kind} is there, not expected" for name, kind in actual.items() if expected.get(name) != kind
+    ]
     if len(lines) == 1:
         lines.append("  - the same columns, in another order")
-    if _changes(table, found):
+    if _changes(table, actual):
         lines.append("What to do: run `metrics-platform create-tables`, which migrates the table and keeps its rows.")
     else:
         lines.append(

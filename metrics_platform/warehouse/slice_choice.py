@@ -36,13 +36,13 @@ def add_slices(warehouse: Warehouse, scope: Scope, staging: str) -> bool:
         {"staging": staging, "metrics": [rows.source.events_metric for rows in scope.rows.values()]},
         operation=f"Looking for new slices on {scope.date}",
     ).rows
-    found = {(row["metric"], row["dimension"]) for row in folded}
+    folded_dimensions = {(row["metric"], row["dimension"]) for row in folded}
     added = False
     for source, rows in scope.rows.items():
         with_others = [
             dimension
             for dimension in scope.dimensions_of(rows.source)
-            if (rows.source.events_metric, dimension.name) in found
+            if (rows.source.events_metric, dimension.name) in folded_dimensions
         ]
         if not with_others:
             continue

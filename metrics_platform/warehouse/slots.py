@@ -75,7 +75,7 @@ def missing_slots(warehouse: Warehouse, slots: SlotRange, checked: CheckedCatalo
         operation="Looking for slots that are missing",
     ).rows
     present = {(row["event_date"], row["metric"], row["definition"]): set(row["slots"]) for row in rows}
-    found: list[Missing] = []
+    missing: list[Missing] = []
     for day, piece in pieces:
         numbers = range(int(piece.start.timestamp()) // _SECONDS, int(piece.end.timestamp()) // _SECONDS)
         missing_positions: dict[str, tuple[int, int]] = {}
@@ -91,11 +91,11 @@ def missing_slots(warehouse: Warehouse, slots: SlotRange, checked: CheckedCatalo
             parts = [str(part) for part in (metric.numerator, metric.denominator) if not metric.sql]
             with_parts = all(missing_positions.get(part, positions) == positions for part in parts)
             (together if with_parts else after).setdefault(positions, []).append(metric)
-        found += [
+        missing += [
             Missing(SlotRange(_instant(start), _instant(end)), tuple(metrics))
             for (start, end), metrics in [*together.items(), *after.items()]
         ]
-    return found
+    return missing
 
 
 def compute_metric_days(
@@ -127,7 +127,7 @@ def missing_days(
         _PRESENT_DAYS, {"first": first, "last": last}, operation="Looking for days that are missing"
     ).rows
     present = {(row["event_date"], row["metric"], row["definition"]) for row in rows}
-    found = []
+    missing = []
     for number in range((last - first).days + 1):
         date = first + datetime.timedelta(days=number)
         if not day_of(date, zone).hours:
@@ -136,8 +136,8 @@ def missing_days(
             metric for metric in checked.metrics.values() if (date, metric.name, metric.definition) not in present
         )
         if missing_numbers:
-            found.append((date, missing_numbers))
-    return found
+            missing.append((date, missing_numbers))
+    return missing
 
 
 def first_slot(settings: Settings) -> Slot:

@@ -286,15 +286,15 @@ def rows_of_days(warehouse: Warehouse, dates: Iterable[datetime.date]) -> dict[d
 def rows_of_slots(warehouse: Warehouse, slots: Iterable[Slot]) -> dict[Slot, Rows]:
     """The events of each source in each of these slots, as far as `slot_metrics` has them; errors as above."""
     starts = [slot.start for slot in slots]
-    found = _events(warehouse, SLOT_METRICS, "slot_start", "DateTime('UTC')", starts)
-    return {slot_at(start.replace(tzinfo=datetime.UTC)): rows for start, rows in found.items()}
+    by_slot = _events(warehouse, SLOT_METRICS, "slot_start", "DateTime('UTC')", starts)
+    return {slot_at(start.replace(tzinfo=datetime.UTC)): rows for start, rows in by_slot.items()}
 
 
 def _events(warehouse: Warehouse, table: DailyTable, key: str, kind: str, values: list[Any]) -> dict[Any, Rows]:
     """Day or start of the slot → source → events, as far as computed."""
     if not tables_exist(warehouse, [table]):
         return {}
-    found: dict[Any, dict[str, int]] = {}
+    counts: dict[Any, dict[str, int]] = {}
     for row in warehouse.query(
         f"SELECT {key} AS key, replaceOne(toString(metric), '.events', '') AS source, "  # noqa: S608
         f"toUInt64(value) AS rows FROM {table.name} FINAL "
@@ -302,8 +302,8 @@ def _events(warehouse: Warehouse, table: DailyTable, key: str, kind: str, values
         {"at": values},
         operation=f"Reading the events in {table.name}",
     ).rows:
-        found.setdefault(row["key"], {})[row["source"]] = int(row["rows"])
-    return dict(found)
+        counts.setdefault(row["key"], {})[row["source"]] = int(row["rows"])
+    return dict(counts)
 
 
 def weeks_before(slot: Slot, zone: ZoneInfo, weeks: int) -> list[Slot]:

@@ -188,5 +188,7 @@ def read_sql(name: str) -> str:
 @cache
 def columns_of(file: str) -> tuple[Column, ...]:
     """The columns that `schema/<file>.sql` declares: one per line, with type and comment."""
-    found = (_COLUMN.match(line) for line in read_sql(f"schema/{file}.sql").splitlines())
-    return tuple(Column(match["name"], match["type"], match["comment"].replace("''", "'")) for match in found if match)
+    matches = (_COLUMN.match(line) for line in read_sql(f"schema/{file}.sql").splitlines())
+    return tuple(
+        Column(match["name"], match["type"], match["comment"].replace("''", "'")) for match in matches if match
+    )

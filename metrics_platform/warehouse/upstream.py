@@ -48,7 +48,7 @@ class NotComputed:
 
 
 def require_upstream(sources: DailySources, table: DailyTable, day: Day, settings: Settings) -> None:
-    """Refuse to compute a day of `table` while a table above it has not been computed.
+    """Refuse to compute a day of `table` while an upstream table has not been computed.
 
     Raises:
         NotComputedError: names what to materialise first.
@@ -56,7 +56,7 @@ def require_upstream(sources: DailySources, table: DailyTable, day: Day, setting
     missing = not_computed(sources, table, day, settings)
     if not missing:
         return
-    first, begin = missing[0], min(found.first for found in missing)
+    first, begin = missing[0], min(gap.first for gap in missing)
     others = f" Also missing: {', '.join(map(str, missing[1:]))}." if missing[1:] else ""
     raise NotComputedError(
         f"{table.name} of {day.date} cannot be computed: {first} has no rows, although there are events.{others} "
@@ -66,7 +66,7 @@ def require_upstream(sources: DailySources, table: DailyTable, day: Day, setting
 
 
 def not_computed(sources: DailySources, table: DailyTable, day: Day, settings: Settings) -> list[NotComputed]:
-    """The tables above a day of `table` that have not been computed, in the order in which to materialise them."""
+    """The upstream tables of a day of `table` that have not been computed, in the order of materialisation."""
     above = _names_above(table, settings.dimensions)
     if not above:
         return []
@@ -101,12 +101,12 @@ def _rows(warehouse: Warehouse, names: list[str], date: datetime.date) -> dict[s
         f"SELECT '{name}' AS name, count() AS rows FROM `{name}` WHERE event_date = {{event_date:Date}}"  # noqa: S608
         for name in names
     ]
-    found = warehouse.query(" UNION ALL ".join(selects), {"event_date": date}, operation="Looking for the tables above")
-    return {row["name"]: int(row["rows"]) for row in found.rows}
+    counts = warehouse.query(" UNION ALL ".join(selects), {"event_date": date}, operation="Looking for upstream tables")
+    return {row["name"]: int(row["rows"]) for row in counts.rows}
 
 
 def _missing_extracts(sources: DailySources, day: Day, rows: dict[str, int]) -> list[NotComputed]:
-    """The extracts without rows whose source has events; the sources are asked only where an extract has no rows."""
+    """The extracts without rows although their source has events. Sources are only read if an extract has no rows."""
     if all(rows[extract.name] for extract in EXTRACTS):
         return []
     (has_events,) = sources.warehouse.query(

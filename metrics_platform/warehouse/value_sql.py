@@ -53,7 +53,7 @@ class Scope:
         """All metrics, or `metrics`, with the sources that they need."""
         chosen = tuple(checked.metrics.values()) if metrics is None else tuple(metrics)
         needed = {metric.source for metric in chosen if metric.sql}
-        rows = {name: found for name, found in checked.rows.items() if name in needed}
+        rows = {name: source_rows for name, source_rows in checked.rows.items() if name in needed}
         return cls(rows, chosen, checked.by_row, table, date, start, end, zone)
 
     @property

@@ -1,4 +1,4 @@
--- What the report shows: the facts of some days, a row each; a day that was never computed has none.
+-- The facts of some days for the report, one row each. A day that was never computed has no row.
 SELECT *
 FROM app_daily
 WHERE event_date BETWEEN {first:Date} AND {last:Date}

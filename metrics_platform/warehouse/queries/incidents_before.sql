@@ -1,5 +1,5 @@
 -- The incidents before a slot: those that are open, those that ended in the eight days before, and those that are
--- marked as not an incident, for as long as they keep others quiet. Each with its answer.
+-- marked as not an incident, while they silence others. Each with its answer.
 SELECT *
 FROM
 (

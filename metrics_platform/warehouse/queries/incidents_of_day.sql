@@ -1,4 +1,4 @@
--- The incidents that people were notified of and that lasted into a day or are still open, as they are at end_slot.
+-- The notified incidents that lasted into a day or are still open, in their state at end_slot.
 SELECT metric, dimension, dimension_value, severity, opened_at, closed_at, worst_change
 FROM
 (

@@ -1,4 +1,4 @@
--- What the detectors look at: one metric in [start, end), one row per series that is on the grid in [evaluated_from, end).
+-- The history for the detectors: one metric in [start, end), one row per series that is on the grid in [evaluated_from, end).
 -- `positions` are slots counted from the start. The series are read in parts, so that memory stays bounded.
 --
 -- A day that ClickHouse has merged into a single part has each row once: there FINAL, which costs several times as much,

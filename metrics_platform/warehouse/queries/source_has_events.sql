@@ -1,4 +1,4 @@
--- Does each extract have events of [from_time, until_time) to be made of?
+-- Whether the source of each extract has events in [from_time, until_time).
 SELECT
     exists(
         SELECT 1 FROM $feed_actions

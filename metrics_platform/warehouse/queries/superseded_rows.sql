@@ -1,5 +1,5 @@
--- All rows of a metric and slot come from one computation, so those of an older version than the newest are gone: two
--- writers may have folded different values into `other`. They are marked as deleted in the newest version.
+-- All rows of a metric and slot come from one computation, so rows older than the newest version are obsolete:
+-- two writers may have folded different values into `other`. The newest version marks them as deleted.
 SELECT * EXCEPT (version, is_deleted, newest), newest AS version, 1 AS is_deleted
 FROM
 (

@@ -1,5 +1,5 @@
--- Rows that the table holds and that are not computed any more, such as a slice whose events were corrected: they are
--- marked as deleted in the new version.
+-- Rows of the table that are no longer computed, such as a slice whose events were corrected. The new version marks
+-- them as deleted.
 SELECT
     * EXCEPT (version, is_deleted),
     {version:UInt64} AS version,

@@ -1,5 +1,5 @@
--- The verdicts of [first_slot, end_slot) that incidents are made of: of series that are anomalous in one of these
--- slots, and of those that have an incident (`metrics`, `series_dimensions`, `series_values`, side by side).
+-- The verdicts of [first_slot, end_slot) that incidents need: those of series that are anomalous in one of these slots,
+-- and of those that have an incident (`metrics`, `series_dimensions`, `series_values`, side by side).
 WITH arrayZip({metrics:Array(String)}, {series_dimensions:Array(String)}, {series_values:Array(String)}) AS known
 SELECT *
 FROM verdicts FINAL

@@ -1,4 +1,4 @@
--- Commits that were begun and not ended, oldest first.
+-- Unfinished commits, oldest first.
 SELECT
     load_id, source, file, content, rows, rejected, first_time, last_time, database, target, staging,
     partition_ids, rows_before, changed_at

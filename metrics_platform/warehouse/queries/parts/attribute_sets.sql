@@ -1,6 +1,6 @@
 (
-    -- What users did, and what their rows say of them: a row for each user and each combination of attributes in the
-    -- user's rows. There are few, usually one, so attributes are computed and compared here and not for every event.
+    -- The actions and attributes of users: a row for each user and each combination of attributes in the user's rows.
+    -- There are few, usually one, so attributes are computed and compared here and not for every event.
     SELECT
         user, first_time, last_time, $measure_names,
         $known_os        AS known_os,
@@ -12,7 +12,7 @@
         $known_source    AS known_source
     FROM
     (
-        -- Texts are grouped by one hash of all of them: a short key is what makes it quick.
+        -- Texts are grouped by one hash of all of them: a short key makes it fast.
         SELECT
             $keys,
             $text_hash AS text_hash,

@@ -1,2 +1,2 @@
--- Of the first event, of several in that second the greatest: the earlier, the greater.
+-- The source of the first event, within a second the greatest: earlier events have greater stamps.
 nullIf(substring(max(concat(ten_digits(4294967295 - toUnixTimestamp(first_time)), ifNull(known_source, ''))), 11), '')

@@ -1,5 +1,5 @@
--- A value behind the second it was seen at: the greatest stamp is the latest value, and of several in one second the
--- greatest. NULL is not known, and max() passes it over. A text stands behind ten digits, a number in the lower half
+-- A value after the second in which it was seen: the greatest stamp is the latest value, and within a second the
+-- greatest. NULL is unknown, and max() skips it. A text stands behind ten digits, a number in the lower half
 -- of an integer.
 number -> leftPad(toString(number), 10, '0')                                  AS ten_digits,
 (seen_at, value) -> concat(ten_digits(toUnixTimestamp(seen_at)), value)       AS stamp,

@@ -1,6 +1,6 @@
 ANY LEFT JOIN
 (
-    -- The texts behind each hash, from one event of each.
+    -- The texts of each hash, from one event each.
     SELECT $text_hash AS text_hash, $text_columns
     FROM $rows
     WHERE time >= {day_start:DateTime('UTC')} AND time < {day_end:DateTime('UTC')}
