@@ -5,6 +5,7 @@ A run is kept for METRICS_KEEP_RUNS_DAYS, while it is in progress, while it is t
 """
 
 import datetime
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ from metrics_platform.settings import Settings
 JOB = "clean_up"
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _PAGE = 1000
+# Earlier versions had a partition for each slot. No asset has these any more, and a day had 96 of them.
+_SLOT_KEY = re.compile(r"\d{4}-\d\d-\d\d-\d\d:\d\d")
 # Dagster deletes one run at a time, some twenty a second.
 MAX_SECONDS = 3600.0
 
@@ -75,7 +78,7 @@ def _needed_run_ids(instance: dg.DagsterInstance) -> Iterator[str]:
         for record in instance.fetch_materializations(key, limit=1).records:
             yield record.run_id
         latest = instance.get_latest_storage_id_by_partition(key, dg.DagsterEventType.ASSET_MATERIALIZATION)
-        ids = sorted(latest.values())
+        ids = sorted(storage_id for partition, storage_id in latest.items() if not _SLOT_KEY.fullmatch(partition))
         for start in range(0, len(ids), _PAGE):
             selection = dg.AssetRecordsFilter(key, storage_ids=ids[start : start + _PAGE])
             for record in instance.fetch_materializations(selection, limit=_PAGE).records:

@@ -59,3 +59,17 @@ def test_runs_that_partitions_or_messages_need_stay(instance: dg.DagsterInstance
         assert not instance.has_run(gone)
         assert [file for file in tmp_path.rglob(f"*{gone}*") if file.is_file()] == []
     assert clean_up(instance, LATER) == (0, 0)
+
+
+def test_partitions_of_single_slots_of_earlier_versions_keep_no_runs(instance: dg.DagsterInstance) -> None:
+    @dg.op
+    def check(context: dg.OpExecutionContext) -> None:
+        slot = str(context.run.tags["slot"])
+        context.log_event(dg.AssetMaterialization("slots", partition=slot))
+
+    runs = [
+        _job(check).execute_in_process(instance=instance, tags={"slot": slot}).run_id
+        for slot in ("2026-11-20-10:45", "2026-11-20-11:00", "2026-11-20")
+    ]
+    assert clean_up(instance, LATER) == (2, 0)
+    assert [run.run_id for run in instance.get_runs()] == [runs[-1]]
