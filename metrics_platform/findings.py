@@ -18,7 +18,7 @@ class Finding:
 
 
 def run_check(subject: str, check: Callable[[], Finding]) -> Finding:
-    """Call `look`, which queries ClickHouse; its error becomes a problem with its remedy."""
+    """Call `check`, which queries ClickHouse. An error becomes a problem with its remedy."""
     from metrics_platform.warehouse.errors import WarehouseError  # noqa: PLC0415  (other findings do not need it)
     from metrics_platform.warehouse.schema import SchemaMismatchError  # noqa: PLC0415
 

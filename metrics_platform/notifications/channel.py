@@ -76,10 +76,10 @@ def retry(
     repeat_unknown: bool,
     before_retry: Callable[[], None] = lambda: None,
 ) -> Result:
-    """Call `once` until it succeeds, within the policy's budget; `before_retry` is called before each repetition.
+    """Repeat `call` until it succeeds, within the policy's budget. `before_retry` is called before each retry.
 
     Raises:
-        DeliveryError: the last one; with the service's `retry_after` where that wait exceeds the budget.
+        DeliveryError: the last one. It has the service's `retry_after` if that wait exceeds the budget.
     """
     deadline = policy.clock() + policy.budget
     waits = policy.waits()

@@ -190,7 +190,7 @@ class Writer:
         return Markup("{} {}").format(self._dimension(dimension), self.named(value))
 
     def listed(self, items: Iterable[Any], limit: int = 5) -> Markup:
-        """The first `most` items: "a, b and c", "a, b and 3 more"."""
+        """The first `limit` items: "a, b and c", "a, b and 3 more"."""
         names = [self.printed(item) for item in items]
         names, rest = names[:limit], len(names) - limit
         last = self._phrases.more(count=rest) if rest > 0 else names.pop() if len(names) > 1 else None

@@ -88,9 +88,9 @@ def tick(context: dg.SensorEvaluationContext, settings: Settings, now: datetime.
 def _new_ticks(
     instance: dg.DagsterInstance, known_ticks: dict[str, float] | None, now: datetime.datetime
 ) -> tuple[list[EndedTick], dict[str, float]]:
-    """The ticks that have ended since `known` (selector id → when its last known tick ended), and the new `known`.
+    """The ticks that ended since `known_ticks` (selector id → end of its last known tick), and the new `known_ticks`.
 
-    Without a `known`, ticks count from `now` on.
+    Without `known_ticks`, ticks count from `now` on.
     """
     since = now.timestamp() if known_ticks is None else 0.0
     ticks: list[EndedTick] = []
