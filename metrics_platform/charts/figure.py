@@ -260,7 +260,7 @@ class ValueAxis:
 
 
 def value_axis(panel: Panel, formats: Formats, max_intervals: int) -> ValueAxis:
-    """The axis of `panel`'s values, with at most `max_intervals`. It starts at zero if changes are visible then."""
+    """The axis of `panel`'s values, with at most `max_intervals`. It starts at zero if the variation stays visible."""
     low, high = _value_range(panel)
     locator = MaxNLocator(nbins=max_intervals, steps=[1, 2, 2.5, 5, 10], integer=panel.unit == "count")
     ticks = [float(tick) for tick in locator.tick_values(low, high)]
