@@ -174,6 +174,13 @@ def test_a_cause_is_shown_without_its_secrets(instance: dg.DagsterInstance) -> N
     assert "5ecret" not in findings(instance)["Runs"].detail
 
 
+def test_a_tick_of_the_future_is_a_problem(instance: dg.DagsterInstance) -> None:
+    tick(instance, switch_on(instance, "anomaly_check_schedule"), now())
+    assert "Clock" not in findings(instance)
+    finding = findings(instance, now() - datetime.timedelta(hours=1))["Clock"]
+    assert (finding.status, "in the future" in finding.detail) == ("problem", True)
+
+
 def test_a_schedule_whose_latest_tick_raised_is_a_problem(instance: dg.DagsterInstance) -> None:
     schedule = switch_on(instance, "daily_etl_schedule", InstigatorType.SCHEDULE)
     tick(instance, schedule, now() - MINUTE, error=raised("no such column"))
