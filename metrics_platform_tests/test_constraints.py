@@ -30,7 +30,7 @@ def test_every_declared_dependency_is_pinned_to_a_version_it_allows() -> None:
     for requirement in declared:
         if canonicalize_name(requirement.name) == "metrics-platform":
             continue
-        (version,) = (each.version for each in pinned[canonicalize_name(requirement.name)].specifier)
+        (version,) = (specifier.version for specifier in pinned[canonicalize_name(requirement.name)].specifier)
         assert requirement.specifier.contains(version), f"{requirement} is pinned to {version}"
 
 

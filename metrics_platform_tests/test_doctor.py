@@ -74,7 +74,7 @@ def test_a_column_of_another_type_names_the_expression_to_write(sources: SourceT
     sources.warehouse.execute(
         f"CREATE OR REPLACE TABLE {sources.settings.feed_table} {columns} ENGINE = MergeTree ORDER BY tuple()"
     )
-    (problem,) = [each for each in _problems(sources.settings) if each.subject.startswith("Source")]
+    (problem,) = [problem for problem in _problems(sources.settings) if problem.subject.startswith("Source")]
     assert problem.detail.startswith("sources.feed_actions.time = 'time' is Date; it must be a DateTime")
     assert "METRICS_CATALOG, under sources.feed_actions" in problem.remedy
 
@@ -105,9 +105,11 @@ def test_unrecognised_actions_and_genders_are_listed(make_settings: MakeSettings
         sources.warehouse.execute(
             f"INSERT INTO {feed} {columns} VALUES (1, '{action}', '2026-11-20 10:00:00', '{gender}')"
         )
-    found = [each.detail for each in _findings(settings)[f"Source {feed}"] if each.status == "note"]
-    assert any("2 events of the last 7 days have an unrecognised action: 'share' (2)" in each for each in found)
-    assert any("2 events of the last 7 days have an unrecognised gender: 'n/a' (1), 'x' (1)" in each for each in found)
+    found = [finding.detail for finding in _findings(settings)[f"Source {feed}"] if finding.status == "note"]
+    assert any("2 events of the last 7 days have an unrecognised action: 'share' (2)" in finding for finding in found)
+    assert any(
+        "2 events of the last 7 days have an unrecognised gender: 'n/a' (1), 'x' (1)" in finding for finding in found
+    )
 
 
 def test_rows_without_a_user_are_counted_for_each_source(make_settings: MakeSettings) -> None:
@@ -243,26 +245,26 @@ def test_every_mistake_in_the_catalogue_is_a_problem(monkeypatch: pytest.MonkeyP
     file = tmp_path / "catalog.yaml"
     monkeypatch.setenv("METRICS_CATALOG", str(file))
     file.write_text("metrics: {views: {monitor: {muted_until: 2999-01-01T00:00:00Z}}}", encoding="utf-8")
-    (good,) = [each for each in examine(None) if each.subject == "Catalogue"]
+    (good,) = [finding for finding in examine(None) if finding.subject == "Catalogue"]
     assert (good.status, good.detail) == ("ok", f"2 sources, {len(builtin_catalog().metrics)} metrics; muted: views")
     monkeypatch.setenv("METRICS_MUTES", "metric:views, metric:vews+severity:warning")
     monkeypatch.setenv("METRICS_ACTIVE_HOURS", "metric:ctr 09:00-21:00")
-    unknown = next(each for each in examine(None) if each.subject == "Catalogue")
+    unknown = next(finding for finding in examine(None) if finding.subject == "Catalogue")
     assert unknown.status == "problem" and "did you mean views?" in unknown.detail
     assert "METRICS_MUTES or METRICS_ACTIVE_HOURS: metric 'vews' is unknown; choose " in unknown.detail
     file.write_text("metrics: {vews: {}, likes: {monitor: {critical_change: -1}}}", encoding="utf-8")
-    bad = [each for each in examine(None) if each.subject == "Catalogue"]
-    assert [each.status for each in bad] == ["problem", "problem"]
+    bad = [finding for finding in examine(None) if finding.subject == "Catalogue"]
+    assert [finding.status for finding in bad] == ["problem", "problem"]
     assert bad[0].detail == "metrics.likes.monitor.critical_change = -1: write more than 0"
     assert "metrics.vews: has nothing to compute it from; write `source`" in bad[1].detail
     file.unlink()
-    (missing,) = [each for each in examine(None) if each.subject == "Catalogue"]
+    (missing,) = [finding for finding in examine(None) if finding.subject == "Catalogue"]
     assert "No such file" in missing.detail
 
 
 def test_unknown_metrics_of_the_report_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METRICS_REPORT_METRICS", "app_dau,vews,ctr")
-    note, _ = [each for each in examine(None) if each.subject == "Catalogue"]
+    note, _ = [finding for finding in examine(None) if finding.subject == "Catalogue"]
     assert (note.status, note.detail.split(": ")[1]) == ("note", "vews")
     assert "views" in note.remedy
 

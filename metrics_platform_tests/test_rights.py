@@ -27,12 +27,16 @@ def _settings(url: str) -> Settings:
     return load_settings(None, clickhouse_url=url, start_date=DAY)
 
 
-GRANTS = [each.removesuffix(" TO metrics") for each in needed_rights(_settings("http://metrics:x@h:1/metrics"))]
+GRANTS = [finding.removesuffix(" TO metrics") for finding in needed_rights(_settings("http://metrics:x@h:1/metrics"))]
 
 
 def _problems(url: str) -> list[Finding]:
     settings = _settings(url)
-    return [each for each in inspect_warehouse(Warehouse.from_settings(settings), settings) if each.status == "problem"]
+    return [
+        finding
+        for finding in inspect_warehouse(Warehouse.from_settings(settings), settings)
+        if finding.status == "problem"
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -79,7 +79,7 @@ def test_a_process_that_reuses_the_id_after_a_reboot_is_another_one(
 ) -> None:
     run = _run(instance, os.getpid())
     logs = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
-    long_ago = [each._replace(timestamp=each.timestamp - 864_000) for each in logs]
+    long_ago = [log._replace(timestamp=log.timestamp - 864_000) for log in logs]
     monkeypatch.setattr(type(instance), "all_logs", lambda *_args, **_options: long_ago)
     assert _status(instance, run) == WorkerStatus.NOT_FOUND
 

@@ -104,6 +104,7 @@ _MAX_WAIT = datetime.timedelta(minutes=5)
 _WAITING = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING]
 # A daemon writes a heartbeat for each of its parts every 30 seconds.
 _HEARTBEAT_AGE = datetime.timedelta(seconds=90)
+_CLOCKS_DIFFER = datetime.timedelta(minutes=2)
 _CAUSE_LENGTH = 200
 
 
@@ -112,6 +113,7 @@ def _inspect_work(instance: dg.DagsterInstance, home: str, now: datetime.datetim
     failed = [*_failed_runs(instance, now), *_failed_ticks(instance)]
     all_succeeded = "the latest run of every job and the latest tick of every schedule and sensor succeeded"
     yield from failed or [Finding("Runs and ticks", "ok", all_succeeded)]
+    yield from _ticks_ahead(instance, now)
     yield from _waiting_runs(instance, now)
 
 
@@ -143,6 +145,20 @@ def _failed_ticks(instance: dg.DagsterInstance) -> Iterator[Finding]:
                     f"the latest tick of {kind} {name} failed, {_format_time(tick.at)}: {_shorten_cause(tick.cause)}",
                     "Remove the cause; Dagster tries again. Automation in its UI shows every tick.",
                 )
+
+
+def _ticks_ahead(instance: dg.DagsterInstance, now: datetime.datetime) -> Iterator[Finding]:
+    """Ticks of the future: Dagster starts no schedule or sensor before the time of its latest tick."""
+    ended = [one for ticks in ended_ticks(instance, most=1).values() for one in ticks]
+    began = max((one.tick.timestamp for one in ended), default=0.0)
+    if began > (now + _CLOCKS_DIFFER).timestamp():
+        until = _at(datetime.datetime.fromtimestamp(began, datetime.UTC))
+        yield Finding(
+            "Clock",
+            "problem",
+            f"the latest tick began at {until}, in the future. No schedule or sensor starts before then",
+            "Correct this machine's clock. If it was ahead and is right now, wait, or start jobs in Dagster's UI.",
+        )
 
 
 def _waiting_runs(instance: dg.DagsterInstance, now: datetime.datetime) -> Iterator[Finding]:

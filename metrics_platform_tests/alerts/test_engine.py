@@ -416,7 +416,10 @@ ADS, ORGANIC = _verdict("source", "ads", 290, 500), _verdict("source", "organic"
 
 def test_the_dimension_in_which_the_change_is_most_uneven_explains_it() -> None:
     found = contributions_to(TOTAL, [ADS, ORGANIC, IOS, ANDROID])
-    assert [(each.dimension, each.value) for each in found] == [("os", "Android"), ("os", "iOS")]
+    assert [(contribution.dimension, contribution.value) for contribution in found] == [
+        ("os", "Android"),
+        ("os", "iOS"),
+    ]
     assert found[0].change == pytest.approx(-2 / 3)
     assert found[0].share_of_change == pytest.approx(400 / 420)
     assert found[1].share_of_change is None  # a twentieth of the drop is not worth a word
@@ -424,14 +427,17 @@ def test_the_dimension_in_which_the_change_is_most_uneven_explains_it() -> None:
 
 def test_slices_without_an_expected_value_and_tiny_ones_are_left_out() -> None:
     unknown, tiny = _verdict("os", "new", 5, None), _verdict("os", "Symbian", 0, 3)
-    assert {each.value for each in contributions_to(TOTAL, [ANDROID, IOS, unknown, tiny])} == {"Android", "iOS"}
+    assert {contribution.value for contribution in contributions_to(TOTAL, [ANDROID, IOS, unknown, tiny])} == {
+        "Android",
+        "iOS",
+    }
 
 
 def test_of_a_rate_a_slice_counts_by_its_trials() -> None:
     total = _verdict("total", "total", 0.10, 0.20, trials=1000)
     small, large = _verdict("os", "iOS", 0.0, 0.20, trials=100), _verdict("os", "Android", 0.111, 0.20, trials=900)
     found = contributions_to(total, [small, large])
-    assert [each.value for each in found] == ["Android", "iOS"]
+    assert [contribution.value for contribution in found] == ["Android", "iOS"]
     assert found[1].share_of_change == pytest.approx(0.2)
 
 

@@ -148,7 +148,7 @@ LIMITS = Limits(datetime.timedelta(hours=1), datetime.timedelta(hours=3))
 METRICS = builtin_catalog().metrics
 SOURCES = {name: metric.source for name, metric in METRICS.items()}
 _WEEK = 7 * SLOTS_A_DAY
-_STATUSES, _REASONS = ([member.name.lower() for member in each] for each in (Status, Reason))
+_STATUSES, _REASONS = ([member.name.lower() for member in names] for names in (Status, Reason))
 _REMEMBERED = datetime.timedelta(days=8)
 
 
@@ -255,7 +255,7 @@ def _verdicts(product: Product) -> Iterator[tuple[Series, list[tuple[int, int, f
             found = evaluate(series, product.slots, config).detections
             numbers = (found.status, found.reason, found.value, found.expected)
             for column in range(end - first):
-                rows = zip(*(each[:, column].tolist() for each in numbers), strict=True)
+                rows = zip(*(number[:, column].tolist() for number in numbers), strict=True)
                 yield Series(name, *NAMES[first + column]), list(rows)
 
 

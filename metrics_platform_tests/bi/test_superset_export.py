@@ -28,7 +28,7 @@ File = dict[str, Any]
 def _files(folder: str) -> dict[str, File]:
     """The files of a folder by their UUIDs."""
     found = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in sorted((ROOT / folder).rglob("*.yaml"))]
-    return {each["uuid"]: each for each in found}
+    return {path["uuid"]: path for path in found}
 
 
 DATABASES, DATASETS, CHARTS = _files("databases"), _files("datasets"), _files("charts")
@@ -46,7 +46,7 @@ def _source(dataset: File) -> str:
 def test_every_uuid_is_one_of_its_own_and_every_reference_resolves() -> None:
     own = [*DATABASES, *DATASETS, *CHARTS, DASHBOARD["uuid"]]
     files = [file for file in ROOT.rglob("*.yaml") if file.name != "metadata.yaml"]
-    assert len({uuid.UUID(each) for each in own}) == len(files)
+    assert len({uuid.UUID(metric) for metric in own}) == len(files)
     assert {dataset["database_uuid"] for dataset in DATASETS.values()} == set(DATABASES)
     assert {chart["dataset_uuid"] for chart in CHARTS.values()} == set(DATASETS)
     assert sorted(meta["uuid"] for meta in PLACED) == sorted(CHARTS)  # each chart is in one place
@@ -70,11 +70,17 @@ def test_the_layout_is_a_tree_whose_rows_are_at_most_twelve_columns_wide() -> No
 def test_filters_stand_on_tabs_and_columns_that_exist() -> None:
     numbers = {meta["chartId"] for meta in PLACED}
     filters = DASHBOARD["metadata"]["native_filter_configuration"]
-    assert [each["name"] for each in filters] == ["Days", "15-minute slots", "Metric", "Dimension", "Where"]
-    for each in filters:
-        assert set(each["scope"]["rootPath"]) <= set(POSITION)
-        assert set(each["scope"]["excluded"]) <= numbers
-        for target in filter(None, each["targets"]):
+    assert [chart_filter["name"] for chart_filter in filters] == [
+        "Days",
+        "15-minute slots",
+        "Metric",
+        "Dimension",
+        "Where",
+    ]
+    for chart_filter in filters:
+        assert set(chart_filter["scope"]["rootPath"]) <= set(POSITION)
+        assert set(chart_filter["scope"]["excluded"]) <= numbers
+        for target in filter(None, chart_filter["targets"]):
             columns = {column["column_name"] for column in DATASETS[target["datasetUuid"]]["columns"]}
             assert target["column"]["name"] in columns
 
@@ -127,14 +133,20 @@ def _asked(params: File, suffix: str = "") -> Iterator[tuple[str, Any]]:
     # A heat map has one column for its rows, other charts a list.
     groups = [groups] if isinstance(groups, str) else groups
     columns = [params.get("x_axis"), *groups, *params.get("all_columns", [])]
-    columns += [each["subject"] for each in _simple_filters(params, suffix)]
-    columns += [re.findall(r'"(\w+)"', each)[0] for each in params.get("order_by_cols", [])]
+    columns += [condition["subject"] for condition in _simple_filters(params, suffix)]
+    columns += [re.findall(r'"(\w+)"', order)[0] for order in params.get("order_by_cols", [])]
     yield from (("column", name) for name in dict.fromkeys(filter(None, columns)))
-    yield from (("metric", each) for each in [*params.get(f"metrics{suffix}", []), params.get("metric")] if each)
+    yield from (
+        ("metric", expression)
+        for expression in [*params.get(f"metrics{suffix}", []), params.get("metric")]
+        if expression
+    )
 
 
 def _simple_filters(params: File, suffix: str) -> list[File]:
-    return [each for each in params.get(f"adhoc_filters{suffix}", []) if each["expressionType"] == "SIMPLE"]
+    return [
+        condition for condition in params.get(f"adhoc_filters{suffix}", []) if condition["expressionType"] == "SIMPLE"
+    ]
 
 
 @pytest.mark.parametrize("key", CHARTS, ids=lambda key: CHARTS[key]["slice_name"])
@@ -154,12 +166,14 @@ def test_clickhouse_runs_every_chart_with_its_datasets_columns(reader: Reader, k
                 selected.append(metrics[name] if isinstance(name, str) else name["sqlExpression"])
         assert len(selected) > 0
         conditions = [
-            f"{each['subject']} = '{each['comparator']}'"
-            for each in _simple_filters(params, suffix)
-            if each["operator"] == "=="
+            f"{condition['subject']} = '{condition['comparator']}'"
+            for condition in _simple_filters(params, suffix)
+            if condition["operator"] == "=="
         ]
         conditions += [
-            f"({each['sqlExpression']})" for each in params.get("adhoc_filters", []) if each["expressionType"] == "SQL"
+            f"({condition['sqlExpression']})"
+            for condition in params.get("adhoc_filters", [])
+            if condition["expressionType"] == "SQL"
         ]
         where = " AND ".join(conditions) or "1"
         reader.ask(f"SELECT {', '.join(selected)} FROM {_source(dataset)} WHERE {where} GROUP BY ALL")

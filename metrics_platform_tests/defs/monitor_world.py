@@ -113,7 +113,9 @@ class MonitorWorld:
     def queued(self) -> list[str]:
         """The keys of all messages that were queued."""
         records = self.instance.fetch_observations(KEY, limit=100, ascending=True).records
-        return list(dict.fromkeys(str(each.asset_observation.partition) for each in records if each.asset_observation))
+        return list(
+            dict.fromkeys(str(record.asset_observation.partition) for record in records if record.asset_observation)
+        )
 
     def happens(self, number: int, *, messages_too: bool = True, **share: float) -> Slot:
         """Events of the slot `number` after NOON; `share` of the usual by os (1 where not named)."""

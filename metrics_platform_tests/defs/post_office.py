@@ -147,15 +147,15 @@ class SensorTicks:
         for event in result.asset_events:
             instance.report_runless_asset_event(event)
         self.cursor = result.cursor
-        self.shown = [each for each in result.asset_events if isinstance(each, dg.AssetCheckEvaluation)]
-        messages = [each for each in result.asset_events if isinstance(each, dg.AssetObservation)]
-        return [history_of(instance, str(each.partition)).event for each in messages]
+        self.shown = [event for event in result.asset_events if isinstance(event, dg.AssetCheckEvaluation)]
+        messages = [event for event in result.asset_events if isinstance(event, dg.AssetObservation)]
+        return [history_of(instance, str(message.partition)).event for message in messages]
 
     @property
     def queued(self) -> list[Any]:
         """Every notification that was ever queued."""
         stored = event_log(self.office.instance).since(0.0)
-        return [each.entry.notification for each in stored if isinstance(each.entry, Queued)]
+        return [entry.entry.notification for entry in stored if isinstance(entry.entry, Queued)]
 
 
 def failure_of(run: dg.ExecuteInProcessResult) -> str:

@@ -109,7 +109,7 @@ def shown(result: dg.ExecuteInProcessResult, key: str = "") -> dict[str, Any]:
     """The metadata of the materialisation of one partition, or of the only one."""
     found = {
         event.materialization.partition: event.materialization.metadata
-        for event in (each.step_materialization_data for each in result.get_asset_materialization_events())
+        for event in (event.step_materialization_data for event in result.get_asset_materialization_events())
     }
     return dict(found[key or next(iter(found))])
 
@@ -278,7 +278,7 @@ def test_of_a_range_every_day_is_shown_and_the_last_alone_is_sent(desk: ReportDe
     desk.put(TWO_DAYS)
     result = desk.report(DAY, DAYS[2], send=True)
     assert result.success
-    assert [shown(result, each.isoformat())["message"].value.splitlines()[0] for each in DAYS[1:3]] == [
+    assert [shown(result, date.isoformat())["message"].value.splitlines()[0] for date in DAYS[1:3]] == [
         "📊 **Sat 7 Mar** · daily report",
         "⚠️ **Sun 8 Mar** · NO DATA",
     ]

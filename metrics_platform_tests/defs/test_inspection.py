@@ -31,7 +31,9 @@ ALL_ON = Finding("Dagster", "ok", "all 4 schedules are on")
 
 
 def _finding(home: str | None, *, schedules_on: bool = True) -> Finding:
-    (finding,) = (each for each in inspect_dagster(home, NOW, schedules_on=schedules_on) if each.subject == "Dagster")
+    (finding,) = (
+        finding for finding in inspect_dagster(home, NOW, schedules_on=schedules_on) if finding.subject == "Dagster"
+    )
     return finding
 
 
@@ -172,6 +174,13 @@ def test_failures_of_manual_runs_and_of_long_ago_are_no_problem(instance: dg.Dag
 def test_a_cause_is_shown_without_its_secrets(instance: dg.DagsterInstance) -> None:
     fails(instance, "cannot reach http://platform:5ecret-password@host:8123/metrics", **BY_SCHEDULE)
     assert "5ecret" not in findings(instance)["Runs"].detail
+
+
+def test_a_tick_of_the_future_is_a_problem(instance: dg.DagsterInstance) -> None:
+    tick(instance, switch_on(instance, "anomaly_check_schedule"), now())
+    assert "Clock" not in findings(instance)
+    finding = findings(instance, now() - datetime.timedelta(hours=1))["Clock"]
+    assert (finding.status, "in the future" in finding.detail) == ("problem", True)
 
 
 def test_a_schedule_whose_latest_tick_raised_is_a_problem(instance: dg.DagsterInstance) -> None:

@@ -74,9 +74,16 @@ def test_an_outage_is_one_message_with_its_chart_and_its_end_in_reply(outage: Ou
     assert outage.world.queued() == [OPENED, RESOLVED]
     event = history_of(outage.world.instance, OPENED).event
     assert isinstance(event, AnomalyOpened)
-    assert {each.metric for each in event.anomalies} == {"feed_users", "views", "likes", "ctr", "messages", "senders"}
-    assert {each.metric: each.value for each in event.anomalies if each.value != 0} == {"ctr": None}
-    assert all(each.dimension is None for each in event.anomalies)
+    assert {anomaly.metric for anomaly in event.anomalies} == {
+        "feed_users",
+        "views",
+        "likes",
+        "ctr",
+        "messages",
+        "senders",
+    }
+    assert {anomaly.metric: anomaly.value for anomaly in event.anomalies if anomaly.value != 0} == {"ctr": None}
+    assert all(anomaly.dimension is None for anomaly in event.anomalies)
     assert event.occurred_at == NOON + datetime.timedelta(minutes=30)
     history = event.anomalies[0].history
     assert history is not None
@@ -87,7 +94,7 @@ def test_an_outage_is_one_message_with_its_chart_and_its_end_in_reply(outage: Ou
 def test_the_all_clear_carries_how_long_and_how_bad_it_was(outage: Outage) -> None:
     event = history_of(outage.world.instance, RESOLVED).event
     assert isinstance(event, AnomalyResolved)
-    views = next(each for each in event.resolved if each.metric == "views")
+    views = next(incident for incident in event.resolved if incident.metric == "views")
     assert views.resolved_at - views.opened_at == datetime.timedelta(minutes=30)
     assert views.worst_change == -1
     assert views.value is not None and views.value > 200
@@ -95,7 +102,7 @@ def test_the_all_clear_carries_how_long_and_how_bad_it_was(outage: Outage) -> No
 
 def test_each_metric_is_a_check_that_warns_and_the_run_succeeds(outage: Outage) -> None:
     normal, outcomes = map(check_outcomes, outage.checks[:2])
-    assert all(each.passed for each in normal.values())
+    assert all(verdict.passed for verdict in normal.values())
     views = outcomes["verdicts: views"]
     assert not views.passed
     assert views.severity == dg.AssetCheckSeverity.WARN
@@ -110,7 +117,7 @@ def test_each_metric_is_a_check_that_warns_and_the_run_succeeds(outage: Outage) 
     ctr = str(normal["verdicts: ctr"].description)
     assert re.match(r"CTR \d+\.\d% at .*, expected \d+\.\d% \(\d+\.\d% – \d+\.\d%\), .* normal\.", ctr)
     assert not outcomes["verdicts: ctr"].passed  # no views to have a share of
-    assert all(each.passed for name, each in outcomes.items() if name.startswith("slot_metrics"))
+    assert all(outcome.passed for name, outcome in outcomes.items() if name.startswith("slot_metrics"))
 
 
 def test_a_day_shows_the_totals_of_its_last_slot_and_its_open_incidents(outage: Outage) -> None:
@@ -151,7 +158,7 @@ def test_an_outage_of_one_os_says_where_and_what_moved_along_and_is_in_the_repor
     (key,) = world.queued()
     event = history_of(world.instance, key).event
     assert isinstance(event, AnomalyOpened)
-    views = next(each for each in event.anomalies if each.metric == "views")
+    views = next(anomaly for anomaly in event.anomalies if anomaly.metric == "views")
     assert views.dimension is None
     assert "likes" not in {anomaly.metric for anomaly in event.anomalies}
     assert event.moved_with == ("likes",)  # without an incident
@@ -188,5 +195,5 @@ def test_a_run_that_dies_after_queueing_sends_one_message_about_its_own_source(
     assert len(api.messages(api.supergroup)) == 1
     event = history_of(world.instance, OPENED).event
     assert isinstance(event, AnomalyOpened)
-    assert {each.metric for each in event.anomalies} == {"messages", "senders"}
+    assert {anomaly.metric for anomaly in event.anomalies} == {"messages", "senders"}
     assert event.fresh_at == NOON + datetime.timedelta(minutes=2, seconds=38)

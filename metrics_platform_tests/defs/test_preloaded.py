@@ -18,8 +18,8 @@ _LOADS = """
 import json, sys, threading
 import metrics_platform.preloaded, psutil
 process, loaded = psutil.Process(), set(sys.modules)
-opened = [each.path for each in process.open_files()] + [str(each) for each in process.net_connections()]
-threads = [each.name for each in threading.enumerate()]
+opened = [file.path for file in process.open_files()] + [str(socket) for socket in process.net_connections()]
+threads = [thread.name for thread in threading.enumerate()]
 import dagster, clickhouse_connect
 with dagster.DagsterInstance.get():
     later = sorted(set(sys.modules) - loaded)

@@ -57,9 +57,9 @@ def test_eleven_is_eleven_once_a_day_also_where_the_clocks_change(zone: str, cha
     settings = settings_of(zone)
     moments = ticks(settings, day - ONE_DAY, 4)
     local = [moment.astimezone(ZoneInfo(zone)) for moment in moments]
-    assert [each.date() for each in local] == [day + offset * ONE_DAY for offset in (-1, 0, 1, 2)]
-    assert {(each.hour, each.minute) for each in local} == {(11, 0)}
-    spans = {after - before for before, after in pairwise(each.astimezone(datetime.UTC) for each in moments)}
+    assert [time.date() for time in local] == [day + offset * ONE_DAY for offset in (-1, 0, 1, 2)]
+    assert {(time.hour, time.minute) for time in local} == {(11, 0)}
+    spans = {after - before for before, after in pairwise(moment.astimezone(datetime.UTC) for moment in moments)}
     assert (spans == {ONE_DAY}) == (zone == "Europe/Moscow")
     for due in moments:
         request = asked_for(settings, due)
@@ -82,7 +82,11 @@ def test_after_a_downtime_the_latest_missed_report_is_asked_for_and_none_before_
     missed = ticks(settings, datetime.date(2026, 11, 13), 10)
     assert missed[-1] < now < missed[-1] + ONE_DAY
     *before, last = [asked_for(settings, due, now) for due in missed]
-    assert [each for each in before if not (isinstance(each, str) and "a newer one is due" in each)] == []
+    assert [
+        slot_before
+        for slot_before in before
+        if not (isinstance(slot_before, str) and "a newer one is due" in slot_before)
+    ] == []
     assert isinstance(last, dg.RunRequest)
     assert last.partition_key == "2026-11-21"
     # Shortly before 11:00 of the next day it is still the latest, from then on it is not.

@@ -107,8 +107,8 @@ def test_a_good_check_of_the_latest_slots_alone_sends_a_heartbeat_that_may_fail(
         result = world.check(0)
         assert result.success
         said = [entry.user_message for entry in world.instance.all_logs(result.run_id)]
-        assert any("heartbeat" in each.lower() for each in said)
-        assert not any("5ecret" in each for each in [*said, caplog.text])
+        assert any("heartbeat" in text.lower() for text in said)
+        assert not any("5ecret" in text for text in [*said, caplog.text])
         world.restart(heartbeat_url=SecretStr(url))
         world.warehouse.execute("DROP TABLE slot_metrics")
         world.warehouse.execute("CREATE TABLE slot_metrics (x UInt8) ENGINE = MergeTree ORDER BY x")
@@ -159,7 +159,7 @@ def test_the_all_clear_of_a_fall_says_that_a_rise_ended_it(world: MonitorWorld) 
     assert world.check(3, 4).success
     events = [history_of(world.instance, key).event for key in world.queued()]
     (all_clear,) = [event for event in events if isinstance(event, AnomalyResolved)]
-    assert {each.turned for each in all_clear.resolved if each.metric != "ctr"} == {"up"}
+    assert {incident.turned for incident in all_clear.resolved if incident.metric != "ctr"} == {"up"}
 
 
 @pytest.fixture
@@ -216,8 +216,9 @@ def test_what_is_marked_as_not_an_incident_is_sent_again_only_if_it_is_larger(wo
     assert world.queued() == sent
     latest = [row for row in world.rows("incidents") if row["opened_at"].strftime("%H:%M") == "15:45"]
     assert {row["folded_into"] for row in latest if row["metric"] in ("views", "likes")} >= {
-        f"answered {each}"
-        for each in {row["incident"] for row in world.rows("incidents") if row["metric"] in ("views", "likes")} & found
+        f"answered {incident}"
+        for incident in {row["incident"] for row in world.rows("incidents") if row["metric"] in ("views", "likes")}
+        & found
     }
     quieter = str(check_outcomes(result)["verdicts: views"].metadata["quieter"].value)
     assert re.fullmatch(r"up to −7\d% until 2026-12-18 \S+, marked as not an incident \(ann\): a \[/deploy\]", quieter)

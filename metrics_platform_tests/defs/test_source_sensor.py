@@ -130,7 +130,7 @@ def test_a_silence_counts_only_where_events_are_usual(sensor: Sensor, usual: int
     slots = [NOON + number * SLOT - week * 7 * DAY for week in range(1, 6) for number in range(12)]
     sensor.slots(dict.fromkeys(slots, usual), last_processed=NOON - DAY)
     assert sensor.probe(NOON + 2 * HOUR) == keys
-    assert [each.passed for each in sensor.shown if each.check_name == "is_fresh"] == [not keys] * 2
+    assert [evaluation.passed for evaluation in sensor.shown if evaluation.check_name == "is_fresh"] == [not keys] * 2
 
 
 def test_muted_stale_data_is_recorded_and_sent_when_the_mute_ends(sensor: Sensor) -> None:
@@ -202,7 +202,7 @@ def test_a_day_that_is_not_computed_is_not_evaluated(sensor: Sensor) -> None:
     sensor.event(NOON)
     sensor.days({**weeks(1000)})
     assert sensor.probe(NOON) == []
-    assert not [each for each in sensor.shown if each.check_name == "day_volume"]
+    assert not [evaluation for evaluation in sensor.shown if evaluation.check_name == "day_volume"]
 
 
 def slots(last: datetime.datetime, counts: list[int], usual: int = 400) -> dict[datetime.datetime, int]:
@@ -270,7 +270,7 @@ def test_the_checks_are_written_again_only_when_they_change(sensor: Sensor) -> N
     sensor.event(NOON)
     sensor.days({YESTERDAY: 1000, **weeks(1000)})
     sensor.probe(NOON + MINUTE)
-    assert {(each.asset_key.to_user_string(), each.check_name, each.passed) for each in sensor.shown} == {
+    assert {(check.asset_key.to_user_string(), check.check_name, check.passed) for check in sensor.shown} == {
         ("feed_actions", "is_fresh", True), ("message_actions", "is_fresh", True),
         ("feed_actions", "day_volume", True), ("message_actions", "day_volume", True),
     }  # fmt: skip
@@ -278,7 +278,10 @@ def test_the_checks_are_written_again_only_when_they_change(sensor: Sensor) -> N
     sensor.probe(NOON + 3 * MINUTE)
     assert sensor.shown == []
     sensor.probe(NOON + 2 * HOUR)
-    assert {(each.check_name, each.passed) for each in sensor.shown} == {("is_fresh", False), ("day_volume", True)}
+    assert {(evaluation.check_name, evaluation.passed) for evaluation in sensor.shown} == {
+        ("is_fresh", False),
+        ("day_volume", True),
+    }
     stored = sensor.office.instance.event_log_storage.get_asset_check_execution_history(
         dg.AssetCheckKey(dg.AssetKey("feed_actions"), "is_fresh"), limit=1
     )
@@ -302,7 +305,7 @@ def test_checks_executed_manually_probe_at_once_and_send_nothing(sensor: Sensor)
     sensor.event(NOON)
     sensor.days({YESTERDAY: 500, **weeks(1000)})
     found = executed(sensor)
-    assert {name: each.passed for name, each in found.items()} == {
+    assert {name: evaluation.passed for name, evaluation in found.items()} == {
         "is_fresh": False, "day_volume": False, "slot_volume": True,
     }  # fmt: skip
     assert found["slot_volume"].description == "Nothing to compare with yet."

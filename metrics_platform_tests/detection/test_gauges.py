@@ -90,7 +90,7 @@ def test_a_gauge_has_the_same_answers_at_every_size_and_sign(size: float) -> Non
     series = changed(_gauge(1.0), -3, [0.4, 1.0, 2.5])
     scaled = replace(series, values=series.values * size)
     for detector in detectors:
-        one, other = (_evaluated(each, 2 * DAY, detectors=(detector,)) for each in (series, scaled))
+        one, other = (_evaluated(history, 2 * DAY, detectors=(detector,)) for history in (series, scaled))
         np.testing.assert_array_equal(one.status, other.status, err_msg=detector)
         # Half of the days lie on each side of a median: that of the negative values may be the day beside it.
         far = np.nanmax(np.abs(other.expected / (one.expected * size) - 1))

@@ -50,7 +50,7 @@ def delivered(channel: Channel, told: Message, done: dict[int, Sent] | None = No
     for number, step in enumerate(steps):
         if number not in sent:
             sent[number] = Sent(channel=channel.name, step=number, steps=len(steps), **step(sent.get(0)))
-    return [each for number, each in sorted(sent.items()) if number not in (done or {})]
+    return [times for number, times in sorted(sent.items()) if number not in (done or {})]
 
 
 def failure(work: Callable[[], Any]) -> DeliveryError:
@@ -64,9 +64,15 @@ def everything_in(error: BaseException | None) -> list[str]:
     """All texts of an error and of whatever led to it, along both chains."""
     told, waiting, seen = [], [error], set()
     while waiting:
-        each = waiting.pop()
-        if each is not None and id(each) not in seen:
-            seen.add(id(each))
-            told += [str(each), repr(each), str(each.__dict__), str(each.args), str(getattr(each, "__notes__", ""))]
-            waiting += [each.__cause__, each.__context__]
+        current = waiting.pop()
+        if current is not None and id(current) not in seen:
+            seen.add(id(current))
+            told += [
+                str(current),
+                repr(current),
+                str(current.__dict__),
+                str(current.args),
+                str(getattr(current, "__notes__", "")),
+            ]
+            waiting += [current.__cause__, current.__context__]
     return told

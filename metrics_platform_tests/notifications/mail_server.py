@@ -135,6 +135,8 @@ def make_certificate(folder: Path, host: str = "localhost") -> tuple[Path, Path]
     authority = trustme.CA()
     issued = authority.issue_cert(host)
     certificate, key = folder / f"{host}.pem", folder / f"{host}.key"
-    certificate.write_bytes(b"".join([*(each.bytes() for each in issued.cert_chain_pems), authority.cert_pem.bytes()]))
+    certificate.write_bytes(
+        b"".join([*(certificate.bytes() for certificate in issued.cert_chain_pems), authority.cert_pem.bytes()])
+    )
     key.write_bytes(issued.private_key_pem.bytes())
     return certificate, key

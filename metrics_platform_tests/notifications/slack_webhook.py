@@ -60,29 +60,30 @@ def check_payload(payload: dict[str, Any]) -> None:
     assert units(payload["text"]) <= 3000
     blocks = payload["blocks"]
     assert 1 <= len(blocks) <= BLOCKS
-    for each in blocks:
-        model = SlackBlock.parse(each)
+    for block in blocks:
+        model = SlackBlock.parse(block)
         model.validate_json()
-        assert model.to_dict() == each
-        if each["type"] == "rich_text":
-            (element,) = each["elements"]
+        assert model.to_dict() == block
+        if block["type"] == "rich_text":
+            (element,) = block["elements"]
             texts = [part["text"] for part in element["elements"]]
             assert all(texts)
             assert 1 <= units("".join(texts).strip()) <= units("".join(texts)) <= 3000
-        if each["type"] == "header":
-            assert 1 <= units(each["text"]["text"]) <= 150
-        if each["type"] == "context":
-            assert 1 <= len(each["elements"]) <= 10
-            assert all(1 <= units(element["text"]) <= 3000 for element in each["elements"])
-        if each["type"] == "actions":
-            assert 1 <= len(each["elements"]) <= 25
+        if block["type"] == "header":
+            assert 1 <= units(block["text"]["text"]) <= 150
+        if block["type"] == "context":
+            assert 1 <= len(block["elements"]) <= 10
+            assert all(1 <= units(element["text"]) <= 3000 for element in block["elements"])
+        if block["type"] == "actions":
+            assert 1 <= len(block["elements"]) <= 25
             assert all(
-                1 <= units(button["text"]["text"]) <= 75 and units(button["url"]) <= 3000 for button in each["elements"]
+                1 <= units(button["text"]["text"]) <= 75 and units(button["url"]) <= 3000
+                for button in block["elements"]
             )
 
 
 def types_of(payload: dict[str, Any]) -> list[str]:
-    return [each["type"] for each in payload["blocks"]]
+    return [block["type"] for block in payload["blocks"]]
 
 
 def texts_of(payload: dict[str, Any]) -> list[str]:

@@ -82,7 +82,7 @@ def methods(api: BotApi) -> list[str]:
 
 def notes_of(sent: list[Sent]) -> str:
     """What was done differently than meant."""
-    return " ".join(note for each in sent for note in each.notes)
+    return " ".join(note for message in sent for note in message.notes)
 
 
 @contextmanager
@@ -106,10 +106,10 @@ def raw_server(speak: Callable[[socket.socket], None]) -> Iterator[str]:
     try:
         yield f"127.0.0.1:{listening.getsockname()[1]}"
     finally:
-        for each in (listening, *connections):
+        for connection in (listening, *connections):
             with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
 
 
 def answering(answer: bytes, heard: list[bytes] | None = None) -> Callable[[socket.socket], None]:

@@ -310,7 +310,8 @@ def test_an_incident_reads_right_whatever_the_order_of_its_messages(
         assert desk.deliver(key).closed is not None
     first = desk.seen[0].message_id
     shown = [
-        (each.text[0], "Likes" in _first_line(each.text), each.silent, each.reply_to == first) for each in desk.seen
+        (message.text[0], "Likes" in _first_line(message.text), message.silent, message.reply_to == first)
+        for message in desk.seen
     ]
     assert shown == seen
 

@@ -96,9 +96,9 @@ def test_an_alert_killed_anywhere_arrives_whole_with_at_most_the_unknown_step_tw
     _deliver_until_closed(wordy, ALERT.key)
     seen = [_what(message) for message in wordy.seen]
     doubled = list(seen)
-    for each in whole_alert:
-        assert each in doubled
-        doubled.remove(each)
+    for message in whole_alert:
+        assert message in doubled
+        doubled.remove(message)
     album = len([what for what in whole_alert if what[0] == "album"])
     assert len(doubled) in ({0, 1, album} if unmarked else {0})
     assert seen[0] == whole_alert[0]

@@ -222,4 +222,4 @@ def test_whatever_happens_alerts_arrive_and_reports_arrive_at_most_once(desk: De
     assert all(f"job_{number:03d}" in text for number in range(4))
     assert "Views" in text
     for number in range(3):
-        assert sum(f"report-{number}" in each for each in desk.texts) <= 1
+        assert sum(f"report-{number}" in text for text in desk.texts) <= 1

@@ -264,7 +264,7 @@ def test_the_password_is_in_no_error_log_or_repr(
     told += [str(record.__dict__) for record in logged.records if not record.name.startswith("mail.log")]
     told += list(capfd.readouterr())
     for secret in (password, PASSWORD, *ENCODED):
-        assert not any(secret in each for each in told)
+        assert not any(secret in part for part in told)
 
 
 # --- the check ------------------------------------------------------------------------------------------------------
@@ -325,7 +325,7 @@ def mailed(told: Message, pictures: tuple[Picture, ...] = (), **more: Any) -> Em
     mail = email_of(told, pictures, **{**facts, **more}, date=NOW)
     content = mail.as_bytes(policy=POLICY)
     assert content.isascii()
-    assert all(len(each) <= 998 for each in content.split(b"\r\n"))
+    assert all(len(line_bytes) <= 998 for line_bytes in content.split(b"\r\n"))
     read = email.message_from_bytes(content, policy=default)  # type: ignore[arg-type]
     assert not read.defects
     return read
@@ -350,10 +350,10 @@ def test_every_kind_of_message_says_the_same_in_text_and_html(key: str, language
         if isinstance(block, Table):
             assert all(cell in page.text for row in block.rows for cell in row)
             assert all(cell in text for row in block.rows for cell in row[1:])
-    for each in lines:
-        assert text_of(each).strip() in text
-        assert text_of(each) in page.text
-    assert [each["href"] for each in page.all("a")] == [link.url for link in told.links]
+    for text_line in lines:
+        assert text_of(text_line).strip() in text
+        assert text_of(text_line) in page.text
+    assert [link["href"] for link in page.all("a")] == [link.url for link in told.links]
     assert all(link.url in text for link in told.links)
     assert page.all("html") == [{"lang": language}]
     assert len(page.all("img")) == len(pictures)
@@ -372,8 +372,8 @@ def test_a_mail_is_text_and_html_with_the_pictures_inside_of_it() -> None:
     ]
     images = [part for part in mail.walk() if part.get_content_type() == "image/png"]
     _, page = bodies(mail)
-    assert [f"cid:{part['Content-ID'].strip('<>')}" for part in images] == [each["src"] for each in page.all("img")]
-    assert [each["alt"] for each in page.all("img")] == ["Views", 'Likes "<2>"']
+    assert [f"cid:{part['Content-ID'].strip('<>')}" for part in images] == [image["src"] for image in page.all("img")]
+    assert [image["alt"] for image in page.all("img")] == ["Views", 'Likes "<2>"']
     assert [part.get_content_disposition() for part in images] == ["inline", "inline"]
     assert [part.get_filename() for part in images] == ["views.png", "likes.png"]
     assert [part.get_content() for part in images] == [picture.png for picture in pictures]
@@ -382,10 +382,10 @@ def test_a_mail_is_text_and_html_with_the_pictures_inside_of_it() -> None:
 def test_one_picture_follows_the_answer_and_several_come_last() -> None:
     told = message(Paragraph((line("answer"),)), Paragraph((line("explanation"),)))
     one, two = Picture("a", "A", b""), Picture("b", "B", b"")
-    places = [html_body(told, [("1", one)]).index(each) for each in (">answer<", "cid:1", ">explanation<")]
+    places = [html_body(told, [("1", one)]).index(text) for text in (">answer<", "cid:1", ">explanation<")]
     assert places == sorted(places)
     page = html_body(told, [("1", one), ("2", two)])
-    places = [page.index(each) for each in (">answer<", ">explanation<", "cid:1", "cid:2")]
+    places = [page.index(text) for text in (">answer<", ">explanation<", "cid:1", "cid:2")]
     assert places == sorted(places)
 
 
@@ -448,7 +448,9 @@ def test_many_receivers_with_long_names_read_back_whole() -> None:
     addresses = [(str(make_header(decode_header(name))), bare) for name, bare in getaddresses([read["To"]])]
     assert addresses == [(f"Дежурная смена метрик {number}", f"team-{number}@example.org") for number in range(20)]
     assert str(make_header(decode_header(parseaddr(read["From"])[0]))) == "Стол метрик и наблюдений за продуктом"
-    assert all(len(each) <= 78 for each in mail.as_bytes(policy=POLICY).split(b"\r\n\r\n")[0].split(b"\r\n"))
+    assert all(
+        len(line_bytes) <= 78 for line_bytes in mail.as_bytes(policy=POLICY).split(b"\r\n\r\n")[0].split(b"\r\n")
+    )
 
 
 def test_data_is_never_markup_and_only_web_addresses_are_links() -> None:
@@ -466,7 +468,7 @@ def test_data_is_never_markup_and_only_web_addresses_are_links() -> None:
     )
     text, page = bodies(mailed(told, (Picture("a", evil, b""),)))
     assert text.count(evil) >= 7
-    assert [each["href"] for each in page.all("a")] == ["http://localhost:3000/", f"https://a.b/{evil}"]
+    assert [link["href"] for link in page.all("a")] == ["http://localhost:3000/", f"https://a.b/{evil}"]
     assert page.text.count(evil) >= 8
 
 

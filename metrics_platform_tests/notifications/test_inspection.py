@@ -108,12 +108,12 @@ def test_the_webhook_and_the_mail_server_are_asked_and_get_no_message(tmp_path: 
             email_to="team@example.com",
         )
         findings = _findings(settings)
-        assert {name: each.status for name, each in findings.items()} == {"Slack": "ok", "E-mail": "ok"}
+        assert {name: finding.status for name, finding in findings.items()} == {"Slack": "ok", "E-mail": "ok"}
         assert slack.payloads == [{}] and mail.mails == []
         slack.answers = [(404, "no_service", {})]
         mail.answers = {"MAIL": ["550 who are you"]}
         findings = _findings(settings)
-        assert {name: each.status for name, each in findings.items()} == {"Slack": "problem", "E-mail": "problem"}
+        assert {name: finding.status for name, finding in findings.items()} == {"Slack": "problem", "E-mail": "problem"}
         assert "SLACK_WEBHOOK_URL" in findings["Slack"].detail and "EMAIL_FROM" in findings["E-mail"].detail
 
 

@@ -172,4 +172,4 @@ def test_every_row_of_a_table_is_one_line_within_its_width(rows: list[tuple[str,
     lines = table_lines(Table(tuple(rows)))
     assert len(lines) == len(rows)
     widest = max(len(clean(number)) for _, number in rows)
-    assert all("\n" not in each and len(each) <= max(34, 9 + widest) for each in lines)
+    assert all("\n" not in text_line and len(text_line) <= max(34, 9 + widest) for text_line in lines)

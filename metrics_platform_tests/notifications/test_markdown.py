@@ -66,11 +66,11 @@ def kinds_of(told_as: str) -> set[str]:
 def test_every_example_reads_as_it_was_sent(key: str, language: Any) -> None:
     sent = told(language, key)
     texts = message_markdown(sent)
-    assert all(len(each) <= INLINE or "\n\n" not in each for each in texts)  # Dagster shows them without a click
+    assert all(len(text) <= INLINE or "\n\n" not in text for text in texts)  # Dagster shows them without a click
     text = "\n\n".join(texts)
-    for each in (sent.headline, sent.footer, *(spans for block in sent.blocks if isinstance(block, Paragraph | Details)
+    for spans in (sent.headline, sent.footer, *(spans for block in sent.blocks if isinstance(block, Paragraph | Details)
                                                for spans in block.lines)):  # fmt: skip
-        assert text_of(each).strip() in read(text)
+        assert text_of(spans).strip() in read(text)
     assert [token.attrs["href"] for token in inline(text) if token.type == "link_open"] == [
         link.url for link in sent.links
     ]

@@ -65,7 +65,7 @@ def test_every_example_is_a_page_with_its_pictures_and_buttons(channel: OutboxCh
     page = page_of(channel, delivered(channel, sent_as, *pictures))
     assert squeezed(shown(sent_as)) in squeezed(page.text)
     assert len(page.all("img")) == len(pictures)
-    links = [each["href"] for each in page.all("a") if each["href"] not in [image["src"] for image in page.all("img")]]
+    links = [link["href"] for link in page.all("a") if link["href"] not in [image["src"] for image in page.all("img")]]
     assert links == [link.url for link in sent_as.links]
     assert page.all("html") == [{"lang": language}]
     assert page.text.count("🔕" if sent_as.silent else "🔔") == 1
@@ -87,7 +87,7 @@ def test_nothing_is_fetched_from_elsewhere_and_no_data_is_markup(channel: Outbox
         page = Page(text)
         assert page.text.count(EVIL) >= 3
         assert not re.search(r"url\(|@import|<link|<script|<iframe", text)
-        assert all(not re.match(r"\w+:|//", str(each["src"])) for each in page.all("img"))
+        assert all(not re.match(r"\w+:|//", str(image["src"])) for image in page.all("img"))
 
 
 def test_a_reply_quotes_the_first_line_of_what_it_answers(channel: OutboxChannel) -> None:
@@ -156,9 +156,9 @@ def test_a_half_written_page_is_never_seen(channel: OutboxChannel) -> None:
 
     def look() -> None:
         while not ended.is_set():
-            for each in (path, channel.directory / "index.html"):
-                if not each.read_text(encoding="utf-8").endswith("</html>"):
-                    broken.append(each)
+            for page_path in (path, channel.directory / "index.html"):
+                if not page_path.read_text(encoding="utf-8").endswith("</html>"):
+                    broken.append(page_path)
 
     reader = threading.Thread(target=look)
     reader.start()
@@ -167,4 +167,4 @@ def test_a_half_written_page_is_never_seen(channel: OutboxChannel) -> None:
     ended.set()
     reader.join()
     assert broken == []
-    assert not [each for each in channel.directory.iterdir() if each.name.startswith(".")]
+    assert not [path_found for path_found in channel.directory.iterdir() if path_found.name.startswith(".")]

@@ -73,7 +73,7 @@ def report(key: str, queued: float, *entries: tuple[float, Entry]) -> History:
 def failed(reason: Any, *seconds: float, channel: str = "telegram", **more: Any) -> list[tuple[float, Entry]]:
     """Attempts that failed this many seconds ago."""
     entry = Failed(channel=channel, reason=reason, text="no", **more)
-    return [(each, one) for each in seconds for one in (Started(channel=channel), entry)]
+    return [(second, one) for second in seconds for one in (Started(channel=channel), entry)]
 
 
 def sent(seconds: float, channel: str = "telegram", steps: int = 1) -> tuple[float, Entry]:
@@ -81,7 +81,7 @@ def sent(seconds: float, channel: str = "telegram", steps: int = 1) -> tuple[flo
 
 
 def crashed(*seconds: float) -> list[tuple[float, Entry]]:
-    return [(each, Started(channel="telegram")) for each in seconds]
+    return [(second, Started(channel="telegram")) for second in seconds]
 
 
 def many(number: int, *entries: tuple[float, Entry]) -> list[History]:
@@ -93,7 +93,7 @@ def keys(number: int) -> tuple[str, ...]:
 
 
 def digest(number: int, queued: float, *entries: tuple[float, Entry]) -> History:
-    event = digest_of([each.event for each in many(number) if each.event])
+    event = digest_of([message.event for message in many(number) if message.event])
     return message(event.model_copy(update={"key": "d"}), queued, *entries)
 
 
@@ -249,7 +249,7 @@ def test_each_decision_has_its_reason(case: Case) -> None:
 
 
 def test_a_digest_has_the_key_of_its_messages_and_the_worst_severity() -> None:
-    events = [each.event for each in many(6) if each.event]
+    events = [message.event for message in many(6) if message.event]
     assert digest_of(events).key == digest_of(list(events)).key
     assert digest_of(events).key != digest_of(events[1:]).key
     assert digest_of(events).severity == "failed"

@@ -52,7 +52,7 @@ def test_a_message_too_long_for_one_post_arrives_whole_in_several(channel: Slack
     sent = delivered(channel, message(Preformatted("\n".join(numbers))))
     assert len(slack.payloads) == len(sent) == sent[0].steps > 1
     told = "\n".join(text for payload in slack.payloads for text in texts_of(payload))
-    assert [each for each in told.split("\n") if each] == numbers
+    assert [text_line for text_line in told.split("\n") if text_line] == numbers
     for payload in slack.payloads:
         check_payload(payload)
     assert slack.payloads[1]["text"] == f"❌ FAILED · job daily_etl (2/{len(sent)})"
@@ -119,7 +119,7 @@ def test_the_webhook_is_never_shown(slack: Slack, clock: Clock, fault: Any, logg
     told = [repr(channel), str(channel), logged.text, *(str(record.__dict__) for record in logged.records)]
     told += everything_in(error)
     for part in (SECRET, *SECRET.split("/")):
-        assert not any(part in each for each in told)
+        assert not any(part in text for text in told)
     assert isinstance(fault, str) or "POST" in logged.text  # urllib3 has logged its requests
 
 

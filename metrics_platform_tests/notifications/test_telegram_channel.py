@@ -65,11 +65,11 @@ def test_several_photos_follow_the_text_as_a_silent_album(channel: TelegramChann
     sent = delivered(channel, message(links=(BUTTON,)), pictures=pictures(count))
     text, *album = api.messages(api.group)
     assert text.kind == "text"
-    assert [each.kind for each in album] == ["album"] * count
-    assert {(each.silent, each.reply_to) for each in album} == {(True, 1)}
-    assert [each.text for each in album] == [f"Chart {number}" for number in range(count)]
+    assert [message.kind for message in album] == ["album"] * count
+    assert {(message.silent, message.reply_to) for message in album} == {(True, 1)}
+    assert [message.text for message in album] == [f"Chart {number}" for number in range(count)]
     assert methods(api) == ["sendMessage", "sendMediaGroup"]
-    assert [len(each.message_ids) for each in sent] == [1, count]
+    assert [len(message.message_ids) for message in sent] == [1, count]
 
 
 def large_png() -> bytes:
@@ -104,12 +104,12 @@ def test_a_long_text_is_several_messages_and_only_the_first_rings(channel: Teleg
     sent = delivered(channel, message(LONG, links=(BUTTON,)))
     seen = api.messages(api.group)
     assert len(seen) > 2
-    assert [each.silent for each in seen] == [False] + [True] * (len(seen) - 1)
-    assert [each.reply_to for each in seen] == [None] + [1] * (len(seen) - 1)
-    assert [len(each.buttons) for each in seen] == [0] * (len(seen) - 1) + [1]
-    shown = "\n".join(each.text for each in seen).split("\n")
-    assert [each for each in shown if each.startswith("line")] == LONG.text.split("\n")
-    assert [each.step for each in sent] == list(range(sent[0].steps))
+    assert [message.silent for message in seen] == [False] + [True] * (len(seen) - 1)
+    assert [message.reply_to for message in seen] == [None] + [1] * (len(seen) - 1)
+    assert [len(message.buttons) for message in seen] == [0] * (len(seen) - 1) + [1]
+    shown = "\n".join(message.text for message in seen).split("\n")
+    assert [message for message in shown if message.startswith("line")] == LONG.text.split("\n")
+    assert [message.step for message in sent] == list(range(sent[0].steps))
 
 
 # --- chats, topics, replies ------------------------------------------------------------------------------------------
@@ -124,8 +124,8 @@ def test_topics_0_and_1_are_no_topic(api: BotApi, clock: Clock, thread: int | No
 
 def test_everything_of_a_message_goes_to_its_topic(api: BotApi, clock: Clock) -> None:
     sent = delivered(channel_to(api, clock, api.forum, api.topic), message(LONG), pictures=pictures(2))
-    assert {each.thread_id for each in api.messages(api.forum)} == {api.topic}
-    assert {each.address for each in sent} == {f"{api.forum}/{api.topic}"}
+    assert {message.thread_id for message in api.messages(api.forum)} == {api.topic}
+    assert {message.address for message in sent} == {f"{api.forum}/{api.topic}"}
 
 
 @pytest.mark.parametrize("gone", ["missing", "closed"])
@@ -143,10 +143,10 @@ def test_a_group_that_became_a_supergroup_is_followed_and_noted_with_its_new_num
     channel = channel_to(api, clock)
     sent = delivered(channel, message(MIDDLE), pictures=pictures(2))
     assert f"TELEGRAM_CHAT_ID={new}" in sent[0].notes[0]
-    assert [len(each.notes) for each in sent] == [1, 0]
+    assert [len(message.notes) for message in sent] == [1, 0]
     text, *album = api.messages(new)
-    assert {each.reply_to for each in album} == {text.message_id}
-    assert {each.address for each in sent} == {str(new)}
+    assert {message.reply_to for message in album} == {text.message_id}
+    assert {message.address for message in sent} == {str(new)}
     assert [call.parameters["chat_id"] for call in api.calls] == [str(api.group), str(new), str(new)]
 
 
@@ -156,10 +156,10 @@ def test_a_number_of_the_old_group_is_no_message_of_the_supergroup(api: BotApi, 
     new = api.upgrade_group(api.group)
     delivered(channel, message())
     (answer,) = delivered(channel, message(), reply_to=old)
-    assert [each.reply_to for each in api.messages(new)] == [None, None]
-    before = [each.text for each in api.messages(new)]
+    assert [message.reply_to for message in api.messages(new)] == [None, None]
+    before = [message.text for message in api.messages(new)]
     assert channel.edit(message(headline=line("changed")), old) is False
-    assert [each.text for each in api.messages(new)] == before
+    assert [message.text for message in api.messages(new)] == before
     delivered(channel, message(), reply_to=answer)
     assert api.messages(new)[-1].reply_to == int(answer.message_ids[0])
 
@@ -343,9 +343,9 @@ def test_an_album_with_a_refused_photo_goes_as_files_in_one_call(channel: Telegr
     sent = delivered(channel, message(), pictures=charts)
     text, *files = api.messages(api.group)
     assert methods(api) == ["sendMessage", "sendMediaGroup", "sendMediaGroup"]
-    assert [each.document for each in files] == [each.png for each in charts]
-    assert {(each.reply_to, each.silent) for each in files} == {(text.message_id, True)}
-    assert [len(each.message_ids) for each in sent] == [1, 3]
+    assert [file.document for file in files] == [chart.png for chart in charts]
+    assert {(file.reply_to, file.silent) for file in files} == {(text.message_id, True)}
+    assert [len(message.message_ids) for message in sent] == [1, 3]
 
 
 def test_no_file_of_a_refused_album_is_sent_twice_where_a_try_fails(channel: TelegramChannel, api: BotApi) -> None:
@@ -354,7 +354,7 @@ def test_no_file_of_a_refused_album_is_sent_twice_where_a_try_fails(channel: Tel
     assert "503" in str(failure(lambda: delivered(channel, message(), pictures=charts)))
     text = Sent(channel="telegram", step=0, steps=2, address=str(api.group), message_ids=("1",))
     delivered(channel, message(), pictures=charts, done={0: text})
-    assert [each.kind for each in api.messages(api.group)] == ["text", "album", "album", "album"]
+    assert [message.kind for message in api.messages(api.group)] == ["text", "album", "album", "album"]
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,9 @@ def test_a_table_and_an_error_are_preformatted_and_details_are_folded() -> None:
         Details((line(bold("More")), line("one ", code("x.py")), line("two"))),
     )
     parsed = only(told)
-    kinds = {each["type"]: parsed.words(each) for each in parsed.entities if each["type"] not in ("bold", "italic")}
+    kinds = {
+        entity["type"]: parsed.words(entity) for entity in parsed.entities if entity["type"] not in ("bold", "italic")
+    }
     assert kinds == {
         "pre": "Error: x\n  at model.py\n\n  at shop.id",
         "expandable_blockquote": "More\none x.py\ntwo",
@@ -114,11 +116,11 @@ def test_a_text_of_exactly_the_limit_is_one_part_and_a_unit_more_is_two(characte
 
 def test_parts_are_cut_at_line_ends_with_their_tags_reopened() -> None:
     numbers = [f"line {number} of <the> error" for number in range(400)]
-    told = message(Preformatted("\n".join(numbers)), Details(tuple(line(code(each)) for each in numbers[:150])))
+    told = message(Preformatted("\n".join(numbers)), Details(tuple(line(code(number)) for number in numbers[:150])))
     parts = parts_of(told)
     assert len(parts) > 3
-    shown = [each for parsed in seen(told) for each in parsed.text.split("\n")]
-    assert [each for each in shown if each.startswith("line")] == numbers + numbers[:150]
+    shown = [text_line for parsed in seen(told) for text_line in parsed.text.split("\n")]
+    assert [message for message in shown if message.startswith("line")] == numbers + numbers[:150]
     for part in parts:
         for tag in ("pre", "blockquote", "code"):
             assert part.html.count(f"<{tag}") == part.html.count(f"</{tag}>")
@@ -133,7 +135,7 @@ def test_parts_are_cut_at_line_ends_with_their_tags_reopened() -> None:
 @pytest.mark.parametrize("in_one_line", [True, False])
 def test_a_part_has_at_most_a_hundred_entities_with_those_telegram_finds(span: Span, in_one_line: bool) -> None:
     spans = tuple(itertools.chain.from_iterable((span, Span(" ")) for _ in range(250)))
-    told = message(Paragraph((spans,) if in_one_line else tuple((each,) for each in spans)))
+    told = message(Paragraph((spans,) if in_one_line else tuple((span,) for span in spans)))
     assert sum(len(parsed.entities) for parsed in seen(told)) >= 250  # which looks at their number
 
 
@@ -158,7 +160,7 @@ def test_any_message_is_accepted_within_the_limits_and_nothing_is_lost(drawn: Me
     told = replace(drawn, links=())
     expected = visible(" ".join(lines_told(told)))
     for shown in (
-        " ".join(each.text for each in seen(told, limit)),
+        " ".join(one.text for one in seen(told, limit)),
         " ".join(part.plain for part in parts_of(told, limit)),
     ):
         assert first_difference(visible(shown), expected) is None

@@ -44,7 +44,7 @@ def told_by(error: BaseException, caplog: pytest.LogCaptureFixture, *others: Any
     """Everything that people, logs and error trackers see of an error."""
     texts = [*everything_in(error), *traceback.format_exception(error)]
     texts += [caplog.text, *(str(record.__dict__) for record in caplog.records)]
-    return texts + [shown for each in others for shown in (repr(each), str(each), f"{each}")]
+    return texts + [shown for other_url in others for shown in (repr(other_url), str(other_url), f"{other_url}")]
 
 
 _HEAD = b"HTTP/1.1 200 OK\r\n"

@@ -84,7 +84,7 @@ def test_no_name_becomes_a_link(name: str, language: Language) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_name_of_ten_thousand_letters_keeps_its_ends_in_one_text(language: Language) -> None:
     for event in with_name(LONG_NAME):
-        (text,) = (each.text for each in seen(told(event, language)))
+        (text,) = (message.text for message in seen(told(event, language)))
         assert "…" in text or LONG_NAME not in str(event)
         headline = text.split("\n")[0]
         assert len(headline) <= 250
@@ -113,7 +113,7 @@ def test_a_cause_of_ten_thousand_characters_keeps_its_ends_in_one_text(cause: st
         kinds.ReportNotDelivered(**base, date=DAY, due_at=NOON, reason=text),
     ):
         message = told(event, language)
-        (block,) = (each for each in message.blocks if isinstance(each, Preformatted))
+        (block,) = (block for block in message.blocks if isinstance(block, Preformatted))
         assert len(block.text) <= 1200
         assert "…" in block.text
         assert len(seen(message)) == 1
@@ -170,7 +170,7 @@ def test_a_digest_of_500_lists_the_loudest_forty(language: Language) -> None:
     quiet = EXAMPLES["fresh-feed_actions"]
     parts = (*[quiet] * 470, *[check] * 30)
     event = kinds.Digest(key="k", occurred_at=NOON, notifications=("k",) * 500)
-    (text,) = (each.text for each in seen(told(event, language, parts)))
+    (text,) = (message.text for message in seen(told(event, language, parts)))
     assert ("and 460 more" if language == "en" else "и ещё 460") in text
     assert text.count("🔴") == 30
     assert text.count("✅") == 10
@@ -247,8 +247,8 @@ def test_telegram_accepts_any_event(event: kinds.Event, language: Language, dela
     assert len(text_of(message.headline)) <= 400
     parsed = seen(message)
     assert len(parsed) <= 3
-    for each in parsed:
-        assert each.accidental == []
+    for message in parsed:
+        assert message.accidental == []
     seen(message, CAPTION_UNITS)
 
 
@@ -256,5 +256,5 @@ def test_telegram_accepts_any_event(event: kinds.Event, language: Language, dela
 @given(_lists(EVENTS), st.sampled_from(LANGUAGES))
 def test_telegram_accepts_a_digest_of_any_events(events: tuple[kinds.Event, ...], language: Language) -> None:
     digest = kinds.Digest(key="k", occurred_at=NOON, notifications=tuple(event.key for event in events) or ("gone",))
-    for each in seen(told(digest, language, events)):
-        assert each.accidental == []
+    for message in seen(told(digest, language, events)):
+        assert message.accidental == []

@@ -284,9 +284,9 @@ def test_secrets_in_causes_are_masked(secret: str) -> None:
 
 if __name__ == "__main__":
     GOLDEN.mkdir(exist_ok=True)
-    for each in LANGUAGES:
-        texts = "".join(f"=== {key} {'=' * (75 - len(key))}\n{text}\n\n" for key, text in as_golden(each))
-        (GOLDEN / f"messages.{each}.txt").write_text(texts, encoding="utf-8")
+    for language in LANGUAGES:
+        texts = "".join(f"=== {key} {'=' * (75 - len(key))}\n{text}\n\n" for key, text in as_golden(language))
+        (GOLDEN / f"messages.{language}.txt").write_text(texts, encoding="utf-8")
 
 
 # --- both languages ---------------------------------------------------------------------------------------------------
@@ -304,8 +304,13 @@ def rendered(language: Language) -> list[Message]:
     variants += [variant for key, variant in VARIANTS.items() if "cities" not in key]
     variants += map(Variant, EXAMPLES.values())
     return [
-        render(each.event, each.writer(language, environment=name, owner=name), parts_of_example(each.event), each.over)
-        for each in variants
+        render(
+            variant.event,
+            variant.writer(language, environment=name, owner=name),
+            parts_of_example(variant.event),
+            variant.over,
+        )
+        for variant in variants
     ]
 
 

@@ -47,7 +47,7 @@ def assert_report_equals(report: DailyReport, facts: pd.DataFrame) -> None:
         return
     left_out = set() if table["new_users_other"].iloc[[-1, -2, -8]].any(skipna=True) else {"new_users_other"}
     shown = {part.name: [row.metric for row in part.rows] for part in report.parts}
-    assert shown == {name: [each for each in metrics if each not in left_out] for name, metrics in PARTS.items()}
+    assert shown == {name: [metric for metric in metrics if metric not in left_out] for name, metrics in PARTS.items()}
     for row in (row for part in report.parts for row in part.rows):
         column = table[row.metric]
         assert (row.unit == "share") == (row.metric in RATES), row.metric

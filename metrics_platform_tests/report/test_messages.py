@@ -41,8 +41,8 @@ def told(made: DailyReport, language: Language) -> Message:
 
 def texts(message: Message) -> list[str]:
     """The parts of the message as Telegram shows them; nothing in them has become a link."""
-    assert all(each.accidental == [] for each in seen(message))
-    return [each.text for each in seen(message)]
+    assert all(message.accidental == [] for message in seen(message))
+    return [message.text for message in seen(message)]
 
 
 def tables(message: Message) -> Iterator[list[tuple[str, ...]]]:

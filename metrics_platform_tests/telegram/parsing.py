@@ -131,7 +131,7 @@ def accepted_url(url: str) -> str:
 
 def _found(text: str, given: list[dict[str, Any]]) -> list[dict[str, Any]]:
     answer = _execute({"@type": "getTextEntities", "text": text})
-    found = [one for one in (_entity(each) for each in answer["entities"]) if one["type"] in _FOUND]
+    found = [one for one in (_entity(entity) for entity in answer["entities"]) if one["type"] in _FOUND]
     return [one for one in found if not any(_overlap(one, other) for other in given if other["type"] in _OPAQUE)]
 
 

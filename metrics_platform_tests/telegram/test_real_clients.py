@@ -120,7 +120,7 @@ def test_a_client_sends_replies_and_edits(api: BotApi, client: Any) -> None:
         )
         assert sent.text == TEXT and client.html(sent) == HTML
         assert sent.message_thread_id == api.topic and sent.is_topic_message
-        buttons = [[(each.text, each.url) for each in row] for row in sent.reply_markup.inline_keyboard]
+        buttons = [[(button.text, button.url) for button in row] for row in sent.reply_markup.inline_keyboard]
         assert buttons == [[("Run", "https://example.org/run")]] and sent.from_user.is_bot
         parameters = types.ReplyParameters(message_id=sent.message_id, allow_sending_without_reply=True)
         reply = await bot.send_message(api.forum, "✅ RESOLVED", reply_parameters=parameters)

@@ -53,7 +53,7 @@ def test_events_of_another_server_are_computed_without_its_password_in_sql(tmp_p
                 remote = f"remote(events, database = '{database}', table = '{name}')"
                 warehouse.execute(f"CREATE TABLE {table} AS {remote}")
             create_database(warehouse, warehouse.database)
-            assert [each for each in inspect_warehouse(warehouse, own) if each.status == "problem"] == []
+            assert [finding for finding in inspect_warehouse(warehouse, own) if finding.status == "problem"] == []
             assert _extracts(warehouse, own) == expected
             # The profile there changes nothing.
             there = warehouse.value(

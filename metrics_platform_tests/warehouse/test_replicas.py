@@ -86,14 +86,14 @@ def balancer() -> Iterator[str]:
 
 def test_through_one_replica_both_have_what_a_plain_server_has(source: str, plain: dict[str, Any]) -> None:
     database = f"one_{uuid.uuid4().hex[:8]}"
-    each = [_settings(f"{url}/{database}", source, clickhouse_engine=ENGINE) for url in REPLICAS]
-    for settings in each:
+    on_replicas = [_settings(f"{url}/{database}", source, clickhouse_engine=ENGINE) for url in REPLICAS]
+    for settings in on_replicas:
         create_tables(Warehouse.from_settings(settings), all_tables(settings.dimensions))
-    _compute(each[0])
-    second = Warehouse.from_settings(each[1])
+    _compute(on_replicas[0])
+    second = Warehouse.from_settings(on_replicas[1])
     for table in _COMPUTED:
         second.execute(f"SYSTEM SYNC REPLICA `{table.name}`")
-    assert _fingerprints(Warehouse.from_settings(each[0])) == _fingerprints(second) == plain
+    assert _fingerprints(Warehouse.from_settings(on_replicas[0])) == _fingerprints(second) == plain
 
 
 def test_through_a_balancer_both_have_what_a_plain_server_has(
@@ -101,7 +101,7 @@ def test_through_a_balancer_both_have_what_a_plain_server_has(
 ) -> None:
     settings = _balanced(balancer, source)
     warehouse = Warehouse.from_settings(settings)
-    assert [each for each in inspect_warehouse(warehouse, settings) if each.status == "problem"] == []
+    assert [finding for finding in inspect_warehouse(warehouse, settings) if finding.status == "problem"] == []
     _compute(settings)
     first, second = (replace(warehouse, connection=parse_url(f"{url}/{warehouse.database}")) for url in REPLICAS)
     assert _fingerprints(first) == _fingerprints(second) == plain
@@ -163,7 +163,7 @@ def test_a_check_killed_at_any_write_behind_a_balancer_alerts_once(
 def test_a_migration_of_one_replica_that_is_killed_anywhere_goes_on(source: str) -> None:
     database = f"one_{uuid.uuid4().hex[:8]}"
     settings, other = (_settings(f"{url}/{database}", source, clickhouse_engine=ENGINE) for url in REPLICAS)
-    warehouse, second = (Warehouse.from_settings(each) for each in (settings, other))
+    warehouse, second = (Warehouse.from_settings(some_settings) for some_settings in (settings, other))
     # Nothing that is missing stops the other replica: it has the tables of this version already.
     create_tables(second, [SLOT_METRICS, VERDICTS])
     create_database(warehouse, database)

@@ -43,7 +43,7 @@ def warehouse(settings: Settings) -> Warehouse:
 def fill(warehouse: Warehouse, tables: Iterable[str], dates: Iterable[object]) -> None:
     """A row on each of these days."""
     for table, date in itertools.product(tables, dates):
-        names = [each.name for each in columns_of(_file(table)) if each.name in ("event_date", "slot_start")]
+        names = [column.name for column in columns_of(_file(table)) if column.name in ("event_date", "slot_start")]
         values = ", ".join([f"'{date}'"] * len(names))
         warehouse.execute(f"INSERT INTO {table} ({', '.join(names)}) SELECT {values}")
 

@@ -126,7 +126,7 @@ def _assert_migrated(warehouse: Warehouse) -> None:
 
 def test_every_value_is_in_the_long_tables_under_its_day(warehouse: Warehouse, settings: Settings) -> None:
     assert tables_to_migrate(warehouse) == ["slot_metrics", "verdicts"]
-    (found,) = (each for each in inspect_warehouse(warehouse, settings) if each.subject == "Tables")
+    (found,) = (finding for finding in inspect_warehouse(warehouse, settings) if finding.subject == "Tables")
     assert (found.status, "slot_metrics, verdicts" in found.detail) == ("problem", True)
     assert "create-tables" in found.remedy
     incidents = _rows(warehouse, "SELECT * FROM incidents FINAL")

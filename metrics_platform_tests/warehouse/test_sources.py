@@ -62,7 +62,7 @@ def test_the_latest_event_is_the_one_that_pandas_finds(
     make_settings: Callable[..., Settings], seconds: list[int]
 ) -> None:
     sources = SourceTables.create(make_settings(start_date="2026-05-01"))
-    moments = pd.Series([NOW + each * SECOND for each in seconds], dtype="datetime64[ns, UTC]")
+    moments = pd.Series([NOW + second * SECOND for second in seconds], dtype="datetime64[ns, UTC]")
     happens(sources, *moments.dt.to_pydatetime())
     counted = moments[moments.between(pd.Timestamp("2026-05-01", tz="UTC"), pd.Timestamp(NOW) + pd.Timedelta("5min"))]
     assert latest(sources) == (counted.max().to_pydatetime() if len(counted) else None)
@@ -83,8 +83,8 @@ def test_rows_of_days_are_those_that_were_computed_and_zero_where_nothing_happen
     assert rows_of_days(sources.warehouse, [date]) == {}  # there is no table yet
     assert rows_of_days(sources.warehouse, []) == {}
     create_tables(sources.warehouse, [METRIC_DAILY])
-    for each, count in ((date, 1), (date - 7 * DAY, 0), (date - DAY, 100)):
-        midnight = datetime.datetime.combine(each, datetime.time.min, tzinfo=datetime.UTC)
+    for on, count in ((date, 1), (date - 7 * DAY, 0), (date - DAY, 100)):
+        midnight = datetime.datetime.combine(on, datetime.time.min, tzinfo=datetime.UTC)
         counts = {"feed_actions": 13 * count, "message_actions": 4 * count}
         insert_event_counts(sources.warehouse, METRIC_DAILY.name, {midnight: counts})
     assert rows_of_days(sources.warehouse, [date, date - 7 * DAY, date - 14 * DAY]) == {
@@ -120,7 +120,7 @@ def test_the_weeks_before_are_those_of_pandas(number: int, name: str) -> None:
         (local - pd.Timedelta(weeks=week)).tz_localize(name, ambiguous=True, nonexistent=pd.Timedelta("1h"))
         for week in range(1, 6)
     ]
-    assert [each.start for each in weeks_before(slot, zoneinfo.ZoneInfo(name), 5)] == expected
+    assert [week.start for week in weeks_before(slot, zoneinfo.ZoneInfo(name), 5)] == expected
 
 
 def test_looking_for_the_latest_event_reads_the_last_days_alone(sources: SourceTables) -> None:

@@ -135,7 +135,7 @@ def test_late_events_are_forgiven_up_to_their_bound(two_days: SourceTables) -> N
     for late, more, published in ((11, 11, True), (12, 1, False)):
         _feed(two_days, DAY, more)  # of users who were there
         result = _compute(two_days, "app_daily", DAY)
-        checks = {(each.check, each.quantity): each for each in result.comparisons}
+        checks = {(comparison.check, comparison.quantity): comparison for comparison in result.comparisons}
         views = checks["reconciles_with_source", "views"]
         assert (views.late, views.late_allowed, result.published) == (late, 11, published)
 

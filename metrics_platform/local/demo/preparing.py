@@ -136,7 +136,9 @@ class State(BaseModel):
         except FileNotFoundError:
             return None
         except (ValidationError, UnicodeError) as error:
-            raise DemoError(f"{file} cannot be read. Start with --fresh to make a new demo.") from error
+            raise DemoError(
+                f"{file} is damaged, or was written by another version. Start with --fresh to make a new demo."
+            ) from error
         state.directory = directory
         return state
 

@@ -39,7 +39,7 @@ def test_a_broken_file_is_named_with_the_way_out(tmp_path: Path, content: str | 
     _state(tmp_path).write()
     file = tmp_path / "demo.json"
     file.write_text(file.read_text().replace("New_York", "Nowhere") if content is None else content)
-    with pytest.raises(DemoError, match=r"demo\.json cannot be read.*--fresh"):
+    with pytest.raises(DemoError, match=r"demo\.json is damaged.*--fresh"):
         State.read(tmp_path)
 
 
