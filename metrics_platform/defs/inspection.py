@@ -152,7 +152,7 @@ def _ticks_ahead(instance: dg.DagsterInstance, now: datetime.datetime) -> Iterat
     ended = [one for ticks in ended_ticks(instance, most=1).values() for one in ticks]
     began = max((one.tick.timestamp for one in ended), default=0.0)
     if began > (now + _CLOCKS_DIFFER).timestamp():
-        until = _at(datetime.datetime.fromtimestamp(began, datetime.UTC))
+        until = _format_time(datetime.datetime.fromtimestamp(began, datetime.UTC))
         yield Finding(
             "Clock",
             "problem",

@@ -153,8 +153,10 @@ def test_a_failed_check_inhibits_the_run_that_it_failed() -> None:
 def test_an_unreachable_code_location_inhibits_its_ticks() -> None:
     watch = Watch()
     subjects = [Subject("code_location", "desk"), *(Subject("failed_tick", f"sensor {name}") for name in "abc")]
-    unreachable = [Condition(subject, "firing", START, "away", "failed", "desk", key=f"tick-{subject.name}".replace(" ", "-"))
-                   for subject in subjects]  # fmt: skip
+    unreachable = [
+        Condition(subject, "firing", START, "away", "failed", "desk", key=f"tick-{subject.name}".replace(" ", "-"))
+        for subject in subjects
+    ]
     assert watch.tick(*unreachable) == ["opened 1"]
     assert watch.sent[0].key == "tick-desk"
     watch.plays("1m")

@@ -59,7 +59,7 @@ def stored_instance(empty_home: Path, tmp_path: Path) -> Iterator[dg.DagsterInst
 
 @pytest.fixture
 def telegram_settings(api: BotApi, tmp_path: Path) -> Callable[..., Settings]:
-    """Makes settings of a desk that writes to the supergroup; more by name."""
+    """Makes settings of an installation that writes to the supergroup; more by name."""
 
     def make(**more: Any) -> Settings:
         given = {

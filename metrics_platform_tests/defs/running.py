@@ -18,7 +18,7 @@ from metrics_platform_tests.worlds import read_table
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-class Desk:
+class CodeLocation:
     """The code location of some settings with a Dagster instance of its own."""
 
     def __init__(self, settings: Settings, instance: dg.DagsterInstance) -> None:

@@ -16,7 +16,7 @@ from metrics_platform.defs.daily.metadata import _cell
 from metrics_platform.local.clickhouse import EmbeddedServer
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform_tests.defs.running import Desk, assert_same_tables, check_outcomes, failure_texts
+from metrics_platform_tests.defs.running import CodeLocation, assert_same_tables, check_outcomes, failure_texts
 from metrics_platform_tests.worlds import SourceTables
 
 START = datetime.date(2026, 3, 6)
@@ -62,18 +62,18 @@ def add_views(settings: Settings, time: str, number: int, user_id: int = 1) -> N
 class Computed:
     """The first three days, computed in one run; tests only read it, or copy it."""
 
-    desk: Desk
+    location: CodeLocation
     sources: SourceTables
     result: dg.ExecuteInProcessResult
     make_settings: MakeSettings
 
-    def copy(self, instance: dg.DagsterInstance, *, days: int = 3) -> Desk:
+    def copy(self, instance: dg.DagsterInstance, *, days: int = 3) -> CodeLocation:
         """The same sources with the first of the days."""
         copied = self.sources.copy(self.make_settings(timezone=ZONE, start_date=START))
         for day in DAYS[days:3]:
-            for table in self.desk.tables():
+            for table in self.location.tables():
                 copied.warehouse.execute(f"ALTER TABLE {table} DROP PARTITION '{day}'")
-        return Desk(copied.settings, instance)
+        return CodeLocation(copied.settings, instance)
 
 
 @pytest.fixture(scope="module")
@@ -81,30 +81,30 @@ def computed(make_settings: MakeSettings) -> Iterator[Computed]:
     with dg.DagsterInstance.ephemeral() as instance:
         settings = make_settings(timezone=ZONE, start_date=START)
         sources = SourceTables(settings, fill_sources(settings))
-        desk = Desk(settings, instance)
-        result = desk.run(DAYS[0], DAYS[2])
+        location = CodeLocation(settings, instance)
+        result = location.run(DAYS[0], DAYS[2])
         assert result.success
-        yield Computed(desk, sources, result, make_settings)
+        yield Computed(location, sources, result, make_settings)
 
 
 @pytest.fixture
-def desk(make_settings: MakeSettings, instance: dg.DagsterInstance) -> Desk:
+def location(make_settings: MakeSettings, instance: dg.DagsterInstance) -> CodeLocation:
     settings = make_settings(timezone=ZONE, start_date=START)
     fill_sources(settings)
-    return Desk(settings, instance)
+    return CodeLocation(settings, instance)
 
 
 @pytest.fixture
-def computed_desk(computed: Computed, instance: dg.DagsterInstance) -> Desk:
+def computed_desk(computed: Computed, instance: dg.DagsterInstance) -> CodeLocation:
     return computed.copy(instance)
 
 
 @pytest.fixture
-def first_day(computed: Computed, instance: dg.DagsterInstance) -> Desk:
+def first_day(computed: Computed, instance: dg.DagsterInstance) -> CodeLocation:
     return computed.copy(instance, days=1)
 
 
-def test_a_day_run_again_gives_what_it_gave_in_a_range_and_catches_late_events(computed_desk: Desk) -> None:
+def test_a_day_run_again_gives_what_it_gave_in_a_range_and_catches_late_events(computed_desk: CodeLocation) -> None:
     before = computed_desk.tables()
     assert set(before["dimension_metrics"]["event_date"]) == {DAYS[0], DAYS[1]}  # the third is empty
     add_views(computed_desk.settings, "2026-03-09 10:00:00", 1, user_id=777)  # what happens later changes nothing
@@ -152,7 +152,7 @@ def test_a_preview_separates_the_thousands_of_numbers_and_not_of_ids(name: str, 
 
 
 def test_the_query_shown_runs_as_it_is(computed: Computed) -> None:
-    warehouse = Warehouse.from_settings(computed.desk.settings)
+    warehouse = Warehouse.from_settings(computed.location.settings)
     address = warehouse.connection
     # Not the platform's own client, which sends settings that no other client has.
     client = clickhouse_connect.get_client(
@@ -182,7 +182,7 @@ def test_the_query_shown_runs_as_it_is(computed: Computed) -> None:
         name = materialization.asset_key.to_user_string()
         if name == "metric_daily":  # the scans of the sources are shown; quotients are divided from their values
             quotients = [
-                metric.name for metric in load_catalog(computed.desk.settings).metrics.values() if not metric.sql
+                metric.name for metric in load_catalog(computed.location.settings).metrics.values() if not metric.sql
             ]
             found += warehouse.value(
                 "SELECT count() FROM metric_daily FINAL WHERE has({quotients:Array(String)}, toString(metric)) "
@@ -192,7 +192,7 @@ def test_the_query_shown_runs_as_it_is(computed: Computed) -> None:
         assert found == materialization.metadata["dagster/row_count"].value, name
 
 
-def test_a_day_that_does_not_add_up_is_not_swapped_in_and_blocks_what_is_downstream(first_day: Desk) -> None:
+def test_a_day_that_does_not_add_up_is_not_swapped_in_and_blocks_what_is_downstream(first_day: CodeLocation) -> None:
     before = first_day.tables()
     warehouse = Warehouse.from_settings(first_day.settings)
     warehouse.execute("ALTER TABLE user_daily DELETE WHERE views > 0 SETTINGS mutations_sync = 2")
@@ -205,7 +205,7 @@ def test_a_day_that_does_not_add_up_is_not_swapped_in_and_blocks_what_is_downstr
     assert_same_tables({"d": first_day.tables()["dimension_metrics"]}, {"d": before["dimension_metrics"]})
 
 
-def test_an_extract_that_loses_rows_stops_the_day(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_extract_that_loses_rows_stops_the_day(location: CodeLocation, monkeypatch: pytest.MonkeyPatch) -> None:
     from metrics_platform.warehouse import tables
 
     real = tables.read_sql
@@ -218,14 +218,14 @@ def test_an_extract_that_loses_rows_stops_the_day(desk: Desk, monkeypatch: pytes
         )
 
     monkeypatch.setattr(tables, "read_sql", lossy)
-    result = desk.run(DAYS[0], assets=["feed_user_daily", "users"])
+    result = location.run(DAYS[0], assets=["feed_user_daily", "users"])
     assert not result.success
     assert "users is 39, expected 40" in failure_texts(result)["feed_user_daily"]
     assert "users" not in {event.step_key for event in result.all_events if event.is_step_start}
-    assert desk.tables()["feed_user_daily"].empty
+    assert location.tables()["feed_user_daily"].empty
 
 
-def test_events_that_come_in_after_the_extract_are_said_and_block_nothing(first_day: Desk) -> None:
+def test_events_that_come_in_after_the_extract_are_said_and_block_nothing(first_day: CodeLocation) -> None:
     add_views(first_day.settings, "2026-03-06 12:00:00", 5)
     result = first_day.run(DAYS[0], assets=["dimension_metrics"])
     assert result.success
@@ -243,7 +243,7 @@ def test_rows_without_a_user_stop_nothing_and_are_counted(
     sources.warehouse.execute(f"INSERT INTO {settings.feed_table} SELECT NULL, 1, 'view', {event}")
     sources.warehouse.execute(f"INSERT INTO {settings.messages_table} SELECT NULL, 2, {event}")
     sources.warehouse.execute(f"INSERT INTO {settings.messages_table} SELECT 2, NULL, {event}")
-    result = Desk(settings, instance).run(DAYS[0], assets=["feed_user_daily", "message_user_daily"])
+    result = CodeLocation(settings, instance).run(DAYS[0], assets=["feed_user_daily", "message_user_daily"])
     assert result.success
     assert all(outcome.passed for outcome in check_outcomes(result).values())
     counted = {
@@ -259,7 +259,7 @@ def test_rows_without_a_user_stop_nothing_and_are_counted(
     }
 
 
-def test_a_day_without_its_extracts_is_refused_and_never_published_with_zeros(first_day: Desk) -> None:
+def test_a_day_without_its_extracts_is_refused_and_never_published_with_zeros(first_day: CodeLocation) -> None:
     result = first_day.run(DAYS[1], assets=["app_daily", "dimension_metrics"])
     assert not result.success
     for name, text in failure_texts(result).items():
@@ -270,7 +270,7 @@ def test_a_day_without_its_extracts_is_refused_and_never_published_with_zeros(fi
         assert set(first_day.tables()[name]["event_date"]) == {DAYS[0]}
 
 
-def test_too_many_late_events_stop_the_day_and_are_named(first_day: Desk) -> None:
+def test_too_many_late_events_stop_the_day_and_are_named(first_day: CodeLocation) -> None:
     before = first_day.tables()
     add_views(first_day.settings, "2026-03-06 12:00:00", 50)
     result = first_day.run(DAYS[0], assets=["dimension_metrics", "app_daily"])
@@ -280,7 +280,7 @@ def test_too_many_late_events_stop_the_day_and_are_named(first_day: Desk) -> Non
     assert_same_tables(first_day.tables(), before)
 
 
-def test_a_snapshot_is_never_continued_over_a_gap(first_day: Desk) -> None:
+def test_a_snapshot_is_never_continued_over_a_gap(first_day: CodeLocation) -> None:
     result = first_day.run(DAYS[3])
     assert not result.success
     text = failure_texts(result)["users"]
@@ -298,9 +298,9 @@ def test_a_snapshot_is_never_continued_over_a_gap(first_day: Desk) -> None:
     ids=["missing table", "missing columns", "other spelling of the receiver"],
 )
 def test_what_is_wrong_with_the_source_is_said_with_the_remedy_and_not_retried(
-    desk: Desk, overrides: dict[str, Any], step: str, expected: str
+    location: CodeLocation, overrides: dict[str, Any], step: str, expected: str
 ) -> None:
-    result = Desk(desk.settings.model_copy(update=overrides), desk.instance).run(DAYS[0], assets=[step])
+    result = CodeLocation(location.settings.model_copy(update=overrides), location.instance).run(DAYS[0], assets=[step])
     assert not result.success
     assert not [event for event in result.all_events if event.is_step_up_for_retry]
     text = failure_texts(result)[step]
@@ -308,12 +308,14 @@ def test_what_is_wrong_with_the_source_is_said_with_the_remedy_and_not_retried(
     assert "Traceback" not in text
 
 
-def test_an_account_that_may_not_write_is_told_what_to_grant(desk: Desk, clickhouse_server: EmbeddedServer) -> None:
-    database = Warehouse.from_settings(desk.settings).database
+def test_an_account_that_may_not_write_is_told_what_to_grant(
+    location: CodeLocation, clickhouse_server: EmbeddedServer
+) -> None:
+    database = Warehouse.from_settings(location.settings).database
     url = f"{clickhouse_server.readonly_url.rsplit('/', 1)[0]}/{database}"
     from pydantic import SecretStr
 
-    reader = Desk(desk.settings.model_copy(update={"clickhouse_url": SecretStr(url)}), desk.instance)
+    reader = CodeLocation(location.settings.model_copy(update={"clickhouse_url": SecretStr(url)}), location.instance)
     result = reader.run(DAYS[0])
     assert not result.success
     assert all("GRANT" in text or "read-only" in text for text in failure_texts(result).values())

@@ -22,7 +22,7 @@ import dagster as dg
 from metrics_platform.defs.daily import assets
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse import client
-from metrics_platform_tests.defs.running import Desk, failure_texts
+from metrics_platform_tests.defs.running import CodeLocation, failure_texts
 
 KILLED = -signal.SIGKILL
 processes = multiprocessing.get_context("forkserver")
@@ -128,7 +128,7 @@ def _run(plan: Plan, answer: Connection) -> None:
         )
     try:
         with dg.DagsterInstance.ephemeral() as instance:
-            result = Desk(plan.settings, instance).run(plan.first, plan.last, assets=plan.assets or None)
+            result = CodeLocation(plan.settings, instance).run(plan.first, plan.last, assets=plan.assets or None)
             retried = tuple(str(event.step_key) for event in result.all_events if event.is_step_up_for_retry)
             answer.send({"success": result.success, "failures": _failures(result), "retried": retried})
     except BaseException:

@@ -8,7 +8,7 @@ import pytest
 
 from metrics_platform.notifications.telegram import TelegramChannel
 from metrics_platform_tests.notifications.clock import Clock
-from metrics_platform_tests.notifications.desk import Desk, running_desk
+from metrics_platform_tests.notifications.delivery import Delivery, running_delivery
 from metrics_platform_tests.notifications.telegram_chat import channel_to
 from metrics_platform_tests.telegram import BotApi
 
@@ -42,7 +42,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
+def delivery() -> Iterator[Delivery]:
     """The delivery, with a chat and a webhook on loopback."""
-    with running_desk() as running:
+    with running_delivery() as running:
         yield running

@@ -29,7 +29,7 @@ DAY = datetime.date(2026, 11, 21)
 
 
 def writer(language: Language = "en", now: datetime.datetime = NOON + 2 * SLOT, **settings: Any) -> Writer:
-    """The writer of a desk in Moscow."""
+    """The writer of an installation in Moscow."""
     given = {
         "language": language,
         "timezone": ZONE.key,

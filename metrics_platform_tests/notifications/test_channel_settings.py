@@ -17,7 +17,7 @@ from metrics_platform.channel_settings import (
     parse_smtp_url,
 )
 from metrics_platform.settings import Settings, SettingsError, load_settings
-from metrics_platform_tests.notifications.desk import ALL_CLEAR, FAILED, REPORT, UPDATE
+from metrics_platform_tests.notifications.delivery import ALL_CLEAR, FAILED, REPORT, UPDATE
 from metrics_platform_tests.notifications.examples import EXAMPLES
 
 TOKEN = "123456789:AAF0_made-up_for_tests_of_alerts_00"

@@ -16,13 +16,13 @@ from metrics_platform.notifications.history import Reopened
 from metrics_platform.notifications.queueing import MAX_DIGEST
 from metrics_platform.notifications.writer import Writer
 from metrics_platform_tests.notifications import mail_server
-from metrics_platform_tests.notifications.desk import (
+from metrics_platform_tests.notifications.delivery import (
     ALL_CLEAR,
     FAILED,
     OPENING,
     REPORT,
     UPDATE,
-    Desk,
+    Delivery,
     Killed,
     Recorder,
     charted_alert,
@@ -37,30 +37,30 @@ from metrics_platform_tests.telegram.state import Standing
 
 
 @pytest.mark.parametrize("key", [*EXAMPLES])
-def test_every_kind_is_delivered_once_and_closed(desk: Desk, key: str) -> None:
+def test_every_kind_is_delivered_once_and_closed(delivery: Delivery, key: str) -> None:
     event = EXAMPLES[key]
-    desk.queue(*EXAMPLES.values())
-    outcome = desk.deliver(key)
+    delivery.queue(*EXAMPLES.values())
+    outcome = delivery.deliver(key)
     assert outcome.closed is not None
     assert outcome.failures == {}
-    assert desk.deliver(key).closed == outcome.closed
-    assert len(desk.entries(key, "closed")) == 1
-    texts = [text for text in desk.texts if text]
+    assert delivery.deliver(key).closed == outcome.closed
+    assert len(delivery.entries(key, "closed")) == 1
+    texts = [text for text in delivery.texts if text]
     assert len(texts) == len(set(texts))
-    assert bool(desk.seen) == (not isinstance(event, kinds.AnomalyUpdated))
+    assert bool(delivery.seen) == (not isinstance(event, kinds.AnomalyUpdated))
 
 
-def test_a_reopened_message_is_sent_once_more_and_replies_go_to_the_new_one(desk: Desk) -> None:
-    desk.queue(OPENING, ALL_CLEAR)
-    desk.deliver(OPENING)
-    desk.write(OPENING, Reopened())
-    desk.deliver(OPENING)
-    desk.deliver(OPENING)
-    assert len(desk.seen) == 2
-    desk.deliver(ALL_CLEAR)
-    assert desk.seen[2].reply_to == desk.seen[1].message_id
-    assert desk.texts[0] != desk.texts[1]  # the new one was marked as over, the old one was not
-    assert "🔴" in desk.texts[0]
+def test_a_reopened_message_is_sent_once_more_and_replies_go_to_the_new_one(delivery: Delivery) -> None:
+    delivery.queue(OPENING, ALL_CLEAR)
+    delivery.deliver(OPENING)
+    delivery.write(OPENING, Reopened())
+    delivery.deliver(OPENING)
+    delivery.deliver(OPENING)
+    assert len(delivery.seen) == 2
+    delivery.deliver(ALL_CLEAR)
+    assert delivery.seen[2].reply_to == delivery.seen[1].message_id
+    assert delivery.texts[0] != delivery.texts[1]  # the new one was marked as over, the old one was not
+    assert "🔴" in delivery.texts[0]
 
 
 # --- templates that fail ---------------------------------------------------------------------------------------------
@@ -79,154 +79,154 @@ def speechless(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("speechless")
-def test_a_template_that_fails_leaves_the_facts_going_and_a_warning(desk: Desk) -> None:
-    desk.queue(FAILED)
-    outcome = desk.deliver(FAILED)
+def test_a_template_that_fails_leaves_the_facts_going_and_a_warning(delivery: Delivery) -> None:
+    delivery.queue(FAILED)
+    outcome = delivery.deliver(FAILED)
     assert outcome.closed is not None
-    (text,) = desk.texts
+    (text,) = delivery.texts
     assert text.startswith("❌ FAILED · failed_run")
     assert '"job": "daily_etl"' in text and "Memory limit" in text and "undefined" in text
-    assert not desk.seen[0].silent
-    assert any("template of" in warning for warning in desk.warnings)
+    assert not delivery.seen[0].silent
+    assert any("template of" in warning for warning in delivery.warnings)
 
 
 # --- late, and in parts ----------------------------------------------------------------------------------------------
 
 
-def test_what_the_fallback_got_early_is_late_where_it_comes_late(desk: Desk) -> None:
-    desk.queue(FAILED)
-    desk.api.chat(desk.chat).standing = Standing.KICKED
-    desk.deliver(FAILED, "telegram", "slack")
-    desk.api.chat(desk.chat).standing = Standing.WELCOME
-    desk.clock.now = 3 * 3600
-    desk.deliver(FAILED, "telegram")
-    assert "Delayed" in desk.texts[0]
-    assert "Delayed" not in desk.slack.texts()
+def test_what_the_fallback_got_early_is_late_where_it_comes_late(delivery: Delivery) -> None:
+    delivery.queue(FAILED)
+    delivery.api.chat(delivery.chat).standing = Standing.KICKED
+    delivery.deliver(FAILED, "telegram", "slack")
+    delivery.api.chat(delivery.chat).standing = Standing.WELCOME
+    delivery.clock.now = 3 * 3600
+    delivery.deliver(FAILED, "telegram")
+    assert "Delayed" in delivery.texts[0]
+    assert "Delayed" not in delivery.slack.texts()
 
 
-def test_the_parts_are_cut_the_same_on_a_later_try(desk: Desk) -> None:
-    desk.wordy = True
-    desk.queue(charted_alert())
-    desk.deliver("anomaly-charted")
-    whole = desk.texts
-    desk.queue(charted_alert("anomaly-again"))
-    before = len(desk.seen)
-    desk.api.faults.add(Fault.server_error(), method="sendMessage", nth=1, times=9)
-    desk.deliver("anomaly-again")  # written, not sent: this writing does not count
-    desk.api.faults.clear()
-    desk.clock.now += 60
-    desk.api.faults.add(Fault.refusal(400, "Bad Request: try later"), method="sendMessage", nth=2)
-    desk.deliver("anomaly-again")
-    desk.clock.now += 3 * 3600  # written now, it would have a line more
-    desk.deliver("anomaly-again")
-    assert [text.replace("anomaly-again", "anomaly-charted") for text in desk.texts[before:]] == whole
-    composed = {entry.composed_at for entry in desk.entries("anomaly-again", "sending")[1:]}
+def test_the_parts_are_cut_the_same_on_a_later_try(delivery: Delivery) -> None:
+    delivery.wordy = True
+    delivery.queue(charted_alert())
+    delivery.deliver("anomaly-charted")
+    whole = delivery.texts
+    delivery.queue(charted_alert("anomaly-again"))
+    before = len(delivery.seen)
+    delivery.api.faults.add(Fault.server_error(), method="sendMessage", nth=1, times=9)
+    delivery.deliver("anomaly-again")  # written, not sent: this writing does not count
+    delivery.api.faults.clear()
+    delivery.clock.now += 60
+    delivery.api.faults.add(Fault.refusal(400, "Bad Request: try later"), method="sendMessage", nth=2)
+    delivery.deliver("anomaly-again")
+    delivery.clock.now += 3 * 3600  # written now, it would have a line more
+    delivery.deliver("anomaly-again")
+    assert [text.replace("anomaly-again", "anomaly-charted") for text in delivery.texts[before:]] == whole
+    composed = {entry.composed_at for entry in delivery.entries("anomaly-again", "sending")[1:]}
     assert len(composed) == 1
 
 
 # --- charts ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_chart_that_cannot_be_drawn_leaves_the_text_going_and_a_warning(desk: Desk) -> None:
-    desk.cannot_draw = True
-    desk.queue(OPENING)
-    outcome = desk.deliver(OPENING)
+def test_a_chart_that_cannot_be_drawn_leaves_the_text_going_and_a_warning(delivery: Delivery) -> None:
+    delivery.cannot_draw = True
+    delivery.queue(OPENING)
+    outcome = delivery.deliver(OPENING)
     assert outcome.closed is not None
-    assert desk.seen[0].kind == "text"
-    assert "Views" in desk.texts[0]
-    assert any("could not be drawn" in warning and "no fonts here" in warning for warning in desk.warnings)
+    assert delivery.seen[0].kind == "text"
+    assert "Views" in delivery.texts[0]
+    assert any("could not be drawn" in warning and "no fonts here" in warning for warning in delivery.warnings)
 
 
-def test_a_chart_that_cannot_be_drawn_any_more_does_not_keep_the_message_open(desk: Desk) -> None:
-    desk.queue(REPORT)
-    desk.api.faults.add(Fault.server_error(), method="sendMediaGroup", times=9)
-    assert desk.deliver(REPORT).closed is None
-    assert len(desk.seen) == 1
-    desk.cannot_draw = True
-    outcome = desk.deliver(REPORT)
+def test_a_chart_that_cannot_be_drawn_any_more_does_not_keep_the_message_open(delivery: Delivery) -> None:
+    delivery.queue(REPORT)
+    delivery.api.faults.add(Fault.server_error(), method="sendMediaGroup", times=9)
+    assert delivery.deliver(REPORT).closed is None
+    assert len(delivery.seen) == 1
+    delivery.cannot_draw = True
+    outcome = delivery.deliver(REPORT)
     assert outcome.closed.outcome == "delivered"
-    assert len(desk.seen) == 1
-    assert "left out" in desk.entries(REPORT, "sent")[-1].notes[0]
+    assert len(delivery.seen) == 1
+    assert "left out" in delivery.entries(REPORT, "sent")[-1].notes[0]
 
 
 # --- copies ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_message_with_a_copy_is_closed_when_both_are_sent_once(desk: Desk) -> None:
-    desk.with_slack(copy_to_slack="failed")
-    desk.queue(FAILED)
-    desk.slack.answers = [(500, "", {})] * 4
-    assert desk.deliver(FAILED).closed is None
-    second = desk.deliver(FAILED)
+def test_a_message_with_a_copy_is_closed_when_both_are_sent_once(delivery: Delivery) -> None:
+    delivery.with_slack(copy_to_slack="failed")
+    delivery.queue(FAILED)
+    delivery.slack.answers = [(500, "", {})] * 4
+    assert delivery.deliver(FAILED).closed is None
+    second = delivery.deliver(FAILED)
     assert second.closed.text == "telegram, slack"
-    assert len(desk.seen) == 1
-    assert len(desk.slack.payloads) == 5
+    assert len(delivery.seen) == 1
+    assert len(delivery.slack.payloads) == 5
 
 
-def test_a_bug_in_a_channel_is_recorded_and_the_others_still_send(desk: Desk) -> None:
-    desk.with_slack(copy_to_slack="failed")
-    desk.queue(FAILED)
-    desk.more_channels["telegram"] = Recorder("telegram", error=KeyError(f"bot{desk.api.token}"))
-    outcome = desk.deliver(FAILED)
+def test_a_bug_in_a_channel_is_recorded_and_the_others_still_send(delivery: Delivery) -> None:
+    delivery.with_slack(copy_to_slack="failed")
+    delivery.queue(FAILED)
+    delivery.more_channels["telegram"] = Recorder("telegram", error=KeyError(f"bot{delivery.api.token}"))
+    outcome = delivery.deliver(FAILED)
     assert "Unexpected error" in str(outcome.failures["telegram"])
-    assert len(desk.slack.payloads) == 1
-    assert desk.entries(FAILED, "failed")[0].reason == "refused"
-    assert "test_dispatcher" not in desk.entries(FAILED, "failed")[0].text
-    assert any("Traceback" in warning for warning in desk.warnings)
-    assert desk.api.token not in str(desk.warnings) + str(desk.entries(FAILED))
+    assert len(delivery.slack.payloads) == 1
+    assert delivery.entries(FAILED, "failed")[0].reason == "refused"
+    assert "test_dispatcher" not in delivery.entries(FAILED, "failed")[0].text
+    assert any("Traceback" in warning for warning in delivery.warnings)
+    assert delivery.api.token not in str(delivery.warnings) + str(delivery.entries(FAILED))
 
 
-def test_by_email_the_all_clear_is_in_the_thread_of_its_alert(desk: Desk, tmp_path: Path) -> None:
+def test_by_email_the_all_clear_is_in_the_thread_of_its_alert(delivery: Delivery, tmp_path: Path) -> None:
     certificate = mail_server.make_certificate(tmp_path)
     with mail_server.running(certificate, tls="none", login=False) as server:
         url = f"smtp://127.0.0.1:{server.port}"
-        desk.more_channels["email"] = EmailChannel(
-            parse_smtp_url(url), "desk@example.com", ("team@example.com",), policy=desk.clock.policy
+        delivery.more_channels["email"] = EmailChannel(
+            parse_smtp_url(url), "desk@example.com", ("team@example.com",), policy=delivery.clock.policy
         )
-        desk.more_settings = {
+        delivery.more_settings = {
             "smtp_url": url,
             "email_from": "desk@example.com",
             "email_to": "team@example.com",
             "copy_to_email": "critical,resolved",
         }
-        desk.queue(OPENING, ALL_CLEAR)
+        delivery.queue(OPENING, ALL_CLEAR)
         for key in (OPENING, ALL_CLEAR):
-            assert desk.deliver(key).closed is not None
+            assert delivery.deliver(key).closed is not None
         opening, all_clear = server.mails
         assert all_clear["In-Reply-To"] == opening["Message-ID"]
-        assert [len(server.mails), len(desk.seen)] == [2, 2]
+        assert [len(server.mails), len(delivery.seen)] == [2, 2]
 
 
 # --- digests --------------------------------------------------------------------------------------------------------
 
 
-def test_a_digest_closes_each_of_its_messages(desk: Desk) -> None:
+def test_a_digest_closes_each_of_its_messages(delivery: Delivery) -> None:
     runs = failed_runs(MAX_DIGEST)
-    desk.queue(*runs, digest_of(runs))
-    assert desk.deliver("digest-x").closed is not None
-    assert all(f"job_{number:03d}" in "\n".join(desk.texts) for number in range(MAX_DIGEST))
-    assert len(desk.seen) <= 2
+    delivery.queue(*runs, digest_of(runs))
+    assert delivery.deliver("digest-x").closed is not None
+    assert all(f"job_{number:03d}" in "\n".join(delivery.texts) for number in range(MAX_DIGEST))
+    assert len(delivery.seen) <= 2
     for run in runs:
-        (sent,) = desk.entries(run.key, "sent")
-        assert (sent.within, sent.message_ids) == ("digest-x", (str(desk.seen[0].message_id),))
-        assert desk.outcome(run.key) == "delivered"
-        desk.deliver(run.key)
-    assert len(desk.seen) <= 2
-    assert not desk.seen[0].silent
+        (sent,) = delivery.entries(run.key, "sent")
+        assert (sent.within, sent.message_ids) == ("digest-x", (str(delivery.seen[0].message_id),))
+        assert delivery.outcome(run.key) == "delivered"
+        delivery.deliver(run.key)
+    assert len(delivery.seen) <= 2
+    assert not delivery.seen[0].silent
 
 
-def test_a_digest_of_what_a_channel_got_one_by_one_is_not_sent_there_again(desk: Desk) -> None:
+def test_a_digest_of_what_a_channel_got_one_by_one_is_not_sent_there_again(delivery: Delivery) -> None:
     runs = failed_runs(6)
-    desk.with_slack()
-    desk.queue(*runs)
+    delivery.with_slack()
+    delivery.queue(*runs)
     for run in runs:
-        desk.deliver(run.key, "slack")
-    desk.queue(digest_of(runs))
-    desk.deliver("digest-x", "slack")
-    assert len(desk.slack.payloads) == 6
-    assert desk.entries("digest-x", "sent")[0].channel == "slack"
-    assert desk.deliver("digest-x").closed is not None
-    assert len(desk.seen) == 1
+        delivery.deliver(run.key, "slack")
+    delivery.queue(digest_of(runs))
+    delivery.deliver("digest-x", "slack")
+    assert len(delivery.slack.payloads) == 6
+    assert delivery.entries("digest-x", "sent")[0].channel == "slack"
+    assert delivery.deliver("digest-x").closed is not None
+    assert len(delivery.seen) == 1
 
 
 # --- an incident is one message: changes are edits, the all-clear is a silent reply -----------------------------------
@@ -253,16 +253,18 @@ def opening(request: pytest.FixtureRequest) -> kinds.AnomalyOpened:
 # --- the whole life of an incident ----------------------------------------------------------------------------------
 
 
-def test_an_incident_is_one_message_and_its_all_clear_a_silent_reply(desk: Desk, opening: kinds.AnomalyOpened) -> None:
-    desk.queue(opening, UPDATE, ALL_CLEAR)
+def test_an_incident_is_one_message_and_its_all_clear_a_silent_reply(
+    delivery: Delivery, opening: kinds.AnomalyOpened
+) -> None:
+    delivery.queue(opening, UPDATE, ALL_CLEAR)
     for key in (OPENING, UPDATE, ALL_CLEAR):
-        desk.clock.now += 900
-        outcome = desk.deliver(key)
+        delivery.clock.now += 900
+        outcome = delivery.deliver(key)
         assert outcome.closed.outcome == "delivered"
     beside = {make().title for make in render(opening, writer()).charts}  # a picture of its own below a long text
-    first, reply = [message for message in desk.seen if message.text and message.text not in beside]
+    first, reply = [message for message in delivery.seen if message.text and message.text not in beside]
     # The picture of the opening shows one metric, that of the update two.
-    assert ("editMessageMedia" in [call.method for call in desk.api.calls]) == bool(first.photo)
+    assert ("editMessageMedia" in [call.method for call in delivery.api.calls]) == bool(first.photo)
     assert not first.silent
     assert reply.silent
     assert reply.reply_to == first.message_id
@@ -302,16 +304,16 @@ _NEWER = EXAMPLES[UPDATE].model_copy(
     ids=["a reminder", "unknown", "updated before", "over before", "updated after", "older update"],
 )
 def test_an_incident_reads_right_whatever_the_order_of_its_messages(
-    desk: Desk, delivered: list[str | kinds.Event], seen: list[tuple[str, bool, bool, bool]]
+    delivery: Delivery, delivered: list[str | kinds.Event], seen: list[tuple[str, bool, bool, bool]]
 ) -> None:
     keys = [event if isinstance(event, str) else event.key for event in delivered]
-    desk.queue(*delivered)
+    delivery.queue(*delivered)
     for key in keys:
-        assert desk.deliver(key).closed is not None
-    first = desk.seen[0].message_id
+        assert delivery.deliver(key).closed is not None
+    first = delivery.seen[0].message_id
     shown = [
         (message.text[0], "Likes" in _first_line(message.text), message.silent, message.reply_to == first)
-        for message in desk.seen
+        for message in delivery.seen
     ]
     assert shown == seen
 
@@ -319,67 +321,69 @@ def test_an_incident_reads_right_whatever_the_order_of_its_messages(
 # --- where the opening is not as it should be -----------------------------------------------------------------------
 
 
-def test_an_opening_that_went_in_a_digest_is_replied_to_there_and_the_digest_stays(desk: Desk) -> None:
+def test_an_opening_that_went_in_a_digest_is_replied_to_there_and_the_digest_stays(delivery: Delivery) -> None:
     opening = _without_charts()
     events = [opening, *failed_runs(6)]
-    desk.queue(*events, digest_of(events, severity="critical"), UPDATE, ALL_CLEAR)
-    desk.deliver("digest-x")
-    before = desk.texts[0]
-    update, all_clear = desk.deliver(UPDATE), desk.deliver(ALL_CLEAR)
+    delivery.queue(*events, digest_of(events, severity="critical"), UPDATE, ALL_CLEAR)
+    delivery.deliver("digest-x")
+    before = delivery.texts[0]
+    update, all_clear = delivery.deliver(UPDATE), delivery.deliver(ALL_CLEAR)
     assert update.closed.outcome == "nothing_to_do"
     assert all_clear.closed is not None
-    assert desk.seen[1].reply_to == desk.seen[0].message_id
-    assert desk.texts[0] == before
+    assert delivery.seen[1].reply_to == delivery.seen[0].message_id
+    assert delivery.texts[0] == before
 
 
-def test_an_all_clear_in_a_digest_still_changes_the_first_line_of_its_opening(desk: Desk) -> None:
-    desk.queue(OPENING)
-    desk.deliver(OPENING)
+def test_an_all_clear_in_a_digest_still_changes_the_first_line_of_its_opening(delivery: Delivery) -> None:
+    delivery.queue(OPENING)
+    delivery.deliver(OPENING)
     events = [EXAMPLES[ALL_CLEAR], *failed_runs(6)]
-    desk.queue(*events, digest_of(events))
-    desk.deliver("digest-x")
-    assert desk.texts[0].startswith("✅ RESOLVED")
-    assert len(desk.seen) == 2
+    delivery.queue(*events, digest_of(events))
+    delivery.deliver("digest-x")
+    assert delivery.texts[0].startswith("✅ RESOLVED")
+    assert len(delivery.seen) == 2
 
 
-def test_an_opening_deleted_in_the_chat_costs_nothing(desk: Desk) -> None:
-    desk.queue(OPENING, UPDATE, ALL_CLEAR)
-    desk.deliver(OPENING)
-    del desk.api.chat(desk.chat).messages[desk.seen[0].message_id]
-    update, all_clear = desk.deliver(UPDATE), desk.deliver(ALL_CLEAR)
+def test_an_opening_deleted_in_the_chat_costs_nothing(delivery: Delivery) -> None:
+    delivery.queue(OPENING, UPDATE, ALL_CLEAR)
+    delivery.deliver(OPENING)
+    del delivery.api.chat(delivery.chat).messages[delivery.seen[0].message_id]
+    update, all_clear = delivery.deliver(UPDATE), delivery.deliver(ALL_CLEAR)
     assert update.closed.outcome == "nothing_to_do"
     assert all_clear.closed.outcome == "delivered"
-    (message,) = desk.seen
+    (message,) = delivery.seen
     assert message.reply_to is None
 
 
 # --- faults ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_failed_edit_is_tried_again_and_the_all_clear_is_not_doubled(desk: Desk) -> None:
-    desk.queue(OPENING, ALL_CLEAR)
-    desk.deliver(OPENING)
-    desk.api.faults.add(Fault.server_error(), method="editMessageCaption", times=4)
-    outcome = desk.deliver(ALL_CLEAR)
+def test_a_failed_edit_is_tried_again_and_the_all_clear_is_not_doubled(delivery: Delivery) -> None:
+    delivery.queue(OPENING, ALL_CLEAR)
+    delivery.deliver(OPENING)
+    delivery.api.faults.add(Fault.server_error(), method="editMessageCaption", times=4)
+    outcome = delivery.deliver(ALL_CLEAR)
     assert outcome.closed is None
     assert outcome.failures["telegram"].reason == "unreachable"
-    assert len(desk.seen) == 2
-    assert desk.deliver(ALL_CLEAR).closed is not None
-    assert len(desk.seen) == 2
-    assert desk.texts[0].startswith("✅")
+    assert len(delivery.seen) == 2
+    assert delivery.deliver(ALL_CLEAR).closed is not None
+    assert len(delivery.seen) == 2
+    assert delivery.texts[0].startswith("✅")
 
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("number", range(1, 7))
-def test_an_all_clear_killed_anywhere_ends_with_the_first_line_changed(desk: Desk, number: int, after: bool) -> None:
-    desk.queue(OPENING, ALL_CLEAR)
-    desk.deliver(OPENING)
-    desk.storage.die_at(number, after=after)
+def test_an_all_clear_killed_anywhere_ends_with_the_first_line_changed(
+    delivery: Delivery, number: int, after: bool
+) -> None:
+    delivery.queue(OPENING, ALL_CLEAR)
+    delivery.deliver(OPENING)
+    delivery.storage.die_at(number, after=after)
     with suppress(Killed):
-        desk.deliver(ALL_CLEAR)
-    desk.storage.writes_left = None
-    last = desk.storage.written[-1].entry.entry
-    desk.deliver(ALL_CLEAR)
-    assert desk.texts[0].startswith("✅")
-    assert len(desk.seen) == (3 if last == "sending" and number == 3 else 2)
-    assert desk.entries(ALL_CLEAR, "closed")
+        delivery.deliver(ALL_CLEAR)
+    delivery.storage.writes_left = None
+    last = delivery.storage.written[-1].entry.entry
+    delivery.deliver(ALL_CLEAR)
+    assert delivery.texts[0].startswith("✅")
+    assert len(delivery.seen) == (3 if last == "sending" and number == 3 else 2)
+    assert delivery.entries(ALL_CLEAR, "closed")

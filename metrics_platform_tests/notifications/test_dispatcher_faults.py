@@ -9,15 +9,15 @@ from itertools import pairwise
 import pytest
 
 from metrics_platform.notifications.kinds import Event
-from metrics_platform_tests.notifications.desk import (
+from metrics_platform_tests.notifications.delivery import (
     FAILED,
     REPORT,
-    Desk,
+    Delivery,
     Killed,
     charted_alert,
     digest_of,
     failed_runs,
-    running_desk,
+    running_delivery,
 )
 from metrics_platform_tests.notifications.examples import EXAMPLES
 from metrics_platform_tests.telegram.bot_api import Fault
@@ -37,10 +37,10 @@ DEATHS = [
 
 
 @pytest.fixture
-def wordy(desk: Desk) -> Desk:
+def wordy(delivery: Delivery) -> Delivery:
     """Every text takes several messages."""
-    desk.wordy = True
-    return desk
+    delivery.wordy = True
+    return delivery
 
 
 def _what(message: Message) -> tuple[str, str]:
@@ -48,11 +48,11 @@ def _what(message: Message) -> tuple[str, str]:
 
 
 def _undisturbed(event: Event) -> list[tuple[str, str]]:
-    with running_desk() as desk:
-        desk.wordy = True
-        desk.queue(event)
-        desk.deliver(event.key)
-        return [_what(message) for message in desk.seen]
+    with running_delivery() as delivery:
+        delivery.wordy = True
+        delivery.queue(event)
+        delivery.deliver(event.key)
+        return [_what(message) for message in delivery.seen]
 
 
 @pytest.fixture(scope="module")
@@ -65,22 +65,22 @@ def whole_report() -> list[tuple[str, str]]:
     return _undisturbed(EXAMPLES[REPORT])
 
 
-def _deliver_until_closed(desk: Desk, key: str, tries: int = 5) -> None:
+def _deliver_until_closed(delivery: Delivery, key: str, tries: int = 5) -> None:
     for _ in range(tries):
-        desk.clock.now += 20
-        if desk.outcome(key) or desk.deliver(key).closed:
+        delivery.clock.now += 20
+        if delivery.outcome(key) or delivery.deliver(key).closed:
             return
     raise AssertionError(f"{key} was never closed")
 
 
-def _dies(desk: Desk, key: str, number: int, *, after: bool, error: type[BaseException]) -> bool:
+def _dies(delivery: Delivery, key: str, number: int, *, after: bool, error: type[BaseException]) -> bool:
     """Deliver with a journal that fails at the n-th write; whether a channel may have got a step that is not marked."""
-    desk.storage.die_at(number, after=after, error=error)
-    entries_before = len(desk.storage.written)
+    delivery.storage.die_at(number, after=after, error=error)
+    entries_before = len(delivery.storage.written)
     with suppress(error):
-        desk.deliver(key)
-    desk.storage.writes_left = None
-    written = [stored.entry.entry for stored in desk.storage.written[entries_before:]]
+        delivery.deliver(key)
+    delivery.storage.writes_left = None
+    written = [stored.entry.entry for stored in delivery.storage.written[entries_before:]]
     return any(one == "sending" and two != "sent" for one, two in pairwise([*written, "end"]))
 
 
@@ -89,7 +89,7 @@ def _dies(desk: Desk, key: str, number: int, *, after: bool, error: type[BaseExc
 
 @pytest.mark.parametrize(("number", "after", "error"), DEATHS)
 def test_an_alert_killed_anywhere_arrives_whole_with_at_most_the_unknown_step_twice(
-    wordy: Desk, whole_alert: list[tuple[str, str]], number: int, after: bool, error: type[BaseException]
+    wordy: Delivery, whole_alert: list[tuple[str, str]], number: int, after: bool, error: type[BaseException]
 ) -> None:
     wordy.queue(ALERT)
     unmarked = _dies(wordy, ALERT.key, number, after=after, error=error)
@@ -106,7 +106,7 @@ def test_an_alert_killed_anywhere_arrives_whole_with_at_most_the_unknown_step_tw
 
 @pytest.mark.parametrize(("number", "after", "error"), DEATHS)
 def test_a_report_killed_anywhere_is_never_doubled(
-    wordy: Desk, whole_report: list[tuple[str, str]], number: int, after: bool, error: type[BaseException]
+    wordy: Delivery, whole_report: list[tuple[str, str]], number: int, after: bool, error: type[BaseException]
 ) -> None:
     wordy.queue(REPORT)
     unmarked = _dies(wordy, REPORT, number, after=after, error=error)
@@ -123,35 +123,39 @@ def test_a_report_killed_anywhere_is_never_doubled(
 
 
 @pytest.mark.parametrize(("number", "after"), [*((number, False) for number in range(1, 19, 2)), (2, True)])
-def test_a_digest_killed_anywhere_closes_its_messages_and_repeats_none(desk: Desk, number: int, after: bool) -> None:
+def test_a_digest_killed_anywhere_closes_its_messages_and_repeats_none(
+    delivery: Delivery, number: int, after: bool
+) -> None:
     runs = failed_runs(6)
-    desk.queue(*runs, digest_of(runs))
-    _dies(desk, "digest-x", number, after=after, error=Killed)
-    _deliver_until_closed(desk, "digest-x")
+    delivery.queue(*runs, digest_of(runs))
+    _dies(delivery, "digest-x", number, after=after, error=Killed)
+    _deliver_until_closed(delivery, "digest-x")
     for run in runs:
-        assert desk.outcome(run.key) == "delivered"
-        assert desk.entries(run.key, "sent")[0].within == "digest-x"
-        desk.deliver(run.key)
-    assert len(desk.seen) <= 2
-    assert all("DIGEST" in text for text in desk.texts)
+        assert delivery.outcome(run.key) == "delivered"
+        assert delivery.entries(run.key, "sent")[0].within == "digest-x"
+        delivery.deliver(run.key)
+    assert len(delivery.seen) <= 2
+    assert all("DIGEST" in text for text in delivery.texts)
 
 
 @pytest.mark.parametrize("number", range(1, 9))
-def test_a_kill_while_the_fallback_sends_doubles_the_message_there_at_most_once(desk: Desk, number: int) -> None:
-    desk.with_slack()
-    desk.queue(FAILED)
-    desk.api.down()
-    desk.pass_time(14)
-    desk.storage.die_at(number)
+def test_a_kill_while_the_fallback_sends_doubles_the_message_there_at_most_once(
+    delivery: Delivery, number: int
+) -> None:
+    delivery.with_slack()
+    delivery.queue(FAILED)
+    delivery.api.down()
+    delivery.pass_time(14)
+    delivery.storage.die_at(number)
     with suppress(Killed):
-        desk.pass_time(10)
-    desk.storage.writes_left = None
-    desk.pass_time(30)
-    assert 1 <= len(desk.slack_texts) <= 2
-    assert [entry for entry in desk.entries(FAILED, "sent") if entry.channel == "slack"]
-    desk.api.up()
-    desk.pass_time(10)
-    assert len(desk.seen) == 1
+        delivery.pass_time(10)
+    delivery.storage.writes_left = None
+    delivery.pass_time(30)
+    assert 1 <= len(delivery.slack_texts) <= 2
+    assert [entry for entry in delivery.entries(FAILED, "sent") if entry.channel == "slack"]
+    delivery.api.up()
+    delivery.pass_time(10)
+    assert len(delivery.seen) == 1
 
 
 # --- answers that are lost ------------------------------------------------------------------------------------------
@@ -166,44 +170,44 @@ LOST = {
 
 
 @pytest.mark.parametrize("name", [*LOST])
-def test_an_alert_whose_answer_is_lost_is_sent_again(desk: Desk, name: str) -> None:
-    desk.queue(FAILED)
+def test_an_alert_whose_answer_is_lost_is_sent_again(delivery: Delivery, name: str) -> None:
+    delivery.queue(FAILED)
     if name == "hanging":
-        desk.answers_within = 0.7
-    desk.api.faults.add(LOST[name](), method="sendMessage")
-    _deliver_until_closed(desk, FAILED)
-    assert len(desk.seen) == 2
-    assert len(set(desk.texts)) == 1
+        delivery.answers_within = 0.7
+    delivery.api.faults.add(LOST[name](), method="sendMessage")
+    _deliver_until_closed(delivery, FAILED)
+    assert len(delivery.seen) == 2
+    assert len(set(delivery.texts)) == 1
 
 
 @pytest.mark.parametrize("name", [*LOST])
-def test_a_report_whose_answer_is_lost_is_not_sent_again_and_says_what_to_do(desk: Desk, name: str) -> None:
-    desk.with_slack()
-    desk.queue(REPORT)
+def test_a_report_whose_answer_is_lost_is_not_sent_again_and_says_what_to_do(delivery: Delivery, name: str) -> None:
+    delivery.with_slack()
+    delivery.queue(REPORT)
     if name == "hanging":
-        desk.answers_within = 0.7
-    desk.api.faults.add(LOST[name](), method="sendMessage")
-    outcome = desk.deliver(REPORT)
+        delivery.answers_within = 0.7
+    delivery.api.faults.add(LOST[name](), method="sendMessage")
+    outcome = delivery.deliver(REPORT)
     assert outcome.closed.outcome == "unknown"
     assert outcome.closed.text.startswith("telegram: ")
     assert "Check the chat" in outcome.closed.text
     assert outcome.failures["telegram"].reason == "unknown"
-    desk.pass_time(60)
-    assert len(desk.seen) == 1
-    assert desk.slack.payloads == []  # it may be in the chat, so no other channel gets it
+    delivery.pass_time(60)
+    assert len(delivery.seen) == 1
+    assert delivery.slack.payloads == []  # it may be in the chat, so no other channel gets it
 
 
-def test_a_report_lost_in_a_copy_is_unknown_there_and_not_doubled_anywhere(desk: Desk) -> None:
-    desk.with_slack(copy_to_slack="daily_report")
-    desk.queue(REPORT)
-    desk.slack.answers = ["drop"]
-    desk.api.down()
-    assert desk.deliver(REPORT).closed is None
-    desk.api.up()
-    outcome = desk.deliver(REPORT)
+def test_a_report_lost_in_a_copy_is_unknown_there_and_not_doubled_anywhere(delivery: Delivery) -> None:
+    delivery.with_slack(copy_to_slack="daily_report")
+    delivery.queue(REPORT)
+    delivery.slack.answers = ["drop"]
+    delivery.api.down()
+    assert delivery.deliver(REPORT).closed is None
+    delivery.api.up()
+    outcome = delivery.deliver(REPORT)
     assert (outcome.closed.outcome, outcome.closed.text.partition(":")[0]) == ("unknown", "slack")
-    assert len(desk.slack.payloads) == 1
-    assert desk.texts[0].startswith("📊")
+    assert len(delivery.slack.payloads) == 1
+    assert delivery.texts[0].startswith("📊")
 
 
 # --- what is recorded of failures -----------------------------------------------------------------------------------

@@ -14,13 +14,13 @@ import pytest
 from metrics_platform.notifications import kinds
 from metrics_platform.notifications.dispatcher import Attempt
 from metrics_platform.notifications.queueing import BURST
-from metrics_platform_tests.notifications.desk import (
+from metrics_platform_tests.notifications.delivery import (
     ALL_CLEAR,
     FAILED,
     OPENING,
     REPORT,
     UPDATE,
-    Desk,
+    Delivery,
     Killed,
     Recorder,
     failed_runs,
@@ -43,88 +43,88 @@ def _report(number: int) -> kinds.Event:
 # --- outages --------------------------------------------------------------------------------------------------------
 
 
-def test_after_three_hours_without_telegram_each_message_arrives_once_and_late(desk: Desk) -> None:
-    desk.api.down()
+def test_after_three_hours_without_telegram_each_message_arrives_once_and_late(delivery: Delivery) -> None:
+    delivery.api.down()
     for event, minutes in ((FAILED, 20), (_alert(), 60), (_report(1), 60), (ALL_CLEAR, 40)):
-        desk.happens(event)
-        desk.pass_time(minutes)
-    tries = len(desk.attempts)
-    assert desk.seen == []
-    desk.api.up()
-    desk.pass_time(6)
+        delivery.happens(event)
+        delivery.pass_time(minutes)
+    tries = len(delivery.attempts)
+    assert delivery.seen == []
+    delivery.api.up()
+    delivery.pass_time(6)
     # The first one found out that Telegram is back; the alert says by now that it is over.
-    assert sorted(text[:12] for text in desk.texts) == [
+    assert sorted(text[:12] for text in delivery.texts) == [
         "✅ RESOLVED ·",
         "✅ RESOLVED ·",
         "❌ FAILED · j",
         "📊 Sat 21 Nov",
     ]
-    assert all("Delayed" in text for text in desk.texts)
-    alert, all_clear = (message for message in desk.seen if message.text.startswith("✅"))
+    assert all("Delayed" in text for text in delivery.texts)
+    alert, all_clear = (message for message in delivery.seen if message.text.startswith("✅"))
     assert all_clear.reply_to == alert.message_id
     assert 30 <= tries <= 50  # one message at a time finds out whether Telegram is back
-    assert {desk.outcome(key) for key in (FAILED, OPENING, "report-1", ALL_CLEAR)} == {"delivered"}
+    assert {delivery.outcome(key) for key in (FAILED, OPENING, "report-1", ALL_CLEAR)} == {"delivered"}
 
 
-def test_a_burst_during_an_outage_is_one_late_digest_and_the_report_its_own_message(desk: Desk) -> None:
-    desk.api.down()
+def test_a_burst_during_an_outage_is_one_late_digest_and_the_report_its_own_message(delivery: Delivery) -> None:
+    delivery.api.down()
     runs = failed_runs(12)
     for run in runs:
-        desk.happens(run)
-        desk.pass_time(12)
-    desk.happens(_report(1), _alert())
-    desk.pass_time(10)
-    desk.api.up()
-    desk.pass_time(10)
+        delivery.happens(run)
+        delivery.pass_time(12)
+    delivery.happens(_report(1), _alert())
+    delivery.pass_time(10)
+    delivery.api.up()
+    delivery.pass_time(10)
     for run in runs:
-        assert sum(f"{run.job} " in f"{text} ".replace("\n", " ") for text in desk.texts) == 1, run.key
-    assert sum("Period:" in text for text in desk.texts) == 1
-    assert sum("Views −41%" in text for text in desk.texts) == 1
-    assert any("DIGEST" in text and "Delayed" in text for text in desk.texts)
-    assert len(desk.texts) <= 3 + BURST
+        assert sum(f"{run.job} " in f"{text} ".replace("\n", " ") for text in delivery.texts) == 1, run.key
+    assert sum("Period:" in text for text in delivery.texts) == 1
+    assert sum("Views −41%" in text for text in delivery.texts) == 1
+    assert any("DIGEST" in text and "Delayed" in text for text in delivery.texts)
+    assert len(delivery.texts) <= 3 + BURST
 
 
-def test_what_is_too_old_is_given_up_after_a_try_and_says_so(desk: Desk) -> None:
-    desk.more_settings["message_max_age_hours"] = 1
-    desk.api.down()
-    desk.happens(FAILED)
-    desk.pass_time(70)
-    (closed,) = desk.entries(FAILED, "closed")
+def test_what_is_too_old_is_given_up_after_a_try_and_says_so(delivery: Delivery) -> None:
+    delivery.more_settings["message_max_age_hours"] = 1
+    delivery.api.down()
+    delivery.happens(FAILED)
+    delivery.pass_time(70)
+    (closed,) = delivery.entries(FAILED, "closed")
     assert closed.outcome == "given_up"
     assert "METRICS_MESSAGE_MAX_AGE_HOURS" in closed.text
-    desk.api.up()
-    desk.pass_time(10)
-    assert desk.seen == []
+    delivery.api.up()
+    delivery.pass_time(10)
+    assert delivery.seen == []
 
 
 # --- order, bursts, limits -------------------------------------------------------------------------------------------
 
 
-def test_an_alert_queued_during_a_run_goes_before_what_waits_silently(desk: Desk) -> None:
-    desk.happens(*(_report(number) for number in range(4)))
+def test_an_alert_queued_during_a_run_goes_before_what_waits_silently(delivery: Delivery) -> None:
+    delivery.happens(*(_report(number) for number in range(4)))
 
     def then(attempt: Attempt) -> None:
         if attempt.key == "report-1":
-            desk.happens(_alert())
+            delivery.happens(_alert())
 
-    desk.at_each_attempt = then
-    desk.drain()
-    assert [text[:2].strip() for text in desk.texts] == ["📊", "📊", "🔴", "📊", "📊"]
-
-
-def test_fifty_messages_leave_in_one_run_as_fast_as_the_limits_allow(desk: Desk) -> None:
-    desk.api.limits.enabled = True
-    desk.api.limits._clock = lambda: desk.clock.now
-    desk.happens(*(_report(number) for number in range(50)))
-    began = desk.clock.now
-    desk.drain()
-    assert len(desk.seen) == 50
-    assert all(call.ok for call in desk.api.calls)
-    assert desk.clock.now - began < 2 * 61 + 12 * 1.05  # 20 a minute: 20 + 20 + 10
+    delivery.at_each_attempt = then
+    delivery.drain()
+    assert [text[:2].strip() for text in delivery.texts] == ["📊", "📊", "🔴", "📊", "📊"]
 
 
-def test_a_message_that_kills_its_runs_holds_up_no_other(desk: Desk) -> None:
-    desk.happens(_alert("anomaly-poison"))
+def test_fifty_messages_leave_in_one_run_as_fast_as_the_limits_allow(delivery: Delivery) -> None:
+    delivery.api.limits.enabled = True
+    delivery.api.limits._clock = lambda: delivery.clock.now
+    delivery.happens(*(_report(number) for number in range(50)))
+    began = delivery.clock.now
+    delivery.drain()
+    assert len(delivery.seen) == 50
+    assert all(call.ok for call in delivery.api.calls)
+    assert delivery.clock.now - began < 2 * 61 + 12 * 1.05  # 20 a minute: 20 + 20 + 10
+
+
+def test_a_message_that_kills_its_runs_holds_up_no_other(delivery: Delivery) -> None:
+    delivery.happens(_alert("anomaly-poison"))
 
     class Deadly(Recorder):
         def steps(self, message: Any, context: Any) -> list[Any]:
@@ -132,68 +132,68 @@ def test_a_message_that_kills_its_runs_holds_up_no_other(desk: Desk) -> None:
                 raise Killed
             return super().steps(message, context)
 
-    telegram = desk.more_channels["telegram"] = Deadly("telegram")
+    telegram = delivery.more_channels["telegram"] = Deadly("telegram")
     for number in range(30):
         if number == 10:
-            desk.happens(FAILED)
+            delivery.happens(FAILED)
         with suppress(Killed):
-            desk.drain()
-        desk.clock.now += 15
+            delivery.drain()
+        delivery.clock.now += 15
     assert telegram.keys == [FAILED]
-    started = desk.entries("anomaly-poison", "started")
+    started = delivery.entries("anomaly-poison", "started")
     assert 4 <= len(started) <= 8  # less and less often
 
 
 # --- the fallback ---------------------------------------------------------------------------------------------------
 
 
-def test_slack_gets_once_what_waits_too_long_and_telegram_gets_it_later(desk: Desk) -> None:
-    desk.with_slack()
-    desk.api.down()
-    desk.happens(FAILED)
-    desk.pass_time(13)
-    assert desk.slack_texts == []
-    desk.happens(STALE)
-    desk.pass_time(5)
-    assert [text[:8] for text in desk.slack_texts] == ["❌ FAILED"]
-    desk.pass_time(60)
-    assert len(desk.slack_texts) == 2
-    desk.api.up()
-    desk.pass_time(6)
-    assert {text[:8] for text in desk.texts} == {"❌ FAILED", "🟠 WARNIN"}
-    assert (len(desk.seen), len(desk.slack_texts)) == (2, 2)
+def test_slack_gets_once_what_waits_too_long_and_telegram_gets_it_later(delivery: Delivery) -> None:
+    delivery.with_slack()
+    delivery.api.down()
+    delivery.happens(FAILED)
+    delivery.pass_time(13)
+    assert delivery.slack_texts == []
+    delivery.happens(STALE)
+    delivery.pass_time(5)
+    assert [text[:8] for text in delivery.slack_texts] == ["❌ FAILED"]
+    delivery.pass_time(60)
+    assert len(delivery.slack_texts) == 2
+    delivery.api.up()
+    delivery.pass_time(6)
+    assert {text[:8] for text in delivery.texts} == {"❌ FAILED", "🟠 WARNIN"}
+    assert (len(delivery.seen), len(delivery.slack_texts)) == (2, 2)
 
 
 # --- the queue ------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_waits_for_what_is_due_soon_and_ends_when_nothing_is(desk: Desk) -> None:
-    desk.api.faults.add(Fault.server_error(), times=4)
-    desk.happens(FAILED)
-    step = desk.drain()
-    assert len(desk.seen) == 1
+def test_a_run_waits_for_what_is_due_soon_and_ends_when_nothing_is(delivery: Delivery) -> None:
+    delivery.api.faults.add(Fault.server_error(), times=4)
+    delivery.happens(FAILED)
+    step = delivery.drain()
+    assert len(delivery.seen) == 1
     assert step.reason == "nothing is waiting"
-    desk.api.down()
-    desk.happens(STALE)
-    step = desk.drain()
+    delivery.api.down()
+    delivery.happens(STALE)
+    step = delivery.drain()
     assert step.at is not None
     assert "telegram cannot be reached" in step.reason
 
 
-def test_a_run_that_expects_more_sends_what_is_queued_meanwhile(desk: Desk) -> None:
+def test_a_run_that_expects_more_sends_what_is_queued_meanwhile(delivery: Delivery) -> None:
     def queues_and_ends() -> bool:
-        if desk.clock.now >= 5 and not desk.entries(FAILED):
-            desk.happens(FAILED)
+        if delivery.clock.now >= 5 and not delivery.entries(FAILED):
+            delivery.happens(FAILED)
             return False
-        return desk.clock.now < 5
+        return delivery.clock.now < 5
 
-    desk.expects_more = queues_and_ends
-    desk.drain()
-    assert len(desk.seen) == 1
+    delivery.expects_more = queues_and_ends
+    delivery.drain()
+    assert len(delivery.seen) == 1
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_whatever_happens_alerts_arrive_and_reports_arrive_at_most_once(desk: Desk, seed: int) -> None:
+def test_whatever_happens_alerts_arrive_and_reports_arrive_at_most_once(delivery: Delivery, seed: int) -> None:
     dice = random.Random(seed)
     faults = [
         Fault.server_error(),
@@ -206,20 +206,20 @@ def test_whatever_happens_alerts_arrive_and_reports_arrive_at_most_once(desk: De
     alerts = [*failed_runs(4), _alert()]
     events = [*alerts, *(_report(number) for number in range(3)), EXAMPLES[UPDATE], EXAMPLES[ALL_CLEAR]]
     for event in events:
-        desk.happens(event)
+        delivery.happens(event)
         for _ in range(dice.randrange(3)):
-            desk.api.faults.add(dice.choice(faults), times=dice.randrange(1, 6))
+            delivery.api.faults.add(dice.choice(faults), times=dice.randrange(1, 6))
         if dice.random() < 0.4:
-            desk.storage.die_at(dice.randrange(1, 8), after=dice.random() < 0.5)
+            delivery.storage.die_at(dice.randrange(1, 8), after=dice.random() < 0.5)
         with suppress(Killed):
-            desk.pass_time(dice.randrange(1, 30))
-        desk.storage.writes_left = None
-    desk.api.faults.clear()
-    desk.pass_time(180)
-    assert all(desk.outcome(event.key) in ("delivered", "nothing_to_do", "unknown") for event in events)
-    assert all(desk.outcome(event.key) == "delivered" for event in alerts)
-    text = "\n".join(desk.texts)
+            delivery.pass_time(dice.randrange(1, 30))
+        delivery.storage.writes_left = None
+    delivery.api.faults.clear()
+    delivery.pass_time(180)
+    assert all(delivery.outcome(event.key) in ("delivered", "nothing_to_do", "unknown") for event in events)
+    assert all(delivery.outcome(event.key) == "delivered" for event in alerts)
+    text = "\n".join(delivery.texts)
     assert all(f"job_{number:03d}" in text for number in range(4))
     assert "Views" in text
     for number in range(3):
-        assert sum(f"report-{number}" in text for text in desk.texts) <= 1
+        assert sum(f"report-{number}" in text for text in delivery.texts) <= 1

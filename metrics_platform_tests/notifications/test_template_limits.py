@@ -247,8 +247,8 @@ def test_telegram_accepts_any_event(event: kinds.Event, language: Language, dela
     assert len(text_of(message.headline)) <= 400
     parsed = seen(message)
     assert len(parsed) <= 3
-    for message in parsed:
-        assert message.accidental == []
+    for part in parsed:
+        assert part.accidental == []
     seen(message, CAPTION_UNITS)
 
 

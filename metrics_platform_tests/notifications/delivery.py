@@ -89,7 +89,7 @@ class Outcome:
 
 
 @dataclass
-class Desk:
+class Delivery:
     """What a test queues, and what users then see."""
 
     api: BotApi
@@ -243,9 +243,9 @@ class Recorder(Channel):
 
 
 @contextmanager
-def running_desk() -> Iterator[Desk]:
+def running_delivery() -> Iterator[Delivery]:
     with bot_api_server() as api, slack_webhook.running() as slack:
-        yield Desk(api, slack, api.supergroup)
+        yield Delivery(api, slack, api.supergroup)
 
 
 def charted_alert(key: str = "anomaly-charted") -> kinds.AnomalyOpened:
