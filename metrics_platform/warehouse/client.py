@@ -76,7 +76,7 @@ class Warehouse:
         connection: where, and as whom.
         tags: written into `log_comment` of every query.
         timeout_seconds: the longest one query may take in the server.
-        max_memory_mb: the most memory (MiB) one query may take; it spills to disk at a quarter of it.
+        max_memory_mb: the most memory (MiB) one query may take; it spills to disk at half of it.
         engine: of the platform's tables, METRICS_CLICKHOUSE_ENGINE.
         cluster: whose replicas all have the platform's tables; empty: one server is addressed.
         settings: further ClickHouse settings for every query, over the defaults.
