@@ -139,6 +139,12 @@ def _volume_inhibitions(volume: Kind) -> tuple[Inhibition, ...]:
     )
 
 
+def _return_inhibition(equal: str, **labels: str) -> Inhibition:
+    """After an outage, users and queued events come back all at once."""
+    fall, rise = _labels("anomaly", variant="down", **labels), _labels("anomaly", variant="up")
+    return Inhibition(fall, rise, (equal,), after=LOOKBACK, limited_to_missing=True)
+
+
 INHIBITIONS: tuple[Inhibition, ...] = (
     # A source without events: only the first of two is notified, the metrics at zero or the stale data.
     Inhibition(
@@ -161,21 +167,9 @@ INHIBITIONS: tuple[Inhibition, ...] = (
         while_open=False,
         includes_lookback=True,
     ),
-    # After an outage, users and queued events come back all at once.
-    Inhibition(
-        _labels("anomaly", variant="down"),
-        _labels("anomaly", variant="up"),
-        ("subject",),
-        after=LOOKBACK,
-        limited_to_missing=True,
-    ),
-    Inhibition(
-        _labels("anomaly", variant="down", scope="total"),
-        _labels("anomaly", variant="up"),
-        ("origin",),
-        after=LOOKBACK,
-        limited_to_missing=True,
-    ),
+    _return_inhibition("subject"),
+    _return_inhibition("origin", scope="total"),
+    # The same for volumes.
     Inhibition(_labels("odd_hour", variant="down"), _labels("odd_hour", variant="up"), ("subject",), after=LOOKBACK),
     # After a launch, other metrics rise later.
     Inhibition(
