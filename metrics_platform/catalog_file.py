@@ -134,14 +134,14 @@ def problem_texts(error: ValidationError) -> list[str]:
     details = error.errors()
     # A key that is either false or has keys below it gives two errors. Keep the one about the keys.
     either = {detail["loc"][:-1] for detail in details if detail["loc"][-1:] == (_FALSE,)}
-    placeholder_value = []
+    texts = []
     for detail in details:
         if detail["loc"][-1:] == (_FALSE,):
             continue
         path = [part for part in detail["loc"] if "[" not in str(part) and part not in _ALTERNATIVES]
         or_false = ", or false" if detail["loc"][:-1] in either and detail["type"] in _NO_KEYS else ""
-        placeholder_value.append(f"{'.'.join(map(str, path))}{_problem_text(detail, _keys(path))}{or_false}")
-    return placeholder_value
+        texts.append(f"{'.'.join(map(str, path))}{_problem_text(detail, _keys(path))}{or_false}")
+    return texts
 
 
 def _problem_text(detail: Any, keys: list[str]) -> str:
@@ -215,10 +215,10 @@ def _metric_problems(name: str, entry: MetricEntry, entries: CatalogFile) -> Ite
 
 
 def _part_problems(at: str, quotient: str, part: str, entries: CatalogFile) -> Iterator[str]:
-    placeholder_value = entries.metrics.get(part)
-    if placeholder_value is None:
+    metric = entries.metrics.get(part)
+    if metric is None:
         yield f"{at} = {part!r}: no such metric{suggest(part, entries.metrics)}"
-    elif not placeholder_value.enabled:
+    elif not metric.enabled:
         yield f"{at} = {part!r}: that metric is disabled; enable it, or disable {quotient} too"
-    elif placeholder_value.sql is None or placeholder_value.source is None:
+    elif metric.sql is None or metric.source is None:
         yield f"{at} = {part!r}: is a quotient itself; name a metric with `sql`"

@@ -252,15 +252,15 @@ def _day_rows(  # noqa: PLR0917
     """The verdicts of some slots of a day, source by source, because a source's metrics are evidence for each other."""
     holidays = [(holiday - _EPOCH).days for holiday in settings.holidays]
     for name in dict.fromkeys(metric.source for metric in metrics):
-        evaluated = [
-            item
+        parts = [
+            part
             for metric in metrics
             if metric.source == name
-            for item in _evaluate_metric(reader, metric, checked.rows[name].source, len(slots), holidays)
+            for part in _evaluate_metric(reader, metric, checked.rows[name].source, len(slots), holidays)
         ]
-        detections_with_siblings = with_siblings([item.member for item in evaluated])
-        for item, detections in zip(evaluated, detections_with_siblings, strict=True):
-            yield _rows(item, detections, date, slots, version)
+        detections_with_siblings = with_siblings([part.member for part in parts])
+        for part, detections in zip(parts, detections_with_siblings, strict=True):
+            yield _rows(part, detections, date, slots, version)
 
 
 def _evaluate_metric(
@@ -288,11 +288,11 @@ def _evaluate_metric(
             yield _Evaluated(metric, member, evaluation, denominators)
 
 
-def _rows(item: _Evaluated, detections: Detections, date: datetime.date, slots: SlotRange, version: int) -> pa.Table:
-    metric, evaluation = item.metric, item.evaluation
+def _rows(part: _Evaluated, detections: Detections, date: datetime.date, slots: SlotRange, version: int) -> pa.Table:
+    metric, evaluation = part.metric, part.evaluation
     count, series = detections.value.shape
     starts = int(slots.start.timestamp()) + int(SLOT.total_seconds()) * np.arange(count)
-    dimensions, values = (np.array(names, dtype=object) for names in zip(*item.member.names, strict=True))
+    dimensions, values = (np.array(names, dtype=object) for names in zip(*part.member.names, strict=True))
     critical = (
         (np.abs(detections.change) >= metric.monitor.critical_change)
         | (detections.expected == 0)
@@ -309,7 +309,7 @@ def _rows(item: _Evaluated, detections: Detections, date: datetime.date, slots: 
     }
     numbers = {
         "value": detections.value,
-        "trials": np.full(detections.value.shape, np.nan) if item.denominators is None else item.denominators,
+        "trials": np.full(detections.value.shape, np.nan) if part.denominators is None else part.denominators,
         "expected": detections.expected,
         "lower": detections.lower,
         "upper": detections.upper,
