@@ -65,7 +65,7 @@ class PlatformState(Collector):
                 loaded = day_of(date, self.settings.zone).end.timestamp()
                 yield _gauge("last_day_end_timestamp_seconds", "End of the last day in app_daily.", loaded)
         if tables_exist(warehouse, [INCIDENTS, MONITORED_SLOTS]):
-            state = warehouse.query(read_sql("queries/platform_state.sql"), operation="Reading what is open").rows[0]
+            state = warehouse.query(read_sql("queries/platform_state.sql"), operation="Reading open incidents").rows[0]
             if start := state["last_slot"]:
                 evaluated = Slot(start.replace(tzinfo=datetime.UTC)).end.timestamp()
                 yield _gauge("last_slot_end_timestamp_seconds", "End of the last evaluated slot.", evaluated)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -13,7 +13,7 @@ from dagster._core.scheduler.instigation import InstigatorStatus
 
 from metrics_platform.defs.clean_up import JOB as CLEAN_UP_JOB
 from metrics_platform.defs.daily.schedule import JOB as DAILY_JOB
-from metrics_platform.defs.health.ended import EndedRun, ended_runs, ended_ticks
+from metrics_platform.defs.health.ended import EndedRun, EndedTick, ended_runs, ended_ticks
 from metrics_platform.defs.monitoring.assets import JOB as MONITORING_JOB
 from metrics_platform.defs.report.assets import ASSET as REPORT
 from metrics_platform.findings import Finding
@@ -110,10 +110,11 @@ _CAUSE_LENGTH = 200
 
 def _inspect_work(instance: dg.DagsterInstance, home: str, now: datetime.datetime) -> Iterator[Finding]:
     yield _daemons(instance, home, now)
-    failed = [*_failed_runs(instance, now), *_failed_ticks(instance)]
+    ticks = [tick for ticks in ended_ticks(instance, most=1).values() for tick in ticks]
+    failed = [*_failed_runs(instance, now), *_failed_ticks(ticks)]
     all_succeeded = "the latest run of every job and the latest tick of every schedule and sensor succeeded"
     yield from failed or [Finding("Runs and ticks", "ok", all_succeeded)]
-    yield from _ticks_ahead(instance, now)
+    yield from _future_ticks(ticks, now)
     yield from _waiting_runs(instance, now)
 
 
@@ -134,25 +135,23 @@ def _failed_runs(instance: dg.DagsterInstance, now: datetime.datetime) -> Iterat
             )
 
 
-def _failed_ticks(instance: dg.DagsterInstance) -> Iterator[Finding]:
-    for ended in ended_ticks(instance, most=1).values():
-        for tick in ended:
-            if tick.failed:
-                kind, name = tick.automation
-                yield Finding(
-                    "Ticks",
-                    "problem",
-                    f"the latest tick of {kind} {name} failed, {_format_time(tick.at)}: {_shorten_cause(tick.cause)}",
-                    "Remove the cause; Dagster tries again. Automation in its UI shows every tick.",
-                )
+def _failed_ticks(ticks: Sequence[EndedTick]) -> Iterator[Finding]:
+    for tick in ticks:
+        if tick.failed:
+            kind, name = tick.automation
+            yield Finding(
+                "Ticks",
+                "problem",
+                f"the latest tick of {kind} {name} failed, {_format_time(tick.at)}: {_shorten_cause(tick.cause)}",
+                "Remove the cause; Dagster tries again. Automation in its UI shows every tick.",
+            )
 
 
-def _ticks_ahead(instance: dg.DagsterInstance, now: datetime.datetime) -> Iterator[Finding]:
-    """Ticks of the future: Dagster starts no schedule or sensor before the time of its latest tick."""
-    ended = [one for ticks in ended_ticks(instance, most=1).values() for one in ticks]
-    began = max((one.tick.timestamp for one in ended), default=0.0)
-    if began > (now + _CLOCKS_DIFFER).timestamp():
-        until = _format_time(datetime.datetime.fromtimestamp(began, datetime.UTC))
+def _future_ticks(ticks: Sequence[EndedTick], now: datetime.datetime) -> Iterator[Finding]:
+    """Dagster starts no schedule or sensor before the time of its latest tick."""
+    latest = max((tick.tick.timestamp for tick in ticks), default=0.0)
+    if latest > (now + _CLOCKS_DIFFER).timestamp():
+        until = _format_time(datetime.datetime.fromtimestamp(latest, datetime.UTC))
         yield Finding(
             "Clock",
             "problem",

@@ -47,8 +47,8 @@ def evaluate(series: SlotSeries, slots: int, config: DetectorConfig, holidays: C
     detections = [
         _filter_direction(_DETECTORS[name][1](series, needed, on_values, holidays), config) for name in config.detectors
     ]
-    anomalous = np.stack([answer.anomalous for answer in detections])
-    has_verdict = np.stack([np.isin(answer.status, (Status.NORMAL, Status.ANOMALOUS)) for answer in detections])
+    anomalous = np.stack([result.anomalous for result in detections])
+    has_verdict = np.stack([np.isin(result.status, (Status.NORMAL, Status.ANOMALOUS)) for result in detections])
     if config.combine == "all":
         fires = (anomalous | ~has_verdict).all(axis=0) & anomalous.any(axis=0)
     else:

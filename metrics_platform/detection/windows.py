@@ -1,6 +1,6 @@
 """The windows of slots that `seasonal` evaluates, compared with earlier days: expected values, noise and deviations.
 
-What these words mean is said in `seasonal`.
+See `seasonal` for the terms.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from metrics_platform.detection.baseline import (
     Baseline,
     Days,
     arcsine,
+    cumulative_sum,
     daily_peaks,
     earlier_levels,
     lagged,
@@ -227,12 +228,10 @@ class Comparison:
     @cached_property
     def _scale(self) -> Scale:
         """The scale of a gauge at each position, by the signs of its values in the four weeks before."""
-        signs = []
-        for has_sign in (self.series.values > 0, self.series.values < 0):
-            counts = np.concatenate([np.zeros((1, has_sign.shape[1]), dtype=np.int64), np.cumsum(has_sign, axis=0)])
-            ends = np.clip(self.days.positions, 0, self.series.length)
-            signs.append(counts[ends] > counts[np.maximum(ends - _FOUR_WEEKS, 0)])
-        return Scale(signs[0] & signs[1])
+        ends = np.clip(self.days.positions, 0, self.series.length)
+        counts = [cumulative_sum(has_sign) for has_sign in (self.series.values > 0, self.series.values < 0)]
+        above, below = (count[ends] > count[np.maximum(ends - _FOUR_WEEKS, 0)] for count in counts)
+        return Scale(above & below)
 
     def _distance(self, actual: Floats, expected: Floats, trials: Floats | None, first: int = 0) -> Floats:
         """The distance, on a scale where its size does not depend on the value; from position `first` on."""
@@ -252,9 +251,9 @@ class Comparison:
         # Longer windows need their noise only at the evaluated slots and those that are pooled with them.
         start = 0 if length == 1 else max(0, len(expected) - self.slots - POOLED - length + 1)
         earlier, usual = (running_sum(numbers[start:], length) for numbers in self._earlier)
-        trials_then = None if trials is None else running_sum(self._earlier_trials[start:], length)
+        earlier_trials = None if trials is None else running_sum(self._earlier_trials[start:], length)
         level = lagged(self.earlier_levels[start:], length - 1)
-        residuals = self._distance(earlier, usual * level, trials_then, start)
+        residuals = self._distance(earlier, usual * level, earlier_trials, start)
         weights = self.days.weights[start:]
         if self.series.is_gauge:
             lowest, highest = quantiles(residuals, (_TAIL, 1 - _TAIL), weights)[0][:2]

@@ -98,10 +98,10 @@ def wants_fallback(history: History, settings: ChannelSettings) -> bool:
     """Whether a fallback may get a message: no channel has accepted it and, for a report, none can have."""
     event = history.event
     assert event is not None
-    fallback, first = fallback_of(history, settings), settings.first_channel
-    if fallback is None or history.is_sent(first) or history.is_sent(fallback):
+    fallbacks = settings.fallbacks(event.kind, event.severity)
+    names = (settings.first_channel, *fallbacks)
+    if not fallbacks or any(map(history.is_sent, names)):
         return False
-    names = (first, *settings.fallbacks(event.kind, event.severity))
     return not (event.at_most_once and any(map(history.outcome_unknown, names)))
 
 
@@ -305,18 +305,16 @@ class _Queue:
         """Whether another message of the thread must be sent over the channel first. Stuck messages do not block."""
         thread = self._events[history.key].thread
         return thread is not None and any(
-            self._precedes(candidate, history, thread)
+            self._precedes(part, history, thread)
             for other in self._candidates
             if other.key != history.key and channel in self._channels(other)
             if not other.is_sent(channel) and not needs_user(other, self._first_channel)
-            for candidate in (other, *self._parts.get(other.key, ()))
+            for part in (other, *self._parts.get(other.key, ()))
         )
 
-    def _precedes(self, candidate: History, history: History, thread: str) -> bool:
-        same_thread = self._events[candidate.key].thread == thread
-        return candidate.key == thread or (
-            same_thread and (candidate.queued_at, candidate.key) < (history.queued_at, history.key)
-        )
+    def _precedes(self, other: History, history: History, thread: str) -> bool:
+        same_thread = self._events[other.key].thread == thread
+        return other.key == thread or (same_thread and (other.queued_at, other.key) < (history.queued_at, history.key))
 
     # --- age --------------------------------------------------------------------------------------------------------
 

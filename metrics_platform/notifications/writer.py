@@ -298,6 +298,13 @@ class Writer:
         """10:45–11:00 in the product's time zone."""
         return self.formats.times(self.local(start), self.local(end))
 
+    def dated_range(self, start: datetime.datetime, end: datetime.datetime) -> str:
+        """10:45–11:00, with the day if it is not today."""
+        first, last = self.local(start), self.local(end)
+        if first.date() == self.local(self.now).date() or last > day_of(first.date(), self.settings.zone).end:
+            return self.formats.times(first, last)  # the times of several days include them
+        return f"{self.formats.day_short(first.date())} {self.formats.times(first, last)}"
+
     def weekday(self, moment: datetime.datetime) -> str:
         """Saturday 10:45."""
         local = self.local(moment)

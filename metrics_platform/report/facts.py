@@ -172,7 +172,7 @@ def _parts(date: datetime.date, data: ReportData) -> Iterator[kinds.ReportPart]:
 
 
 def _is_shown(name: str, date: datetime.date, data: ReportData) -> bool:
-    """Whether a metric has a row; one of _ONLY_IF_ANY only where it has a value."""
+    """Whether a metric has a row. One of _HIDDEN_IF_ZERO has one only if it is not zero on a day that is compared."""
     if name in _HIDDEN_IF_ZERO:
         return any(_value(data, date - back * _DAY, name) for back in (0, 1, 7))
     return name in DAILY_METRICS or name in data.units

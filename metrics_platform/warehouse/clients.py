@@ -50,6 +50,6 @@ def client_for(key: Hashable, make: Callable[[], Client]) -> Client:
 
 def forget(key: Hashable) -> None:
     """Close this thread's client of `key`, if there is one."""
-    client = _CLIENTS.by_key.pop(key, None)
+    client, _ = _CLIENTS.by_key.pop(key, (None, 0.0))
     if client is not None:
-        client[0].close()
+        client.close()

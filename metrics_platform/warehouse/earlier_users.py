@@ -128,7 +128,7 @@ class _Build:
             "SELECT event_date, count() AS users FROM {table:Identifier} GROUP BY event_date ORDER BY event_date DESC "
             "LIMIT 1",
             {"table": self.table.name},
-            operation="Looking for a build to go on with",
+            operation="Looking for an unfinished build",
         ).rows
         if not rows:
             return None

@@ -93,7 +93,7 @@ def _database(warehouse: Warehouse) -> Finding:
         "Database",
         "problem",
         f"{warehouse.database}, which METRICS_CLICKHOUSE_URL names, does not exist",
-        f"{_did_you_mean(warehouse.database, names)}Correct the name; or, if it is right, create the database with "
+        f"{_similar_names(warehouse.database, names)}Correct the name; or, if it is right, create the database with "
         "`metrics-platform create-tables`.",
     )
 
@@ -103,7 +103,7 @@ def _rights(warehouse: Warehouse) -> Finding:
     name = f"{STAGING_PREFIX}doctor__{uuid.uuid4().hex[:12]}"
     staging, replacing = f"{name}__staging", f"{name}__replacing"
     day = "2026-01-01"
-    operation = "Trying what the daily load and the monitor do"
+    operation = "Testing the rights"
     try:
         create_table(warehouse, tables.slice_table("os"), name)
         create_staging(warehouse, staging, name, operation=operation)
@@ -303,7 +303,7 @@ def _remedy(warehouse: Warehouse, source: Source) -> str:
             "WHERE lower(database) NOT IN ('system', 'information_schema')",
             {},
         )
-        suggestion = _did_you_mean(str(source.table), tables, _ALIKE)
+        suggestion = _similar_names(str(source.table), tables, _ALIKE)
         create = "; or create the table with `metrics-platform load`" if setting else ""
         key = setting or f"sources.{source.name}.table"
         return f"{suggestion}Set {key} to the table's name; GRANT SELECT ON {source.table} TO the account{create}."
@@ -399,7 +399,7 @@ def names_of(warehouse: Warehouse, query: str, parameters: Parameters) -> list[s
     return [str(row["name"]) for row in warehouse.query(query, parameters, operation="Looking for names").rows]
 
 
-def _did_you_mean(name: str, names: Sequence[str], cutoff: float = 0.0) -> str:
+def _similar_names(name: str, names: Sequence[str], cutoff: float = 0.0) -> str:
     """A sentence with similar names for a mistyped one. `cutoff` is the least similarity (0 to 1)."""
     matches = difflib.get_close_matches(name, names, n=_NAMES_SHOWN, cutoff=cutoff)
     return f"There is {', '.join(matches)}. " if matches else ""

@@ -165,7 +165,7 @@ def drop_leftovers(warehouse: Warehouse, table: DailyTable, idle_seconds: int = 
 
 def drop_idle_staging_tables(warehouse: Warehouse, prefix: str, idle_seconds: int) -> list[str]:
     """Drop staging tables with this prefix that have been idle for that long. Returns their names."""
-    operation = f"Looking for what killed runs left of {prefix}"
+    operation = f"Looking for leftovers of {prefix}"
     sql = "SELECT count() FROM system.tables WHERE database = currentDatabase() AND startsWith(name, {prefix:String})"
     if not warehouse.value(sql, {"prefix": prefix}, operation=operation):
         return []  # the usual case; finding out whether one is in use takes ten times as long

@@ -132,11 +132,11 @@ def missing_days(
         date = first + datetime.timedelta(days=number)
         if not day_of(date, zone).hours:
             continue  # the zone's clocks skipped it
-        missing_numbers = tuple(
+        missing_metrics = tuple(
             metric for metric in checked.metrics.values() if (date, metric.name, metric.definition) not in present
         )
-        if missing_numbers:
-            missing.append((date, missing_numbers))
+        if missing_metrics:
+            missing.append((date, missing_metrics))
     return missing
 
 

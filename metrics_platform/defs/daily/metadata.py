@@ -41,7 +41,7 @@ def day_metadata(result: DayResult, database: str, settings: Settings) -> dict[s
 def check_results(table: DailyTable, compared: Sequence[tuple[str, Sequence[Comparison]]]) -> list[dg.AssetCheckResult]:
     """One result per check over all periods of the run, with its comparisons."""
     latest_first = [(period, comparison) for period, comparisons in reversed(compared) for comparison in comparisons]
-    plural = f"{len(compared)} {'stretches of slots' if table == tables.SLOT_METRICS else 'days'}"
+    plural = f"{len(compared)} {'slot ranges' if table == tables.SLOT_METRICS else 'days'}"
     periods = compared[0][0] if len(compared) == 1 else plural
     return [
         _check_result(name, promise, [pair for pair in latest_first if pair[1].check == name], periods)

@@ -150,7 +150,7 @@ def _dispatcher(context: Context, journal: Journal, telegram: TelegramResource, 
 # --- what Dagster's UI shows ----------------------------------------------------------------------------------------
 
 # Show only the latest attempts: a message that waits for a day has hundreds.
-_MAX_ATTEMPTS = 60
+_MAX_ATTEMPT_ROWS = 60
 # The width of Dagster's dialogue on a laptop. The original picture is in the chat, or in the outbox folder.
 _PICTURE_WIDTH = 960
 
@@ -169,7 +169,7 @@ def run_metadata(attempts: Sequence[Attempt], history: History, settings: Settin
         metadata["delivered over"] = delivered
     if closed := history.closed:
         metadata["outcome"] = f"{closed.outcome.replace('_', ' ')}: {closed.text}".rstrip(": ")
-    latest = history.stored[-_MAX_ATTEMPTS:]
+    latest = history.stored[-_MAX_ATTEMPT_ROWS:]
     metadata["attempts"] = dg.MetadataValue.table([_attempt(stored, settings) for stored in latest])
     if notes := dict.fromkeys(note for entry in sent for note in entry.notes):
         metadata["notes"] = dg.MetadataValue.md("\n".join(f"- {note}" for note in notes))

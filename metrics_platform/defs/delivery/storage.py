@@ -112,12 +112,12 @@ class EventLog(Storage):
         while True:
             page = self.instance.fetch_observations(selection, limit=_PAGE, cursor=cursor, ascending=True)
             for record in page.records:
-                observation = record.asset_observation
-                metadata = observation.metadata.get(_ENTRY) if observation else None
-                if not (observation and observation.partition and isinstance(metadata, dg.JsonMetadataValue)):
+                observed = record.asset_observation
+                metadata = observed.metadata.get(_ENTRY) if observed else None
+                if not (observed and observed.partition and isinstance(metadata, dg.JsonMetadataValue)):
                     continue
                 if entry := _parse_entry(metadata.data):
-                    yield Stored(record.timestamp, observation.partition, entry)
+                    yield Stored(record.timestamp, observed.partition, entry)
             if not page.has_more:
                 return
             cursor = page.cursor

@@ -97,9 +97,9 @@ def _new_ticks(
     latest: dict[str, float] = {}
     for name, ended in ended_ticks(instance).items():
         until = (known_ticks or {}).get(name, since)
-        new = [tick for tick in ended if tick.at.timestamp() > until]
+        new = [ended_tick for ended_tick in ended if ended_tick.at.timestamp() > until]
         ticks += new
-        latest[name] = max([until, *(tick.at.timestamp() for tick in new)])
+        latest[name] = max([until, *(ended_tick.at.timestamp() for ended_tick in new)])
     return sorted(ticks, key=lambda ended: ended.at), latest
 
 
@@ -238,10 +238,10 @@ def _failed_checks(alert: Alert, run: EndedRun, common: dict[str, Any]) -> Itera
 def _numbers_of(evaluation: dg.AssetCheckEvaluation) -> Iterator[tuple[str, str]]:
     """The metadata of a check as names and values, without long texts."""
     for name, value in evaluation.metadata.items():
-        number = getattr(value, "value", None)
-        if isinstance(number, bool) or not isinstance(number, int | float | str) or "\n" in str(number):
+        plain = getattr(value, "value", None)
+        if isinstance(plain, bool) or not isinstance(plain, int | float | str) or "\n" in str(plain):
             continue
-        text = f"{number:,}" if isinstance(number, int | float) else number
+        text = f"{plain:,}" if isinstance(plain, int | float) else plain
         if len(text) <= 80:
             yield name, text
 

@@ -36,8 +36,10 @@ _PARTITION = "dagster/partition"
 # How many of a check's runs are searched for one that computed the day. A night recomputes only a few days, and a
 # backfill of many days is a single run.
 _MAX_CHECK_RUNS = 40
-# A load that is due at the same time begins within the first. A report waits for it for at most the second.
-_LOAD_BEGINS_SECONDS, _MAX_WAIT_SECONDS = 60.0, 2700.0
+# A load that is due at the same time as the report has begun by then.
+_LOAD_BEGINS_SECONDS = 60.0
+# A report waits for its load for at most this long.
+_MAX_WAIT_SECONDS = 2700.0
 _POLL_SECONDS = 5.0
 _PROBLEMS = {
     "missing": "no data: the day was not computed",
@@ -89,20 +91,20 @@ def _not_computed(
     except (SourceError, WarehouseError) as error:
         if isinstance(error, WarehouseError) and error.transient:
             raise
-        context.log.warning(f"Whether the data of {day.key} are whole is not known. {error}")
+        context.log.warning(f"It is unknown whether the data of {day.key} is complete. {error}")
         return ()
     return tuple(upstream.table for upstream in missing)
 
 
 def _wait_for_load(context: dg.AssetExecutionContext, day: Day) -> None:
     """Wait while the day is being loaded: after a downtime, the schedules start its load and its report together."""
-    begun = time.monotonic()
-    told = False
-    while not _is_loaded(context.instance, day) and (waited := time.monotonic() - begun) < _MAX_WAIT_SECONDS:
+    started = time.monotonic()
+    is_logged = False
+    while not _is_loaded(context.instance, day) and (waited := time.monotonic() - started) < _MAX_WAIT_SECONDS:
         if _is_being_loaded(context.instance, day.key):
-            if not told:
+            if not is_logged:
                 context.log.info(f"{day.key} is being loaded. The report waits for it.")
-            told = True
+                is_logged = True
         elif waited >= _LOAD_BEGINS_SECONDS:
             break
         time.sleep(_POLL_SECONDS)
@@ -117,7 +119,7 @@ def _is_being_loaded(instance: dg.DagsterInstance, key: str) -> bool:
     runs = instance.get_runs(dg.RunsFilter(statuses=ACTIVE))
     app_daily = dg.AssetKey(tables.APP_DAILY.name)
     return any(
-        _computes_the_day(run.tags, key) and (run.job_name == DAILY_JOB or app_daily in (run.asset_selection or ()))
+        _covers_day(run.tags, key) and (run.job_name == DAILY_JOB or app_daily in (run.asset_selection or ()))
         for run in runs
     )
 
@@ -156,7 +158,7 @@ def _evaluations(instance: dg.DagsterInstance, key: str) -> Iterator[dg.AssetChe
     @cache
     def computes_the_day(run_id: str) -> bool:
         run = instance.get_run_by_id(run_id)
-        return run is not None and _computes_the_day(run.tags, key)
+        return run is not None and _covers_day(run.tags, key)
 
     for table in LINEAGE:
         for name in table.checks:
@@ -169,7 +171,7 @@ def _evaluations(instance: dg.DagsterInstance, key: str) -> Iterator[dg.AssetChe
                     break
 
 
-def _computes_the_day(tags: Mapping[str, str], key: str) -> bool:
+def _covers_day(tags: Mapping[str, str], key: str) -> bool:
     """Whether a run with these tags computes the day `key`."""
     if _PARTITION in tags:
         return tags[_PARTITION] == key
@@ -183,7 +185,7 @@ def check_result(name: str, reports: Sequence[DailyReport]) -> dg.AssetCheckResu
         check_name=name,
         passed=not problems,
         severity=dg.AssetCheckSeverity.WARN,
-        description="; ".join(problems) or f"Whole for {', '.join(str(report.date) for report in reports[-1:])}.",
+        description="; ".join(problems) or f"Complete for {', '.join(str(report.date) for report in reports[-1:])}.",
         metadata={"days": len(reports), "days with a problem": len(problems)},
     )
 
