@@ -78,12 +78,12 @@ _FEED_EVENTS = st.lists(
         _MOMENT,
         _PROFILE,
     ),
-    min_size=2,
+    min_size=1,
     max_size=12,
 )
 _MESSAGE_EVENTS = st.lists(
     st.tuples(st.sampled_from(SENDERS_AND_RECEIVERS), st.sampled_from((1, 1, 2, 3)), _MOMENT, _PROFILE),
-    min_size=2,
+    min_size=1,
     max_size=12,
 )
 # Services without any event. Few worlds are tried by default, so most have events in both.

@@ -62,7 +62,7 @@ def test_a_kind_may_be_what_its_nature_allows_and_nothing_else(kind: str) -> Non
 @pytest.mark.parametrize("hours", ["1,1", "0.25,0.5", "24,8784", " 1 , 3 ,"])
 def test_hours_may_be_equal_fractions_and_up_to_a_year(hours: str) -> None:
     warning, critical = stale_limits(load_settings(None, feed_stale_hours=hours), "feed_actions")
-    given = [float(label) for label in hours.split(",") if label.strip()]
+    given = [float(hour) for hour in hours.split(",") if hour.strip()]
     assert [warning.total_seconds() / 3600, critical.total_seconds() / 3600] == given
 
 

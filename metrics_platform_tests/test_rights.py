@@ -27,7 +27,7 @@ def _settings(url: str) -> Settings:
     return load_settings(None, clickhouse_url=url, start_date=DAY)
 
 
-GRANTS = [finding.removesuffix(" TO metrics") for finding in needed_rights(_settings("http://metrics:x@h:1/metrics"))]
+GRANTS = [grant.removesuffix(" TO metrics") for grant in needed_rights(_settings("http://metrics:x@h:1/metrics"))]
 
 
 def _problems(url: str) -> list[Finding]:

@@ -255,7 +255,7 @@ def _verdicts(product: Product) -> Iterator[tuple[Series, list[tuple[int, int, f
             found = evaluate(series, product.slots, config).detections
             numbers = (found.status, found.reason, found.value, found.expected)
             for column in range(end - first):
-                rows = zip(*(number[:, column].tolist() for number in numbers), strict=True)
+                rows = zip(*(array[:, column].tolist() for array in numbers), strict=True)
                 yield Series(name, *NAMES[first + column]), list(rows)
 
 

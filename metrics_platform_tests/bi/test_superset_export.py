@@ -28,7 +28,7 @@ File = dict[str, Any]
 def _files(folder: str) -> dict[str, File]:
     """The files of a folder by their UUIDs."""
     found = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in sorted((ROOT / folder).rglob("*.yaml"))]
-    return {path["uuid"]: path for path in found}
+    return {content["uuid"]: content for content in found}
 
 
 DATABASES, DATASETS, CHARTS = _files("databases"), _files("datasets"), _files("charts")
@@ -46,7 +46,7 @@ def _source(dataset: File) -> str:
 def test_every_uuid_is_one_of_its_own_and_every_reference_resolves() -> None:
     own = [*DATABASES, *DATASETS, *CHARTS, DASHBOARD["uuid"]]
     files = [file for file in ROOT.rglob("*.yaml") if file.name != "metadata.yaml"]
-    assert len({uuid.UUID(metric) for metric in own}) == len(files)
+    assert len({uuid.UUID(text) for text in own}) == len(files)
     assert {dataset["database_uuid"] for dataset in DATASETS.values()} == set(DATABASES)
     assert {chart["dataset_uuid"] for chart in CHARTS.values()} == set(DATASETS)
     assert sorted(meta["uuid"] for meta in PLACED) == sorted(CHARTS)  # each chart is in one place

@@ -11,6 +11,7 @@ import pandas as pd
 
 from metrics_platform.defs import build_definitions
 from metrics_platform.settings import Settings
+from metrics_platform.time_windows import RANGE_END, RANGE_START
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.tables import daily_tables
 from metrics_platform_tests.worlds import read_table
@@ -33,12 +34,7 @@ class CodeLocation:
         """Run `daily_etl` for one partition, or for a range in one run; only `assets`, if named."""
         options: dict[str, Any] = {"partition_key": first.isoformat()}
         if last is not None:
-            options = {
-                "tags": {
-                    "dagster/asset_partition_range_start": first.isoformat(),
-                    "dagster/asset_partition_range_end": last.isoformat(),
-                }
-            }
+            options = {"tags": {RANGE_START: first.isoformat(), RANGE_END: last.isoformat()}}
         return self.job.execute_in_process(
             instance=self.instance,
             raise_on_error=False,

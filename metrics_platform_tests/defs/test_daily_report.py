@@ -41,8 +41,8 @@ NO_DATA, CHECKS_FAILED = "NO DATA", "CHECKS FAILED"
 
 
 @dataclass
-class ReportDesk:
-    """A code location with its warehouse and its delivery to Telegram."""
+class ReportWorld:
+    """A code location, its warehouse, and the delivery to Telegram."""
 
     location: CodeLocation
     office: PostOffice
@@ -64,9 +64,7 @@ class ReportDesk:
         """A run of `daily_report_job`; `config` as in its launchpad."""
         options: dict[str, Any] = {"partition_key": first.isoformat(), "tags": tags}
         if last is not None:
-            span = {"start": first, "end": last}
-            ranged = {f"dagster/asset_partition_range_{name}": day.isoformat() for name, day in span.items()}
-            options = {"tags": ranged}
+            options = {"tags": {RANGE_START: first.isoformat(), RANGE_END: last.isoformat()}}
         return self.location.definitions.resolve_job_def("daily_report_job").execute_in_process(
             instance=self.location.instance,
             raise_on_error=False,
@@ -95,14 +93,14 @@ def _each_chart_is_drawn_once() -> Iterator[None]:
 
 
 @pytest.fixture
-def location(make_settings: Callable[..., Settings], api: BotApi, instance: dg.DagsterInstance) -> ReportDesk:
+def world(make_settings: Callable[..., Settings], api: BotApi, instance: dg.DagsterInstance) -> ReportWorld:
     settings = make_settings(
         timezone="America/New_York",
         start_date=DAYS[0],
         dashboard_url="https://bi.example.com/1",
         **api.settings,
     )
-    return ReportDesk(CodeLocation(settings, instance), PostOffice(settings, instance), api)
+    return ReportWorld(CodeLocation(settings, instance), PostOffice(settings, instance), api)
 
 
 def shown(result: dg.ExecuteInProcessResult, key: str = "") -> dict[str, Any]:
@@ -114,12 +112,10 @@ def shown(result: dg.ExecuteInProcessResult, key: str = "") -> dict[str, Any]:
     return dict(found[key or next(iter(found))])
 
 
-def test_a_materialisation_shows_text_pictures_and_load_and_sends_nothing(
-    location: ReportDesk,
-) -> None:
-    fill_sources(location.location.settings)
-    assert location.location.run(DAYS[0], DAY).success
-    result = location.report()
+def test_a_materialisation_shows_text_pictures_and_load_and_sends_nothing(world: ReportWorld) -> None:
+    fill_sources(world.location.settings)
+    assert world.location.run(DAYS[0], DAY).success
+    result = world.report()
     assert result.success
     metadata = shown(result)
     text = "\n\n".join(str(value.value) for name, value in metadata.items() if name.startswith("message"))
@@ -134,26 +130,26 @@ def test_a_materialisation_shows_text_pictures_and_load_and_sends_nothing(
     assert metadata["data"].value == "complete"
     assert "send: true" in metadata["sent"].value
     assert check_outcomes(result)["daily_report: data_is_complete"].passed
-    assert location.texts() == []
-    assert location.office.entries(KEY) == []
+    assert world.texts() == []
+    assert world.office.entries(KEY) == []
 
     # A check of the day fails: that is the first line, until the day is computed well.
-    warehouse = Warehouse.from_settings(location.location.settings)
+    warehouse = Warehouse.from_settings(world.location.settings)
     warehouse.execute(
         f"ALTER TABLE user_daily DELETE WHERE views > 0 AND event_date = '{DAY}' SETTINGS mutations_sync = 2"
     )
-    assert not location.location.run(DAY, assets=["app_daily"]).success
-    result = location.report(DAYS[0], DAY)
+    assert not world.location.run(DAY, assets=["app_daily"]).success
+    result = world.report(DAYS[0], DAY)
     assert result.success
     assert CHECKS_FAILED in shown(result, str(DAY))["message"].value.splitlines()[0]
     assert "checks failed" in str(check_outcomes(result)["daily_report: data_is_complete"].description)
     assert CHECKS_FAILED not in shown(result, str(DAYS[0]))["message"].value  # the day before is as it was
-    assert location.location.run(DAY, assets=["user_daily", "app_daily"]).success
-    assert CHECKS_FAILED not in shown(location.report())["message"].value
+    assert world.location.run(DAY, assets=["user_daily", "app_daily"]).success
+    assert CHECKS_FAILED not in shown(world.report())["message"].value
 
     # A table lacks the day: that is the first line, too.
     warehouse.execute(f"ALTER TABLE message_user_daily DROP PARTITION '{DAY}'")
-    result = location.report(DAYS[0], DAY)
+    result = world.report(DAYS[0], DAY)
     assert result.success
     metadata = shown(result, str(DAY))
     assert metadata["message"].value.splitlines()[0].endswith("PARTIAL DATA")
@@ -165,70 +161,70 @@ def test_a_materialisation_shows_text_pictures_and_load_and_sends_nothing(
     assert "PARTIAL" not in shown(result, str(DAYS[0]))["message"].value
 
 
-def test_what_is_sent_is_what_was_shown_once_however_often_it_is_asked_for(location: ReportDesk) -> None:
-    location.put(TWO_DAYS)
-    result = location.report(send=True)
+def test_what_is_sent_is_what_was_shown_once_however_often_it_is_asked_for(world: ReportWorld) -> None:
+    world.put(TWO_DAYS)
+    result = world.report(send=True)
     assert f"Queued as {KEY}." in shown(result)["sent"].value
-    assert "on its way" in shown(location.report(send=True))["sent"].value
-    (text,) = location.texts()
+    assert "on its way" in shown(world.report(send=True))["sent"].value
+    (text,) = world.texts()
     assert text.startswith("📊 Sat 7 Mar · daily report\n")
     row = next(line for line in text.splitlines() if line.startswith("App DAU"))
     assert row in shown(result)["message"].value
-    assert [message.text for message in location.chat if message.photo] == [
+    assert [message.text for message in world.chat if message.photo] == [
         "Key metrics",
         "Other metrics",
     ]
-    links = [button.url for message in location.chat for row in message.buttons for button in row]
+    links = [button.url for message in world.chat for row in message.buttons for button in row]
     assert "https://bi.example.com/1" in links
-    assert all(message.silent for message in location.chat)
+    assert all(message.silent for message in world.chat)
 
-    location.put(TWO_DAYS)  # computed again: the same rows
-    again = shown(location.report(send=True))["sent"].value
+    world.put(TWO_DAYS)  # computed again: the same rows
+    again = shown(world.report(send=True))["sent"].value
     assert f"as {KEY} (delivered)" in again and "again: true" in again
-    assert location.texts() == [text]
+    assert world.texts() == [text]
 
 
-def test_changed_numbers_are_sent_on_request_as_a_correction_in_reply(location: ReportDesk) -> None:
-    assert location.report(send=True).success
-    (first,) = location.texts()
+def test_changed_numbers_are_sent_on_request_as_a_correction_in_reply(world: ReportWorld) -> None:
+    assert world.report(send=True).success
+    (first,) = world.texts()
     assert NO_DATA in first.splitlines()[0]
-    location.put(TWO_DAYS)
-    assert location.report().success  # not asked to send
-    assert location.texts() == [first]
-    assert f"a correction, {KEY}-2" in shown(location.report(send=True))["sent"].value
-    _, second = location.texts()
+    world.put(TWO_DAYS)
+    assert world.report().success  # not asked to send
+    assert world.texts() == [first]
+    assert f"a correction, {KEY}-2" in shown(world.report(send=True))["sent"].value
+    _, second = world.texts()
     assert second.startswith("📊 Sat 7 Mar · CORRECTED")
-    opening, correction = (message for message in location.chat if message.text in (first, second))
+    opening, correction = (message for message in world.chat if message.text in (first, second))
     assert correction.reply_to == opening.message_id
 
     # A return to the first numbers is another correction, sent once.
-    Warehouse.from_settings(location.location.settings).execute(f"ALTER TABLE app_daily DROP PARTITION '{DAY}'")
-    assert f"a correction, {KEY}-3" in shown(location.report(send=True))["sent"].value
-    assert f"queued before, as {KEY}-3" in shown(location.report(send=True))["sent"].value
+    Warehouse.from_settings(world.location.settings).execute(f"ALTER TABLE app_daily DROP PARTITION '{DAY}'")
+    assert f"a correction, {KEY}-3" in shown(world.report(send=True))["sent"].value
+    assert f"queued before, as {KEY}-3" in shown(world.report(send=True))["sent"].value
 
 
-def test_a_report_that_reached_no_one_is_sent_as_the_first_on_request(location: ReportDesk) -> None:
-    assert location.report(send=True).success
-    location.api.down()
-    location.office.tick()
+def test_a_report_that_reached_no_one_is_sent_as_the_first_on_request(world: ReportWorld) -> None:
+    assert world.report(send=True).success
+    world.api.down()
+    world.office.tick()
     with time_machine.travel(datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=2)):
-        location.office.until_quiet()
-        outcome = location.office.outcome(KEY)
+        world.office.until_quiet()
+        outcome = world.office.outcome(KEY)
         assert outcome is not None
         assert outcome.outcome == "given_up"
-        location.api.up()
-        assert f"Queued as {KEY}-2." in shown(location.report(send=True))["sent"].value
-        (text,) = location.texts()
+        world.api.up()
+        assert f"Queued as {KEY}-2." in shown(world.report(send=True))["sent"].value
+        (text,) = world.texts()
     assert "CORRECTED" not in text
 
 
 def test_a_day_that_was_not_computed_is_told_as_missing_and_the_check_warns(
-    location: ReportDesk, monkeypatch: pytest.MonkeyPatch
+    world: ReportWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upstream, "not_computed", None)  # the tables above and the sources are not asked
     for rows in ({}, {DAYS[0]: day(40, 30)}):  # before the first load, and without the day
-        location.put(rows)
-        result = location.report(send=True)
+        world.put(rows)
+        result = world.report(send=True)
         assert result.success
         check = check_outcomes(result)["daily_report: data_is_complete"]
         assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
@@ -236,7 +232,7 @@ def test_a_day_that_was_not_computed_is_told_as_missing_and_the_check_warns(
         metadata = shown(result)
         assert NO_DATA in metadata["message"].value.splitlines()[0]
         assert "pictures" not in metadata
-    (text,) = location.texts()
+    (text,) = world.texts()
     assert text.splitlines()[0] == "⚠️ Sat 7 Mar · NO DATA"
 
 
@@ -249,11 +245,11 @@ def test_a_day_that_was_not_computed_is_told_as_missing_and_the_check_warns(
     ],
 )
 def test_a_report_that_is_due_waits_for_the_load_in_progress(
-    location: ReportDesk, monkeypatch: pytest.MonkeyPatch, load: dict[str, Any], loaded: bool
+    world: ReportWorld, monkeypatch: pytest.MonkeyPatch, load: dict[str, Any], loaded: bool
 ) -> None:
     monkeypatch.setattr(upstream, "not_computed", None)  # the tables above and the sources are not asked
     monkeypatch.setattr(writing, "_LOAD_BEGINS_SECONDS", 0)
-    instance = location.location.instance
+    instance = world.location.instance
     tags = {RANGE_START: DAYS[0].isoformat(), RANGE_END: DAYS[2].isoformat()}
     run = instance.add_run(dg.DagsterRun(tags=tags, status=dg.DagsterRunStatus.STARTED, **load))
     waits: list[float] = []
@@ -262,27 +258,42 @@ def test_a_report_that_is_due_waits_for_the_load_in_progress(
         waits.append(seconds)
         if len(waits) == 2:
             if loaded:
-                location.put(TWO_DAYS)
+                world.put(TWO_DAYS)
                 instance.report_runless_asset_event(dg.AssetMaterialization("app_daily", partition=DAY.isoformat()))
             else:
                 instance.report_run_failed(run)
 
-    location.put({})
+    world.put({})
     monkeypatch.setattr("time.sleep", load_ends)
-    assert location.report(send=True, tags={DUE_AT: "2026-03-08T16:00:00+00:00"}).success
-    (text,) = location.texts()
+    assert world.report(send=True, tags={DUE_AT: "2026-03-08T16:00:00+00:00"}).success
+    (text,) = world.texts()
     assert (len(waits), NO_DATA in text) == (2, not loaded)
 
 
-def test_of_a_range_every_day_is_shown_and_the_last_alone_is_sent(location: ReportDesk) -> None:
-    location.put(TWO_DAYS)
-    result = location.report(DAY, DAYS[2], send=True)
+@pytest.mark.parametrize(("limit", "is_loading"), [("_LOAD_BEGINS_SECONDS", False), ("_MAX_WAIT_SECONDS", True)])
+def test_a_report_that_is_due_does_not_wait_beyond_its_limits(
+    world: ReportWorld, monkeypatch: pytest.MonkeyPatch, limit: str, is_loading: bool
+) -> None:
+    if is_loading:
+        tags = {"dagster/partition": DAY.isoformat()}
+        run = dg.DagsterRun(job_name="daily_etl", tags=tags, status=dg.DagsterRunStatus.STARTED)
+        world.location.instance.add_run(run)
+    monkeypatch.setattr(writing, "_POLL_SECONDS", 0)
+    monkeypatch.setattr(writing, limit, 0.2)
+    assert world.report(send=True, tags={DUE_AT: "2026-03-08T16:00:00+00:00"}).success
+    (text,) = world.texts()
+    assert NO_DATA in text
+
+
+def test_of_a_range_every_day_is_shown_and_the_last_alone_is_sent(world: ReportWorld) -> None:
+    world.put(TWO_DAYS)
+    result = world.report(DAY, DAYS[2], send=True)
     assert result.success
     assert [shown(result, date.isoformat())["message"].value.splitlines()[0] for date in DAYS[1:3]] == [
         "📊 **Sat 7 Mar** · daily report",
         "⚠️ **Sun 8 Mar** · NO DATA",
     ]
-    (text,) = location.texts()
+    (text,) = world.texts()
     assert text.startswith("⚠️ Sun 8 Mar · NO DATA")
     check = check_outcomes(result)["daily_report: data_is_complete"]
     assert (check.passed, check.metadata["days"].value, check.metadata["days with a problem"].value) == (False, 2, 1)
@@ -290,16 +301,16 @@ def test_of_a_range_every_day_is_shown_and_the_last_alone_is_sent(location: Repo
 
 @pytest.mark.parametrize("password", [None, "not-the-password"])
 def test_without_a_warehouse_the_run_fails_and_says_the_remedy(
-    location: ReportDesk, password: str | None, tmp_path: Path
+    world: ReportWorld, password: str | None, tmp_path: Path
 ) -> None:
-    secret = location.location.settings.clickhouse_url
+    secret = world.location.settings.clickhouse_url
     assert secret is not None
     url = re.sub(r":[^:@]+@", f":{password}@", secret.get_secret_value())
     settings = load_settings(
         None, data_dir=tmp_path, start_date=DAYS[0], timezone="America/New_York",
         clickhouse_url=url if password else None,
     )  # fmt: skip
-    result = ReportDesk(CodeLocation(settings, location.location.instance), location.office, location.api).report()
+    result = ReportWorld(CodeLocation(settings, world.location.instance), world.office, world.api).report()
     assert not result.success
     text = failure_texts(result)["daily_report"]
     assert "METRICS_CLICKHOUSE_URL" in text
@@ -307,10 +318,10 @@ def test_without_a_warehouse_the_run_fails_and_says_the_remedy(
     assert password is None or password not in text
 
 
-def test_a_table_of_another_version_is_a_clear_failure(location: ReportDesk) -> None:
-    location.put({DAYS[0]: day(40, 30)})
-    Warehouse.from_settings(location.location.settings).execute("ALTER TABLE app_daily DROP COLUMN mau")
-    result = location.report(DAYS[0])
+def test_a_table_of_another_version_is_a_clear_failure(world: ReportWorld) -> None:
+    world.put({DAYS[0]: day(40, 30)})
+    Warehouse.from_settings(world.location.settings).execute("ALTER TABLE app_daily DROP COLUMN mau")
+    result = world.report(DAYS[0])
     assert not result.success
     assert "mau" in failure_texts(result)["daily_report"]
 

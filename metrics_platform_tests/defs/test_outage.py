@@ -102,7 +102,7 @@ def test_the_all_clear_carries_how_long_and_how_bad_it_was(outage: Outage) -> No
 
 def test_each_metric_is_a_check_that_warns_and_the_run_succeeds(outage: Outage) -> None:
     normal, outcomes = map(check_outcomes, outage.checks[:2])
-    assert all(verdict.passed for verdict in normal.values())
+    assert all(outcome.passed for outcome in normal.values())
     views = outcomes["verdicts: views"]
     assert not views.passed
     assert views.severity == dg.AssetCheckSeverity.WARN

@@ -132,7 +132,7 @@ def test_a_queued_report_is_missing_only_if_it_cannot_arrive(
     watch.queue_report()
     watch.write(*entries)
     found = [event.reason for event in watch.until(DUE + 15 * MINUTE)]
-    assert [notification.startswith(reason) for notification in found] == ([True] if reason else [])
+    assert [text.startswith(reason) for text in found] == ([True] if reason else [])
 
 
 def test_after_a_downtime_the_report_has_its_time_from_then_on(watch: Watch) -> None:

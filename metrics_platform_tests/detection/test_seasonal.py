@@ -244,7 +244,7 @@ def test_the_slot_after_an_incident_is_normal(metrics: dict[str, SlotSeries]) ->
 def test_a_holiday_doubles_the_band(views: SlotSeries) -> None:
     day = (datetime.date(2026, 4, 3) - datetime.date(1970, 1, 1)).days
     plain, holiday = evaluated("views", views), evaluated("views", views, holidays=(day,))
-    below = [float(np.sqrt(history.expected[0, 0]) - np.sqrt(history.lower[0, 0])) for history in (plain, holiday)]
+    below = [float(np.sqrt(found.expected[0, 0]) - np.sqrt(found.lower[0, 0])) for found in (plain, holiday)]
     assert below[1] >= 1.8 * below[0]
 
 

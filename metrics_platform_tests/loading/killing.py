@@ -42,16 +42,16 @@ def _run(url: str, tables: dict[str, str], files: dict[str, Path], operation: st
         load(settings, warehouse, feed=files.get("feed"), messages=files.get("messages"), say=lambda _: None)
 
 
-def at_statement(operation: str, happens: Callable[[], Any], number: int = 1) -> Any:
-    """Have something happen just before the n-th statement whose purpose begins so."""
+def at_statement(prefix: str, happens: Callable[[], Any], number: int = 1) -> Any:
+    """Have something happen just before the n-th statement whose operation begins with `prefix`."""
     sent = 0
     original = Warehouse._run
 
-    def run(self: Warehouse, work: Any, purpose: str, **options: Any) -> Any:
+    def run(self: Warehouse, work: Any, operation: str, **options: Any) -> Any:
         nonlocal sent
-        sent += purpose.startswith(operation)
-        if sent == number and purpose.startswith(operation):
+        sent += operation.startswith(prefix)
+        if sent == number and operation.startswith(prefix):
             happens()
-        return original(self, work, purpose, **options)
+        return original(self, work, operation, **options)
 
     return mock.patch.object(Warehouse, "_run", run)

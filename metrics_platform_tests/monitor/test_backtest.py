@@ -139,7 +139,7 @@ def test_an_alert_in_the_other_direction_does_not_count_as_found(monkeypatch: py
 )
 def test_incidents_are_counted_by_their_own_rules(slots_before_end: list[int], evaluated: int, alerts: int) -> None:
     values = np.full((40 * SLOTS_A_DAY, 1), 300.0)
-    values[[-slots_before for slots_before in slots_before_end]] = 0
+    values[[-slots for slots in slots_before_end]] = 0
     row = _row(values, evaluated)
     assert (row.alerts, row.slice_days) == (alerts, 0)
 

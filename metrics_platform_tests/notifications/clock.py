@@ -50,7 +50,7 @@ def delivered(channel: Channel, told: Message, done: dict[int, Sent] | None = No
     for number, step in enumerate(steps):
         if number not in sent:
             sent[number] = Sent(channel=channel.name, step=number, steps=len(steps), **step(sent.get(0)))
-    return [times for number, times in sorted(sent.items()) if number not in (done or {})]
+    return [done_step for number, done_step in sorted(sent.items()) if number not in (done or {})]
 
 
 def failure(work: Callable[[], Any]) -> DeliveryError:

@@ -325,7 +325,7 @@ def mailed(told: Message, pictures: tuple[Picture, ...] = (), **more: Any) -> Em
     mail = email_of(told, pictures, **{**facts, **more}, date=NOW)
     content = mail.as_bytes(policy=POLICY)
     assert content.isascii()
-    assert all(len(line_bytes) <= 998 for line_bytes in content.split(b"\r\n"))
+    assert all(len(row) <= 998 for row in content.split(b"\r\n"))
     read = email.message_from_bytes(content, policy=default)  # type: ignore[arg-type]
     assert not read.defects
     return read
@@ -448,9 +448,8 @@ def test_many_receivers_with_long_names_read_back_whole() -> None:
     addresses = [(str(make_header(decode_header(name))), bare) for name, bare in getaddresses([read["To"]])]
     assert addresses == [(f"Дежурная смена метрик {number}", f"team-{number}@example.org") for number in range(20)]
     assert str(make_header(decode_header(parseaddr(read["From"])[0]))) == "Стол метрик и наблюдений за продуктом"
-    assert all(
-        len(line_bytes) <= 78 for line_bytes in mail.as_bytes(policy=POLICY).split(b"\r\n\r\n")[0].split(b"\r\n")
-    )
+    header = mail.as_bytes(policy=POLICY).split(b"\r\n\r\n")[0]
+    assert all(len(row) <= 78 for row in header.split(b"\r\n"))
 
 
 def test_data_is_never_markup_and_only_web_addresses_are_links() -> None:

@@ -167,4 +167,4 @@ def test_a_half_written_page_is_never_seen(channel: OutboxChannel) -> None:
     ended.set()
     reader.join()
     assert broken == []
-    assert not [path_found for path_found in channel.directory.iterdir() if path_found.name.startswith(".")]
+    assert not [file for file in channel.directory.iterdir() if file.name.startswith(".")]

@@ -73,7 +73,7 @@ def report(key: str, queued: float, *entries: tuple[float, Entry]) -> History:
 def failed(reason: Any, *seconds: float, channel: str = "telegram", **more: Any) -> list[tuple[float, Entry]]:
     """Attempts that failed this many seconds ago."""
     entry = Failed(channel=channel, reason=reason, text="no", **more)
-    return [(second, one) for second in seconds for one in (Started(channel=channel), entry)]
+    return [(ago, stored) for ago in seconds for stored in (Started(channel=channel), entry)]
 
 
 def sent(seconds: float, channel: str = "telegram", steps: int = 1) -> tuple[float, Entry]:
@@ -81,7 +81,7 @@ def sent(seconds: float, channel: str = "telegram", steps: int = 1) -> tuple[flo
 
 
 def crashed(*seconds: float) -> list[tuple[float, Entry]]:
-    return [(second, Started(channel="telegram")) for second in seconds]
+    return [(ago, Started(channel="telegram")) for ago in seconds]
 
 
 def many(number: int, *entries: tuple[float, Entry]) -> list[History]:

@@ -108,7 +108,7 @@ def test_a_long_text_is_several_messages_and_only_the_first_rings(channel: Teleg
     assert [message.reply_to for message in seen] == [None] + [1] * (len(seen) - 1)
     assert [len(message.buttons) for message in seen] == [0] * (len(seen) - 1) + [1]
     shown = "\n".join(message.text for message in seen).split("\n")
-    assert [message for message in shown if message.startswith("line")] == LONG.text.split("\n")
+    assert [text for text in shown if text.startswith("line")] == LONG.text.split("\n")
     assert [message.step for message in sent] == list(range(sent[0].steps))
 
 

@@ -120,7 +120,7 @@ def test_parts_are_cut_at_line_ends_with_their_tags_reopened() -> None:
     parts = parts_of(told)
     assert len(parts) > 3
     shown = [text_line for parsed in seen(told) for text_line in parsed.text.split("\n")]
-    assert [message for message in shown if message.startswith("line")] == numbers + numbers[:150]
+    assert [text for text in shown if text.startswith("line")] == numbers + numbers[:150]
     for part in parts:
         for tag in ("pre", "blockquote", "code"):
             assert part.html.count(f"<{tag}") == part.html.count(f"</{tag}>")
@@ -160,7 +160,7 @@ def test_any_message_is_accepted_within_the_limits_and_nothing_is_lost(drawn: Me
     told = replace(drawn, links=())
     expected = visible(" ".join(lines_told(told)))
     for shown in (
-        " ".join(one.text for one in seen(told, limit)),
+        " ".join(parsed.text for parsed in seen(told, limit)),
         " ".join(part.plain for part in parts_of(told, limit)),
     ):
         assert first_difference(visible(shown), expected) is None

@@ -78,10 +78,10 @@ def test_every_request_has_a_connect_and_a_read_timeout(api: BotApi) -> None:
     recording = Recording()
     recording.timeouts = []
     default = Transport("Telegram", secrets=())
-    for settings_of_transport in (default, transport()):
-        settings_of_transport._session.mount("http://", recording)
-        settings_of_transport.post(to(api, "getMe"))
-        settings_of_transport.post(to(api), data={"chat_id": api.group, "text": "x"})
+    for sender in (default, transport()):
+        sender._session.mount("http://", recording)
+        sender.post(to(api, "getMe"))
+        sender.post(to(api), data={"chat_id": api.group, "text": "x"})
     assert recording.timeouts == [(CONNECT_TIMEOUT, READ_TIMEOUT)] * 2 + [TIMEOUTS] * 2
     assert recording.max_retries.total == 0
 

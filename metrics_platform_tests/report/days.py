@@ -126,7 +126,7 @@ def report(rows: Rows, date: datetime.date = DATE, load: LoadState | None = None
     """The report of `date` from the rows that are read for it, as of 11:00 of the next morning."""
     this = day_of(date, ZONE)
     state = load or LoadState(this.end + datetime.timedelta(minutes=7), 11, 11)
-    needed = {key: row for key, row in rows.items() if date - LOOKBACK <= key <= date}
+    needed = {day: row for day, row in rows.items() if date - LOOKBACK <= day <= date}
     return report_of(
         this, ReportData(needed, headline=HEADLINE), state, occurred_at=this.end + datetime.timedelta(hours=11)
     )

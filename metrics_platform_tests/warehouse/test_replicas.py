@@ -163,7 +163,7 @@ def test_a_check_killed_at_any_write_behind_a_balancer_alerts_once(
 def test_a_migration_of_one_replica_that_is_killed_anywhere_goes_on(source: str) -> None:
     database = f"one_{uuid.uuid4().hex[:8]}"
     settings, other = (_settings(f"{url}/{database}", source, clickhouse_engine=ENGINE) for url in REPLICAS)
-    warehouse, second = (Warehouse.from_settings(some_settings) for some_settings in (settings, other))
+    warehouse, second = map(Warehouse.from_settings, (settings, other))
     # Nothing that is missing stops the other replica: it has the tables of this version already.
     create_tables(second, [SLOT_METRICS, VERDICTS])
     create_database(warehouse, database)

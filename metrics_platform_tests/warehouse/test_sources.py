@@ -83,8 +83,8 @@ def test_rows_of_days_are_those_that_were_computed_and_zero_where_nothing_happen
     assert rows_of_days(sources.warehouse, [date]) == {}  # there is no table yet
     assert rows_of_days(sources.warehouse, []) == {}
     create_tables(sources.warehouse, [METRIC_DAILY])
-    for on, count in ((date, 1), (date - 7 * DAY, 0), (date - DAY, 100)):
-        midnight = datetime.datetime.combine(on, datetime.time.min, tzinfo=datetime.UTC)
+    for day, count in ((date, 1), (date - 7 * DAY, 0), (date - DAY, 100)):
+        midnight = datetime.datetime.combine(day, datetime.time.min, tzinfo=datetime.UTC)
         counts = {"feed_actions": 13 * count, "message_actions": 4 * count}
         insert_event_counts(sources.warehouse, METRIC_DAILY.name, {midnight: counts})
     assert rows_of_days(sources.warehouse, [date, date - 7 * DAY, date - 14 * DAY]) == {
