@@ -63,15 +63,16 @@ def quantiles(values: Floats, shares: tuple[float, ...], *weights: Floats) -> li
     order = np.argsort(values, axis=-1)  # unknown values come last
     ordered = np.take_along_axis(values, order, axis=-1)
     unknown = np.isnan(ordered)
+    first_of_slot = np.arange(len(values))[:, None, None] * values.shape[-1]
     quantiles_by_weight = []
     for by_lag in weights:
-        weight = np.take_along_axis(np.broadcast_to(by_lag[:, None, :], values.shape), order, axis=-1)
+        weight = by_lag.ravel().take(first_of_slot + order)
         weight[unknown] = 0.0
         heights = np.cumsum(weight, axis=-1)
         total = heights[..., -1:]
         results = []
         for share in shares:
-            index = np.argmax((heights >= share * total) & (heights > 0), axis=-1)[..., None]
+            index = np.argmax(heights >= share * total, axis=-1)[..., None]
             results.append(np.where(total > 0, np.take_along_axis(ordered, index, axis=-1), np.nan)[..., 0])
         quantiles_by_weight.append([*results, (weight > 0).sum(axis=-1)])
     return quantiles_by_weight
@@ -245,8 +246,8 @@ def _scales(series: SlotSeries, days: Days) -> Floats:
     first = max(0, int(days.same.min()) - SLOTS_A_DAY - AHEAD) if (days.same >= 0).all() else 0
     finite = np.isfinite(series.values[first:])
     values = np.where(finite, series.values[first:], 0.0)
-    sums, known = cumulative_sum(values), cumulative_sum(finite)
-    sizes = cumulative_sum(np.abs(values)) if series.is_gauge else sums
+    sums, known = cumulative_sum(values), None if finite.all() else cumulative_sum(finite)
+    sizes = cumulative_sum(np.abs(values)) if series.is_gauge else None
     # Baselines reach AHEAD slots into the future, but their scale must not.
     now = days.positions[:, None] - AHEAD
     today, earlier = (_mean_of_day(sums, sizes, known, end - first) for end in (now, days.same - AHEAD))
@@ -255,14 +256,22 @@ def _scales(series: SlotSeries, days: Days) -> Floats:
     return np.where(np.isfinite(scale) & (scale > 0), scale, 1.0)
 
 
-def _mean_of_day(sums: Floats, sizes: Floats, known: Integers, end: Integers) -> Floats:
-    """The mean of the 24 hours before each position of `end`, [slots, series, lags]; NaN where half are unknown."""
+def _mean_of_day(sums: Floats, sizes: Floats | None, known: Integers | None, end: Integers) -> Floats:
+    """The mean of the 24 hours before each position of `end`, [slots, series, lags]; NaN where half are unknown.
+
+    `sizes` are the sums of absolute values, None if these are the values; `known` counts values, None if all are known.
+    """
     begin = end - SLOTS_A_DAY
     inside = (begin >= 0) & (end < len(sums))
     begin, end = np.where(inside, begin, 0), np.where(inside, end, 0)
-    count = known[end] - known[begin]
-    total, size = sums[end] - sums[begin], sizes[end] - sizes[begin]
-    is_known = inside[..., None] & (count >= SLOTS_A_DAY // 2) & (np.abs(total) >= size / 2)
+    total = sums[end] - sums[begin]
+    is_known = inside[..., None]
+    count: Any = SLOTS_A_DAY
+    if known is not None:
+        count = known[end] - known[begin]
+        is_known = is_known & (count >= SLOTS_A_DAY // 2)
+    if sizes is not None:
+        is_known = is_known & (np.abs(total) >= (sizes[end] - sizes[begin]) / 2)
     return np.moveaxis(np.where(is_known, total / np.maximum(count, 1), np.nan), 1, 2)
 
 

@@ -69,7 +69,7 @@ LOOKBACK = WARM_UP + (int(LAGS.max()) + 1) * SLOTS_A_DAY + AHEAD + 2 * HOUR
 _MIN_DAYS = 5
 # Fewer views than this may all be missing by chance: users come in sessions.
 _MIN_TRIALS = 50.0
-_CHUNK = 1_000_000  # cells of [slots, series, lags] at a time: the memory of a replay stays small
+_CHUNK = 120_000  # cells of [slots, series, lags] at a time: they fit into the cache of a processor
 
 
 def lookback(_config: DetectorConfig) -> int:
