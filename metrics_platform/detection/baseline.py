@@ -244,9 +244,10 @@ def _scales(series: SlotSeries, days: Days) -> Floats:
     1 where that is not known, and for a gauge around zero.
     """
     first = max(0, int(days.same.min()) - SLOTS_A_DAY - AHEAD) if (days.same >= 0).all() else 0
-    finite = np.isfinite(series.values[first:])
-    values = np.where(finite, series.values[first:], 0.0)
-    sums, known = cumulative_sum(values), None if finite.all() else cumulative_sum(finite)
+    values, known = series.values[first:], None
+    if not (finite := np.isfinite(values)).all():
+        values, known = np.where(finite, values, 0.0), cumulative_sum(finite)
+    sums = cumulative_sum(values)
     sizes = cumulative_sum(np.abs(values)) if series.is_gauge else None
     # Baselines reach AHEAD slots into the future, but their scale must not.
     now = days.positions[:, None] - AHEAD

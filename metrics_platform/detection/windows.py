@@ -190,8 +190,8 @@ class Comparison:
                 "usual": self._scaled_to_trials(base.usual)[cut],
                 "other": self._scaled_to_trials(base.other)[cut],
                 "plain": self._scaled_to_trials(base.plain)[cut],
-                "low": self._weekly(base.low),
-                "high": self._weekly(base.high),
+                "low": self._weekly[0],
+                "high": self._weekly[1],
             }.items()
         }
         expected, other = sums["usual"] * level, sums["other"] * other_level
@@ -215,11 +215,16 @@ class Comparison:
         value, usual, low_rate, high_rate = rates
         return Window(value, usual, low_rate, high_rate, trials, noise, self._score(actual, low, high, trials, noise))
 
-    def _weekly(self, reached: Floats) -> Floats:
-        """The value that two of the last weeks reached, where that is unusual; elsewhere the usual value."""
-        usual, reached = (self._scaled_to_trials(rate)[self._cut] for rate in (self.baseline.usual, reached))
-        deviations = self._noise_of_slot.deviations(self._distance(reached, usual, self._current_trials))
-        return np.where(np.abs(deviations) >= _WEEKLY, reached, usual)
+    @cached_property
+    def _weekly(self) -> list[Floats]:
+        """The lowest and the highest value that two of the last weeks reached, each the usual value if not unusual."""
+        base = self.baseline
+        usual, *reached_values = (self._scaled_to_trials(rate)[self._cut] for rate in (base.usual, base.low, base.high))
+        weekly = []
+        for reached in reached_values:
+            deviations = self._noise_of_slot.deviations(self._distance(reached, usual, self._current_trials))
+            weekly.append(np.where(np.abs(deviations) >= _WEEKLY, reached, usual))
+        return weekly
 
     def _score(self, actual: Floats, low: Floats, high: Floats, trials: Floats | None, noise: Noise) -> Floats:
         """The number of deviations from `actual` to the plausible values between `low` and `high`."""
