@@ -122,9 +122,8 @@ def _product_answers(product: str, length: int, holidays: tuple[str, ...]) -> di
     sources: dict[bool, list[tuple[str, str]]] = {}
     for part, metric in items:
         sources.setdefault(metric in {"active_users_msg", "messages_sent"}, []).append((part, metric))
-    found: dict[tuple[str, str], Detections] = {}
-    for keys in sources.values():
-        members = []
+    members: dict[bool, list[Member]] = {}
+    for source, keys in sources.items():
         for part, metric in keys:
             item = items[part, metric]
             value, above, below = (
@@ -134,6 +133,9 @@ def _product_answers(product: str, length: int, holidays: tuple[str, ...]) -> di
             answers = _evaluated("seasonal", value, above, below, {**item.meta, "holidays": holidays})
             name = TOTAL if part == "total" else ("os", part)
             numerator, denominator = (None, None) if item.denominator is None else ("likes", "views")
-            members.append(Member(metric, [name], answers, numerator, denominator, adds_up=numerator is None))
-        found.update(zip(keys, with_siblings(members), strict=True))
+            member = Member(metric, [name], answers, numerator, denominator, adds_up=numerator is None)
+            members.setdefault(source, []).append(member)
+    found: dict[tuple[str, str], Detections] = {}
+    for source, keys in sources.items():
+        found.update(zip(keys, with_siblings(members[source], members.get(not source, ())), strict=True))
     return found

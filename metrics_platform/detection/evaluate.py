@@ -133,42 +133,76 @@ class _Evidence:
 _EvidenceByName = dict[tuple[str, str], dict[str, _Evidence]]
 
 
-def with_siblings(members: Sequence[Member]) -> list[Detections]:
-    """The results of the members, each with the evidence of the others.
+def with_siblings(members: Sequence[Member], others: Sequence[Member] = ()) -> list[Detections]:
+    """The results of a source's members, each with the evidence of the other members.
 
     The siblings of a series are the same series of the source's other metrics; for a slice also its total, and for a
     total the slices that explain its change. A quotient falls with its numerator and rises when its denominator falls;
-    other metrics are no evidence for it. A slot without events has no data if a count of its slice or of the total has
-    none.
+    other metrics are no evidence for it. A slot without events has no data if a metric of its slice or of the total has
+    none. It also has no data if no metric of its slice has events, and a total of the `others`, the members of other
+    sources, has no data.
     """
     evidence: _EvidenceByName = defaultdict(dict)
     for member in members:
         detections = member.detections
-        anomalous = detections.anomalous & (np.abs(detections.strength) >= 1)
+        anomalous, silent = _is_evidence(detections)
         signs = np.where(anomalous, np.sign(detections.strength), 0).astype(np.int8)
-        # A share without views may be chance, if all views come from a few users.
-        silent = anomalous & (detections.reason == Reason.NO_DATA) & (member.denominator is None)
         for number in np.flatnonzero(anomalous.any(axis=0)).tolist():
             deviation = detections.value[:, number] - detections.expected[:, number]
             evidence[member.names[number]][member.metric] = _Evidence(signs[:, number], deviation, silent[:, number])
     by_name = {member.metric: member for member in members}
-    return [_supported(member, evidence, by_name) if member.uses_siblings else member.detections for member in members]
+    silent_by_name = _silent_by_name(members, others)
+    return [
+        _supported(member, evidence, by_name, silent_by_name) if member.uses_siblings else member.detections
+        for member in members
+    ]
 
 
-def _supported(member: Member, all_evidence: _EvidenceByName, by_name: dict[str, Member]) -> Detections:
+def _is_evidence(detections: Detections) -> tuple[Booleans, Booleans]:
+    """Where series are anomalous without their siblings, and where they have no data as well."""
+    anomalous = detections.anomalous & (np.abs(detections.strength) >= 1)
+    return anomalous, anomalous & (detections.reason == Reason.NO_DATA)
+
+
+def _is_empty(detections: Detections) -> Booleans:
+    return np.asarray(~(np.abs(detections.value) > 0))
+
+
+def _silent_by_name(members: Sequence[Member], others: Sequence[Member]) -> dict[tuple[str, str], Booleans]:
+    """The slots in which all metrics of a slice or of the total are empty, and a total of the others has no data."""
+    totals = [
+        _is_evidence(other.detections)[1][:, other.names.index(TOTAL)] for other in others if TOTAL in other.names
+    ]
+    silent = np.asarray(np.any(totals, axis=0))
+    found: dict[tuple[str, str], Booleans] = {}
+    if silent.any():
+        for member in members:
+            for name, empty in zip(member.names, _is_empty(member.detections).T, strict=True):
+                found[name] = found.get(name, silent) & empty
+    return found
+
+
+def _supported(
+    member: Member,
+    all_evidence: _EvidenceByName,
+    by_name: dict[str, Member],
+    silent_by_name: dict[tuple[str, str], Booleans],
+) -> Detections:
     detections = member.detections
     support = np.zeros(detections.status.shape, dtype=bool)
     near = (detections.status == Status.NORMAL) & (np.abs(detections.strength) >= _SUPPORTED_BY_SLICE)
     # A metric without events is silent if another metric of the slice or of the whole product is.
-    empty = ~detections.anomalous & (detections.strength < 0) & ~(np.abs(detections.value) > 0)
+    empty = ~detections.anomalous & (detections.strength < 0) & _is_empty(detections)
     silent = np.zeros(detections.status.shape, dtype=bool)
     for number in np.flatnonzero((near | empty).any(axis=0)).tolist():
+        name = member.names[number]
         sign = np.sign(detections.strength[:, number])
         strength = np.abs(detections.strength[:, number])
         for signs, threshold in _siblings(member, number, all_evidence, by_name):
             support[:, number] |= (signs == sign) & (strength >= threshold)
-        for evidence in (*all_evidence.get(member.names[number], {}).values(), *all_evidence.get(TOTAL, {}).values()):
+        for evidence in (*all_evidence.get(name, {}).values(), *all_evidence.get(TOTAL, {}).values()):
             silent[:, number] |= evidence.silent
+        silent[:, number] |= silent_by_name.get(name, False)
     return detections.where_anomalous(near & support, Reason.WITH_SIBLING).where_anomalous(
         empty & silent, Reason.NO_DATA
     )

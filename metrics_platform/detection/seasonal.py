@@ -67,8 +67,6 @@ LOOKBACK = WARM_UP + (int(LAGS.max()) + 1) * SLOTS_A_DAY + AHEAD + 2 * HOUR
 
 # A median of fewer days means little.
 _MIN_DAYS = 5
-# Fewer views than this may all be missing by chance: users come in sessions.
-_MIN_TRIALS = 50.0
 _CHUNK = 120_000  # cells of [slots, series, lags] at a time: they fit into the cache of a processor
 
 
@@ -103,15 +101,9 @@ def _evaluate(days: Days, series: SlotSeries, slots: int, config: DetectorConfig
         return detections
     usual = quantiles(values_at(series.trials, days.same[cut][-slots:]), (0.5,), days.weights[cut][-slots:])[0][0]
     missed = (series.trials[-slots:] == 0) & (usual >= EMPTY_FROM) & has_enough_days[cut][-slots:]
-    # The share itself is unknown, but a missing denominator is an outage.
-    score = (np.sqrt(0.375) - np.sqrt(usual + 0.375)) / POISSON
-    is_certain = missed & (usual >= max(config.minimum_volume, _MIN_TRIALS))
-    numbers = {"score": score, "strength": np.where(is_certain, score / config.seasonal.slot_threshold, EMPTY)}
-    silent = replace(
-        detections,
-        **{name: np.where(missed, replacement, getattr(detections, name)) for name, replacement in numbers.items()},
-    )
-    return silent.where_anomalous(is_certain, Reason.NO_DATA)
+    # Views that are missing may be missing by chance: users come in sessions. So siblings decide, above all the views.
+    score = np.where(missed, (np.sqrt(0.375) - np.sqrt(usual + 0.375)) / POISSON, detections.score)
+    return replace(detections, score=score, strength=np.where(missed, EMPTY, detections.strength))
 
 
 def _decide(

@@ -251,15 +251,14 @@ def _day_rows(  # noqa: PLR0917
 ) -> Iterator[pa.Table]:
     """The verdicts of some slots of a day, source by source, because a source's metrics are evidence for each other."""
     holidays = [(holiday - _EPOCH).days for holiday in settings.holidays]
-    for name in dict.fromkeys(metric.source for metric in metrics):
-        parts = [
-            part
-            for metric in metrics
-            if metric.source == name
-            for part in _evaluate_metric(reader, metric, checked.rows[name].source, len(slots), holidays)
-        ]
-        detections_with_siblings = with_siblings([part.member for part in parts])
-        for part, detections in zip(parts, detections_with_siblings, strict=True):
+    parts: dict[str, list[_Evaluated]] = {}
+    for metric in metrics:
+        source = checked.rows[metric.source].source
+        parts.setdefault(metric.source, []).extend(_evaluate_metric(reader, metric, source, len(slots), holidays))
+    for name, source_parts in parts.items():
+        others = [part.member for other, members in parts.items() if other != name for part in members]
+        detections_with_siblings = with_siblings([part.member for part in source_parts], others)
+        for part, detections in zip(source_parts, detections_with_siblings, strict=True):
             yield _rows(part, detections, date, slots, version)
 
 
@@ -275,7 +274,7 @@ def _evaluate_metric(
             if config is None or first == end:
                 continue
             evaluation = evaluate(history.series(first, end), slots, config, holidays)
-            denominators = None if history.denominators is None else history.denominators[-slots:, first:end]
+            denominators = None if history.denominators is None else history.denominators[-slots:, first:end].copy()
             member = Member(
                 metric.name,
                 history.names[first:end],

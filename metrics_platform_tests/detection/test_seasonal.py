@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metrics_platform.detection.config import DetectorConfig, Kind, Seasonal
-from metrics_platform.detection.evaluate import SUPPORTED
+from metrics_platform.detection.evaluate import SUPPORTED, TOTAL, Member, with_siblings
 from metrics_platform.detection.evaluate import evaluate as evaluate_as_configured
 from metrics_platform.detection.seasonal import LOOKBACK, evaluate
 from metrics_platform.detection.series import SLOTS_A_DAY, Detections, Reason, SlotSeries, Status
@@ -66,11 +66,16 @@ def test_what_happens_is_found_in_its_first_slot_and_every_slot_after(
 
 @pytest.mark.parametrize(("hour", "status", "reason"), [
     (14, Status.ANOMALOUS, Reason.NO_DATA),
-    (4, Status.UNKNOWN, Reason.NO_VALUE),  # too few views are expected at night
+    (4, Status.UNKNOWN, Reason.NO_VALUE),  # at night, all users may be away by chance
 ])  # fmt: skip
-def test_a_ctr_without_views_has_no_data_where_views_are_expected(hour: int, status: Status, reason: Reason) -> None:
-    series = traffic(users=30.0)["ctr"]
-    found = evaluated("ctr", ending(until(series, at(series, 32, hour)), 0, 0))
+def test_a_ctr_without_views_has_no_data_where_the_views_have_none(hour: int, status: Status, reason: Reason) -> None:
+    traffic_of_few = traffic(users=30.0)
+    views, ctr = (
+        evaluated(metric, ending(until(traffic_of_few[metric], at(traffic_of_few[metric], 32, hour)), 0, 0))
+        for metric in ("views", "ctr")
+    )
+    assert statuses(ctr) == [Status.UNKNOWN]
+    _, found = with_siblings([Member("views", [TOTAL], views), Member("ctr", [TOTAL], ctr, "likes", "views")])
     assert (statuses(found), reasons(found)) == ([status], [reason])
     assert np.isnan(found.value).all()
     assert 0 < found.expected[0, 0] < 1

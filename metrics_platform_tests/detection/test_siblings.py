@@ -81,6 +81,22 @@ def test_a_slot_with_events_or_of_another_direction_is_no_part_of_an_outage() ->
         assert not with_siblings([_member("users", _empty(-1.2)), _member("likes", part)])[1].anomalous.any()
 
 
+@pytest.mark.parametrize(("other", "users", "expected"), [
+    (_empty(-1.2), 0.0, True),
+    (_empty(-1.2), 3.0, False),
+    (_empty(-0.9), 0.0, False),
+    (_found(-1.2), 0.0, False),
+], ids=["all silent", "with users", "perhaps chance", "not silent"])  # fmt: skip
+@pytest.mark.parametrize("name", [TOTAL, IOS], ids=["total", "slice"])
+def test_a_slice_without_events_is_part_of_another_sources_outage(
+    name: tuple[str, str], other: Detections, users: float, expected: bool
+) -> None:
+    members = [_member("users", _empty(EMPTY, users), name), _member("likes", _empty(EMPTY), name)]
+    users_found, likes_found = with_siblings(members, [_member("payments", other)])
+    assert (users_found.anomalous.item(), likes_found.anomalous.item()) == (expected, expected)
+    assert not with_siblings(members, [_member("payments", other, ("os", "web"))])[1].anomalous.any()
+
+
 def test_a_share_without_a_whole_is_no_evidence_of_an_outage() -> None:
     assert not with_siblings([_member("ctr", _empty(-1.2, np.nan)), _member("views", _empty(EMPTY))])[1].anomalous.any()
 
