@@ -259,13 +259,13 @@ class _Update:
     def _openings(self) -> Iterator[Notification]:
         grouped: list[Alert] = []
         batched: list[Alert] = []
-        alone: list[Alert] = []
+        separate: list[Alert] = []
         for alert in sorted(filter(self._is_unnotified, self.alerts.values()), key=_sort_key):
             policy = self._policy(alert)
-            (grouped if policy.is_grouped else batched if policy.is_batched else alone).append(alert)
+            (grouped if policy.is_grouped else batched if policy.is_batched else separate).append(alert)
         yield from self._open_group(grouped)
-        separate, batch, number = self._sort_failures(batched)
-        for alert in [*alone, *separate]:
+        separate_failures, batch, number = self._sort_failures(batched)
+        for alert in [*separate, *separate_failures]:
             yield self._notify("opened", alert.key, "", [alert], notified_at=self._now)
         if batch:
             key = f"{_BATCH}{self._now.astimezone(datetime.UTC):%Y-%m-%dT%H%M%S}"
@@ -277,15 +277,15 @@ class _Update:
         The batch has `waiting` failures, and those of earlier batches that failed again.
         """
         failures = [alert for alert in self.alerts.values() if self._policy(alert).is_batched]
-        separate = [alert for alert in failures if alert.notification and not is_batched(alert)]
-        quota = _SEPARATE_PER_HOUR - sum(self._now - (alert.notified_at or self._now) < _HOUR for alert in separate)
-        separate_by_subject = Counter(alert.subject for alert in separate if alert.is_open)
-        alone: list[Alert] = []
+        notified = [alert for alert in failures if alert.notification and not is_batched(alert)]
+        quota = _SEPARATE_PER_HOUR - sum(self._now - (alert.notified_at or self._now) < _HOUR for alert in notified)
+        number_by_subject = Counter(alert.subject for alert in notified if alert.is_open)
+        separate: list[Alert] = []
         pending: list[Alert] = []
         for alert in sorted(waiting, key=lambda alert: (alert.opened_at, alert.id)):
-            is_alone = len(alone) < quota and separate_by_subject[alert.subject] < _SEPARATE_PER_SUBJECT
-            (alone if is_alone else pending).append(alert)
-            separate_by_subject[alert.subject] += is_alone
+            is_separate = len(separate) < quota and number_by_subject[alert.subject] < _SEPARATE_PER_SUBJECT
+            (separate if is_separate else pending).append(alert)
+            number_by_subject[alert.subject] += is_separate
         repeated = [
             alert
             for alert in failures
@@ -300,10 +300,10 @@ class _Update:
         recent = max((number for at, number in batches if self._now - at <= 2 * _MAX_BATCH_GAP), default=0)
         gap = min(_HOUR * 2 ** max(0, recent - 1), _MAX_BATCH_GAP) if len(batch) < MAX_ALERTS // 2 else _BATCH_DELAY
         if self._now - since < _BATCH_DELAY or min(gaps, default=gap) < gap:
-            return alone, [], recent
+            return separate, [], recent
         if len(pending) <= _SEPARATE_PER_SUBJECT and not repeated:  # no flood after all
-            return [*alone, *pending], [], recent
-        return alone, batch, recent + 1
+            return [*separate, *pending], [], recent
+        return separate, batch, recent + 1
 
     def _is_unnotified(self, alert: Alert) -> bool:
         """Whether an alert is still to be notified: it is open, firing and not inhibited."""

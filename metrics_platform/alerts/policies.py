@@ -264,14 +264,14 @@ def _was_notified_first(alert: Alert, source: Alert) -> bool:
 
 # --- mutes ------------------------------------------------------------------------------------------------------------
 
-# The kinds' names in settings.
-_KIND_IN_SETTINGS: Mapping[Kind, str] = {
+# The kinds as METRICS_MUTES and METRICS_SEVERITIES name them, where that differs.
+_MUTE_KINDS: Mapping[Kind, str] = {
     "odd_day": "odd_volume",
     "odd_hour": "odd_volume",
     "code_location": "failed_tick",
 }
-_KIND_OF_SEVERITY: Mapping[Kind, str] = {
-    **_KIND_IN_SETTINGS,
+_SEVERITY_KINDS: Mapping[Kind, str] = {
+    **_MUTE_KINDS,
     "failed_tick": "failed_run",
     "code_location": "failed_run",
 }
@@ -279,7 +279,7 @@ _KIND_OF_SEVERITY: Mapping[Kind, str] = {
 
 def severity_of(kind: Kind, default: Severity, settings: Settings) -> Severity | None:
     """The severity of an alert by METRICS_SEVERITIES; None: it is switched off."""
-    return settings.severity_of(_KIND_OF_SEVERITY.get(kind, kind), default)
+    return settings.severity_of(_SEVERITY_KINDS.get(kind, kind), default)
 
 
 def mute_filter(settings: Settings, now: datetime.datetime, catalog: Catalog | None = None) -> Callable[[Alert], bool]:
@@ -291,7 +291,7 @@ def mute_filter(settings: Settings, now: datetime.datetime, catalog: Catalog | N
     def is_muted(alert: Alert) -> bool:
         kind, name = alert.subject.kind, alert.subject.name
         labels = {
-            "kind": _KIND_IN_SETTINGS.get(kind, kind),
+            "kind": _MUTE_KINDS.get(kind, kind),
             "severity": alert.severity,
             "name": name,
             "source": alert.origin,

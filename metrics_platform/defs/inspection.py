@@ -110,7 +110,7 @@ _CAUSE_LENGTH = 200
 
 def _inspect_work(instance: dg.DagsterInstance, home: str, now: datetime.datetime) -> Iterator[Finding]:
     yield _daemons(instance, home, now)
-    ticks = [tick for ticks in ended_ticks(instance, most=1).values() for tick in ticks]
+    ticks = [tick for ticks in ended_ticks(instance, limit=1).values() for tick in ticks]
     failed = [*_failed_runs(instance, now), *_failed_ticks(ticks)]
     all_succeeded = "the latest run of every job and the latest tick of every schedule and sensor succeeded"
     yield from failed or [Finding("Runs and ticks", "ok", all_succeeded)]

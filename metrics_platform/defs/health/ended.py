@@ -167,13 +167,13 @@ class EndedRun:
 
 
 def ended_runs(
-    instance: dg.DagsterInstance, since: datetime.datetime, most: int, *, latest_first: bool = False
+    instance: dg.DagsterInstance, since: datetime.datetime, limit: int, *, latest_first: bool = False
 ) -> list[EndedRun]:
-    """At most `most` runs that failed or succeeded after `since`, in the order in which they ended."""
+    """At most `limit` runs that failed or succeeded after `since`, in the order in which they ended."""
     ended = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]
     records = instance.get_run_records(
         dg.RunsFilter(statuses=ended, updated_after=since),
-        limit=most,
+        limit=limit,
         order_by="update_timestamp",
         ascending=not latest_first,
     )
@@ -218,12 +218,12 @@ class EndedTick:
         return self.failed and self.tick.error is not None and self.tick.error.cls_name == _UNREACHABLE
 
 
-def ended_ticks(instance: dg.DagsterInstance, most: int = _MAX_TICKS) -> dict[str, list[EndedTick]]:
+def ended_ticks(instance: dg.DagsterInstance, limit: int = _MAX_TICKS) -> dict[str, list[EndedTick]]:
     """The latest ticks that have ended, oldest first, by the selector id of each schedule and sensor that is on."""
     by_selector: dict[str, list[EndedTick]] = {}
     for state in instance.all_instigator_state():
         if state.is_running and state.instigator_type in _KINDS:
-            ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=most, statuses=_ENDED)
+            ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=limit, statuses=_ENDED)
             by_selector[state.selector_id] = sorted(
                 (EndedTick(state, tick) for tick in ticks), key=lambda ended: ended.at
             )
