@@ -13,8 +13,8 @@ import dagster as dg
 from metrics_platform.alerts.anomalies import Series, Verdict, contributions_to
 from metrics_platform.alerts.policies import QUIET_FOR
 from metrics_platform.catalog import Catalog, Metric, load_catalog_or_builtin
-from metrics_platform.defs.daily.assets import fail_without_retry
 from metrics_platform.defs.daily.values_run import materialise_values
+from metrics_platform.defs.day_assets import fail_without_retry
 from metrics_platform.defs.delivery.storage import enqueue
 from metrics_platform.defs.health import SOURCES
 from metrics_platform.defs.health.alert_store import stored_alerts
