@@ -14,7 +14,7 @@ from typing import Annotated, Literal, get_args
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
-from pydantic_settings import NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode
 
 from metrics_platform.formats import Language
 from metrics_platform.setting_types import SettingsPart, split_list
@@ -70,8 +70,6 @@ class MailServer:
 
 class ChannelSettings(SettingsPart):
     """What messages contain and where they go."""
-
-    model_config = SettingsConfigDict(use_attribute_docstrings=True)
 
     language: Language = "en"
     """Language of messages: en or ru."""
