@@ -19,7 +19,7 @@ from pydantic_settings import NoDecode
 
 from metrics_platform.formats import Language
 from metrics_platform.setting_types import SettingsPart, matches, parses, split_list
-from metrics_platform.suggestions import nearest
+from metrics_platform.suggestions import did_you_mean
 
 Severity = Literal["critical", "failed", "warning", "resolved", "info"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
@@ -113,8 +113,7 @@ def _check_mail_address(address: str) -> None:
 
 def _check_kind_or_severity(name: str) -> None:
     if name not in KINDS and name not in SEVERITIES:
-        near = nearest(name, (*SEVERITIES, *KINDS))
-        hint = f"; did you mean {near}?" if near else ""
+        hint = did_you_mean(name, (*SEVERITIES, *KINDS))
         raise ValueError(
             f"{name!r} is neither a severity ({', '.join(SEVERITIES)}) nor a kind ({', '.join(KINDS)}){hint}"
         )
