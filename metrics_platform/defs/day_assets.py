@@ -58,12 +58,12 @@ def day_asset(
         config_schema=config.to_config_schema() if config else None,
         **{"backfill_policy": dg.BackfillPolicy.single_run(), **options},
     )
-    def day_asset(context: dg.AssetExecutionContext, clickhouse: ClickHouseResource) -> Iterator[Any]:
+    def compute_days(context: dg.AssetExecutionContext, clickhouse: ClickHouseResource) -> Iterator[Any]:
         given = config(**context.op_execution_context.op_config) if config else None
         with fail_without_retry():
             yield from compute(context, clickhouse.warehouse(context, settings), given)
 
-    return cast(dg.AssetsDefinition, day_asset)
+    return cast(dg.AssetsDefinition, compute_days)
 
 
 @contextmanager
