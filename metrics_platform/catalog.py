@@ -161,11 +161,6 @@ class Catalog:
         return tuple(metric for metric in self.metrics.values() if metric.sql and metric.source == source)
 
     @cached_property
-    def quotients(self) -> tuple[Metric, ...]:
-        """The metrics that are quotients of two others."""
-        return tuple(metric for metric in self.metrics.values() if not metric.sql)
-
-    @cached_property
     def sections(self) -> Mapping[str, tuple[Metric, ...]]:
         """The sections that metrics add to the morning report, in the order of the file."""
         by_section: dict[str, list[Metric]] = {}

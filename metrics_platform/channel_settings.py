@@ -10,15 +10,16 @@ import contextlib
 import re
 from dataclasses import dataclass, field
 from email.utils import parseaddr
+from functools import partial
 from typing import Annotated, Literal, get_args
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
-from pydantic_settings import NoDecode, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic_settings import NoDecode
 
 from metrics_platform.formats import Language
-from metrics_platform.setting_types import SettingsPart, split_list
-from metrics_platform.suggestions import nearest
+from metrics_platform.setting_types import SettingsPart, matches, parses, split_list
+from metrics_platform.suggestions import did_you_mean
 
 Severity = Literal["critical", "failed", "warning", "resolved", "info"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
@@ -32,17 +33,9 @@ _ENABLED_BY = {"telegram": "telegram_bot_token", "slack": "slack_webhook_url", "
 OUTBOX = "outbox"
 # An edit goes to the channel that can edit, and to no other.
 _EDIT = "anomaly_updated"
-_TOKEN = re.compile(r"\d{5,20}:[A-Za-z0-9_-]{20,100}")
-_CHAT = re.compile(r"-?\d{1,20}|@[A-Za-z][A-Za-z0-9_]{3,31}")
-_ROUTE = re.compile(r"(?P<what>\w+)\s*=\s*(?P<chat>-?\d{1,20}|@[A-Za-z][A-Za-z0-9_]{3,31})(?:/(?P<thread>\d{1,12}))?")
+_CHAT = r"-?\d{1,20}|@[A-Za-z][A-Za-z0-9_]{3,31}"
+_ROUTE = re.compile(rf"(?P<what>\w+)\s*=\s*(?P<chat>{_CHAT})(?:/(?P<thread>\d{{1,12}}))?")
 _SMTP_FORM = "smtp://user:password@host:587 (STARTTLS) or smtps://user:password@host:465"
-_Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_list)]
-# What to write where an address is not one.
-_ADDRESS_FORMS = {
-    "telegram_proxy": "write it as http://user:password@host:port",
-    "slack_webhook_url": "write the whole URL from Slack, https://hooks.slack.com/services/T…/B…/…",
-    "heartbeat_url": "write the whole web address from the watcher, https://host/path",
-}
 
 
 @dataclass(frozen=True)
@@ -68,18 +61,117 @@ class MailServer:
     password: str | None = field(repr=False)
 
 
+def parse_smtp_url(url: str) -> MailServer:
+    """Parse smtp(s)://user:password@host:port; user and password percent-encoded.
+
+    Raises:
+        ValueError: names the problem and the expected form, without the URL, which may hold a password.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port
+    except ValueError:
+        raise ValueError(f"it cannot be read as a URL; write it as {_SMTP_FORM}") from None
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+        raise ValueError(f"write it as {_SMTP_FORM}")
+    tls = parts.scheme == "smtps"
+    return MailServer(
+        host=parts.hostname,
+        port=port or (465 if tls else 587),
+        tls=tls,
+        user=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password else None,
+    )
+
+
+def _require_address(url: str, form: str, *, with_path: bool = False) -> None:
+    """Check a web address; raises a ValueError without the address, which urlsplit's own would quote."""
+    parts = None
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(url)
+    if parts is None:
+        # Raised outside of `except`, so that the error that quotes the password does not become its context.
+        raise ValueError("it cannot be read as a web address; write it as https://host/path")
+    if parts.scheme not in ("http", "https") or not parts.hostname or (with_path and parts.path in ("", "/")):
+        raise ValueError(form)
+
+
+def _web_address(url: str) -> str:
+    _require_address(url, "write a web address, https://host/path")
+    return url.rstrip("/")
+
+
+def _check_token(token: str) -> None:
+    if not re.fullmatch(r"\d{5,20}:[A-Za-z0-9_-]{20,100}", token):
+        raise ValueError("it does not look like a bot's token (123456789:AAE…, 35 characters after the colon)")
+
+
+def _check_mail_address(address: str) -> None:
+    if not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", parseaddr(address)[1]) or "\n" in address:
+        raise ValueError(f"{address!r} is not an e-mail address; write name@example.com")
+
+
+def _check_kind_or_severity(name: str) -> None:
+    if name not in KINDS and name not in SEVERITIES:
+        hint = did_you_mean(name, (*SEVERITIES, *KINDS))
+        raise ValueError(
+            f"{name!r} is neither a severity ({', '.join(SEVERITIES)}) nor a kind ({', '.join(KINDS)}){hint}"
+        )
+
+
+def _check_route(route: str) -> None:
+    match = _ROUTE.fullmatch(route)
+    if match is None:
+        raise ValueError(f"{route!r} is not a route; write kind=chat or kind=chat/topic, such as failed=-1001234/7")
+    _check_kind_or_severity(match["what"])
+
+
+def _check_routed_once(routes: tuple[str, ...]) -> tuple[str, ...]:
+    names = [route.partition("=")[0].strip() for route in routes]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"{', '.join(twice)} has two routes: name each kind and severity once")
+    return routes
+
+
+_LIST = (NoDecode, BeforeValidator(split_list))
+_WebAddress = Annotated[str, AfterValidator(_web_address)]
+_MailAddress = Annotated[str, parses(_check_mail_address)]
+_Chat = Annotated[
+    str, matches(_CHAT, "write a chat's number, such as -1001234567890, or @name of a public channel or group")
+]
+_Routes = Annotated[tuple[Annotated[str, parses(_check_route)], ...], *_LIST, AfterValidator(_check_routed_once)]
+_KindsOrSeverities = Annotated[tuple[Annotated[str, parses(_check_kind_or_severity)], ...], *_LIST]
+_Token = Annotated[SecretStr | None, parses(_check_token)]
+_SmtpUrl = Annotated[SecretStr | None, parses(parse_smtp_url)]
+_Proxy = Annotated[
+    SecretStr | None, parses(partial(_require_address, form="write it as http://user:password@host:port"))
+]
+_SlackWebhook = Annotated[
+    SecretStr | None,
+    parses(
+        partial(
+            _require_address,
+            form="write the whole URL from Slack, https://hooks.slack.com/services/T…/B…/…",
+            with_path=True,
+        )
+    ),
+]
+_Heartbeat = Annotated[
+    SecretStr | None,
+    parses(partial(_require_address, form="write the whole web address from the watcher, https://host/path")),
+]
+
+
 class ChannelSettings(SettingsPart):
     """What messages contain and where they go."""
-
-    model_config = SettingsConfigDict(use_attribute_docstrings=True)
 
     language: Language = "en"
     """Language of messages: en or ru."""
     environment: str = Field("production", min_length=1, max_length=40)
     """Name of this installation, shown in the last line of every message."""
-    dashboard_url: str | None = None
+    dashboard_url: _WebAddress | None = None
     """Redash or Superset dashboard that messages link to."""
-    dagster_url: str | None = "http://localhost:3000"
+    dagster_url: _WebAddress | None = "http://localhost:3000"
     """Address of Dagster's UI, for links to runs in messages."""
     dry_run: bool = False
     """true: send nothing. Messages are written to the outbox folder in METRICS_DATA_DIR, as they are when no channel is
@@ -89,98 +181,34 @@ class ChannelSettings(SettingsPart):
     misconfigured, it goes there at once."""
     message_max_age_hours: int = Field(24, ge=1, le=168)
     """Hours after which an undelivered message is given up."""
-    heartbeat_url: SecretStr | None = None
+    heartbeat_url: _Heartbeat = None
     """Web address that receives a POST after each successful `anomaly_check`, so that an external watcher such as
     healthchecks.io notices when the whole platform is down."""
-    copy_to_slack: _Names = ()
+    copy_to_slack: _KindsOrSeverities = ()
     """Kinds or severities that are also sent to Slack, comma-separated: critical, daily_report, …"""
-    copy_to_email: _Names = ()
+    copy_to_email: _KindsOrSeverities = ()
     """Kinds or severities that are also sent by e-mail, comma-separated."""
 
-    telegram_bot_token: SecretStr | None = Field(None, validation_alias="TELEGRAM_BOT_TOKEN")
+    telegram_bot_token: _Token = Field(None, validation_alias="TELEGRAM_BOT_TOKEN")
     """The bot's token, from @BotFather."""
-    telegram_chat_id: str | None = Field(None, validation_alias="TELEGRAM_CHAT_ID")
+    telegram_chat_id: _Chat | None = Field(None, validation_alias="TELEGRAM_CHAT_ID")
     """The chat: a number (groups begin with -, supergroups and channels with -100) or @name."""
     telegram_thread_id: int | None = Field(None, ge=0, validation_alias="TELEGRAM_THREAD_ID")
     """Topic of the chat, if it is a forum group."""
-    telegram_routes: _Names = Field((), validation_alias="TELEGRAM_ROUTES")
+    telegram_routes: _Routes = Field((), validation_alias="TELEGRAM_ROUTES")
     """Other chats by kind or severity, comma-separated: daily_report=-1001234567890/7, failed=@oncall. A route by kind
     takes precedence over one by severity."""
-    telegram_api_base: str = Field("https://api.telegram.org", validation_alias="TELEGRAM_API_BASE")
+    telegram_api_base: _WebAddress = Field("https://api.telegram.org", validation_alias="TELEGRAM_API_BASE")
     """Address of the Bot API, for your own server or relay."""
-    telegram_proxy: SecretStr | None = Field(None, validation_alias="TELEGRAM_PROXY")
+    telegram_proxy: _Proxy = Field(None, validation_alias="TELEGRAM_PROXY")
     """Proxy to Telegram: http://user:password@host:port. Not set: the environment's HTTPS_PROXY."""
-    slack_webhook_url: SecretStr | None = Field(None, validation_alias="SLACK_WEBHOOK_URL")
+    slack_webhook_url: _SlackWebhook = Field(None, validation_alias="SLACK_WEBHOOK_URL")
     """URL of the Slack incoming webhook."""
-    smtp_url: SecretStr | None = Field(None, validation_alias="SMTP_URL", description=f"Mail server: {_SMTP_FORM}.")
-    email_from: str | None = Field(None, validation_alias="EMAIL_FROM")
+    smtp_url: _SmtpUrl = Field(None, validation_alias="SMTP_URL", description=f"Mail server: {_SMTP_FORM}.")
+    email_from: _MailAddress | None = Field(None, validation_alias="EMAIL_FROM")
     """Sender's address."""
-    email_to: _Names = Field((), validation_alias="EMAIL_TO")
+    email_to: Annotated[tuple[_MailAddress, ...], *_LIST] = Field((), validation_alias="EMAIL_TO")
     """Recipients' addresses, comma-separated."""
-
-    @field_validator("dashboard_url", "dagster_url", "telegram_api_base")
-    @classmethod
-    def _check_web_address(cls, value: str | None) -> str | None:
-        if value is not None:
-            parts = _parts_of(value)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError("write a web address, https://host/path")
-        return value.rstrip("/") if value else value
-
-    @field_validator("telegram_chat_id")
-    @classmethod
-    def _check_chat(cls, value: str | None) -> str | None:
-        if value is not None and not _CHAT.fullmatch(value):
-            raise ValueError("write a chat's number, such as -1001234567890, or @name of a public channel or group")
-        return value
-
-    @field_validator("telegram_bot_token", "telegram_proxy", "slack_webhook_url", "heartbeat_url", "smtp_url")
-    @classmethod
-    def _check_secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if value is None:
-            return None
-        secret, name = value.get_secret_value(), str(info.field_name)
-        if name == "telegram_bot_token":
-            if not _TOKEN.fullmatch(secret):
-                raise ValueError("it does not look like a bot's token (123456789:AAE…, 35 characters after the colon)")
-        elif name == "smtp_url":
-            parse_smtp_url(secret)
-        else:
-            parts = _parts_of(secret)
-            lacks_path = name == "slack_webhook_url" and parts.path in ("", "/")
-            if parts.scheme not in ("http", "https") or not parts.hostname or lacks_path:
-                raise ValueError(_ADDRESS_FORMS[name])
-        return value
-
-    @field_validator("copy_to_slack", "copy_to_email")
-    @classmethod
-    def _check_copies(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for name in value:
-            _check_kind_or_severity(name)
-        return value
-
-    @field_validator("telegram_routes")
-    @classmethod
-    def _check_routes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for route in value:
-            match = _ROUTE.fullmatch(route)
-            if match is None:
-                raise ValueError(
-                    f"{route!r} is not a route; write kind=chat or kind=chat/topic, such as failed=-1001234/7"
-                )
-            _check_kind_or_severity(match["what"])
-        names = [route.partition("=")[0].strip() for route in value]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"{', '.join(twice)} has two routes: name each kind and severity once")
-        return value
-
-    @field_validator("email_to", "email_from")
-    @classmethod
-    def _check_addresses(cls, value: tuple[str, ...] | str | None) -> tuple[str, ...] | str | None:
-        for address in (value,) if isinstance(value, str) else value or ():
-            if not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", parseaddr(address)[1]) or "\n" in address:
-                raise ValueError(f"{address!r} is not an e-mail address; write name@example.com")
-        return value
 
     @model_validator(mode="after")
     def _check_whole_channels(self) -> ChannelSettings:
@@ -250,46 +278,3 @@ class ChannelSettings(SettingsPart):
         names = [match["what"] for match in map(_ROUTE.fullmatch, self.telegram_routes) if match]
         targets = [self.telegram_target("", ""), *(self.telegram_target(name, name) for name in names)]
         return tuple(dict.fromkeys(target for target in targets if target is not None))
-
-
-def parse_smtp_url(url: str) -> MailServer:
-    """Parse smtp(s)://user:password@host:port; user and password percent-encoded.
-
-    Raises:
-        ValueError: names the problem and the expected form, without the URL, which may hold a password.
-    """
-    try:
-        parts = urlsplit(url.strip())
-        port = parts.port
-    except ValueError:
-        raise ValueError(f"it cannot be read as a URL; write it as {_SMTP_FORM}") from None
-    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
-        raise ValueError(f"write it as {_SMTP_FORM}")
-    tls = parts.scheme == "smtps"
-    return MailServer(
-        host=parts.hostname,
-        port=port or (465 if tls else 587),
-        tls=tls,
-        user=unquote(parts.username) if parts.username else None,
-        password=unquote(parts.password) if parts.password else None,
-    )
-
-
-def _parts_of(url: str) -> SplitResult:
-    """Split a web address; raises a ValueError without the address, which urlsplit's own would quote."""
-    parts = None
-    with contextlib.suppress(ValueError):
-        parts = urlsplit(url)
-    if parts is None:
-        # Raised outside of `except`, so that the error that quotes the password does not become its context.
-        raise ValueError("it cannot be read as a web address; write it as https://host/path")
-    return parts
-
-
-def _check_kind_or_severity(name: str) -> None:
-    if name not in KINDS and name not in SEVERITIES:
-        near = nearest(name, (*SEVERITIES, *KINDS))
-        hint = f"; did you mean {near}?" if near else ""
-        raise ValueError(
-            f"{name!r} is neither a severity ({', '.join(SEVERITIES)}) nor a kind ({', '.join(KINDS)}){hint}"
-        )

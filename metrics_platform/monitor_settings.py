@@ -16,8 +16,8 @@ from pydantic_settings import NoDecode
 
 from metrics_platform.builtin_entries import builtin_entries
 from metrics_platform.channel_settings import Severity
-from metrics_platform.setting_types import SettingsPart, split_distinct, split_list
-from metrics_platform.suggestions import choose, did_you_mean, nearest
+from metrics_platform.setting_types import DISTINCT, SettingsPart, chosen_from, split_list
+from metrics_platform.suggestions import did_you_mean, nearest
 
 # What a mute or active hours may match, and the values that are known; of the others any.
 _LABELS: Mapping[str, tuple[str, ...]] = {
@@ -111,65 +111,37 @@ def _labels(text: str, match: str) -> dict[str, str]:
     return labels
 
 
-def _dimension(name: str) -> str:
-    """The name of a dimension of the built-in catalogue."""
-    if name not in builtin_entries()["dimensions"]:
-        raise ValueError(choose(name, builtin_entries()["dimensions"]))
-    return name
-
-
-_LIST = NoDecode, BeforeValidator(split_distinct)
+_Dimension = Annotated[str, chosen_from(lambda: builtin_entries()["dimensions"])]
+_Mutes = Annotated[tuple[Annotated[Mute, BeforeValidator(parse_mute)], ...], *DISTINCT]
+_ActiveHours = Annotated[tuple[Annotated[ActiveHours, BeforeValidator(parse_active_hours)], ...], *DISTINCT]
 
 
 class MonitorSettings(SettingsPart):
     """Part of `Settings`: names as there, `METRICS_…`."""
 
-    slot_lag_seconds: int = Field(
-        60,
-        ge=0,
-        le=3600,
-        description="Seconds from the end of a 15-minute slot until it is evaluated. Set it to how long events take to "
-        "arrive.",
-    )
-    recompute_slots: int = Field(
-        4, ge=0, le=96, description="Number of slots before the latest that are recomputed for late events."
-    )
-    monitored_dimensions: Annotated[tuple[Annotated[str, AfterValidator(_dimension)], ...], *_LIST] = Field(
-        ("os", "source", "country"),
-        description="Built-in dimensions of the 15-minute metrics, comma-separated: os, source, country, city, gender, "
-        "age, age_group, exp_group.",
-    )
-    catalog: Path | None = Field(
-        None,
-        description="Your catalogue of sources, dimensions and metrics (YAML), merged on top of the built-in one. "
-        "Every run reads it.",
-    )
-    holidays: Annotated[tuple[datetime.date, ...], *_LIST] = Field(
-        (),
-        description="Days (YYYY-MM-DD, comma-separated) on which the band is twice as wide. Past holidays have little "
-        "weight in the expected values.",
-    )
-    alert_max_age_minutes: int = Field(
-        60, ge=15, le=1440, description="Anomalies in slots that ended longer ago are recorded but not sent."
-    )
-    reminder_hours: float = Field(
-        4.0,
-        ge=1,
-        le=168,
-        description="Hours until the first reminder of an open alert. The interval doubles after each reminder.",
-    )
-    mutes: Annotated[tuple[Annotated[Mute, BeforeValidator(parse_mute)], ...], *_LIST] = Field(
-        (),
-        description="Alerts that are recorded and not sent, comma-separated: metric:views until "
-        "2026-12-01T09:00+03:00, kind:odd_volume+severity:warning. Alerts that still last when a mute ends are "
-        "sent then.",
-    )
-    active_hours: Annotated[tuple[Annotated[ActiveHours, BeforeValidator(parse_active_hours)], ...], *_LIST] = Field(
-        (),
-        description="Alerts that are sent in these hours of METRICS_TIMEZONE only, comma-separated: severity:warning "
-        "09:00-21:00, metric:views mon-fri 08:00-20:00. Alerts that still last when the hours begin are sent "
-        "then.",
-    )
+    slot_lag_seconds: int = Field(60, ge=0, le=3600)
+    """Seconds from the end of a 15-minute slot until it is evaluated. Set it to how long events take to arrive."""
+    recompute_slots: int = Field(4, ge=0, le=96)
+    """Number of slots before the latest that are recomputed for late events."""
+    monitored_dimensions: Annotated[tuple[_Dimension, ...], *DISTINCT] = ("os", "source", "country")
+    """Built-in dimensions of the 15-minute metrics, comma-separated: os, source, country, city, gender, age, age_group,
+    exp_group."""
+    catalog: Path | None = None
+    """Your catalogue of sources, dimensions and metrics (YAML), merged on top of the built-in one. Every run reads
+    it."""
+    holidays: Annotated[tuple[datetime.date, ...], *DISTINCT] = ()
+    """Days (YYYY-MM-DD, comma-separated) on which the band is twice as wide. Past holidays have little weight in the
+    expected values."""
+    alert_max_age_minutes: int = Field(60, ge=15, le=1440)
+    """Anomalies in slots that ended longer ago are recorded but not sent."""
+    reminder_hours: float = Field(4.0, ge=1, le=168)
+    """Hours until the first reminder of an open alert. The interval doubles after each reminder."""
+    mutes: _Mutes = ()
+    """Alerts that are recorded and not sent, comma-separated: metric:views until 2026-12-01T09:00+03:00,
+    kind:odd_volume+severity:warning. Alerts that still last when a mute ends are sent then."""
+    active_hours: _ActiveHours = ()
+    """Alerts that are sent in these hours of METRICS_TIMEZONE only, comma-separated: severity:warning 09:00-21:00,
+    metric:views mon-fri 08:00-20:00. Alerts that still last when the hours begin are sent then."""
 
     def is_silenced(self, labels: Mapping[str, str], local: datetime.datetime) -> bool:
         """Whether an alert with these labels is not to be notified at a local time of the product."""
@@ -228,25 +200,18 @@ StaleHours = Annotated[tuple[float, ...], NoDecode, BeforeValidator(split_list),
 class HealthSettings(SettingsPart):
     """Part of `Settings`: names as there, `METRICS_…`."""
 
-    feed_stale_hours: StaleHours = Field(
-        (1.0, 3.0),
-        description="Hours without a new feed event until a warning, and until a critical alert, comma-separated. Only "
-        "hours of the week that usually have events count. Limits of 24 or more count every hour.",
-    )
-    messages_stale_hours: StaleHours = Field(
-        (1.0, 3.0), description="The same for messages: until a warning, and critical."
-    )
-    severities: Annotated[dict[str, str], NoDecode, BeforeValidator(_severities)] = Field(
-        default_factory=dict,
-        description="Severity by kind, comma-separated: odd_volume=critical, stale_data=warning, failed_check=off, "
-        "failed_run=off (also for ticks), report_not_delivered=off.",
-    )
-    tell_success: bool = Field(
-        False, description="true: send a message when the nightly load succeeds, with the number of its warnings."
-    )
-    report_grace_minutes: int = Field(
-        15, ge=1, le=720, description="Minutes after METRICS_REPORT_AT until a missing report raises an alert."
-    )
+    feed_stale_hours: StaleHours = (1.0, 3.0)
+    """Hours without a new feed event until a warning, and until a critical alert, comma-separated. Only hours of the
+    week that usually have events count. Limits of 24 or more count every hour."""
+    messages_stale_hours: StaleHours = (1.0, 3.0)
+    """The same for messages: until a warning, and critical."""
+    severities: Annotated[dict[str, str], NoDecode, BeforeValidator(_severities)] = Field(default_factory=dict)
+    """Severity by kind, comma-separated: odd_volume=critical, stale_data=warning, failed_check=off, failed_run=off
+    (also for ticks), report_not_delivered=off."""
+    tell_success: bool = False
+    """true: send a message when the nightly load succeeds, with the number of its warnings."""
+    report_grace_minutes: int = Field(15, ge=1, le=720)
+    """Minutes after METRICS_REPORT_AT until a missing report raises an alert."""
 
     def severity_of(self, kind: str, usual: Severity) -> Severity | None:
         """The severity of a kind; None: it is not reported."""

@@ -6,7 +6,7 @@ import datetime
 import difflib
 import re
 import zoneinfo
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
@@ -21,7 +21,7 @@ from metrics_platform.table_names import parse_table_name
 class SettingsPart(BaseSettings):
     """A part of `Settings`. Only `Settings` is instantiated, so building validators for a part is deferred."""
 
-    model_config = SettingsConfigDict(defer_build=True)
+    model_config = SettingsConfigDict(defer_build=True, use_attribute_docstrings=True)
 
 
 def split_list(value: Any) -> Any:
@@ -37,7 +37,7 @@ def split_distinct(value: Any) -> Any:
     return parts
 
 
-def _matches(pattern: str, form: str) -> AfterValidator:
+def matches(pattern: str, form: str) -> AfterValidator:
     """Accept only texts that match `pattern`; `form` says what to write."""
 
     def check(value: str) -> str:
@@ -48,7 +48,7 @@ def _matches(pattern: str, form: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _parses(parse: Callable[[str], object]) -> AfterValidator:
+def parses(parse: Callable[[str], object]) -> AfterValidator:
     """Accept only texts that `parse` accepts."""
 
     def check(value: str | SecretStr | None) -> str | SecretStr | None:
@@ -76,34 +76,40 @@ def _check_minute(value: datetime.time) -> datetime.time:
     return value
 
 
-def _check_dimension(name: str) -> None:
-    if name not in further_dimensions():
-        raise ValueError(choose(name, further_dimensions()))
+def chosen_from(names: Callable[[], Iterable[str]]) -> AfterValidator:
+    """Accept only one of these names."""
+
+    def check(value: str) -> None:
+        if value not in names():
+            raise ValueError(choose(value, names()))
+
+    return parses(check)
 
 
-_DISTINCT = BeforeValidator(split_distinct)
-_MetricName = Annotated[str, _matches(r"[A-Za-z_]\w*", "write names of metrics, such as app_dau,views,ctr")]
+# The parts of a comma-separated text, each only once.
+DISTINCT = (NoDecode, BeforeValidator(split_distinct))
+_MetricName = Annotated[str, matches(r"[A-Za-z_]\w*", "write names of metrics, such as app_dau,views,ctr")]
 
-ClickHouseUrl = Annotated[SecretStr | None, _parses(parse_url)]
+ClickHouseUrl = Annotated[SecretStr | None, parses(parse_url)]
 # Every table needs a path of its own in Keeper.
 Engine = Annotated[
     str,
-    _matches(
+    matches(
         r"MergeTree|ReplicatedMergeTree(\('[^'\\]*\{(table|uuid)\}[^'\\]*', '[^'\\]*\{replica\}[^'\\]*'\))?",
         "write MergeTree, ReplicatedMergeTree, or ReplicatedMergeTree('path', '{replica}') with {table} or {uuid} in "
         "the path",
     ),
 ]
-Cluster = Annotated[str, _matches(r"[A-Za-z_][\w.-]*", "write the name of a cluster, as in system.clusters")]
-Table = Annotated[str, _parses(parse_table_name)]
-ColumnName = Annotated[str, _matches(r"[A-Za-z_][A-Za-z0-9_]*", "write a column name of letters, digits and _ only")]
-ZoneName = Annotated[str, _parses(_check_zone)]
+Cluster = Annotated[str, matches(r"[A-Za-z_][\w.-]*", "write the name of a cluster, as in system.clusters")]
+Table = Annotated[str, parses(parse_table_name)]
+ColumnName = Annotated[str, matches(r"[A-Za-z_][A-Za-z0-9_]*", "write a column name of letters, digits and _ only")]
+ZoneName = Annotated[str, parses(_check_zone)]
 Minute = Annotated[datetime.time, AfterValidator(_check_minute)]
-MetricNames = Annotated[tuple[_MetricName, ...], NoDecode, _DISTINCT]
-FurtherDimensions = Annotated[tuple[Annotated[str, _parses(_check_dimension)], ...], NoDecode, _DISTINCT]
+MetricNames = Annotated[tuple[_MetricName, ...], *DISTINCT]
+FurtherDimensions = Annotated[tuple[Annotated[str, chosen_from(further_dimensions)], ...], *DISTINCT]
 Owner = Annotated[
     str,
-    _matches(
+    matches(
         r"team:[A-Za-z0-9_-]+|[^@\s:]+@[^@\s:]+\.[^@\s:]+",
         "use an e-mail address, or team:name with letters, digits, _ and -",
     ),

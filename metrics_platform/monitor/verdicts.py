@@ -27,7 +27,7 @@ from metrics_platform.table_names import quote_identifier
 from metrics_platform.time_windows import SLOT, SlotRange
 from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Warehouse, bound
-from metrics_platform.warehouse.partitions import drop_leftovers, merged_days, staged_partition
+from metrics_platform.warehouse.partitions import drop_leftovers, staged_partition
 from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.slots import first_slot, missing_slots
 from metrics_platform.warehouse.tables import SLICE_VALUES, SLOT_METRICS, VERDICTS, read_sql
@@ -84,7 +84,6 @@ class HistoryReader:
             "last_day": evaluated.last.start.astimezone(settings.zone).date(),
             "evaluated_from": evaluated.start,
             "end": evaluated.end,
-            "merged_days": merged_days(warehouse, SLOT_METRICS),
         }
         rows = warehouse.query(
             "SELECT toString(metric) AS name, uniqExact(dimension, dimension_value) AS series, "

@@ -64,7 +64,7 @@ def needed_rights(settings: Settings) -> list[str]:
     account = connection_of(settings)
     catalog = load_catalog_or_builtin(settings)
     sources = [f"GRANT SELECT ON {source.table} TO {account.user}" for source in catalog.sources.values()]
-    own = "SELECT, INSERT, OPTIMIZE, ALTER DELETE, ALTER COLUMN, CREATE TABLE, DROP TABLE"
+    own = "SELECT, INSERT, ALTER DELETE, ALTER COLUMN, CREATE TABLE, DROP TABLE"
     # To tell what a killed run left behind from what another run is writing.
     system = [f"GRANT SELECT ON system.{table} TO {account.user}" for table in ("parts", "processes")]
     granted = [*sources, f"GRANT {own} ON {account.database}.* TO {account.user}", *system]

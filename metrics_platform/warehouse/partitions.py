@@ -135,25 +135,6 @@ def publish(warehouse: Warehouse, staged: Staged) -> None:
         )
 
 
-def merged_days(warehouse: Warehouse, table: DailyTable) -> list[str]:
-    """The days of a table partitioned by day whose rows are in a single part: none of them is there twice.
-
-    None where each replica merges separately and the next query may go to another one.
-
-    Raises:
-        WarehouseError: ClickHouse refused, failed or did not answer.
-    """
-    if warehouse.cluster:
-        return []
-    rows = warehouse.query(
-        "SELECT partition FROM system.parts WHERE database = currentDatabase() AND table = {table:String} AND active "
-        "GROUP BY partition HAVING count() = 1 ORDER BY partition",
-        {"table": table.name},
-        operation=f"Looking for merged days of {table.name}",
-    ).rows
-    return [row["partition"] for row in rows]
-
-
 def drop_leftovers(warehouse: Warehouse, table: DailyTable, idle_seconds: int = IDLE_SECONDS) -> list[str]:
     """Drop staging tables of `table` that killed runs left behind; returns their names.
 

@@ -1,4 +1,4 @@
-"""Retention: drop whole partitions that are older than the settings allow, and merge past days.
+"""Retention: drop whole partitions that are older than the settings allow.
 
 Not a TTL of the tables: staging tables are made like theirs and would inherit it, so that a backfill of old slots would
 lose rows while it is being verified. `DROP PARTITION` needs no right that swapping a partition does not need, too.
@@ -30,9 +30,6 @@ from metrics_platform.warehouse.tables import (
 )
 
 _OF_DAYS = tuple(table.name for table in (USERS, *EXTRACTS, USER_DAILY))
-
-# A month of history that was just computed is merged within hours, and no check takes much longer for it.
-_MERGED_AT_A_TIME = 4
 # Recently written partitions are in use: a backfill may compute days that are older than the retention.
 _WRITTEN_HOURS = 24
 _PARTITIONS = """
@@ -73,31 +70,6 @@ def drop_old_data(warehouse: Warehouse, settings: Settings, today: datetime.date
         )
         dropped.append(f"{table} {partition}")
     return [*dropped, *drop_idle_staging_tables(warehouse, STAGING_PREFIX, settings.keep_staging_hours * 3600)]
-
-
-def merge_past_days(warehouse: Warehouse, today: datetime.date) -> list[str]:
-    """Merge days of the slots that nothing writes any more into a single part, a few at a time: they are read faster.
-
-    Returns what was merged, as `table day`.
-    """
-    rows = warehouse.query(
-        "SELECT table, partition FROM system.parts WHERE database = currentDatabase() AND active "
-        "AND table IN {tables:Array(String)} AND partition < {before:String} "
-        "GROUP BY table, partition HAVING count() > 1 ORDER BY partition DESC, table LIMIT {most:UInt8}",
-        {
-            "tables": [SLOT_METRICS.name, VERDICTS.name],
-            "before": str(today - datetime.timedelta(days=1)),
-            "most": _MERGED_AT_A_TIME,
-        },
-        operation="Looking for days to merge",
-    ).rows
-    for row in rows:
-        warehouse.execute(
-            f"OPTIMIZE TABLE `{row['table']}` PARTITION '{row['partition']}' FINAL",
-            operation=f"Merging {row['table']} of {row['partition']}",
-            repeatable=True,
-        )
-    return [f"{row['table']} {row['partition']}" for row in rows]
 
 
 def first_days_kept(settings: Settings, today: datetime.date) -> Mapping[str, datetime.date]:

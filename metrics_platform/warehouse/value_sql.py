@@ -69,7 +69,7 @@ class Scope:
     @property
     def key_columns(self) -> str:
         """The first columns of a row, from the bucket."""
-        return "{event_date:Date} AS event_date" + (",\n    bucket AS slot_start" if self.by_slot else "")
+        return "{event_date:Date} AS event_date" + (",\n    platform_bucket AS slot_start" if self.by_slot else "")
 
     @property
     def keys(self) -> str:
@@ -146,8 +146,8 @@ class Cells:
         )
 
 
-def values_sql(scope: Scope, source: str) -> str:
-    """The SELECT that aggregates a source's events in one scan; see `queries/metric_values.sql`."""
+def _folded_sql(scope: Scope, source: str) -> str:
+    """The SELECT of all metrics that merge states, from cells of events."""
     rows = scope.rows[source]
     cells = Cells.of(scope.dimensions_of(rows.source))
     states = ["countState() AS platform_count"]
@@ -159,11 +159,24 @@ def values_sql(scope: Scope, source: str) -> str:
             values.append(_value(metric.name, as_number(metric, aggregate.merged(state)), metric.definition))
     return scope.filled(
         VALUES_QUERY,
-        cell_key=cells.key,
-        cell_columns=",\n        ".join([*cells.columns, *states]),
+        cell_columns=",\n        ".join([f"{cells.key} AS platform_cell", *cells.columns, *states]),
+        folding="GROUP BY platform_bucket, platform_cell",
         rows=rows.sql,
         slices=slices_of(cells.values),
         values=",\n            ".join(values),
+    )
+
+
+def _by_row_sql(scope: Scope, metric: Metric) -> str:
+    """The SELECT of a metric that is computed from the events themselves."""
+    rows = scope.rows[metric.source]
+    return scope.filled(
+        VALUES_QUERY,
+        cell_columns="*",
+        folding="",
+        rows=rows.sql,
+        slices=slices_of((dimension.name, dimension.sql) for dimension in scope.dimensions_of(rows.source)),
+        values=_value(metric.name, as_number(metric, str(metric.sql)), metric.definition),
     )
 
 
@@ -206,22 +219,10 @@ def source_statements(scope: Scope) -> Iterator[tuple[str, Parameters]]:
     """The SELECTs that read the sources, each with its parameters beside the shared ones."""
     for source in scope.rows:
         shared = {"source": source, "rows_definition": scope.rows[source].source.definition}
-        yield values_sql(scope, source), shared
+        yield _folded_sql(scope, source), shared
         for metric in scope.own(source):
             if mergeable(scope, metric) is None:
-                own = {"metric": metric.name, "definition": metric.definition}
-                yield by_row_sql(scope, metric), {**shared, **own}
-
-
-def by_row_sql(scope: Scope, metric: Metric) -> str:
-    rows = scope.rows[metric.source]
-    dimensions = scope.dimensions_of(rows.source)
-    return scope.filled(
-        "queries/metric_values_by_row.sql",
-        rows=rows.sql,
-        value=f"toNullable({as_number(metric, str(metric.sql))})",
-        slices=slices_of([(dimension.name, dimension.sql) for dimension in dimensions]),
-    )
+                yield _by_row_sql(scope, metric), shared
 
 
 def mergeable(scope: Scope, metric: Metric) -> expressions.Aggregate | None:

@@ -10,7 +10,7 @@ import time_machine
 
 from metrics_platform.catalog import load_catalog
 from metrics_platform.defs import build_definitions
-from metrics_platform.defs.daily.assets import day_partitions
+from metrics_platform.defs.day_assets import day_partitions
 from metrics_platform.defs.monitoring.assets import (
     FIRST_SLOT,
     LAST_SLOT,

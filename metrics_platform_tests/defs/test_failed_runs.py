@@ -15,7 +15,7 @@ from dagster._core.definitions.run_request import InstigatorType
 from dagster._daemon.monitoring.run_monitoring import monitor_starting_run
 
 from metrics_platform.alerts.alert import Alert
-from metrics_platform.defs.daily import assets, metric_daily
+from metrics_platform.defs import day_assets
 from metrics_platform.defs.health.alert_store import AlertCursor
 from metrics_platform.notifications.kinds import FailedRun
 from metrics_platform.settings import Settings
@@ -99,8 +99,7 @@ def watch(telegram_settings: Callable[..., Settings], instance: dg.DagsterInstan
 def test_clickhouse_down_is_one_message_with_job_steps_days_cause_and_impact(
     office: PostOffice, api: BotApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (assets, metric_daily):
-        monkeypatch.setattr(module, "RETRY_POLICY", dg.RetryPolicy(max_retries=0))
+    monkeypatch.setattr(day_assets, "RETRY_POLICY", dg.RetryPolicy(max_retries=0))
     monkeypatch.setattr(Warehouse, "from_settings", partial(Warehouse.from_settings, retry_waits=()))
     watch = Watch(office)
     run = office.definitions.resolve_job_def("daily_etl").execute_in_process(

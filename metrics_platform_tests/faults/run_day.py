@@ -19,7 +19,7 @@ from typing import Any
 
 import dagster as dg
 
-from metrics_platform.defs.daily import assets
+from metrics_platform.defs import day_assets
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse import client
 from metrics_platform_tests.defs.running import CodeLocation, failure_texts
@@ -120,8 +120,8 @@ def run_to_its_end(plan: Plan) -> Outcome:
 
 def _run(plan: Plan, answer: Connection) -> None:
     """What the process does."""
-    policy = assets.RETRY_POLICY
-    assets.RETRY_POLICY = dg.RetryPolicy(policy.max_retries, plan.retry_delay, policy.backoff, policy.jitter)
+    policy = day_assets.RETRY_POLICY
+    day_assets.RETRY_POLICY = dg.RetryPolicy(policy.max_retries, plan.retry_delay, policy.backoff, policy.jitter)
     if plan.client_waits is not None:
         client.Warehouse.from_settings = functools.partial(  # type: ignore[method-assign]
             client.Warehouse.from_settings, retry_waits=plan.client_waits

@@ -12,14 +12,14 @@ import pytest
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse import retention
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.partitions import merged_days
-from metrics_platform.warehouse.retention import drop_old_data, merge_past_days
+from metrics_platform.warehouse.retention import drop_old_data
 from metrics_platform.warehouse.schema import create_tables
 from metrics_platform.warehouse.tables import (
     METRIC_DAILY,
     MONITOR_TABLES,
     SLICE_VALUES,
     SLOT_METRICS,
+    VERDICTS,
     columns_of,
     daily_tables,
 )
@@ -126,12 +126,20 @@ def test_old_leftovers_of_any_table_are_dropped_and_other_tables_stay(warehouse:
     assert drop_old_data(warehouse, at_once, TODAY) == ["staging__city_slice__20261101__abc"]
 
 
-def test_past_days_of_the_slots_are_merged_a_few_at_a_time(warehouse: Warehouse, settings: Settings) -> None:
-    past = [TODAY - datetime.timedelta(days=back) for back in (2, 3, 4, 5, 6)]
+def test_clickhouse_merges_the_slots_of_a_day_that_nothing_writes(warehouse: Warehouse) -> None:
+    slot_tables = [SLOT_METRICS.name, VERDICTS.name]
+    for name in slot_tables:
+        engine = "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = {name:String}"
+        settings = "min_age_to_force_merge_seconds = 7200, min_age_to_force_merge_on_partition_only = 1"
+        assert settings in warehouse.value(engine, {"name": name})
+        warehouse.execute(f"ALTER TABLE {name} MODIFY SETTING min_age_to_force_merge_seconds = 1")
     for _ in range(2):
-        fill(warehouse, ["slot_metrics"], [*past, TODAY])
-    merged = merge_past_days(warehouse, TODAY)
-    assert merged == [f"slot_metrics {day}" for day in past[:4]]
-    assert set(merged_days(warehouse, SLOT_METRICS)) == {str(day) for day in past[:4]}
-    assert merge_past_days(warehouse, TODAY) == [f"slot_metrics {past[4]}"]
-    assert merge_past_days(warehouse, TODAY) == []
+        fill(warehouse, slot_tables, [TODAY - datetime.timedelta(days=back) for back in (2, 3, 4)])
+    parts = (
+        "SELECT count() FROM system.parts WHERE database = currentDatabase() AND active "
+        "AND table IN {tables:Array(String)}"
+    )
+    deadline = time.monotonic() + 60
+    while warehouse.value(parts, {"tables": slot_tables}) > 6:  # one for each table and day
+        assert time.monotonic() < deadline
+        time.sleep(0.2)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from metrics_platform.catalog import load_catalog_or_builtin
-from metrics_platform.defs.daily.assets import daily_assets
-from metrics_platform.defs.daily.metric_daily import metric_daily_asset
+from metrics_platform.defs.daily.assets import daily_assets, metric_daily_asset
 from metrics_platform.defs.daily.schedule import daily_etl_job, daily_etl_schedule
 from metrics_platform.defs.lineage import source_assets
 from metrics_platform.settings import Settings

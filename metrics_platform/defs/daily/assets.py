@@ -1,17 +1,18 @@
-"""The assets of the daily load: one per table, each computing its partitions day by day.
+"""The assets of the daily load: one per table, each computing its partitions day by day, and `metric_daily`.
 
-One factory makes all of them, because they differ only in their SQL and their upstream tables. A run has one partition
-or a range. A range is computed in the order of its days, and each day is swapped in as soon as its checks pass.
+One factory makes those of the tables, because they differ only in their SQL and their upstream tables. A run has one
+partition or a range. A range is computed in the order of its days, and each day is swapped in as soon as its checks
+pass.
 """
 
 import datetime
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
 
+from metrics_platform.catalog import Catalog
 from metrics_platform.defs.daily.metadata import (
     blocking_checks,
     check_results,
@@ -20,51 +21,32 @@ from metrics_platform.defs.daily.metadata import (
     usual_day_results,
     usual_day_specs,
 )
+from metrics_platform.defs.day_assets import day_asset
 from metrics_platform.defs.lineage import table_metadata
-from metrics_platform.defs.resources import ClickHouseResource
+from metrics_platform.defs.resources import MetricsConfig
 from metrics_platform.settings import Settings
 from metrics_platform.warehouse import tables
-from metrics_platform.warehouse.client import NoWarehouseError, Warehouse
+from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.daily import DayResult, compute_days
-from metrics_platform.warehouse.errors import WarehouseError
-from metrics_platform.warehouse.schema import SchemaMismatchError
-from metrics_platform.warehouse.source_rows import SourceError
-from metrics_platform.warehouse.tables import DailyTable
-from metrics_platform.warehouse.upstream import NotComputedError
+from metrics_platform.warehouse.tables import METRIC_DAILY, DailyTable
+from metrics_platform.warehouse.value_sql import VALUES_QUERY
 
 GROUP = "daily"
 PREVIEW_ROWS = 10
-
-# A restart of ClickHouse takes seconds, a failover minutes: retry after 10, 20 and 40 s, each ± jitter. Errors that
-# waiting does not fix are not retried (see `fail_without_retry`).
-RETRY_POLICY = dg.RetryPolicy(max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 _LOG_EVERY_SECONDS = 5.0
-_NOT_RETRIED = (NoWarehouseError, NotComputedError, SchemaMismatchError, SourceError)
-
-
-def day_partitions(settings: Settings, *, with_today: bool = False) -> dg.DailyPartitionsDefinition:
-    """One partition per day of the product's zone, from METRICS_START_DATE to METRICS_END_DATE, yesterday or today."""
-    midnight = datetime.time.min
-    after_end = settings.end_date and settings.end_date + datetime.timedelta(days=1)
-    return dg.DailyPartitionsDefinition(
-        start_date=datetime.datetime.combine(settings.start_date, midnight),
-        end_date=datetime.datetime.combine(after_end, midnight) if after_end else None,
-        timezone=settings.timezone,
-        end_offset=1 if with_today and not after_end else 0,
-    )
+# Days that the report compares with, and the weeks that define a usual day.
+_HISTORY_DAYS = 35
+# dagster.yaml allows one run of this pool at a time: two would write the same day.
+_COMMON: dict[str, Any] = {"pool": GROUP, "group_name": GROUP, "kinds": {"clickhouse", "sql"}}
 
 
 def daily_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """One asset per table of the daily load."""
-    partitions = day_partitions(settings)
-    upstream = _upstream(settings, partitions)
-    return [
-        _daily_asset(table, upstream[table.name], partitions, settings)
-        for table in tables.daily_tables(settings.dimensions)
-    ]
+    upstream = _upstream(settings)
+    return [_daily_asset(table, upstream[table.name], settings) for table in tables.daily_tables(settings.dimensions)]
 
 
-def _upstream(settings: Settings, partitions: dg.DailyPartitionsDefinition) -> dict[str, list[Any]]:
+def _upstream(settings: Settings) -> dict[str, list[Any]]:
     """The upstream tables of each table; `users` also depends on its own previous day."""
     feed, messages, users, merged = (
         table.name for table in (tables.FEED_USER_DAILY, tables.MESSAGE_USER_DAILY, tables.USERS, tables.USER_DAILY)
@@ -89,28 +71,10 @@ def _names(deps: list[Any]) -> list[str]:
     return [dep.asset_key.to_user_string() if isinstance(dep, dg.AssetDep) else dep for dep in deps]
 
 
-def _daily_asset(
-    table: DailyTable, deps: list[Any], partitions: dg.DailyPartitionsDefinition, settings: Settings
-) -> dg.AssetsDefinition:
-    @dg.asset(
-        name=table.name,
-        deps=deps,
-        partitions_def=partitions,
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        retry_policy=RETRY_POLICY,
-        pool=GROUP,  # dagster.yaml allows one run of this pool at a time: two would write the same day
-        group_name=GROUP,
-        kinds={"clickhouse", "sql"},
-        owners=[settings.owner],
-        description=table.description,
-        metadata=table_metadata(table, _names(deps), settings, f"queries/{table.file}.sql"),
-        check_specs=[*blocking_checks(table), *usual_day_specs(table)],
-    )
-    def compute(context: dg.AssetExecutionContext, clickhouse: ClickHouseResource) -> Iterator[Any]:
-        with fail_without_retry():
-            warehouse = clickhouse.warehouse(context, settings)
-            results = _compute_days(context, warehouse, table, settings)
-            usual = usual_day_results(warehouse, table, results, settings)
+def _daily_asset(table: DailyTable, deps: list[Any], settings: Settings) -> dg.AssetsDefinition:
+    def compute(context: dg.AssetExecutionContext, warehouse: Warehouse, _config: None) -> Iterator[Any]:
+        results = _compute_days(context, warehouse, table, settings)
+        usual = usual_day_results(warehouse, table, results, settings)
         checks = check_results(table, [(result.day.key, result.comparisons) for result in results])
         failed = [(result.day.key, result.violations) for result in results if not result.published]
         remedy = (
@@ -119,19 +83,43 @@ def _daily_asset(
         )
         yield from materialise_or_fail(table, [*checks, *usual], failed, remedy)
 
-    return compute
+    return day_asset(
+        table.name,
+        settings,
+        compute,
+        deps=deps,
+        description=table.description,
+        metadata=table_metadata(table, _names(deps), settings, f"queries/{table.file}.sql"),
+        check_specs=[*blocking_checks(table), *usual_day_specs(table)],
+        **_COMMON,
+    )
 
 
-@contextmanager
-def fail_without_retry(*others: type[Exception]) -> Iterator[None]:
-    """Fail the step without a retry for permanent errors and `others`, with the error's own text."""
-    permanent: tuple[type[Exception], ...] = (*_NOT_RETRIED, *others, WarehouseError)
-    try:
-        yield
-    except permanent as error:
-        if isinstance(error, WarehouseError) and error.transient:
-            raise
-        raise dg.Failure(str(error), allow_retries=False) from None
+def metric_daily_asset(settings: Settings, catalog: Catalog) -> dg.AssetsDefinition:
+    """The daily value of every metric of the catalogue.
+
+    Yesterday's run also computes days of the last five weeks that a metric lacks.
+    """
+
+    def compute(context: dg.AssetExecutionContext, warehouse: Warehouse, config: MetricsConfig) -> Iterator[Any]:
+        from metrics_platform.defs.daily.values_run import compute_metric_daily  # noqa: PLC0415
+
+        yield from compute_metric_daily(context, warehouse, config.metrics, settings, _HISTORY_DAYS)
+
+    return day_asset(
+        METRIC_DAILY.name,
+        settings,
+        compute,
+        config=MetricsConfig,
+        deps=list(catalog.sources),
+        description="The daily value of every metric of the catalogue, for the whole product and by slice. Distinct "
+        "counts are distinct over the day.\n\nThe nightly run also fills in the last five weeks of a new or changed "
+        "metric. To compute older days of one metric, materialise them with `metrics` in the run's config: the rows of "
+        "all other metrics stay as they are.",
+        metadata=table_metadata(METRIC_DAILY, list(catalog.sources), settings, VALUES_QUERY),
+        check_specs=blocking_checks(METRIC_DAILY),
+        **_COMMON,
+    )
 
 
 def _compute_days(

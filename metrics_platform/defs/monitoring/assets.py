@@ -7,18 +7,19 @@ code that computes is imported on use: most processes of the platform load this 
 # No `from __future__ import annotations` here: Dagster reads the annotations of the functions it is given.
 
 import datetime
-from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
 from metrics_platform.catalog import Catalog, load_catalog_or_builtin
-from metrics_platform.defs.daily.assets import RETRY_POLICY, day_partitions, fail_without_retry
 from metrics_platform.defs.daily.metadata import blocking_checks
+from metrics_platform.defs.day_assets import day_asset
 from metrics_platform.defs.lineage import table_metadata
-from metrics_platform.defs.resources import ClickHouseResource, MetricsConfig, default_schedule_status
+from metrics_platform.defs.resources import MetricsConfig, default_schedule_status
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import RANGE_END, RANGE_START, SLOT, Slot, SlotRange, day_of_key, slot_at, slots_of
+from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.slots import first_slot, lag_of, last_complete_slot
 from metrics_platform.warehouse.tables import INCIDENTS, SLOT_METRICS, VERDICTS, DailyTable
 from metrics_platform.warehouse.value_sql import VALUES_QUERY
@@ -79,45 +80,27 @@ def monitoring_definitions(settings: Settings) -> dg.Definitions:
 def _asset(
     table: DailyTable, deps: list[str], kinds: set[str], checks: list[dg.AssetCheckSpec], settings: Settings
 ) -> dg.AssetsDefinition:
-    common: dict[str, Any] = {
-        "name": table.name,
-        "deps": deps,
-        "partitions_def": day_partitions(settings, with_today=True),
-        # A backfill runs a day at a time, so that it never holds up a check for long.
-        "backfill_policy": dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
-        "retry_policy": RETRY_POLICY,
-        "pool": GROUP,
-        "group_name": GROUP,
-        "kinds": kinds,
-        "owners": [settings.owner],
-        "description": _DESCRIPTIONS[table.name],
-        "metadata": table_metadata(table, deps, settings, VALUES_QUERY if table == SLOT_METRICS else None),
-        "check_specs": checks,
-    }
-
-    def compute_with_warehouse(
-        context: dg.AssetExecutionContext, clickhouse: ClickHouseResource, names: Sequence[str] = ()
-    ) -> Iterator[Any]:
+    def compute(context: dg.AssetExecutionContext, warehouse: Warehouse, given: MetricsConfig | None) -> Iterator[Any]:
         from metrics_platform.defs.monitoring import computing  # noqa: PLC0415
 
-        with fail_without_retry():
-            yield from computing.compute(table.name, context, clickhouse.warehouse(context, settings), settings, names)
+        yield from computing.compute(table.name, context, warehouse, settings, given.metrics if given else ())
 
-    if table == SLOT_METRICS:
-
-        @dg.asset(**common)  # type: ignore[untyped-decorator]
-        def compute_values(
-            context: dg.AssetExecutionContext, config: MetricsConfig, clickhouse: ClickHouseResource
-        ) -> Iterator[Any]:
-            yield from compute_with_warehouse(context, clickhouse, config.metrics)
-
-        return cast(dg.AssetsDefinition, compute_values)
-
-    @dg.asset(**common)  # type: ignore[untyped-decorator]
-    def compute(context: dg.AssetExecutionContext, clickhouse: ClickHouseResource) -> Iterator[Any]:
-        yield from compute_with_warehouse(context, clickhouse)
-
-    return cast(dg.AssetsDefinition, compute)
+    return day_asset(
+        table.name,
+        settings,
+        compute,
+        config=MetricsConfig if table == SLOT_METRICS else None,
+        with_today=True,
+        deps=deps,
+        # A backfill runs a day at a time, so that it never holds up a check for long.
+        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
+        pool=GROUP,
+        group_name=GROUP,
+        kinds=kinds,
+        description=_DESCRIPTIONS[table.name],
+        metadata=table_metadata(table, deps, settings, VALUES_QUERY if table == SLOT_METRICS else None),
+        check_specs=checks,
+    )
 
 
 def anomaly_check_job() -> Any:

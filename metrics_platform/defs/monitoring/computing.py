@@ -13,8 +13,8 @@ import dagster as dg
 from metrics_platform.alerts.anomalies import Series, Verdict, contributions_to
 from metrics_platform.alerts.policies import QUIET_FOR
 from metrics_platform.catalog import Catalog, Metric, load_catalog_or_builtin
-from metrics_platform.defs.daily.assets import fail_without_retry
 from metrics_platform.defs.daily.values_run import materialise_values
+from metrics_platform.defs.day_assets import fail_without_retry
 from metrics_platform.defs.delivery.storage import enqueue
 from metrics_platform.defs.health import SOURCES
 from metrics_platform.defs.health.alert_store import stored_alerts
@@ -32,7 +32,7 @@ from metrics_platform.warehouse.catalog_check import CheckedCatalog, check_catal
 from metrics_platform.warehouse.client import Warehouse
 from metrics_platform.warehouse.errors import WarehouseError
 from metrics_platform.warehouse.metric_values import ValuesResult
-from metrics_platform.warehouse.retention import drop_old_data, merge_past_days
+from metrics_platform.warehouse.retention import drop_old_data
 from metrics_platform.warehouse.slots import compute_slots, first_slot, lag_of, missing_slots
 from metrics_platform.warehouse.tables import SLOT_METRICS, VERDICTS
 
@@ -272,7 +272,6 @@ def _apply_retention(run: _Run, today: datetime.date) -> None:
     try:
         for name in drop_old_data(run.warehouse, run.settings, today):
             run.context.log.info(f"Dropped {name}: older than METRICS_KEEP_… allows")
-        merge_past_days(run.warehouse, today)
     except WarehouseError as error:
         run.context.log.warning(str(error))
 

@@ -12,11 +12,12 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from metrics_platform.defs.daily.assets import RETRY_POLICY, day_partitions, fail_without_retry
-from metrics_platform.defs.resources import ClickHouseResource, default_schedule_status
+from metrics_platform.defs.day_assets import day_asset
+from metrics_platform.defs.resources import default_schedule_status
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import day_of, day_of_key
 from metrics_platform.warehouse import tables
+from metrics_platform.warehouse.client import Warehouse
 
 ASSET = "daily_report"
 GROUP = "report"
@@ -54,15 +55,21 @@ def report_definitions(settings: Settings) -> dg.Definitions:
 
 
 def _report_asset(settings: Settings) -> dg.AssetsDefinition:
-    @dg.asset(
-        name=ASSET,
+    def compute(context: dg.AssetExecutionContext, warehouse: Warehouse, config: DailyReportConfig) -> Iterator[Any]:
+        from metrics_platform.defs.report.writing import check_result, write_reports  # noqa: PLC0415
+
+        days = [day_of_key(key, settings.zone) for key in sorted(context.partition_keys)]
+        reports = write_reports(context, warehouse, days, settings, send=config.send)
+        yield dg.MaterializeResult(check_results=[check_result(CHECK, reports)])
+
+    return day_asset(
+        ASSET,
+        settings,
+        compute,
+        config=DailyReportConfig,
         deps=[tables.APP_DAILY.name, tables.METRIC_DAILY.name],
-        partitions_def=day_partitions(settings),
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        retry_policy=RETRY_POLICY,
         group_name=GROUP,
         kinds={"python", "matplotlib"},
-        owners=[settings.owner],
         description=_DESCRIPTION,
         check_specs=[
             dg.AssetCheckSpec(
@@ -72,17 +79,6 @@ def _report_asset(settings: Settings) -> dg.AssetsDefinition:
             )
         ],
     )
-    def daily_report(
-        context: dg.AssetExecutionContext, config: DailyReportConfig, clickhouse: ClickHouseResource
-    ) -> Iterator[Any]:
-        from metrics_platform.defs.report.writing import check_result, write_reports  # noqa: PLC0415
-
-        days = [day_of_key(key, settings.zone) for key in sorted(context.partition_keys)]
-        with fail_without_retry():
-            reports = write_reports(context, clickhouse.warehouse(context, settings), days, settings, send=config.send)
-        yield dg.MaterializeResult(check_results=[check_result(CHECK, reports)])
-
-    return daily_report
 
 
 def daily_report_job() -> Any:

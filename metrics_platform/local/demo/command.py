@@ -195,18 +195,14 @@ class _Demo:
     def _compute(self, steps: Steps, stream: Stream) -> datetime.datetime:
         """Compute and check everything that is missing. Returns the end of the last checked slot."""
         settings, now = load_settings(env_file=None), stream.clock.now()
-        days, slots = preparing.missing_days(stream.state.product, now), preparing.due_slots(settings, now)
-        history = (
-            in_background(preparing.compute_slot_history, stream.warehouse, slots.start, settings) if slots else None
-        )
-        if days:
+        if days := preparing.missing_days(stream.state.product, now):
             count = f"{len(days)} day{'s' * (len(days) > 1)}"
             with steps.step(f"Computing the tables of {count}") as progress:
                 preparing.compute_days(days, progress)
-        if slots is None or history is None:
+        slots = preparing.due_slots(settings, now)
+        if slots is None:
             return slot_at(now).start
         with steps.step("Checking the 15-minute metrics"):
-            history.result()
             preparing.check_slots(slots, settings.zone)
         return slots.end
 

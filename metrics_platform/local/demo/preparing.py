@@ -17,16 +17,14 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
-from metrics_platform.catalog import load_catalog
 from metrics_platform.local.clickhouse_directory import write_private
 from metrics_platform.local.dagster_local import run_job
 from metrics_platform.local.demo.product import Product
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import RANGE_END, RANGE_START, SLOT, SlotRange, slot_at
-from metrics_platform.warehouse.catalog_check import check_catalog
 from metrics_platform.warehouse.client import Warehouse
-from metrics_platform.warehouse.slots import compute_slots, first_slot, last_complete_slot, missing_slots
-from metrics_platform.warehouse.tables import APP_DAILY, DIMENSION_METRICS, METRIC_DAILY, SLOT_METRICS
+from metrics_platform.warehouse.slots import first_slot, last_complete_slot
+from metrics_platform.warehouse.tables import APP_DAILY, DIMENSION_METRICS, METRIC_DAILY
 
 # The last tables of a day: if a day has them, it has all others.
 _LAST_TABLES = (APP_DAILY.name, DIMENSION_METRICS.name, METRIC_DAILY.name)
@@ -83,24 +81,6 @@ def due_slots(settings: Settings, now: datetime.datetime) -> SlotRange | None:
     if last is None:
         return None
     return SlotRange(max(last.end - _CHECKED_SLOTS * SLOT, first_slot(settings).start), last.end)
-
-
-def compute_slot_history(warehouse: Warehouse, until: datetime.datetime, settings: Settings) -> None:
-    """Compute the slots before `until` that are missing, as the first check would, and record their days in Dagster.
-
-    It runs in parallel with the daily load, so that little is left for the check.
-    """
-    import dagster as dg  # noqa: PLC0415
-
-    from metrics_platform.defs.monitoring.computing import HISTORY  # noqa: PLC0415
-
-    checked = check_catalog(warehouse, load_catalog(settings))
-    history = SlotRange(max(until - HISTORY, first_slot(settings).start), until)
-    with dg.DagsterInstance.get() as instance:
-        for gap in missing_slots(warehouse, history, checked, settings):
-            for result in compute_slots(warehouse, gap.slots, checked, settings, gap.metrics):
-                event = dg.AssetMaterialization(SLOT_METRICS.name, partition=result.date.isoformat())
-                instance.report_runless_asset_event(event)
 
 
 def check_slots(slots: SlotRange, zone: ZoneInfo) -> None:

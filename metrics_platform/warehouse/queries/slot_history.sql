@@ -1,8 +1,8 @@
 -- The history for the detectors: one metric in [start, end), one row per series that is on the grid in [evaluated_from, end).
 -- `positions` are slots counted from the start. The series are read in parts, so that memory stays bounded.
 --
--- A day that ClickHouse has merged into a single part has each row once: there FINAL, which costs several times as much,
--- is not needed. Values of an earlier definition are not comparable, and `other` has other members every day.
+-- Values of an earlier definition are not comparable, and `other` has other members every day. FINAL costs nothing on days
+-- that ClickHouse has merged into a single part.
 SELECT
     toString(dimension)       AS series_dimension,
     toString(dimension_value) AS series_value,
@@ -13,17 +13,8 @@ FROM
     SELECT
         dimension, dimension_value, slot_start, numerator, denominator,
         toUInt16((slot_start - {start:DateTime('UTC')}) / 900) AS position
-    FROM slot_metrics
-    WHERE metric = {metric:String} AND event_date IN {merged_days:Array(Date)}
-      AND event_date >= {first_day:Date} AND event_date <= {last_day:Date}
-      AND slot_start >= {start:DateTime('UTC')} AND slot_start < {end:DateTime('UTC')}
-      AND NOT is_deleted AND $conditions
-    UNION ALL
-    SELECT
-        dimension, dimension_value, slot_start, numerator, denominator,
-        toUInt16((slot_start - {start:DateTime('UTC')}) / 900) AS position
     FROM slot_metrics FINAL
-    WHERE metric = {metric:String} AND event_date NOT IN {merged_days:Array(Date)}
+    WHERE metric = {metric:String}
       AND event_date >= {first_day:Date} AND event_date <= {last_day:Date}
       AND slot_start >= {start:DateTime('UTC')} AND slot_start < {end:DateTime('UTC')}
       AND $conditions
