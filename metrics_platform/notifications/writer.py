@@ -24,7 +24,7 @@ from metrics_platform.catalog import Catalog
 from metrics_platform.catalog_entries import Unit
 from metrics_platform.charts.model import Drawable
 from metrics_platform.formats import Formats, Language, formats_for
-from metrics_platform.notifications.kinds import Anomaly, Event, Highlight, MetricFacts, SeriesFacts
+from metrics_platform.notifications.kinds import Anomaly, Event, Highlight, MetricFacts, SeriesFacts, relative_change
 from metrics_platform.notifications.message import Details, Link, Message, Paragraph, clean, parse_blocks, text_of
 from metrics_platform.redaction import mask
 from metrics_platform.settings import Settings
@@ -270,7 +270,7 @@ class Writer:
             return self.formats.not_available
         if unit == "share":
             return self.formats.points(value - base, narrow=True)
-        return self.formats.change(value / base - 1) if base else self.formats.not_available
+        return self.formats.change(relative_change(value, base))
 
     def plural(self, count: int, *forms: str) -> str:
         """The form of a word that goes with `count`: one and other in English; one, few and many in Russian."""

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from metrics_platform.alerts.anomalies import Series, Verdict
 from metrics_platform.notifications import kinds
 from metrics_platform.notifications.history import ENTRIES
 from metrics_platform.notifications.message import (
@@ -47,6 +48,14 @@ def test_every_kind_reads_back_as_it_was_stored() -> None:
         assert read == event
         assert type(read) is type(event)
         assert stored(read) == stored(event)
+
+
+@pytest.mark.parametrize(("value", "expected", "text"), [(-200, -100, "−100%"), (-50, -100, "+50%"), (50, 100, "−50%")])
+def test_a_fall_of_a_negative_metric_has_a_minus(value: float, expected: float, text: str) -> None:
+    fell = anomaly(value=value, expected=expected)
+    verdict = Verdict(Series("views"), "anomalous", value=value, expected=expected)
+    assert (fell.change, fell.rose) == (verdict.change, verdict.direction == "up")
+    assert writer().deviation(fell) == writer().change(value, expected, "ratio") == text
 
 
 def test_what_earlier_versions_stored_is_still_read() -> None:
