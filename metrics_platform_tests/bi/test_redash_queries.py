@@ -155,6 +155,28 @@ def test_metrics_of_the_day_are_read_by_name_and_compared_by_date(warehouse: War
     assert (revenue["value_of_day"], revenue["change_1d"], revenue["change_7d"]) == (50, None, 25)
 
 
+def test_changes_of_negative_and_of_tiny_values_have_their_sign_and_size(warehouse: Warehouse, reader: Reader) -> None:
+    total = ("total", "total")
+    insert_values(
+        warehouse,
+        "metric_daily",
+        ("2026-11-25", "profit", *total, -100),
+        ("2026-11-26", "profit", *total, -150),
+    )
+    (profit,) = reader.ask(_filled("metrics_latest_day")).rows
+    assert profit["change_1d"] == -50
+    slot = ("2026-11-26", "2026-11-26 10:00:00")
+    insert(
+        warehouse,
+        "verdicts",
+        "event_date, slot_start, metric, dimension, dimension_value, status, value, expected",
+        (*slot, "profit", *total, "anomalous", -150, -100),
+        (*slot, "refund_rate", *total, "anomalous", 0.0002, 0.0004),
+    )
+    rows = reader.ask(_filled("anomalous_slots")).rows
+    assert [row["change_percent"] for row in rows] == [-50, -50]
+
+
 def test_an_incident_is_shown_once_as_it_stands_now(warehouse: Warehouse, reader: Reader) -> None:
     insert_incidents(warehouse)
     open_now, _part_of_it, resolved = reader.ask(in_zone(_filled("incidents"), "Europe/Moscow")).rows
