@@ -58,6 +58,14 @@ def test_a_fall_of_a_negative_metric_has_a_minus(value: float, expected: float, 
     assert writer().deviation(fell) == writer().change(value, expected, "ratio") == text
 
 
+def test_a_tiny_share_and_its_change_are_not_written_as_zero() -> None:
+    crashes = anomaly("crash_rate", unit="share", value=0.0008, expected=0.0005, lower=0.0004, upper=0.0006)
+    english = writer()
+    assert (english.of(0.0008, crashes), english.band(crashes)) == ("0.080%", "0.040%–0.060%")
+    assert english.change(0.0008, 0.0005, "share") == "+0.03pp"
+    assert english.change(0.1992, 0.1995, "share") == "0pp"
+
+
 def test_what_earlier_versions_stored_is_still_read() -> None:
     facts = stored(EXAMPLES["report-2026-11-20"])
     earlier = {"critical": 1, "warning": 0, "normal": 7, "incidents": [stored(anomaly())]}
