@@ -182,6 +182,8 @@ def test_a_long_name_is_shortened_and_a_long_number_is_not() -> None:
     assert rows == ["A name th… 1,234,567 +3%"]
     rows = table_lines(Table((("A name that is long", "1" * 40),)), 34)
     assert rows == [f"A name … {'1' * 40}"]
+    rows = table_lines(Table((("Revenues", "1" * 20), ("└ a town with a long name", ""))), 28)
+    assert rows == [f"Revenues {'1' * 20}", "└ a town with a long name"]
 
 
 @given(st.lists(st.tuples(st.text(max_size=20), st.text(max_size=8)), min_size=1, max_size=6))
