@@ -32,9 +32,9 @@ from metrics_platform.time_windows import day_of
 
 # A message that is sent this long after its event says so.
 LATE_AFTER = datetime.timedelta(minutes=10)
-# Letters and digits, with single spaces, hyphens, colons or underscores between them. Messengers turn none of these
-# into links, except long numbers (telephones, cards).
-_WORDS = re.compile(r"[^\W_]+(?:[ _:-][^\W_]+)*")
+# Letters and digits, with single spaces, hyphens, colons or underscores between them, or with a sign between spaces
+# ("Food & drinks"). Messengers turn none of these into links, except long numbers (telephones, cards).
+_WORDS = re.compile(r"[^\W_]+(?:(?:[ _:-]|, | [&+/–—-] )[^\W_]+)*")
 _LONG_NUMBER = re.compile(r"\d{5}")
 # The modules of an error's class: too long for a phone, and the run's log has them anyway.
 _MODULES = re.compile(r"^(?:\w{1,64}\.){1,16}(?=[A-Z]\w{0,64}(?:Error|Exception|Failure|Timeout): )", re.MULTILINE)
