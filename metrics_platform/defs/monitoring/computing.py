@@ -15,6 +15,7 @@ from metrics_platform.alerts.policies import QUIET_FOR
 from metrics_platform.catalog import Catalog, Metric, load_catalog_or_builtin
 from metrics_platform.defs.daily.assets import fail_without_retry
 from metrics_platform.defs.daily.values_run import materialise_values
+from metrics_platform.defs.delivery.sending import escape_markdown
 from metrics_platform.defs.delivery.storage import enqueue
 from metrics_platform.defs.health import SOURCES
 from metrics_platform.defs.health.alert_store import stored_alerts
@@ -192,7 +193,7 @@ def _verdict_check(
         check_name=name,
         passed=not anomalous and is_normal,
         severity=dg.AssetCheckSeverity.WARN,
-        description=description,
+        description=escape_markdown(description),
         metadata=metadata,
     )
 
