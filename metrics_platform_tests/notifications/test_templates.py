@@ -160,6 +160,15 @@ VARIANTS: dict[str, Variant] = {
         )
         for name in ("schedule", "sensor", "code location")
     },
+    "check-of-the-catalogue": Variant(
+        kinds.FailedCheck(
+            key="k",
+            occurred_at=NOON,
+            asset="slot_metrics",
+            check="catalog_is_valid",
+            description="metrics.views.knd: no such key.\n\nmetrics.rate: its numerator is not usable.",
+        )
+    ),
     "error-with-modules": _changed("run-killed", cause="a.b.WarehouseError: c.d.E: x\nurllib.HTTPError: y"),
 }
 

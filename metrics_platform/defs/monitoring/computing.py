@@ -110,7 +110,8 @@ def _catalog_result(catalog: Catalog, problems: Mapping[str, str]) -> dg.AssetCh
         check_name=CATALOG_CHECK,
         passed=not all_problems,
         severity=dg.AssetCheckSeverity.ERROR,
-        description="\n".join(all_problems) or size,
+        # Dagster shows Markdown, in which only an empty line begins a new one.
+        description="\n\n".join(all_problems) or size,
         metadata={"entries left out": len(problems), "metrics": len(catalog.metrics)},
     )
 
