@@ -6,6 +6,7 @@ Packages are imported inside the commands, so that `--help` answers at once.
 from __future__ import annotations
 
 import datetime
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -338,9 +339,12 @@ def exporter(host: str, port: int) -> None:
     messages are waiting. Press Ctrl-C to stop it.
     """
     from metrics_platform.defs.exporter import serve
+    from metrics_platform.doctor import dagster_home
     from metrics_platform.settings import load_settings
 
     settings = load_settings()
+    if home := dagster_home():
+        os.environ["DAGSTER_HOME"] = home
     try:
         _, thread = serve(settings, host, port)
     except OSError as error:

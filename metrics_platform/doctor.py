@@ -35,14 +35,19 @@ def examine(env_file: Path | None = Path(".env")) -> Iterator[Finding]:
 
 
 def _examine_dagster(settings: Settings, env_file: Path | None) -> Iterator[Finding]:
-    """Check Dagster. Its own commands read DAGSTER_HOME from .env first, then from the environment."""
-    from dotenv import dotenv_values  # noqa: PLC0415  (a dependency of pydantic-settings)
-
+    """Check Dagster."""
     from metrics_platform.defs.inspection import inspect_dagster  # noqa: PLC0415
 
+    now = datetime.datetime.now(datetime.UTC)
+    yield from inspect_dagster(dagster_home(env_file), now, schedules_on=settings.schedules_on)
+
+
+def dagster_home(env_file: Path | None = Path(".env")) -> str | None:
+    """DAGSTER_HOME as Dagster's own commands read it: from `env_file` first, then from the environment."""
+    from dotenv import dotenv_values  # noqa: PLC0415  (a dependency of pydantic-settings)
+
     own = dotenv_values(env_file, encoding="utf-8") if env_file is not None and env_file.exists() else {}
-    home = own.get("DAGSTER_HOME") or os.environ.get("DAGSTER_HOME")
-    yield from inspect_dagster(home, datetime.datetime.now(datetime.UTC), schedules_on=settings.schedules_on)
+    return own.get("DAGSTER_HOME") or os.environ.get("DAGSTER_HOME")
 
 
 def _examine_start(settings: Settings) -> Finding:

@@ -41,11 +41,11 @@ class Formats:
         self.not_available = _NOT_AVAILABLE[language]
 
     def number(self, value: float | None, digits: int | None = None) -> str:
-        """22,104 or 1.86: grouped. `digits` decimals; by default none for whole numbers and from 100 on, else two."""
+        """22,104, 1.86 or 0.0041: grouped. By default no decimals if whole or from 100 on, else two or more."""
         if not _finite(value):
             return self.not_available
         if digits is None:
-            digits = 0 if value == int(value) or abs(value) >= 100 else 2
+            digits = 0 if value == int(value) or abs(value) >= 100 else decimals_of(value, 2)
         return self._decimal(value, digits)
 
     def compact(self, value: float | None, digits: int | None = None) -> str:
@@ -66,16 +66,21 @@ class Formats:
             value, digits = math.copysign(1000.0 ** (power + 1), value), 1
         return _signed(format_compact_decimal(value, locale=self.language, fraction_digits=digits))
 
-    def percent(self, share: float | None, digits: int = 1) -> str:
-        """20.2% for the share 0.2016."""
-        return f"{self._decimal(share * 100, digits)}%" if _finite(share) else self.not_available
+    def percent(self, share: float | None, digits: int | None = None) -> str:
+        """20.2% for the share 0.2016, 0.041% for 0.00041."""
+        if not _finite(share):
+            return self.not_available
+        return f"{self._decimal(share * 100, decimals_of(share * 100, 1) if digits is None else digits)}%"
 
     def change(self, share: float | None) -> str:
-        """+3%, −41%, 0%, ×12: a change, given as a share of its base. One decimal below 1%, a factor from +1,000%."""
+        """+3%, −41%, 0%, ×12: a change, given as a share of its base. One decimal below 1%, a factor from +1,000%.
+
+        A factor from ten million on is abbreviated: ×12M.
+        """
         if not _finite(share):
             return self.not_available
         if share >= 10:
-            return f"×{self._decimal(share + 1, 0)}"
+            return f"×{self._decimal(share + 1, 0) if share < 9_999_999 else self.compact(share + 1)}"
         percent = share * 100
         digits = 1 if 0 < abs(percent) < 0.95 else 0
         return self._with_sign(percent, digits, "%")
@@ -177,6 +182,14 @@ class Formats:
 def formats_for(language: Language) -> Formats:
     """The formats of a language."""
     return Formats(language)
+
+
+def decimals_of(value: float, least: int) -> int:
+    """The decimals that show two figures of a value below 1, at least `least`: 3 for 0.05.
+
+    Below a millionth, which is a rounding error more often than a value, they are `least`.
+    """
+    return max(least, 1 - math.floor(math.log10(abs(value)))) if 1e-6 <= abs(value) < 1 else least
 
 
 def _finite(value: float | None) -> TypeGuard[float]:

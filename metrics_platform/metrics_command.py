@@ -26,7 +26,7 @@ from metrics_platform.warehouse.value_sql import Scope, runnable_sql
 _TRIED_SLOTS = 8
 
 _LATEST = """
-SELECT toString(metric) AS name, argMax({column}, {at}) AS latest
+SELECT toString(metric) AS name, argMax(tuple({column}), {at}).1 AS latest  -- argMax alone skips NULL
 FROM {table} FINAL
 WHERE dimension = 'total' AND event_date >= {{since:Date}}
 GROUP BY metric

@@ -110,10 +110,15 @@ def test_metrics_lists_the_catalogue_and_tries_an_entry(environment: Settings) -
     row = "now(), toDate(now()), 'views', 'total', 'total', 'normal', 1"
     columns = "slot_start, event_date, metric, dimension, dimension_value, status, version"
     warehouse.execute(f"INSERT INTO verdicts ({columns}) SELECT {row}")
+    columns = "slot_start, event_date, metric, dimension, dimension_value, value, version"
+    for value, ago in (("17", 15), ("NULL", 0)):  # the value of the latest slot is unknown
+        row = f"now() - INTERVAL {ago} MINUTE, toDate(now()), 'views', 'total', 'total', {value}, 1"
+        warehouse.execute(f"INSERT INTO slot_metrics ({columns}) SELECT {row}")
     listed = CliRunner().invoke(main, ["metrics"])
     assert listed.exit_code == 0, listed.output
     (views,) = [line for line in listed.output.splitlines() if " views " in line]
     assert "normal" in views
+    assert "17" not in views
     tried = CliRunner().invoke(main, ["metrics", "views"])
     assert "views = countIf(action = 'view')" in tried.output and "SELECT" in tried.output
     unknown = CliRunner().invoke(main, ["metrics", "vews"])

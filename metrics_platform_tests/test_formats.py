@@ -40,7 +40,9 @@ def every_text(formats: Formats, value: float | None) -> list[str]:
         (123.456, None, "123", "123"),
         (123.456, 1, "123.5", "123,5"),
         (-1234.5, 1, "−1,234.5", "−1 234,5"),
-        (-0.001, None, "0.00", "0,00"),
+        (-0.0012, None, "−0.0012", "−0,0012"),
+        (0.034, None, "0.034", "0,034"),
+        (-1e-9, None, "0.00", "0,00"),
         (10**15, None, "1,000,000,000,000,000", "1 000 000 000 000 000"),
         (-3.99e29, None, "−3.99E29", "−3,99E29"),
         (10**400, None, "1E400", "1E400"),
@@ -64,6 +66,7 @@ def test_a_number_is_grouped_as_the_language_groups(
         (0, "0%", "0%"),
         (11, "×12", "×12"),
         (1_233_999, "×1,234,000", "×1 234 000"),
+        (12_345_677, "×12.3M", "×12,3 млн"),
         (None, "n/a", "н/д"),
         (math.nan, "n/a", "н/д"),
         (math.inf, "n/a", "н/д"),
@@ -89,6 +92,20 @@ def test_points_name_their_unit(difference: float, english: str, russian: str, n
     assert EN.points(difference) == EN.points(difference, narrow=True) == english
     assert RU.points(difference) == russian.replace(" ", NO_BREAK)
     assert RU.points(difference, narrow=True) == narrow
+
+
+@pytest.mark.parametrize(
+    ("share", "digits", "written"),
+    [
+        (0.2016, None, "20.2%"),
+        (0.0041, None, "0.41%"),
+        (0.00041, None, "0.041%"),
+        (0, None, "0.0%"),
+        (0.0041, 1, "0.4%"),
+    ],
+)
+def test_a_share_below_one_per_cent_has_two_figures(share: float, digits: int | None, written: str) -> None:
+    assert EN.percent(share, digits) == written
 
 
 @pytest.mark.parametrize(

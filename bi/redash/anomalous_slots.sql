@@ -10,11 +10,11 @@ SELECT
     metric,
     if(dimension = 'total', 'whole product', concat(dimension, ': ', dimension_value)) AS series,
     severity,
-    round(value, 3) AS value,
-    round(expected, 3) AS expected,
+    round(verdicts.value, 3) AS value,
+    round(verdicts.expected, 3) AS expected,
     round(lower, 3) AS lower,
     round(upper, 3) AS upper,
-    round(100 * (value / nullIf(expected, 0) - 1), 1) AS change_percent,
+    round(100 * (verdicts.value - verdicts.expected) / nullIf(abs(verdicts.expected), 0), 1) AS change_percent,
     reason
 FROM verdicts FINAL
 WHERE status = 'anomalous' AND event_date BETWEEN '{{ date_range.start }}' AND '{{ date_range.end }}'

@@ -9,9 +9,9 @@ SELECT
     metric,
     anyIf(value, metric_daily.event_date = latest) AS value_of_day,
     anyIf(value, metric_daily.event_date = latest - 1) AS day_before,
-    round(100 * (value_of_day / nullIf(day_before, 0) - 1), 1) AS change_1d,
+    round(100 * (value_of_day - day_before) / nullIf(abs(day_before), 0), 1) AS change_1d,
     anyIf(value, metric_daily.event_date = latest - 7) AS week_before,
-    round(100 * (value_of_day / nullIf(week_before, 0) - 1), 1) AS change_7d
+    round(100 * (value_of_day - week_before) / nullIf(abs(week_before), 0), 1) AS change_7d
 FROM metric_daily FINAL
 WHERE metric_daily.event_date >= latest - 7 AND dimension = 'total' AND NOT endsWith(toString(metric), '.events')
 GROUP BY metric

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from metrics_platform.alerts.alert import TOTAL, Alert, Condition, Subject
-from metrics_platform.notifications.kinds import Contribution
+from metrics_platform.notifications.kinds import Contribution, relative_change
 from metrics_platform.time_windows import SLOT, Slot
 
 # How far back a detector looked, by the reason of its verdict.
@@ -61,7 +61,7 @@ class Verdict:
         """The deviation as a share of the expected value. A rate without events has dropped by all of it."""
         if self.reason == "no_data" and not self.value:
             return -1.0
-        return self.value / self.expected - 1 if self.value is not None and self.expected else None
+        return relative_change(self.value, self.expected)
 
     @property
     def direction(self) -> Literal["up", "down"]:

@@ -22,6 +22,11 @@ Values = tuple[Number | None, ...]
 Automation = Literal["schedule", "sensor", "code location"]
 
 
+def relative_change(value: float | None, base: float | None) -> float | None:
+    """The change as a share of the base, positive for a rise also from a negative base; None if unknown or 0."""
+    return (value - base) / abs(base) if value is not None and base else None
+
+
 class Facts(BaseModel):
     """Base of all facts: frozen, and without NaN."""
 
@@ -117,9 +122,9 @@ class Highlight(MetricFacts):
     contributions: tuple[Contribution, ...] = ()
 
     @property
-    def change(self) -> float:
+    def change(self) -> float | None:
         """The deviation as a share of the expected value."""
-        return self.value / self.expected - 1
+        return relative_change(self.value, self.expected)
 
     @property
     def rose(self) -> bool:
@@ -225,9 +230,7 @@ class Anomaly(SeriesFacts):
     @property
     def change(self) -> float | None:
         """The deviation as a share of what was expected."""
-        if self.value is None or not self.expected:
-            return None
-        return self.value / self.expected - 1
+        return relative_change(self.value, self.expected)
 
     @property
     def rose(self) -> bool:

@@ -227,6 +227,7 @@ def is_public(url: str) -> bool:
 def table_lines(table: Table, columns: int = 34) -> list[str]:
     """The table in a fixed-width font, at most `columns` wide. Long first cells end in an ellipsis.
 
+    The name of a row without numbers, such as a slice below its metric, takes the whole width.
     If the numbers alone need more, the table is wider: a wrong number is worse than a wrapped line.
     """
     rows = [[clean(cell).replace("\n", " ") for cell in row] for row in (table.header, *table.rows) if row]
@@ -237,7 +238,8 @@ def table_lines(table: Table, columns: int = 34) -> list[str]:
     widths[0] = min(widths[0], max(columns - others, 8))
     lines = []
     for first, *numbers in rows:
-        name = first if len(first) <= widths[0] else first[: widths[0] - 1] + "…"
+        width = widths[0] if any(numbers) else columns
+        name = first if len(first) <= width else first[: width - 1] + "…"
         cells = [cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True)]
         lines.append(" ".join([name.ljust(widths[0]), *cells]).rstrip())
     return lines

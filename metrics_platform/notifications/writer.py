@@ -23,8 +23,8 @@ from markupsafe import Markup, escape
 from metrics_platform.catalog import Catalog
 from metrics_platform.catalog_entries import Unit
 from metrics_platform.charts.model import Drawable
-from metrics_platform.formats import Formats, Language, formats_for
-from metrics_platform.notifications.kinds import Anomaly, Event, Highlight, MetricFacts, SeriesFacts
+from metrics_platform.formats import Formats, Language, decimals_of, formats_for
+from metrics_platform.notifications.kinds import Anomaly, Event, Highlight, MetricFacts, SeriesFacts, relative_change
 from metrics_platform.notifications.message import Details, Link, Message, Paragraph, clean, parse_blocks, text_of
 from metrics_platform.redaction import mask
 from metrics_platform.settings import Settings
@@ -32,9 +32,9 @@ from metrics_platform.time_windows import day_of
 
 # A message that is sent this long after its event says so.
 LATE_AFTER = datetime.timedelta(minutes=10)
-# Letters and digits, with single spaces, hyphens, colons or underscores between them. Messengers turn none of these
-# into links, except long numbers (telephones, cards).
-_WORDS = re.compile(r"[^\W_]+(?:[ _:-][^\W_]+)*")
+# Letters and digits, with single spaces, hyphens, colons or underscores between them, or with a sign between spaces
+# ("Food & drinks"). Messengers turn none of these into links, except long numbers (telephones, cards).
+_WORDS = re.compile(r"[^\W_]+(?:(?:[ _:-]|, | [&+/–—-] )[^\W_]+)*")
 _LONG_NUMBER = re.compile(r"\d{5}")
 # The modules of an error's class: too long for a phone, and the run's log has them anyway.
 _MODULES = re.compile(r"^(?:\w{1,64}\.){1,16}(?=[A-Z]\w{0,64}(?:Error|Exception|Failure|Timeout): )", re.MULTILINE)
@@ -229,7 +229,7 @@ class Writer:
         if (sign := self._unit_text(metric)) and value is not None:
             return f"{self.value(value, unit)}\N{NO-BREAK SPACE}{sign}"
         if unit == "share":
-            return self.formats.percent(value, 2)
+            return self.formats.percent(value, None if value is None else decimals_of(value * 100, 2))
         if unit == "count" and value is not None:
             return self.formats.number(value, 1 if abs(value) < 10 and value != int(value) else 0)
         return self.formats.number(value)
@@ -269,8 +269,13 @@ class Writer:
         if value is None or base is None:
             return self.formats.not_available
         if unit == "share":
-            return self.formats.points(value - base, narrow=True)
-        return self.formats.change(value / base - 1) if base else self.formats.not_available
+            return self.points(value, base, narrow=True)
+        return self.formats.change(relative_change(value, base))
+
+    def points(self, value: float, base: float, *, narrow: bool = False) -> str:
+        """The difference of two shares, with a decimal less than the shares have."""
+        decimals = decimals_of(max(abs(value), abs(base)) * 100, 2)
+        return self.formats.points(value - base, decimals - 1, narrow=narrow)
 
     def plural(self, count: int, *forms: str) -> str:
         """The form of a word that goes with `count`: one and other in English; one, few and many in Russian."""

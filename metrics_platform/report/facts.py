@@ -139,10 +139,13 @@ def _parts(date: datetime.date, data: ReportData) -> Iterator[kinds.ReportPart]:
     """The headline metrics, all metrics in their groups, and the catalogue's sections, as far as they have values."""
     # The days that a picture shows, oldest first.
     days = tuple(date - back * _DAY for back in reversed(range(DAYS_SHOWN)))
-    sections = {section: [metric.name for metric in metrics] for section, metrics in data.sections.items()}
+    names_by_part = {part: dict.fromkeys(names) for part, names in {HEADLINE: data.headline, **GROUPS}.items()}
+    for section, metrics in data.sections.items():
+        # A section with the name of a built-in part, such as `growth`, adds to it.
+        names_by_part.setdefault(section, {}).update(dict.fromkeys(metric.name for metric in metrics))
     units = {**data.units, **DAILY_METRICS}
-    for part, metrics in {HEADLINE: data.headline, **GROUPS, **sections}.items():
-        units_by_name = [(name, units[name]) for name in metrics if _is_shown(name, date, data)]
+    for part, names in names_by_part.items():
+        units_by_name = [(name, units[name]) for name in names if _is_shown(name, date, data)]
         series = tuple(
             kinds.ReportSeries(
                 metric=metric,

@@ -125,11 +125,14 @@ def expect(
         half_width = min(half_width, max(_LOOSE * noise, _LARGE_CHANGE))
     half_width = max(half_width, _MIN_CHANGE[unit])
     half_width *= 2 if date in holidays else 1
-    deviation = math.log(max(value, 0.5 if unit == "count" else 1e-9) / expected)
+    # A count of 0 is as far away as half a thing, so a band that reaches below that includes it.
+    smallest = 0.5 if unit == "count" else 1e-9
+    deviation = math.log(max(value, smallest) / expected)
+    lower = expected * math.exp(-half_width)
     return Expectation(
         value,
         expected,
-        expected * math.exp(-half_width),
+        lower if lower > smallest else 0.0,
         expected * math.exp(half_width),
         deviation / max(noise, half_width / _STRICT),
     )

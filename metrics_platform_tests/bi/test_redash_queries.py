@@ -155,6 +155,28 @@ def test_metrics_of_the_day_are_read_by_name_and_compared_by_date(warehouse: War
     assert (revenue["value_of_day"], revenue["change_1d"], revenue["change_7d"]) == (50, None, 25)
 
 
+def test_changes_of_negative_and_of_tiny_values_have_their_sign_and_size(warehouse: Warehouse, reader: Reader) -> None:
+    total = ("total", "total")
+    insert_values(
+        warehouse,
+        "metric_daily",
+        ("2026-11-25", "profit", *total, -100),
+        ("2026-11-26", "profit", *total, -150),
+    )
+    (profit,) = reader.ask(_filled("metrics_latest_day")).rows
+    assert profit["change_1d"] == -50
+    slot = ("2026-11-26", "2026-11-26 10:00:00")
+    insert(
+        warehouse,
+        "verdicts",
+        "event_date, slot_start, metric, dimension, dimension_value, status, value, expected",
+        (*slot, "profit", *total, "anomalous", -150, -100),
+        (*slot, "refund_rate", *total, "anomalous", 0.0002, 0.0004),
+    )
+    rows = reader.ask(_filled("anomalous_slots")).rows
+    assert [row["change_percent"] for row in rows] == [-50, -50]
+
+
 def test_an_incident_is_shown_once_as_it_stands_now(warehouse: Warehouse, reader: Reader) -> None:
     insert_incidents(warehouse)
     open_now, _part_of_it, resolved = reader.ask(in_zone(_filled("incidents"), "Europe/Moscow")).rows
@@ -167,14 +189,23 @@ def test_an_incident_is_shown_once_as_it_stands_now(warehouse: Warehouse, reader
 
 def test_weekly_cohorts_are_the_sums_of_their_days(warehouse: Warehouse, reader: Reader) -> None:
     rows = [
+        ("2026-11-13", "2026-11-13", 0, "ads", 10, 10),
+        ("2026-11-14", "2026-11-14", 0, "ads", 20, 20),
+        ("2026-11-19", "2026-11-12", 7, "ads", 90, 90),  # before the first computed day
         ("2026-11-20", "2026-11-13", 7, "ads", 10, 4),
         ("2026-11-20", "2026-11-13", 7, "organic", 10, 2),
         ("2026-11-21", "2026-11-14", 7, "ads", 20, 4),
         ("2026-11-21", "2026-11-13", 8, "ads", 10, 10),  # between two weeks
-        ("2026-11-27", "2026-11-13", 14, "ads", 10, 1),
+        ("2026-11-27", "2026-11-13", 14, "ads", 10, 1),  # the days after the 13th follow
     ]
     warehouse.execute(f"INSERT INTO user_cohorts VALUES {', '.join(map(str, rows))}")
-    found = reader.ask(_filled("retention_by_cohort")).rows
-    assert [
-        (row["cohort_week"], row["weeks_since"], row["cohort_users"], row["retention_percent"]) for row in found
-    ] == [("2026-11-09", 1, 40, 25), ("2026-11-09", 2, 10, 10)]
+    query = PARAMETER.sub(
+        lambda found: {"date_range.start": "2026-11-09", "date_range.end": "2026-11-27"}[found[1]],
+        (BI / "redash/retention_by_cohort.sql").read_text(encoding="utf-8"),
+    )
+    columns = ("cohort_week", "weeks_since", "cohort_users", "retention_percent")
+    found = [tuple(row[name] for name in columns) for row in reader.ask(query).rows]
+    assert found == [("2026-11-09", 1, 40, 25)]
+    warehouse.execute("INSERT INTO user_cohorts VALUES ('2026-11-29', '2026-11-14', 14, 'ads', 30, 3)")
+    found = [tuple(row[name] for name in columns) for row in reader.ask(query).rows]
+    assert found == [("2026-11-09", 1, 40, 25), ("2026-11-09", 2, 40, 10)]

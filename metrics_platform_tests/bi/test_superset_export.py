@@ -211,6 +211,9 @@ def test_slots_are_joined_with_their_verdicts_on_the_products_clocks(warehouse: 
     }
     (change,) = [row["change"] for row in rows if row["expected"] == 9]
     assert change == pytest.approx(-2 / 3)
+    warehouse.execute("INSERT INTO verdicts SELECT * REPLACE (-9 AS expected, 5 AS version) FROM verdicts FINAL")
+    changes = {row["metric"]: row["change"] for row in reader.ask(sql).rows if row["expected"] == -9}
+    assert changes["revenue"] == pytest.approx(12 / 9)  # a rise, though the expected value is negative
 
 
 def test_a_quotient_of_several_days_is_the_sums_divided(warehouse: Warehouse, reader: Reader) -> None:

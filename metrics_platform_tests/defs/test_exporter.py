@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -85,3 +90,20 @@ def test_a_dead_clickhouse_leaves_the_rest(make_settings: Callable[..., Settings
     assert (found["up", "clickhouse"], found["up", "dagster"]) == (0, 1)
     assert ("last_slot_end_timestamp_seconds", "") not in found
     assert found["waiting_messages", ""] == 0
+
+
+def test_the_command_reads_dagsters_home_from_the_env_file(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(f"DAGSTER_HOME={instance.root_directory}\nMETRICS_DATA_DIR={tmp_path}\n")
+    environment = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "metrics_platform.cli", "exporter", "--port", str(port)]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            address = process.stdout.readline().strip()
+            page = requests.get(address, timeout=600).text
+        finally:
+            process.terminate()
+    assert 'metrics_platform_up{part="dagster"} 1.0' in page

@@ -116,6 +116,25 @@ def test_a_good_check_of_the_latest_slots_alone_sends_a_heartbeat_that_may_fail(
         assert beats == [f"{PATH}?{QUERY}"]
 
 
+def test_a_check_without_a_metric_that_can_be_computed_names_the_mistakes(world: MonitorWorld) -> None:
+    world.use_catalog("sources: {feed_actions: {user: nobody}, message_actions: {user: nobody}}")
+    world.happens(0)
+    result = world.check(0)
+    assert result.success
+    check = check_outcomes(result)["slot_metrics: catalog_is_valid"]
+    assert not check.passed
+    assert all(
+        f"sources.{name}.user = 'nobody'" in str(check.description) for name in ("feed_actions", "message_actions")
+    )
+
+
+def test_dagster_shows_a_name_with_signs_of_markdown_as_it_is(world: MonitorWorld) -> None:
+    world.use_catalog("metrics: {views: {title: {en: 'Views *of* <b>all</b>'}}}")
+    world.happens(0)
+    check = check_outcomes(world.check(0))["verdicts: views"]
+    assert str(check.description).startswith(r"Views \*of\* \<b\>all\</b\> ")
+
+
 def test_a_catalogues_mistakes_are_named_the_rest_goes_on_and_a_removed_metric_ends(world: MonitorWorld) -> None:
     world.use_catalog("metrics: {views: {kind: counts}}")
     world.happens(0)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from metrics_platform.alerts.anomalies import Series, Verdict
 from metrics_platform.notifications import kinds
 from metrics_platform.notifications.history import ENTRIES
 from metrics_platform.notifications.message import (
@@ -47,6 +48,22 @@ def test_every_kind_reads_back_as_it_was_stored() -> None:
         assert read == event
         assert type(read) is type(event)
         assert stored(read) == stored(event)
+
+
+@pytest.mark.parametrize(("value", "expected", "text"), [(-200, -100, "−100%"), (-50, -100, "+50%"), (50, 100, "−50%")])
+def test_a_fall_of_a_negative_metric_has_a_minus(value: float, expected: float, text: str) -> None:
+    fell = anomaly(value=value, expected=expected)
+    verdict = Verdict(Series("views"), "anomalous", value=value, expected=expected)
+    assert (fell.change, fell.rose) == (verdict.change, verdict.direction == "up")
+    assert writer().deviation(fell) == writer().change(value, expected, "ratio") == text
+
+
+def test_a_tiny_share_and_its_change_are_not_written_as_zero() -> None:
+    crashes = anomaly("crash_rate", unit="share", value=0.0008, expected=0.0005, lower=0.0004, upper=0.0006)
+    english = writer()
+    assert (english.of(0.0008, crashes), english.band(crashes)) == ("0.080%", "0.040%–0.060%")
+    assert english.change(0.0008, 0.0005, "share") == "+0.03pp"
+    assert english.change(0.1992, 0.1995, "share") == "0pp"
 
 
 def test_what_earlier_versions_stored_is_still_read() -> None:
@@ -165,6 +182,8 @@ def test_a_long_name_is_shortened_and_a_long_number_is_not() -> None:
     assert rows == ["A name th… 1,234,567 +3%"]
     rows = table_lines(Table((("A name that is long", "1" * 40),)), 34)
     assert rows == [f"A name … {'1' * 40}"]
+    rows = table_lines(Table((("Revenues", "1" * 20), ("└ a town with a long name", ""))), 28)
+    assert rows == [f"Revenues {'1' * 20}", "└ a town with a long name"]
 
 
 @given(st.lists(st.tuples(st.text(max_size=20), st.text(max_size=8)), min_size=1, max_size=6))

@@ -73,6 +73,14 @@ def with_name(name: str) -> list[kinds.Event]:
     return [type(event).model_validate(_renamed(event.model_dump(), name)) for event in found]
 
 
+@pytest.mark.parametrize("name", ["Food & drinks", "iOS / Android", "Food, drinks + more", "R&D", "a.b & c", "& more"])
+def test_words_with_signs_between_them_stay_plain_and_are_no_links(name: str) -> None:
+    assert ("<code>" not in writer().named(name)) == (name not in {"R&D", "a.b & c", "& more"})
+    for event in with_name(name):
+        for parsed in seen(told(event, "en")):
+            assert parsed.accidental == [], event.kind  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_no_name_becomes_a_link(name: str, language: Language) -> None:

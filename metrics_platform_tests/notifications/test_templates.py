@@ -153,6 +153,8 @@ VARIANTS: dict[str, Variant] = {
     "volume-of-a-slot": _changed(_VOLUME, period_start=NOON, period_end=NOON + SLOT, rows=1),
     "volume-of-two-days": _changed(_VOLUME, period_start=NOON, period_end=NOON + datetime.timedelta(days=1)),
     "report-failed-checks": _changed("report-2026-11-21", problem="failed_checks"),
+    # Its partition was dropped after it had been computed.
+    "report-dropped": _changed("report-2026-11-21", problem="missing", parts=(), highlights=None),
     "report-partial": _changed("report-2026-11-21", problem="partial", not_computed=("users",)),
     **{
         f"failed-{name.replace(' ', '-')}": Variant(
@@ -160,6 +162,15 @@ VARIANTS: dict[str, Variant] = {
         )
         for name in ("schedule", "sensor", "code location")
     },
+    "check-of-the-catalogue": Variant(
+        kinds.FailedCheck(
+            key="k",
+            occurred_at=NOON,
+            asset="slot_metrics",
+            check="catalog_is_valid",
+            description="metrics.views.knd: no such key.\n\nmetrics.rate: its numerator is not usable.",
+        )
+    ),
     "error-with-modules": _changed("run-killed", cause="a.b.WarehouseError: c.d.E: x\nurllib.HTTPError: y"),
 }
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 from metrics_platform.catalog import builtin_catalog
 from metrics_platform.formats import LANGUAGES
-from metrics_platform.report.facts import LoadState, content_of, week_of
+from metrics_platform.report.facts import LoadState, ReportData, content_of, report_of, week_of
 from metrics_platform.report.highlights import DAILY_METRICS
 from metrics_platform.report.reading import read_weekly_cohorts
 from metrics_platform.settings import Settings
@@ -22,6 +22,7 @@ from metrics_platform.warehouse.tables import USER_COHORTS, columns_of
 from metrics_platform_tests.report.days import (
     CASES,
     DATE,
+    HEADLINE,
     NOTHING,
     ZONE,
     Rows,
@@ -52,6 +53,19 @@ def test_a_metric_is_a_column_of_app_daily_and_has_a_name_in_every_language() ->
     assert set(builtin_catalog().daily) <= set(names)
     for language in LANGUAGES:
         assert all(builtin_catalog().title(name, language) for name in names)
+
+
+def test_a_section_with_the_name_of_a_built_in_part_adds_to_it() -> None:
+    metrics = builtin_catalog().metrics
+    sections = {"growth": [metrics["senders"]], "headline": [metrics["views"]], "Own": [metrics["messages"]]}
+    rows = two_weeks()
+    values = {date: {"messages": 1.0} for date in rows}
+    data = ReportData(rows, values, sections, headline=HEADLINE)
+    parts = {part.name: part for part in report_of(DAY, data, LoadState(), occurred_at=DAY.end).parts}
+    usual = {part.name: part for part in report(rows).parts}
+    assert [row.metric for row in parts["growth"].rows] == [*(row.metric for row in usual["growth"].rows), "senders"]
+    assert parts["headline"] == usual["headline"]  # which has the views already
+    assert [row.metric for row in parts["Own"].rows] == ["messages"]
 
 
 def test_other_sources_have_a_row_where_somebody_came_from_one() -> None:
@@ -157,14 +171,18 @@ def test_a_weekly_cohort_is_shown_once_all_its_days_are_old_enough(make_settings
             active = 10 if since == 0 else 4 if since == 7 else 1
             date, first_day = monday + offset * ONE_DAY, monday + first * ONE_DAY
             rows += [(date, first_day, since, source, 10, active) for source in ("ads", "organic")]
-    # Users who began before the first computed day: their cohort has no size.
+    # Users who began before the first computed day: their cohort has no size. Such a day in a week that has one is left
+    # out of its shares, too.
     rows += [(SUNDAY, SUNDAY - 49 * ONE_DAY, 49, "ads", 10, 1)]
+    began_before = monday + 2 * ONE_DAY
+    rows = [row for row in rows if row[1] != began_before or row[2] > 0]
+    rows = [(*row[:5], 10) if row[1] == began_before else row for row in rows]
     names = [column.name for column in USER_COHORTS.columns]
     warehouse.run(lambda client: client.insert("user_cohorts", rows, column_names=names), operation="Test")
 
     cohorts = read_weekly_cohorts(warehouse, SUNDAY)
 
     assert [(cohort.first_day, cohort.users) for cohort in cohorts] == [
-        (monday, 140), (monday + 7 * ONE_DAY, 140), (monday + 14 * ONE_DAY, 140),
+        (monday, 120), (monday + 7 * ONE_DAY, 140), (monday + 14 * ONE_DAY, 140),
     ]  # fmt: skip
     assert [cohort.retention for cohort in cohorts] == [(0.4, 0.1), (0.4, None), (None, None)]

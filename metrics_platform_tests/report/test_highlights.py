@@ -235,3 +235,16 @@ def test_a_record_names_its_weeks(values: list[float | None], is_high: bool, wee
 @pytest.mark.parametrize("values", [[10.0] * 20 + [11.0], [10.0] * 43, [11.0] * 20 + [10.0] * 22 + [11.0]])
 def test_a_value_reached_within_four_weeks_is_no_record(values: list[float | None]) -> None:
     assert record_of(series_of(values), SATURDAY) is None
+
+
+def test_a_count_of_zero_where_one_is_usual_does_not_stand_out() -> None:
+    series = {LAST - datetime.timedelta(days=back): float(back * 7 % 3) for back in range(1, DAYS)}
+
+    usual = expect({**series, LAST: 0.0}, LAST)
+
+    assert usual is not None
+    assert (usual.lower, usual.is_unusual) == (0.0, False)
+    many = {day: 20 + value for day, value in series.items()}
+    outage = expect({**many, LAST: 0.0}, LAST)
+    assert outage is not None
+    assert outage.is_unusual

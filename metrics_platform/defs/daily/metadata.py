@@ -99,7 +99,11 @@ def _check_result(name: str, promise: str, compared: list[tuple[str, Comparison]
         # Late events are not an error of the load: they are reported, but block nothing.
         severity=dg.AssetCheckSeverity.ERROR if violated else dg.AssetCheckSeverity.WARN,
         description=description,
-        metadata={"compared": dg.MetadataValue.table(records), "comparisons in total": len(compared)},
+        # Nothing is compared if no entry of the catalogue can be computed. Dagster refuses a table without rows.
+        metadata={
+            **({"compared": dg.MetadataValue.table(records)} if records else {}),
+            "comparisons in total": len(compared),
+        },
     )
 
 

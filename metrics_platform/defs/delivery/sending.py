@@ -260,7 +260,7 @@ def message_markdown(message: Message) -> list[str]:
 
 def picture_markdown(pictures: tuple[Picture, ...]) -> str:
     return "\n\n".join(
-        f"![{_escape(picture.title)}](data:image/png;base64,{base64.b64encode(picture.png).decode()})"
+        f"![{escape_markdown(picture.title)}](data:image/png;base64,{base64.b64encode(picture.png).decode()})"
         for picture in pictures
     )
 
@@ -283,18 +283,19 @@ def _span(span: Span) -> str:
     if not inner:
         return span.text
     mark = _MARKS[span.style]
-    content = inner.replace("`", "\N{MODIFIER LETTER GRAVE ACCENT}") if span.style == "code" else _escape(inner)
+    content = inner.replace("`", "\N{MODIFIER LETTER GRAVE ACCENT}") if span.style == "code" else escape_markdown(inner)
     before, _, after = span.text.partition(inner)
     return f"{before}{mark}{content}{mark}{after}"
 
 
 def _link(link: Link) -> str:
-    label = _escape(link.label.strip())
+    label = escape_markdown(link.label.strip())
     if not link.url.lower().startswith(("http://", "https://")):
-        return f"{label}: {_escape(link.url)}"
+        return f"{label}: {escape_markdown(link.url)}"
     address = re.sub(r"[\s<>\\]", lambda match: f"%{ord(match[0]):02X}", clean(link.url))
     return f"[{label}](<{address}>)"
 
 
-def _escape(text: str) -> str:
+def escape_markdown(text: str) -> str:
+    """Text that Dagster shows as it is, also in the description of a check."""
     return _LIST.sub(r"\1\\", _SPECIAL.sub(r"\\", clean(text).replace("\n", " ")))

@@ -15,6 +15,7 @@ from metrics_platform.alerts.policies import QUIET_FOR
 from metrics_platform.catalog import Catalog, Metric, load_catalog_or_builtin
 from metrics_platform.defs.daily.values_run import materialise_values
 from metrics_platform.defs.day_assets import fail_without_retry
+from metrics_platform.defs.delivery.sending import escape_markdown
 from metrics_platform.defs.delivery.storage import enqueue
 from metrics_platform.defs.health import SOURCES
 from metrics_platform.defs.health.alert_store import stored_alerts
@@ -109,7 +110,8 @@ def _catalog_result(catalog: Catalog, problems: Mapping[str, str]) -> dg.AssetCh
         check_name=CATALOG_CHECK,
         passed=not all_problems,
         severity=dg.AssetCheckSeverity.ERROR,
-        description="\n".join(all_problems) or size,
+        # Dagster shows Markdown, in which only an empty line begins a new one.
+        description="\n\n".join(all_problems) or size,
         metadata={"entries left out": len(problems), "metrics": len(catalog.metrics)},
     )
 
@@ -192,7 +194,7 @@ def _verdict_check(
         check_name=name,
         passed=not anomalous and is_normal,
         severity=dg.AssetCheckSeverity.WARN,
-        description=description,
+        description=escape_markdown(description),
         metadata=metadata,
     )
 
