@@ -6,6 +6,7 @@ import itertools
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,7 @@ hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 _numbers = itertools.count(1)
 # As wherever the platform runs a second time: hundreds of processes of these tests need not compile it anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 # Tests see none of the settings that the person running them has set.
 for setting in [name for name in os.environ if name.startswith((PREFIX, *CHANNEL_PREFIXES))]:
     del os.environ[setting]

@@ -27,7 +27,10 @@ File = dict[str, Any]
 
 def _files(folder: str) -> dict[str, File]:
     """The files of a folder by their UUIDs."""
-    found = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in sorted((ROOT / folder).rglob("*.yaml"))]
+    found = [
+        yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)
+        for file in sorted((ROOT / folder).rglob("*.yaml"))
+    ]
     return {content["uuid"]: content for content in found}
 
 

@@ -1,4 +1,4 @@
-"""A monitored product for tests: weeks of rollup made in ClickHouse, and raw events for the slots that are computed."""
+"""A monitored product for tests: days of rollup made in ClickHouse, and raw events for the slots that are computed."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from metrics_platform_tests.worlds import SourceTables
 
 # A Friday; 12:00 in UTC.
 NOON = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
-HISTORY_DAYS = 16
+HISTORY_DAYS = 9
 LAG = datetime.timedelta(seconds=60)
 OPENED = "anomaly-2026-11-20-12:15"  # the message of what is anomalous from the second slot after NOON on
 # The users of each os in a slot: each sees a post and likes every third, and half of them write.
 USERS = {"iOS": 80, "Android": 160}
 
-# The same weeks as 15-minute values, restless by a hash of the slot's number.
+# Those days as 15-minute values, restless by a hash of the slot's number.
 _HISTORY = """
 INSERT INTO slot_metrics
     (event_date, slot_start, metric, dimension, dimension_value, value, numerator, denominator, definition, version,
@@ -74,8 +74,8 @@ class MonitorWorld:
     def create(
         cls, make_settings: Callable[..., Settings], instance: dg.DagsterInstance, **more: object
     ) -> MonitorWorld:
-        """With weeks of history up to NOON."""
-        first = NOON - datetime.timedelta(days=HISTORY_DAYS)
+        """With days of history up to NOON."""
+        first = NOON.replace(hour=0) - datetime.timedelta(days=HISTORY_DAYS)  # a part of a day would be computed first
         settings = make_settings(monitored_dimensions=("os",), start_date=first.date(), **more)
         sources = SourceTables.create(settings)
         create_tables(sources.warehouse, [SLOT_METRICS])
@@ -84,7 +84,7 @@ class MonitorWorld:
             _HISTORY,
             {
                 "first": f"{first:%Y-%m-%d %H:%M:%S}",
-                "slots": HISTORY_DAYS * 96,
+                "slots": (NOON - first) // SLOT,
                 "zone": settings.timezone,
                 "names": [metric.name for metric in metrics],
                 "definitions": [metric.definition for metric in metrics],

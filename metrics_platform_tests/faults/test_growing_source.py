@@ -15,7 +15,7 @@ import pytest
 
 from metrics_platform_tests.faults.proxy import Kind, Moment, Phase, Proxy
 from metrics_platform_tests.faults.run_day import Plan, RunProcess, run_to_its_end
-from metrics_platform_tests.faults.world import DAY, LATE_USER, Case, World, add_late_events
+from metrics_platform_tests.faults.world import DAY, LATE_USER, TABLES, Case, World, add_late_events
 
 LOOKS = 3
 EXTRACTS = ("feed_user_daily", "message_user_daily")
@@ -76,7 +76,7 @@ def test_events_that_come_in_after_the_extracts_change_nothing(world: World) -> 
     with world.case(own_source=True) as case:
         with case.proxy() as proxy:
             proxy.at(Moment("dimension_metrics", Phase.BEFORE, Kind.CHECK), more_events(case))
-            outcome = run_to_its_end(Plan(case.through(proxy), DAY))
+            outcome = run_to_its_end(Plan(case.through(proxy), DAY, assets=TABLES))
             proxy.assert_all_struck()
         assert (outcome.success, outcome.retried) == (True, ()), outcome
         case.assert_as(world.undisturbed())

@@ -56,7 +56,7 @@ def test_a_run_killed_once_in_every_step_ends_with_correct_tables(world: World) 
             assert lying <= set(left)
             assert table in lying or not leaves_staging(name)
 
-        again = run_to_its_end(Plan(case.settings, DAY))
+        again = run_to_its_end(Plan(case.settings, DAY, assets=TABLES))
         assert (again.success, again.retried) == (True, ()), again
         case.assert_as(new)
         case.assert_clean_after_dropping_leftovers()
@@ -77,7 +77,7 @@ def test_a_run_killed_at_any_moment_leaves_whole_days(world: World, table: str, 
         left = [staging.split("__")[1] for staging in case.staging_tables()]
         assert left == ([table] if leaves_staging(name) else [])
 
-        again = run_to_its_end(Plan(case.settings, DAY))
+        again = run_to_its_end(Plan(case.settings, DAY, assets=TABLES))
         assert (again.success, again.retried) == (True, ()), again
         case.assert_as(new)
         case.assert_clean_after_dropping_leftovers()

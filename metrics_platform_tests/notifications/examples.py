@@ -128,7 +128,7 @@ def _event(facts: dict[str, Any]) -> kinds.Event:
     return _READ.validate_python({"occurred_at": NOON + 2 * SLOT, **facts})
 
 
-_DATA: dict[str, Any] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+_DATA: dict[str, Any] = yaml.load(Path(__file__).with_suffix(".yaml").read_text("utf-8"), yaml.CSafeLoader)
 _READ: TypeAdapter[kinds.Event] = TypeAdapter(kinds.Notification)
 _EVENTS = [_event(facts) for facts in (*(_report(**report) for report in _DATA["reports"]), *_DATA["events"])]
 _PARTS = tuple(event.key for event in _EVENTS if event.digestible and not isinstance(event, kinds.AnomalyUpdated))
