@@ -90,6 +90,7 @@ def updates(  # noqa: PLR0917
     rules = policies(datetime.timedelta(hours=settings.reminder_hours))
     oldest = now - datetime.timedelta(minutes=settings.alert_max_age_minutes)
     sources = {name: metric.source for name, metric in catalog.metrics.items()}
+    is_complete = not catalog.problem  # else metrics of the ignored file are not removed, only not evaluated
     for day, day_slots in slots.by_day(settings.zone):
         last = last_processed_slot(warehouse)
         remaining = SlotRange(max(day_slots.start, last.end) if last else day_slots.start, day_slots.end)
@@ -105,7 +106,7 @@ def updates(  # noqa: PLR0917
             result = step(
                 slot.start,
                 alerts.values(),
-                conditions_of(slot, verdicts.get(slot, ()), alerts.values(), sources),
+                conditions_of(slot, verdicts.get(slot, ()), alerts.values() if is_complete else (), sources),
                 rules,
                 notifies=slot.end >= oldest,
                 is_muted=mute_filter(settings, slot.end, catalog),
