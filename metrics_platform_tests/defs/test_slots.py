@@ -144,9 +144,12 @@ def test_a_mistake_in_the_catalogue_does_not_end_the_incidents_of_its_metrics(wo
     world.use_catalog("metrics: {orders: {source: feed_actions, sql: count(), kind: counts}}")
     assert world.check(3).success
     assert state()[0] == "open"
+    world.use_catalog("metrics: {orders: {source: feed_actions, sql: sum(no_such_column)}}")
+    assert world.check(4).success
+    assert state()[0] == "open"
 
     world.use_catalog("metrics: {}")
-    assert world.check(4).success
+    assert world.check(5).success
     assert state() == ("expired", "metric_removed")
 
 
