@@ -16,9 +16,9 @@ from metrics_platform.alerts.alert import Alert, Notification, Subject
 from metrics_platform.alerts.anomalies import Series, Verdict, conditions_of
 from metrics_platform.alerts.engine import step
 from metrics_platform.alerts.policies import QUIET_FOR, mute_filter, policies
-from metrics_platform.catalog import Catalog
 from metrics_platform.settings import Settings
 from metrics_platform.time_windows import SLOT, Slot, SlotRange
+from metrics_platform.warehouse.catalog_check import CheckedCatalog
 from metrics_platform.warehouse.client import Row, Warehouse
 from metrics_platform.warehouse.schema import create_tables, tables_exist
 from metrics_platform.warehouse.tables import (
@@ -77,7 +77,7 @@ def updates(  # noqa: PLR0917
     warehouse: Warehouse,
     slots: SlotRange,
     settings: Settings,
-    catalog: Catalog,
+    checked: CheckedCatalog,
     now: datetime.datetime,
     inhibitors: Sequence[Alert] = (),
 ) -> Iterator[Update]:
@@ -89,7 +89,7 @@ def updates(  # noqa: PLR0917
     """
     rules = policies(datetime.timedelta(hours=settings.reminder_hours))
     oldest = now - datetime.timedelta(minutes=settings.alert_max_age_minutes)
-    sources = {name: metric.source for name, metric in catalog.metrics.items()}
+    catalog, sources = checked.catalog, {name: metric.source for name, metric in checked.metrics.items()}
     for day, day_slots in slots.by_day(settings.zone):
         last = last_processed_slot(warehouse)
         remaining = SlotRange(max(day_slots.start, last.end) if last else day_slots.start, day_slots.end)
@@ -105,7 +105,7 @@ def updates(  # noqa: PLR0917
             result = step(
                 slot.start,
                 alerts.values(),
-                conditions_of(slot, verdicts.get(slot, ()), alerts.values(), sources),
+                conditions_of(slot, verdicts.get(slot, ()), _removable(alerts.values(), checked), sources),
                 rules,
                 notifies=slot.end >= oldest,
                 is_muted=mute_filter(settings, slot.end, catalog),
@@ -119,6 +119,13 @@ def updates(  # noqa: PLR0917
         yield update
         if len(update.processed) < len(remaining):
             return
+
+
+def _removable(alerts: Iterable[Alert], checked: CheckedCatalog) -> list[Alert]:
+    """The alerts whose metric may have been removed: it is neither refused by ClickHouse nor in an ignored file."""
+    if checked.catalog.problem:
+        return []
+    return [alert for alert in alerts if f"metrics.{alert.subject.name}" not in checked.problems]
 
 
 def incidents_before(

@@ -128,6 +128,31 @@ def test_a_check_without_a_metric_that_can_be_computed_names_the_mistakes(world:
     )
 
 
+def test_a_mistake_in_the_catalogue_does_not_end_the_incidents_of_its_metrics(world: MonitorWorld) -> None:
+    def state() -> tuple[str, str]:
+        rows = [row for row in world.rows("incidents") if row["incident"] == "MINE5"]
+        latest = max(rows, key=lambda row: row["slot_start"])
+        return latest["state"], latest["change"]
+
+    world.happens(0)
+    assert world.check(0).success
+    assert world.check(1, 2).success  # in which nothing happens
+    world.warehouse.execute(
+        "INSERT INTO incidents SELECT * REPLACE ('orders' AS metric, 'MINE5' AS incident) FROM "
+        "(SELECT * FROM incidents FINAL WHERE metric = 'views' AND dimension = 'total')"
+    )
+    world.use_catalog("metrics: {orders: {source: feed_actions, sql: count(), kind: counts}}")
+    assert world.check(3).success
+    assert state()[0] == "open"
+    world.use_catalog("metrics: {orders: {source: feed_actions, sql: sum(no_such_column)}}")
+    assert world.check(4).success
+    assert state()[0] == "open"
+
+    world.use_catalog("metrics: {}")
+    assert world.check(5).success
+    assert state() == ("expired", "metric_removed")
+
+
 def test_dagster_shows_a_name_with_signs_of_markdown_as_it_is(world: MonitorWorld) -> None:
     world.use_catalog("metrics: {views: {title: {en: 'Views *of* <b>all</b>'}}}")
     world.happens(0)

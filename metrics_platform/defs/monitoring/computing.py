@@ -240,8 +240,8 @@ def _update_incidents(run: _Run) -> Iterator[Any]:
     updates: list[store.Update] = []
     if start < slots.end:
         stale = stored_alerts(context.instance, SOURCES)
-        catalog = run.checked.catalog
-        for update in store.updates(warehouse, SlotRange(start, slots.end), settings, catalog, now, inhibitors=stale):
+        due = SlotRange(start, slots.end)
+        for update in store.updates(warehouse, due, settings, run.checked, now, inhibitors=stale):
             for slot, notification in update.notifications:
                 builder = NotificationBuilder(warehouse, settings, slot, run.checked, context.run.run_id)
                 event = builder.build(notification)
