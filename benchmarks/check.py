@@ -238,6 +238,8 @@ def _write_history(warehouse: Warehouse, settings: Settings, checked: CheckedCat
             "quotients": [is_quotient for _, _, is_quotient in rows],
         }
         warehouse.execute(read_query("slot_history"), parameters, operation="Making a history")
+    # As ClickHouse does itself, once nothing has written a day for two hours.
+    warehouse.execute(f"OPTIMIZE TABLE {SLOT_METRICS.name} FINAL", operation="Merging the history")
 
 
 def _check_usage(engine_pid: int, settings: Settings, times: int) -> tuple[Usage, Usage, int]:
