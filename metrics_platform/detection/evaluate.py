@@ -1,6 +1,7 @@
 """Evaluate series by a metric's configuration: its detectors, how they combine, the direction and the duration.
 
 Then add the evidence of siblings: in an incident, the metrics of a source move together, and slices with their total.
+In an outage, several sources may be silent.
 """
 
 from __future__ import annotations

@@ -248,7 +248,7 @@ def _day_rows(  # noqa: PLR0917
     settings: Settings,
     version: int,
 ) -> Iterator[pa.Table]:
-    """The verdicts of some slots of a day, source by source, because a source's metrics are evidence for each other."""
+    """The verdicts of some slots of a day. All metrics are evaluated first: they are evidence for each other."""
     holidays = [(holiday - _EPOCH).days for holiday in settings.holidays]
     parts: dict[str, list[_Evaluated]] = {}
     for metric in metrics:
