@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from email.utils import parseaddr
 from functools import partial
 from typing import Annotated, Literal, get_args
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
@@ -67,30 +67,33 @@ def parse_smtp_url(url: str) -> MailServer:
     Raises:
         ValueError: names the problem and the expected form, without the URL, which may hold a password.
     """
-    try:
-        parts = urlsplit(url.strip())
-        port = parts.port
-    except ValueError:
-        raise ValueError(f"it cannot be read as a URL; write it as {_SMTP_FORM}") from None
+    parts = _split_url(url)
+    if parts is None:
+        raise ValueError(f"it cannot be read as a URL; write it as {_SMTP_FORM}")
     if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
         raise ValueError(f"write it as {_SMTP_FORM}")
     tls = parts.scheme == "smtps"
     return MailServer(
         host=parts.hostname,
-        port=port or (465 if tls else 587),
+        port=parts.port or (465 if tls else 587),
         tls=tls,
         user=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,
     )
 
 
-def _require_address(url: str, form: str, *, with_path: bool = False) -> None:
-    """Check a web address; raises a ValueError without the address, which urlsplit's own would quote."""
-    parts = None
+def _split_url(url: str) -> SplitResult | None:
+    """The parts of a URL; None if it cannot be read. Python's own errors may quote a password, so none is raised."""
     with contextlib.suppress(ValueError):
-        parts = urlsplit(url)
+        parts = urlsplit(url.strip())
+        return parts if parts.port != 0 else None
+    return None
+
+
+def _require_address(url: str, form: str, *, with_path: bool = False) -> None:
+    """Check a web address; raises a ValueError without the address."""
+    parts = _split_url(url)
     if parts is None:
-        # Raised outside of `except`, so that the error that quotes the password does not become its context.
         raise ValueError("it cannot be read as a web address; write it as https://host/path")
     if parts.scheme not in ("http", "https") or not parts.hostname or (with_path and parts.path in ("", "/")):
         raise ValueError(form)

@@ -190,6 +190,14 @@ def test_the_mail_servers_url_is_read(url: str, expected: MailServer) -> None:
     assert parse_smtp_url(url) == expected
 
 
+@pytest.mark.parametrize("url", ["smtp://desk:5ecret/x@mail:25", "smtp://desk:x@mail:5ecret", "smtp://[5ecret@mail"])
+def test_a_bad_mail_servers_url_is_refused_without_its_password_in_any_error(url: str) -> None:
+    with pytest.raises(ValueError, match="it cannot be read as a URL") as refusal:
+        parse_smtp_url(url)
+    assert (refusal.value.__cause__, refusal.value.__context__) == (None, None)
+    assert "5ecret" not in str(refusal.value)
+
+
 # --- routes -----------------------------------------------------------------------------------------------------------
 
 
