@@ -146,7 +146,7 @@ def with_siblings(members: Sequence[Member], others: Sequence[Member] = ()) -> l
     evidence: _EvidenceByName = defaultdict(dict)
     for member in members:
         detections = member.detections
-        anomalous, silent = _is_evidence(detections)
+        anomalous, silent = _is_evidence(detections), _is_silent(detections)
         signs = np.where(anomalous, np.sign(detections.strength), 0).astype(np.int8)
         for number in np.flatnonzero(anomalous.any(axis=0)).tolist():
             deviation = detections.value[:, number] - detections.expected[:, number]
@@ -159,10 +159,14 @@ def with_siblings(members: Sequence[Member], others: Sequence[Member] = ()) -> l
     ]
 
 
-def _is_evidence(detections: Detections) -> tuple[Booleans, Booleans]:
-    """Where series are anomalous without their siblings, and where they have no data as well."""
-    anomalous = detections.anomalous & (np.abs(detections.strength) >= 1)
-    return anomalous, anomalous & (detections.reason == Reason.NO_DATA)
+def _is_evidence(detections: Detections) -> Booleans:
+    """Where series are anomalous without their siblings."""
+    return np.asarray(detections.anomalous & (np.abs(detections.strength) >= 1))
+
+
+def _is_silent(detections: Detections) -> Booleans:
+    """Where series have no data, and are anomalous without their siblings."""
+    return np.asarray(_is_evidence(detections) & (detections.reason == Reason.NO_DATA))
 
 
 def _is_empty(detections: Detections) -> Booleans:
@@ -171,9 +175,7 @@ def _is_empty(detections: Detections) -> Booleans:
 
 def _silent_by_name(members: Sequence[Member], others: Sequence[Member]) -> dict[tuple[str, str], Booleans]:
     """The slots in which all metrics of a slice or of the total are empty, and a total of the others has no data."""
-    totals = [
-        _is_evidence(other.detections)[1][:, other.names.index(TOTAL)] for other in others if TOTAL in other.names
-    ]
+    totals = [_is_silent(other.detections)[:, other.names.index(TOTAL)] for other in others if TOTAL in other.names]
     silent = np.asarray(np.any(totals, axis=0))
     found: dict[tuple[str, str], Booleans] = {}
     if silent.any():
